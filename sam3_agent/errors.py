@@ -1,0 +1,48 @@
+"""The error tree: who can repair what.
+
+    Sam3AgentError
+    ├── ToolError             the caller (a model or a person) can repair this; the message says how
+    │   ├── InputError        an argument, file or picture is not usable
+    │   └── UnknownHandle     an image id or mask id that this workspace does not know
+    ├── ModelUnavailable      weights or device are missing or unusable; the message says what to do
+    └── LLMError              a language model could not be reached or answered unusably
+        └── LLMConfigError    a wrong model spec or a missing key
+
+Anything else that escapes is a bug or the environment.
+"""
+
+from collections.abc import Iterable
+
+
+class Sam3AgentError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ToolError(Sam3AgentError):
+    """The caller can repair this; its message is shown to the caller as an instruction."""
+
+
+class InputError(ToolError):
+    """An argument, a file or a picture is not usable."""
+
+
+class UnknownHandle(ToolError):
+    """An image id or a mask id is not known to this workspace."""
+
+    def __init__(self, kind: str, handle: str, known: Iterable[str]) -> None:
+        names = list(known)
+        shown = ", ".join(names[:12]) + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
+        super().__init__(f"unknown {kind} {handle!r}; known: {shown or 'none yet'}")
+        self.handle = handle
+
+
+class ModelUnavailable(Sam3AgentError):
+    """Weights or a device are missing or unusable; the message says what to do."""
+
+
+class LLMError(Sam3AgentError):
+    """A language model could not be reached or answered unusably."""
+
+
+class LLMConfigError(LLMError):
+    """A model spec is wrong or a key is missing."""

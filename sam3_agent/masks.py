@@ -1,0 +1,148 @@
+"""Pure mask arithmetic on COCO run-length encodings.
+
+Everything here works on `Rle` values; a bitmap exists only where a caller asks for one. Counts are COCO's compressed
+column-major runs (pycocotools `maskApi.c`), kept as `str` so that they go into JSON as they are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco  # pyright: ignore[reportMissingTypeStubs]
+
+from sam3_agent.errors import InputError
+
+Box = tuple[float, float, float, float]
+"""Absolute xyxy pixels; x1 and y1 are exclusive edges."""
+
+_coco = cast(Any, coco)
+
+
+@dataclass(frozen=True, slots=True)
+class Rle:
+    """One boolean mask as COCO compressed run-length encoding."""
+
+    size: tuple[int, int]
+    """(height, width) in pixels."""
+    counts: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The COCO form: {"size": [h, w], "counts": "..."}."""
+        return {"size": list(self.size), "counts": self.counts}
+
+    def to_coco(self) -> dict[str, Any]:
+        """The form that pycocotools takes: counts as bytes."""
+        return {"size": list(self.size), "counts": self.counts.encode("ascii")}
+
+
+def encode(mask: NDArray[np.bool_]) -> Rle:
+    """Encode a (H, W) bool mask."""
+    if mask.ndim != 2:
+        raise InputError(f"a mask must have shape (H, W), got {mask.shape}")
+    coded = _coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return _from_coco(coded)
+
+
+def decode(rle: Rle) -> NDArray[np.bool_]:
+    """Decode to a (H, W) bool mask."""
+    return _coco.decode(rle.to_coco()).astype(bool)
+
+
+def empty(height: int, width: int) -> Rle:
+    """A mask of that size without a pixel."""
+    return encode(np.zeros((height, width), dtype=bool))
+
+
+def area(rle: Rle) -> int:
+    """Pixels in the mask."""
+    return int(_coco.area(rle.to_coco()))
+
+
+def box(rle: Rle) -> Box:
+    """The tight xyxy box of the mask; all zeros when it is empty."""
+    x, y, w, h = (float(v) for v in _coco.toBbox(rle.to_coco()))
+    return (x, y, x + w, y + h)
+
+
+def iou(first: Sequence[Rle], second: Sequence[Rle]) -> NDArray[np.float64]:
+    """(len(first), len(second)) intersection over union; two empty masks give 0."""
+    return _overlap(first, second, crowd=False)
+
+
+def containment(inner: Sequence[Rle], outer: Sequence[Rle]) -> NDArray[np.float64]:
+    """(len(inner), len(outer)) share of each inner mask that lies in each outer one (0 for an empty inner mask)."""
+    return _overlap(inner, outer, crowd=True)
+
+
+def union(masks: Sequence[Rle]) -> Rle:
+    """Pixels in any of the masks (at least one, all of one size)."""
+    return _merge(masks, intersect=False)
+
+
+def intersect(masks: Sequence[Rle]) -> Rle:
+    """Pixels in all of the masks (at least one, all of one size)."""
+    return _merge(masks, intersect=True)
+
+
+def subtract(first: Rle, *others: Rle) -> Rle:
+    """Pixels of the first mask that are in none of the others."""
+    _same_size((first, *others))
+    left = decode(first)
+    for other in others:
+        left &= ~decode(other)
+    return encode(left)
+
+
+def place(rle: Rle, height: int, width: int, x: int, y: int) -> Rle:
+    """Put a mask of a crop, whose left top corner is (x, y), back into a picture of (height, width)."""
+    h, w = rle.size
+    if x < 0 or y < 0 or x + w > width or y + h > height:
+        raise InputError(f"a {w}x{h} crop at ({x}, {y}) does not fit into {width}x{height}")
+    full = np.zeros((height, width), dtype=bool)
+    full[y : y + h, x : x + w] = decode(rle)
+    return encode(full)
+
+
+def from_json(value: dict[str, Any]) -> Rle:
+    """Read {"size": [h, w], "counts": str | bytes | list of uncompressed runs}.
+
+    Raises:
+        InputError: the value is not a COCO RLE.
+    """
+    try:
+        height, width = (int(v) for v in value["size"])
+        counts = value["counts"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"not a COCO RLE: expected size [h, w] and counts, got {value!r:.120}") from error
+    if isinstance(counts, list):
+        return _from_coco(_coco.frPyObjects({"size": [height, width], "counts": counts}, height, width))
+    return Rle((height, width), counts.decode("ascii") if isinstance(counts, bytes) else str(counts))
+
+
+def _from_coco(coded: dict[str, Any]) -> Rle:
+    height, width = coded["size"]
+    return Rle((int(height), int(width)), coded["counts"].decode("ascii"))
+
+
+def _overlap(first: Sequence[Rle], second: Sequence[Rle], *, crowd: bool) -> NDArray[np.float64]:
+    if not first or not second:
+        return np.zeros((len(first), len(second)))
+    _same_size((*first, *second))
+    flags = [int(crowd)] * len(second)
+    result = _coco.iou([m.to_coco() for m in first], [m.to_coco() for m in second], flags)
+    return np.nan_to_num(np.asarray(result, dtype=np.float64))
+
+
+def _merge(masks: Sequence[Rle], *, intersect: bool) -> Rle:
+    if not masks:
+        raise InputError("at least one mask is needed")
+    _same_size(masks)
+    return _from_coco(_coco.merge([m.to_coco() for m in masks], intersect=intersect))
+
+
+def _same_size(masks: Sequence[Rle]) -> None:
+    sizes = {m.size for m in masks}
+    if len(sizes) > 1:
+        raise InputError(f"masks must be of one size, got {sorted(sizes)}")

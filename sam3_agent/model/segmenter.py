@@ -1,0 +1,54 @@
+"""The seam between the eye and everything above it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam3_agent.types import ConceptPrompt, Detection, ModelInfo
+
+
+class Features(Protocol):
+    """What an eye remembers of one image; opaque to all but the eye that made it."""
+
+    @property
+    def height(self) -> int:
+        """Original height in pixels."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Original width in pixels."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        ...
+
+
+class Segmenter(Protocol):
+    """An eye: encodes an image once, then answers many prompts. Safe to call from several threads."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """Which eye this is."""
+        ...
+
+    def encode(self, image: NDArray[np.uint8]) -> Features:
+        """Encode an (H, W, 3) RGB image."""
+        ...
+
+    def detect(
+        self, features: Features, prompts: Sequence[ConceptPrompt], *, threshold: float = 0.5, near_misses: int = 8
+    ) -> list[Detection]:
+        """Answer every prompt on one encoded image in one batch; one Detection a prompt, in order.
+
+        `near_misses` bounds the candidates returned under the threshold; 0 skips decoding them.
+        With `threshold` > 1 and near_misses = 0 nothing but presence is computed for the caller.
+
+        Raises:
+            InputError: a phrase is too long, or an exemplar box lies outside the image.
+        """
+        ...

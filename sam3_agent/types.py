@@ -1,0 +1,202 @@
+"""The nouns: frozen values that every room shares.
+
+One convention: boxes are absolute xyxy pixels of the original, EXIF-upright image; masks are COCO RLE at original size.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam3_agent import masks
+from sam3_agent.errors import InputError
+from sam3_agent.masks import Box, Rle
+
+Outcome = Literal["answered", "no_match", "budget", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """A box around an example of a concept (positive) or of what it must not be (negative)."""
+
+    box: Box
+    positive: bool = True
+
+    def __post_init__(self) -> None:
+        check_box(self.box)
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptPrompt:
+    """What to find: a noun phrase, exemplar boxes, or both."""
+
+    phrase: str | None = None
+    exemplars: tuple[Exemplar, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.phrase is not None and not self.phrase.strip():
+            raise InputError("the concept is empty; give a short noun phrase such as 'yellow school bus'")
+        if self.phrase is None and not self.exemplars:
+            raise InputError("a concept needs a phrase, an exemplar box, or both")
+
+    @property
+    def label(self) -> str:
+        """The phrase, or 'exemplar' where there is none."""
+        return self.phrase if self.phrase is not None else "exemplar"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One object that was found. `score = presence * object_score`; `score` of a combined mask is that of its weakest part."""
+
+    id: str
+    """"m7": unique in a workspace, never renumbered."""
+    rle: Rle
+    box: Box
+    score: float
+    object_score: float
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W) bool at original size, decoded anew at each access."""
+        return masks.decode(self.rle)
+
+    @property
+    def area(self) -> int:
+        """Pixels in the mask."""
+        return masks.area(self.rle)
+
+    def to_json(self) -> dict[str, Any]:
+        """The public JSON of an instance (DESIGN section 5)."""
+        return {
+            "id": self.id,
+            "score": round(self.score, 4),
+            "object_score": round(self.object_score, 4),
+            "box": [round(v, 2) for v in self.box],
+            "area": self.area,
+            "mask": self.rle.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """The answer to one concept prompt on one image: presence ("is it there?") apart from the instances ("where?")."""
+
+    id: str
+    image_id: str
+    prompt: ConceptPrompt
+    presence: float
+    threshold: float
+    instances: tuple[Instance, ...]
+    """Score above the threshold, best first."""
+    near_misses: tuple[Instance, ...] = ()
+    """Candidates under the threshold, best object score first; their ids are as good as any other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One detection before it gets an id: mask and tight-enough box in original pixels."""
+
+    rle: Rle
+    box: Box
+    object_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What the eye says to one prompt."""
+
+    presence: float
+    kept: tuple[Candidate, ...]
+    """presence * object_score > threshold, best first."""
+    near_misses: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Which eye looked."""
+
+    name: str
+    device: str
+    dtype: str
+
+    def to_json(self) -> dict[str, str]:
+        """{"name", "device", "dtype"}."""
+        return {"name": self.name, "device": self.device, "dtype": self.dtype}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run cost. Tokens and dollars are 0 for brains that use none."""
+
+    turns: int = 0
+    llm_calls: int = 0
+    encodes: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float = 0.0
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, float]:
+        """The public JSON of a usage (DESIGN section 5)."""
+        return {
+            "turns": self.turns,
+            "llm_calls": self.llm_calls,
+            "encodes": self.encodes,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "usd": round(self.usd, 6),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event of a run, as it is written to a trace; `kind` says what `data` holds."""
+
+    kind: str
+    seconds: float
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """All events of a run in order."""
+
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a run ended; always one of the four outcomes, never an exception."""
+
+    query: str
+    outcome: Outcome
+    instances: tuple[Instance, ...]
+    reason: str
+    usage: Usage
+    trace: Trace
+
+
+def check_box(box: Box) -> None:
+    """Raise InputError unless the box is four finite numbers with x0 < x1 and y0 < y1."""
+    if len(box) != 4 or not all(math.isfinite(v) for v in box):
+        raise InputError(f"a box is four finite numbers x0,y0,x1,y1 in pixels, got {list(box)}")
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise InputError(f"a box needs x0 < x1 and y0 < y1 (xyxy pixels), got {list(box)}")
+
+
+def clip_box(box: Box, width: int, height: int) -> Box:
+    """Clip a box to the image.
+
+    Raises:
+        InputError: the box is malformed or lies outside the image.
+    """
+    check_box(box)
+    x0, y0, x1, y1 = box
+    clipped = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
+    if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
+        raise InputError(f"box {list(box)} lies outside the {width}x{height} image")
+    return clipped
