@@ -19,6 +19,9 @@ Box = tuple[float, float, float, float]
 
 _coco = cast(Any, coco)
 
+_SAMPLE_BY_RUNS = 200_000
+"""More grid points than this are read faster from a decoded bitmap."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rle:
@@ -105,6 +108,19 @@ def place(rle: Rle, height: int, width: int, x: int, y: int) -> Rle:
     return encode(full)
 
 
+def sample(rle: Rle, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """The mask at a grid of pixels: (len(rows), len(columns)) bool.
+
+    Reads the runs, so that a thumbnail of a small mask in a 4K picture costs microseconds, not a decoded bitmap.
+    """
+    height, _ = rle.size
+    if rows.size * columns.size > _SAMPLE_BY_RUNS:
+        return decode(rle)[np.ix_(rows, columns)]
+    ends = np.cumsum(_runs(rle))  # (R,) flat column-major position after each run; odd runs are inside
+    flat = columns[:, None] * height + rows[None, :]  # (columns, rows): ascending, which searchsorted likes
+    return (np.searchsorted(ends, flat, side="right") % 2 == 1).T
+
+
 def from_json(value: dict[str, Any]) -> Rle:
     """Read {"size": [h, w], "counts": str | bytes | list of uncompressed runs}.
 
@@ -124,6 +140,22 @@ def from_json(value: dict[str, Any]) -> Rle:
 def _from_coco(coded: dict[str, Any]) -> Rle:
     height, width = coded["size"]
     return Rle((int(height), int(width)), coded["counts"].decode("ascii"))
+
+
+def _runs(rle: Rle) -> NDArray[np.int64]:
+    """(R,) run lengths, outside first (maskApi.c rleFrString: 5 bits a character, each run less the one 2 before)."""
+    codes = np.frombuffer(rle.counts.encode("ascii"), dtype=np.uint8).astype(np.int64) - 48
+    if codes.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    last = (codes & 0x20) == 0
+    starts = np.concatenate(([0], np.flatnonzero(last)[:-1] + 1))
+    place = np.arange(codes.size) - np.repeat(starts, np.diff(np.append(starts, codes.size)))
+    runs = np.add.reduceat((codes & 0x1F) << (5 * place), starts)
+    negative = (codes[last] & 0x10) != 0
+    runs[negative] -= np.int64(1) << (5 * (place[last][negative] + 1))
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs
 
 
 def _overlap(first: Sequence[Rle], second: Sequence[Rle], *, crowd: bool) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,7 +37,7 @@ def box(role: Role, x0: float, y0: float, x1: float, y1: float) -> Part:
 
 def arc(cx: float, cy: float, rx: float, ry: float, start: float, end: float, count: int = 24) -> NDArray[np.float64]:
     """(count, 2) xy points on an ellipse from angle `start` to `end`, degrees clockwise from the right."""
-    angle = np.linspace(np.radians(start), np.radians(end), count)
+    angle: NDArray[np.float64] = np.linspace(math.radians(start), math.radians(end), count)
     return np.stack((cx + rx * np.cos(angle), cy + ry * np.sin(angle)), axis=1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -55,10 +56,10 @@ def draw_silhouette(noun: str, rng: np.random.Generator) -> Silhouette:
     """One random silhouette of `noun`."""
     template = _template(noun, int(rng.integers(2)))
     limit = TURNS.get(noun, JITTER_TURN)
-    turn = np.radians(rng.uniform(-limit, limit))
+    turn = math.radians(rng.uniform(-limit, limit))
     stretch = rng.uniform(0.93, 1.08)
     mirror = -1.0 if rng.random() < 0.5 else 1.0
-    cos, sin = np.cos(turn), np.sin(turn)
+    cos, sin = math.cos(turn), math.sin(turn)
     matrix: NDArray[np.float64] = np.array([[mirror * stretch * cos, mirror * stretch * sin], [-sin, cos]])
     points = np.concatenate([part.points for part in template]) @ matrix  # (N, 2)
     low, high = points.min(axis=0), points.max(axis=0)

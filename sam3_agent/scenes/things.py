@@ -74,7 +74,7 @@ def bird(variant: int) -> tuple[Part, ...]:
 
 def cat(variant: int) -> tuple[Part, ...]:
     """A sitting cat: two pointed ears, a face, a tail that curls up at the side."""
-    outer, inner = arc(0.2, 0.2, 0.34, 0.3, 90.0, -40.0, 16), arc(0.2, 0.2, 0.21, 0.18, -40.0, 90.0, 16)
+    outer, inner = arc(0.2, 0.2, 0.34, 0.3, 125.0, -40.0, 16), arc(0.2, 0.2, 0.2, 0.17, -40.0, 125.0, 16)
     body = ellipse("body", -0.08, 0.26, 0.27, 0.26)
     head = ellipse("body", -0.12, -0.14, 0.27, 0.23)
     ears = (
@@ -107,11 +107,11 @@ def umbrella(variant: int) -> tuple[Part, ...]:
 
 def key(variant: int) -> tuple[Part, ...]:
     """A bow with a hole, a shaft to the right and two or three teeth."""
-    bow = (ellipse("body", -0.3, 0.0, 0.27, 0.27), ellipse("hole", -0.32, 0.0, 0.12, 0.12))
-    shaft = box("body", -0.1, -0.075, 0.55, 0.075)
-    places = (0.43, 0.22) if variant == 0 else (0.46, 0.3, 0.14)
-    width = 0.12 if variant == 0 else 0.085
-    return (*bow, shaft, *(box("body", x, 0.0, x + width, 0.27) for x in places))
+    bow = (ellipse("body", -0.27, 0.0, 0.29, 0.29), ellipse("hole", -0.3, 0.0, 0.13, 0.13))
+    shaft = box("body", -0.06, -0.095, 0.55, 0.095)
+    places = (0.41, 0.17) if variant == 0 else (0.45, 0.28, 0.11)
+    width = 0.14 if variant == 0 else 0.1
+    return (*bow, shaft, *(box("body", x, 0.0, x + width, 0.29) for x in places))
 
 
 def flower(variant: int) -> tuple[Part, ...]:

@@ -77,27 +77,52 @@ PLURAL: dict[str, str] = {noun: noun + "s" for noun in NOUNS + SUPERCATEGORIES} 
 }
 """Noun, supercategory or its phrase -> plural."""
 
-UNKNOWN_WORDS: tuple[str, ...] = tuple(
-    """
-    violin guitar piano trumpet drum flute harp elephant giraffe lion tiger zebra monkey horse cow sheep goat pig
-    rabbit squirrel hedgehog frog turtle snake lizard crocodile spider butterfly bee ant snail walrus moose octopus crab
-    hammer saw screwdriver wrench shovel rake ladder bucket broom nail scissors knife fork spoon plate bowl
-    pan kettle oven toaster refrigerator bottle jar chair table sofa bed pillow blanket curtain carpet mirror wardrobe
-    shelf clock watch telephone laptop keyboard printer camera television radio pen pencil book newspaper envelope stamp
-    backpack suitcase wallet purse belt hat glove scarf shirt trousers sock shoe boot sandal dress jacket coat
-    necktie apple banana grape lemon pear pineapple strawberry carrot potato tomato onion mushroom bread cheese
-    sandwich pizza cake cookie egg pretzel bicycle motorcycle train tractor helicopter rocket skateboard sled
-    mountain river volcano island bridge quarry windmill tunnel fountain statue fence tent anchor compass telescope
-    microscope magnet battery candle balloon marble dice puzzle trophy whistle helmet crown ribbon button needle rope
-    """.split()
-)
+IRREGULAR_PLURAL: dict[str, str] = PLURAL | {
+    "scissors": "scissors",
+    "trousers": "trousers",
+    "sheep": "sheep",
+    "dice": "dice",
+    "knife": "knives",
+    "shelf": "shelves",
+    "snowman": "snowmen",
+}
+
+
+def plural_of(noun: str) -> str:
+    """The plural of any noun, ours or not."""
+    if noun in IRREGULAR_PLURAL:
+        return IRREGULAR_PLURAL[noun]
+    if noun.endswith(("s", "x", "ch", "sh")):
+        return noun + "es"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return noun[:-1] + "ies"
+    return noun + "s"
+
+
+def with_article(phrase: str) -> str:
+    """`phrase` after "a" or "an"."""
+    return ("an " if phrase[0] in "aeiou" else "a ") + phrase
+
+
+_UNKNOWN_WORDS = """
+violin guitar piano trumpet drum flute harp elephant giraffe lion tiger zebra monkey horse cow sheep goat pig
+rabbit squirrel hedgehog frog turtle snake lizard crocodile spider butterfly bee ant snail walrus moose octopus crab
+hammer saw screwdriver wrench shovel rake ladder bucket broom nail scissors knife fork spoon plate bowl
+pan kettle oven toaster refrigerator bottle jar chair table sofa bed pillow blanket curtain carpet mirror wardrobe
+shelf clock watch telephone laptop keyboard printer camera television radio pen pencil book newspaper envelope stamp
+backpack suitcase wallet purse belt hat glove scarf shirt trousers sock shoe boot sandal dress jacket coat
+necktie apple banana grape lemon pear pineapple strawberry carrot potato tomato onion mushroom bread cheese
+sandwich pizza cake cookie egg pretzel bicycle motorcycle train tractor helicopter rocket skateboard sled
+mountain river volcano island bridge quarry windmill tunnel fountain statue fence tent anchor compass telescope
+microscope magnet battery candle balloon marble dice puzzle trophy whistle helmet crown ribbon button needle rope
+"""
+UNKNOWN_WORDS: tuple[str, ...] = tuple(_UNKNOWN_WORDS.split())
 """Concrete nouns that no scene ever shows and that are no synonyms of ours."""
 
-HELD_OUT_UNKNOWN_WORDS: tuple[str, ...] = tuple(
-    """
-    dog spaceship dinosaur dragon robot penguin owl kangaroo camel dolphin submarine airplane trombone cannon scooter
-    waffle pylon cactus watermelon cherry hamburger saxophone accordion globe hourglass stapler toothbrush wheelbarrow
-    parachute snowman
-    """.split()
-)
+_HELD_OUT_UNKNOWN_WORDS = """
+dog spaceship dinosaur dragon robot penguin owl kangaroo camel dolphin submarine airplane trombone cannon scooter
+waffle pylon cactus watermelon cherry hamburger saxophone accordion globe hourglass stapler toothbrush wheelbarrow
+parachute snowman
+"""
+HELD_OUT_UNKNOWN_WORDS: tuple[str, ...] = tuple(_HELD_OUT_UNKNOWN_WORDS.split())
 """Like UNKNOWN_WORDS, but kept from every generated concept: for tests of words never seen."""

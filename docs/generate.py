@@ -1,0 +1,76 @@
+"""Writes the generated parts of the manual: the README's table of tools, and docs/cli.md. Run by `make docs`."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from sam3_agent.cli.app import app
+from sam3_agent.tools import HOST_TOOLS, LOOP_TOOLS, ToolSpec
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- tools: written by make docs -->", "<!-- end of tools -->"
+
+
+def tool_table() -> str:
+    """One row a tool: its name, arguments and what it does."""
+    rows = ["| tool | arguments | does |", "|---|---|---|"]
+    rows += [_row(tool, "") for tool in HOST_TOOLS]
+    rows += [_row(tool, " *(in the loop only)*") for tool in LOOP_TOOLS if tool not in HOST_TOOLS]
+    return "\n".join(rows)
+
+
+def _row(tool: ToolSpec, note: str) -> str:
+    required = set(tool.json_schema.get("required", ()))
+    names = [name if name in required else f"{name}?" for name in tool.json_schema["properties"]]
+    arguments = ", ".join(f"`{name}`" for name in names) or "–"
+    return f"| `{tool.name}` | {arguments} | {_first_sentence(tool.description)}{note} |"
+
+
+def _first_sentence(text: str) -> str:
+    flat = " ".join(text.split())
+    return re.split(r"(?<=\.)\s", flat, maxsplit=1)[0].replace("|", "\\|")
+
+
+def readme(current: str) -> str:
+    """The README with a new table of tools."""
+    head, _, rest = current.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n{tool_table()}\n{END}{tail}"
+
+
+def cli_page() -> str:
+    """docs/cli.md: every command of sam3-agent with its arguments and options."""
+    group: Any = typer.main.get_command(app)
+    parts = ["# sam3-agent", "", "Written by `make docs` from the commands themselves; `--help` says the same."]
+    for name, command in group.commands.items():
+        given = [p for p in command.params if p.param_type_name == "argument"]
+        usage = " ".join(["sam3-agent", name, *(_argument(p) for p in given), "[OPTIONS]"])
+        parts += ["", f"## {name}", "", " ".join(command.help.split()), "", f"`{usage}`", ""]
+        parts += ["| | | default |", "|---|---|---|"]
+        parts += [_parameter_row(p) for p in command.params]
+    return "\n".join(parts) + "\n"
+
+
+def _argument(parameter: Any) -> str:
+    return f"{parameter.metavar}..." if parameter.nargs == -1 else parameter.metavar
+
+
+def _parameter_row(parameter: Any) -> str:
+    name = parameter.metavar if parameter.param_type_name == "argument" else parameter.opts[0]
+    if parameter.param_type_name == "option" and not parameter.is_flag:
+        name += f" {parameter.metavar}"
+    default = "required" if parameter.required else "" if parameter.default in (None, False) else parameter.default
+    return f"| `{name}` | {parameter.help} | {default} |"
+
+
+def main() -> None:
+    """Write both."""
+    page = ROOT / "README.md"
+    page.write_text(readme(page.read_text(encoding="utf-8")), encoding="utf-8")
+    (ROOT / "docs" / "cli.md").write_text(cli_page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

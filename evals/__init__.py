@@ -1,0 +1,1 @@
+"""Evals: numbers that can be trusted, compared and reproduced."""

@@ -1,0 +1,47 @@
+"""Datasets, one file each; a new one is a file here and a line in OPENERS."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from evals.case import Case, Source
+from evals.datasets.reasonseg import ReasonSeg
+from evals.datasets.scenes import Scenes
+from sam3_agent.errors import InputError
+
+
+class Dataset(Protocol):
+    """Questions about pictures, with their truth."""
+
+    @property
+    def name(self) -> str:
+        """The spec that opens exactly these cases again."""
+        ...
+
+    def cases(self, limit: int | None) -> Iterator[Case]:
+        """The first `limit` cases (None: as many as there are, or a default where there is no end), one at a time."""
+        ...
+
+    def picture(self, case: Case) -> Source:
+        """The picture that a case asks about."""
+        ...
+
+
+OPENERS: dict[str, tuple[Callable[[str, str], Dataset], str]] = {
+    "scenes": (Scenes.open, "scenes:SEED[/queries|/concepts]"),
+    "reasonseg": (ReasonSeg.open, "reasonseg:FOLDER"),
+}
+
+
+def open_dataset(spec: str, solver: str) -> Dataset:
+    """Open "KIND:ARGUMENT"; `solver` settles what a dataset asks where the spec leaves that open.
+
+    Raises:
+        InputError: there is no such kind, or its argument is wrong.
+    """
+    kind, _, argument = spec.partition(":")
+    if kind not in OPENERS:
+        raise InputError(f"unknown dataset {spec!r}; use one of: {', '.join(form for _, form in OPENERS.values())}")
+    opener, form = OPENERS[kind]
+    if not argument:
+        raise InputError(f"dataset {spec!r} lacks its argument; use {form}")
+    return opener(argument, solver)

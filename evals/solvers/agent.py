@@ -1,0 +1,46 @@
+"""The agent: the loop with a brain, on one case after the other."""
+
+import time
+from dataclasses import replace
+
+from evals.case import Case, Source
+from evals.prediction import Prediction
+from evals.solvers.sitting import Sitting
+from sam3_agent.loop.agent import Agent
+from sam3_agent.loop.llm import LLM
+from sam3_agent.types import Answer
+from sam3_agent.workspace import Workspace
+
+
+class AgentSolver:
+    """Asks the agent; its answer's masks are the prediction, whatever the outcome ("best so far" counts)."""
+
+    def __init__(self, workspace: Workspace, llm: LLM) -> None:
+        self._sitting = Sitting(workspace)
+        self._agent = Agent(workspace, llm)
+
+    def solve(self, case: Case, picture: Source) -> Prediction:
+        """Ask once.
+
+        Raises:
+            KeyboardInterrupt: the agent was interrupted; a half-done case is not a prediction.
+        """
+        workspace = self._sitting.workspace
+        began, encodes = time.monotonic(), workspace.encodes
+        answer = self._agent.ask(self._sitting.open(case, picture), case.query)
+        if _interrupted(answer):
+            raise KeyboardInterrupt
+        return Prediction(
+            case.id,
+            rles=tuple(instance.rle for instance in answer.instances),
+            scores=tuple(round(instance.score, 6) for instance in answer.instances),
+            outcome=answer.outcome,
+            reason=answer.reason,
+            error=answer.reason if answer.outcome == "failed" else "",
+            # Opening the picture is part of the case's price; the answer's own usage begins after it.
+            usage=replace(answer.usage, encodes=workspace.encodes - encodes, seconds=time.monotonic() - began),
+        )
+
+
+def _interrupted(answer: Answer) -> bool:
+    return answer.outcome == "budget" and answer.reason == "interrupted"

@@ -1,0 +1,106 @@
+"""SAM 3 with reasoning: masks for what a sentence describes.
+
+The public names are resolved when they are first used, so that `import sam3_agent` costs nothing and never
+imports torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sam3_agent.errors import (
+        InputError,
+        LLMConfigError,
+        LLMError,
+        ModelUnavailable,
+        Sam3AgentError,
+        ToolError,
+        UnknownHandle,
+    )
+    from sam3_agent.loop.agent import Agent
+    from sam3_agent.loop.llm import load_llm
+    from sam3_agent.masks import Box, Rle
+    from sam3_agent.model.sam3 import Sam3
+    from sam3_agent.types import (
+        Answer,
+        ConceptPrompt,
+        Exemplar,
+        Instance,
+        ModelInfo,
+        Segmentation,
+        Step,
+        Trace,
+        Usage,
+    )
+    from sam3_agent.workspace import Workspace
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Agent",
+    "Answer",
+    "Box",
+    "ConceptPrompt",
+    "Exemplar",
+    "InputError",
+    "Instance",
+    "LLMConfigError",
+    "LLMError",
+    "ModelInfo",
+    "ModelUnavailable",
+    "Rle",
+    "Sam3",
+    "Sam3AgentError",
+    "Segmentation",
+    "Step",
+    "ToolError",
+    "Trace",
+    "UnknownHandle",
+    "Usage",
+    "Workspace",
+    "__version__",
+    "load_llm",
+]
+
+_HOMES = {
+    "sam3_agent.errors": (
+        "InputError",
+        "LLMConfigError",
+        "LLMError",
+        "ModelUnavailable",
+        "Sam3AgentError",
+        "ToolError",
+        "UnknownHandle",
+    ),
+    "sam3_agent.loop.agent": ("Agent",),
+    "sam3_agent.loop.llm": ("load_llm",),
+    "sam3_agent.masks": ("Box", "Rle"),
+    "sam3_agent.model.sam3": ("Sam3",),
+    "sam3_agent.types": (
+        "Answer",
+        "ConceptPrompt",
+        "Exemplar",
+        "Instance",
+        "ModelInfo",
+        "Segmentation",
+        "Step",
+        "Trace",
+        "Usage",
+    ),
+    "sam3_agent.workspace": ("Workspace",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the room that a public name lives in when the name is first used."""
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(home), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'sam3_agent' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, whether or not they were used yet."""
+    return sorted(__all__)

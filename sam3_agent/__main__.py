@@ -1,0 +1,7 @@
+"""`python -m sam3_agent`: the terminal front door."""
+
+import sys
+
+from sam3_agent.cli import main
+
+sys.exit(main())

@@ -1,0 +1,20 @@
+"""`sam3-agent`: the terminal front door."""
+
+import signal
+import sys
+from collections.abc import Sequence
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 on a failure, 2 on a usage error, 130 on Ctrl-C."""
+    try:
+        # Even the imports can be interrupted; they take longer than everything else in a wrong call.
+        from sam3_agent.cli.border import run
+
+        return run(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not tear up the interpreter's own exit
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED

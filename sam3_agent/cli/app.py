@@ -1,0 +1,184 @@
+"""The commands, each a few lines: options in, one room does the work, a report out.
+
+Rooms are imported when their command runs, so that `--help` and a mistyped option answer at once.
+"""
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from sam3_agent.cli.options import (
+    DeviceOption,
+    DtypeOption,
+    Eye,
+    ImageArgument,
+    JsonOption,
+    LlmOption,
+    ModelOption,
+    PictureOption,
+    parse_box,
+    parse_boxes,
+)
+
+app = typer.Typer(
+    name="sam3-agent",
+    help="Find what a sentence describes, with masks: SAM 3 joined with reasoning.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from sam3_agent import __version__
+
+        typer.echo(f"sam3-agent {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Find what a sentence describes, with masks: SAM 3 joined with reasoning."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where pictures and traces go.")] = Path("demo"),
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    llm: LlmOption = "rules",
+    as_json: JsonOption = False,
+) -> None:
+    """See it work: a scene, three questions, answers."""
+    from sam3_agent.cli import demo as room
+    from sam3_agent.cli.eye import open_workspace
+    from sam3_agent.cli.terminal import print_json
+    from sam3_agent.loop.llm import load_llm
+
+    room.check_folder(out)
+    brain = load_llm(llm)
+    began = time.perf_counter()
+    workspace = open_workspace(Eye(model, device, dtype))
+    report = room.run_demo(workspace, brain, loading=time.perf_counter() - began)
+    room.write_demo(report, out)
+    if as_json:
+        print_json(report.to_json(out))
+    else:
+        room.print_report(report, out)
+
+
+@app.command()
+def segment(
+    image: ImageArgument,
+    concepts: Annotated[
+        list[str] | None, typer.Argument(metavar="CONCEPT", help="Short noun phrases, such as 'yellow school bus'.")
+    ] = None,
+    like: Annotated[
+        list[str] | None, typer.Option("--like", metavar="X0,Y0,X1,Y1", help="A box around an example; repeatable.")
+    ] = None,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option("--unlike", metavar="X0,Y0,X1,Y1", help="A box around what it is not; repeatable."),
+    ] = None,
+    threshold: Annotated[float, typer.Option(metavar="T", min=0.0, max=1.0, help="Least score of an instance.")] = 0.5,
+    region: Annotated[
+        str | None, typer.Option("--region", metavar="X0,Y0,X1,Y1", help="Look only here, at full resolution.")
+    ] = None,
+    out: PictureOption = None,
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Find every instance of each concept."""
+    from sam3_agent.cli import segment as room
+    from sam3_agent.cli.eye import check_picture, open_workspace
+    from sam3_agent.cli.terminal import print_json
+
+    began = time.perf_counter()
+    prompts = room.prompts_of(concepts or [], parse_boxes(like or [], "--like"), parse_boxes(unlike or [], "--unlike"))
+    window = parse_box(region, "--region") if region is not None else None
+    check_picture(image)
+    workspace = open_workspace(Eye(model, device, dtype))
+    report = room.segment(workspace, image, prompts, threshold=threshold, region=window, began=began)
+    if out is not None:
+        room.write_result(workspace, report, out)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        room.print_report(report, out)
+
+
+@app.command()
+def ask(
+    image: ImageArgument,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to find, such as 'the cup left of the lamp'.")],
+    llm: LlmOption = "rules",
+    max_turns: Annotated[int, typer.Option(metavar="N", min=1, help="Stop after so many replies of the brain.")] = 24,
+    max_usd: Annotated[
+        float | None, typer.Option(metavar="D", min=0.0, help="Stop when so many dollars are spent.")
+    ] = None,
+    trace: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every step there, as JSON lines.")] = None,
+    out: PictureOption = None,
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Answer one referring expression."""
+    from sam3_agent.cli import ask as room
+    from sam3_agent.cli.eye import check_picture, open_workspace
+    from sam3_agent.cli.marked import write_marked
+    from sam3_agent.cli.terminal import print_json
+    from sam3_agent.loop.agent import Agent
+    from sam3_agent.loop.llm import load_llm
+
+    room.check_query(query)
+    brain = load_llm(llm)
+    check_picture(image)
+    workspace = open_workspace(Eye(model, device, dtype))
+    report = room.ask(Agent(workspace, brain, max_turns=max_turns, max_usd=max_usd), image, query, trace)
+    if out is not None:
+        write_marked(workspace, report.image.id, [instance.id for instance in report.answer.instances], out)
+    if as_json:
+        print_json(report.to_json())
+    elif report.answer.outcome != "failed":
+        room.print_report(report, out)
+    room.raise_if_failed(report.answer)
+
+
+@app.command()
+def scenes(
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="A new folder, or an unfinished one of the same call.")
+    ],
+    count: Annotated[int, typer.Option(metavar="N", min=1, max=1_000_000, help="How many scenes.")],
+    seed: Annotated[
+        int, typer.Option(metavar="S", min=0, max=1_000_000_000, help="The same seed draws the same scenes.")
+    ] = 0,
+    form: Annotated[
+        Literal["coco", "reasonseg"], typer.Option("--format", metavar="FORMAT", help="coco or reasonseg.")
+    ] = "coco",
+    as_json: JsonOption = False,
+) -> None:
+    """Draw scenes with exact ground truth.
+
+    An interrupted call goes on where it stopped when it is given again.
+    """
+    from sam3_agent.cli import scenes as room
+    from sam3_agent.cli.terminal import print_json, print_line
+
+    report = room.write_scenes(room.Order(count, seed, form), out)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_line(report.words())

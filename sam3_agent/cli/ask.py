@@ -1,0 +1,81 @@
+"""`sam3-agent ask`: one referring expression about one picture."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sam3_agent.cli.terminal import box_words, print_line, print_notes, print_table
+from sam3_agent.errors import InputError, Sam3AgentError
+from sam3_agent.loop.agent import Agent
+from sam3_agent.types import Answer, ModelInfo
+from sam3_agent.workspace import OpenImage
+
+
+@dataclass(frozen=True, slots=True)
+class AskReport:
+    """An answer with where it came from."""
+
+    image: OpenImage
+    info: ModelInfo
+    llm: str
+    answer: Answer
+    trace: Path | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The public JSON of `ask` (README)."""
+        answer = self.answer
+        return {
+            "query": answer.query,
+            "outcome": answer.outcome,
+            "reason": answer.reason,
+            "instances": [instance.to_json() for instance in answer.instances],
+            "usage": answer.usage.to_json(),
+            "trace": str(self.trace) if self.trace is not None else None,
+        }
+
+
+def ask(agent: Agent, source: str, query: str, trace: Path | None) -> AskReport:
+    """Open the picture, ask, write the trace; a run that Ctrl-C ended raises KeyboardInterrupt after its trace."""
+    from sam3_agent.loop.trace import write_trace
+
+    image = agent.workspace.open(source)
+    answer = agent.ask(image.id, query)
+    if trace is not None:
+        write_trace(answer.trace, trace)
+    if was_interrupted(answer):
+        raise KeyboardInterrupt
+    usage = replace(answer.usage, encodes=agent.workspace.encodes)  # opening the picture was part of the command
+    return AskReport(image, agent.workspace.info, agent.llm.name, replace(answer, usage=usage), trace)
+
+
+def check_query(query: str) -> None:
+    """Refuse an empty query before a model is loaded."""
+    if not query.strip():
+        raise InputError("the query is empty; say what to find, such as 'the person furthest to the right'")
+
+
+def raise_if_failed(answer: Answer) -> None:
+    """Turn a failed run into the command's own failure, when its report is out."""
+    if answer.outcome == "failed":
+        raise Sam3AgentError(answer.reason)
+
+
+def was_interrupted(answer: Answer) -> bool:
+    """Whether Ctrl-C ended the run: the loop turns it into an outcome, the terminal turns it back."""
+    return (answer.outcome, answer.reason) == ("budget", "interrupted")
+
+
+def print_report(report: AskReport, out: Path | None) -> None:
+    """The answer for a person."""
+    answer, usage = report.answer, report.answer.usage
+    print_line(f"{answer.outcome}: {answer.reason}", style="bold")
+    if answer.instances:
+        rows = [[i.id, f"{i.score:.2f}", str(i.area), box_words(i.box)] for i in answer.instances]
+        print_table(("id", "score", "area", "box"), rows, right=("score", "area"))
+    tokens = f", {usage.input_tokens} + {usage.output_tokens} tokens" if usage.input_tokens else ""
+    price = f", ${usage.usd:.4f}" if usage.usd else ""
+    print_line(f"{usage.turns} turns, {usage.encodes} encodes, {usage.seconds:.2f} s{tokens}{price}")
+    if report.trace is not None:
+        print_line(f"trace: {report.trace}")
+    print_line(f"marked picture: {out}" if out else "for the picture add --out FILE.png, for the masks --json")
+    print_notes(report.info, llm=report.llm)

@@ -1,0 +1,186 @@
+"""`sam3-agent demo`: the main job on embedded parts, with the truth beside it."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sam3_agent.cli.ask import was_interrupted
+from sam3_agent.cli.demo_pictures import answer_picture, overview, scene_picture
+from sam3_agent.cli.marked import write_picture
+from sam3_agent.cli.scene_files import target_mask
+from sam3_agent.cli.terminal import eye_words, print_line, print_notes
+from sam3_agent.errors import InputError
+from sam3_agent.loop.agent import Agent
+from sam3_agent.loop.llm import LLM
+from sam3_agent.loop.trace import write_trace
+from sam3_agent.scenes import Query, Scene, SceneOptions, generate_scene, queries_of
+from sam3_agent.types import Answer, ModelInfo, Trace
+from sam3_agent.workspace import Workspace
+
+SEED = 82
+OPTIONS = SceneOptions(min_objects=8, max_objects=10, min_side=768, max_side=768, max_aspect=1.34)
+KINDS = (("relation", "superlative"), ("exclusion",), ("no_target",))
+"""One question for each: its kind, in the order of preference."""
+RIGHT_IOU = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One concept that the brain had the eye look for."""
+
+    concept: str
+    presence: float
+    found: int | None
+    """None where only the presence was read."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DemoAnswer:
+    """One question with its answer, and how near that is to the truth."""
+
+    query: Query
+    answer: Answer
+    asked: tuple[Asked, ...]
+    iou: float
+    """With the truth; 1 where rightly nothing was found."""
+
+    @property
+    def right(self) -> bool:
+        """Whether the answer is the truth."""
+        return self.iou >= RIGHT_IOU
+
+    def verdict(self) -> str:
+        """One line: what came out, and whether it is true."""
+        if self.answer.outcome == "no_match":
+            return "no match; " + (
+                "right, nothing in the scene is meant" if self.right else "wrong, something is meant"
+            )
+        count = len(self.answer.instances)
+        found = f"{count} mask{'' if count == 1 else 's'}" if self.answer.outcome == "answered" else self.answer.outcome
+        return f"{found}; {'right' if self.right else 'wrong'}, IoU with the truth {self.iou:.2f}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DemoReport:
+    """All that the demo did; seconds."""
+
+    scene: Scene
+    info: ModelInfo
+    llm: str
+    loading: float
+    encoding: float
+    answers: tuple[DemoAnswer, ...]
+
+    def to_json(self, out: Path) -> dict[str, Any]:
+        """One document for `--json`."""
+        return {
+            "scene": {"seed": self.scene.seed, "width": self.scene.width, "height": self.scene.height},
+            "model": self.info.to_json(),
+            "llm": self.llm,
+            "answers": [
+                {
+                    "query": a.query.text,
+                    "kind": a.query.kind,
+                    "outcome": a.answer.outcome,
+                    "reason": a.answer.reason,
+                    "iou": round(a.iou, 4),
+                    "right": a.right,
+                    "usage": a.answer.usage.to_json(),
+                }
+                for a in self.answers
+            ],
+            "seconds": {"load": round(self.loading, 3), "encode": round(self.encoding, 3)},
+            "out": str(out),
+        }
+
+
+def check_folder(out: Path) -> None:
+    """Refuse early what cannot become a folder."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; give a folder with --out")
+
+
+def run_demo(workspace: Workspace, llm: LLM, *, loading: float) -> DemoReport:
+    """Draw the scene, encode it once, ask the questions; `loading` is how long the eye took to load."""
+    scene = generate_scene(SEED, OPTIONS)
+    began = time.perf_counter()
+    image = workspace.open(scene.image)
+    encoding = time.perf_counter() - began
+    agent = Agent(workspace, llm)
+    answers = tuple(_ask(agent, image.id, scene, query) for query in questions(scene))
+    return DemoReport(scene, workspace.info, llm.name, loading, encoding, answers)
+
+
+def questions(scene: Scene) -> list[Query]:
+    """One question of each of KINDS that the scene has, out of its truth."""
+    known = queries_of(scene, np.random.default_rng(scene.seed), limit_per_kind=3)
+    known.sort(key=lambda query: query.is_sentence)  # short ones first
+    found = ([query for kind in kinds for query in known if query.kind == kind] for kinds in KINDS)
+    return [queries[0] for queries in found if queries]
+
+
+def write_demo(report: DemoReport, out: Path) -> None:
+    """Write the pictures and traces, each atomically."""
+    write_picture(Image.fromarray(report.scene.image), out / "scene.png")
+    cells = [scene_picture(report.scene)]
+    for number, item in enumerate(report.answers, 1):
+        picture = answer_picture(report.scene, item.query.text, item.verdict(), item.answer.instances, right=item.right)
+        write_picture(picture, out / f"answer-{number}.png")
+        write_trace(item.answer.trace, out / "traces" / f"answer-{number}.jsonl")
+        cells.append(picture)
+    write_picture(overview(cells), out / "overview.png")
+
+
+def print_report(report: DemoReport, out: Path) -> None:
+    """What was done, in a few lines."""
+    scene = report.scene
+    print_line(f"scene   {scene.width}x{scene.height}, {len(scene.objects)} objects, drawn by seed {scene.seed}")
+    times = f"loaded in {report.loading:.1f} s, picture encoded once in {report.encoding:.2f} s"
+    print_line(f"eye     {eye_words(report.info)}, {times}")
+    for number, item in enumerate(report.answers, 1):
+        print_line("")
+        print_line(f'{number}. "{item.query.text}"', style="bold")
+        print_line(f"   asked   {_asked_words(item.asked)}")
+        print_line(f"   answer  {item.answer.reason}")
+        mark = ("   ok      ", "green") if item.right else ("   not ok  ", "red")
+        print_line(f"{item.verdict()} ({item.answer.usage.seconds:.2f} s)", before=mark)
+    print_line("")
+    print_line(f"look at {out / 'overview.png'}; each step is in {out / 'traces'}")
+    print_notes(report.info, llm=report.llm)
+
+
+def _ask(agent: Agent, image_id: str, scene: Scene, query: Query) -> DemoAnswer:
+    answer = agent.ask(image_id, query.text)
+    if was_interrupted(answer):
+        raise KeyboardInterrupt
+    return DemoAnswer(query, answer, tuple(_asked(answer.trace)), _iou(scene, query, answer))
+
+
+def _iou(scene: Scene, query: Query, answer: Answer) -> float:
+    truth = target_mask(scene, query.target_ids)
+    found = np.zeros_like(truth)
+    for instance in answer.instances:
+        found |= instance.mask
+    union = int((truth | found).sum())
+    return float((truth & found).sum()) / union if union else 1.0
+
+
+def _asked(trace: Trace) -> Iterator[Asked]:
+    """The concepts in the tools' results, each the first time it was asked."""
+    seen: set[str] = set()
+    for step in trace.steps:
+        for result in step.data.get("data", {}).get("results", ()) if step.kind == "tool" else ():
+            if result["concept"] not in seen:
+                seen.add(result["concept"])
+                found = len(result["instances"]) if "instances" in result else None
+                yield Asked(result["concept"], result["presence"], found)
+
+
+def _asked_words(asked: Sequence[Asked]) -> str:
+    words = [f"{a.concept} (presence {a.presence:.2f}{'' if a.found is None else f', {a.found} found'})" for a in asked]
+    return ", ".join(words) or "nothing"

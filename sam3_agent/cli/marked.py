@@ -1,0 +1,26 @@
+"""Marked pictures as files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from sam3_agent.formats.files import replacing
+from sam3_agent.workspace import Workspace
+
+LONGEST = 2048
+"""Pixels of the longer side of a written picture."""
+_QUALITY = 92
+
+
+def write_marked(workspace: Workspace, image_id: str, mask_ids: Sequence[str], path: Path) -> None:
+    """Write the image with exactly these masks marked, atomically; without masks, the image alone."""
+    longest = min(LONGEST, max(workspace.image(image_id).width, workspace.image(image_id).height))
+    style = "marks" if mask_ids else "plain"
+    write_picture(workspace.look(image_id, mask_ids, style=style, longest=longest).image, path)
+
+
+def write_picture(image: Image.Image, path: Path) -> None:
+    """Write a picture in the format of its suffix, atomically."""
+    with replacing(path) as temporary:
+        image.save(temporary, quality=_QUALITY)  # PNG has no quality and ignores it

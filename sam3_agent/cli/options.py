@@ -1,0 +1,77 @@
+"""Options that several commands share, and how their texts become values."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from sam3_agent.errors import InputError
+from sam3_agent.masks import Box
+from sam3_agent.types import check_box
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def _device(text: str) -> str:
+    if not _DEVICE.fullmatch(text):
+        raise typer.BadParameter(f"{text!r} is none of auto, cuda, cuda:N, cpu, mps")
+    return text
+
+
+def _picture(path: Path | None) -> Path | None:
+    if path is not None and path.suffix.lower() not in PICTURES:
+        raise typer.BadParameter(f"'{path}' must end in one of {', '.join(PICTURES)}")
+    if path is not None and path.is_dir():
+        raise typer.BadParameter(f"'{path}' is a folder; name a file in it")
+    return path
+
+
+Dtype = Literal["auto", "bfloat16", "float32"]
+
+ModelOption = Annotated[
+    str, typer.Option("--model", metavar="NAME", help="tiny (embedded), facebook/sam3, or the folder of a checkpoint.")
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", callback=_device, help="auto, cuda, cuda:N, cpu or mps.")
+]
+DtypeOption = Annotated[Dtype, typer.Option("--dtype", metavar="DTYPE", help="auto, bfloat16 or float32.")]
+LlmOption = Annotated[
+    str, typer.Option("--llm", metavar="SPEC", help="The brain: rules (embedded) or anthropic:MODEL.")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout, everything else on stderr.")
+]
+PictureOption = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", callback=_picture, help="Also write the marked picture there.")
+]
+ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="A picture file, file URL or data URI.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Eye:
+    """Which eye to load, and where."""
+
+    model: str = "tiny"
+    device: str = "auto"
+    dtype: Dtype = "auto"
+
+
+def parse_box(text: str, option: str) -> Box:
+    """A box from "X0,Y0,X1,Y1" (xyxy pixels); a usage error that names the option otherwise."""
+    try:
+        x0, y0, x1, y1 = (float(part) for part in text.split(","))
+        check_box((x0, y0, x1, y1))
+    except (ValueError, InputError) as error:
+        raise typer.BadParameter(
+            f"{text!r} is no X0,Y0,X1,Y1 in pixels with X0 < X1 and Y0 < Y1", param_hint=repr(option)
+        ) from error
+    return (x0, y0, x1, y1)
+
+
+def parse_boxes(texts: Sequence[str], option: str) -> tuple[Box, ...]:
+    """A box from each text."""
+    return tuple(parse_box(text, option) for text in texts)

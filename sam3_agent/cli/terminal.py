@@ -1,0 +1,65 @@
+"""What a person or a program reads: results on stdout, everything else on stderr."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sam3_agent.masks import Box
+from sam3_agent.types import ModelInfo
+
+TINY_NOTE = "tiny: the embedded demonstration model; use --model facebook/sam3 for real pictures"
+RULES_NOTE = "rules: the embedded planner without a language model; use --llm anthropic:MODEL for free language"
+
+
+def progress_console() -> Console:
+    """Where spinners and bars go; they show on a terminal only."""
+    return Console(stderr=True, highlight=False)
+
+
+def result_console() -> Console:
+    """Where a person's result goes; colours on a terminal only, no line is ever cut in a pipe."""
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=160)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_line(text: str, style: str = "", *, before: tuple[str, str] = ("", "")) -> None:
+    """One line of a person's result, `before` it a (text, style); printed as it is, never read as markup."""
+    result_console().print(Text.assemble(before, (text, style)))
+
+
+def print_notes(info: ModelInfo, *, llm: str | None = None) -> None:
+    """Say which parts are the embedded ones."""
+    if info.name == "tiny":
+        print_line(TINY_NOTE, style="dim")
+    if llm == "rules":
+        print_line(RULES_NOTE, style="dim")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """A plain table; the columns named in `right` are aligned right."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    result_console().print(table)
+
+
+def box_words(box: Box) -> str:
+    """The box in whole pixels."""
+    return ",".join(f"{value:.0f}" for value in box)
+
+
+def eye_words(info: ModelInfo) -> str:
+    """The eye in words."""
+    return f"{info.name} on {info.device} ({info.dtype})"

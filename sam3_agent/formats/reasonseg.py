@@ -1,0 +1,186 @@
+"""ReasonSeg: NAME.jpg beside NAME.json, a text and the polygons it means.
+
+The ground truth of ReasonSeg is whatever LISA's `get_mask_from_json` (dvlab-research/LISA, utils/data_processing.py)
+paints with OpenCV, outline and fill; OpenCV does the painting here too: no other rasteriser sets the same pixels.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import cv2
+import numpy as np
+import pydantic
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from sam3_agent.errors import InputError
+from sam3_agent.formats.contours import Polygon, polygons_of
+from sam3_agent.formats.files import replacing, write_json
+
+TARGET = 1
+IGNORE = 255
+PICTURES = (".jpg", ".jpeg", ".png")
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReasonSegRecord:
+    """One picture with one text that means some of its pixels; none for a text that nothing in it matches."""
+
+    name: str
+    image_path: Path
+    texts: tuple[str, ...]
+    """At least one; evaluation uses the first."""
+    is_sentence: bool
+    target: NDArray[np.bool_]
+    """(H, W), the size of the upright picture."""
+    ignore: NDArray[np.bool_]
+    """(H, W): pixels that count neither for nor against an answer."""
+    extra: Mapping[str, Any]
+    """Every further key of the JSON file."""
+
+
+def read_reasonseg(folder: Path) -> Iterator[ReasonSegRecord]:
+    """Every record of a folder in the order of names, read one at a time.
+
+    Raises:
+        InputError: a record is broken, half of a pair is missing, or there is none; the message names file and field.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    visible = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    annotations = {path.stem: path for path in visible if path.suffix.lower() == ".json"}
+    pictures = {path.stem: path for path in visible if path.suffix.lower() in PICTURES}
+    if not annotations and not pictures:
+        raise InputError(f"{folder}: no NAME.json beside NAME.jpg in this folder")
+    for name in sorted(annotations | pictures):
+        if name not in annotations:
+            raise InputError(f"{pictures[name]}: {name}.json is missing beside it")
+        if name not in pictures:
+            raise InputError(f"{annotations[name]}: {name}.jpg is missing beside it")
+        yield read_record(annotations[name], pictures[name])
+
+
+def read_record(annotation_path: Path, image_path: Path) -> ReasonSegRecord:
+    """One record; raises InputError naming file and field."""
+    parsed = _parse(annotation_path)
+    painted = rasterise([(shape.label, shape.points) for shape in parsed.shapes], _upright_size(image_path))
+    return ReasonSegRecord(
+        name=annotation_path.stem,
+        image_path=image_path,
+        texts=tuple(parsed.text),
+        is_sentence=parsed.is_sentence,
+        target=painted == TARGET,
+        ignore=painted == IGNORE,
+        extra=dict(parsed.model_extra or {}),
+    )
+
+
+def rasterise(shapes: Sequence[tuple[str, Polygon]], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Paint (label, points) shapes by LISA's rules: (H, W) uint8 of 0, TARGET and IGNORE; `size` is (height, width).
+
+    Shapes labelled "flag" are dropped, labels containing "ignore" paint 255, the largest painted area goes first,
+    points are truncated towards zero. Shapes of equal area keep the reversed order of numpy's argsort, as in LISA.
+    """
+    kept = [(label.lower(), points) for label, points in shapes if label.lower() != "flag"]
+    areas = [int(_paint(np.zeros(size, np.uint8), points, 1).sum()) for _, points in kept]
+    painted = np.zeros(size, np.uint8)
+    for index in reversed(np.argsort(areas)):
+        label, points = kept[int(index)]
+        _paint(painted, points, IGNORE if "ignore" in label else TARGET)
+    return painted
+
+
+def write_record(
+    folder: Path,
+    name: str,
+    image: Image.Image,
+    text: str,
+    target: NDArray[np.bool_],
+    *,
+    is_sentence: bool = False,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write NAME.jpg, then NAME.json, each atomically; `target` is (H, W) of that image and may be empty.
+
+    The polygons paint exactly the target again (holes are reached by a bridge, see `polygons_of`).
+    """
+    if target.shape != (image.height, image.width):
+        raise InputError(f"{name}: a target of shape {target.shape} for a {image.width}x{image.height} picture")
+    with replacing(folder / f"{name}.jpg") as temporary:
+        image.convert("RGB").save(temporary, "JPEG", quality=92, subsampling=0)
+    shapes = [_shape_json(name, polygon) for polygon in polygons_of(target)]
+    write_json(folder / f"{name}.json", {"text": [text], "is_sentence": is_sentence, "shapes": shapes, **(extra or {})})
+
+
+_Pixel = Annotated[float, pydantic.Field(gt=-(2.0**31), lt=2.0**31)]
+
+
+class _Shape(pydantic.BaseModel):
+    label: str
+    points: Annotated[list[tuple[_Pixel, _Pixel]], pydantic.Field(min_length=1)]
+
+
+class _File(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="allow")
+
+    text: Annotated[list[str], pydantic.Field(min_length=1)]
+    is_sentence: pydantic.StrictBool
+    shapes: list[_Shape]
+
+
+def _parse(path: Path) -> _File:
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = _decode_cp1252(path, raw)
+    try:
+        return _File.model_validate(json.loads(text))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not JSON ({error})") from error
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: {place or 'document'}: {first['msg']}") from error
+
+
+def _decode_cp1252(path: Path, raw: bytes) -> str:
+    try:
+        return raw.decode("cp1252")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: neither UTF-8 nor cp1252 text ({error})") from error
+
+
+def _upright_size(path: Path) -> tuple[int, int]:
+    """(height, width) after EXIF rotation, which cv2.imread, and so LISA, applies."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a readable picture") from error
+    return (width, height) if turned else (height, width)
+
+
+def _paint(canvas: NDArray[np.uint8], points: Polygon, value: int) -> NDArray[np.uint8]:
+    polygon = np.array([points], dtype=np.float64).astype(np.int32)  # (1, N, 2), truncated towards zero
+    cv2.polylines(canvas, [polygon[0]], True, value, 1)
+    cv2.fillPoly(canvas, [polygon[0]], value)
+    return canvas
+
+
+def _shape_json(name: str, polygon: Polygon) -> dict[str, Any]:
+    return {
+        "label": "target",
+        "labels": ["target"],
+        "shape_type": "polygon",
+        "image_name": f"{name}.jpg",
+        "points": [[float(x), float(y)] for x, y in polygon],
+        "group_id": None,
+        "group_ids": [None],
+        "flags": {},
+    }

@@ -1,0 +1,64 @@
+"""What a run may cost, against what it has cost."""
+
+import time
+from dataclasses import dataclass, field
+
+from sam3_agent.loop.llm import Reply
+from sam3_agent.types import Usage
+
+
+@dataclass(slots=True)
+class Meter:
+    """Counts what one run costs, from the moment it is made."""
+
+    turns: int = 0
+    llm_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    def count(self, reply: Reply) -> None:
+        """Add the price of one reply."""
+        self.input_tokens += reply.input_tokens
+        self.output_tokens += reply.output_tokens
+        self.usd += reply.usd
+
+    def usage(self, encodes: int) -> Usage:
+        """The totals so far."""
+        return Usage(
+            turns=self.turns,
+            llm_calls=self.llm_calls,
+            encodes=encodes,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            usd=self.usd,
+            seconds=self.seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits of one run; None means no limit. Checked before each call of the brain, so one call may overshoot."""
+
+    max_turns: int = 24
+    max_llm_calls: int | None = None
+    max_usd: float | None = None
+    max_seconds: float | None = None
+
+    def spent(self, meter: Meter) -> str:
+        """Which limit is reached, as a reason; empty while none is."""
+        if meter.turns >= self.max_turns:
+            return f"stopped after {meter.turns} turns (max_turns={self.max_turns})"
+        if self.max_llm_calls is not None and meter.llm_calls >= self.max_llm_calls:
+            return f"stopped after {meter.llm_calls} LLM calls (max_llm_calls={self.max_llm_calls})"
+        if self.max_usd is not None and meter.usd >= self.max_usd:
+            return f"stopped after {meter.usd:.4f} USD (max_usd={self.max_usd:g})"
+        if self.max_seconds is not None and meter.seconds >= self.max_seconds:
+            return f"stopped after {meter.seconds:.1f} s (max_seconds={self.max_seconds:g})"
+        return ""

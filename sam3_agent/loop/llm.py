@@ -1,0 +1,103 @@
+"""What a brain is: messages go in, one reply comes out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from sam3_agent.errors import LLMConfigError
+from sam3_agent.render import Picture
+from sam3_agent.tools import ToolSpec
+
+Role = Literal["system", "user", "assistant", "tool"]
+Stop = Literal["done", "truncated", "refused"]
+
+SPEC_FORMS = "rules | anthropic:MODEL"
+NOT_BUILT = ("openai", "chat", "replay")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call that a model asks for; `problem` is set where its arguments could not be read, and says why."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict[str, Any])
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a model reads back for one call."""
+
+    call_id: str
+    name: str
+    text: str
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+    pictures: tuple[Picture, ...] = ()
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation: text and pictures; calls (of an assistant) or results (of tools)."""
+
+    role: Role
+    text: str = ""
+    pictures: tuple[Picture, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+    results: tuple[ToolResult, ...] = ()
+    raw: tuple[dict[str, Any], ...] | None = None
+    """A provider's own content blocks, sent back to that provider as they came; opaque to everyone else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer of a brain, with its price."""
+
+    message: Message
+    input_tokens: int = 0
+    """All tokens of the prompt, cached ones included."""
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    """Those of the input tokens that were read from the provider's cache."""
+    usd: float = 0.0
+    stop: Stop = "done"
+    note: str = ""
+    """What the provider said about how it stopped, or what is not known about the price."""
+
+
+class LLM(Protocol):
+    """A brain. Safe to call from several threads; all it knows of a run is in `messages`."""
+
+    @property
+    def name(self) -> str:
+        """The spec that loads it, such as "anthropic:claude-opus-5-5"."""
+        ...
+
+    def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
+        """The next assistant message.
+
+        Raises:
+            LLMError: it could not be reached after its own retries, or cannot go on.
+        """
+        ...
+
+
+def load_llm(spec: str) -> LLM:
+    """Load a brain by its spec: "rules", or "anthropic:MODEL".
+
+    Raises:
+        LLMConfigError: the spec is unknown, or its key or package is missing.
+    """
+    kind, _, model = spec.strip().partition(":")
+    if kind == "rules" and not model:
+        from sam3_agent.loop.rules import RulesLLM
+
+        return RulesLLM()
+    if kind == "anthropic" and model:
+        from sam3_agent.loop.anthropic import AnthropicLLM
+
+        return AnthropicLLM(model)
+    if kind in NOT_BUILT:
+        raise LLMConfigError(f"{kind}: {spec!r} is not built yet; use rules or anthropic:MODEL")
+    raise LLMConfigError(f"unknown model spec {spec!r}; use one of: {SPEC_FORMS}")

@@ -1,0 +1,121 @@
+"""What the rules planner understood: frozen values from the parser to the chooser."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from sam3_agent.errors import LLMError
+
+Side = Literal["left", "right", "top", "bottom", "centre", "top left", "top right", "bottom left", "bottom right"]
+PickKey = Literal["largest", "smallest", "tallest", "shortest", "widest", "narrowest"] | Side
+RelationKind = Literal[
+    "left of",
+    "right of",
+    "above",
+    "below",
+    "inside",
+    "containing",
+    "on",
+    "next to",
+    "nearest to",
+    "farthest from",
+    "between",
+    "larger than",
+    "smaller than",
+    "is",
+]
+
+
+class BeyondRules(LLMError):
+    """The expression needs more than the rules planner has; the message names the part."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the rules planner does not handle {what}; use an LLM for this query")
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A superlative or ordinal: `count` objects from place `first` in the order of `key`; -1 is the last place."""
+
+    key: PickKey
+    first: int = 1
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Where the wanted objects are relative to others; it must hold for every one of `references`."""
+
+    kind: RelationKind
+    references: tuple["Selection", ...]
+    count: int = 1
+    """How many are wanted of nearest to and farthest from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A set of objects: all that `phrases` name, less the excluded, related so, on those sides, then picked."""
+
+    phrases: tuple[str, ...]
+    plural: bool = False
+    sides: tuple[Side, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    excluded: tuple["Selection", ...] = ()
+    pick: Pick | None = None
+
+    @property
+    def name(self) -> str:
+        """The phrases as a reason quotes them."""
+        return " / ".join(f"'{phrase}'" for phrase in self.phrases)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether finding the phrases is all there is to do."""
+        return not (self.sides or self.relations or self.excluded or self.pick)
+
+    def walk(self) -> Iterator["Selection"]:
+        """This selection and all that it refers to, itself first."""
+        yield self
+        for relation in self.relations:
+            for reference in relation.references:
+                yield from reference.walk()
+        for other in self.excluded:
+            yield from other.walk()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How many objects there must be for the query to hold: at_least <= n <= at_most (None: any number)."""
+
+    selection: Selection
+    at_least: int = 0
+    at_most: int | None = None
+
+    def holds(self, count: int) -> bool:
+        """Whether `count` objects satisfy it."""
+        return self.at_least <= count and (self.at_most is None or count <= self.at_most)
+
+    def __str__(self) -> str:
+        """The bounds in words."""
+        if self.at_most is None:
+            return f"at least {self.at_least}"
+        if self.at_least == 0:
+            return f"at most {self.at_most}"
+        return f"exactly {self.at_least}" if self.at_least == self.at_most else f"{self.at_least} to {self.at_most}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A query: the union of its parts, if the condition holds."""
+
+    parts: tuple[Selection, ...]
+    condition: Condition | None = None
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """Every phrase that must be asked, the targets first, none twice."""
+        selections = [s for part in self.parts for s in part.walk()]
+        if self.condition is not None:
+            selections += self.condition.selection.walk()
+        targets = [p for part in self.parts for p in part.phrases]
+        return tuple(dict.fromkeys(targets + [p for s in selections for p in s.phrases]))

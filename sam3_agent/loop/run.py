@@ -1,0 +1,127 @@
+"""The state of one run: its conversation, its price, its trace, the best answer so far."""
+
+from typing import Any
+
+from sam3_agent.loop.budget import Meter
+from sam3_agent.loop.llm import Message, Reply, ToolCall, ToolResult
+from sam3_agent.loop.prompts import Prompt
+from sam3_agent.loop.task import Task
+from sam3_agent.loop.trace import TRACE_VERSION, plain
+from sam3_agent.render import Picture
+from sam3_agent.types import Answer, Instance, Outcome, Step, Trace
+from sam3_agent.workspace import Workspace
+
+
+class Run:
+    """One ask, from the first picture to the answer.
+
+    The best so far is what the latest tool call that found masks left: the instances of the first concept that has
+    any (brains ask for the target first), or the combined mask. A call that finds nothing leaves it as it is.
+    """
+
+    def __init__(self, workspace: Workspace, task: Task, system: Prompt) -> None:
+        self.workspace = workspace
+        self.task = task
+        self.system = system
+        self.meter = Meter()
+        self.messages: list[Message] = []
+        self.best: tuple[Instance, ...] = ()
+        self.outcome: Outcome | None = None
+        self.reason = ""
+        self.nudges = 0
+        self._steps: list[Step] = []
+        self._prompts = [system.id]
+        self._encodes = workspace.encodes
+
+    def begin(self, preview: Picture, *, llm: str) -> None:
+        """Open the conversation."""
+        self.messages = [Message("system", self.system.text), self.task.message(preview)]
+        self.record(
+            "start",
+            self.meter.seconds,
+            version=TRACE_VERSION,
+            query=self.task.query,
+            image={"id": self.task.image_id, "width": self.task.width, "height": self.task.height},
+            model=self.workspace.info.to_json(),
+            llm=llm,
+            picture=picture_json(preview),
+        )
+
+    def end(self, outcome: Outcome, reason: str, instances: tuple[Instance, ...] | None = None) -> None:
+        """Settle the answer; without `instances` it is the best so far."""
+        self.outcome, self.reason = outcome, reason
+        if instances is not None:
+            self.best = instances
+
+    def answer(self) -> Answer:
+        """The answer of an ended run, its last step recorded."""
+        assert self.outcome is not None
+        usage = self.meter.usage(self.workspace.encodes - self._encodes)
+        ids = [instance.id for instance in self.best]
+        self.record("end", usage.seconds, outcome=self.outcome, reason=self.reason, mask_ids=ids, usage=usage.to_json())
+        return Answer(self.task.query, self.outcome, self.best, self.reason, usage, Trace(tuple(self._steps)))
+
+    def record(self, kind: str, seconds: float, **data: Any) -> None:
+        """Add a step to the trace: how long it took, when it was over, which prompts were in force."""
+        known = {"at": round(self.meter.seconds, 4), "prompts": self._prompts, **data}
+        self._steps.append(Step(kind, round(seconds, 4), plain(known)))
+
+    def heard(self, reply: Reply, seconds: float) -> None:
+        """Take in a reply of the brain."""
+        self.meter.count(reply)
+        self.messages.append(reply.message)
+        self.record(
+            "reply",
+            seconds,
+            text=reply.message.text,
+            calls=[_call_json(call) for call in reply.message.calls],
+            stop=reply.stop,
+            note=reply.note,
+            input_tokens=reply.input_tokens,
+            cached_tokens=reply.cached_tokens,
+            output_tokens=reply.output_tokens,
+            usd=reply.usd,
+        )
+
+    def did(self, call: ToolCall, result: ToolResult, seconds: float) -> None:
+        """Take in what a tool did."""
+        pictures = [picture_json(picture) for picture in result.pictures]
+        self.record(
+            "tool",
+            seconds,
+            **_call_json(call),
+            text=result.text,
+            data=result.data,
+            is_error=result.is_error,
+            pictures=pictures,
+        )
+
+    def nudge(self, prompt: Prompt) -> None:
+        """Say something to the brain that no tool said."""
+        self.messages.append(Message("user", prompt.text))
+        self._prompts = [*self._prompts, prompt.id]
+        self.record("nudge", 0.0, nudge=prompt.id)
+
+    def keep_best(self, data: dict[str, Any]) -> None:
+        """Remember what a tool call found, by the rule of this class."""
+        if found := tuple(self.workspace.instance(mask_id) for mask_id in _found_ids(data)):
+            self.best = found
+
+
+def picture_json(picture: Picture) -> dict[str, Any]:
+    """What a trace says of a picture: caption, (width, height) in pixels, scale."""
+    return {"caption": picture.caption, "size": list(picture.image.size), "scale": picture.scale}
+
+
+def _found_ids(data: dict[str, Any]) -> list[str]:
+    if "mask" in data:
+        return [str(data["mask"]["id"])]
+    for result in data.get("results", ()):
+        if result.get("instances"):
+            return [str(instance["id"]) for instance in result["instances"]]
+    return []
+
+
+def _call_json(call: ToolCall) -> dict[str, Any]:
+    known = {"id": call.id, "name": call.name, "args": call.arguments}
+    return {**known, "problem": call.problem} if call.problem else known

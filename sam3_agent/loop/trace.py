@@ -1,0 +1,58 @@
+"""Traces as JSON lines: the only place where they are written or read."""
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+from sam3_agent.errors import InputError
+from sam3_agent.types import Step, Trace
+
+TRACE_VERSION = 1
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON gives it back: tuples become lists, keys strings, what JSON lacks its `str`."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def write_trace(trace: Trace, path: str | Path) -> Path:
+    """Write one JSON object a line, {"kind", "seconds", "data"}; the file appears whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written there.
+    """
+    target = Path(path)
+    lines = [json.dumps({"kind": s.kind, "seconds": s.seconds, "data": s.data}, default=str) for s in trace.steps]
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        draft.replace(target)
+    except OSError as error:
+        raise InputError(f"cannot write the trace to {target}: {error.strerror or error}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return target
+
+
+def read_trace(path: str | Path) -> Trace:
+    """Read what `write_trace` wrote; a file cut off in the middle of a line is refused.
+
+    Raises:
+        InputError: the file is missing or a line of it is no step; the message names the line.
+    """
+    source = Path(path)
+    try:
+        text = source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the trace {source}: {error}") from error
+    return Trace(tuple(_step(source, number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()))
+
+
+def _step(source: Path, number: int, line: str) -> Step:
+    try:
+        value = json.loads(line)
+        return Step(str(value["kind"]), float(value["seconds"]), dict(value["data"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{source}, line {number}: expected a step with kind, seconds and data") from error

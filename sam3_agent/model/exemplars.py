@@ -1,0 +1,51 @@
+"""Exemplar boxes as the detector reads them."""
+
+from collections.abc import Sequence
+
+import torch
+
+from sam3_agent.types import ConceptPrompt, clip_box
+
+PAD = -10
+"""Meta's mark for "no box here", as coordinate and as label."""
+
+Boxes = tuple[tuple[float, float, float, float], ...]
+Labels = tuple[int, ...]
+
+
+def box_rows(prompts: Sequence[ConceptPrompt], width: int, height: int) -> list[tuple[Boxes, Labels]]:
+    """Boxes (cxcywh, shares of the image) and labels (1 positive, 0 negative) of every prompt.
+
+    Boxes are clipped to the image first: a coordinate of exactly -10 would pass for padding.
+
+    Raises:
+        InputError: a box lies outside the image.
+    """
+    return [
+        (
+            tuple(_normalised(exemplar.box, width, height) for exemplar in prompt.exemplars),
+            tuple(int(exemplar.positive) for exemplar in prompt.exemplars),
+        )
+        for prompt in prompts
+    ]
+
+
+def box_tensors(rows: Sequence[tuple[Boxes, Labels]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(P, N, 4) float32 boxes and (P, N) int64 labels, padded with PAD to the longest row and to at least one box.
+
+    The one padded box is what makes the geometry encoder run for text-only prompts too. It always adds its CLS token to
+    the prompt in Meta's code, while transformers leaves it out where no boxes are given.
+    """
+    longest = max(1, *(len(labels) for _, labels in rows)) if rows else 1
+    boxes = torch.full((len(rows), longest, 4), float(PAD))
+    labels = torch.full((len(rows), longest), PAD, dtype=torch.int64)
+    for row, (row_boxes, row_labels) in enumerate(rows):
+        if row_labels:
+            boxes[row, : len(row_labels)] = torch.tensor(row_boxes)
+            labels[row, : len(row_labels)] = torch.tensor(row_labels)
+    return boxes, labels
+
+
+def _normalised(box: tuple[float, float, float, float], width: int, height: int) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = clip_box(box, width, height)
+    return ((x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height)

@@ -1,0 +1,168 @@
+"""A deterministic eye without weights: the shipped double of `Segmenter`, for tests and for trying the plumbing."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam3_agent import masks
+from sam3_agent.errors import InputError
+from sam3_agent.masks import Box
+from sam3_agent.model.segmenter import Features
+from sam3_agent.types import Candidate, ConceptPrompt, Detection, Exemplar, ModelInfo
+
+Answers = Mapping[str, Detection]
+UNKNOWN_PRESENCE = 0.02
+MAX_PHRASE = 300
+"""Characters; a real eye refuses long phrases as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class FakeFeatures:
+    """The answers that hold on one image."""
+
+    height: int
+    width: int
+    nbytes: int
+    answers: Answers
+
+
+class FakeSegmenter:
+    """Answers registered phrases with registered detections and everything else with presence 0.02 and nothing.
+
+    `answers` maps phrases to detections, or computes that mapping from an (H, W, 3) RGB image, which also serves crops.
+    Detections whose masks have another size than the image do not hold on it. An exemplar box means the narrowest
+    registered phrase of the object under it. Phrases compare without regard to case and spaces.
+    """
+
+    def __init__(
+        self, answers: Answers | Callable[[NDArray[np.uint8]], Answers], *, feature_bytes: int | None = None
+    ) -> None:
+        self._answers = answers
+        self._feature_bytes = feature_bytes
+        self._lock = threading.Lock()
+        self._encodes = 0
+        self._detects = 0
+
+    @property
+    def info(self) -> ModelInfo:
+        """Says plainly that this is a double."""
+        return ModelInfo("fake", "cpu", "float32")
+
+    @property
+    def encodes(self) -> int:
+        """Images encoded so far."""
+        return self._encodes
+
+    @property
+    def detects(self) -> int:
+        """Batched calls answered so far."""
+        return self._detects
+
+    def encode(self, image: NDArray[np.uint8]) -> FakeFeatures:
+        """Look up which answers hold on an (H, W, 3) RGB image."""
+        height, width = image.shape[:2]
+        answers = self._answers(image) if callable(self._answers) else self._answers
+        held = {_key(phrase): found for phrase, found in answers.items() if _holds(found, height, width)}
+        with self._lock:
+            self._encodes += 1
+        size = image.nbytes if self._feature_bytes is None else self._feature_bytes
+        return FakeFeatures(height, width, size, held)
+
+    def detect(
+        self, features: Features, prompts: Sequence[ConceptPrompt], *, threshold: float = 0.5, near_misses: int = 8
+    ) -> list[Detection]:
+        """Answer every prompt from the registered detections."""
+        if not isinstance(features, FakeFeatures):
+            raise TypeError(f"these features are not of this eye but {type(features).__name__}")
+        with self._lock:
+            self._detects += 1
+        return [_split(_answer(features, prompt), threshold, near_misses) for prompt in prompts]
+
+
+def detection(
+    found: Sequence[NDArray[np.bool_]], scores: Sequence[float] | None = None, *, presence: float = 0.95
+) -> Detection:
+    """A detection of (H, W) bool masks with their object scores (0.9 where not given)."""
+    given = list(scores) if scores is not None else [0.9] * len(found)
+    rles = [masks.encode(mask) for mask in found]
+    kept = [Candidate(rle, masks.box(rle), score) for rle, score in zip(rles, given, strict=True)]
+    return Detection(presence, tuple(kept))
+
+
+def _key(phrase: str) -> str:
+    return " ".join(phrase.lower().split())
+
+
+def _holds(found: Detection, height: int, width: int) -> bool:
+    return all(candidate.rle.size == (height, width) for candidate in (*found.kept, *found.near_misses))
+
+
+def _answer(features: FakeFeatures, prompt: ConceptPrompt) -> Detection:
+    """Everything that answers the prompt, unsplit."""
+    if prompt.phrase is not None and len(prompt.phrase) > MAX_PHRASE:
+        raise InputError(f"the concept has {len(prompt.phrase)} characters; give at most {MAX_PHRASE}, best 1-4 words")
+    for exemplar in prompt.exemplars:
+        _check_inside(exemplar.box, features)
+    found: dict[masks.Rle, Candidate] = {}
+    presence = UNKNOWN_PRESENCE
+    wanted = [_key(prompt.phrase)] if prompt.phrase is not None else []
+    liked = [kind for kind in (_kind(features, e) for e in prompt.exemplars if e.positive) if kind]
+    for phrase in [p for p in wanted if p in features.answers] + liked:
+        answer = features.answers[phrase]
+        presence = max(presence, answer.presence)
+        for candidate in (*answer.kept, *answer.near_misses):
+            found.setdefault(candidate.rle, candidate)
+    for exemplar in prompt.exemplars:
+        if not exemplar.positive:
+            _remove_kind(features, exemplar, wanted + liked, found)
+    return Detection(presence, tuple(found.values()))
+
+
+def _check_inside(box: Box, features: FakeFeatures) -> None:
+    if box[0] < 0 or box[1] < 0 or box[2] > features.width or box[3] > features.height:
+        raise InputError(f"exemplar box {list(box)} lies outside the {features.width}x{features.height} image")
+
+
+def _kind(features: FakeFeatures, exemplar: Exemplar) -> str | None:
+    """The registered phrase with the fewest objects that has one under the box."""
+    having = [p for p, d in features.answers.items() if _under(exemplar.box, (*d.kept, *d.near_misses)) is not None]
+    return min(having, key=lambda p: len(features.answers[p].kept), default=None)
+
+
+def _under(box: Box, candidates: Sequence[Candidate]) -> Candidate | None:
+    best = max(candidates, key=lambda c: _iou(box, c.box), default=None)
+    return best if best is not None and _iou(box, best.box) >= 0.5 else None
+
+
+def _remove_kind(
+    features: FakeFeatures, exemplar: Exemplar, wanted: Sequence[str], found: dict[masks.Rle, Candidate]
+) -> None:
+    """Drop the object under a negative box, and its whole kind unless that kind itself is wanted."""
+    target = _under(exemplar.box, tuple(found.values()))
+    kind = _kind(features, exemplar)
+    if kind is not None and kind not in wanted:
+        answer = features.answers[kind]
+        for candidate in (*answer.kept, *answer.near_misses):
+            found.pop(candidate.rle, None)
+    if target is not None:
+        found.pop(target.rle, None)
+
+
+def _iou(first: Box, second: Box) -> float:
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = (first[2] - first[0]) * (first[3] - first[1]) + (second[2] - second[0]) * (second[3] - second[1])
+    return width * height / (both - width * height)
+
+
+def _split(answer: Detection, threshold: float, near_misses: int) -> Detection:
+    """Kept above the threshold, the rest near misses; both best first."""
+    ranked = sorted((*answer.kept, *answer.near_misses), key=lambda c: -c.object_score)
+    kept = tuple(c for c in ranked if answer.presence * c.object_score > threshold)
+    missed = tuple(c for c in ranked if answer.presence * c.object_score <= threshold)
+    return Detection(answer.presence, kept, missed[:near_misses])

@@ -1,0 +1,7 @@
+"""Pictures: images with masks drawn on them, honest about colour and scale."""
+
+from sam3_agent.render.draw import draw_picture
+from sam3_agent.render.encode import encode_picture
+from sam3_agent.render.picture import STYLES, Mark, Picture, Style
+
+__all__ = ["STYLES", "Mark", "Picture", "Style", "draw_picture", "encode_picture"]

@@ -1,0 +1,131 @@
+"""A generated scene: a picture with the exact truth about every object in it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sam3_agent.scenes.background import draw_background, draw_near_white
+from sam3_agent.scenes.cast import Character, draw_cast
+from sam3_agent.scenes.chance import shuffled
+from sam3_agent.scenes.composition import Actor, Stack, paint_actors, stack_actors
+from sam3_agent.scenes.finish import finish_picture
+from sam3_agent.scenes.options import SceneOptions
+from sam3_agent.scenes.placement import Layout, place_objects
+from sam3_agent.scenes.silhouettes import draw_silhouette
+from sam3_agent.scenes.vocabulary import SUPERCATEGORY
+from sam3_agent.scenes.wardrobe import Look, draw_look, dress, hidden_colours
+
+FLAT_SCENES = 0.15
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SceneObject:
+    """One object: its words and exactly the pixels of it that are visible.
+
+    `mask` is (H, W) bool; `box` its bounds, xyxy pixels, x1 and y1 exclusive; `area` its pixels; `visible_fraction`
+    the visible part of the complete silhouette, what the border cut off included; `depth` 0 is frontmost.
+    """
+
+    id: int
+    noun: str
+    colour: str
+    pattern: str
+    supercategory: str
+    mask: NDArray[np.bool_]
+    box: tuple[float, float, float, float]
+    area: int
+    visible_fraction: float
+    depth: int
+
+    @property
+    def cx(self) -> float:
+        """Horizontal centre of the box, pixels."""
+        return (self.box[0] + self.box[2]) / 2.0
+
+    @property
+    def cy(self) -> float:
+        """Vertical centre of the box, pixels."""
+        return (self.box[1] + self.box[3]) / 2.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """A picture, `image` (H, W, 3) uint8 RGB, and all objects in it, by id from 1."""
+
+    seed: int
+    width: int
+    height: int
+    image: NDArray[np.uint8]
+    objects: tuple[SceneObject, ...]
+
+
+def generate_scene(seed: int, options: SceneOptions = SceneOptions()) -> Scene:  # noqa: B008 (frozen)
+    """The scene of `seed`: the same seed and options give the same bytes."""
+    rng = np.random.default_rng(seed)
+    width, height = _draw_size(options, rng)
+    flat = options.style == "flat" or rng.random() < FLAT_SCENES
+    background = (draw_near_white if flat else draw_background)(width, height, rng)
+    count = int(rng.integers(options.min_objects, options.max_objects + 1))
+    cast = draw_cast(count, options, hidden_colours(background), rng)
+    look = draw_look(flat, rng)
+    actors = _draw_actors(cast, background, look, options.min_objects, rng)
+    stack = stack_actors(actors, width, height)
+    picture = paint_actors(stack, background, look)
+    image = np.asarray(picture) if flat else finish_picture(picture, rng)
+    return Scene(seed, width, height, image, _objects(stack, width, height))
+
+
+def _draw_size(options: SceneOptions, rng: np.random.Generator) -> tuple[int, int]:
+    """Width and height in pixels."""
+    longer = math.exp(rng.uniform(math.log(options.min_side), math.log(options.max_side)))
+    limit = math.log(options.max_aspect)
+    aspect = math.exp(rng.uniform(-limit, limit))
+    longer = min(options.max_side, max(options.min_side, round(longer)))
+    shorter = max(1, math.ceil(longer / max(aspect, 1.0 / aspect)))
+    return (longer, shorter) if aspect >= 1.0 else (shorter, longer)
+
+
+def _draw_actors(
+    cast: tuple[Character, ...], background: Image.Image, look: Look, least: int, rng: np.random.Generator
+) -> list[Actor]:
+    """The characters that found a place, painted, in random order from back to front."""
+    silhouettes = [draw_silhouette(character.noun, rng) for character in cast]
+    layout = Layout(background.width, background.height, [])
+    place_objects([character.noun for character in cast], silhouettes, layout, least, rng)
+    sprites = dress(cast, silhouettes, layout, background, look, rng)
+    actors = [Actor.at(cast[p.index], p, sprite) for p, sprite in zip(layout.placed, sprites, strict=True)]
+    return shuffled(actors, rng)
+
+
+def _objects(stack: Stack, width: int, height: int) -> tuple[SceneObject, ...]:
+    """The truth, in the order of the stack's actors, ids from 1."""
+    masks = np.zeros((len(stack.actors), height, width), dtype=np.bool_)
+    objects: list[SceneObject] = []
+    for number, (actor, mask) in enumerate(zip(stack.actors, masks, strict=True)):
+        x0, y0, x1, y1 = actor.window(width, height)
+        seen = stack.owner[y0:y1, x0:x1] == number + 1
+        mask[y0:y1, x0:x1] = seen
+        rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+        box = (x0 + columns[0], y0 + rows[0], x0 + columns[-1] + 1, y0 + rows[-1] + 1)
+        area = int(np.count_nonzero(seen))
+        character = actor.character
+        objects.append(
+            SceneObject(
+                id=number + 1,
+                noun=character.noun,
+                colour=character.colour,
+                pattern=character.pattern,
+                supercategory=SUPERCATEGORY[character.noun],
+                mask=mask,
+                box=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+                area=area,
+                visible_fraction=area / actor.sprite.area,
+                depth=len(stack.actors) - 1 - number,
+            )
+        )
+    return tuple(objects)

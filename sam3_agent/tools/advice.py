@@ -1,0 +1,79 @@
+"""Warnings and hints: what a reader of a result should doubt, and what to try next."""
+
+from collections.abc import Mapping, Sequence
+
+from sam3_agent.types import Segmentation
+from sam3_agent.workspace import Facts
+
+_CONFLICT_SHARE = 0.5
+"""A second concept counts as a conflict from this share of the first one's score."""
+_LEAST_CONFLICT = 0.25
+_LOW_PRESENCE = 0.5
+_GOOD_OBJECT = 0.5
+
+
+def warnings_for(results: Sequence[Segmentation], facts: Mapping[str, Facts]) -> list[str]:
+    """One line for each found mask that fits another phrase nearly as well or better."""
+    lines: list[str] = []
+    said: set[frozenset[str]] = set()
+    for result in results:
+        for instance in result.instances:
+            own = result.prompt.label
+            for phrase, score in facts[instance.id].concept_scores.items():
+                if _nested(own, phrase) or score < max(_LEAST_CONFLICT, _CONFLICT_SHARE * instance.score):
+                    continue
+                pair = frozenset((f"{instance.box}", own, phrase))
+                if pair not in said:
+                    said.add(pair)
+                    lines.append(f"{instance.id} ('{own}' {instance.score:.2f}) also scores {score:.2f} as '{phrase}'")
+    return lines
+
+
+def hints_for(results: Sequence[Segmentation]) -> list[str]:
+    """What to try where a concept was not found, or where presence and objects disagree."""
+    return [hint for result in results if (hint := _hint(result))]
+
+
+def presence_hint(presence: Mapping[str, float]) -> list[str]:
+    """A reminder where presence is low."""
+    low = [phrase for phrase, value in presence.items() if value < _LOW_PRESENCE]
+    if not low:
+        return []
+    return [f"low for {_quoted(low)}: presence is a belief, not proof; segment_concepts shows near misses"]
+
+
+def _hint(result: Segmentation) -> str | None:
+    if result.instances:
+        return None
+    concept, presence = result.prompt.label, f"presence {result.presence:.2f}"
+    good = [m for m in result.near_misses if m.object_score >= _GOOD_OBJECT]
+    if good:
+        ids = ", ".join(f"{m.id} (object {m.object_score:.2f})" for m in good)
+        return (
+            f"'{concept}': nothing above the threshold {result.threshold:g}, but these objects fit well: {ids}. "
+            f"{presence} is a belief, not proof: look at them before you say no"
+        )
+    if result.near_misses:
+        ids = ", ".join(m.id for m in result.near_misses)
+        return (
+            f"'{concept}': nothing above the threshold {result.threshold:g} ({presence}); weak candidates: {ids}. "
+            f"Look at them, or try a more general noun, 'object', an exemplar or a region"
+        )
+    return (
+        f"'{concept}': nothing found ({presence}). Try a more general noun, 'object', an exemplar box "
+        f"(refine_with_exemplars), or a region of the image for small things"
+    )
+
+
+def _nested(first: str, second: str) -> bool:
+    """Whether one phrase only narrows the other ('cup', 'red cups'), so that both may hold."""
+    one, other = _words(first), _words(second)
+    return one <= other or other <= one
+
+
+def _words(phrase: str) -> set[str]:
+    return {word[:-1] if word.endswith("s") and len(word) > 3 else word for word in phrase.lower().split()}
+
+
+def _quoted(phrases: Sequence[str]) -> str:
+    return ", ".join(f"'{phrase}'" for phrase in phrases)

@@ -1,0 +1,227 @@
+"""A result -> what a reader gets: text, pictures and data with the same facts, in one place."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sam3_agent.render import Picture
+from sam3_agent.tools.advice import hints_for, presence_hint, warnings_for
+from sam3_agent.tools.lines import instance_data, instance_line, percent
+from sam3_agent.tools.results import (
+    Combined,
+    Forgotten,
+    Listing,
+    Looked,
+    NoMatch,
+    PresenceReading,
+    Result,
+    Segmented,
+    Submission,
+)
+from sam3_agent.types import Instance, Segmentation
+from sam3_agent.workspace import Facts, Measurement, MeasurementTable, OpenImage, Workspace
+
+_CROWD = 40
+"""With more masks on an image than this, a picture shows only those of the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """Text for a model or a person, the same facts as JSON-able data without RLE or base64, and pictures."""
+
+    text: str
+    data: dict[str, Any]
+    pictures: tuple[Picture, ...] = ()
+
+
+def present(workspace: Workspace, result: Result) -> Presentation:
+    """Put a result into words, data and pictures."""
+    match result:
+        case OpenImage():
+            return _opened(workspace, result)
+        case Segmented():
+            return _segmented(workspace, result)
+        case PresenceReading():
+            return _presence(result)
+        case Combined():
+            return _combined(workspace, result)
+        case MeasurementTable():
+            return _measured(result)
+        case Looked():
+            return _looked(result)
+        case Submission():
+            return _submitted(workspace, result)
+        case NoMatch():
+            text = f"No match reported. Reason: {result.reason or 'none given'}"
+            return Presentation(text, {"outcome": "no_match", "reason": result.reason})
+        case Forgotten():
+            return Presentation(f"{result.image_id} and its masks are freed.", {"image_id": result.image_id})
+        case Listing():
+            return _listed(result)
+
+
+def _opened(workspace: Workspace, image: OpenImage) -> Presentation:
+    info = workspace.info
+    picture = workspace.look(image.id, style="plain")
+    text = (
+        f"{image.id}: {image.width}x{image.height} pixels, {image.source}. "
+        f"Seen by {info.name} ({info.device}, {info.dtype}).\npreview: {picture.caption}"
+    )
+    data = {
+        "image_id": image.id,
+        "width": image.width,
+        "height": image.height,
+        "source": image.source,
+        "model": info.to_json(),
+    }
+    return Presentation(text, data, (picture,))
+
+
+def _segmented(workspace: Workspace, result: Segmented) -> Presentation:
+    shown = [instance for each in result.results for instance in (*each.instances, *each.near_misses)]
+    facts = _facts_by_id(workspace, shown)
+    warnings, hints = warnings_for(result.results, facts), hints_for(result.results)
+    picture = _picture_of(workspace, result, [instance.id for instance in shown])
+    lines = [line for each in result.results for line in _segmentation_lines(each, facts)]
+    lines += [f"warning: {line}" for line in warnings] + [f"hint: {line}" for line in hints]
+    lines.append(f"picture of {result.image_id}: {picture.caption}")
+    data = {
+        "image_id": result.image_id,
+        "threshold": result.threshold,
+        "results": [_segmentation_data(each, facts) for each in result.results],
+        "warnings": warnings,
+        "hints": hints,
+    }
+    return Presentation("\n".join(lines), data, (picture,))
+
+
+def _facts_by_id(workspace: Workspace, instances: list[Instance]) -> dict[str, Facts]:
+    ids = list(dict.fromkeys(instance.id for instance in instances))
+    return dict(zip(ids, workspace.facts(ids), strict=True))
+
+
+def _picture_of(workspace: Workspace, result: Segmented, new: list[str]) -> Picture:
+    """All found masks that are alive, and the near misses of this call."""
+    alive = [instance.id for instance in workspace.masks_of(result.image_id, near_misses=False)]
+    ids = list(dict.fromkeys([*alive, *new])) if len(alive) + len(new) <= _CROWD else new
+    return workspace.look(result.image_id, ids, result.region, "marks" if ids else "plain")
+
+
+def _segmentation_lines(result: Segmentation, facts: dict[str, Facts]) -> list[str]:
+    concept = result.prompt.label
+    count = len(result.instances)
+    lines = [
+        f"'{concept}' ({result.id}): presence {result.presence:.2f}; "
+        f"{count} found above the threshold {result.threshold:g}"
+    ]
+    lines += [f"  {instance_line(instance, facts[instance.id])}" for instance in result.instances]
+    if result.near_misses:
+        lines.append(f"  {len(result.near_misses)} near misses, below the threshold:")
+        lines += [f"    {instance_line(instance, facts[instance.id])}" for instance in result.near_misses]
+    return lines
+
+
+def _segmentation_data(result: Segmentation, facts: dict[str, Facts]) -> dict[str, Any]:
+    return {
+        "segmentation_id": result.id,
+        "concept": result.prompt.label,
+        "presence": round(result.presence, 3),
+        "instances": [instance_data(instance, facts[instance.id]) for instance in result.instances],
+        "near_misses": [instance_data(instance, facts[instance.id]) for instance in result.near_misses],
+    }
+
+
+def _presence(result: PresenceReading) -> Presentation:
+    lines = [f"presence on {result.image_id}:"]
+    lines += [f"  '{phrase}': {value:.2f}" for phrase, value in result.presence.items()]
+    lines += [f"hint: {line}" for line in presence_hint(result.presence)]
+    rows = [{"concept": phrase, "presence": round(value, 3)} for phrase, value in result.presence.items()]
+    return Presentation("\n".join(lines), {"image_id": result.image_id, "results": rows})
+
+
+def _combined(workspace: Workspace, result: Combined) -> Presentation:
+    instance = result.instance
+    image_id = workspace.image_of(instance.id)
+    facts = workspace.facts([instance.id])[0]
+    picture = workspace.look(image_id, [instance.id])
+    text = (
+        f"new mask on {image_id}, {result.operation} of {', '.join(result.sources)}:\n"
+        f"  {instance_line(instance, facts)}\npicture: {picture.caption}"
+    )
+    data = {
+        "image_id": image_id,
+        "operation": result.operation,
+        "sources": list(result.sources),
+        "mask": instance_data(instance, facts),
+    }
+    return Presentation(text, data, (picture,))
+
+
+def _measured(table: MeasurementTable) -> Presentation:
+    lines = [f"{len(table.rows)} masks of {table.image_id}, ordered by {table.order_by}:"]
+    lines += [_measurement_line(row) for row in table.rows]
+    if not table.rows:
+        lines.append("  none; segment something first, or name near misses by mask_ids")
+    lines += ["rules:"] + [f"  {name}: {rule}" for name, rule in table.rules.items()]
+    rows = [_measurement_data(row) for row in table.rows]
+    data = {"image_id": table.image_id, "order_by": table.order_by, "masks": rows, "rules": table.rules}
+    return Presentation("\n".join(lines), data)
+
+
+def _measurement_line(row: Measurement) -> str:
+    ranks, nearest = row.ranks, row.nearest
+    parts = [
+        f"  {instance_line(row.instance, row.facts)}",
+        f"rank {ranks.left_to_right} from the left, {ranks.top_to_bottom} from the top, {ranks.largest_first} by size",
+    ]
+    parts += [f"contains {', '.join(row.contains)}"] if row.contains else []
+    parts += [f"inside {', '.join(row.inside)}"] if row.inside else []
+    parts += [f"nearest {nearest.id} at {nearest.distance:.0f} px"] if nearest is not None else []
+    return "; ".join(parts)
+
+
+def _measurement_data(row: Measurement) -> dict[str, Any]:
+    ranks, nearest = row.ranks, row.nearest
+    return instance_data(row.instance, row.facts) | {
+        "ranks": {
+            "left_to_right": ranks.left_to_right,
+            "top_to_bottom": ranks.top_to_bottom,
+            "largest_first": ranks.largest_first,
+        },
+        "contains": list(row.contains),
+        "inside": list(row.inside),
+        "nearest": {"id": nearest.id, "distance": round(nearest.distance, 1)} if nearest is not None else {},
+    }
+
+
+def _looked(result: Looked) -> Presentation:
+    data = {
+        "image_id": result.image_id,
+        "mask_ids": list(result.mask_ids),
+        "region": list(result.region) if result.region is not None else [],
+        "scale": round(result.picture.scale, 5),
+        "style": result.style,
+    }
+    return Presentation(f"{result.image_id}: {result.picture.caption}", data, (result.picture,))
+
+
+def _submitted(workspace: Workspace, result: Submission) -> Presentation:
+    ids = [instance.id for instance in result.instances]
+    areas = [instance.area for instance in result.instances]
+    image = workspace.image(result.image_id)
+    size = image.width * image.height
+    parts = ", ".join(f"{i} ({area} px, {percent(area / size)})" for i, area in zip(ids, areas, strict=True))
+    picture = workspace.look(result.image_id, ids)
+    text = f"Answer submitted: {parts}. Reason: {result.reason or 'none given'}\npicture: {picture.caption}"
+    data = {"outcome": "answered", "mask_ids": ids, "areas": areas, "reason": result.reason}
+    return Presentation(text, data, (picture,))
+
+
+def _listed(result: Listing) -> Presentation:
+    rows = [
+        {"image_id": image.id, "width": image.width, "height": image.height, "source": image.source, "masks": count}
+        for image, count in result.images
+    ]
+    lines = [
+        f"{row['image_id']}: {row['width']}x{row['height']}, {row['masks']} masks, {row['source']}" for row in rows
+    ]
+    return Presentation("\n".join(lines) or "no image is open; call open_image", {"images": rows})

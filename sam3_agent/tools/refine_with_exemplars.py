@@ -1,0 +1,39 @@
+"""The tool that finds more of the same by example."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sam3_agent.tools.arguments import Boxes, ImageId, MaskIds, Threshold, box_of
+from sam3_agent.tools.results import Segmented
+from sam3_agent.workspace import Workspace
+
+
+def refine_with_exemplars(
+    workspace: Workspace,
+    image_id: ImageId,
+    concept: Annotated[
+        str, Field(description="Noun phrase to refine, or '' to go by the examples alone (then one must be positive).")
+    ] = "",
+    positive_masks: MaskIds = (),
+    negative_masks: MaskIds = (),
+    positive_boxes: Boxes = (),
+    negative_boxes: Boxes = (),
+    threshold: Threshold = 0.5,
+) -> Segmented:
+    """Find everything like some examples and unlike others: "more like m3, not like m7".
+
+    Use it when a phrase misses objects (give a found or missed one as positive) or finds too much (give a wrong one as
+    negative), or when no phrase names the thing. Examples are masks by id or boxes you read off a picture; they select
+    a kind of object, so the result holds all of that kind, not only the examples.
+    """
+    found = workspace.refine(
+        image_id,
+        concept.strip() or None,
+        positive_masks=positive_masks,
+        negative_masks=negative_masks,
+        positive_boxes=[box_of(box, "each of positive_boxes") for box in positive_boxes],
+        negative_boxes=[box_of(box, "each of negative_boxes") for box in negative_boxes],
+        threshold=threshold,
+    )
+    return Segmented(image_id, threshold, (found,))

@@ -1,0 +1,22 @@
+"""The tool that finds all instances of concepts."""
+
+from sam3_agent.tools.arguments import Concepts, ImageId, Region, Threshold, region_of
+from sam3_agent.tools.results import Segmented
+from sam3_agent.workspace import Workspace
+
+
+def segment_concepts(
+    workspace: Workspace, image_id: ImageId, concepts: Concepts, threshold: Threshold = 0.5, region: Region = ()
+) -> Segmented:
+    """Find and mask every instance of each concept in one call: several concepts cost little more than one.
+
+    A good concept is a short singular noun phrase, attributes allowed ('yellow school bus', 'striped cup'). The eye
+    knows no relations, superlatives, counts or negations: segment the things, then use measure_masks and combine_masks.
+    presence says how strongly the eye believes that the concept is anywhere in the picture; object_score how well one
+    mask fits; score is their product. Masks with score above the threshold are found; near_misses lie below it, have
+    usable ids and are drawn dashed. Every mask comes with box, centre, area, colours and its score under each phrase
+    asked so far. A region is looked at in its own full resolution: use it for small things.
+    """
+    part = region_of(region)
+    found = workspace.segment(image_id, concepts, threshold=threshold, region=part)
+    return Segmented(image_id, threshold, tuple(found), part)

@@ -1,0 +1,41 @@
+"""`python -m sam3_agent.training CONFIG --out DIR`: train the tiny SAM 3, or go on where a killed run stopped."""
+
+import argparse
+import logging
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+from sam3_agent.training.config import CONFIGS
+from sam3_agent.training.run import train
+
+
+def main() -> int:
+    """Parse the command line and train; further ranks are started as processes of the same command."""
+    parser = argparse.ArgumentParser(prog="python -m sam3_agent.training", description=__doc__)
+    parser.add_argument("config", choices=sorted(CONFIGS))
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and log; resumed when it has one")
+    parser.add_argument("--rank", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    config = CONFIGS[options.config]
+    others: list[subprocess.Popen[bytes]] = []
+    if options.rank == 0 and config.ranks > 1:
+        os.environ["SAM3_TRAINING_RUN"] = uuid.uuid4().hex
+        command = [sys.executable, "-m", "sam3_agent.training", *sys.argv[1:]]
+        others = [subprocess.Popen([*command, "--rank", str(rank)]) for rank in range(1, config.ranks)]
+    try:
+        train(config, options.out, options.rank)
+    except KeyboardInterrupt:
+        logging.warning("interrupted; run the same command again to go on from the last checkpoint")
+        return 130
+    finally:
+        for other in others:
+            other.terminate() if sys.exc_info()[0] else other.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

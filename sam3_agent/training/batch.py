@@ -1,0 +1,116 @@
+"""Scenes and prompts as tensors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from sam3_agent.scenes.scene import Scene, SceneObject
+from sam3_agent.training.prompts import TrainingPrompt
+from sam3_agent.training.tiny import PATCH
+
+NO_BOX = -10.0
+"""Coordinate and label of a padded exemplar box in transformers' Sam3 classes."""
+TEXT_TOKENS = 12
+"""Every text is padded or cut to this length in training, so that shapes stay the same from step to step."""
+EXEMPLARS = 3
+"""Exemplar slots of a training prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneTargets:
+    """One scene at the input size: pixels and what is where."""
+
+    pixels: Tensor
+    """(3, S, S) in [-1, 1]"""
+    boxes: Tensor
+    """(N, 4) cxcywh in [0, 1]"""
+    masks: Tensor
+    """(N, S/4, S/4) share of each cell that the object covers"""
+    cover: Tensor
+    """(N, S/8, S/8) the same at patch size"""
+    objects: tuple[SceneObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """P prompts on B images."""
+
+    scenes: tuple[SceneTargets, ...]
+    prompts: tuple[TrainingPrompt, ...]
+    image_index: Tensor
+    """(P,) which image each prompt is about"""
+    input_ids: Tensor
+    """(P, L)"""
+    attention_mask: Tensor
+    """(P, L) bool"""
+    exemplar_boxes: Tensor
+    """(P, EXEMPLARS, 4) cxcywh in [0, 1], NO_BOX where padded"""
+    exemplar_labels: Tensor
+    """(P, EXEMPLARS) 1 positive, 0 negative, -10 padded"""
+
+
+def scene_targets(scene: Scene, image_size: int) -> SceneTargets:
+    """Squash a scene to the (square) input size, as SAM 3's preprocessing does."""
+    image = Image.fromarray(scene.image).resize((image_size, image_size), Image.Resampling.BILINEAR)
+    pixels = torch.from_numpy(np.asarray(image, dtype=np.float32)).permute(2, 0, 1) / 127.5 - 1.0  # (3, S, S)
+    scale = np.array([scene.width, scene.height, scene.width, scene.height], dtype=np.float32)
+    xyxy = np.array([o.box for o in scene.objects], dtype=np.float32).reshape(-1, 4) / scale
+    boxes = np.concatenate([(xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]], axis=1)
+    side = image_size // (PATCH // 2)
+    masks = np.stack([_shrink(o.mask, side) for o in scene.objects])  # (N, S/4, S/4)
+    cover = masks.reshape(len(masks), side // 2, 2, side // 2, 2).mean((2, 4))  # (N, S/8, S/8)
+    return SceneTargets(
+        pixels, torch.from_numpy(boxes), torch.from_numpy(masks), torch.from_numpy(cover), scene.objects
+    )
+
+
+def collate(
+    scenes: Sequence[SceneTargets],
+    prompts: Sequence[Sequence[TrainingPrompt]],
+    tokenizer: CLIPTokenizer,
+    rng: np.random.Generator,
+) -> Batch:
+    """Put the prompts of several scenes into one batch; exemplar boxes are shaken by up to 6 % of their side."""
+    flat = [p for group in prompts for p in group]
+    index = [i for i, group in enumerate(prompts) for _ in group]
+    phrases = [p.phrase if p.phrase is not None else "visual" for p in flat]
+    tokens = tokenizer(phrases, padding="max_length", truncation=True, max_length=TEXT_TOKENS, return_tensors="pt")
+    boxes, labels = _exemplars(flat, [scenes[i] for i in index], rng)
+    mask = tokens["attention_mask"].bool()
+    ids = torch.where(mask, tokens["input_ids"], 0)
+    return Batch(
+        tuple(scenes),
+        tuple(flat),
+        torch.tensor(index),
+        ids,
+        mask,
+        boxes,
+        labels,
+    )
+
+
+def _shrink(mask: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
+    image = Image.fromarray(mask.astype(np.uint8) * 255).resize((side, side), Image.Resampling.BOX)
+    return np.asarray(image, dtype=np.float32) / 255.0
+
+
+def _exemplars(
+    prompts: Sequence[TrainingPrompt], scenes: Sequence[SceneTargets], rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    boxes = torch.full((len(prompts), EXEMPLARS, 4), NO_BOX)
+    labels = torch.full((len(prompts), EXEMPLARS), int(NO_BOX))
+    for row, (prompt, scene) in enumerate(zip(prompts, scenes, strict=True)):
+        for column, (index, positive) in enumerate(prompt.exemplars):
+            cx, cy, w, h = scene.boxes[index].tolist()
+            shake = rng.uniform(-0.06, 0.06, size=4)
+            boxes[row, column] = torch.tensor(
+                [cx + shake[0] * w, cy + shake[1] * h, w * (1 + shake[2]), h * (1 + shake[3])]
+            )
+            labels[row, column] = int(positive)
+    return boxes, labels

@@ -1,0 +1,57 @@
+"""What one training run does, stage by stage."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stretch of training at one input size."""
+
+    name: str
+    kind: Literal["dense", "prompts"]
+    image_size: int
+    steps: int
+    images: int
+    """Images per rank and step."""
+    prompts: int = 0
+    """Prompts per image (prompt stages)."""
+    peak_rate: float = 1e-3
+    end_rate: float = 1e-5
+    flat: float = 0.3
+    """Share of the stage at the peak rate, before a cosine to the end rate."""
+    warm_up: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """A whole run; everything that decides its result, so that the same values give the same weights."""
+
+    seed: int = 1
+    ranks: int = 2
+    weight_decay: float = 0.02
+    clip: float = 3.0
+    min_side: int = 200
+    max_side: int = 400
+    """Pixels of the longer side of training scenes before they are squashed to the input size."""
+    stages: tuple[Stage, ...] = (
+        Stage("dense", "dense", 128, steps=1600, images=12, flat=0.6, end_rate=3e-4),
+        Stage("prompts", "prompts", 128, steps=2200, images=5, prompts=8, peak_rate=8e-4, end_rate=1e-5, flat=0.35),
+    )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as kept in checkpoints and the model card."""
+        return asdict(self)
+
+
+TINY = TrainConfig()
+SMOKE = replace(
+    TINY,
+    ranks=1,
+    stages=(
+        Stage("dense", "dense", 128, steps=4, images=2, warm_up=2),
+        Stage("prompts", "prompts", 128, steps=4, images=2, prompts=3, warm_up=2),
+        Stage("sharpen", "prompts", 160, steps=2, images=2, prompts=3, warm_up=1),
+    ),
+)
+CONFIGS = {"tiny": TINY, "smoke": SMOKE}

@@ -1,0 +1,71 @@
+"""A quick held-out reading during training; the figures that count come from `benchmarks/tiny.py`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sam3_agent.scenes.options import SceneOptions
+from sam3_agent.scenes.scene import generate_scene
+from sam3_agent.training.batch import collate, scene_targets
+from sam3_agent.training.forward import answer, draw_masks, encode_images
+from sam3_agent.training.losses import linear_sum_assignment
+from sam3_agent.training.prompts import HELD_OUT_PAIRS, sample_prompts
+from sam3_agent.training.steps import Learner
+
+HELD_OUT_SEED = 900_000
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one kind of prompt at score 0.5 and mask IoU 0.5 (on the mask grid)."""
+
+    hit: int = 0
+    extra: int = 0
+    missed: int = 0
+    right_presence: int = 0
+    prompts: int = 0
+
+    @property
+    def f1(self) -> float:
+        """Micro F1 over all prompts of the kind."""
+        return 2 * self.hit / max(1, 2 * self.hit + self.extra + self.missed)
+
+
+@torch.inference_mode()
+def quick_evaluation(learner: Learner, image_size: int, scenes: int = 40, prompts: int = 8) -> dict[str, str]:
+    """F1 and the share of prompts whose presence is right, per kind of prompt."""
+    learner.model.eval()
+    tallies: dict[str, Tally] = {}
+    options = SceneOptions(min_side=256, max_side=512, excluded_pairs=HELD_OUT_PAIRS)
+    for index in range(scenes):
+        rng = np.random.default_rng(HELD_OUT_SEED + index)
+        scene = scene_targets(generate_scene(HELD_OUT_SEED + index, options), image_size)
+        batch = collate([scene], [sample_prompts(scene.objects, prompts, rng)], learner.tokenizer, rng)
+        each = encode_images(learner.model, scene.pixels[None]).select(batch.image_index)
+        outputs = answer(
+            learner.model, each, batch.input_ids, batch.attention_mask, batch.exemplar_boxes, batch.exemplar_labels
+        )
+        masks, _ = draw_masks(learner.model, each, outputs, torch.arange(len(batch.prompts)))
+        scores = outputs.logits[-1].sigmoid() * outputs.presence[-1].sigmoid()[:, None]
+        for row, prompt in enumerate(batch.prompts):
+            found = masks[row][scores[row] > 0.5] > 0
+            truth = scene.masks[list(prompt.targets)] > 0.5
+            for kind in (prompt.kind, "all"):
+                _count(tallies.setdefault(kind, Tally()), found, truth)
+    learner.model.train()
+    return {k: f"f1 {t.f1:.3f} presence {t.right_presence / t.prompts:.3f} n {t.prompts}" for k, t in sorted(tallies.items())}
+
+
+def _count(tally: Tally, found: Tensor, truth: Tensor) -> None:
+    inter = torch.einsum("phw,thw->pt", found.float(), truth.float())
+    union = found.flatten(1).sum(1)[:, None] + truth.flatten(1).sum(1)[None] - inter
+    iou = (inter / union.clamp(min=1)).numpy()
+    rows, columns = linear_sum_assignment(-iou)
+    hits = int((iou[rows, columns] >= 0.5).sum())
+    tally.hit += hits
+    tally.extra += len(found) - hits
+    tally.missed += len(truth) - hits
+    tally.right_presence += int((len(found) > 0) == (len(truth) > 0))
+    tally.prompts += 1

@@ -1,0 +1,40 @@
+"""From a training checkpoint to a folder that `Sam3.load` and transformers read."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import Sam3Config, Sam3Model, Sam3VideoConfig
+
+from sam3_agent.training.prompts import vocabulary_words
+from sam3_agent.training.tiny import tiny_config
+from sam3_agent.training.tokenizer import build_tokenizer
+
+PREFIX = "detector_model."
+"""Where facebook/sam3 (a Sam3VideoModel) keeps the detector; a tracker half may join it under `tracker_model.`."""
+
+
+def export_checkpoint(checkpoint: Path, folder: Path) -> None:
+    """Write config.json, model.safetensors (fp16) and the tokenizer of a finished run."""
+    saved = torch.load(checkpoint, weights_only=True)
+    tokenizer = build_tokenizer(vocabulary_words())
+    stages = json.loads(saved["config"])["stages"]
+    config = tiny_config(len(tokenizer), int(stages[int(saved["stage"])]["image_size"]))
+    model = Sam3Model(config)
+    model.load_state_dict(saved["model"])
+    write_weights(model, config, folder)
+    tokenizer.save_pretrained(folder)
+
+
+def write_weights(model: Sam3Model, config: Sam3Config, folder: Path) -> None:
+    """Write a detector in the layout of facebook/sam3, as float16."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {PREFIX + name: value.half().contiguous() for name, value in model.state_dict().items()}
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    whole = Sam3VideoConfig(detector_config=config.to_dict(), architectures=["Sam3VideoModel"], dtype="float16")
+    raw = whole.to_diff_dict()
+    raw["model_type"] = "sam3_video"
+    raw.pop("tracker_config", None)  # there is no tracker half yet; a default one would name full-size parts
+    raw["detector_config"] = config.to_diff_dict()
+    (folder / "config.json").write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,113 @@
+"""A forward pass of `Sam3Model` that keeps what a loss needs: the outputs of every decoder layer.
+
+`Sam3Model.forward` returns only the last layer, encodes an image once per prompt, and leaves out the geometry CLS token
+for text-only prompts. This pass calls the same modules: images once, prompts many, the CLS token always (as Meta's
+`sam3_image.py` does).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import Sam3Model
+from transformers.models.sam3.modeling_sam3 import box_cxcywh_to_xyxy, inverse_sigmoid
+
+
+@dataclass(frozen=True, slots=True)
+class Vision:
+    """Features of B images; the finest level first."""
+
+    levels: tuple[Tensor, ...]
+    """Each (B, C, H, W); the last one feeds the DETR encoder."""
+    positions: tuple[Tensor, ...]
+
+    def select(self, index: Tensor) -> "Vision":
+        """The features of the image of each prompt."""
+        return Vision(tuple(f[index] for f in self.levels), tuple(p[index] for p in self.positions))
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Answers to P prompts by Q queries, decoder layers first."""
+
+    logits: Tensor
+    """(L, P, Q)"""
+    boxes: Tensor
+    """(L, P, Q, 4) cxcywh in [0, 1]"""
+    presence: Tensor
+    """(L, P) logits"""
+    encoded: Tensor
+    """(P, H*W, C) the DETR encoder's output"""
+    queries: Tensor
+    """(P, Q, C) the last decoder layer"""
+    text: Tensor
+    """(P, T, C) text features before geometry tokens are appended"""
+    prompt: Tensor
+    prompt_mask: Tensor
+
+
+def encode_images(model: Sam3Model, pixels: Tensor) -> Vision:
+    """Encode (B, 3, S, S) pixels in [-1, 1]."""
+    out = model.vision_encoder(pixels)
+    levels = tuple(out.fpn_hidden_states[:-1])
+    positions = tuple(p.expand(len(pixels), -1, -1, -1) for p in out.fpn_position_encoding[:-1])
+    return Vision(levels, positions)
+
+
+def answer(
+    model: Sam3Model,
+    vision: Vision,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    exemplar_boxes: Tensor,
+    exemplar_labels: Tensor,
+) -> Outputs:
+    """Answer P prompts; `vision` holds the features of each prompt's image."""
+    text = model.get_text_features(input_ids=input_ids, return_dict=True).pooler_output
+    with torch.autocast(exemplar_boxes.device.type, enabled=False):  # ROI-align refuses mixed precision
+        geometry = model.geometry_encoder(
+            box_embeddings=exemplar_boxes,
+            box_mask=exemplar_labels != -10,
+            box_labels=exemplar_labels.clamp(min=0),
+            img_feats=(vision.levels[-1].float(),),
+            img_pos_embeds=(vision.positions[-1].float(),),
+        )
+    prompt = torch.cat([text, geometry.last_hidden_state], dim=1)  # (P, T + E + 1, C)
+    prompt_mask = torch.cat([attention_mask.bool(), geometry.attention_mask.bool()], dim=1)
+    encoded = model.detr_encoder(
+        vision_features=[vision.levels[-1]],
+        text_features=prompt,
+        vision_pos_embeds=[vision.positions[-1]],
+        text_mask=prompt_mask,
+    )
+    decoded = model.detr_decoder(
+        vision_features=encoded.last_hidden_state,
+        text_features=encoded.text_features,
+        vision_pos_encoding=encoded.pos_embeds_flattened,
+        text_mask=prompt_mask,
+        spatial_shapes=encoded.spatial_shapes,
+    )
+    hidden = decoded.intermediate_hidden_states  # (L, P, Q, C)
+    boxes = (model.detr_decoder.box_head(hidden) + inverse_sigmoid(decoded.reference_boxes)).sigmoid()
+    logits = model.dot_product_scoring(
+        decoder_hidden_states=hidden, text_features=encoded.text_features, text_mask=prompt_mask
+    ).squeeze(-1)
+    presence = decoded.presence_logits.squeeze(-1)
+    return Outputs(logits, boxes, presence, encoded.last_hidden_state, hidden[-1], text, prompt, prompt_mask)
+
+
+def draw_masks(model: Sam3Model, vision: Vision, outputs: Outputs, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Mask logits (R, Q, h, w) and semantic logits (R, h, w) of the chosen prompt rows."""
+    drawn = model.mask_decoder(
+        decoder_queries=outputs.queries[rows],
+        backbone_features=[f[rows] for f in vision.levels],
+        encoder_hidden_states=outputs.encoded[rows],
+        prompt_features=outputs.prompt[rows],
+        prompt_mask=outputs.prompt_mask[rows],
+    )
+    return drawn.pred_masks, drawn.semantic_seg.squeeze(1)
+
+
+def to_xyxy(boxes: Tensor) -> Tensor:
+    """(..., 4) cxcywh to xyxy."""
+    return box_cxcywh_to_xyxy(boxes)

@@ -1,0 +1,279 @@
+"""What a training step asks about a scene: phrases that hold, phrases that nearly hold, exemplars of either sign."""
+
+import string
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sam3_agent.scenes.scene import SceneObject
+from sam3_agent.scenes.vocabulary import (
+    COLOURS,
+    NOUNS,
+    PATTERNS,
+    PLURAL,
+    SUPERCATEGORIES,
+    SUPERCATEGORY,
+    SUPERCATEGORY_PHRASE,
+    UNKNOWN_WORDS,
+)
+
+HELD_OUT_PAIRS = frozenset(
+    {
+        ("circle", "purple"),
+        ("star", "green"),
+        ("ring", "orange"),
+        ("heart", "blue"),
+        ("arrow", "pink"),
+        ("square", "yellow"),
+        ("house", "purple"),
+        ("car", "yellow"),
+        ("bird", "green"),
+        ("cup", "orange"),
+        ("umbrella", "black"),
+        ("key", "blue"),
+    }
+)
+"""(noun, colour) pairs that training never draws and never asks for; the benchmark asks for them."""
+
+EVERYTHING = ("object", "thing")
+_PHRASE_PLURALS = PLURAL | {"object": "objects", "thing": "things", "household item": "household items"}
+
+
+def vocabulary_words() -> list[str]:
+    """Every word that training uses on purpose, each one token of the tiny tokenizer."""
+    phrases = [*NOUNS, *COLOURS, *PATTERNS, *SUPERCATEGORY_PHRASE.values(), *_PHRASE_PLURALS, *_PHRASE_PLURALS.values()]
+    return sorted({word for phrase in phrases for word in phrase.split()} | {"a", "an", "the", "visual"})
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPrompt:
+    """One question about a scene with its truth."""
+
+    phrase: str | None
+    exemplars: tuple[tuple[int, bool], ...]
+    """(object index, positive)"""
+    targets: tuple[int, ...]
+    """Indices of the objects that should be found."""
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A conjunction of attributes; None leaves one open."""
+
+    noun: str | None = None
+    colour: str | None = None
+    pattern: str | None = None
+    supercategory: str | None = None
+
+    def matches(self, thing: SceneObject) -> bool:
+        """Whether all given attributes hold for the object."""
+        return (
+            self.noun in (None, thing.noun)
+            and self.colour in (None, thing.colour)
+            and self.pattern in (None, thing.pattern)
+            and self.supercategory in (None, thing.supercategory)
+        )
+
+    def phrase(self, rng: np.random.Generator) -> str:
+        """One of the ways to say it."""
+        adjectives = [a for a in (self.colour, self.pattern) if a is not None]
+        if rng.random() < 0.5:
+            adjectives.reverse()
+        if self.noun is not None:
+            head = self.noun
+        elif self.supercategory is not None:
+            head = SUPERCATEGORY_PHRASE[self.supercategory]
+        elif adjectives and rng.random() < 0.3:
+            return " ".join(adjectives)
+        else:
+            head = EVERYTHING[int(rng.integers(2))]
+        return _inflect(adjectives, head, rng)
+
+
+def word_matches(word: str, thing: SceneObject) -> bool | None:
+    """Whether a single word describes the object; None for words that describe nothing ("the")."""
+    return _WORD_TESTS[word](thing) if word in _WORD_TESTS else None
+
+
+def describing_words() -> tuple[str, ...]:
+    """Every word that holds of some objects and not of others (or of all: "thing")."""
+    return tuple(_WORD_TESTS)
+
+
+def sample_prompts(objects: Sequence[SceneObject], count: int, rng: np.random.Generator) -> list[TrainingPrompt]:
+    """Draw prompts about one scene; objects must not be empty."""
+    forms = [form for form, _ in _FORMS]
+    weights = np.array([weight for _, weight in _FORMS])
+    drawn = rng.choice(len(forms), size=count, p=weights / weights.sum())
+    return [forms[int(i)](objects, rng) for i in drawn]
+
+
+def _text_positive(objects: Sequence[SceneObject], rng: np.random.Generator) -> TrainingPrompt:
+    description = _describe(objects[int(rng.integers(len(objects)))], rng)
+    return _ask(objects, description, rng, "text")
+
+
+def _text_negative(objects: Sequence[SceneObject], rng: np.random.Generator) -> TrainingPrompt:
+    if rng.random() < 0.3:
+        return TrainingPrompt(_unknown_phrase(rng), (), (), "unknown")
+    for _ in range(20):
+        description = _disturb(_describe(objects[int(rng.integers(len(objects)))], rng), rng)
+        if (description.noun, description.colour) in HELD_OUT_PAIRS:
+            continue
+        if not any(description.matches(o) for o in objects):
+            return TrainingPrompt(description.phrase(rng), (), (), "negative")
+    return TrainingPrompt(_unknown_phrase(rng), (), (), "unknown")
+
+
+def _exemplar_only(objects: Sequence[SceneObject], rng: np.random.Generator) -> TrainingPrompt:
+    """A box alone means: everything of that noun."""
+    example = int(rng.integers(len(objects)))
+    same = [i for i, o in enumerate(objects) if o.noun == objects[example].noun]
+    chosen = [example] + [i for i in same if i != example and rng.random() < 0.2][:2]
+    return TrainingPrompt(None, tuple((i, True) for i in chosen), tuple(same), "exemplar")
+
+
+def _text_and_positive(objects: Sequence[SceneObject], rng: np.random.Generator) -> TrainingPrompt:
+    asked = _text_positive(objects, rng)
+    chosen = rng.permutation(asked.targets)[: 1 + int(rng.random() < 0.25)]
+    return TrainingPrompt(asked.phrase, tuple((int(i), True) for i in chosen), asked.targets, "text+positive")
+
+
+def _text_and_negative(objects: Sequence[SceneObject], rng: np.random.Generator) -> TrainingPrompt:
+    """A phrase minus the kind that a negative box marks (see `kind_of_negative`)."""
+    for _ in range(8):
+        description = _broad(objects[int(rng.integers(len(objects)))], rng)
+        found = [i for i, o in enumerate(objects) if description.matches(o)]
+        marked = int(rng.choice(found))
+        left = tuple(i for i in found if not kind_of_negative(description, objects[marked]).matches(objects[i]))
+        if left or rng.random() < 0.1:
+            return TrainingPrompt(description.phrase(rng), ((marked, False),), left, "text+negative")
+    return _text_positive(objects, rng)
+
+
+def _both_signs(objects: Sequence[SceneObject], rng: np.random.Generator) -> TrainingPrompt:
+    """Boxes of both signs without a phrase: the positive's noun, without the negative's colour where nouns agree."""
+    example = int(rng.integers(len(objects)))
+    noun = objects[example].noun
+    same = [i for i, o in enumerate(objects) if o.noun == noun]
+    others = [i for i in same if objects[i].colour != objects[example].colour]
+    pool = others if others else [i for i in range(len(objects)) if objects[i].noun != noun]
+    if not pool:
+        return _exemplar_only(objects, rng)
+    against = int(rng.choice(pool))
+    left = [i for i in same if not (others and objects[i].colour == objects[against].colour)]
+    return TrainingPrompt(None, ((example, True), (against, False)), tuple(left), "both")
+
+
+_FORMS: tuple[tuple[Callable[[Sequence[SceneObject], np.random.Generator], TrainingPrompt], float], ...] = (
+    (_text_positive, 0.42),
+    (_text_negative, 0.24),
+    (_exemplar_only, 0.12),
+    (_text_and_positive, 0.06),
+    (_text_and_negative, 0.13),
+    (_both_signs, 0.03),
+)
+
+
+def kind_of_negative(description: Description, marked: SceneObject) -> Description:
+    """What a negative box takes away: its noun; where the phrase names the noun already, its colour of that noun."""
+    if description.noun is not None:
+        return Description(noun=marked.noun, colour=marked.colour)
+    return Description(noun=marked.noun)
+
+
+def _ask(
+    objects: Sequence[SceneObject], description: Description, rng: np.random.Generator, kind: str
+) -> TrainingPrompt:
+    targets = tuple(i for i, o in enumerate(objects) if description.matches(o))
+    return TrainingPrompt(description.phrase(rng), (), targets, kind)
+
+
+_KINDS: tuple[tuple[tuple[str, ...], float], ...] = (
+    (("noun",), 0.22),
+    (("colour",), 0.10),
+    (("pattern",), 0.14),
+    (("noun", "colour"), 0.24),
+    (("noun", "pattern"), 0.09),
+    (("colour", "pattern"), 0.05),
+    (("noun", "colour", "pattern"), 0.05),
+    (("supercategory",), 0.05),
+    (("supercategory", "colour"), 0.03),
+    ((), 0.03),
+)
+_KIND_WEIGHTS = np.array([w for _, w in _KINDS]) / sum(w for _, w in _KINDS)
+
+
+def _describe(thing: SceneObject, rng: np.random.Generator) -> Description:
+    names = _KINDS[int(rng.choice(len(_KINDS), p=_KIND_WEIGHTS))][0]
+    if "pattern" in names and thing.pattern == "plain" and rng.random() < 0.6:
+        names = tuple(n for n in names if n != "pattern") or ("noun",)
+    return Description(**{name: getattr(thing, name) for name in names})
+
+
+def _broad(thing: SceneObject, rng: np.random.Generator) -> Description:
+    names = (("colour",), ("pattern",), ("supercategory",), (), ("noun",))[int(rng.choice(5, p=[0.2, 0.1, 0.2, 0.2, 0.3]))]
+    return Description(**{name: getattr(thing, name) for name in names})
+
+
+def _disturb(description: Description, rng: np.random.Generator) -> Description:
+    """Change one attribute at random (or name a noun where the description has none)."""
+    given = {n: v for n in ("noun", "colour", "pattern", "supercategory") if (v := getattr(description, n)) is not None}
+    if not given:
+        given = {"noun": ""}
+    name = str(rng.choice(list(given)))
+    pool = {"noun": NOUNS, "colour": tuple(COLOURS), "pattern": PATTERNS, "supercategory": SUPERCATEGORIES}[name]
+    return Description(**(given | {name: str(rng.choice(pool))}))
+
+
+def _unknown_phrase(rng: np.random.Generator) -> str:
+    if rng.random() < 0.25:
+        letters = "".join(rng.choice(list(string.ascii_lowercase), size=int(rng.integers(3, 11))))
+        word = letters
+    else:
+        word = str(rng.choice(UNKNOWN_WORDS))
+    if rng.random() < 0.2:
+        word += "s"
+    adjectives = [str(rng.choice(list(COLOURS)))] if rng.random() < 0.35 else []
+    if rng.random() < 0.1:
+        adjectives.append(str(rng.choice(PATTERNS)))
+    article = ["the"] if rng.random() < 0.1 else []
+    return " ".join([*article, *adjectives, word])
+
+
+def _inflect(adjectives: list[str], head: str, rng: np.random.Generator) -> str:
+    draw = rng.random()
+    if draw < 0.15:
+        return " ".join([*adjectives, _PHRASE_PLURALS[head]])
+    words = [*adjectives, head]
+    if draw < 0.21:
+        words.insert(0, "an" if words[0][0] in "aeiou" else "a")
+    elif draw < 0.27:
+        words.insert(0, "the")
+    return " ".join(words)
+
+
+def _word_tests() -> dict[str, Callable[[SceneObject], bool]]:
+    tests: dict[str, Callable[[SceneObject], bool]] = {}
+    for colour in COLOURS:
+        tests[colour] = lambda o, c=colour: o.colour == c
+    for pattern in PATTERNS:
+        tests[pattern] = lambda o, p=pattern: o.pattern == p
+    for noun in NOUNS:
+        for form in (noun, PLURAL[noun]):
+            tests[form] = lambda o, n=noun: o.noun == n
+    for name in SUPERCATEGORIES:
+        if name != "object":
+            for form in (name, PLURAL[name]):
+                tests[form] = lambda o, s=name: o.supercategory == s
+    tests["household"] = lambda o: SUPERCATEGORY[o.noun] == "object"
+    for word in ("object", "objects", "thing", "things"):
+        tests[word] = lambda o: True
+    return tests
+
+
+_WORD_TESTS = _word_tests()
+
+

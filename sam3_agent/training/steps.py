@@ -1,0 +1,133 @@
+"""One training step of each kind: scenes in, loss terms out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import CLIPTokenizer, Sam3Model
+
+from sam3_agent.scenes.options import SceneOptions
+from sam3_agent.scenes.scene import generate_scene
+from sam3_agent.scenes.vocabulary import COLOURS, NOUNS, PATTERNS
+from sam3_agent.training.alignment import Alignment, DenseTruth, WordTable, dense_loss, prompt_loss
+from sam3_agent.training.batch import Batch, SceneTargets, collate, scene_targets
+from sam3_agent.training.config import Stage, TrainConfig
+from sam3_agent.training.forward import answer, draw_masks, encode_images
+from sam3_agent.training.losses import LossWeights, detection_loss, mask_loss
+from sam3_agent.training.prompts import HELD_OUT_PAIRS, describing_words, sample_prompts, word_matches
+
+FIRST_TRAINING_SEED = 1 << 40
+"""Scene seeds below this one are never trained on; tests and benchmarks use those."""
+
+MASK_EVERY = 2
+"""Masks are drawn for every second prompt with targets: boxes need more examples than masks do."""
+
+DENSE_SHARE = 0.5
+"""How much the dense terms count beside the prompts."""
+OWNED = 0.3
+"""Share of a patch that makes it belong to an object."""
+WORDS = describing_words()
+GROUPS: dict[str, tuple[str, ...]] = {"noun": NOUNS, "colour": tuple(COLOURS), "pattern": PATTERNS}
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """What is trained."""
+
+    model: Sam3Model
+    heads: Alignment
+    tokenizer: CLIPTokenizer
+
+
+def draw_scenes(config: TrainConfig, stage: Stage, rng: np.random.Generator) -> list[SceneTargets]:
+    """Fresh training scenes, squashed to the stage's input size."""
+    options = SceneOptions(min_side=config.min_side, max_side=config.max_side, excluded_pairs=HELD_OUT_PAIRS)
+    scenes: list[SceneTargets] = []
+    while len(scenes) < stage.images:
+        scene = generate_scene(int(rng.integers(FIRST_TRAINING_SEED, 1 << 62)), options)
+        if scene.objects:
+            scenes.append(scene_targets(scene, stage.image_size))
+    return scenes
+
+
+def dense_step(learner: Learner, config: TrainConfig, stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:
+    """Every vocabulary word against every patch."""
+    scenes = draw_scenes(config, stage, rng)
+    with torch.autocast("cpu", torch.bfloat16):
+        vision = encode_images(learner.model, torch.stack([s.pixels for s in scenes]))
+        return dense_loss(
+            learner.model, learner.heads, vision.levels[-1], word_table(learner.tokenizer), dense_truth(scenes)
+        )
+
+
+def prompt_step(learner: Learner, config: TrainConfig, stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:
+    """Prompts on scenes with the whole detector."""
+    scenes = draw_scenes(config, stage, rng)
+    prompts = [sample_prompts(s.objects, stage.prompts, rng) for s in scenes]
+    batch = collate(scenes, prompts, learner.tokenizer, rng)
+    with torch.autocast("cpu", torch.bfloat16):
+        return prompt_terms(learner, batch, LossWeights())
+
+
+def prompt_terms(learner: Learner, batch: Batch, weights: LossWeights) -> dict[str, Tensor]:
+    """All loss terms of one batch of prompts."""
+    vision = encode_images(learner.model, torch.stack([s.pixels for s in batch.scenes]))
+    each = vision.select(batch.image_index)
+    outputs = answer(
+        learner.model, each, batch.input_ids, batch.attention_mask, batch.exemplar_boxes, batch.exemplar_labels
+    )
+    owners = [batch.scenes[i] for i in batch.image_index.tolist()]
+    chosen = [torch.tensor(p.targets, dtype=torch.long) for p in batch.prompts]
+    terms, matches = detection_loss(outputs, [s.boxes[t] for s, t in zip(owners, chosen, strict=True)], weights)
+    rows = [i for i, t in enumerate(chosen) if len(t)][::MASK_EVERY]
+    if rows:
+        masks, semantic = draw_masks(learner.model, each, outputs, torch.tensor(rows))
+        truths = [owners[i].masks[chosen[i]] for i in rows]
+        terms |= mask_loss(masks, semantic, truths, [matches[i] for i in rows], weights)
+    wanted = torch.stack([s.cover[t].sum(0) for s, t in zip(owners, chosen, strict=True)])  # (P, h, w)
+    terms["covered"] = prompt_loss(learner.heads, outputs, wanted)
+    dense = dense_loss(
+        learner.model, learner.heads, vision.levels[-1], word_table(learner.tokenizer), dense_truth(batch.scenes)
+    )
+    return terms | {name: DENSE_SHARE * value for name, value in dense.items()}
+
+
+def word_table(tokenizer: CLIPTokenizer) -> WordTable:
+    """All describing words; nouns, colours and patterns as groups whose members exclude each other."""
+    ids = tokenizer(list(WORDS), padding=True, return_tensors="pt")["input_ids"]
+    return WordTable(ids, {name: [WORDS.index(w) for w in words] for name, words in GROUPS.items()})
+
+
+def dense_truth(scenes: Sequence[SceneTargets]) -> DenseTruth:
+    """What each patch shows; a patch belongs to the object that covers most of it, if that is at least 30 %."""
+    owners = [scene.cover.max(0) for scene in scenes]
+    labels = {
+        name: torch.stack([_labels(scene, best, owner, name) for scene, (best, owner) in zip(scenes, owners, strict=True)])
+        for name in GROUPS
+    }
+    boxes = torch.stack([_patch_boxes(scene, best, owner) for scene, (best, owner) in zip(scenes, owners, strict=True)])
+    return DenseTruth(torch.stack([_cover_of_words(scene) for scene in scenes]), labels, boxes)
+
+
+def _labels(scene: SceneTargets, best: Tensor, owner: Tensor, group: str) -> Tensor:
+    indices = torch.tensor([GROUPS[group].index(getattr(o, group)) for o in scene.objects])
+    return torch.where(best >= OWNED, indices[owner], -1)
+
+
+def _cover_of_words(scene: SceneTargets) -> Tensor:
+    flags = torch.tensor([[bool(word_matches(w, o)) for o in scene.objects] for w in WORDS], dtype=torch.float32)
+    return torch.einsum("wn,nhv->whv", flags, scene.cover)
+
+
+def _patch_boxes(scene: SceneTargets, best: Tensor, owner: Tensor) -> Tensor:
+    """(4, h, w) xyxy of the patch's object relative to the patch centre, in quarters of the picture."""
+    grid = scene.cover.shape[-1]
+    boxes = scene.boxes[owner]  # (h, w, 4) cxcywh
+    corners = torch.cat([boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2], dim=-1)
+    centre = (torch.arange(grid) + 0.5) / grid
+    own = torch.stack([centre[None, :].expand(grid, grid), centre[:, None].expand(grid, grid)], dim=-1)
+    relative = (corners - own.repeat(1, 1, 2)) * 4.0
+    relative[best < OWNED] = float("nan")
+    return relative.permute(2, 0, 1)

@@ -1,0 +1,27 @@
+"""Concepts as a caller gives them -> prompts, each once."""
+
+import math
+from collections.abc import Sequence
+
+from sam3_agent.errors import InputError
+from sam3_agent.types import ConceptPrompt
+
+
+def distinct_prompts(concepts: Sequence[str | ConceptPrompt], threshold: float = 0.5) -> list[ConceptPrompt]:
+    """Prompts in the order given; phrases that differ only in case or spaces are one concept.
+
+    Raises:
+        InputError: there are none, one is empty, or the threshold is no number from 0 to 1.
+    """
+    if not math.isfinite(threshold) or not 0 <= threshold <= 1:
+        raise InputError(f"threshold must be a number from 0 to 1, got {threshold}")
+    if isinstance(concepts, str):
+        raise InputError(f"concepts must be a list of phrases, got one string; write [{concepts!r}]")
+    if not concepts:
+        raise InputError("give at least one concept: a short noun phrase such as 'yellow school bus'")
+    distinct: dict[ConceptPrompt, ConceptPrompt] = {}
+    for concept in concepts:
+        prompt = ConceptPrompt(" ".join(concept.split())) if isinstance(concept, str) else concept
+        folded = None if prompt.phrase is None else " ".join(prompt.phrase.lower().split())
+        distinct.setdefault(ConceptPrompt(folded, prompt.exemplars), prompt)
+    return list(distinct.values())

@@ -1,0 +1,120 @@
+"""`sam3-agent segment`: its JSON, its table, its picture."""
+
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sam3_agent import masks
+from sam3_agent.cli import segment as room
+from sam3_agent.model.fake import FakeSegmenter
+from sam3_agent.scenes import Scene
+from sam3_agent.workspace import Workspace
+from tests.cli.conftest import Run
+from tests.loop.perfect_eye import perfect_eye
+
+
+def report_of(eye: FakeSegmenter, picture: Path, *concepts: str) -> tuple[Workspace, room.SegmentReport]:
+    workspace = Workspace(eye)
+    prompts = room.prompts_of(concepts, (), ())
+    began = time.perf_counter()
+    return workspace, room.segment(workspace, str(picture), prompts, threshold=0.5, region=None, began=began)
+
+
+def test_the_json_has_exactly_the_documented_keys(scene: Scene, picture: Path) -> None:
+    _, report = report_of(perfect_eye(scene), picture, "house", "dog")
+    document = report.to_json()
+    assert list(document) == ["image", "model", "results", "seconds"]
+    assert document["image"] == {"source": str(picture), "width": scene.width, "height": scene.height}
+    assert document["model"] == {"name": "fake", "device": "cpu", "dtype": "float32"}
+    assert list(document["seconds"]) == ["encode", "prompt", "total"]
+    houses, dogs = document["results"]
+    assert list(houses) == ["concept", "presence", "instances", "near_misses"]
+    assert list(houses["instances"][0]) == ["id", "score", "object_score", "box", "area", "mask"]
+    assert dogs == {"concept": "dog", "presence": 0.02, "instances": [], "near_misses": 0}
+
+
+def test_masks_in_the_json_are_the_masks_of_the_scene(scene: Scene, picture: Path) -> None:
+    _, report = report_of(perfect_eye(scene), picture, "house")
+    (result,) = report.to_json()["results"]
+    truth = {masks.encode(thing.mask).counts for thing in scene.objects if thing.noun == "house"}
+    assert {instance["mask"]["counts"] for instance in result["instances"]} == truth
+    assert truth
+
+
+def test_the_table_names_every_instance_and_every_empty_concept(
+    scene: Scene, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, report = report_of(perfect_eye(scene), picture, "house", "dog")
+    room.print_report(report, None)
+    out = capsys.readouterr().out
+    assert all(instance.id in out for instance in report.results[0].instances)
+    assert "nothing" in out
+    assert "--out FILE.png" in out
+
+
+def test_markup_in_a_concept_is_printed_as_it_is(
+    scene: Scene, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, report = report_of(perfect_eye(scene), picture, "[bold]x[/bold] [/]")
+    room.print_report(report, None)
+    assert "[bold]x[/bold] [/]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.JPG", "a.webp"])
+def test_the_marked_picture_has_the_format_of_its_name(scene: Scene, picture: Path, tmp_path: Path, name: str) -> None:
+    workspace, report = report_of(perfect_eye(scene), picture, "house")
+    room.write_result(workspace, report, tmp_path / "new" / name)
+    with Image.open(tmp_path / "new" / name) as written:
+        assert written.size == (scene.width, scene.height)
+        assert written.format == {"a.png": "PNG", "a.JPG": "JPEG", "a.webp": "WEBP"}[name]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [name]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_embedded_eye_prints_one_json_document_and_writes_the_picture(
+    run: Run, scene: Scene, picture: Path, tmp_path: Path
+) -> None:
+    ran = run("segment", picture, "house", "star", "--json", "--out", tmp_path / "marked.png", "--device", "cpu")
+    assert ran.status == 0
+    assert ran.err == ""
+    document = ran.json()
+    assert document["model"] == {"name": "tiny", "device": "cpu", "dtype": "float32"}
+    assert [result["concept"] for result in document["results"]] == ["house", "star"]
+    for instance in (i for result in document["results"] for i in result["instances"]):
+        assert instance["mask"]["size"] == [scene.height, scene.width]
+        assert masks.area(masks.from_json(instance["mask"])) == instance["area"]
+    assert (tmp_path / "marked.png").is_file()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_results_of_the_embedded_eye_say_that_it_is_a_demonstration(run: Run, picture: Path) -> None:
+    ran = run("segment", picture, "--like", "10,10,90,90", "--device", "cpu")
+    assert ran.status == 0
+    assert "tiny: the embedded demonstration model; use --model facebook/sam3 for real pictures" in ran.out
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("x" * 500,), "500"),
+        (("cat", "--like", "5000,5000,6000,6000"), "outside"),
+        (("cat", "--region", "5000,5000,6000,6000"), "outside"),
+    ],
+)
+def test_what_only_the_eye_can_refuse_is_one_line_too(
+    run: Run, picture: Path, tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    ran = run("segment", picture, *options, "--device", "cpu", "--out", tmp_path / "marked.png")
+    assert ran.status == 1
+    assert words in ran.error()
+    assert not (tmp_path / "marked.png").exists()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_picture_of_one_pixel_is_looked_at(run: Run, tmp_path: Path) -> None:
+    Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
+    ran = run("segment", tmp_path / "dot.png", "cat", "--json", "--device", "cpu")
+    assert (ran.status, ran.json()["image"]["width"]) == (0, 1)

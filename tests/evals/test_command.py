@@ -1,0 +1,76 @@
+"""The command `sam3-eval`: exit statuses, one clear line, JSON on stdout."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import evals
+from evals.__main__ import app
+from tests.evals.staging import Squares, whole_run
+
+CHECKOUT = Path(evals.__file__).resolve().parents[1]
+call = CliRunner().invoke
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "lvis:x", "--out", "r"], "unknown dataset 'lvis:x'; use one of: scenes:SEED"),
+        (["run", "scenes:", "--out", "r"], "lacks its argument"),
+        (["run", "scenes:seven", "--out", "r"], "expected scenes:SEED"),
+        (["run", "scenes:1/colours", "--out", "r"], "expected scenes:SEED"),
+        (["run", "reasonseg:/no/such/folder", "--out", "r"], "/no/such/folder: no such folder"),
+        (["run", "scenes:1", "--solver", "guess", "--out", "r"], "unknown solver 'guess'; use one of: concept, agent"),
+        (["run", "scenes:1", "--solver", "agent", "--out", "r"], "add --llm rules"),
+    ],
+)
+def test_a_usage_error_exits_2_with_one_line_that_says_what_to_do(arguments: list[str], words: str) -> None:
+    result = call(app, arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert words in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run", "scenes:1"], ["scor", "x"], ["score"], ["run", "scenes:1", "--limit", "0"]]
+)
+def test_a_malformed_command_line_exits_2(arguments: list[str]) -> None:
+    assert call(app, arguments).exit_code == 2
+
+
+def test_a_folder_without_a_run_exits_1_with_one_line(tmp_path: Path) -> None:
+    for arguments in (["score", str(tmp_path)], ["report", str(tmp_path)], ["compare", str(tmp_path), str(tmp_path)]):
+        result = call(app, arguments)
+        assert result.exit_code == 1
+        assert result.stdout == ""
+        assert "no run here" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_score_and_compare_print_one_json_document(tmp_path: Path) -> None:
+    first, second = whole_run(tmp_path / "a", Squares(4)), whole_run(tmp_path / "b", Squares(4))
+    scored = json.loads(call(app, ["score", str(first), "--json"]).stdout)
+    assert scored["complete"] is True
+    assert set(scored["strata"]["kind"]) == {"plain", "no_target"}
+    compared = json.loads(call(app, ["compare", str(first), str(second), "--json"]).stdout)
+    assert compared["rows"][0]["difference"] == 0.0
+
+
+def test_a_report_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
+    run = whole_run(tmp_path / "run", Squares(4))
+    assert call(app, ["report", str(run), "--out", str(tmp_path / "report.md")]).stdout == ""
+    assert (tmp_path / "report.md").read_text() == call(app, ["report", str(run)]).stdout
+
+
+def test_scoring_imports_no_torch(tmp_path: Path) -> None:
+    run = whole_run(tmp_path, Squares(4))
+    program = (
+        "import sys\nfrom pathlib import Path\nimport evals.__main__\nfrom evals.score import score_run\n"
+        f"score_run(Path({str(run)!r}))\nsys.exit(bool({{'torch', 'transformers', 'anthropic'}} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, check=False).returncode == 0

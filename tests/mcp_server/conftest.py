@@ -1,0 +1,43 @@
+"""A server over a deterministic eye, and a picture that it knows."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mcp.server.lowlevel import Server
+from PIL import Image
+
+from mcp_server.access import Access
+from mcp_server.loading import Loading
+from mcp_server.results import Images
+from mcp_server.server import Backend, build_server
+from sam3_agent.model.fake import FakeSegmenter
+from sam3_agent.workspace import Workspace
+from tests.mcp_server.staging import HEIGHT, WIDTH, MakeServer, answers
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The one folder that may be opened; it holds square.png."""
+    allowed = tmp_path / "allowed"
+    allowed.mkdir()
+    pixels = np.full((HEIGHT, WIDTH, 3), 240, dtype=np.uint8)
+    pixels[20:80, 20:80] = (200, 30, 30)
+    pixels[120:200, 200:280] = (30, 30, 200)
+    Image.fromarray(pixels).save(allowed / "square.png")
+    return allowed
+
+
+@pytest.fixture
+def make_server(folder: Path) -> MakeServer:
+    def make(images: Images = "allow", make_workspace: Callable[[], Workspace] | None = None) -> Server[None]:
+        make_it = make_workspace or (lambda: Workspace(FakeSegmenter(answers)))
+        return build_server(Backend(Loading(make_it, "fake"), Access.of([folder]), images))
+
+    return make

@@ -1,0 +1,200 @@
+"""The real command in a process of its own, over stdio and over HTTP."""
+
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+import mcp_server
+from tests.mcp_server.staging import images_of, text_of
+
+pytestmark = pytest.mark.anyio
+CHECKOUT = Path(mcp_server.__file__).resolve().parents[1]
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
+}
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"}
+
+
+def has_tiny_weights() -> bool:
+    spec = importlib.util.find_spec("sam3_agent")
+    assert spec is not None
+    assert spec.origin is not None
+    return (Path(spec.origin).parent / "model" / "weights" / "tiny" / "model.safetensors").exists()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start `sam3-mcp` in an empty folder; what is still running at the end is killed."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def begin(*options: str, command: tuple[str, ...] = ("-m", "mcp_server")) -> "subprocess.Popen[bytes]":
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            [sys.executable, *command, *options], stdin=pipe, stdout=pipe, stderr=pipe, cwd=tmp_path, env=environment()
+        )
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def exchange(process: "subprocess.Popen[bytes]", message: dict[str, Any]) -> dict[str, Any]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(message).encode() + b"\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
+
+
+def test_initialize_is_answered_within_a_second_while_the_model_loads(start: Start) -> None:
+    # The first start may have to compile and to read from a cold disk, so the best of three counts.
+    seconds: list[float] = []
+    for _ in range(3):
+        began = time.monotonic()
+        process = start("--model", "tiny")
+        answer = exchange(process, INITIALIZE)
+        seconds.append(time.monotonic() - began)
+        assert answer["result"]["serverInfo"]["name"] == "sam3"
+        process.kill()
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if min(seconds) >= 1.0 and load > cores:
+        pytest.skip(f"the machine is too busy to time anything: load {load:.1f} on {cores} cores, {seconds} s")
+    assert min(seconds) < 1.0, seconds
+
+
+def test_stdout_carries_nothing_but_the_protocol_and_broken_lines_do_no_harm(start: Start) -> None:
+    process = start("--model", "/no/such/model")
+    exchange(process, INITIALIZE)
+    assert process.stdin is not None
+    process.stdin.write(
+        b'{"broken\n[]\n\n\xff\xfe\n{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"\\ud800"}}\n'
+    )
+    call: dict[str, Any] = {
+        "jsonrpc": "2.0",
+        "id": 3,
+        "method": "tools/call",
+        "params": {"name": "list_images", "arguments": {}},
+    }
+    answer = exchange(process, call)
+    assert answer["id"] == 3
+    assert answer["result"]["isError"] is True
+    assert "the model /no/such/model is not available" in answer["result"]["content"][0]["text"]
+    rest, errors = process.communicate(timeout=60)
+    assert rest == b""
+    assert b"Traceback" not in errors
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_server_at_once_without_a_traceback(start: Start, number: signal.Signals) -> None:
+    process = start("--model", "tiny")
+    exchange(process, INITIALIZE)
+    began = time.monotonic()
+    process.send_signal(number)
+    status = process.wait(timeout=60)
+    assert time.monotonic() - began < 20  # not "until stdin closes"
+    assert status == (130 if number is signal.SIGINT else 0)
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--allow-dir", "/no/such/folder"), "/no/such/folder: no such folder"),
+        (("--transport", "pigeon"), "invalid choice: 'pigeon'"),
+        (("--images", "maybe"), "invalid choice: 'maybe'"),
+    ],
+)
+def test_a_usage_error_exits_2_and_says_what_is_wrong(start: Start, options: tuple[str, ...], words: str) -> None:
+    process = start(*options)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert out == b""
+    assert words in errors.decode()
+
+
+async def test_the_tiny_eye_finds_the_objects_of_a_scene_over_stdio(start: Start, tmp_path: Path) -> None:
+    if not has_tiny_weights():
+        pytest.skip("the tiny eye's weights are not in sam3_agent/model/weights/tiny yet (training is still running)")
+    from PIL import Image
+
+    from sam3_agent.scenes import SceneOptions, generate_scene
+
+    scene = generate_scene(11, SceneOptions(min_objects=3, max_objects=5))
+    Image.fromarray(scene.image).save(tmp_path / "scene.png")
+    parameters = StdioServerParameters(
+        command=sys.executable, args=["-m", "mcp_server"], env=environment(), cwd=tmp_path
+    )
+    async with Client(stdio_client(parameters), read_timeout_seconds=90) as client:
+        opened = await client.call_tool("open_image", {"source": "scene.png"})
+        nouns = sorted({thing.noun for thing in scene.objects})
+        result = await client.call_tool("segment_concepts", {"image_id": "img1", "concepts": nouns})
+    assert not opened.is_error, text_of(opened)
+    assert not result.is_error, text_of(result)
+    assert [found["concept"] for found in result.structured_content["results"]] == nouns
+    assert sum(len(found["instances"]) for found in result.structured_content["results"]) >= 1
+    assert images_of(result)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def wait_for(url: str) -> None:
+    async with httpx2.AsyncClient() as client:
+        with anyio.fail_after(60):
+            while True:
+                try:
+                    await client.get(url)
+                except httpx2.TransportError:
+                    await anyio.sleep(0.05)
+                else:
+                    return
+
+
+async def test_http_serves_this_machine_and_refuses_foreign_hosts_and_origins(start: Start) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/mcp"
+    process = start("--transport", "http", "--port", str(port), "--model", "/no/such/model")
+    await wait_for(url)
+    async with Client(url) as client:
+        assert len((await client.list_tools()).tools) == 9
+        result = await client.call_tool("list_images", {})
+    assert "/no/such/model is not available" in text_of(result)
+    async with httpx2.AsyncClient() as client:
+        accept = {"Accept": "application/json, text/event-stream"}
+        foreign_host = await client.post(url, json=INITIALIZE, headers={**accept, "Host": "evil.example"})
+        foreign_origin = await client.post(url, json=INITIALIZE, headers={**accept, "Origin": "http://evil.example"})
+    assert (foreign_host.status_code, foreign_origin.status_code) == (421, 403)
+    process.send_signal(signal.SIGINT)
+    status = await anyio.to_thread.run_sync(process.wait, 60)
+    assert process.stderr is not None
+    assert status == 130
+    assert b"Traceback" not in process.stderr.read()

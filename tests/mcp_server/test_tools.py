@@ -1,0 +1,142 @@
+"""Every tool through a real client session in memory."""
+
+import base64
+import io
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from inline_snapshot import snapshot
+from mcp import Client
+from mcp_types import CallToolResult
+from PIL import Image
+
+from mcp_server.instructions import INSTRUCTIONS
+from tests.mcp_server.staging import MakeServer, images_of, text_of
+
+pytestmark = pytest.mark.anyio
+ERAS = ("legacy", "auto")
+FORBIDDEN = {"$ref", "$defs", "anyOf", "oneOf", "allOf", "prefixItems"}
+
+
+def walk(value: Any) -> Iterator[Any]:
+    yield value
+    inner = cast(dict[str, Any], value).values() if isinstance(value, dict) else value
+    if isinstance(value, dict | list):
+        for child in cast(Iterable[Any], inner):
+            yield from walk(child)
+
+
+def check_honest(result: CallToolResult) -> None:
+    """No bytes or RLE in the texts, pictures small and readable, the whole under 1 MB."""
+    words = text_of(result) + json.dumps(result.structured_content)
+    assert "counts" not in words
+    assert "base64," not in words
+    assert max((len(word) for word in words.split()), default=0) < 400
+    assert len(result.model_dump_json(by_alias=True)) < 1_000_000
+    for image in images_of(result):
+        data = base64.b64decode(image.data)
+        assert len(data) <= 300_000
+        with Image.open(io.BytesIO(data)) as picture:
+            assert picture.format == "JPEG"
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_the_tools_are_listed_with_titles_descriptions_and_annotations(make_server: MakeServer, era: str) -> None:
+    async with Client(make_server(), mode=era) as client:
+        tools = (await client.list_tools()).tools
+    assert [tool.name for tool in tools] == snapshot(
+        [
+            "open_image",
+            "segment_concepts",
+            "read_presence",
+            "refine_with_exemplars",
+            "combine_masks",
+            "measure_masks",
+            "look",
+            "list_images",
+            "forget_image",
+        ]
+    )
+    for tool in tools:
+        assert tool.title
+        assert len(tool.description or "") > 40
+        assert tool.annotations is not None
+        assert tool.annotations.open_world_hint is False
+        assert tool.annotations.read_only_hint is (tool.name != "forget_image")
+        assert len(f"mcp__sam3__{tool.name}") <= 60
+
+
+async def test_every_input_schema_is_flat(make_server: MakeServer) -> None:
+    async with Client(make_server()) as client:
+        tools = (await client.list_tools()).tools
+    for tool in tools:
+        for part in walk(tool.input_schema):
+            if isinstance(part, dict):
+                assert not FORBIDDEN & set(part), tool.name  # pyright: ignore[reportUnknownArgumentType]
+                assert not isinstance(part.get("type"), list), tool.name  # pyright: ignore[reportUnknownMemberType]
+
+
+async def test_the_instructions_reach_the_client_and_fit_on_a_screen(make_server: MakeServer) -> None:
+    async with Client(make_server(), mode="legacy") as client:
+        assert client.instructions == INSTRUCTIONS
+    lines = INSTRUCTIONS.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 120
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_every_tool_works_in_one_session(make_server: MakeServer, folder: Path, era: str) -> None:
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("open_image", {"source": str(folder / "square.png")}),
+        ("segment_concepts", {"image_id": "img1", "concepts": ["square", "cat", "ghost"]}),
+        ("read_presence", {"image_id": "img1", "concepts": ["square", "ghost"]}),
+        ("refine_with_exemplars", {"image_id": "img1", "concept": "square", "positive_masks": ["m1"]}),
+        ("combine_masks", {"mask_ids": ["m1", "m2"], "operation": "union"}),
+        ("measure_masks", {"image_id": "img1", "mask_ids": ["m1", "m2"]}),
+        ("look", {"image_id": "img1", "mask_ids": ["m1"], "region": [0, 0, 100, 100]}),
+        ("list_images", {}),
+        ("forget_image", {"image_id": "img1"}),
+    ]
+    async with Client(make_server(), mode=era) as client:
+        assert [name for name, _ in calls] == [tool.name for tool in (await client.list_tools()).tools]
+        results = {name: await client.call_tool(name, arguments) for name, arguments in calls}
+    for name, result in results.items():
+        assert not result.is_error, (name, text_of(result))
+        check_honest(result)
+    with_pictures = {name for name, result in results.items() if images_of(result)}
+    assert with_pictures == {"open_image", "segment_concepts", "refine_with_exemplars", "combine_masks", "look"}
+
+
+async def test_the_same_facts_are_in_text_and_in_structured_content(make_server: MakeServer, folder: Path) -> None:
+    async with Client(make_server()) as client:
+        await client.call_tool("open_image", {"source": str(folder / "square.png")})
+        result = await client.call_tool("segment_concepts", {"image_id": "img1", "concepts": ["square", "cat"]})
+    text, data = text_of(result), result.structured_content
+    square, cat = data["results"]
+    assert [found["id"] for found in square["instances"]] == ["m1", "m2"]
+    assert [found["id"] for found in cat["near_misses"]] == ["m3"]
+    assert square["instances"][0]["box"] == [20, 20, 80, 80]
+    for fact in ("m1", "m2", "m3", "[20, 20, 80, 80]", "presence 0.95", "presence 0.30", *data["hints"]):
+        assert fact in text
+    assert data["pictures"][0]["caption"] in text
+
+
+async def test_two_hundred_masks_fit_into_one_result(make_server: MakeServer, folder: Path) -> None:
+    async with Client(make_server()) as client:
+        await client.call_tool("open_image", {"source": str(folder / "square.png")})
+        result = await client.call_tool("segment_concepts", {"image_id": "img1", "concepts": ["dot"]})
+        measured = await client.call_tool("measure_masks", {"image_id": "img1"})
+    assert len(result.structured_content["results"][0]["instances"]) == 200
+    check_honest(result)
+    check_honest(measured)
+
+
+async def test_pictures_can_be_left_out(make_server: MakeServer, folder: Path) -> None:
+    async with Client(make_server(images="omit")) as client:
+        result = await client.call_tool("open_image", {"source": str(folder / "square.png")})
+    assert not images_of(result)
+    assert "--images omit" in text_of(result)
+    assert result.structured_content["pictures"][0]["note"] in text_of(result)

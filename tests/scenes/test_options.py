@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sam3_agent.scenes import COLOURS, NOUNS, SceneOptions
+
+EVERY_PAIR = frozenset((noun, colour) for noun in NOUNS for colour in COLOURS)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"min_objects": 0}, "min_objects=0"),
+        ({"min_objects": 5, "max_objects": 4}, "min_objects=5, max_objects=4"),
+        ({"max_objects": 1000}, "max_objects=1000"),
+        ({"min_side": 8}, "min_side=8"),
+        ({"min_side": 600, "max_side": 500}, "min_side=600, max_side=500"),
+        ({"max_aspect": 0.5}, "max_aspect from 1 to 4, got 0.5"),
+        ({"style": "cubist"}, "got 'cubist'"),
+        ({"excluded_pairs": frozenset({("dog", "red")})}, "'dog'"),
+        ({"required_pairs": (("cat", "beige"),)}, "'beige'"),
+        ({"excluded_pairs": frozenset({("cat", "red")}), "required_pairs": (("cat", "red"),)}, "both"),
+        ({"excluded_pairs": EVERY_PAIR}, "at least one pair not excluded"),
+    ],
+)
+def test_bad_options_are_refused_with_expected_and_actual(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match="expected") as refusal:
+        SceneOptions(**wrong)
+    assert message in str(refusal.value)

@@ -1,0 +1,53 @@
+"""The README, the generated pages and the examples say what the code does."""
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WEIGHTS = Path("sam3_agent", "model", "weights", "tiny")
+
+
+@pytest.fixture(scope="module")
+def generate(checkout: Path) -> dict[str, Any]:
+    return runpy.run_path(str(checkout / "docs" / "generate.py"))
+
+
+def test_the_tools_in_the_readme_are_the_tools(checkout: Path, generate: dict[str, Any]) -> None:
+    current = (checkout / "README.md").read_text(encoding="utf-8")
+    assert generate["readme"](current) == current, "run `make docs`"
+
+
+def test_the_page_of_commands_is_current(checkout: Path, generate: dict[str, Any]) -> None:
+    current = (checkout / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert generate["cli_page"]() == current, "run `make docs`"
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_every_file_that_a_page_links_to_exists(checkout: Path, page: str) -> None:
+    import re
+
+    text = (checkout / page).read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text) + re.findall(r'src="(?!https?://)([^"]+)"', text)
+    assert [link for link in links if not (checkout / link).exists()] == []
+
+
+def test_the_example_runs_and_is_short(checkout: Path) -> None:
+    program = checkout / "examples" / "hello.py"
+    assert len(program.read_text(encoding="utf-8").splitlines()) <= 30
+    if not (checkout / WEIGHTS).is_dir():
+        pytest.skip("the embedded weights are not in this checkout")
+    call = [sys.executable, str(program)]
+    done = subprocess.run(call, cwd=checkout, capture_output=True, text=True, check=False, env=_here(checkout))
+    assert done.returncode == 0, done.stderr
+    assert "house: presence" in done.stdout
+    assert "the house furthest to the right: answered" in done.stdout
+
+
+def _here(checkout: Path) -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(checkout)}

@@ -1,0 +1,203 @@
+"""What each tool tells: the same facts in text and data, and pictures that show them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from inline_snapshot import snapshot
+from PIL import Image
+
+from sam3_agent.tools import ALL_TOOLS, Presentation
+from sam3_agent.workspace import Workspace
+from tests.desk import desk, eye, picture
+
+TOOLS = {tool.name: tool for tool in ALL_TOOLS}
+INSTANCE_KEYS = {
+    "id", "concept", "score", "object_score", "box", "centre", "area", "area_share", "colours", "concept_scores",
+}  # fmt: skip
+
+
+def call(workspace: Workspace, name: str, **raw: Any) -> Presentation:
+    result = TOOLS[name].call(workspace, raw)
+    json.dumps(result.data, allow_nan=False)
+    assert "counts" not in json.dumps(result.data)
+    return result
+
+
+def test_opening_shows_a_preview(tmp_path: Path) -> None:
+    path = tmp_path / "things.png"
+    Image.fromarray(picture()).save(path)
+    result = call(Workspace(eye()), "open_image", source=str(path))
+    assert result.data == {
+        "image_id": "img1",
+        "width": 320,
+        "height": 200,
+        "source": str(path),
+        "model": {"name": "fake", "device": "cpu", "dtype": "float32"},
+    }
+    assert "img1: 320x200 pixels" in result.text
+    assert len(result.pictures) == 1
+
+
+def test_segmenting_tells_everything_in_one_reply() -> None:
+    result = call(desk(), "segment_concepts", image_id="img1", concepts=["circle", "square"])
+    assert result.text == snapshot("")
+    assert result.data == snapshot({'image_id': 'img1', 'threshold': 0.5, 'results': [{'segmentation_id': 's1', 'concept': 'circle', 'presence': 0.95, 'instances': [{'id': 'm1', 'concept': 'circle', 'score': 0.855, 'object_score': 0.9, 'box': [20.0, 20.0, 81.0, 81.0], 'centre': [50.5, 50.5], 'area': 2821, 'area_share': 0.04408, 'colours': [{'name': 'red', 'share': 1.0}], 'concept_scores': {'circle': 0.855}}, {'id': 'm2', 'concept': 'circle', 'score': 0.836, 'object_score': 0.88, 'box': [230.0, 40.0, 271.0, 81.0], 'centre': [250.5, 60.5], 'area': 1257, 'area_share': 0.01964, 'colours': [{'name': 'red', 'share': 1.0}], 'concept_scores': {'circle': 0.836}}, {'id': 'm3', 'concept': 'circle', 'score': 0.817, 'object_score': 0.86, 'box': [115.0, 105.0, 186.0, 176.0], 'centre': [150.5, 140.5], 'area': 3853, 'area_share': 0.0602, 'colours': [{'name': 'blue', 'share': 1.0}], 'concept_scores': {'circle': 0.817}}], 'near_misses': [{'id': 'm4', 'concept': 'circle', 'score': 0.285, 'object_score': 0.3, 'box': [230.0, 120.0, 290.0, 180.0], 'centre': [260.0, 150.0], 'area': 3600, 'area_share': 0.05625, 'colours': [{'name': 'green', 'share': 1.0}], 'concept_scores': {'square': 0.81, 'circle': 0.285}}]}, {'segmentation_id': 's2', 'concept': 'square', 'presence': 0.9, 'instances': [{'id': 'm5', 'concept': 'square', 'score': 0.81, 'object_score': 0.9, 'box': [230.0, 120.0, 290.0, 180.0], 'centre': [260.0, 150.0], 'area': 3600, 'area_share': 0.05625, 'colours': [{'name': 'green', 'share': 1.0}], 'concept_scores': {'square': 0.81, 'circle': 0.285}}], 'near_misses': []}], 'warnings': [], 'hints': []})
+
+
+def test_the_text_has_every_id_box_and_score_of_the_data() -> None:
+    result = call(desk(), "segment_concepts", image_id="img1", concepts=["circle", "star", "red circle"])
+    for each in result.data["results"]:
+        for instance in (*each["instances"], *each["near_misses"]):
+            assert set(instance) == INSTANCE_KEYS
+            box = ", ".join(f"{v:.0f}" for v in instance["box"])
+            line = next(line for line in result.text.splitlines() if line.strip().startswith(instance["id"] + " "))
+            assert f"box [{box}]" in line
+            assert f"score {instance['score']:.2f}" in line
+
+
+def test_a_conflict_between_concepts_is_a_warning() -> None:
+    result = call(desk(), "segment_concepts", image_id="img1", concepts=["circle", "button"])
+    assert result.data["warnings"] == snapshot([])
+
+
+def test_a_narrower_phrase_is_no_conflict() -> None:
+    assert call(desk(), "segment_concepts", image_id="img1", concepts=["circle", "red circles"]).data["warnings"] == []
+
+
+def test_an_empty_result_says_what_to_try() -> None:
+    result = call(desk(), "segment_concepts", image_id="img1", concepts=["dog"])
+    assert result.data["hints"] == snapshot(["'dog': nothing found (presence 0.02). Try a more general noun, 'object', an exemplar box (refine_with_exemplars), or a region of the image for small things"])
+    assert result.data["hints"][0] in result.text
+
+
+def test_low_presence_with_a_good_object_is_called_a_belief() -> None:
+    hints = call(desk(), "segment_concepts", image_id="img1", concepts=["star"]).data["hints"]
+    assert hints == snapshot(["'star': nothing above the threshold 0.5, but these objects fit well: m1 (object 0.80). presence 0.20 is a belief, not proof: look at them before you say no"])
+
+
+def test_a_picture_shows_all_that_is_alive_and_the_near_misses_of_the_call() -> None:
+    workspace = desk()
+    call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
+    result = call(workspace, "segment_concepts", image_id="img1", concepts=["star"])
+    assert "outlined: m1, m2, m3=m5" in result.pictures[0].caption
+
+
+def test_presence_is_read_by_concept() -> None:
+    result = call(desk(), "read_presence", image_id="img1", concepts=["circle", "dog"])
+    assert result.data == {
+        "image_id": "img1",
+        "results": [{"concept": "circle", "presence": 0.95}, {"concept": "dog", "presence": 0.02}],
+    }
+    assert result.text == snapshot("""\
+presence on img1:
+  'circle': 0.95
+  'dog': 0.02
+hint: low for 'dog': presence is a belief, not proof; segment_concepts shows near misses\
+""")
+    assert result.pictures == ()
+
+
+def test_refining_has_the_shape_of_segmenting() -> None:
+    workspace = desk()
+    call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
+    result = call(workspace, "refine_with_exemplars", image_id="img1", concept="circle", negative_masks=["m1"])
+    (found,) = result.data["results"]
+    assert (found["concept"], len(found["instances"])) == ("circle", 1)
+    assert set(result.data) == {"image_id", "threshold", "results", "warnings", "hints"}
+
+
+def test_combining_describes_the_new_mask() -> None:
+    workspace = desk()
+    call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
+    result = call(workspace, "combine_masks", mask_ids=["m1", "m2"], operation="union")
+    assert (result.data["operation"], result.data["sources"]) == ("union", ["m1", "m2"])
+    assert set(result.data["mask"]) == INSTANCE_KEYS
+    assert result.data["mask"]["id"] == "m5"
+    assert "outlined: m5" in result.text
+
+
+def test_measuring_is_a_table_in_the_asked_order() -> None:
+    workspace = desk()
+    call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
+    result = call(workspace, "measure_masks", image_id="img1", order_by="right")
+    assert [row["id"] for row in result.data["masks"]] == ["m2", "m3", "m1"]
+    assert result.data["masks"][0]["ranks"] == {"left_to_right": 3, "top_to_bottom": 2, "largest_first": 3}
+    assert result.data["masks"][0]["nearest"] == {"id": "m3", "distance": pytest.approx(128.1, abs=0.1)}
+    assert set(result.data["masks"][0]) == INSTANCE_KEYS | {"ranks", "contains", "inside", "nearest"}
+    assert result.text == snapshot("""\
+3 masks of img1, ordered by right:
+  m2 'circle': score 0.84 (object 0.88); box [230, 40, 271, 81]; centre (250, 60); area 1257 px (2.0 %); red 100 %; rank 3 from the left, 2 from the top, 3 by size; nearest m3 at 128 px
+  m3 'circle': score 0.82 (object 0.86); box [115, 105, 186, 176]; centre (150, 140); area 3853 px (6.0 %); blue 100 %; rank 2 from the left, 3 from the top, 1 by size; nearest m2 at 128 px
+  m1 'circle': score 0.85 (object 0.90); box [20, 20, 81, 81]; centre (50, 50); area 2821 px (4.4 %); red 100 %; rank 1 from the left, 1 from the top, 2 by size; nearest m3 at 135 px
+rules:
+  centre: The centre of a mask is the centre of its box; x grows to the right, y grows downwards.
+  left of: A is left of B when A's centre lies left of B's centre (smaller x).
+  right of: A is right of B when A's centre lies right of B's centre (larger x).
+  above: A is above B when A's centre lies above B's centre (smaller y).
+  below: A is below B when A's centre lies below B's centre (larger y).
+  inside: A is inside B when A's box is smaller and at least 90 % of A lies in B's mask or in the convex outline around it (so a thing in the hole of a ring is inside the ring).
+  nearest: The nearest neighbour has the smallest distance between centres, in pixels.
+  largest: Size is the number of pixels in the mask (the visible part only).
+  same object: Masks that overlap by more than 70 % (IoU) are one object found twice: neither inside nor near each other.\
+""")
+
+
+def test_measuring_nothing_says_what_to_do() -> None:
+    assert "segment something first" in call(desk(), "measure_masks", image_id="img1").text
+
+
+def test_looking_says_what_is_shown_and_at_which_scale() -> None:
+    workspace = desk()
+    call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
+    result = call(workspace, "look", image_id="img1", region=[0, 0, 160, 100])
+    assert result.data == {
+        "image_id": "img1",
+        "mask_ids": ["m1", "m2", "m3"],
+        "region": [0, 0, 160, 100],
+        "scale": 4.0,
+        "style": "marks",
+    }
+    assert result.pictures[0].image.size == (640, 400)
+    assert call(workspace, "look", image_id="img1", style="plain").data["mask_ids"] == []
+
+
+def test_submitting_echoes_ids_areas_and_a_picture() -> None:
+    workspace = desk()
+    call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
+    result = call(workspace, "submit_answer", mask_ids=["m4", "m1", "m4"], reason="both fit")
+    areas = [workspace.instance(i).area for i in ("m4", "m1")]
+    assert result.data == {"outcome": "answered", "mask_ids": ["m4", "m1"], "areas": areas, "reason": "both fit"}
+    assert "dashed (near misses): m4" in result.pictures[0].caption
+
+
+def test_an_answer_is_about_one_image() -> None:
+    workspace = desk()
+    workspace.open(picture())
+    for image in ("img1", "img2"):
+        call(workspace, "segment_concepts", image_id=image, concepts=["square"])
+    with pytest.raises(Exception, match=r"several images \(img1, img2\)"):
+        call(workspace, "submit_answer", mask_ids=["m1", "m2"])
+
+
+def test_reporting_no_match_gives_the_reason_back() -> None:
+    result = call(desk(), "report_no_match", reason="no dog")
+    assert result.data == {"outcome": "no_match", "reason": "no dog"}
+
+
+def test_listing_and_forgetting_images() -> None:
+    workspace = desk()
+    call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
+    assert call(workspace, "list_images").data == {
+        "images": [{"image_id": "img1", "width": 320, "height": 200, "source": "array", "masks": 4}]
+    }
+    assert call(workspace, "forget_image", image_id="img1").data == {"image_id": "img1"}
+    assert call(workspace, "list_images").text == "no image is open; call open_image"
+
+
+def test_a_crowd_is_told_whole_and_drawn_by_call() -> None:
+    workspace = desk()
+    first = call(workspace, "segment_concepts", image_id="img1", concepts=["circle", "square", "button"], threshold=0)
+    assert len(first.data["results"]) == 3
+    assert first.text.count("; box [") == 6

@@ -1,0 +1,157 @@
+"""A tool is read off one function, and bad arguments come back as instructions."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sam3_agent.errors import ToolError
+from sam3_agent.tools import ALL_TOOLS, HOST_TOOLS, LOOP_TOOLS, ToolSpec
+from tests.desk import desk
+
+TOOLS = {tool.name: tool for tool in ALL_TOOLS}
+FORBIDDEN = {"$ref", "$defs", "anyOf", "oneOf", "allOf", "prefixItems", "title", "const", "additionalProperties"}
+
+
+def keys(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from keys(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys(inner)
+
+
+def refusal(name: str, **raw: Any) -> str:
+    with pytest.raises(ToolError) as caught:
+        TOOLS[name].call(desk(), raw)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_the_tools_are_those_of_the_design() -> None:
+    assert [tool.name for tool in ALL_TOOLS] == [
+        "open_image",
+        "segment_concepts",
+        "read_presence",
+        "refine_with_exemplars",
+        "combine_masks",
+        "measure_masks",
+        "look",
+        "list_images",
+        "forget_image",
+        "submit_answer",
+        "report_no_match",
+    ]
+
+
+def test_hosts_get_no_end_of_run_and_the_loop_opens_nothing() -> None:
+    assert {"submit_answer", "report_no_match"}.isdisjoint(tool.name for tool in HOST_TOOLS)
+    assert {"open_image", "forget_image"}.isdisjoint(tool.name for tool in LOOP_TOOLS)
+    assert {*HOST_TOOLS, *LOOP_TOOLS} == {*ALL_TOOLS}
+
+
+@pytest.mark.parametrize("tool", ALL_TOOLS, ids=lambda tool: tool.name)
+def test_a_schema_is_flat_and_every_argument_is_described(tool: ToolSpec) -> None:
+    schema = tool.json_schema
+    json.dumps(schema)
+    assert schema["type"] == "object"
+    properties = schema["properties"]
+    assert FORBIDDEN.isdisjoint(keys({name: {**value, "description": ""} for name, value in properties.items()}))
+    assert all(isinstance(value["type"], str) and value["description"] for value in properties.values())
+    assert set(schema.get("required", [])) <= set(properties)
+
+
+@pytest.mark.parametrize("tool", ALL_TOOLS, ids=lambda tool: tool.name)
+def test_a_description_says_enough_and_names_are_short(tool: ToolSpec) -> None:
+    assert 40 < len(tool.description) < 1300
+    assert len(tool.name) <= 24
+    assert tool.title
+    assert "workspace" not in tool.description
+
+
+def test_the_descriptions_teach_what_a_concept_and_a_presence_are() -> None:
+    text = TOOLS["segment_concepts"].description
+    assert all(word in text for word in ("singular", "relations", "superlatives", "negations", "presence", "object_score"))
+
+
+def test_only_forgetting_takes_something_away() -> None:
+    assert [tool.name for tool in ALL_TOOLS if not tool.read_only] == ["forget_image"]
+
+
+def test_a_missing_argument_is_asked_for() -> None:
+    assert refusal("segment_concepts", concepts=["cup"]).startswith(
+        "segment_concepts: the argument 'image_id' is missing: Image id from open_image"
+    )
+
+
+def test_an_unknown_argument_names_the_known_ones() -> None:
+    assert refusal("segment_concepts", image_id="img1", concepts=["cup"], prompt="cup") == (
+        "segment_concepts: there is no argument 'prompt'; the arguments are image_id, concepts, threshold, region"
+    )
+
+
+def test_a_bad_value_is_shown_with_what_is_expected() -> None:
+    message = refusal("segment_concepts", image_id="img1", concepts=[], threshold=3)
+    assert "concepts = [] is not usable: value should have at least 1 item" in message
+    assert "threshold = 3 is not usable: input should be less than or equal to 1" in message
+    assert "concepts[1] = 7" in refusal("segment_concepts", image_id="img1", concepts=["cup", 7])
+    assert "style = 'neon' is not usable: input should be 'marks'" in refusal("look", image_id="img1", style="neon")
+
+
+def test_a_huge_bad_value_is_cut_short() -> None:
+    assert len(refusal("segment_concepts", image_id={"a": "x" * 9000}, concepts=["cup"])) < 400
+
+
+def test_numbers_that_are_none_are_refused() -> None:
+    assert "threshold" in refusal("segment_concepts", image_id="img1", concepts=["cup"], threshold=float("nan"))
+    assert "four finite numbers" in refusal("look", image_id="img1", region=[0, 0, float("inf"), 5])
+
+
+def test_a_region_needs_four_numbers() -> None:
+    assert "region needs four numbers" in refusal("look", image_id="img1", region=[1, 2, 3])
+
+
+def test_lists_may_come_in_the_ways_models_write_them() -> None:
+    workspace = desk()
+    ways = (["circle", "square"], '["circle", "square"]', "circle, square")
+    texts = {
+        json.dumps(TOOLS["read_presence"].call(workspace, {"image_id": "img1", "concepts": way}).data) for way in ways
+    }
+    assert len(texts) == 1
+    flat = {"image_id": "img1", "positive_boxes": [20, 20, 81, 81]}
+    nested = {"image_id": "img1", "positive_boxes": "[[20, 20, 81, 81]]"}
+    found = [TOOLS["refine_with_exemplars"].call(workspace, raw).data["results"][0]["instances"] for raw in (flat, nested)]
+    assert found[0] == found[1]
+    assert TOOLS["look"].call(workspace, {"image_id": "img1", "region": "0, 0, 50, 50"}).data["region"] == [0, 0, 50, 50]
+
+
+def test_an_argument_left_null_takes_its_default() -> None:
+    assert TOOLS["look"].call(desk(), {"image_id": "img1", "region": None, "style": None}).data["style"] == "marks"
+
+
+def test_a_required_argument_left_null_is_refused() -> None:
+    assert "image_id = None" in refusal("look", image_id=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "message"),
+    [
+        ("look", {"image_id": "img7"}, "unknown image 'img7'; known: img1"),
+        ("look", {"image_id": "img1", "mask_ids": ["m9"]}, "unknown mask 'm9'; known: none yet"),
+        ("look", {"image_id": "img1", "region": [400, 0, 500, 9]}, "outside the 320x200 image"),
+        ("segment_concepts", {"image_id": "img1", "concepts": [" "]}, "the concept is empty"),
+        ("segment_concepts", {"image_id": "img1", "concepts": ["x" * 500]}, "500 characters"),
+        ("open_image", {"source": "nowhere.png"}, "no such file: 'nowhere.png'"),
+        ("submit_answer", {"mask_ids": []}, "call report_no_match"),
+        ("submit_answer", {"mask_ids": ["m3"]}, "unknown mask 'm3'"),
+        ("combine_masks", {"mask_ids": ["m1"], "operation": "union"}, "unknown mask 'm1'"),
+        ("refine_with_exemplars", {"image_id": "img1", "positive_boxes": [[1, 2, 3]]}, "needs four numbers"),
+        ("measure_masks", {"image_id": "img1", "order_by": "wide"}, "order_by = 'wide'"),
+    ],
+)
+def test_what_the_caller_can_repair_comes_back_as_one_line(name: str, raw: dict[str, Any], message: str) -> None:
+    assert message in refusal(name, **raw)

@@ -1,0 +1,80 @@
+"""The loss against independent references."""
+
+import pytest
+import torch
+from torchvision.ops import generalized_box_iou
+
+from sam3_agent.training.forward import Outputs, to_xyxy
+from sam3_agent.training.losses import LossWeights, detection_loss, dice, focal, mask_loss, match, pairwise_giou
+
+
+def boxes(count: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    centre = torch.rand(count, 2, generator=generator) * 0.6 + 0.2
+    return torch.cat([centre, torch.rand(count, 2, generator=generator) * 0.3 + 0.05], dim=1)
+
+
+def outputs_for(logits: torch.Tensor, found: torch.Tensor, presence: torch.Tensor) -> Outputs:
+    nothing = torch.zeros(0)
+    return Outputs(logits[None], found[None], presence[None], nothing, nothing, nothing, nothing, nothing)
+
+
+def test_giou_equals_torchvisions() -> None:
+    first, second = to_xyxy(boxes(7, 0)), to_xyxy(boxes(5, 1))
+    assert torch.allclose(pairwise_giou(first, second), generalized_box_iou(first, second), atol=1e-5)
+
+
+def test_matching_finds_the_queries_that_hold_the_targets() -> None:
+    found = boxes(9, 2)
+    targets = found[[6, 1, 4]]
+    matches = match(torch.zeros(2, 9), torch.stack([found, found]), [targets, targets[:0]], LossWeights())
+    assert dict(zip(*(m.tolist() for m in matches[0]), strict=True)) == {6: 0, 1: 1, 4: 2}
+    assert len(matches[1][0]) == 0
+
+
+def test_the_loss_of_a_perfect_answer_is_near_zero_and_of_a_wrong_one_is_not() -> None:
+    found = boxes(6, 3)
+    right = torch.full((1, 6), -8.0)
+    right[0, 2] = 8.0
+    good, _ = detection_loss(outputs_for(right, found[None], torch.tensor([9.0])), [found[2:3]], LossWeights())
+    bad, _ = detection_loss(outputs_for(-right, found[None], torch.tensor([-9.0])), [found[2:3]], LossWeights())
+    assert sum(good.values()) < 0.02
+    assert sum(bad.values()) > 10
+
+
+def test_presence_alone_is_punished_where_nothing_should_be_found() -> None:
+    silent = torch.full((1, 6), -8.0)
+    terms, _ = detection_loss(
+        outputs_for(silent, boxes(6, 4)[None], torch.tensor([5.0])), [torch.zeros(0, 4)], LossWeights()
+    )
+    assert terms["presence"] == pytest.approx(5.0, abs=0.05)
+    assert terms["l1"] == 0
+    assert terms["giou"] == 0
+
+
+def test_focal_loss_with_gamma_zero_is_cross_entropy() -> None:
+    logits, targets = torch.randn(20), torch.randint(0, 2, (20,)).float()
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    assert torch.allclose(focal(logits, targets, alpha=0.5, gamma=0.0), expected)
+
+
+def test_dice_is_zero_for_the_truth_and_near_one_for_its_opposite() -> None:
+    truth = torch.zeros(1, 16, 16)
+    truth[0, 4:12, 4:12] = 1
+    sure = (truth - 0.5) * 40
+    assert dice(sure, truth).item() < 0.01
+    assert dice(-sure, truth).item() > 0.98
+
+
+def test_mask_terms_fall_when_the_matched_query_draws_the_truth() -> None:
+    truth = torch.zeros(1, 8, 8)
+    truth[0, 2:6, 2:6] = 1
+    sure = (truth - 0.5) * 20
+    pair = [(torch.tensor([3]), torch.tensor([0]))]
+    planes = torch.zeros(1, 5, 8, 8)
+    vague = mask_loss(planes, torch.zeros(1, 8, 8), [truth], pair, LossWeights())
+    planes = planes.clone()
+    planes[0, 3] = sure[0]
+    drawn = mask_loss(planes, sure, [truth], pair, LossWeights())
+    for name in ("mask_focal", "mask_dice", "semantic"):
+        assert drawn[name] < 0.2 * vague[name], name

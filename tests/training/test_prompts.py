@@ -1,0 +1,59 @@
+"""Training prompts and their truth."""
+
+import numpy as np
+import pytest
+
+from sam3_agent.scenes import SceneOptions, generate_scene
+from sam3_agent.scenes.vocabulary import COLOURS, HELD_OUT_UNKNOWN_WORDS, NOUNS
+from sam3_agent.training.prompts import HELD_OUT_PAIRS, sample_prompts, vocabulary_words, word_matches
+
+SMALL = SceneOptions(max_side=300, excluded_pairs=HELD_OUT_PAIRS)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[tuple[object, object]]:
+    pairs = []
+    for seed in range(60):
+        scene = generate_scene(seed, SMALL)
+        pairs += [(scene, p) for p in sample_prompts(scene.objects, 30, np.random.default_rng(seed))]
+    return pairs
+
+
+def test_words_of_a_text_prompt_agree_with_its_targets(drawn: list) -> None:
+    checked = 0
+    for scene, prompt in drawn:
+        if prompt.kind not in ("text", "negative", "text+positive"):
+            continue
+        flags = [[word_matches(w, o) for w in prompt.phrase.split()] for o in scene.objects]
+        meant = tuple(i for i, row in enumerate(flags) if all(f is not False for f in row))
+        assert meant == prompt.targets, prompt
+        checked += 1
+    assert checked > 500
+
+
+def test_held_out_pairs_are_never_drawn_nor_asked_for(drawn: list) -> None:
+    for scene, prompt in drawn:
+        assert not {(o.noun, o.colour) for o in scene.objects} & HELD_OUT_PAIRS
+        words = set((prompt.phrase or "").split())
+        nouns = {n for n in NOUNS if n in words or f"{n}s" in words}
+        assert not {(n, c) for n in nouns for c in words & set(COLOURS)} & HELD_OUT_PAIRS, prompt
+
+
+def test_held_out_words_are_neither_asked_for_nor_tokens(drawn: list) -> None:
+    held = set(HELD_OUT_UNKNOWN_WORDS)
+    assert not held & set(vocabulary_words())
+    assert not [p.phrase for _, p in drawn if p.phrase and held & set(p.phrase.split())]
+
+
+def test_every_form_of_prompt_occurs(drawn: list) -> None:
+    kinds = {p.kind for _, p in drawn}
+    assert kinds == {"text", "negative", "unknown", "exemplar", "text+positive", "text+negative", "both"}
+
+
+def test_a_negative_exemplar_is_never_among_the_targets(drawn: list) -> None:
+    seen = 0
+    for _, prompt in drawn:
+        for index, positive in prompt.exemplars:
+            assert positive == (index in prompt.targets), prompt
+            seen += 1
+    assert seen > 100

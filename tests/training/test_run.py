@@ -1,0 +1,97 @@
+"""Whole (very short) training runs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import Sam3Model
+
+from sam3_agent.model.sam3 import Sam3
+from sam3_agent.scenes import SceneOptions, generate_scene
+from sam3_agent.training.config import SMOKE, Stage, TrainConfig
+from sam3_agent.training.export import export_checkpoint
+from sam3_agent.training.forward import answer, draw_masks, encode_images
+from sam3_agent.training.prompts import vocabulary_words
+from sam3_agent.training.run import CHECKPOINT, learning_rate, train
+from sam3_agent.training.tiny import new_model, resize_model, tiny_config
+from sam3_agent.training.tokenizer import build_tokenizer
+from sam3_agent.types import ConceptPrompt
+
+SHORT = replace(
+    SMOKE,
+    stages=(
+        Stage("dense", "dense", 64, steps=2, images=2, warm_up=1),
+        Stage("prompts", "prompts", 64, steps=2, images=2, prompts=3, warm_up=1),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    train(SHORT, folder)
+    return folder
+
+
+def test_a_run_that_was_stopped_between_stages_ends_with_the_same_weights(finished: Path, tmp_path: Path) -> None:
+    first: TrainConfig = replace(SHORT, stages=SHORT.stages[:1])
+    train(first, tmp_path)
+    interrupted = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert interrupted["step"] == 2
+    train(SHORT, tmp_path)
+    whole = torch.load(finished / CHECKPOINT, weights_only=True)["model"]
+    resumed = torch.load(tmp_path / CHECKPOINT, weights_only=True)["model"]
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_an_exported_run_is_loaded_by_the_code_that_loads_the_real_weights(finished: Path, tmp_path: Path) -> None:
+    export_checkpoint(finished / CHECKPOINT, tmp_path)
+    eye = Sam3.load(tmp_path, device="cpu")
+    scene = generate_scene(3, SceneOptions(max_side=256))
+    found = eye.detect(eye.encode(scene.image), [ConceptPrompt("red circle"), ConceptPrompt("a spaceship")])
+    assert len(found) == 2
+    assert all(0 <= d.presence <= 1 for d in found)
+
+
+def test_the_training_pass_equals_transformers_own() -> None:
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(vocabulary_words())
+    model = new_model(tiny_config(len(tokenizer), 64)).eval()
+    pixels = torch.randn(1, 3, 64, 64)
+    tokens = tokenizer(["red circle", "cup"], padding=True, return_tensors="pt")
+    boxes = torch.tensor([[[-10.0] * 4], [[0.5, 0.5, 0.3, 0.2]]])
+    labels = torch.tensor([[-10], [1]])
+    with torch.inference_mode():
+        vision = encode_images(model, pixels).select(torch.tensor([0, 0]))
+        mine = answer(model, vision, tokens["input_ids"], tokens["attention_mask"], boxes, labels)
+        masks, _ = draw_masks(model, vision, mine, torch.tensor([0, 1]))
+        theirs = model(
+            pixel_values=pixels.expand(2, -1, -1, -1), **tokens, input_boxes=boxes, input_boxes_labels=labels
+        )
+    assert torch.allclose(mine.logits[-1], theirs.pred_logits, atol=1e-4)
+    assert torch.allclose(mine.presence[-1], theirs.presence_logits[:, 0], atol=1e-4)
+    assert torch.allclose(masks, theirs.pred_masks, atol=1e-3)
+
+
+def test_resizing_keeps_every_weight_but_the_position_table() -> None:
+    model = new_model(tiny_config(600, 64))
+    bigger = resize_model(model, 80)
+    assert isinstance(bigger, Sam3Model)
+    changed = {
+        name
+        for name, value in model.state_dict().items()
+        if value.shape != bigger.state_dict()[name].shape or not torch.equal(value, bigger.state_dict()[name])
+    }
+    assert {name for name in changed if "position_ids" not in name} == {
+        "vision_encoder.backbone.embeddings.position_embeddings"
+    }
+
+
+def test_the_learning_rate_warms_up_stays_and_falls_to_its_end() -> None:
+    stage = Stage("x", "prompts", 64, steps=1000, images=1, peak_rate=1.0, end_rate=0.1, flat=0.3, warm_up=100)
+    rates = [learning_rate(stage, step) for step in (0, 50, 100, 299, 650, 999)]
+    assert rates[0] < rates[1] < 1.0
+    assert rates[2] == rates[3] == 1.0
+    assert 0.1 < rates[4] < 1.0
+    assert rates[5] == pytest.approx(0.1, abs=0.001)
