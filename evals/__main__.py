@@ -6,18 +6,22 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evals.compare import compare
 from evals.datasets import open_dataset
+from evals.manifest import FILE as MANIFEST
 from evals.prediction import Prediction
 from evals.run import Plan, execute, prepare
 from evals.score import Score, score_run
 from evals.solvers import check_solver, make_solver
 from evals.table import comparison_table, score_table
-from sam3_agent.errors import InputError, Sam3AgentError
+from sam3_agent.errors import Sam3AgentError
+
+if TYPE_CHECKING:
+    from sam3_agent.workspace import Workspace
 
 _FAILURE, _USAGE, _INTERRUPTED = 1, 2, 130
 
@@ -27,6 +31,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # square brackets in help texts mean what they say
 )
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
@@ -57,11 +62,12 @@ def run_command(
         check_solver(solver, llm)
         source = open_dataset(dataset, solver)
     with _clear_errors(_FAILURE, interrupted=f"interrupted; the same command resumes {out}"):
-        prepare(Plan(source, solver, model, llm if solver == "agent" else "", limit), out)
-        from sam3_agent.model.sam3 import Sam3  # torch: not for score and compare
-        from sam3_agent.workspace import Workspace
-
-        workspace = Workspace(Sam3.load(model, device=device, dtype=dtype))
+        plan = Plan(source, solver, model, llm if solver == "agent" else "", limit)
+        if resuming := (out / MANIFEST).exists():
+            prepare(plan, out)  # refuses another run's folder before a model is loaded
+        workspace = _load(model, device, dtype)
+        if not resuming:
+            prepare(plan, out)
         execute(out, source, make_solver(solver, workspace, llm), _progress)
         _show(score_run(out), as_json)
 
@@ -94,6 +100,13 @@ def compare_command(a: RunFolder, b: RunFolder, as_json: AsJson = False) -> None
         typer.echo(json.dumps(found.to_json(), indent=2) if as_json else comparison_table(found))
 
 
+def _load(model: str, device: str, dtype: str) -> "Workspace":
+    from sam3_agent.model.sam3 import Sam3  # torch: not for score and compare
+    from sam3_agent.workspace import Workspace
+
+    return Workspace(Sam3.load(model, device=device, dtype=dtype))
+
+
 def _show(score: Score, as_json: bool) -> None:
     typer.echo(json.dumps(score.to_json(), indent=2) if as_json else score_table(score))
 
@@ -115,8 +128,7 @@ def _clear_errors(status: int, interrupted: str = "interrupted") -> Generator[No
         raise typer.Exit(_INTERRUPTED) from None
     except (Sam3AgentError, OSError) as error:
         typer.echo(f"sam3-eval: error: {' '.join(str(error).split())}", err=True)
-        usage = status == _USAGE and not isinstance(error, InputError)
-        raise typer.Exit(_FAILURE if usage else status) from None
+        raise typer.Exit(status) from None
 
 
 if __name__ == "__main__":

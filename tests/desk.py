@@ -32,7 +32,7 @@ GREEN_SQUARE = square(230, 120, 290, 180)
 def picture() -> NDArray[np.uint8]:
     """Two red circles, a blue circle and a green square on grey."""
     pixels = np.full((HEIGHT, WIDTH, 3), 200, dtype=np.uint8)
-    for mask, colour in ((*((m, RED) for m in RED_CIRCLES), (BLUE_CIRCLE, BLUE), (GREEN_SQUARE, GREEN))):
+    for mask, colour in (*((m, RED) for m in RED_CIRCLES), (BLUE_CIRCLE, BLUE), (GREEN_SQUARE, GREEN)):
         pixels[mask] = colour
     return pixels
 

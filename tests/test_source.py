@@ -196,8 +196,8 @@ def test_a_damaged_file_is_read_or_refused_but_never_raises_anything_else(
         data[int(place * (len(data) - 1))] = value
     try:
         pixels = read(bytes(data))
-    except InputError as error:
-        assert "\n" not in str(error)
+    except InputError:
+        refusal(bytes(data))
     else:
         assert pixels.ndim == 3
 

@@ -36,8 +36,8 @@ def main() -> None:
     figures = {name: _figures(aggregate(pairs)) for name, pairs in groups.items()}
     figures["phrase + negative box"] = _negative_figures(eye, max(1, options.scenes // 2))
     machine = f"{platform.processor() or platform.machine()}, {time.monotonic() - start:.0f} s"
-    print(_table(figures))  # noqa: T201
-    print(f"\n{options.scenes} scenes, {machine}")  # noqa: T201
+    print(_table(figures))
+    print(f"\n{options.scenes} scenes, {machine}")
     if options.out:
         document = {"scenes": options.scenes, "machine": machine, "figures": figures}
         options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -71,7 +71,10 @@ def _negative_figures(eye: Segmenter, number: int) -> dict[str, float]:
 
 
 def _table(figures: dict[str, dict[str, float]]) -> str:
-    lines = ["| group | prompts | IL_MCC | F1@.5 | cgF1 | recall@.5 | nothing found | marked kind gone |", "|---" * 8 + "|"]
+    lines = [
+        "| group | prompts | IL_MCC | F1@.5 | cgF1 | recall@.5 | nothing found | marked kind gone |",
+        "|---" * 8 + "|",
+    ]
     for name, row in sorted(figures.items()):
         cells = [f"{row['prompts']:.0f}", *(f"{row[k]:.3f}" for k in ("il_mcc", "positive_micro_f1_50"))]
         cells += [f"{row['cgf1']:.1f}", f"{row['recall_50']:.3f}", f"{row['nothing_found']:.3f}"]

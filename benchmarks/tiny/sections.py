@@ -119,7 +119,12 @@ def _ids(looked: Looked, description: Description) -> list[int]:
 def _broad_descriptions(scene: Scene, rng: np.random.Generator) -> list[Description]:
     thing = scene.objects[int(rng.integers(len(scene.objects)))]
     group = thing.supercategory if thing.supercategory in SUPERCATEGORY_PHRASE else "shape"
-    return [Description(), Description(colour=thing.colour), Description(supercategory=group), Description(noun=thing.noun)]
+    return [
+        Description(),
+        Description(colour=thing.colour),
+        Description(supercategory=group),
+        Description(noun=thing.noun),
+    ]
 
 
 def _bin(objects: int) -> str:

@@ -13,7 +13,7 @@ from sam3_agent.cli.ask import was_interrupted
 from sam3_agent.cli.demo_pictures import answer_picture, overview, scene_picture
 from sam3_agent.cli.marked import write_picture
 from sam3_agent.cli.scene_files import target_mask
-from sam3_agent.cli.terminal import eye_words, print_line, print_notes
+from sam3_agent.cli.terminal import eye_words, print_line, print_notes, progress_console
 from sam3_agent.errors import InputError
 from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.llm import LLM
@@ -23,6 +23,8 @@ from sam3_agent.types import Answer, ModelInfo, Trace
 from sam3_agent.workspace import Workspace
 
 SEED = 82
+QUESTIONS_SEED = 710
+"""Both picked by eye among many, so that the picture is pleasant and the questions are unlike each other."""
 OPTIONS = SceneOptions(min_objects=8, max_objects=10, min_side=768, max_side=768, max_aspect=1.34)
 KINDS = (("relation", "superlative"), ("exclusion",), ("no_target",))
 """One question for each: its kind, in the order of preference."""
@@ -118,7 +120,7 @@ def run_demo(workspace: Workspace, llm: LLM, *, loading: float) -> DemoReport:
 
 def questions(scene: Scene) -> list[Query]:
     """One question of each of KINDS that the scene has, out of its truth."""
-    known = queries_of(scene, np.random.default_rng(scene.seed), limit_per_kind=3)
+    known = queries_of(scene, np.random.default_rng(QUESTIONS_SEED), limit_per_kind=3)
     known.sort(key=lambda query: query.is_sentence)  # short ones first
     found = ([query for kind in kinds for query in known if query.kind == kind] for kinds in KINDS)
     return [queries[0] for queries in found if queries]
@@ -155,7 +157,8 @@ def print_report(report: DemoReport, out: Path) -> None:
 
 
 def _ask(agent: Agent, image_id: str, scene: Scene, query: Query) -> DemoAnswer:
-    answer = agent.ask(image_id, query.text)
+    with progress_console().status(f"asking “{query.text}”"):
+        answer = agent.ask(image_id, query.text)
     if was_interrupted(answer):
         raise KeyboardInterrupt
     return DemoAnswer(query, answer, tuple(_asked(answer.trace)), _iou(scene, query, answer))

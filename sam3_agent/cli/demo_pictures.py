@@ -18,7 +18,7 @@ _WHITE = (245, 246, 248)
 _QUIET = (160, 166, 178)
 _RIGHT = (96, 200, 130)
 _WRONG = (235, 105, 95)
-_REST = 0.32
+_REST = 0.42
 """Brightness of what is not meant."""
 _CELL = 640
 

@@ -11,7 +11,7 @@ from PIL import Image
 from sam3_agent import masks
 from sam3_agent.formats.files import replacing
 from sam3_agent.formats.reasonseg import write_record
-from sam3_agent.scenes import Query, Scene, concepts_of, generate_scene, queries_of
+from sam3_agent.scenes import Concept, Query, Scene, SceneObject, concepts_of, generate_scene, queries_of
 
 SEEDS_APART = 1_000_000
 """Scene n of seed S is `generate_scene(S * SEEDS_APART + n)`, as in `sam3-eval run scenes:S`."""
@@ -35,37 +35,9 @@ def write_coco_scene(seed: int, number: int, out: Path) -> dict[str, Any]:
     concepts = concepts_of(scene, np.random.default_rng([seed, number]))
     return {
         "image": {"id": image_id, "file_name": name, "width": scene.width, "height": scene.height, "seed": scene.seed},
-        "objects": [
-            {
-                "id": image_id * IDS_APART + thing.id,
-                "noun": thing.noun,
-                "rle": masks.encode(thing.mask).to_json(),
-                "colour": thing.colour,
-                "pattern": thing.pattern,
-                "visible_fraction": round(thing.visible_fraction, 4),
-                "depth": thing.depth,
-            }
-            for thing in scene.objects
-        ],
-        "queries": [
-            {
-                "image_id": image_id,
-                "text": query.text,
-                "kind": query.kind,
-                "is_sentence": query.is_sentence,
-                "annotation_ids": _annotation_ids(image_id, query.target_ids),
-            }
-            for query in queries
-        ],
-        "concepts": [
-            {
-                "image_id": image_id,
-                "phrase": concept.phrase,
-                "kind": concept.kind,
-                "annotation_ids": _annotation_ids(image_id, concept.target_ids),
-            }
-            for concept in concepts
-        ],
+        "objects": [_object_entry(image_id, thing) for thing in scene.objects],
+        "queries": [_query_entry(image_id, query) for query in queries],
+        "concepts": [_concept_entry(image_id, concept) for concept in concepts],
         "counted": {"images": 1, "objects": len(scene.objects), "queries": len(queries)},
     }
 
@@ -94,6 +66,37 @@ def target_mask(scene: Scene, target_ids: Sequence[int]) -> NDArray[np.bool_]:
         if thing.id in target_ids:
             union |= thing.mask
     return union
+
+
+def _object_entry(image_id: int, thing: SceneObject) -> dict[str, Any]:
+    return {
+        "id": image_id * IDS_APART + thing.id,
+        "noun": thing.noun,
+        "rle": masks.encode(thing.mask).to_json(),
+        "colour": thing.colour,
+        "pattern": thing.pattern,
+        "visible_fraction": round(thing.visible_fraction, 4),
+        "depth": thing.depth,
+    }
+
+
+def _query_entry(image_id: int, query: Query) -> dict[str, Any]:
+    return {
+        "image_id": image_id,
+        "text": query.text,
+        "kind": query.kind,
+        "is_sentence": query.is_sentence,
+        "annotation_ids": _annotation_ids(image_id, query.target_ids),
+    }
+
+
+def _concept_entry(image_id: int, concept: Concept) -> dict[str, Any]:
+    return {
+        "image_id": image_id,
+        "phrase": concept.phrase,
+        "kind": concept.kind,
+        "annotation_ids": _annotation_ids(image_id, concept.target_ids),
+    }
 
 
 def _annotation_ids(image_id: int, target_ids: Sequence[int]) -> list[int]:

@@ -64,7 +64,8 @@ def write_scenes(order: Order, out: Path) -> ScenesReport:
     parts = out / PARTS
     missing = [number for number in range(order.count) if not (parts / f"{number:06d}.json").is_file()]
     columns = (TextColumn("drawing scenes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=progress_console(), transient=True) as progress:
+    console = progress_console()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=order.count, completed=order.count - len(missing))
         for number in missing:
             write = write_coco_scene if order.format == "coco" else write_reasonseg_scene

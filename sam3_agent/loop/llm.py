@@ -62,6 +62,8 @@ class Reply:
     """Those of the input tokens that were read from the provider's cache."""
     usd: float = 0.0
     stop: Stop = "done"
+    thoughts: str = ""
+    """What the model shows of its thinking."""
     note: str = ""
     """What the provider said about how it stopped, or what is not known about the price."""
 

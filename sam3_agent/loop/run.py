@@ -73,6 +73,7 @@ class Run:
         self.record(
             "reply",
             seconds,
+            thoughts=reply.thoughts,
             text=reply.message.text,
             calls=[_call_json(call) for call in reply.message.calls],
             stop=reply.stop,

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def write_trace(trace: Trace, path: str | Path) -> Path:
     except OSError as error:
         raise InputError(f"cannot write the trace to {target}: {error.strerror or error}") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
     return target
 
 

@@ -15,17 +15,16 @@ _GOOD_OBJECT = 0.5
 def warnings_for(results: Sequence[Segmentation], facts: Mapping[str, Facts]) -> list[str]:
     """One line for each found mask that fits another phrase nearly as well or better."""
     lines: list[str] = []
-    said: set[frozenset[str]] = set()
+    asked_now = {result.prompt.label for result in results}
     for result in results:
+        own = result.prompt.label
         for instance in result.instances:
-            own = result.prompt.label
             for phrase, score in facts[instance.id].concept_scores.items():
                 if _nested(own, phrase) or score < max(_LEAST_CONFLICT, _CONFLICT_SHARE * instance.score):
                     continue
-                pair = frozenset((f"{instance.box}", own, phrase))
-                if pair not in said:
-                    said.add(pair)
-                    lines.append(f"{instance.id} ('{own}' {instance.score:.2f}) also scores {score:.2f} as '{phrase}'")
+                if phrase in asked_now and score > instance.score:
+                    continue  # the same object under that phrase says it
+                lines.append(f"{instance.id} ('{own}' {instance.score:.2f}) also scores {score:.2f} as '{phrase}'")
     return lines
 
 

@@ -115,7 +115,7 @@ def _segmentation_lines(result: Segmentation, facts: dict[str, Facts]) -> list[s
     ]
     lines += [f"  {instance_line(instance, facts[instance.id])}" for instance in result.instances]
     if result.near_misses:
-        lines.append(f"  {len(result.near_misses)} near misses, below the threshold:")
+        lines.append(f"  near misses, below the threshold ({len(result.near_misses)}):")
         lines += [f"    {instance_line(instance, facts[instance.id])}" for instance in result.near_misses]
     return lines
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from transformers import Sam3Model
 
-from sam3_agent.training.forward import Outputs
 from sam3_agent.training.losses import focal
 
 
@@ -63,9 +62,9 @@ def word_loss(logits: Tensor, cover: Tensor) -> Tensor:
     return focal(logits[known], (cover[known] > 0.5).float()).sum() / known.sum().clamp(min=1) * 10
 
 
-def prompt_loss(heads: Alignment, outputs: Outputs, wanted: Tensor) -> Tensor:
-    """Focal loss of "this patch belongs to what is asked for" on the DETR encoder's output; `wanted` is (P, h, w) shares."""
-    logits = heads.covered(outputs.encoded).squeeze(-1)  # (P, N)
+def prompt_loss(heads: Alignment, encoded: Tensor, wanted: Tensor) -> Tensor:
+    """Focal loss of "this patch belongs to what is asked for" on the (P, N, C) output of the DETR encoder; `wanted` (P, h, w)."""
+    logits = heads.covered(encoded).squeeze(-1)  # (P, N)
     truth = wanted.flatten(1)
     known = (truth < 0.1) | (truth > 0.5)
     return focal(logits[known], (truth[known] > 0.5).float()).sum() / known.sum().clamp(min=1) * 10

@@ -9,7 +9,7 @@ class Stage:
     """One stretch of training at one input size."""
 
     name: str
-    kind: Literal["dense", "prompts"]
+    kind: Literal["dense", "ground", "prompts"]
     image_size: int
     steps: int
     images: int
@@ -21,6 +21,8 @@ class Stage:
     flat: float = 0.3
     """Share of the stage at the peak rate, before a cosine to the end rate."""
     warm_up: int = 100
+    pretrained_share: float = 1.0
+    """Rate of backbone and text encoder, relative to the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,9 @@ class TrainConfig:
     max_side: int = 400
     """Pixels of the longer side of training scenes before they are squashed to the input size."""
     stages: tuple[Stage, ...] = (
-        Stage("dense", "dense", 128, steps=1600, images=12, flat=0.6, end_rate=3e-4),
-        Stage("prompts", "prompts", 128, steps=2200, images=5, prompts=8, peak_rate=8e-4, end_rate=1e-5, flat=0.35),
+        Stage("dense", "dense", 128, steps=1260, images=12, flat=0.6, end_rate=3e-4),
+        Stage("ground", "ground", 128, steps=400, images=6, prompts=8, pretrained_share=0.3, flat=0.8, end_rate=5e-4),
+        Stage("prompts", "prompts", 128, steps=1400, images=5, prompts=8, end_rate=1e-5, pretrained_share=0.3),
     )
 
     def to_json(self) -> dict[str, Any]:
@@ -50,6 +53,7 @@ SMOKE = replace(
     ranks=1,
     stages=(
         Stage("dense", "dense", 128, steps=4, images=2, warm_up=2),
+        Stage("ground", "ground", 128, steps=4, images=2, prompts=3, warm_up=2),
         Stage("prompts", "prompts", 128, steps=4, images=2, prompts=3, warm_up=2),
         Stage("sharpen", "prompts", 160, steps=2, images=2, prompts=3, warm_up=1),
     ),

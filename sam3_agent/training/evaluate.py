@@ -9,7 +9,7 @@ from torch import Tensor
 from sam3_agent.scenes.options import SceneOptions
 from sam3_agent.scenes.scene import generate_scene
 from sam3_agent.training.batch import collate, scene_targets
-from sam3_agent.training.forward import answer, draw_masks, encode_images
+from sam3_agent.training.forward import answer, draw_masks, encode_images, ground
 from sam3_agent.training.losses import linear_sum_assignment
 from sam3_agent.training.prompts import HELD_OUT_PAIRS, sample_prompts
 from sam3_agent.training.steps import Learner
@@ -44,10 +44,11 @@ def quick_evaluation(learner: Learner, image_size: int, scenes: int = 40, prompt
         scene = scene_targets(generate_scene(HELD_OUT_SEED + index, options), image_size)
         batch = collate([scene], [sample_prompts(scene.objects, prompts, rng)], learner.tokenizer, rng)
         each = encode_images(learner.model, scene.pixels[None]).select(batch.image_index)
-        outputs = answer(
+        grounding = ground(
             learner.model, each, batch.input_ids, batch.attention_mask, batch.exemplar_boxes, batch.exemplar_labels
         )
-        masks, _ = draw_masks(learner.model, each, outputs, torch.arange(len(batch.prompts)))
+        outputs = answer(learner.model, grounding)
+        masks, _ = draw_masks(learner.model, each, grounding, outputs, torch.arange(len(batch.prompts)))
         scores = outputs.logits[-1].sigmoid() * outputs.presence[-1].sigmoid()[:, None]
         for row, prompt in enumerate(batch.prompts):
             found = masks[row][scores[row] > 0.5] > 0
@@ -55,7 +56,10 @@ def quick_evaluation(learner: Learner, image_size: int, scenes: int = 40, prompt
             for kind in (prompt.kind, "all"):
                 _count(tallies.setdefault(kind, Tally()), found, truth)
     learner.model.train()
-    return {k: f"f1 {t.f1:.3f} presence {t.right_presence / t.prompts:.3f} n {t.prompts}" for k, t in sorted(tallies.items())}
+    return {
+        k: f"f1 {t.f1:.3f} presence {t.right_presence / t.prompts:.3f} n {t.prompts}"
+        for k, t in sorted(tallies.items())
+    }
 
 
 def _count(tally: Tally, found: Tensor, truth: Tensor) -> None:

@@ -36,14 +36,8 @@ class Outputs:
     """(L, P, Q, 4) cxcywh in [0, 1]"""
     presence: Tensor
     """(L, P) logits"""
-    encoded: Tensor
-    """(P, H*W, C) the DETR encoder's output"""
     queries: Tensor
     """(P, Q, C) the last decoder layer"""
-    text: Tensor
-    """(P, T, C) text features before geometry tokens are appended"""
-    prompt: Tensor
-    prompt_mask: Tensor
 
 
 def encode_images(model: Sam3Model, pixels: Tensor) -> Vision:
@@ -54,15 +48,28 @@ def encode_images(model: Sam3Model, pixels: Tensor) -> Vision:
     return Vision(levels, positions)
 
 
-def answer(
+@dataclass(frozen=True, slots=True)
+class Grounding:
+    """What the DETR encoder makes of P prompts."""
+
+    encoded: Tensor
+    """(P, H*W, C)"""
+    positions: Tensor
+    shapes: Tensor
+    prompt: Tensor
+    """(P, T + E + 1, C) text, exemplar and CLS tokens"""
+    prompt_mask: Tensor
+
+
+def ground(
     model: Sam3Model,
     vision: Vision,
     input_ids: Tensor,
     attention_mask: Tensor,
     exemplar_boxes: Tensor,
     exemplar_labels: Tensor,
-) -> Outputs:
-    """Answer P prompts; `vision` holds the features of each prompt's image."""
+) -> Grounding:
+    """Fuse P prompts with the features of each prompt's image."""
     text = model.get_text_features(input_ids=input_ids, return_dict=True).pooler_output
     with torch.autocast(exemplar_boxes.device.type, enabled=False):  # ROI-align refuses mixed precision
         geometry = model.geometry_encoder(
@@ -80,30 +87,39 @@ def answer(
         vision_pos_embeds=[vision.positions[-1]],
         text_mask=prompt_mask,
     )
+    return Grounding(
+        encoded.last_hidden_state, encoded.pos_embeds_flattened, encoded.spatial_shapes, prompt, prompt_mask
+    )
+
+
+def answer(model: Sam3Model, grounding: Grounding) -> Outputs:
+    """Decode P grounded prompts into boxes and scores, every decoder layer."""
     decoded = model.detr_decoder(
-        vision_features=encoded.last_hidden_state,
-        text_features=encoded.text_features,
-        vision_pos_encoding=encoded.pos_embeds_flattened,
-        text_mask=prompt_mask,
-        spatial_shapes=encoded.spatial_shapes,
+        vision_features=grounding.encoded,
+        text_features=grounding.prompt,
+        vision_pos_encoding=grounding.positions,
+        text_mask=grounding.prompt_mask,
+        spatial_shapes=grounding.shapes,
     )
     hidden = decoded.intermediate_hidden_states  # (L, P, Q, C)
     boxes = (model.detr_decoder.box_head(hidden) + inverse_sigmoid(decoded.reference_boxes)).sigmoid()
     logits = model.dot_product_scoring(
-        decoder_hidden_states=hidden, text_features=encoded.text_features, text_mask=prompt_mask
+        decoder_hidden_states=hidden, text_features=grounding.prompt, text_mask=grounding.prompt_mask
     ).squeeze(-1)
     presence = decoded.presence_logits.squeeze(-1)
-    return Outputs(logits, boxes, presence, encoded.last_hidden_state, hidden[-1], text, prompt, prompt_mask)
+    return Outputs(logits, boxes, presence, hidden[-1])
 
 
-def draw_masks(model: Sam3Model, vision: Vision, outputs: Outputs, rows: Tensor) -> tuple[Tensor, Tensor]:
+def draw_masks(
+    model: Sam3Model, vision: Vision, grounding: Grounding, outputs: Outputs, rows: Tensor
+) -> tuple[Tensor, Tensor]:
     """Mask logits (R, Q, h, w) and semantic logits (R, h, w) of the chosen prompt rows."""
     drawn = model.mask_decoder(
         decoder_queries=outputs.queries[rows],
         backbone_features=[f[rows] for f in vision.levels],
-        encoder_hidden_states=outputs.encoded[rows],
-        prompt_features=outputs.prompt[rows],
-        prompt_mask=outputs.prompt_mask[rows],
+        encoder_hidden_states=grounding.encoded[rows],
+        prompt_features=grounding.prompt[rows],
+        prompt_mask=grounding.prompt_mask[rows],
     )
     return drawn.pred_masks, drawn.semantic_seg.squeeze(1)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from sam3_agent.training.forward import Outputs, to_xyxy
 
@@ -132,9 +132,7 @@ def mask_loss(
     }
 
 
-def _box_terms(
-    boxes: Tensor, targets: Sequence[Tensor], matches: Sequence[Match], count: int
-) -> tuple[Tensor, Tensor]:
+def _box_terms(boxes: Tensor, targets: Sequence[Tensor], matches: Sequence[Match], count: int) -> tuple[Tensor, Tensor]:
     if not any(len(query) for query, _ in matches):
         zero = boxes.sum() * 0
         return zero, zero

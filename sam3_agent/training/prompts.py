@@ -214,7 +214,9 @@ def _describe(thing: SceneObject, rng: np.random.Generator) -> Description:
 
 
 def _broad(thing: SceneObject, rng: np.random.Generator) -> Description:
-    names = (("colour",), ("pattern",), ("supercategory",), (), ("noun",))[int(rng.choice(5, p=[0.2, 0.1, 0.2, 0.2, 0.3]))]
+    names = (("colour",), ("pattern",), ("supercategory",), (), ("noun",))[
+        int(rng.choice(5, p=[0.2, 0.1, 0.2, 0.2, 0.3]))
+    ]
     return Description(**{name: getattr(thing, name) for name in names})
 
 
@@ -275,5 +277,3 @@ def _word_tests() -> dict[str, Callable[[SceneObject], bool]]:
 
 
 _WORD_TESTS = _word_tests()
-
-

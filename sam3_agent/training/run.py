@@ -18,12 +18,15 @@ from sam3_agent.training.alignment import Alignment, start_grounding
 from sam3_agent.training.config import Stage, TrainConfig
 from sam3_agent.training.evaluate import quick_evaluation
 from sam3_agent.training.prompts import vocabulary_words
-from sam3_agent.training.steps import Learner, dense_step, prompt_step
+from sam3_agent.training.steps import Learner, dense_step, ground_step, prompt_step
 from sam3_agent.training.tiny import HIDDEN, new_model, resize_model, tiny_config
 from sam3_agent.training.tokenizer import build_tokenizer
 
 log = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
+STEPS = {"dense": dense_step, "ground": ground_step, "prompts": prompt_step}
+PRETRAINED = ("vision_encoder.", "text_encoder.", "text_projection.", "word", "patch.")
+"""Parameters that the dense stage has trained."""
 
 
 def train(config: TrainConfig, folder: Path, rank: int = 0) -> Learner:
@@ -38,7 +41,12 @@ def train(config: TrainConfig, folder: Path, rank: int = 0) -> Learner:
     for number, stage in enumerate(config.stages[first:], start=first):
         learner = Learner(resize_model(learner.model, stage.image_size), learner.heads, learner.tokenizer)
         resume = saved if saved and number == first else None
-        if stage.kind == "prompts" and number and config.stages[number - 1].kind == "dense" and not resumed_within(resume):
+        if (
+            stage.kind != "dense"
+            and number
+            and config.stages[number - 1].kind == "dense"
+            and not resumed_within(resume)
+        ):
             start_grounding(learner.model, learner.heads)
         _run_stage(learner, config, number, folder, rank, resume)
     if config.ranks > 1:
@@ -77,8 +85,8 @@ def _run_stage(
     learner: Learner, config: TrainConfig, number: int, folder: Path, rank: int, resume: dict[str, Any] | None
 ) -> None:
     stage = config.stages[number]
-    step_of = dense_step if stage.kind == "dense" else prompt_step
-    optimizer = _optimizer(learner, config)
+    step_of = STEPS[stage.kind]
+    optimizer = _optimizer(learner, config, stage)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     first = 0
     if resume:
@@ -95,7 +103,7 @@ def _run_stage(
         _average_gradients(parameters, config.ranks)
         nn.utils.clip_grad_norm_(parameters, config.clip)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(stage, step)
+            group["lr"] = learning_rate(stage, step) * group["share"]
         optimizer.step()
         report.add(step, terms, learning_rate(stage, step))
         if rank == 0 and report.checkpoint_is_due():
@@ -113,14 +121,24 @@ def _run_stage(
             _write_checkpoint(folder, learner, optimizer, number, stage.steps, config)
 
 
-def _optimizer(learner: Learner, config: TrainConfig) -> torch.optim.AdamW:
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
+def _optimizer(learner: Learner, config: TrainConfig, stage: Stage) -> torch.optim.AdamW:
+    """AdamW; the pre-trained parts (backbone, text) learn at the stage's `pretrained_share` of the rate."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in [*learner.model.named_parameters(), *learner.heads.named_parameters()]:
-        plain = parameter.ndim >= 2 and "embed" not in name and "reference_points" not in name
-        (decayed if plain else free).append(parameter)
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98))
+        decayed = parameter.ndim >= 2 and "embed" not in name and "reference_points" not in name
+        groups.setdefault((decayed, name.startswith(PRETRAINED)), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": members,
+                "weight_decay": config.weight_decay if decayed else 0.0,
+                "share": stage.pretrained_share if pretrained else 1.0,
+            }
+            for (decayed, pretrained), members in sorted(groups.items())
+        ],
+        lr=1e-3,
+        betas=(0.9, 0.98),
+    )
 
 
 def _average_gradients(parameters: Iterable[nn.Parameter], ranks: int) -> None:
@@ -157,7 +175,7 @@ def _write_checkpoint(
         "stage": stage,
         "step": step,
         "config": json.dumps(config.to_json()),
-        "optimizer": (optimizer or _optimizer(learner, config)).state_dict(),
+        "optimizer": (optimizer or _optimizer(learner, config, config.stages[stage])).state_dict(),
     }
     part = folder / (CHECKPOINT + ".part")
     torch.save(state, part)

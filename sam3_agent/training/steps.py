@@ -14,7 +14,7 @@ from sam3_agent.scenes.vocabulary import COLOURS, NOUNS, PATTERNS
 from sam3_agent.training.alignment import Alignment, DenseTruth, WordTable, dense_loss, prompt_loss
 from sam3_agent.training.batch import Batch, SceneTargets, collate, scene_targets
 from sam3_agent.training.config import Stage, TrainConfig
-from sam3_agent.training.forward import answer, draw_masks, encode_images
+from sam3_agent.training.forward import Grounding, Vision, answer, draw_masks, encode_images, ground
 from sam3_agent.training.losses import LossWeights, detection_loss, mask_loss
 from sam3_agent.training.prompts import HELD_OUT_PAIRS, describing_words, sample_prompts, word_matches
 
@@ -24,8 +24,8 @@ FIRST_TRAINING_SEED = 1 << 40
 MASK_EVERY = 2
 """Masks are drawn for every second prompt with targets: boxes need more examples than masks do."""
 
-DENSE_SHARE = 0.5
-"""How much the dense terms count beside the prompts."""
+COVERED_SHARE = 3.0
+"""How much "this patch belongs to what is asked for" counts."""
 OWNED = 0.3
 """Share of a patch that makes it belong to an object."""
 WORDS = describing_words()
@@ -62,36 +62,57 @@ def dense_step(learner: Learner, config: TrainConfig, stage: Stage, rng: np.rand
         )
 
 
+def ground_step(learner: Learner, config: TrainConfig, stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:
+    """Prompts up to the DETR encoder: does each patch belong to what is asked for?"""
+    batch = draw_batch(learner, config, stage, rng)
+    with torch.autocast("cpu", torch.bfloat16):
+        return _grounded(learner, batch)[0]
+
+
 def prompt_step(learner: Learner, config: TrainConfig, stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:
     """Prompts on scenes with the whole detector."""
-    scenes = draw_scenes(config, stage, rng)
-    prompts = [sample_prompts(s.objects, stage.prompts, rng) for s in scenes]
-    batch = collate(scenes, prompts, learner.tokenizer, rng)
+    batch = draw_batch(learner, config, stage, rng)
     with torch.autocast("cpu", torch.bfloat16):
         return prompt_terms(learner, batch, LossWeights())
 
 
+def draw_batch(learner: Learner, config: TrainConfig, stage: Stage, rng: np.random.Generator) -> Batch:
+    """Fresh scenes with prompts about each."""
+    scenes = draw_scenes(config, stage, rng)
+    prompts = [sample_prompts(s.objects, stage.prompts, rng) for s in scenes]
+    return collate(scenes, prompts, learner.tokenizer, rng)
+
+
 def prompt_terms(learner: Learner, batch: Batch, weights: LossWeights) -> dict[str, Tensor]:
     """All loss terms of one batch of prompts."""
+    terms, each, grounding = _grounded(learner, batch)
+    outputs = answer(learner.model, grounding)
+    owners = [batch.scenes[i] for i in batch.image_index.tolist()]
+    chosen = [torch.tensor(p.targets, dtype=torch.long) for p in batch.prompts]
+    found, matches = detection_loss(outputs, [s.boxes[t] for s, t in zip(owners, chosen, strict=True)], weights)
+    terms |= found
+    rows = [i for i, t in enumerate(chosen) if len(t)][::MASK_EVERY]
+    if rows:
+        masks, semantic = draw_masks(learner.model, each, grounding, outputs, torch.tensor(rows))
+        truths = [owners[i].masks[chosen[i]] for i in rows]
+        terms |= mask_loss(masks, semantic, truths, [matches[i] for i in rows], weights)
+    return terms
+
+
+def _grounded(learner: Learner, batch: Batch) -> tuple[dict[str, Tensor], Vision, Grounding]:
+    """The terms that do not need the decoder, and what the decoder goes on from."""
     vision = encode_images(learner.model, torch.stack([s.pixels for s in batch.scenes]))
     each = vision.select(batch.image_index)
-    outputs = answer(
+    grounding = ground(
         learner.model, each, batch.input_ids, batch.attention_mask, batch.exemplar_boxes, batch.exemplar_labels
     )
     owners = [batch.scenes[i] for i in batch.image_index.tolist()]
-    chosen = [torch.tensor(p.targets, dtype=torch.long) for p in batch.prompts]
-    terms, matches = detection_loss(outputs, [s.boxes[t] for s, t in zip(owners, chosen, strict=True)], weights)
-    rows = [i for i, t in enumerate(chosen) if len(t)][::MASK_EVERY]
-    if rows:
-        masks, semantic = draw_masks(learner.model, each, outputs, torch.tensor(rows))
-        truths = [owners[i].masks[chosen[i]] for i in rows]
-        terms |= mask_loss(masks, semantic, truths, [matches[i] for i in rows], weights)
-    wanted = torch.stack([s.cover[t].sum(0) for s, t in zip(owners, chosen, strict=True)])  # (P, h, w)
-    terms["covered"] = prompt_loss(learner.heads, outputs, wanted)
-    dense = dense_loss(
+    wanted = torch.stack([s.cover[list(p.targets)].sum(0) for s, p in zip(owners, batch.prompts, strict=True)])
+    terms = {"covered": COVERED_SHARE * prompt_loss(learner.heads, grounding.encoded, wanted)}
+    terms |= dense_loss(
         learner.model, learner.heads, vision.levels[-1], word_table(learner.tokenizer), dense_truth(batch.scenes)
     )
-    return terms | {name: DENSE_SHARE * value for name, value in dense.items()}
+    return terms, each, grounding
 
 
 def word_table(tokenizer: CLIPTokenizer) -> WordTable:
@@ -104,7 +125,9 @@ def dense_truth(scenes: Sequence[SceneTargets]) -> DenseTruth:
     """What each patch shows; a patch belongs to the object that covers most of it, if that is at least 30 %."""
     owners = [scene.cover.max(0) for scene in scenes]
     labels = {
-        name: torch.stack([_labels(scene, best, owner, name) for scene, (best, owner) in zip(scenes, owners, strict=True)])
+        name: torch.stack(
+            [_labels(scene, best, owner, name) for scene, (best, owner) in zip(scenes, owners, strict=True)]
+        )
         for name in GROUPS
     }
     boxes = torch.stack([_patch_boxes(scene, best, owner) for scene, (best, owner) in zip(scenes, owners, strict=True)])

@@ -10,7 +10,7 @@ import pytest
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("seconds", [0.3, 1.5, 4.0])
+@pytest.mark.parametrize("seconds", [1.0, 3.0])
 def test_ctrl_c_while_the_demo_runs_leaves_nothing(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path, seconds: float
 ) -> None:
@@ -22,5 +22,6 @@ def test_ctrl_c_while_the_demo_runs_leaves_nothing(
     stdout, stderr = process.communicate(timeout=60)
     if process.returncode == 0:
         pytest.skip("the demo was over before the signal came")
-    assert (process.returncode, stdout, stderr) == (130, "", "interrupted\n")
+    # Before the interpreter itself has started, the signal ends the process without a word.
+    assert (process.returncode, stdout, stderr) in ((130, "", "interrupted\n"), (-signal.SIGINT, "", ""))
     assert not list(tmp_path.rglob(".writing-*"))

@@ -43,6 +43,22 @@ def test_a_malformed_command_line_exits_2(arguments: list[str]) -> None:
     assert call(app, arguments).exit_code == 2
 
 
+@pytest.mark.parametrize("command", [[], ["run"], ["score"], ["report"], ["compare"]])
+def test_every_command_has_a_help_page(command: list[str]) -> None:
+    result = call(app, [*command, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.stdout
+
+
+def test_a_model_that_is_not_there_exits_1_with_one_line_and_writes_nothing(tmp_path: Path) -> None:
+    arguments = ["run", "scenes:1", "--limit", "2", "--model", "/no/such/model", "--out", str(tmp_path / "run")]
+    result = call(app, arguments)
+    assert result.exit_code == 1
+    assert "/no/such/model" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_without_a_run_exits_1_with_one_line(tmp_path: Path) -> None:
     for arguments in (["score", str(tmp_path)], ["report", str(tmp_path)], ["compare", str(tmp_path), str(tmp_path)]):
         result = call(app, arguments)

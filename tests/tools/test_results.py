@@ -1,5 +1,7 @@
 """What each tool tells: the same facts in text and data, and pictures that show them."""
 
+# ruff: noqa: E501 (snapshots of the lines that a reader sees)
+
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 from inline_snapshot import snapshot
 from PIL import Image
 
+from sam3_agent.errors import ToolError
 from sam3_agent.tools import ALL_TOOLS, Presentation
 from sam3_agent.workspace import Workspace
 from tests.desk import desk, eye, picture
@@ -42,8 +45,51 @@ def test_opening_shows_a_preview(tmp_path: Path) -> None:
 
 def test_segmenting_tells_everything_in_one_reply() -> None:
     result = call(desk(), "segment_concepts", image_id="img1", concepts=["circle", "square"])
-    assert result.text == snapshot("")
-    assert result.data == snapshot({'image_id': 'img1', 'threshold': 0.5, 'results': [{'segmentation_id': 's1', 'concept': 'circle', 'presence': 0.95, 'instances': [{'id': 'm1', 'concept': 'circle', 'score': 0.855, 'object_score': 0.9, 'box': [20.0, 20.0, 81.0, 81.0], 'centre': [50.5, 50.5], 'area': 2821, 'area_share': 0.04408, 'colours': [{'name': 'red', 'share': 1.0}], 'concept_scores': {'circle': 0.855}}, {'id': 'm2', 'concept': 'circle', 'score': 0.836, 'object_score': 0.88, 'box': [230.0, 40.0, 271.0, 81.0], 'centre': [250.5, 60.5], 'area': 1257, 'area_share': 0.01964, 'colours': [{'name': 'red', 'share': 1.0}], 'concept_scores': {'circle': 0.836}}, {'id': 'm3', 'concept': 'circle', 'score': 0.817, 'object_score': 0.86, 'box': [115.0, 105.0, 186.0, 176.0], 'centre': [150.5, 140.5], 'area': 3853, 'area_share': 0.0602, 'colours': [{'name': 'blue', 'share': 1.0}], 'concept_scores': {'circle': 0.817}}], 'near_misses': [{'id': 'm4', 'concept': 'circle', 'score': 0.285, 'object_score': 0.3, 'box': [230.0, 120.0, 290.0, 180.0], 'centre': [260.0, 150.0], 'area': 3600, 'area_share': 0.05625, 'colours': [{'name': 'green', 'share': 1.0}], 'concept_scores': {'square': 0.81, 'circle': 0.285}}]}, {'segmentation_id': 's2', 'concept': 'square', 'presence': 0.9, 'instances': [{'id': 'm5', 'concept': 'square', 'score': 0.81, 'object_score': 0.9, 'box': [230.0, 120.0, 290.0, 180.0], 'centre': [260.0, 150.0], 'area': 3600, 'area_share': 0.05625, 'colours': [{'name': 'green', 'share': 1.0}], 'concept_scores': {'square': 0.81, 'circle': 0.285}}], 'near_misses': []}], 'warnings': [], 'hints': []})
+    assert result.text == snapshot("""\
+'circle' (s1): presence 0.95; 3 found above the threshold 0.5
+  m1 'circle': score 0.85 (object 0.90); box [20, 20, 81, 81]; centre (50, 50); area 2821 px (4.4 %); red 100 %
+  m2 'circle': score 0.84 (object 0.88); box [230, 40, 271, 81]; centre (250, 60); area 1257 px (2.0 %); red 100 %
+  m3 'circle': score 0.82 (object 0.86); box [115, 105, 186, 176]; centre (150, 140); area 3853 px (6.0 %); blue 100 %
+  near misses, below the threshold (1):
+    m4 'circle': score 0.28 (object 0.30); box [230, 120, 290, 180]; centre (260, 150); area 3600 px (5.6 %); green 100 %; also as 'square' 0.81
+'square' (s2): presence 0.90; 1 found above the threshold 0.5
+  m5 'square': score 0.81 (object 0.90); box [230, 120, 290, 180]; centre (260, 150); area 3600 px (5.6 %); green 100 %; also as 'circle' 0.28
+picture of img1: outlined: m1, m2, m3, m5=m4; shows x 0-320, y 0-200 at scale 2 (image x = picture x / 2, image y = picture y / 2)\
+""")
+
+
+def test_the_data_of_segmenting_has_every_fact() -> None:
+    result = call(desk(), "segment_concepts", image_id="img1", concepts=["square"])
+    assert result.data == snapshot(
+        {
+            "image_id": "img1",
+            "threshold": 0.5,
+            "results": [
+                {
+                    "segmentation_id": "s1",
+                    "concept": "square",
+                    "presence": 0.9,
+                    "instances": [
+                        {
+                            "id": "m1",
+                            "concept": "square",
+                            "score": 0.81,
+                            "object_score": 0.9,
+                            "box": [230.0, 120.0, 290.0, 180.0],
+                            "centre": [260.0, 150.0],
+                            "area": 3600,
+                            "area_share": 0.05625,
+                            "colours": [{"name": "green", "share": 1.0}],
+                            "concept_scores": {"square": 0.81},
+                        }
+                    ],
+                    "near_misses": [],
+                }
+            ],
+            "warnings": [],
+            "hints": [],
+        }
+    )
 
 
 def test_the_text_has_every_id_box_and_score_of_the_data() -> None:
@@ -59,7 +105,7 @@ def test_the_text_has_every_id_box_and_score_of_the_data() -> None:
 
 def test_a_conflict_between_concepts_is_a_warning() -> None:
     result = call(desk(), "segment_concepts", image_id="img1", concepts=["circle", "button"])
-    assert result.data["warnings"] == snapshot([])
+    assert result.data["warnings"] == snapshot(["m3 ('circle' 0.82) also scores 0.63 as 'button'"])
 
 
 def test_a_narrower_phrase_is_no_conflict() -> None:
@@ -68,13 +114,21 @@ def test_a_narrower_phrase_is_no_conflict() -> None:
 
 def test_an_empty_result_says_what_to_try() -> None:
     result = call(desk(), "segment_concepts", image_id="img1", concepts=["dog"])
-    assert result.data["hints"] == snapshot(["'dog': nothing found (presence 0.02). Try a more general noun, 'object', an exemplar box (refine_with_exemplars), or a region of the image for small things"])
+    assert result.data["hints"] == snapshot(
+        [
+            "'dog': nothing found (presence 0.02). Try a more general noun, 'object', an exemplar box (refine_with_exemplars), or a region of the image for small things"
+        ]
+    )
     assert result.data["hints"][0] in result.text
 
 
 def test_low_presence_with_a_good_object_is_called_a_belief() -> None:
     hints = call(desk(), "segment_concepts", image_id="img1", concepts=["star"]).data["hints"]
-    assert hints == snapshot(["'star': nothing above the threshold 0.5, but these objects fit well: m1 (object 0.80). presence 0.20 is a belief, not proof: look at them before you say no"])
+    assert hints == snapshot(
+        [
+            "'star': nothing above the threshold 0.5, but these objects fit well: m1 (object 0.80). presence 0.20 is a belief, not proof: look at them before you say no"
+        ]
+    )
 
 
 def test_a_picture_shows_all_that_is_alive_and_the_near_misses_of_the_call() -> None:
@@ -177,7 +231,7 @@ def test_an_answer_is_about_one_image() -> None:
     workspace.open(picture())
     for image in ("img1", "img2"):
         call(workspace, "segment_concepts", image_id=image, concepts=["square"])
-    with pytest.raises(Exception, match=r"several images \(img1, img2\)"):
+    with pytest.raises(ToolError, match=r"several images \(img1, img2\)"):
         call(workspace, "submit_answer", mask_ids=["m1", "m2"])
 
 

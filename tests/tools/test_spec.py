@@ -75,7 +75,9 @@ def test_a_description_says_enough_and_names_are_short(tool: ToolSpec) -> None:
 
 def test_the_descriptions_teach_what_a_concept_and_a_presence_are() -> None:
     text = TOOLS["segment_concepts"].description
-    assert all(word in text for word in ("singular", "relations", "superlatives", "negations", "presence", "object_score"))
+    assert all(
+        word in text for word in ("singular", "relations", "superlatives", "negations", "presence", "object_score")
+    )
 
 
 def test_only_forgetting_takes_something_away() -> None:
@@ -124,9 +126,16 @@ def test_lists_may_come_in_the_ways_models_write_them() -> None:
     assert len(texts) == 1
     flat = {"image_id": "img1", "positive_boxes": [20, 20, 81, 81]}
     nested = {"image_id": "img1", "positive_boxes": "[[20, 20, 81, 81]]"}
-    found = [TOOLS["refine_with_exemplars"].call(workspace, raw).data["results"][0]["instances"] for raw in (flat, nested)]
+    found = [
+        TOOLS["refine_with_exemplars"].call(workspace, raw).data["results"][0]["instances"] for raw in (flat, nested)
+    ]
     assert found[0] == found[1]
-    assert TOOLS["look"].call(workspace, {"image_id": "img1", "region": "0, 0, 50, 50"}).data["region"] == [0, 0, 50, 50]
+    assert TOOLS["look"].call(workspace, {"image_id": "img1", "region": "0, 0, 50, 50"}).data["region"] == [
+        0,
+        0,
+        50,
+        50,
+    ]
 
 
 def test_an_argument_left_null_takes_its_default() -> None:

@@ -11,7 +11,7 @@ from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.training.config import SMOKE, Stage, TrainConfig
 from sam3_agent.training.export import export_checkpoint
-from sam3_agent.training.forward import answer, draw_masks, encode_images
+from sam3_agent.training.forward import answer, draw_masks, encode_images, ground
 from sam3_agent.training.prompts import vocabulary_words
 from sam3_agent.training.run import CHECKPOINT, learning_rate, train
 from sam3_agent.training.tiny import new_model, resize_model, tiny_config
@@ -64,8 +64,9 @@ def test_the_training_pass_equals_transformers_own() -> None:
     labels = torch.tensor([[-10], [1]])
     with torch.inference_mode():
         vision = encode_images(model, pixels).select(torch.tensor([0, 0]))
-        mine = answer(model, vision, tokens["input_ids"], tokens["attention_mask"], boxes, labels)
-        masks, _ = draw_masks(model, vision, mine, torch.tensor([0, 1]))
+        grounding = ground(model, vision, tokens["input_ids"], tokens["attention_mask"], boxes, labels)
+        mine = answer(model, grounding)
+        masks, _ = draw_masks(model, vision, grounding, mine, torch.tensor([0, 1]))
         theirs = model(
             pixel_values=pixels.expand(2, -1, -1, -1), **tokens, input_boxes=boxes, input_boxes_labels=labels
         )

@@ -16,6 +16,8 @@ from sam3_agent.tools import ToolSpec
 
 MOST_CONCEPTS = 16
 """What one tool call takes; longer lists are split over several calls of one turn."""
+MOST_TURNS = 6
+"""Presence, segments, measures, end: more turns would mean that the eye does not answer what was asked."""
 
 
 class RulesLLM:
@@ -35,6 +37,8 @@ class RulesLLM:
         task = next((read_task(message) for message in messages if message.role == "user"), None)
         if task is None:
             raise LLMError("there is no task in the conversation")
+        if sum(message.role == "assistant" for message in messages) >= MOST_TURNS:
+            raise LLMError(f"the rules planner came to no end in {MOST_TURNS} turns")
         failed = [result for message in messages for result in message.results if result.is_error]
         if failed:
             raise LLMError(f"the rules planner's {failed[-1].name} failed: {failed[-1].text}")

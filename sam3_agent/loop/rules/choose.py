@@ -33,7 +33,19 @@ class Chooser:
             if not plan.condition.holds(count):
                 raise NoMatch(f"the query wants {plan.condition} of {wanted.name}, found {count}")
             self.notes.append(f"{count} {wanted.name} found, {plan.condition} wanted")
-        return distinct(thing for part in plan.parts for thing in self.select(part))
+        if len(plan.parts) == 1:
+            return self.select(plan.parts[0])
+        found = distinct(thing for part in plan.parts for thing in self._gently(part))
+        self._check(found, "none of these is there")
+        return found
+
+    def _gently(self, selection: Selection) -> list[Thing]:
+        """The things of one of several parts; that it has none is noted and does not spoil the others."""
+        try:
+            return self.select(selection)
+        except NoMatch as none:
+            self.notes.append(str(none))
+            return []
 
     def _count(self, selection: Selection) -> list[Thing]:
         """The things of a condition; finding none is a count, not a failure."""

@@ -14,6 +14,7 @@ _RELATIONS: tuple[RelationKind, ...] = (
     "left of", "right of", "above", "below", "inside", "containing", "on", "next to", "nearest to", "farthest from",
     "between", "larger than", "smaller than",
 )  # fmt: skip
+_KINDS: dict[str, RelationKind] = {kind: kind for kind in _RELATIONS}
 _TURN = re.compile(rf"<(?P<marker>{'|'.join(_RELATIONS)}|not|lacks)>")
 _CHAIN = re.compile(rf" and (?=<(?:{'|'.join(_RELATIONS)})>)")
 _DEPTH = re.compile(
@@ -53,20 +54,29 @@ def _related(text: str, inherited: tuple[str, ...], *, adjectival: bool) -> Sele
     selection = Selection(phrases, plural, sides, pick=pick)
     if turn is None:
         return selection
-    rest = text[turn.end() :].strip(" ,")
-    if turn["marker"] == "lacks":
-        return replace(selection, excluded=(_having(rest, phrases),))
-    if turn["marker"] == "not":
-        return replace(selection, excluded=_denied(rest, phrases))
     counted = re.match(rf"(?:the )?({NUMBER}) \w", head)
-    return replace(
-        selection, relations=_read_relations(text[turn.start() :], phrases, counted[1] if counted else "one")
-    )
+    count = counted[1] if counted else "one"
+    if turn["marker"] not in ("lacks", "not"):
+        return replace(selection, relations=_read_relations(text[turn.start() :], phrases, count))
+    what, related = _split_denial(text[turn.end() :].strip(" ,"))
+    relations = _read_relations(related, phrases, count) if related else ()
+    excluded = (_having(what, phrases),) if turn["marker"] == "lacks" else _denied(what, phrases)
+    return replace(selection, relations=relations, excluded=excluded)
+
+
+def _split_denial(text: str) -> tuple[str, str]:
+    """("red", "<next to> the lamp") of what follows "not"; a denied place ("not left of ...") stays whole."""
+    turn = None if text.startswith("<") else _TURN.search(text)
+    if turn is None or turn["marker"] in ("lacks", "not"):
+        return text, ""
+    return text[: turn.start()].strip(" ,"), text[turn.start() :]
 
 
 def _having(what: str, phrases: tuple[str, ...]) -> Selection:
     """Those of `phrases` that have something: "striped cup" for stripes, "cup with handle" for a handle."""
-    what = re.sub(r" on (?:it|them)$", "", what)
+    what = re.sub(r"^(?:the|any|an?) | on (?:it|them)$", "", what)
+    if not re.fullmatch(r"[^<>]*\w[^<>]*", what):
+        raise BeyondRules(f"the expression 'without {what}'")
     quality = PATTERN_NOUNS.get(what)
     names = (f"{quality} {phrase}" if quality else f"{phrase} with {what}" for phrase in phrases)
     return Selection(tuple(names), plural=True)
@@ -88,7 +98,7 @@ def _read_relations(text: str, phrases: tuple[str, ...], count: str) -> tuple[Re
 
 def _read_relation(text: str, phrases: tuple[str, ...], count: int) -> Relation:
     marker, _, reference = text.strip(" ,").removeprefix("<").partition("> ")
-    kind = next((kind for kind in _RELATIONS if kind == marker), None)
+    kind = _KINDS.get(marker)
     if kind is None or not reference:
         raise BeyondRules(f"a relation without anything to relate to ('{text}')")
     parts = [reference] if "<not>" in reference else re.split(r" and (?=the |an? |<|\w+ <)", reference)

@@ -22,7 +22,6 @@ RelationKind = Literal[
     "between",
     "larger than",
     "smaller than",
-    "is",
 ]
 
 
