@@ -49,7 +49,7 @@ class ConceptPrompt:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One object that was found. `score = presence * object_score`; `score` of a combined mask is that of its weakest part."""
+    """One object that was found: `score = presence * object_score`; of a combined mask, that of its weakest part."""
 
     id: str
     """"m7": unique in a workspace, never renumbered."""

@@ -1,5 +1,7 @@
 """The README, the generated pages and the examples say what the code does."""
 
+import os
+import re
 import runpy
 import subprocess
 import sys
@@ -28,8 +30,6 @@ def test_the_page_of_commands_is_current(checkout: Path, generate: dict[str, Any
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_every_file_that_a_page_links_to_exists(checkout: Path, page: str) -> None:
-    import re
-
     text = (checkout / page).read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text) + re.findall(r'src="(?!https?://)([^"]+)"', text)
     assert [link for link in links if not (checkout / link).exists()] == []
@@ -48,6 +48,4 @@ def test_the_example_runs_and_is_short(checkout: Path) -> None:
 
 
 def _here(checkout: Path) -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": str(checkout)}

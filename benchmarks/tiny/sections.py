@@ -72,7 +72,7 @@ def exemplars(eye: Segmenter, number: int) -> Iterator[Row]:
 
 
 def negatives(eye: Segmenter, number: int) -> Iterator[tuple[str, PairCounts, bool]]:
-    """Phrase + negative box: what stays, and whether the marked kind has gone (no kept mask at IoU 0.5 on any of it)."""
+    """Phrase + negative box: what stays, and whether the marked kind is gone (no kept mask at IoU 0.5 on any of it)."""
     for scene, rng in scenes(number, 40_000):
         looked = look_at(eye, scene)
         for description in _broad_descriptions(scene, rng):

@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 from sam3_agent.training.config import CONFIGS
+from sam3_agent.training.export import export_run
 from sam3_agent.training.run import train
 
 
@@ -18,9 +20,17 @@ def main() -> int:
     parser.add_argument("config", choices=sorted(CONFIGS))
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and log; resumed when it has one")
     parser.add_argument("--rank", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--export", type=Path, help="write the run's weights into this folder instead of training")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--ranks", type=int, help="processes; each draws scenes of its own (default: the config's)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    config = CONFIGS[options.config]
+    config = replace(CONFIGS[options.config], device=options.device)
+    if options.ranks:
+        config = replace(config, ranks=options.ranks)
+    if options.export:
+        export_run(options.out, options.export)
+        return 0
     others: list[subprocess.Popen[bytes]] = []
     if options.rank == 0 and config.ranks > 1:
         os.environ["SAM3_TRAINING_RUN"] = uuid.uuid4().hex

@@ -1,16 +1,18 @@
 """Training-only terms that make text grounding appear: words meet patches, and the encoder says where the prompt holds.
 
-Without them boxes and masks are learned early while text stays stuck. The extra parameters live beside the model and are
-not shipped.
+Without them boxes and masks are learned early while text stays stuck. The extra parameters live beside the model and
+are not shipped.
 """
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Sam3Model
 
+from sam3_agent.training.forward import encode_text
 from sam3_agent.training.losses import focal
 
 
@@ -63,7 +65,10 @@ def word_loss(logits: Tensor, cover: Tensor) -> Tensor:
 
 
 def prompt_loss(heads: Alignment, encoded: Tensor, wanted: Tensor) -> Tensor:
-    """Focal loss of "this patch belongs to what is asked for" on the (P, N, C) output of the DETR encoder; `wanted` (P, h, w)."""
+    """Focal loss of "this patch belongs to what is asked for".
+
+    `encoded` is the (P, N, C) output of the DETR encoder, `wanted` the (P, h, w) share of each patch that is meant.
+    """
     logits = heads.covered(encoded).squeeze(-1)  # (P, N)
     truth = wanted.flatten(1)
     known = (truth < 0.1) | (truth > 0.5)
@@ -75,10 +80,10 @@ def dense_loss(
 ) -> dict[str, Tensor]:
     """Every word of the vocabulary against every patch of every image; `features` is (B, C, h, w).
 
-    Words of one group (nouns, colours, patterns) compete for a patch by cross-entropy, which teaches the backbone to tell
-    them apart; the focal term says whether a word holds at all; the box term says where the patch's object ends.
+    Words of one group (nouns, colours, patterns) compete for a patch by cross-entropy, which teaches the backbone to
+    tell them apart; the focal term says whether a word holds at all; the box term says where the patch's object ends.
     """
-    text = model.get_text_features(input_ids=words.input_ids, return_dict=True).pooler_output  # (W, T, C)
+    text = encode_text(model, words.input_ids)  # (W, T, C)
     each = text[torch.arange(len(text)), 1][None].expand(len(features), -1, -1)  # (B, W, C), the token after the start
     logits = heads.words_on_patches(each, features).float()  # (B, W, h, w)
     terms = {"words": word_loss(logits, truth.cover)}
@@ -97,7 +102,7 @@ def start_grounding(model: Sam3Model, heads: Alignment) -> None:
     Its queries are patches and its keys are words, so the two alignment projections are the natural first values.
     """
     with torch.no_grad():
-        for layer in model.detr_encoder.layers:
+        for layer in cast(Any, model.detr_encoder).layers:
             for projection, source in ((layer.cross_attn.q_proj, heads.patch), (layer.cross_attn.k_proj, heads.word)):
                 projection.weight.copy_(source.weight)
                 projection.bias.copy_(source.bias)

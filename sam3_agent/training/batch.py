@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -54,20 +55,22 @@ class Batch:
     exemplar_labels: Tensor
     """(P, EXEMPLARS) 1 positive, 0 negative, -10 padded"""
 
+    def owners(self) -> list[SceneTargets]:
+        """The scene of each prompt."""
+        return [self.scenes[int(i)] for i in self.image_index]
+
 
 def scene_targets(scene: Scene, image_size: int) -> SceneTargets:
     """Squash a scene to the (square) input size, as SAM 3's preprocessing does."""
     image = Image.fromarray(scene.image).resize((image_size, image_size), Image.Resampling.BILINEAR)
-    pixels = torch.from_numpy(np.asarray(image, dtype=np.float32)).permute(2, 0, 1) / 127.5 - 1.0  # (3, S, S)
+    pixels = _tensor(np.asarray(image, dtype=np.float32)).permute(2, 0, 1) / 127.5 - 1.0  # (3, S, S)
     scale = np.array([scene.width, scene.height, scene.width, scene.height], dtype=np.float32)
     xyxy = np.array([o.box for o in scene.objects], dtype=np.float32).reshape(-1, 4) / scale
     boxes = np.concatenate([(xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]], axis=1)
     side = image_size // (PATCH // 2)
     masks = np.stack([_shrink(o.mask, side) for o in scene.objects])  # (N, S/4, S/4)
     cover = masks.reshape(len(masks), side // 2, 2, side // 2, 2).mean((2, 4))  # (N, S/8, S/8)
-    return SceneTargets(
-        pixels, torch.from_numpy(boxes), torch.from_numpy(masks), torch.from_numpy(cover), scene.objects
-    )
+    return SceneTargets(pixels, _tensor(boxes), _tensor(masks), _tensor(cover), scene.objects)
 
 
 def collate(
@@ -80,7 +83,9 @@ def collate(
     flat = [p for group in prompts for p in group]
     index = [i for i, group in enumerate(prompts) for _ in group]
     phrases = [p.phrase if p.phrase is not None else "visual" for p in flat]
-    tokens = tokenizer(phrases, padding="max_length", truncation=True, max_length=TEXT_TOKENS, return_tensors="pt")
+    tokens: dict[str, Tensor] = cast(Any, tokenizer)(
+        phrases, padding="max_length", truncation=True, max_length=TEXT_TOKENS, return_tensors="pt"
+    )
     boxes, labels = _exemplars(flat, [scenes[i] for i in index], rng)
     mask = tokens["attention_mask"].bool()
     ids = torch.where(mask, tokens["input_ids"], 0)
@@ -95,6 +100,10 @@ def collate(
     )
 
 
+def _tensor(array: NDArray[np.floating[Any]]) -> Tensor:
+    return torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType]
+
+
 def _shrink(mask: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
     image = Image.fromarray(mask.astype(np.uint8) * 255).resize((side, side), Image.Resampling.BOX)
     return np.asarray(image, dtype=np.float32) / 255.0
@@ -107,7 +116,7 @@ def _exemplars(
     labels = torch.full((len(prompts), EXEMPLARS), int(NO_BOX))
     for row, (prompt, scene) in enumerate(zip(prompts, scenes, strict=True)):
         for column, (index, positive) in enumerate(prompt.exemplars):
-            cx, cy, w, h = scene.boxes[index].tolist()
+            cx, cy, w, h = cast(Any, scene.boxes[index]).tolist()
             shake = rng.uniform(-0.06, 0.06, size=4)
             boxes[row, column] = torch.tensor(
                 [cx + shake[0] * w, cy + shake[1] * h, w * (1 + shake[2]), h * (1 + shake[3])]

@@ -31,6 +31,9 @@ class TrainConfig:
 
     seed: int = 1
     ranks: int = 2
+    """Processes that each draw their own scenes; gradients are averaged."""
+    device: str = "cpu"
+    """"cuda" puts every rank's model on the GPU; 8 or more ranks are then needed to draw scenes fast enough."""
     weight_decay: float = 0.02
     clip: float = 3.0
     min_side: int = 200

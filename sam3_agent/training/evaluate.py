@@ -1,4 +1,4 @@
-"""A quick held-out reading during training; the figures that count come from `benchmarks/tiny.py`."""
+"""A quick held-out reading during training; the figures that count come from `benchmarks/tiny`."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from torch import Tensor
 
 from sam3_agent.scenes.options import SceneOptions
 from sam3_agent.scenes.scene import generate_scene
-from sam3_agent.training.batch import collate, scene_targets
+from sam3_agent.training.batch import Batch, collate, scene_targets
 from sam3_agent.training.forward import answer, draw_masks, encode_images, ground
-from sam3_agent.training.losses import linear_sum_assignment
+from sam3_agent.training.losses import assign
 from sam3_agent.training.prompts import HELD_OUT_PAIRS, sample_prompts
 from sam3_agent.training.steps import Learner
 
@@ -43,13 +43,7 @@ def quick_evaluation(learner: Learner, image_size: int, scenes: int = 40, prompt
         rng = np.random.default_rng(HELD_OUT_SEED + index)
         scene = scene_targets(generate_scene(HELD_OUT_SEED + index, options), image_size)
         batch = collate([scene], [sample_prompts(scene.objects, prompts, rng)], learner.tokenizer, rng)
-        each = encode_images(learner.model, scene.pixels[None]).select(batch.image_index)
-        grounding = ground(
-            learner.model, each, batch.input_ids, batch.attention_mask, batch.exemplar_boxes, batch.exemplar_labels
-        )
-        outputs = answer(learner.model, grounding)
-        masks, _ = draw_masks(learner.model, each, grounding, outputs, torch.arange(len(batch.prompts)))
-        scores = outputs.logits[-1].sigmoid() * outputs.presence[-1].sigmoid()[:, None]
+        masks, scores = _answers(learner, batch)
         for row, prompt in enumerate(batch.prompts):
             found = masks[row][scores[row] > 0.5] > 0
             truth = scene.masks[list(prompt.targets)] > 0.5
@@ -62,11 +56,30 @@ def quick_evaluation(learner: Learner, image_size: int, scenes: int = 40, prompt
     }
 
 
+def _answers(learner: Learner, batch: Batch) -> tuple[Tensor, Tensor]:
+    """(P, Q, h, w) mask logits and (P, Q) scores, on the CPU."""
+    device = learner.model.device
+    vision = encode_images(learner.model, batch.scenes[0].pixels[None].to(device))
+    each = vision.select(batch.image_index.to(device))
+    grounding = ground(
+        learner.model,
+        each,
+        batch.input_ids.to(device),
+        batch.attention_mask.to(device),
+        batch.exemplar_boxes.to(device),
+        batch.exemplar_labels.to(device),
+    )
+    outputs = answer(learner.model, grounding)
+    masks, _ = draw_masks(learner.model, each, grounding, outputs, torch.arange(len(batch.prompts), device=device))
+    scores = outputs.logits[-1].sigmoid() * outputs.presence[-1].sigmoid()[:, None]
+    return masks.cpu(), scores.cpu()
+
+
 def _count(tally: Tally, found: Tensor, truth: Tensor) -> None:
     inter = torch.einsum("phw,thw->pt", found.float(), truth.float())
     union = found.flatten(1).sum(1)[:, None] + truth.flatten(1).sum(1)[None] - inter
     iou = (inter / union.clamp(min=1)).numpy()
-    rows, columns = linear_sum_assignment(-iou)
+    rows, columns = assign(-iou)
     hits = int((iou[rows, columns] >= 0.5).sum())
     tally.hit += hits
     tally.extra += len(found) - hits

@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from transformers import Sam3Config, Sam3Model, Sam3VideoConfig
 
+from sam3_agent.errors import InputError
+from sam3_agent.training.checkpoint import read_checkpoint
 from sam3_agent.training.prompts import vocabulary_words
 from sam3_agent.training.tiny import tiny_config
 from sam3_agent.training.tokenizer import build_tokenizer
@@ -15,16 +16,21 @@ PREFIX = "detector_model."
 """Where facebook/sam3 (a Sam3VideoModel) keeps the detector; a tracker half may join it under `tracker_model.`."""
 
 
-def export_checkpoint(checkpoint: Path, folder: Path) -> None:
-    """Write config.json, model.safetensors (fp16) and the tokenizer of a finished run."""
-    saved = torch.load(checkpoint, weights_only=True)
+def export_run(run: Path, folder: Path) -> None:
+    """Write config.json, model.safetensors (float16) and the tokenizer of a training run.
+
+    Raises:
+        InputError: the folder `run` holds no checkpoint.
+    """
+    saved = read_checkpoint(run)
+    if saved is None:
+        raise InputError(f"'{run}' holds no checkpoint; give the --out folder of a training run")
     tokenizer = build_tokenizer(vocabulary_words())
-    stages = json.loads(saved["config"])["stages"]
-    config = tiny_config(len(tokenizer), int(stages[int(saved["stage"])]["image_size"]))
+    config = tiny_config(len(tokenizer), int(saved.config["stages"][saved.stage]["image_size"]))
     model = Sam3Model(config)
-    model.load_state_dict(saved["model"])
+    model.load_state_dict(saved.model)
     write_weights(model, config, folder)
-    tokenizer.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)  # pyright: ignore[reportUnknownMemberType]
 
 
 def write_weights(model: Sam3Model, config: Sam3Config, folder: Path) -> None:

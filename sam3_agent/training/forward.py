@@ -6,11 +6,13 @@ for text-only prompts. This pass calls the same modules: images once, prompts ma
 """
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torchvision.ops import box_convert  # pyright: ignore[reportMissingTypeStubs]
 from transformers import Sam3Model
-from transformers.models.sam3.modeling_sam3 import box_cxcywh_to_xyxy, inverse_sigmoid
+from transformers.models.sam3.modeling_sam3 import inverse_sigmoid
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,11 @@ def encode_images(model: Sam3Model, pixels: Tensor) -> Vision:
     return Vision(levels, positions)
 
 
+def encode_text(model: Sam3Model, input_ids: Tensor) -> Tensor:
+    """(P, T, C) features of (P, T) token ids; causal, so padding at the end changes nothing before it."""
+    return cast(Any, model).get_text_features(input_ids=input_ids, return_dict=True).pooler_output
+
+
 @dataclass(frozen=True, slots=True)
 class Grounding:
     """What the DETR encoder makes of P prompts."""
@@ -70,7 +77,7 @@ def ground(
     exemplar_labels: Tensor,
 ) -> Grounding:
     """Fuse P prompts with the features of each prompt's image."""
-    text = model.get_text_features(input_ids=input_ids, return_dict=True).pooler_output
+    text = encode_text(model, input_ids)
     with torch.autocast(exemplar_boxes.device.type, enabled=False):  # ROI-align refuses mixed precision
         geometry = model.geometry_encoder(
             box_embeddings=exemplar_boxes,
@@ -126,4 +133,4 @@ def draw_masks(
 
 def to_xyxy(boxes: Tensor) -> Tensor:
     """(..., 4) cxcywh to xyxy."""
-    return box_cxcywh_to_xyxy(boxes)
+    return box_convert(boxes, "cxcywh", "xyxy")

@@ -1,16 +1,20 @@
 """The loss that transformers' SAM 3 lacks.
 
-Terms and default weights follow DETR (Carion et al. 2020), focal loss (Lin et al. 2017), Dice (Milletari et al. 2016) and the
-training recipe of the SAM 3 paper (arXiv 2511.16719, appendix on training): Hungarian matching on every decoder layer,
-classification with presence apart, L1 and GIoU on boxes, focal and Dice on masks, a semantic map. Unlike SAM 3, object scores
-of prompts without a target are trained too (at `absent_weight`), because a tiny model profits from both scores saying no.
+Terms and default weights follow DETR (Carion et al. 2020), focal loss (Lin et al. 2017), Dice (Milletari et al. 2016)
+and the training recipe of the SAM 3 paper (arXiv 2511.16719, appendix on training): Hungarian matching on every decoder
+layer, classification with presence apart, L1 and GIoU on boxes, focal and Dice on masks, a semantic map. Unlike SAM 3,
+object scores of prompts without a target are trained too (at `absent_weight`), because a tiny model profits from both
+scores saying no.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
+import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -42,6 +46,11 @@ def pairwise_giou(first: Tensor, second: Tensor) -> Tensor:
     return _giou(first[..., :, None, :], second[..., None, :, :])
 
 
+def assign(cost: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of the cheapest pairing of an (N, M) table, min(N, M) of each (the Hungarian method)."""
+    return cast(Any, linear_sum_assignment)(cost)
+
+
 def match(logits: Tensor, boxes: Tensor, targets: Sequence[Tensor], weights: LossWeights) -> list[Match]:
     """Hungarian matching of P prompts: (P, Q) logits and (P, Q, 4) cxcywh boxes against each prompt's (T, 4) boxes."""
     empty = torch.zeros(0, dtype=torch.long)
@@ -62,7 +71,7 @@ def match(logits: Tensor, boxes: Tensor, targets: Sequence[Tensor], weights: Los
     )  # (P, Q, T)
     table = cost.cpu().numpy()
     for row in rows:
-        query, index = linear_sum_assignment(table[row, :, : len(targets[row])])
+        query, index = assign(table[row, :, : len(targets[row])])
         matches[row] = (torch.as_tensor(query), torch.as_tensor(index))
     return matches
 
@@ -116,8 +125,8 @@ def mask_loss(
 ) -> dict[str, Tensor]:
     """Mask and semantic terms of R prompts that have targets.
 
-    `masks` is (R, Q, h, w) logits, `semantic` (R, h, w) logits, each truth (T, h, w) covered shares. The focal term is divided by
-    the object's area (at least 4 cells), so that small objects count as much as big ones.
+    `masks` is (R, Q, h, w) logits, `semantic` (R, h, w) logits, each truth (T, h, w) covered shares. The focal term is
+    divided by the object's area (at least 4 cells), so that small objects count as much as big ones.
     """
     chosen = torch.cat([masks[row, query] for row, (query, _) in enumerate(matches)])  # (M, h, w)
     truth = torch.cat([t[index] for t, (_, index) in zip(truths, matches, strict=True)])  # (M, h, w)

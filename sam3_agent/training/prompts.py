@@ -131,7 +131,7 @@ def _exemplar_only(objects: Sequence[SceneObject], rng: np.random.Generator) -> 
     """A box alone means: everything of that noun."""
     example = int(rng.integers(len(objects)))
     same = [i for i, o in enumerate(objects) if o.noun == objects[example].noun]
-    chosen = [example] + [i for i in same if i != example and rng.random() < 0.2][:2]
+    chosen = [example, *[i for i in same if i != example and rng.random() < 0.2][:2]]
     return TrainingPrompt(None, tuple((i, True) for i in chosen), tuple(same), "exemplar")
 
 

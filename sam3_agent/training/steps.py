@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -55,24 +56,22 @@ def draw_scenes(config: TrainConfig, stage: Stage, rng: np.random.Generator) -> 
 def dense_step(learner: Learner, config: TrainConfig, stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:
     """Every vocabulary word against every patch."""
     scenes = draw_scenes(config, stage, rng)
-    with torch.autocast("cpu", torch.bfloat16):
-        vision = encode_images(learner.model, torch.stack([s.pixels for s in scenes]))
-        return dense_loss(
-            learner.model, learner.heads, vision.levels[-1], word_table(learner.tokenizer), dense_truth(scenes)
-        )
+    with torch.autocast(config.device, torch.bfloat16):
+        vision = encode_images(learner.model, _pixels(learner, scenes))
+        return _dense_terms(learner, vision, scenes)
 
 
 def ground_step(learner: Learner, config: TrainConfig, stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:
     """Prompts up to the DETR encoder: does each patch belong to what is asked for?"""
     batch = draw_batch(learner, config, stage, rng)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(config.device, torch.bfloat16):
         return _grounded(learner, batch)[0]
 
 
 def prompt_step(learner: Learner, config: TrainConfig, stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:
     """Prompts on scenes with the whole detector."""
     batch = draw_batch(learner, config, stage, rng)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(config.device, torch.bfloat16):
         return prompt_terms(learner, batch, LossWeights())
 
 
@@ -87,37 +86,55 @@ def prompt_terms(learner: Learner, batch: Batch, weights: LossWeights) -> dict[s
     """All loss terms of one batch of prompts."""
     terms, each, grounding = _grounded(learner, batch)
     outputs = answer(learner.model, grounding)
-    owners = [batch.scenes[i] for i in batch.image_index.tolist()]
-    chosen = [torch.tensor(p.targets, dtype=torch.long) for p in batch.prompts]
-    found, matches = detection_loss(outputs, [s.boxes[t] for s, t in zip(owners, chosen, strict=True)], weights)
+    device = learner.model.device
+    owners = batch.owners()
+    chosen = [list(p.targets) for p in batch.prompts]
+    boxes = [s.boxes[t].to(device) for s, t in zip(owners, chosen, strict=True)]
+    found, matches = detection_loss(outputs, boxes, weights)
     terms |= found
     rows = [i for i, t in enumerate(chosen) if len(t)][::MASK_EVERY]
     if rows:
-        masks, semantic = draw_masks(learner.model, each, grounding, outputs, torch.tensor(rows))
-        truths = [owners[i].masks[chosen[i]] for i in rows]
+        masks, semantic = draw_masks(learner.model, each, grounding, outputs, torch.tensor(rows, device=device))
+        truths = [owners[i].masks[chosen[i]].to(device) for i in rows]
         terms |= mask_loss(masks, semantic, truths, [matches[i] for i in rows], weights)
     return terms
 
 
 def _grounded(learner: Learner, batch: Batch) -> tuple[dict[str, Tensor], Vision, Grounding]:
     """The terms that do not need the decoder, and what the decoder goes on from."""
-    vision = encode_images(learner.model, torch.stack([s.pixels for s in batch.scenes]))
-    each = vision.select(batch.image_index)
+    device = learner.model.device
+    vision = encode_images(learner.model, _pixels(learner, batch.scenes))
+    each = vision.select(batch.image_index.to(device))
     grounding = ground(
-        learner.model, each, batch.input_ids, batch.attention_mask, batch.exemplar_boxes, batch.exemplar_labels
+        learner.model,
+        each,
+        batch.input_ids.to(device),
+        batch.attention_mask.to(device),
+        batch.exemplar_boxes.to(device),
+        batch.exemplar_labels.to(device),
     )
-    owners = [batch.scenes[i] for i in batch.image_index.tolist()]
-    wanted = torch.stack([s.cover[list(p.targets)].sum(0) for s, p in zip(owners, batch.prompts, strict=True)])
-    terms = {"covered": COVERED_SHARE * prompt_loss(learner.heads, grounding.encoded, wanted)}
-    terms |= dense_loss(
-        learner.model, learner.heads, vision.levels[-1], word_table(learner.tokenizer), dense_truth(batch.scenes)
+    wanted = [s.cover[list(p.targets)].sum(0) for s, p in zip(batch.owners(), batch.prompts, strict=True)]
+    covered = prompt_loss(learner.heads, grounding.encoded, torch.stack(wanted).to(device))
+    return {"covered": COVERED_SHARE * covered} | _dense_terms(learner, vision, batch.scenes), each, grounding
+
+
+def _pixels(learner: Learner, scenes: Sequence[SceneTargets]) -> Tensor:
+    return torch.stack([s.pixels for s in scenes]).to(learner.model.device)
+
+
+def _dense_terms(learner: Learner, vision: Vision, scenes: Sequence[SceneTargets]) -> dict[str, Tensor]:
+    device = learner.model.device
+    words, truth = word_table(learner.tokenizer), dense_truth(scenes)
+    words = WordTable(words.input_ids.to(device), words.groups)
+    truth = DenseTruth(
+        truth.cover.to(device), {name: rows.to(device) for name, rows in truth.labels.items()}, truth.boxes.to(device)
     )
-    return terms, each, grounding
+    return dense_loss(learner.model, learner.heads, vision.levels[-1], words, truth)
 
 
 def word_table(tokenizer: CLIPTokenizer) -> WordTable:
     """All describing words; nouns, colours and patterns as groups whose members exclude each other."""
-    ids = tokenizer(list(WORDS), padding=True, return_tensors="pt")["input_ids"]
+    ids: Tensor = cast(Any, tokenizer)(list(WORDS), padding=True, return_tensors="pt")["input_ids"]
     return WordTable(ids, {name: [WORDS.index(w) for w in words] for name, words in GROUPS.items()})
 
 

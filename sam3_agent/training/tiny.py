@@ -1,5 +1,7 @@
 """The tiny SAM 3: the real architecture, small enough to train on two CPU cores."""
 
+from typing import Any, cast
+
 import torch
 from torch import nn
 from transformers import Sam3Config, Sam3Model
@@ -12,10 +14,22 @@ QUERIES = 48
 
 
 def tiny_config(vocab_size: int, image_size: int) -> Sam3Config:
-    """The configuration at one input size (a multiple of 16); every size shares the same weights.
+    """The configuration at one input size (a multiple of 16); every size shares the same weights."""
+    width = {"hidden_size": HIDDEN, "num_attention_heads": HEADS, "dropout": 0.0}
+    return Sam3Config(
+        vision_config=_vision_config(image_size),
+        text_config=_text_config(vocab_size),
+        geometry_encoder_config=width | {"num_layers": 1, "intermediate_size": 2 * HIDDEN, "roi_size": 3},
+        detr_encoder_config=width | {"num_layers": 2, "intermediate_size": 3 * HIDDEN},
+        detr_decoder_config=width | {"num_layers": 3, "intermediate_size": 2 * HIDDEN, "num_queries": QUERIES},
+        mask_decoder_config=width | {"num_upsampling_stages": 1},
+    )
 
-    Two windows a side at each size, so that relative positions stay comparable between sizes. The last FPN level is
-    dropped by SAM 3 itself, which leaves strides 4 (masks) and 8 (DETR).
+
+def _vision_config(image_size: int) -> Sam3VisionConfig:
+    """Two windows a side at each size, so that relative positions stay comparable between sizes.
+
+    The last FPN level is dropped by SAM 3 itself, which leaves strides 4 (masks) and 8 (DETR).
     """
     grid = image_size // PATCH
     backbone = Sam3ViTConfig(
@@ -30,39 +44,35 @@ def tiny_config(vocab_size: int, image_size: int) -> Sam3Config:
         global_attn_indexes=[1, 3, 4],
         layer_norm_eps=1e-5,
     )
-    vision = Sam3VisionConfig(
+    return Sam3VisionConfig(
         backbone_config=backbone,
         fpn_hidden_size=HIDDEN,
         scale_factors=[2.0, 1.0, 0.5],
         backbone_feature_sizes=[[grid * 2] * 2, [grid] * 2, [grid // 2] * 2],
     )
-    width = {"hidden_size": HIDDEN, "num_attention_heads": HEADS, "dropout": 0.0}
-    return Sam3Config(
-        vision_config=vision,
-        text_config={
-            "model_type": "clip_text_model",
-            "vocab_size": vocab_size,
-            "hidden_size": HIDDEN,
-            "intermediate_size": 2 * HIDDEN,
-            "projection_dim": HIDDEN,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "max_position_embeddings": 32,
-            "bos_token_id": vocab_size - 2,
-            "eos_token_id": vocab_size - 1,
-            "pad_token_id": 0,
-        },
-        geometry_encoder_config=width | {"num_layers": 1, "intermediate_size": 2 * HIDDEN, "roi_size": 3},
-        detr_encoder_config=width | {"num_layers": 2, "intermediate_size": 3 * HIDDEN},
-        detr_decoder_config=width | {"num_layers": 3, "intermediate_size": 2 * HIDDEN, "num_queries": QUERIES},
-        mask_decoder_config=width | {"num_upsampling_stages": 1},
-    )
+
+
+def _text_config(vocab_size: int) -> dict[str, Any]:
+    return {
+        "model_type": "clip_text_model",
+        "vocab_size": vocab_size,
+        "hidden_size": HIDDEN,
+        "intermediate_size": 2 * HIDDEN,
+        "projection_dim": HIDDEN,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 32,
+        "bos_token_id": vocab_size - 2,
+        "eos_token_id": vocab_size - 1,
+        "pad_token_id": 0,
+    }
 
 
 def new_model(config: Sam3Config) -> Sam3Model:
-    """A fresh model in float32 with start values that let a small DETR converge (hand-set queries and box attention)."""
-    config._attn_implementation = "eager"  # the CPU backward of SDPA is twice as slow at this size
-    model = Sam3Model(config).float()
+    """A fresh float32 model with start values that let a small DETR converge (hand-set queries and box attention)."""
+    # eager: the CPU backward of SDPA is twice as slow at this size
+    config._attn_implementation = "eager"  # pyright: ignore[reportPrivateUsage]
+    model = Sam3Model(config).float()  # pyright: ignore[reportUnknownMemberType]
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2 and "embed" not in name and "reference_points" not in name:
             nn.init.xavier_uniform_(parameter)
@@ -73,14 +83,14 @@ def new_model(config: Sam3Config) -> Sam3Model:
 
 def resize_model(model: Sam3Model, image_size: int) -> Sam3Model:
     """The same weights at another input size; the absolute position table is interpolated."""
-    config = tiny_config(model.config.text_config.vocab_size, image_size)
-    if model.config.image_size == image_size:
+    present = cast(Any, model.config)
+    if present.image_size == image_size:
         return model
-    resized = new_model(config)
+    resized = new_model(tiny_config(present.text_config.vocab_size, image_size))
     state = dict(model.state_dict())
     name = "vision_encoder.backbone.embeddings.position_embeddings"
     table = state[name]
-    old, new = model.config.image_size // PATCH, image_size // PATCH
+    old, new = present.image_size // PATCH, image_size // PATCH
     grid = table.reshape(1, old, old, -1).permute(0, 3, 1, 2)  # (1, C, H, W)
     grid = nn.functional.interpolate(grid, size=(new, new), mode="bicubic", align_corners=False)
     state[name] = grid.permute(0, 2, 3, 1).reshape(1, new * new, -1)  # (1, N, C)

@@ -1,11 +1,12 @@
 """A small CLIP-style byte-level tokenizer, built offline from a word list.
 
-Ids follow CLIP's order: 256 byte symbols ("!" is 0), the same with "</w>", merges, then start and end of text. Every word of
-the list becomes one token; any other text falls apart into pieces, down to bytes.
+Ids follow CLIP's order: 256 byte symbols ("!" is 0), the same with "</w>", merges, then start and end of text. Every
+word of the list becomes one token; any other text falls apart into pieces, down to bytes.
 """
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 
 from transformers import CLIPTokenizer
 
@@ -39,7 +40,7 @@ def _learn_merges(words: list[str]) -> list[tuple[str, str]]:
     spelled = [[*word[:-1], word[-1] + "</w>"] for word in words]
     merges: list[tuple[str, str]] = []
     while True:
-        pairs = Counter(pair for word in spelled for pair in zip(word, word[1:], strict=False))
+        pairs = Counter(pair for word in spelled for pair in pairwise(word))
         if not pairs:
             return merges
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))

@@ -9,12 +9,13 @@ from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.llm import Message
 from sam3_agent.loop.rules import RulesLLM
 from sam3_agent.loop.task import Task
+from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.scenes.queries import Query, queries_of
 from sam3_agent.tools import LOOP_TOOLS
 from sam3_agent.types import Answer
 from sam3_agent.workspace import Workspace
-from tests.desk import desk
+from tests.desk import RED_CIRCLES, desk, picture
 from tests.loop.perfect_eye import perfect_eye
 
 SMALL = SceneOptions(min_side=256, max_side=256, max_objects=12)
@@ -54,6 +55,15 @@ def test_a_low_presence_is_no_match_and_the_reason_names_what_came_near() -> Non
     answer = ask("the star")
     assert answer.outcome == "no_match"
     assert "presence 0.20, though these come near: m1 (object score 0.80)" in answer.reason
+
+
+def test_good_objects_of_a_concept_that_is_there_are_taken_from_under_the_threshold() -> None:
+    red = detection(RED_CIRCLES, [0.6, 0.3], presence=0.7)
+    workspace = Workspace(FakeSegmenter({"berry": red}))
+    workspace.open(picture())
+    answer = Agent(workspace, RulesLLM()).ask("img1", "the berries")
+    assert (answer.outcome, [instance.id for instance in answer.instances]) == ("answered", ["m1"])
+    assert answer.reason == "'berry': 1 (m1), under the threshold but with presence 0.70"
 
 
 def test_what_the_rules_do_not_handle_fails_and_says_so() -> None:

@@ -9,11 +9,12 @@ from transformers import Sam3Model
 
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes import SceneOptions, generate_scene
+from sam3_agent.training.checkpoint import CHECKPOINT
 from sam3_agent.training.config import SMOKE, Stage, TrainConfig
-from sam3_agent.training.export import export_checkpoint
+from sam3_agent.training.export import export_run
 from sam3_agent.training.forward import answer, draw_masks, encode_images, ground
 from sam3_agent.training.prompts import vocabulary_words
-from sam3_agent.training.run import CHECKPOINT, learning_rate, train
+from sam3_agent.training.run import learning_rate, train
 from sam3_agent.training.tiny import new_model, resize_model, tiny_config
 from sam3_agent.training.tokenizer import build_tokenizer
 from sam3_agent.types import ConceptPrompt
@@ -46,7 +47,7 @@ def test_a_run_that_was_stopped_between_stages_ends_with_the_same_weights(finish
 
 
 def test_an_exported_run_is_loaded_by_the_code_that_loads_the_real_weights(finished: Path, tmp_path: Path) -> None:
-    export_checkpoint(finished / CHECKPOINT, tmp_path)
+    export_run(finished, tmp_path)
     eye = Sam3.load(tmp_path, device="cpu")
     scene = generate_scene(3, SceneOptions(max_side=256))
     found = eye.detect(eye.encode(scene.image), [ConceptPrompt("red circle"), ConceptPrompt("a spaceship")])

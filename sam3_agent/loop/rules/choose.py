@@ -57,7 +57,7 @@ class Chooser:
     def select(self, selection: Selection) -> list[Thing]:
         """The things of one selection: found, less the excluded, related, on the sides, picked."""
         things = self._found(selection)
-        self.notes.append(f"{selection.name}: {_named(things)}")
+        self.notes.append(f"{selection.name}: {_named(things)}{self._believed(selection)}")
         for other in selection.excluded:
             unwanted = self._count(other)
             things = [thing for thing in things if not any(thing.is_same(u) for u in unwanted)]
@@ -80,6 +80,12 @@ class Chooser:
         if not things:
             raise NoMatch("; ".join(self._missing(phrase) for phrase in selection.phrases))
         return things
+
+    def _believed(self, selection: Selection) -> str:
+        """A remark where things under the threshold were taken."""
+        looked = (self.evidence.looked.get(phrase) for phrase in selection.phrases)
+        presences = [f"{each.presence:.2f}" for each in looked if each is not None and each.believed]
+        return f", under the threshold but with presence {' and '.join(presences)}" if presences else ""
 
     def _missing(self, phrase: str) -> str:
         looked = self.evidence.looked.get(phrase)

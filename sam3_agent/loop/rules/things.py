@@ -9,6 +9,8 @@ from sam3_agent.loop.llm import Message, ToolResult
 SAME_BOX = 0.5
 """Boxes of one object found under two phrases overlap at least this much (IoU)."""
 STRONG_MISS = 0.6
+BELIEVED = 0.5
+"""Where nothing clears the threshold, a concept of this presence takes its near misses of this object score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,13 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What was asked for and not found."""
+    """How a phrase that was asked for fared."""
 
     presence: float
     strong_misses: tuple[str, ...]
-    """ "m5 (object score 0.71)": candidates under the threshold that look like objects."""
+    """Candidates under the threshold that look like objects, such as "m5 (object score 0.71)"."""
+    believed: bool = False
+    """Nothing cleared the threshold; what counts as found are near misses, because the presence is high."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,10 @@ def read_evidence(messages: Sequence[Message]) -> Evidence:
     looked: dict[str, Looked] = {}
     for entry in _entries(results, "segment_concepts"):
         phrase = str(entry["concept"])
-        found[phrase] = tuple(_thing(phrase, facts) for facts in entry["instances"])
-        looked[phrase] = Looked(float(entry["presence"]), tuple(_strong(entry["near_misses"])))
+        taken = entry["instances"] or _believed(entry)
+        found[phrase] = tuple(_thing(phrase, facts) for facts in taken)
+        believed = bool(taken) and not entry["instances"]
+        looked[phrase] = Looked(float(entry["presence"]), tuple(_strong(entry["near_misses"])), believed)
     presence = {str(e["concept"]): float(e["presence"]) for e in _entries(results, "read_presence")}
     rows = {str(r["id"]): r for result in results if result.name == "measure_masks" for r in result.data["masks"]}
     if rows:
@@ -123,6 +129,13 @@ def _related(thing: Thing, rows: dict[str, dict[str, Any]]) -> Thing:
         contains=frozenset(str(i) for i in row["contains"]),
         inside=frozenset(str(i) for i in row["inside"]),
     )
+
+
+def _believed(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Near misses that are good objects of a concept believed to be there: only the product is under the threshold."""
+    if float(entry["presence"]) < BELIEVED:
+        return []
+    return [miss for miss in entry["near_misses"] if float(miss["object_score"]) >= BELIEVED]
 
 
 def _strong(misses: Iterable[dict[str, Any]]) -> list[str]:
