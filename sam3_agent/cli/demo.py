@@ -22,9 +22,12 @@ from sam3_agent.scenes import Query, Scene, SceneOptions, generate_scene, querie
 from sam3_agent.types import Answer, ModelInfo, Trace
 from sam3_agent.workspace import Workspace
 
-SEED = 82
-QUESTIONS_SEED = 710
-"""Both picked by eye among many, so that the picture is pleasant and the questions are unlike each other."""
+SEED = 41
+QUESTIONS_SEED = 19
+"""Both picked among many: a pleasant picture, and three questions unlike each other that the embedded eye gets right.
+
+A demo shows what works; how often it works is what `python -m benchmarks.tiny` and `sam3-eval` say.
+"""
 OPTIONS = SceneOptions(min_objects=8, max_objects=10, min_side=768, max_side=768, max_aspect=1.34)
 KINDS = (("relation", "superlative"), ("exclusion",), ("no_target",))
 """One question for each: its kind, in the order of preference."""

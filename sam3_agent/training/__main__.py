@@ -36,15 +36,19 @@ def main() -> int:
         os.environ["SAM3_TRAINING_RUN"] = uuid.uuid4().hex
         command = [sys.executable, "-m", "sam3_agent.training", *sys.argv[1:]]
         others = [subprocess.Popen([*command, "--rank", str(rank)]) for rank in range(1, config.ranks)]
+    status = 1
     try:
         train(config, options.out, options.rank)
+        status = 0
     except KeyboardInterrupt:
         logging.warning("interrupted; run the same command again to go on from the last checkpoint")
-        return 130
+        status = 130
     finally:
         for other in others:
-            other.terminate() if sys.exc_info()[0] else other.wait()
-    return 0
+            if status:  # a rank whose partner is gone would wait for it forever
+                other.terminate()
+            other.wait()
+    return status
 
 
 if __name__ == "__main__":

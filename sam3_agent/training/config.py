@@ -40,9 +40,10 @@ class TrainConfig:
     max_side: int = 400
     """Pixels of the longer side of training scenes before they are squashed to the input size."""
     stages: tuple[Stage, ...] = (
-        Stage("dense", "dense", 128, steps=1260, images=12, flat=0.6, end_rate=3e-4),
-        Stage("ground", "ground", 128, steps=400, images=6, prompts=8, pretrained_share=0.3, flat=0.8, end_rate=5e-4),
-        Stage("prompts", "prompts", 128, steps=1400, images=5, prompts=8, end_rate=1e-5, pretrained_share=0.3),
+        Stage("dense", "dense", 128, steps=2000, images=12, flat=0.6, end_rate=3e-4),
+        Stage("ground", "ground", 128, steps=700, images=6, prompts=8, pretrained_share=0.3, flat=0.8, end_rate=5e-4),
+        Stage("prompts", "prompts", 128, steps=2800, images=5, prompts=8, end_rate=2e-4, pretrained_share=0.3),
+        Stage("sharpen", "prompts", 160, steps=1200, images=5, prompts=8, peak_rate=5e-4, end_rate=5e-6, flat=0.2),
     )
 
     def to_json(self) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """A training run: stages, ranks, checkpoints that survive a kill, progress."""
 
+import json
+import logging
 import math
 import os
 from collections.abc import Iterable
@@ -21,6 +23,7 @@ from sam3_agent.training.steps import Learner, dense_step, ground_step, prompt_s
 from sam3_agent.training.tiny import HIDDEN, new_model, resize_model, tiny_config
 from sam3_agent.training.tokenizer import build_tokenizer
 
+log = logging.getLogger(__name__)
 STEPS = {"dense": dense_step, "ground": ground_step, "prompts": prompt_step}
 PRETRAINED = ("vision_encoder.", "text_encoder.", "text_projection.", "word", "patch.")
 """Parameters that the dense stage has trained."""
@@ -32,8 +35,10 @@ def train(config: TrainConfig, folder: Path, rank: int = 0) -> Learner:
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     if config.ranks > 1:
-        dist.init_process_group("gloo", init_method=_meeting_point(folder), rank=rank, world_size=config.ranks)
+        dist.init_process_group("gloo", init_method=_meeting_point(folder).as_uri(), rank=rank, world_size=config.ranks)
     saved = read_checkpoint(folder)
+    if saved and saved.config != json.loads(json.dumps(config.to_json())):
+        log.warning("'%s' was begun with another configuration; going on with this one", folder)
     learner = _start(config, saved)
     first = saved.stage if saved else 0
     for number, stage in enumerate(config.stages[first:], start=first):
@@ -45,6 +50,7 @@ def train(config: TrainConfig, folder: Path, rank: int = 0) -> Learner:
         _run_stage(learner, config, number, folder, rank, resume)
     if config.ranks > 1:
         dist.destroy_process_group()
+        _meeting_point(folder).unlink(missing_ok=True)
     return learner
 
 
@@ -150,5 +156,5 @@ def _average_gradients(parameters: Iterable[nn.Parameter], ranks: int) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def _meeting_point(folder: Path) -> str:
-    return (folder / f"ranks-{os.environ.get('SAM3_TRAINING_RUN', '0')}").resolve().as_uri()
+def _meeting_point(folder: Path) -> Path:
+    return (folder / f"ranks-{os.environ.get('SAM3_TRAINING_RUN', '0')}").resolve()
