@@ -35,7 +35,7 @@ check: lint test  ## everything a change must pass
 lint: $(STAMP)  ## formatting, lint, types, floors
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
 	$(RUN) $(BIN)/python -m pytest -q tests/test_architecture.py
 
 format: $(STAMP)  ## let ruff format and repair what it can
