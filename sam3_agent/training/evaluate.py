@@ -9,10 +9,10 @@ from torch import Tensor
 from sam3_agent.scenes.options import SceneOptions
 from sam3_agent.scenes.scene import generate_scene
 from sam3_agent.training.batch import Batch, collate, scene_targets
-from sam3_agent.training.forward import answer, draw_masks, encode_images, ground
+from sam3_agent.training.forward import answer, draw_masks
 from sam3_agent.training.losses import assign
 from sam3_agent.training.prompts import HELD_OUT_PAIRS, sample_prompts
-from sam3_agent.training.steps import Learner
+from sam3_agent.training.steps import Learner, ground_batch
 
 HELD_OUT_SEED = 900_000
 
@@ -58,19 +58,11 @@ def quick_evaluation(learner: Learner, image_size: int, scenes: int = 40, prompt
 
 def _answers(learner: Learner, batch: Batch) -> tuple[Tensor, Tensor]:
     """(P, Q, h, w) mask logits and (P, Q) scores, on the CPU."""
-    device = learner.model.device
-    vision = encode_images(learner.model, batch.scenes[0].pixels[None].to(device))
-    each = vision.select(batch.image_index.to(device))
-    grounding = ground(
-        learner.model,
-        each,
-        batch.input_ids.to(device),
-        batch.attention_mask.to(device),
-        batch.exemplar_boxes.to(device),
-        batch.exemplar_labels.to(device),
-    )
+    _, each, grounding = ground_batch(learner, batch)
     outputs = answer(learner.model, grounding)
-    masks, _ = draw_masks(learner.model, each, grounding, outputs, torch.arange(len(batch.prompts), device=device))
+    masks, _ = draw_masks(
+        learner.model, each, grounding, outputs, torch.arange(len(batch.prompts), device=learner.model.device)
+    )
     scores = outputs.logits[-1].sigmoid() * outputs.presence[-1].sigmoid()[:, None]
     return masks.cpu(), scores.cpu()
 

@@ -100,8 +100,8 @@ def prompt_terms(learner: Learner, batch: Batch, weights: LossWeights) -> dict[s
     return terms
 
 
-def _grounded(learner: Learner, batch: Batch) -> tuple[dict[str, Tensor], Vision, Grounding]:
-    """The terms that do not need the decoder, and what the decoder goes on from."""
+def ground_batch(learner: Learner, batch: Batch) -> tuple[Vision, Vision, Grounding]:
+    """Features of the batch's images, the same for each prompt, and what the DETR encoder makes of the prompts."""
     device = learner.model.device
     vision = encode_images(learner.model, _pixels(learner, batch.scenes))
     each = vision.select(batch.image_index.to(device))
@@ -113,8 +113,14 @@ def _grounded(learner: Learner, batch: Batch) -> tuple[dict[str, Tensor], Vision
         batch.exemplar_boxes.to(device),
         batch.exemplar_labels.to(device),
     )
+    return vision, each, grounding
+
+
+def _grounded(learner: Learner, batch: Batch) -> tuple[dict[str, Tensor], Vision, Grounding]:
+    """The terms that do not need the decoder, and what the decoder goes on from."""
+    vision, each, grounding = ground_batch(learner, batch)
     wanted = [s.cover[list(p.targets)].sum(0) for s, p in zip(batch.owners(), batch.prompts, strict=True)]
-    covered = prompt_loss(learner.heads, grounding.encoded, torch.stack(wanted).to(device))
+    covered = prompt_loss(learner.heads, grounding.encoded, torch.stack(wanted).to(learner.model.device))
     return {"covered": COVERED_SHARE * covered} | _dense_terms(learner, vision, batch.scenes), each, grounding
 
 
