@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--export", type=Path, help="write the run's weights into this folder instead of training")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--ranks", type=int, help="processes; each draws scenes of its own (default: the config's)")
+    parser.add_argument("--start-from", type=Path, help="exported weights to begin with instead of chance")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     config = replace(CONFIGS[options.config], device=options.device)
@@ -38,7 +39,7 @@ def main() -> int:
         others = [subprocess.Popen([*command, "--rank", str(rank)]) for rank in range(1, config.ranks)]
     status = 1
     try:
-        train(config, options.out, options.rank)
+        train(config, options.out, options.rank, options.start_from)
         status = 0
     except KeyboardInterrupt:
         logging.warning("interrupted; run the same command again to go on from the last checkpoint")

@@ -15,6 +15,9 @@ from transformers import Sam3Model
 from sam3_agent.training.forward import encode_text
 from sam3_agent.training.losses import focal
 
+GROUP_WEIGHT = {"pattern": 2.0}
+"""Patterns are learnt last and worst: they need the most resolution."""
+
 
 @dataclass(frozen=True, slots=True)
 class WordTable:
@@ -89,11 +92,20 @@ def dense_loss(
     terms = {"words": word_loss(logits, truth.cover)}
     for name, members in words.groups.items():
         labels = truth.labels[name]  # (B, h, w), -1 on background
-        terms[name] = F.cross_entropy(logits[:, members] * 4.0, labels, ignore_index=-1)
+        terms[name] = GROUP_WEIGHT.get(name, 1.0) * F.cross_entropy(logits[:, members] * 4.0, labels, ignore_index=-1)
     regressed = heads.box(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).float()  # (B, 4, h, w)
     known = ~truth.boxes.isnan()
     terms["patch_boxes"] = 2.0 * (regressed[known] - truth.boxes[known]).abs().mean()
     return terms
+
+
+def start_heads(model: Sam3Model, heads: Alignment) -> None:
+    """The way back of `start_grounding`: fresh heads for a trained model begin with its first cross-attention."""
+    with torch.no_grad():
+        attention = cast(Any, model.detr_encoder).layers[0].cross_attn
+        for projection, target in ((attention.q_proj, heads.patch), (attention.k_proj, heads.word)):
+            target.weight.copy_(projection.weight)
+            target.bias.copy_(projection.bias)
 
 
 def start_grounding(model: Sam3Model, heads: Alignment) -> None:

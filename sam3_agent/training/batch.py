@@ -46,6 +46,8 @@ class Batch:
     prompts: tuple[TrainingPrompt, ...]
     image_index: Tensor
     """(P,) which image each prompt is about"""
+    source_index: Tensor
+    """(P,) which image its exemplars are from, most often the same"""
     input_ids: Tensor
     """(P, L)"""
     attention_mask: Tensor
@@ -82,17 +84,19 @@ def collate(
     """Put the prompts of several scenes into one batch; exemplar boxes are shaken by up to 6 % of their side."""
     flat = [p for group in prompts for p in group]
     index = [i for i, group in enumerate(prompts) for _ in group]
+    sources = [i if p.source is None else p.source for i, p in zip(index, flat, strict=True)]
     phrases = [p.phrase if p.phrase is not None else "visual" for p in flat]
     tokens: dict[str, Tensor] = cast(Any, tokenizer)(
         phrases, padding="max_length", truncation=True, max_length=TEXT_TOKENS, return_tensors="pt"
     )
-    boxes, labels = _exemplars(flat, [scenes[i] for i in index], rng)
+    boxes, labels = _exemplars(flat, [scenes[i] for i in sources], rng)
     mask = tokens["attention_mask"].bool()
     ids = torch.where(mask, tokens["input_ids"], 0)
     return Batch(
         tuple(scenes),
         tuple(flat),
         torch.tensor(index),
+        torch.tensor(sources),
         ids,
         mask,
         boxes,

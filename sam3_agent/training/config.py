@@ -52,6 +52,14 @@ class TrainConfig:
 
 
 TINY = TrainConfig()
+LONGER = replace(
+    TINY,
+    seed=2,
+    stages=(
+        Stage("prompts", "prompts", 160, steps=2000, images=5, prompts=8, peak_rate=6e-4, end_rate=4e-4, pretrained_share=0.5),
+        Stage("sharpen", "prompts", 192, steps=1800, images=5, prompts=8, peak_rate=5e-4, end_rate=3e-6, flat=0.2, pretrained_share=0.5),
+    ),
+)
 SMOKE = replace(
     TINY,
     ranks=1,
@@ -62,4 +70,4 @@ SMOKE = replace(
         Stage("sharpen", "prompts", 160, steps=2, images=2, prompts=3, warm_up=1),
     ),
 )
-CONFIGS = {"tiny": TINY, "smoke": SMOKE}
+CONFIGS = {"tiny": TINY, "longer": LONGER, "smoke": SMOKE}

@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
+from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from transformers import Sam3Config, Sam3Model, Sam3VideoConfig
 
 from sam3_agent.errors import InputError
 from sam3_agent.training.checkpoint import read_checkpoint
 from sam3_agent.training.prompts import vocabulary_words
-from sam3_agent.training.tiny import tiny_config
+from sam3_agent.training.tiny import new_model, tiny_config
 from sam3_agent.training.tokenizer import build_tokenizer
 
 PREFIX = "detector_model."
@@ -31,6 +31,26 @@ def export_run(run: Path, folder: Path) -> None:
     model.load_state_dict(saved.model)
     write_weights(model, config, folder)
     tokenizer.save_pretrained(folder)  # pyright: ignore[reportUnknownMemberType]
+
+
+def exported_model(folder: Path, vocab_size: int) -> Sam3Model:
+    """The detector of an exported folder, to train on.
+
+    Raises:
+        InputError: no exported weights there, or of another vocabulary.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))["detector_config"]
+        state = load_file(folder / "model.safetensors")
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"'{folder}' holds no exported weights ({error}); give the folder of an --export") from None
+    model = new_model(tiny_config(vocab_size, int(config["vision_config"]["backbone_config"]["image_size"])))
+    state = {name.removeprefix(PREFIX): value.float() for name, value in state.items() if name.startswith(PREFIX)}
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"'{folder}' holds a model of another shape or vocabulary: {error}") from None
+    return model
 
 
 def write_weights(model: Sam3Model, config: Sam3Config, folder: Path) -> None:

@@ -56,6 +56,19 @@ def encode_text(model: Sam3Model, input_ids: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Exemplars:
+    """Boxes of P prompts and where they are drawn; E slots a prompt."""
+
+    images: Vision
+    source: Tensor
+    """(P,) which of the images the boxes are on"""
+    boxes: Tensor
+    """(P, E, 4) cxcywh in [0, 1]"""
+    labels: Tensor
+    """(P, E) 1 positive, 0 negative, -10 padded"""
+
+
+@dataclass(frozen=True, slots=True)
 class Grounding:
     """What the DETR encoder makes of P prompts."""
 
@@ -71,23 +84,16 @@ class Grounding:
 def ground(
     model: Sam3Model,
     vision: Vision,
+    image_index: Tensor,
     input_ids: Tensor,
     attention_mask: Tensor,
-    exemplar_boxes: Tensor,
-    exemplar_labels: Tensor,
+    exemplars: Exemplars,
 ) -> Grounding:
-    """Fuse P prompts with the features of each prompt's image."""
+    """Fuse P prompts with the features of each prompt's image; `vision` holds them a prompt, `image_index` says which."""
     text = encode_text(model, input_ids)
-    with torch.autocast(exemplar_boxes.device.type, enabled=False):  # ROI-align refuses mixed precision
-        geometry = model.geometry_encoder(
-            box_embeddings=exemplar_boxes,
-            box_mask=exemplar_labels != -10,
-            box_labels=exemplar_labels.clamp(min=0),
-            img_feats=(vision.levels[-1].float(),),
-            img_pos_embeds=(vision.positions[-1].float(),),
-        )
-    prompt = torch.cat([text, geometry.last_hidden_state], dim=1)  # (P, T + E + 1, C)
-    prompt_mask = torch.cat([attention_mask.bool(), geometry.attention_mask.bool()], dim=1)
+    geometry, geometry_mask = _exemplar_tokens(model, image_index, exemplars)
+    prompt = torch.cat([text, geometry], dim=1)  # (P, T + E + 1, C)
+    prompt_mask = torch.cat([attention_mask.bool(), geometry_mask], dim=1)
     encoded = model.detr_encoder(
         vision_features=[vision.levels[-1]],
         text_features=prompt,
@@ -97,6 +103,37 @@ def ground(
     return Grounding(
         encoded.last_hidden_state, encoded.pos_embeds_flattened, encoded.spatial_shapes, prompt, prompt_mask
     )
+
+
+def _exemplar_tokens(model: Sam3Model, image_index: Tensor, exemplars: Exemplars) -> tuple[Tensor, Tensor]:
+    """(P, E + 1, C) tokens, boxes first, then the CLS token, then padding; and their mask.
+
+    Boxes are read on the image that they are drawn on; the CLS token always on the image that is asked about.
+    """
+    tokens, mask = _geometry(model, exemplars.images, exemplars.source, exemplars.boxes, exemplars.labels)
+    lent = (exemplars.source != image_index).nonzero().squeeze(1)
+    if len(lent):
+        nothing = exemplars.labels[lent].new_full((len(lent), 1), -10)
+        boxes = exemplars.boxes[lent, :1]
+        own, _ = _geometry(model, exemplars.images, image_index[lent], boxes, nothing)
+        place = (exemplars.labels[lent] != -10).sum(1)  # the CLS token stands right after the boxes
+        tokens = tokens.index_put((lent, place), own[:, 0])
+    return tokens, mask
+
+
+def _geometry(
+    model: Sam3Model, images: Vision, source: Tensor, boxes: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    features, positions = images.levels[-1][source], images.positions[-1][source]
+    with torch.autocast(boxes.device.type, enabled=False):  # ROI-align refuses mixed precision
+        out = model.geometry_encoder(
+            box_embeddings=boxes,
+            box_mask=labels != -10,
+            box_labels=labels.clamp(min=0),
+            img_feats=(features.float(),),
+            img_pos_embeds=(positions.float(),),
+        )
+    return out.last_hidden_state, out.attention_mask.bool()
 
 
 def answer(model: Sam3Model, grounding: Grounding) -> Outputs:

@@ -36,6 +36,8 @@ HELD_OUT_PAIRS = frozenset(
 )
 """(noun, colour) pairs that training never draws and never asks for; the benchmark asks for them."""
 
+LENT_SHARE = 0.1
+"""Share of prompts whose exemplars come from another scene."""
 EVERYTHING = ("object", "thing")
 _PHRASE_PLURALS = PLURAL | {"object": "objects", "thing": "things", "household item": "household items"}
 
@@ -56,6 +58,8 @@ class TrainingPrompt:
     targets: tuple[int, ...]
     """Indices of the objects that should be found."""
     kind: str
+    source: int | None = None
+    """Which scene of the batch the exemplars are from; None: the scene that is asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,30 @@ def sample_prompts(objects: Sequence[SceneObject], count: int, rng: np.random.Ge
     weights = np.array([weight for _, weight in _FORMS])
     drawn = rng.choice(len(forms), size=count, p=weights / weights.sum())
     return [forms[int(i)](objects, rng) for i in drawn]
+
+
+def lend_exemplars(
+    scenes: Sequence[Sequence[SceneObject]], prompts: Sequence[Sequence[TrainingPrompt]], rng: np.random.Generator
+) -> list[list[TrainingPrompt]]:
+    """Some of a batch's prompts replaced by exemplars out of another of its scenes: everything of their noun."""
+    return [
+        [_lent(scenes, number, rng) if len(scenes) > 1 and rng.random() < LENT_SHARE else p for p in group]
+        for number, group in enumerate(prompts)
+    ]
+
+
+def _lent(scenes: Sequence[Sequence[SceneObject]], number: int, rng: np.random.Generator) -> TrainingPrompt:
+    """An exemplar from another scene; three of four times of a noun that the scene asked about has, if any is there."""
+    there = {o.noun for o in scenes[number]}
+    pool = [(s, i) for s, objects in enumerate(scenes) if s != number for i in range(len(objects))]
+    shared = [(s, i) for s, i in pool if scenes[s][i].noun in there]
+    chosen = shared if shared and rng.random() < 0.75 else pool
+    source, example = chosen[int(rng.integers(len(chosen)))]
+    noun = scenes[source][example].noun
+    more = [i for i, o in enumerate(scenes[source]) if o.noun == noun and i != example and rng.random() < 0.3][:2]
+    phrase = Description(noun=noun).phrase(rng) if rng.random() < 0.2 else None
+    targets = tuple(i for i, o in enumerate(scenes[number]) if o.noun == noun)
+    return TrainingPrompt(phrase, tuple((i, True) for i in (example, *more)), targets, "lent", source)
 
 
 def _text_positive(objects: Sequence[SceneObject], rng: np.random.Generator) -> TrainingPrompt:
@@ -194,9 +222,9 @@ def _ask(
 _KINDS: tuple[tuple[tuple[str, ...], float], ...] = (
     (("noun",), 0.22),
     (("colour",), 0.10),
-    (("pattern",), 0.14),
+    (("pattern",), 0.18),
     (("noun", "colour"), 0.24),
-    (("noun", "pattern"), 0.09),
+    (("noun", "pattern"), 0.12),
     (("colour", "pattern"), 0.05),
     (("noun", "colour", "pattern"), 0.05),
     (("supercategory",), 0.05),

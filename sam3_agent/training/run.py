@@ -13,10 +13,11 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from sam3_agent.training.alignment import Alignment, start_grounding
+from sam3_agent.training.alignment import Alignment, start_grounding, start_heads
 from sam3_agent.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sam3_agent.training.config import Stage, TrainConfig
 from sam3_agent.training.evaluate import quick_evaluation
+from sam3_agent.training.export import exported_model
 from sam3_agent.training.prompts import vocabulary_words
 from sam3_agent.training.report import Report
 from sam3_agent.training.steps import Learner, dense_step, ground_step, prompt_step
@@ -30,8 +31,11 @@ PRETRAINED = ("vision_encoder.", "text_encoder.", "text_projection.", "word", "p
 EVALUATE_EVERY = 500
 
 
-def train(config: TrainConfig, folder: Path, rank: int = 0) -> Learner:
-    """Run all stages, or go on from `checkpoint.pt` in the folder; rank 0 writes that and `log.jsonl`."""
+def train(config: TrainConfig, folder: Path, rank: int = 0, weights: Path | None = None) -> Learner:
+    """Run all stages, or go on from `checkpoint.pt` in the folder; rank 0 writes that and `log.jsonl`.
+
+    A fresh run starts from the exported `weights`, if given, instead of from chance.
+    """
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     if config.ranks > 1:
@@ -39,7 +43,7 @@ def train(config: TrainConfig, folder: Path, rank: int = 0) -> Learner:
     saved = read_checkpoint(folder)
     if saved and saved.config != json.loads(json.dumps(config.to_json())):
         log.warning("'%s' was begun with another configuration; going on with this one", folder)
-    learner = _start(config, saved)
+    learner = _start(config, saved, weights)
     first = saved.stage if saved else 0
     for number, stage in enumerate(config.stages[first:], start=first):
         learner = Learner(resize_model(learner.model, stage.image_size), learner.heads, learner.tokenizer)
@@ -65,7 +69,7 @@ def learning_rate(stage: Stage, step: int) -> float:
     return stage.end_rate + (stage.peak_rate - stage.end_rate) * fall
 
 
-def _start(config: TrainConfig, saved: Checkpoint | None) -> Learner:
+def _start(config: TrainConfig, saved: Checkpoint | None, weights: Path | None) -> Learner:
     cast(Any, torch).manual_seed(config.seed)
     tokenizer = build_tokenizer(vocabulary_words())
     size = config.stages[saved.stage if saved else 0].image_size
@@ -73,6 +77,10 @@ def _start(config: TrainConfig, saved: Checkpoint | None) -> Learner:
     if saved:
         learner.model.load_state_dict(saved.model)
         learner.heads.load_state_dict(saved.heads)
+    elif weights:
+        model = resize_model(exported_model(weights, len(tokenizer)), size)
+        learner = Learner(model, learner.heads, tokenizer)
+        start_heads(learner.model, learner.heads)
     learner.heads.to(config.device)
     return learner
 

@@ -15,15 +15,12 @@ from sam3_agent.scenes.vocabulary import COLOURS, NOUNS, PATTERNS
 from sam3_agent.training.alignment import Alignment, DenseTruth, WordTable, dense_loss, prompt_loss
 from sam3_agent.training.batch import Batch, SceneTargets, collate, scene_targets
 from sam3_agent.training.config import Stage, TrainConfig
-from sam3_agent.training.forward import Grounding, Vision, answer, draw_masks, encode_images, ground
+from sam3_agent.training.forward import Exemplars, Grounding, Vision, answer, draw_masks, encode_images, ground
 from sam3_agent.training.losses import LossWeights, detection_loss, mask_loss
-from sam3_agent.training.prompts import HELD_OUT_PAIRS, describing_words, sample_prompts, word_matches
+from sam3_agent.training.prompts import HELD_OUT_PAIRS, describing_words, lend_exemplars, sample_prompts, word_matches
 
 FIRST_TRAINING_SEED = 1 << 40
 """Scene seeds below this one are never trained on; tests and benchmarks use those."""
-
-MASK_EVERY = 2
-"""Masks are drawn for every second prompt with targets: boxes need more examples than masks do."""
 
 COVERED_SHARE = 3.0
 """How much "this patch belongs to what is asked for" counts."""
@@ -79,6 +76,7 @@ def draw_batch(learner: Learner, config: TrainConfig, stage: Stage, rng: np.rand
     """Fresh scenes with prompts about each."""
     scenes = draw_scenes(config, stage, rng)
     prompts = [sample_prompts(s.objects, stage.prompts, rng) for s in scenes]
+    prompts = lend_exemplars([s.objects for s in scenes], prompts, rng)
     return collate(scenes, prompts, learner.tokenizer, rng)
 
 
@@ -92,7 +90,7 @@ def prompt_terms(learner: Learner, batch: Batch, weights: LossWeights) -> dict[s
     boxes = [s.boxes[t].to(device) for s, t in zip(owners, chosen, strict=True)]
     found, matches = detection_loss(outputs, boxes, weights)
     terms |= found
-    rows = [i for i, t in enumerate(chosen) if len(t)][::MASK_EVERY]
+    rows = [i for i, t in enumerate(chosen) if len(t)]
     if rows:
         masks, semantic = draw_masks(learner.model, each, grounding, outputs, torch.tensor(rows, device=device))
         truths = [owners[i].masks[chosen[i]].to(device) for i in rows]
@@ -105,13 +103,16 @@ def ground_batch(learner: Learner, batch: Batch) -> tuple[Vision, Vision, Ground
     device = learner.model.device
     vision = encode_images(learner.model, _pixels(learner, batch.scenes))
     each = vision.select(batch.image_index.to(device))
+    exemplars = Exemplars(
+        vision, batch.source_index.to(device), batch.exemplar_boxes.to(device), batch.exemplar_labels.to(device)
+    )
     grounding = ground(
         learner.model,
         each,
+        batch.image_index.to(device),
         batch.input_ids.to(device),
         batch.attention_mask.to(device),
-        batch.exemplar_boxes.to(device),
-        batch.exemplar_labels.to(device),
+        exemplars,
     )
     return vision, each, grounding
 

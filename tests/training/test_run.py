@@ -12,7 +12,7 @@ from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.training.checkpoint import CHECKPOINT
 from sam3_agent.training.config import SMOKE, Stage, TrainConfig
 from sam3_agent.training.export import export_run
-from sam3_agent.training.forward import answer, draw_masks, encode_images, ground
+from sam3_agent.training.forward import Exemplars, answer, draw_masks, encode_images, ground
 from sam3_agent.training.prompts import vocabulary_words
 from sam3_agent.training.run import learning_rate, train
 from sam3_agent.training.tiny import new_model, resize_model, tiny_config
@@ -64,10 +64,12 @@ def test_the_training_pass_equals_transformers_own() -> None:
     boxes = torch.tensor([[[-10.0] * 4], [[0.5, 0.5, 0.3, 0.2]]])
     labels = torch.tensor([[-10], [1]])
     with torch.inference_mode():
-        vision = encode_images(model, pixels).select(torch.tensor([0, 0]))
-        grounding = ground(model, vision, tokens["input_ids"], tokens["attention_mask"], boxes, labels)
+        vision = encode_images(model, pixels)
+        each = torch.zeros(len(boxes), dtype=torch.long)
+        exemplars = Exemplars(vision, each, boxes, labels)
+        grounding = ground(model, vision.select(each), each, tokens["input_ids"], tokens["attention_mask"], exemplars)
         mine = answer(model, grounding)
-        masks, _ = draw_masks(model, vision, grounding, mine, torch.tensor([0, 1]))
+        masks, _ = draw_masks(model, vision.select(each), grounding, mine, torch.tensor([0, 1]))
         theirs = model(
             pixel_values=pixels.expand(2, -1, -1, -1), **tokens, input_boxes=boxes, input_boxes_labels=labels
         )
