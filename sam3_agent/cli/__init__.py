@@ -1,5 +1,6 @@
 """`sam3-agent`: the terminal front door."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,4 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not tear up the interpreter's own exit
         sys.stderr.write("interrupted\n")
+        if argv is None:
+            # An interrupt inside an extension module's own Python code is remembered: at its end the interpreter would
+            # kill itself by the signal, whatever is returned here. Everything is unwound by now, so leave at once.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
         return INTERRUPTED
