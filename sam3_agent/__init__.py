@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from sam3_agent.model.sam3 import Sam3
     from sam3_agent.types import (
         Answer,
+        Concept,
         ConceptPrompt,
         Exemplar,
+        ExemplarTokens,
         Instance,
         ModelInfo,
         Segmentation,
@@ -40,8 +42,10 @@ __all__ = [
     "Agent",
     "Answer",
     "Box",
+    "Concept",
     "ConceptPrompt",
     "Exemplar",
+    "ExemplarTokens",
     "InputError",
     "Instance",
     "LLMConfigError",
@@ -78,8 +82,10 @@ _HOMES = {
     "sam3_agent.model.sam3": ("Sam3",),
     "sam3_agent.types": (
         "Answer",
+        "Concept",
         "ConceptPrompt",
         "Exemplar",
+        "ExemplarTokens",
         "Instance",
         "ModelInfo",
         "Segmentation",

@@ -4,6 +4,7 @@ One convention: boxes are absolute xyxy pixels of the original, EXIF-upright ima
 """
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.masks import Box, Rle
 
 Outcome = Literal["answered", "no_match", "budget", "failed"]
+_CONCEPT_NAME = re.compile(r"[^\W_][\w.-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +31,70 @@ class Exemplar:
 
 
 @dataclass(frozen=True, slots=True)
+class ExemplarTokens:
+    """What an eye has read off exemplars: prompt tokens, which may be appended to a prompt about any other image."""
+
+    values: bytes
+    """(count, width) little-endian float32."""
+    count: int
+    width: int
+    eye: str
+    """Fingerprint of the weights that read them; to any other weights they mean nothing."""
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or len(self.values) != self.count * self.width * 4:
+            raise InputError(f"expected {self.count} x {self.width} float32 tokens, got {len(self.values)} bytes")
+
+    @property
+    def array(self) -> NDArray[np.float32]:
+        """(count, width) float32."""
+        return np.frombuffer(self.values, dtype="<f4").reshape(self.count, self.width)
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """A concept learnt from examples on any images, under a name: it goes wherever a phrase goes, as "@name"."""
+
+    name: str
+    phrase: str | None
+    """Asked together with the examples, if given."""
+    tokens: ExemplarTokens
+    thumbnails: tuple[bytes, ...] = ()
+    """JPEG pictures of the examples, for people."""
+
+    def __post_init__(self) -> None:
+        if not _CONCEPT_NAME.fullmatch(self.name):
+            raise InputError(
+                f"a concept's name is 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit,"
+                f" got {self.name!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class ConceptPrompt:
-    """What to find: a noun phrase, exemplar boxes, or both."""
+    """What to find: a noun phrase, exemplar boxes on this image, a learnt concept, or several of them."""
 
     phrase: str | None = None
     exemplars: tuple[Exemplar, ...] = ()
+    learned: Concept | None = None
 
     def __post_init__(self) -> None:
         if self.phrase is not None and not self.phrase.strip():
             raise InputError("the concept is empty; give a short noun phrase such as 'yellow school bus'")
-        if self.phrase is None and not self.exemplars:
+        if self.phrase is None and not self.exemplars and self.learned is None:
             raise InputError("a concept needs a phrase, an exemplar box, or both")
 
     @property
     def label(self) -> str:
-        """The phrase, or 'exemplar' where there is none."""
+        """A learnt concept's "@name", else the phrase, or 'exemplar' where there is none."""
+        if self.learned is not None:
+            return f"@{self.learned.name}"
         return self.phrase if self.phrase is not None else "exemplar"
+
+    @property
+    def words_alone(self) -> bool:
+        """Whether nothing but a phrase is asked; only scores of such prompts compare between phrases."""
+        return not self.exemplars and self.learned is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,10 @@ def demo(
 def segment(
     image: ImageArgument,
     concepts: Annotated[
-        list[str] | None, typer.Argument(metavar="CONCEPT", help="Short noun phrases, such as 'yellow school bus'.")
+        list[str] | None,
+        typer.Argument(
+            metavar="CONCEPT", help="Short noun phrases, such as 'yellow school bus', or FILE.concept.json."
+        ),
     ] = None,
     like: Annotated[
         list[str] | None, typer.Option("--like", metavar="X0,Y0,X1,Y1", help="A box around an example; repeatable.")
@@ -116,6 +119,37 @@ def segment(
         print_json(report.to_json())
     else:
         room.print_report(report, out)
+
+
+@app.command()
+def learn(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it; it is then asked for as '@NAME'.")],
+    like: Annotated[
+        list[str], typer.Option("--like", metavar="IMAGE:X0,Y0,X1,Y1", help="A box around an example; repeatable.")
+    ],
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option("--unlike", metavar="IMAGE:X0,Y0,X1,Y1", help="A box around what it is not; repeatable."),
+    ] = None,
+    phrase: Annotated[str, typer.Option(metavar="TEXT", help="A noun phrase to ask together with the examples.")] = "",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write it [NAME.concept.json].")] = None,
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Learn a concept from examples, for other images: give the file to `segment` as a CONCEPT."""
+    from sam3_agent.cli import learn as room
+    from sam3_agent.cli.eye import open_workspace
+    from sam3_agent.cli.terminal import print_json
+
+    examples = room.parse_examples(like, "--like"), room.parse_examples(unlike or [], "--unlike")
+    path = room.concept_path(name, out)
+    report = room.learn(open_workspace(Eye(model, device, dtype)), name, phrase, *examples, path)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        room.print_report(report)
 
 
 @app.command()

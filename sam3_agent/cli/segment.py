@@ -10,6 +10,7 @@ import typer
 
 from sam3_agent.cli.marked import write_marked
 from sam3_agent.cli.terminal import box_words, eye_words, print_line, print_notes, print_table
+from sam3_agent.formats.concept_file import SUFFIX, read_concept
 from sam3_agent.masks import Box
 from sam3_agent.types import ConceptPrompt, Exemplar, ModelInfo, Segmentation
 from sam3_agent.workspace import OpenImage, Workspace
@@ -46,7 +47,7 @@ def prompts_of(concepts: Sequence[str], like: Sequence[Box], unlike: Sequence[Bo
     exemplars = tuple(Exemplar(box) for box in like) + tuple(Exemplar(box, positive=False) for box in unlike)
     if not concepts and not like:
         raise typer.BadParameter("give at least one concept, or an example box with --like", param_hint="'CONCEPT...'")
-    return [ConceptPrompt(concept, exemplars) for concept in concepts] or [ConceptPrompt(None, exemplars)]
+    return [_prompt(concept, exemplars) for concept in concepts] or [ConceptPrompt(None, exemplars)]
 
 
 def segment(
@@ -82,6 +83,14 @@ def print_report(report: SegmentReport, out: Path | None) -> None:
     print_line(f"encode {report.encode:.2f} s, prompts {report.prompt:.2f} s, in all {report.total:.2f} s")
     print_line(f"marked picture: {out}" if out else "for the picture add --out FILE.png, for the masks --json")
     print_notes(report.info)
+
+
+def _prompt(concept: str, exemplars: tuple[Exemplar, ...]) -> ConceptPrompt:
+    """A phrase, or a learnt concept by its file."""
+    if not concept.endswith(SUFFIX):
+        return ConceptPrompt(concept, exemplars)
+    learned = read_concept(Path(concept))
+    return ConceptPrompt(learned.phrase, exemplars, learned)
 
 
 def _result_json(result: Segmentation) -> dict[str, Any]:

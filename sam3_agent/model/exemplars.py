@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from sam3_agent.errors import InputError
 from sam3_agent.types import ConceptPrompt, clip_box
 
 PAD = -10
@@ -44,6 +45,33 @@ def box_tensors(rows: Sequence[tuple[Boxes, Labels]]) -> tuple[torch.Tensor, tor
             boxes[row, : len(row_labels)] = torch.tensor(row_boxes)
             labels[row, : len(row_labels)] = torch.tensor(row_labels)
     return boxes, labels
+
+
+def learned_tokens(prompts: Sequence[ConceptPrompt], eye: str, width: int) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """(P, M, width) float32 tokens of learnt concepts with their (P, M) mask; None where no prompt has any.
+
+    They stand behind the image's own tokens. Order is of no effect: the detector reads prompt tokens as a set.
+
+    Raises:
+        InputError: a concept was learnt by another eye.
+    """
+    longest = max((p.learned.tokens.count for p in prompts if p.learned), default=0)
+    if not longest:
+        return None
+    tokens = torch.zeros(len(prompts), longest, width)
+    mask = torch.zeros(len(prompts), longest, dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        if prompt.learned is None:
+            continue
+        known = prompt.learned.tokens
+        if known.eye != eye or known.width != width:
+            raise InputError(
+                f"the concept '@{prompt.learned.name}' was learnt by other weights (eye {known.eye}), which this eye"
+                f" ({eye}) cannot read; learn it again from its examples"
+            )
+        tokens[row, : known.count] = torch.from_numpy(known.array.copy())  # pyright: ignore[reportUnknownMemberType]
+        mask[row, : known.count] = True
+    return tokens, mask
 
 
 def _normalised(box: tuple[float, float, float, float], width: int, height: int) -> tuple[float, float, float, float]:

@@ -11,10 +11,11 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
 from sam3_agent.model.segmenter import Features
-from sam3_agent.types import Candidate, ConceptPrompt, Detection, Exemplar, ModelInfo
+from sam3_agent.types import Candidate, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 Answers = Mapping[str, Detection]
 UNKNOWN_PRESENCE = 0.02
+EYE = "0" * 16
 MAX_PHRASE = 300
 """Characters; a real eye refuses long phrases as well."""
 
@@ -79,7 +80,24 @@ class FakeSegmenter:
             raise TypeError(f"these features are not of this eye but {type(features).__name__}")
         with self._lock:
             self._detects += 1
+        for prompt in prompts:
+            if prompt.learned is not None and prompt.learned.tokens.eye != EYE:
+                raise InputError(f"the concept '@{prompt.learned.name}' was learnt by other weights; learn it again")
         return [_split(_answer(features, prompt), threshold, near_misses) for prompt in prompts]
+
+    def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
+        """Each box's kind (its registered phrase, nothing where there is none) and sign, letter by letter."""
+        if not isinstance(features, FakeFeatures):
+            raise TypeError(f"these features are not of this eye but {type(features).__name__}")
+        if not examples:
+            raise InputError("give at least one example box to learn from")
+        tokens = np.zeros((len(examples), 1 + MAX_PHRASE), dtype="<f4")
+        for row, example in enumerate(examples):
+            _check_inside(example.box, features)
+            kind = _kind(features, example) or ""
+            tokens[row, 0] = 1.0 if example.positive else -1.0
+            tokens[row, 1 : 1 + len(kind)] = [ord(letter) for letter in kind]
+        return ExemplarTokens(tokens.tobytes(), *tokens.shape, EYE)
 
 
 def detection(
@@ -110,6 +128,8 @@ def _answer(features: FakeFeatures, prompt: ConceptPrompt) -> Detection:
     presence = UNKNOWN_PRESENCE
     wanted = [_key(prompt.phrase)] if prompt.phrase is not None else []
     liked = [kind for kind in (_kind(features, e) for e in prompt.exemplars if e.positive) if kind]
+    learned = _learned_kinds(prompt)
+    liked += [kind for kind, positive in learned if positive and kind in features.answers]
     for phrase in [p for p in wanted if p in features.answers] + liked:
         answer = features.answers[phrase]
         presence = max(presence, answer.presence)
@@ -118,7 +138,19 @@ def _answer(features: FakeFeatures, prompt: ConceptPrompt) -> Detection:
     for exemplar in prompt.exemplars:
         if not exemplar.positive:
             _remove_kind(features, exemplar, wanted + liked, found)
+    for kind, positive in learned:
+        if not positive and kind in features.answers:
+            for candidate in (*features.answers[kind].kept, *features.answers[kind].near_misses):
+                found.pop(candidate.rle, None)
     return Detection(presence, tuple(found.values()))
+
+
+def _learned_kinds(prompt: ConceptPrompt) -> list[tuple[str, bool]]:
+    """Phrase and sign of each token of the prompt's learnt concept."""
+    if prompt.learned is None:
+        return []
+    rows = prompt.learned.tokens.array
+    return [("".join(chr(int(code)) for code in row[1:] if code), bool(row[0] > 0)) for row in rows]
 
 
 def _check_inside(box: Box, features: FakeFeatures) -> None:

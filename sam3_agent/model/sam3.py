@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import Sam3Model
 
-from sam3_agent.errors import ModelUnavailable
+from sam3_agent.errors import InputError, ModelUnavailable
 from sam3_agent.model import exemplars, loading, network, phrases
 from sam3_agent.model.candidates import to_candidate
 from sam3_agent.model.features import ImageFeatures
@@ -22,7 +23,7 @@ from sam3_agent.model.phrases import Tokenizer
 from sam3_agent.model.preprocess import to_pixels
 from sam3_agent.model.segmenter import Features
 from sam3_agent.model.selection import Selection, select
-from sam3_agent.types import Candidate, ConceptPrompt, Detection, ModelInfo
+from sam3_agent.types import Candidate, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 MAX_PROMPTS = 16
 """Prompts that go through the network together; more are answered in several goes (0.1 GB each at full size)."""
@@ -44,6 +45,7 @@ class Sam3:
         self._info = info
         self._side = int(cast(Any, model.config).image_size)
         self._hide_zero = phrases.hides_zero(tokenizer)
+        self._width = int(cast(Any, model.config).detr_encoder_config.hidden_size)
         self._lock = threading.RLock()
         self._texts: OrderedDict[tuple[int, ...], torch.Tensor] = OrderedDict()
 
@@ -71,6 +73,11 @@ class Sam3:
         """Which eye this is."""
         return self._info
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits of the weights; a learnt concept belongs to them."""
+        return network.fingerprint(self._model)
+
     def encode(self, image: NDArray[np.uint8]) -> ImageFeatures:
         """Encode an (H, W, 3) RGB image of any size; the costly step, 8 to 13 times a prompt.
 
@@ -94,29 +101,64 @@ class Sam3:
             InputError: a phrase is too long, or an exemplar box lies outside the image.
             ModelUnavailable: out of memory.
         """
-        if not isinstance(features, ImageFeatures):
-            raise TypeError(f"these features are not of this eye but {type(features).__name__}")
+        features = _own(features)
         ids = [phrases.token_ids(self._tokenizer, prompt.phrase or phrases.EXEMPLAR_PHRASE) for prompt in prompts]
         rows = exemplars.box_rows(prompts, features.width, features.height)
         detections: list[Detection] = []
         for start in range(0, len(prompts), MAX_PROMPTS):
             part = slice(start, start + MAX_PROMPTS)
-            grounded = self.ground(features, ids[part], *exemplars.box_tensors(rows[part]))
+            learned = exemplars.learned_tokens(prompts[part], self.fingerprint, self._width)
+            grounded = self.ground(features, ids[part], *exemplars.box_tensors(rows[part]), learned)
             for row in range(len(ids[part])):
                 detections.append(self._detection(features, grounded, row, threshold, near_misses))
         return detections
 
+    def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
+        """What boxes on this image say, as prompt tokens for any other image; see `Segmenter.read_exemplars`.
+
+        Tokens are the geometry encoder's, read on the features of the boxes' own image. Appending them to the prompt of
+        another image is what SAM 3 was never trained for: on the embedded weights it is trained and measured, on
+        facebook/sam3 it is an experiment.
+
+        Raises:
+            InputError: there is no box, or one lies outside the image.
+            ModelUnavailable: out of memory.
+        """
+        held = _own(features)
+        if not examples:
+            raise InputError("give at least one example box to learn from")
+        boxes, labels = exemplars.box_tensors(
+            exemplars.box_rows([ConceptPrompt(None, tuple(examples))], held.width, held.height)
+        )
+        device = self._model.device
+        with self._network("reading examples"):
+            tokens, _ = network.encode_exemplars(self._model, held.levels[-1], boxes.to(device), labels.to(device))
+        values = tokens[0, : len(examples)].float().cpu().numpy()  # (N, C), without the CLS token
+        return ExemplarTokens(values.astype("<f4").tobytes(), len(values), self._width, self.fingerprint)
+
     def ground(
-        self, features: ImageFeatures, ids: Sequence[tuple[int, ...]], boxes: torch.Tensor, labels: torch.Tensor
+        self,
+        features: ImageFeatures,
+        ids: Sequence[tuple[int, ...]],
+        boxes: torch.Tensor,
+        labels: torch.Tensor,
+        learned: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> Grounded:
-        """Raw scores and boxes of P prompts given as token ids, (P, N, 4) cxcywh boxes and (P, N) labels."""
+        """Raw scores and boxes of P prompts given as token ids, (P, N, 4) cxcywh boxes and (P, N) labels.
+
+        `learned` are (P, M, C) tokens and their (P, M) mask, read off other images.
+        """
         device = self._model.device
         flags = torch.tensor([phrases.text_mask(row, hide_zero=self._hide_zero) for row in ids], device=device)
         with self._network(f"answering {len(ids)} concepts"):
             coarse = features.levels[-1].expand(len(ids), -1, -1, -1)  # (P, C, h, w), no copy
             shapes, shape_mask = network.encode_exemplars(self._model, coarse, boxes.to(device), labels.to(device))
             tokens = torch.cat([self._text_tokens(ids), shapes], dim=1)  # (P, CONTEXT + N + 1, C)
-            return network.ground(self._model, coarse, tokens, torch.cat([flags, shape_mask], dim=1))
+            mask = torch.cat([flags, shape_mask], dim=1)
+            if learned is not None:
+                tokens = torch.cat([tokens, learned[0].to(device, tokens.dtype)], dim=1)  # (P, CONTEXT + N + 1 + M, C)
+                mask = torch.cat([mask, learned[1].to(device)], dim=1)
+            return network.ground(self._model, coarse, tokens, mask)
 
     def masks(
         self, features: ImageFeatures, grounded: Grounded, row: int, queries: Sequence[int]
@@ -182,3 +224,10 @@ class Sam3:
                 f"out of memory on {self._info.device} while {doing}: ask for fewer concepts at a time, close other"
                 " programs that use it, or use a smaller model or another --device"
             ) from error
+
+
+def _own(features: Features) -> ImageFeatures:
+    """The features as this eye's own, which any others are not."""
+    if not isinstance(features, ImageFeatures):
+        raise TypeError(f"these features are not of this eye but {type(features).__name__}")
+    return features

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.types import ConceptPrompt, Detection, ModelInfo
+from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 
 class Features(Protocol):
@@ -49,6 +49,15 @@ class Segmenter(Protocol):
         With `threshold` > 1 and near_misses = 0 nothing but presence is computed for the caller.
 
         Raises:
-            InputError: a phrase is too long, or an exemplar box lies outside the image.
+            InputError: a phrase is too long, an exemplar box lies outside the image, or a concept was learnt by another
+                eye.
+        """
+        ...
+
+    def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
+        """What boxes on this image say, as prompt tokens for any other image; one token a box, in order.
+
+        Raises:
+            InputError: there is no box, or one lies outside the image.
         """
         ...

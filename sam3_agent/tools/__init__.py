@@ -2,6 +2,7 @@
 
 from sam3_agent.tools.combine_masks import combine_masks
 from sam3_agent.tools.forget_image import forget_image
+from sam3_agent.tools.learn_concept import learn_concept
 from sam3_agent.tools.list_images import list_images
 from sam3_agent.tools.look import look
 from sam3_agent.tools.measure_masks import measure_masks
@@ -23,7 +24,7 @@ _EYE = (
     ToolSpec.of(measure_masks),
     ToolSpec.of(look),
 )
-_DESK = (ToolSpec.of(list_images), ToolSpec.of(forget_image, read_only=False))
+_DESK = (ToolSpec.of(learn_concept), ToolSpec.of(list_images), ToolSpec.of(forget_image, read_only=False))
 _END = (ToolSpec.of(submit_answer), ToolSpec.of(report_no_match))
 
 HOST_TOOLS: tuple[ToolSpec, ...] = (_OPEN, *_EYE, *_DESK)

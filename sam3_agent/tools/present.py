@@ -9,6 +9,7 @@ from sam3_agent.tools.lines import instance_data, instance_line, percent
 from sam3_agent.tools.results import (
     Combined,
     Forgotten,
+    Learned,
     Listing,
     Looked,
     NoMatch,
@@ -40,6 +41,8 @@ def present(workspace: Workspace, result: Result) -> Presentation:
             return _opened(workspace, result)
         case Segmented():
             return _segmented(workspace, result)
+        case Learned():
+            return _learned(result)
         case PresenceReading():
             return _presence(result)
         case Combined():
@@ -136,6 +139,17 @@ def _presence(result: PresenceReading) -> Presentation:
     lines += [f"hint: {line}" for line in presence_hint(result.presence)]
     rows = [{"concept": phrase, "presence": round(value, 3)} for phrase, value in result.presence.items()]
     return Presentation("\n".join(lines), {"image_id": result.image_id, "results": rows})
+
+
+def _learned(result: Learned) -> Presentation:
+    concept = result.concept
+    words = f", asked with the phrase '{concept.phrase}'" if concept.phrase else ""
+    count = concept.tokens.count
+    text = (
+        f"learnt '@{concept.name}' from {count} example{'' if count == 1 else 's'}{words}. "
+        f"Use '@{concept.name}' as a concept on any image."
+    )
+    return Presentation(text, {"concept": f"@{concept.name}", "phrase": concept.phrase or "", "examples": count})
 
 
 def _combined(workspace: Workspace, result: Combined) -> Presentation:

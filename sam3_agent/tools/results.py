@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sam3_agent.masks import Box
 from sam3_agent.render import Picture, Style
-from sam3_agent.types import Instance, Segmentation
+from sam3_agent.types import Concept, Instance, Segmentation
 from sam3_agent.workspace import MeasurementTable, OpenImage, Operation
 
 
@@ -16,6 +16,13 @@ class Segmented:
     threshold: float
     results: tuple[Segmentation, ...]
     region: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A concept learnt from examples."""
+
+    concept: Concept
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,7 @@ class Listing:
 Result = (
     OpenImage
     | Segmented
+    | Learned
     | PresenceReading
     | Combined
     | MeasurementTable

@@ -55,11 +55,15 @@ TINY = TrainConfig()
 LONGER = replace(
     TINY,
     seed=2,
+    min_side=256,
+    max_side=480,
     stages=(
-        Stage("prompts", "prompts", 160, steps=2000, images=5, prompts=8, peak_rate=6e-4, end_rate=4e-4, pretrained_share=0.5),
-        Stage("sharpen", "prompts", 192, steps=1800, images=5, prompts=8, peak_rate=5e-4, end_rate=3e-6, flat=0.2, pretrained_share=0.5),
+        Stage("prompts", "prompts", 160, steps=500, images=5, prompts=8, peak_rate=6e-4, flat=1, pretrained_share=0.5),
+        Stage("sharpen", "prompts", 192, steps=1500, images=5, prompts=6, peak_rate=5e-4, flat=1, pretrained_share=0.6),
+        Stage("finish", "prompts", 224, steps=1200, images=5, prompts=6, peak_rate=4e-4, end_rate=3e-6, flat=0.15),
     ),
 )
+"""Goes on from exported weights (`--start-from`) at more pixels."""
 SMOKE = replace(
     TINY,
     ranks=1,

@@ -89,7 +89,7 @@ def ground(
     attention_mask: Tensor,
     exemplars: Exemplars,
 ) -> Grounding:
-    """Fuse P prompts with the features of each prompt's image; `vision` holds them a prompt, `image_index` says which."""
+    """Fuse P prompts with `vision`, the features of each prompt's image, whose number is in `image_index`."""
     text = encode_text(model, input_ids)
     geometry, geometry_mask = _exemplar_tokens(model, image_index, exemplars)
     prompt = torch.cat([text, geometry], dim=1)  # (P, T + E + 1, C)
@@ -121,9 +121,7 @@ def _exemplar_tokens(model: Sam3Model, image_index: Tensor, exemplars: Exemplars
     return tokens, mask
 
 
-def _geometry(
-    model: Sam3Model, images: Vision, source: Tensor, boxes: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor]:
+def _geometry(model: Sam3Model, images: Vision, source: Tensor, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     features, positions = images.levels[-1][source], images.positions[-1][source]
     with torch.autocast(boxes.device.type, enabled=False):  # ROI-align refuses mixed precision
         out = model.geometry_encoder(

@@ -3,9 +3,10 @@
 from sam3_agent.workspace.colours import ColourShare
 from sam3_agent.workspace.combination import Operation
 from sam3_agent.workspace.facts import Facts
+from sam3_agent.workspace.images import OpenImage
 from sam3_agent.workspace.measure import Measurement, MeasurementTable, Neighbour, OrderBy, Ranks
 from sam3_agent.workspace.source import Source
-from sam3_agent.workspace.workspace import OpenImage, Workspace
+from sam3_agent.workspace.workspace import Workspace
 
 __all__ = [
     "ColourShare",

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sam3_agent.errors import InputError
-from sam3_agent.types import ConceptPrompt
+from sam3_agent.masks import Box
+from sam3_agent.types import ConceptPrompt, Exemplar
 
 
 def distinct_prompts(concepts: Sequence[str | ConceptPrompt], threshold: float = 0.5) -> list[ConceptPrompt]:
@@ -23,5 +25,19 @@ def distinct_prompts(concepts: Sequence[str | ConceptPrompt], threshold: float =
     for concept in concepts:
         prompt = ConceptPrompt(" ".join(concept.split())) if isinstance(concept, str) else concept
         folded = None if prompt.phrase is None else " ".join(prompt.phrase.lower().split())
-        distinct.setdefault(ConceptPrompt(folded, prompt.exemplars), prompt)
+        distinct.setdefault(ConceptPrompt(folded, prompt.exemplars, prompt.learned), prompt)
     return list(distinct.values())
+
+
+def prompt_by_example(asked: ConceptPrompt | None, positive: Sequence[Box], negative: Sequence[Box]) -> ConceptPrompt:
+    """What was asked, if anything, with examples.
+
+    Raises:
+        InputError: there is no example, or only negative ones and nothing asked.
+    """
+    if not positive and not negative:
+        raise InputError("give at least one example: positive_masks, negative_masks, positive_boxes or negative_boxes")
+    if asked is None and not positive:
+        raise InputError("negative examples alone say nothing to look for; give a concept or a positive example too")
+    exemplars = (*(Exemplar(box, True) for box in positive), *(Exemplar(box, False) for box in negative))
+    return ConceptPrompt(None, exemplars) if asked is None else replace(asked, exemplars=exemplars)

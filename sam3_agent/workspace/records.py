@@ -103,7 +103,7 @@ class Records:
         else:
             self._count += 1
             instance = Instance(f"m{self._count}", finding.rle, finding.box, finding.score, finding.object_score)
-            asked = prompt.phrase if prompt is not None and not prompt.exemplars else None
+            asked = prompt.phrase if prompt is not None and prompt.words_alone else None
             record = Record(instance, image_id, phrase, asked, finding.kept)
         self._records[record.instance.id] = record
         if key is not None:

@@ -3,38 +3,30 @@
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.errors import InputError, UnknownHandle
+from sam3_agent.errors import UnknownHandle
 from sam3_agent.masks import Box
 from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.render import Picture, Style, draw_picture
-from sam3_agent.types import ConceptPrompt, Detection, Exemplar, Instance, ModelInfo, Segmentation
+from sam3_agent.types import Concept, ConceptPrompt, Detection, Instance, ModelInfo, Segmentation
 from sam3_agent.workspace.colours import ColourShare
 from sam3_agent.workspace.combination import Operation, combined
+from sam3_agent.workspace.concepts import Concepts
 from sam3_agent.workspace.facts import Facts, colours_of
+from sam3_agent.workspace.images import Images, OpenImage
+from sam3_agent.workspace.learning import gather_examples, learn_concept
 from sam3_agent.workspace.measure import MeasurementTable, OrderBy, measure
 from sam3_agent.workspace.memory import FeatureMemory, Window
-from sam3_agent.workspace.prompts import distinct_prompts
+from sam3_agent.workspace.prompts import distinct_prompts, prompt_by_example
 from sam3_agent.workspace.records import Finding, Record, Records
 from sam3_agent.workspace.sightings import concept_scores, facts_of, marks_of
 from sam3_agent.workspace.source import Source, read_source
 from sam3_agent.workspace.windows import candidate_in_image, prompt_in_window, window_of
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class OpenImage:
-    """An image on the desk."""
-
-    id: str
-    width: int
-    height: int
-    source: str
 
 
 class Workspace:
@@ -49,10 +41,9 @@ class Workspace:
         self._segmenter = segmenter
         self._memory = FeatureMemory(segmenter, max_bytes)
         self._records = Records()
-        self._images: dict[str, OpenImage] = {}
-        self._pixels: dict[str, NDArray[np.uint8]] = {}
+        self._images = Images()
+        self._concepts = Concepts()
         self._colours: dict[str, tuple[ColourShare, ...]] = {}
-        self._opened = 0
         self._segmentations = 0
         self._lock = threading.Lock()
 
@@ -73,15 +64,10 @@ class Workspace:
             InputError: it is not a usable picture; nothing is kept of it.
         """
         pixels, name = read_source(source)
-        height, width = pixels.shape[:2]
-        with self._lock:
-            self._opened += 1
-            image = OpenImage(f"img{self._opened}", width, height, name)
-        self._memory.get((image.id, (0, 0, width, height)), lambda: pixels)
-        with self._lock:
-            self._images[image.id] = image
-            self._pixels[image.id] = pixels
-        _log.debug("opened %s as %s, %dx%d", name, image.id, width, height)
+        image = self._images.name(pixels, name)
+        self._memory.get((image.id, (0, 0, image.width, image.height)), lambda: pixels)
+        self._images.add(image, pixels)
+        _log.debug("opened %s as %s, %dx%d", name, image.id, image.width, image.height)
         return image
 
     def segment(
@@ -101,7 +87,7 @@ class Workspace:
             InputError: no concepts, an unusable one, or a region outside the image.
         """
         image = self.image(image_id)
-        prompts = distinct_prompts(concepts, threshold)
+        prompts = distinct_prompts(self._concepts.named(concepts), threshold)
         window = window_of(region, image.width, image.height)
         local = [prompt_in_window(prompt, window, image.width, image.height) for prompt in prompts]
         features = self._features(image, window)
@@ -111,8 +97,8 @@ class Workspace:
     def presence(self, image_id: str, phrases: Sequence[str]) -> dict[str, float]:
         """How strongly the eye believes that each phrase is in the image, 0-1: the cheapest question."""
         image = self.image(image_id)
-        prompts = distinct_prompts(phrases)
-        features = self._features(image, (0, 0, image.width, image.height))
+        prompts = distinct_prompts(self._concepts.named(phrases))
+        features = self._whole_features(image)
         found = self._segmenter.detect(features, prompts, threshold=2.0, near_misses=0)
         return {prompt.label: detection.presence for prompt, detection in zip(prompts, found, strict=True)}
 
@@ -135,16 +121,43 @@ class Workspace:
         self.image(image_id)
         positive = [*self._boxes(image_id, positive_masks), *positive_boxes]
         negative = [*self._boxes(image_id, negative_masks), *negative_boxes]
-        if not positive and not negative:
-            raise InputError(
-                "give at least one example: positive_masks, negative_masks, positive_boxes or negative_boxes"
-            )
-        if concept is None and not positive:
-            raise InputError(
-                "negative examples alone say nothing to look for; give a concept or a positive example too"
-            )
-        exemplars = [Exemplar(box, True) for box in positive] + [Exemplar(box, False) for box in negative]
-        return self.segment(image_id, [ConceptPrompt(concept, tuple(exemplars))], threshold=threshold)[0]
+        asked = None if concept is None else self._concepts.prompt(concept)
+        return self.segment(image_id, [prompt_by_example(asked, positive, negative)], threshold=threshold)[0]
+
+    def learn(
+        self,
+        name: str,
+        phrase: str | None = None,
+        *,
+        positive_masks: Sequence[str] = (),
+        negative_masks: Sequence[str] = (),
+        positive_boxes: Sequence[tuple[str, Box]] = (),
+        negative_boxes: Sequence[tuple[str, Box]] = (),
+    ) -> Concept:
+        """Learn a concept from examples on any open images; after that "@name" is a phrase like any other.
+
+        Boxes are given as (image id, box). A concept of the same name is replaced.
+
+        Raises:
+            InputError: a bad name, no positive example, too many examples, or a box outside its image.
+            UnknownHandle: no such mask or image.
+        """
+        examples = gather_examples(
+            self._records.get, (positive_masks, negative_masks), (positive_boxes, negative_boxes)
+        )
+        concept = learn_concept(
+            name, phrase, examples, lambda i: self._whole_features(self.image(i)), self.pixels, self._segmenter
+        )
+        self._concepts.add(concept)
+        return concept
+
+    def add_concept(self, concept: Concept) -> None:
+        """Make a concept that was learnt elsewhere known here, as "@name"; one of the same name is replaced."""
+        self._concepts.add(concept)
+
+    def concepts(self) -> list[Concept]:
+        """Every concept known here."""
+        return self._concepts.all()
 
     def combine(self, mask_ids: Sequence[str], operation: Operation) -> Instance:
         """Unite or intersect masks of one image, or subtract all others from the first; gives a new mask.
@@ -190,9 +203,7 @@ class Workspace:
     def forget(self, image_id: str) -> None:
         """Free an image, its features and its masks; their ids are not used again."""
         with self._lock:
-            if image_id not in self._images:
-                raise UnknownHandle("image", image_id, self._images)
-            del self._images[image_id], self._pixels[image_id]
+            self._images.forget(image_id)
             for record in self._records.of_image(image_id):
                 self._colours.pop(record.instance.id, None)
             self._records.forget(image_id)
@@ -200,8 +211,7 @@ class Workspace:
 
     def images(self) -> list[OpenImage]:
         """All open images, oldest first."""
-        with self._lock:
-            return list(self._images.values())
+        return self._images.all()
 
     def image(self, image_id: str) -> OpenImage:
         """An open image.
@@ -209,17 +219,11 @@ class Workspace:
         Raises:
             UnknownHandle: no such image.
         """
-        with self._lock:
-            if image_id not in self._images:
-                raise UnknownHandle("image", image_id, self._images)
-            return self._images[image_id]
+        return self._images.get(image_id)
 
     def pixels(self, image_id: str) -> NDArray[np.uint8]:
         """The (H, W, 3) RGB pixels of an image, read-only."""
-        self.image(image_id)
-        view = self._pixels[image_id].view()
-        view.setflags(write=False)
-        return view
+        return self._images.pixels(image_id)
 
     def instance(self, mask_id: str) -> Instance:
         """A mask by its id."""
@@ -242,16 +246,13 @@ class Workspace:
         self.image(image_id)
         return [r.instance for r in self._records.of_image(image_id) if near_misses or r.kept]
 
+    def _whole_features(self, image: OpenImage) -> Features:
+        return self._features(image, (0, 0, image.width, image.height))
+
     def _features(self, image: OpenImage, window: Window) -> Features:
         x0, y0, x1, y1 = window
-        whole = self._pixels_or_raise(image.id)
+        whole = self.pixels(image.id)
         return self._memory.get((image.id, window), lambda: np.ascontiguousarray(whole[y0:y1, x0:x1]))
-
-    def _pixels_or_raise(self, image_id: str) -> NDArray[np.uint8]:
-        with self._lock:
-            if image_id not in self._pixels:
-                raise UnknownHandle("image", image_id, self._images)
-            return self._pixels[image_id]
 
     def _record(
         self, image: OpenImage, window: Window, prompt: ConceptPrompt, detection: Detection, threshold: float
@@ -266,9 +267,11 @@ class Workspace:
             for index, c in enumerate(placed)
         ]
         with self._lock:
-            if image.id not in self._images:  # forgotten while the eye was looking
+            try:
+                self._images.get(image.id)
+            except UnknownHandle:  # forgotten while the eye was looking
                 self._memory.forget(image.id)
-                raise UnknownHandle("image", image.id, self._images)
+                raise
             self._segmentations += 1
             name = f"s{self._segmentations}"
             instances = self._records.add(image.id, prompt.label, findings, prompt)
@@ -289,7 +292,7 @@ class Workspace:
         mask_id = record.instance.id
         colours = self._colours.get(mask_id)
         if colours is None:
-            colours = colours_of(self._pixels_or_raise(record.image_id), record.instance)
+            colours = colours_of(self.pixels(record.image_id), record.instance)
             with self._lock:
                 self._colours[mask_id] = colours
         return colours

@@ -1,0 +1,69 @@
+"""Learnt concepts as small JSON files: NAME.concept.json."""
+
+import base64
+import binascii
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sam3_agent.errors import InputError
+from sam3_agent.formats.files import write_json
+from sam3_agent.types import Concept, ExemplarTokens
+
+FORMAT = "sam3-agent concept"
+VERSION = 1
+SUFFIX = ".concept.json"
+MOST_BYTES = 5_000_000
+
+
+def write_concept(concept: Concept, path: Path) -> None:
+    """Write a concept, atomically: 1.4 kB a token at full size, and about 3 kB a thumbnail."""
+    tokens = concept.tokens
+    write_json(
+        path,
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": concept.name,
+            "phrase": concept.phrase,
+            "eye": tokens.eye,
+            "tokens": {"shape": [tokens.count, tokens.width], "dtype": "float32", "data": _text(tokens.values)},
+            "thumbnails": [f"data:image/jpeg;base64,{_text(picture)}" for picture in concept.thumbnails],
+        },
+        indent=1,
+    )
+
+
+def read_concept(path: Path) -> Concept:
+    """Read a concept file.
+
+    Raises:
+        InputError: it is missing or not such a file.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise InputError(f"'{path}' is no concept file: {path.stat().st_size} bytes, at most {MOST_BYTES} expected")
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if document["format"] != FORMAT:
+            raise InputError(f"'{path}' is no concept file: format {document['format']!r}, expected {FORMAT!r}")
+        if document["version"] != VERSION:
+            raise InputError(f"'{path}' has version {document['version']!r}; this program reads version {VERSION}")
+        count, width = (int(v) for v in document["tokens"]["shape"])
+        values = base64.b64decode(document["tokens"]["data"], validate=True)
+        tokens = ExemplarTokens(values, count, width, str(document["eye"]))
+        phrase = document["phrase"]
+        pictures = tuple(base64.b64decode(t.partition(",")[2], validate=True) for t in document["thumbnails"])
+        concept = Concept(str(document["name"]), None if phrase is None else str(phrase), tokens, pictures)
+    except OSError as error:
+        raise InputError(f"cannot read the concept file '{path}': {error.strerror or error}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError, binascii.Error) as error:
+        raise InputError(f"'{path}' is no concept file, or a damaged one ({type(error).__name__}: {error})") from error
+    if not np.isfinite(tokens.array).all():
+        raise InputError(f"the tokens in '{path}' are damaged: they hold numbers that are not finite")
+    return concept
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

@@ -1,0 +1,84 @@
+"""Concepts learnt from examples, by name."""
+
+import io
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sam3_agent.errors import UnknownHandle
+from sam3_agent.masks import Box
+from sam3_agent.types import Concept, ConceptPrompt, ExemplarTokens
+
+MARK = "@"
+"""A phrase that begins so names a learnt concept."""
+MOST_EXAMPLES = 32
+"""Examples of one concept; each is a prompt token that every question about it pays for."""
+_THUMBNAIL = 96
+_MARGIN = 0.15
+
+
+class Concepts:
+    """The learnt concepts of a workspace. Safe to call from several threads."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Concept] = {}
+        self._lock = threading.Lock()
+
+    def add(self, concept: Concept) -> None:
+        """Keep a concept; one of the same name is replaced."""
+        with self._lock:
+            self._known[concept.name] = concept
+
+    def get(self, name: str) -> Concept:
+        """The concept of a name, with or without "@".
+
+        Raises:
+            UnknownHandle: none is called so.
+        """
+        with self._lock:
+            concept = self._known.get(name.removeprefix(MARK))
+            if concept is None:
+                raise UnknownHandle("concept", name, [MARK + known for known in self._known])
+            return concept
+
+    def all(self) -> list[Concept]:
+        """Every concept, in the order in which they were first added."""
+        with self._lock:
+            return list(self._known.values())
+
+    def prompt(self, phrase: str) -> ConceptPrompt:
+        """A phrase as a prompt; "@name" becomes the concept of that name with the phrase it was learnt with."""
+        name = phrase.strip()
+        if not name.startswith(MARK):
+            return ConceptPrompt(phrase)
+        concept = self.get(name)
+        return ConceptPrompt(concept.phrase, (), concept)
+
+    def named(self, concepts: Sequence[str | ConceptPrompt]) -> Sequence[str | ConceptPrompt]:
+        """The same concepts with every "@name" replaced by what it names."""
+        if isinstance(concepts, str):
+            return concepts  # which is refused where phrases are read
+        return [self.prompt(c) if isinstance(c, str) and c.strip().startswith(MARK) else c for c in concepts]
+
+
+def joined(parts: Sequence[ExemplarTokens]) -> ExemplarTokens:
+    """Tokens of several images as one set; all must come from the same eye."""
+    first = parts[0]
+    return ExemplarTokens(b"".join(p.values for p in parts), sum(p.count for p in parts), first.width, first.eye)
+
+
+def thumbnail(pixels: NDArray[np.uint8], box: Box) -> bytes:
+    """A small JPEG of what is in the box, with a little around it; `pixels` is (H, W, 3) RGB."""
+    height, width = pixels.shape[:2]
+    x0, y0, x1, y1 = box
+    dx, dy = _MARGIN * (x1 - x0), _MARGIN * (y1 - y0)
+    left, top = int(max(0, x0 - dx)), int(max(0, y0 - dy))
+    right, bottom = max(left + 1, int(min(width, x1 + dx))), max(top + 1, int(min(height, y1 + dy)))
+    image = Image.fromarray(np.ascontiguousarray(pixels[top:bottom, left:right]))
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
