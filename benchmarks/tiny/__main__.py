@@ -18,6 +18,7 @@ SECTIONS: tuple[Callable[[Segmenter, int], Iterator[Row]], ...] = (
     sections.patterns,
     sections.held_out_pairs,
     sections.exemplars,
+    sections.lent_exemplars,
     sections.absent,
     sections.flat_drawings,
 )

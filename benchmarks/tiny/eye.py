@@ -8,7 +8,7 @@ from sam3_agent import masks
 from sam3_agent.masks import Rle
 from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.scenes import Scene
-from sam3_agent.types import ConceptPrompt, Exemplar
+from sam3_agent.types import Concept, ConceptPrompt, Exemplar
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +45,10 @@ def example(looked: Looked, object_id: int, *, positive: bool = True, phrase: st
     """The object's box as an exemplar, with or without a phrase."""
     thing = next(o for o in looked.scene.objects if o.id == object_id)
     return ConceptPrompt(phrase, (Exemplar(thing.box, positive),))
+
+
+def lent(eye: Segmenter, lender: Looked, object_id: int) -> ConceptPrompt:
+    """An object of one scene as an exemplar for others."""
+    thing = next(o for o in lender.scene.objects if o.id == object_id)
+    tokens = eye.read_exemplars(lender.features, [Exemplar(thing.box)])
+    return ConceptPrompt(None, (), Concept("lent", None, tokens))

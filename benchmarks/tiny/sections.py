@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.tiny.eye import Looked, count, example, found_by, look_at, text
+from benchmarks.tiny.eye import Looked, count, example, found_by, lent, look_at, text
 from evals.metrics.cgf1 import PairCounts, score_masks
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.scenes import Scene, SceneOptions, generate_scene
@@ -69,6 +69,20 @@ def exemplars(eye: Segmenter, number: int) -> Iterator[Row]:
         for thing in rng.permutation(np.array(scene.objects, dtype=object))[:3]:
             (found,) = found_by(eye, looked, [example(looked, thing.id)])
             yield "one positive box", count(looked, found, _ids(looked, Description(noun=thing.noun)))
+
+
+def lent_exemplars(eye: Segmenter, number: int) -> Iterator[Row]:
+    """One box on another scene, no phrase: everything of that noun here; one time in four nothing of it is here."""
+    for scene, rng in scenes(number, 70_000):
+        lender = generate_scene(80_000 + scene.seed, FULL)
+        there = {o.noun for o in scene.objects}
+        shared = [o for o in lender.objects if o.noun in there]
+        absent_ones = [o for o in lender.objects if o.noun not in there]
+        pool = absent_ones if absent_ones and (not shared or rng.random() < 0.25) else shared
+        thing = pool[int(rng.integers(len(pool)))]
+        looked = look_at(eye, scene)
+        (found,) = found_by(eye, looked, [lent(eye, look_at(eye, lender), thing.id)])
+        yield "one box on another scene", count(looked, found, _ids(looked, Description(noun=thing.noun)))
 
 
 def negatives(eye: Segmenter, number: int) -> Iterator[tuple[str, PairCounts, bool]]:
