@@ -22,7 +22,11 @@ Flags = NDArray[np.bool_]
 
 def to_rle(logits: Floats, height: int, width: int) -> Rle:
     """The mask of (h, w) logits at (height, width), as COCO RLE; empty where no logit is positive."""
-    edges = _edges(logits, height, width)
+    return rle_of_edges(_edges(logits, height, width), height, width)
+
+
+def rle_of_edges(edges: Ints, height: int, width: int) -> Rle:
+    """COCO RLE of the ascending column-major places at which a mask changes, the first one from outside to inside."""
     if not len(edges):
         return masks.empty(height, width)
     last = [] if edges[-1] == height * width else [height * width]
@@ -30,15 +34,36 @@ def to_rle(logits: Floats, height: int, width: int) -> Rle:
     return masks.from_json({"size": [height, width], "counts": counts.tolist()})
 
 
+def without_pairs(edges: Ints) -> Ints:
+    """Edges without pairs at one place: a run that goes on from one column's foot to the next one's head."""
+    same = np.flatnonzero(edges[1:] == edges[:-1])
+    return np.delete(edges, np.concatenate((same, same + 1)))
+
+
+def reach(first: int, last: int, source: int, size: int) -> slice:
+    """The output places that source places first..last can touch."""
+    low, high, _ = weights_of(source, size, slice(0, size))
+    return slice(int(np.searchsorted(high, first, "left")), int(np.searchsorted(low, last, "right")))
+
+
+def weights_of(source: int, size: int, part: slice) -> tuple[Ints, Ints, Floats]:
+    """For output places: the two source places and the weight of the second, in torch's own float32 arithmetic."""
+    scale = np.float32(source) / np.float32(size)
+    centre = scale * (np.arange(part.start, part.stop, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
+    centre = np.maximum(centre, np.float32(0))
+    low = np.minimum(centre.astype(np.int64), source - 1)
+    return low, np.minimum(low + 1, source - 1), (centre - low.astype(np.float32)).astype(np.float32)
+
+
 def _edges(logits: Floats, height: int, width: int) -> Ints:
     """Column-major places at which the mask changes, the first one from outside to inside."""
     down, across = np.nonzero(logits > 0)
     if not len(down):
         return np.zeros(0, dtype=np.int64)
-    rows = _reach(int(down.min()), int(down.max()), logits.shape[0], height)
-    columns = _reach(int(across.min()), int(across.max()), logits.shape[1], width)
-    upper, lower, weight = _weights(logits.shape[0], height, rows)
-    left, right, share = _weights(logits.shape[1], width, columns)
+    rows = reach(int(down.min()), int(down.max()), logits.shape[0], height)
+    columns = reach(int(across.min()), int(across.max()), logits.shape[1], width)
+    upper, lower, weight = weights_of(logits.shape[0], height, rows)
+    left, right, share = weights_of(logits.shape[1], width, columns)
     step = max(1, BAND // len(upper))
     changes: list[Ints] = []
     for start in range(0, len(left), step):
@@ -47,7 +72,7 @@ def _edges(logits: Floats, height: int, width: int) -> Ints:
         strip = logits[:, left[part]] * (1 - share[part]) + logits[:, right[part]] * share[part]  # (h, columns)
         values = strip[upper] * (1 - weight)[:, None] + strip[lower] * weight[:, None]  # (rows, columns)
         changes.append(_column_edges(values > 0, columns.start + start, rows.start, height))
-    return _joined(np.concatenate(changes))
+    return without_pairs(np.concatenate(changes))
 
 
 def _column_edges(inside: Flags, first_column: int, first_row: int, height: int) -> Ints:
@@ -58,24 +83,3 @@ def _column_edges(inside: Flags, first_column: int, first_row: int, height: int)
     places = np.flatnonzero(walled[1:] != walled[:-1])
     row, column = np.divmod(places, columns)
     return np.sort((column + first_column) * height + row + first_row)
-
-
-def _joined(edges: Ints) -> Ints:
-    """Edges without pairs at one place: a run that goes on from one column's foot to the next one's head."""
-    same = np.flatnonzero(edges[1:] == edges[:-1])
-    return np.delete(edges, np.concatenate((same, same + 1)))
-
-
-def _reach(first: int, last: int, source: int, size: int) -> slice:
-    """The output places that source places first..last can touch."""
-    low, high, _ = _weights(source, size, slice(0, size))
-    return slice(int(np.searchsorted(high, first, "left")), int(np.searchsorted(low, last, "right")))
-
-
-def _weights(source: int, size: int, part: slice) -> tuple[Ints, Ints, Floats]:
-    """For output places: the two source places and the weight of the second, in torch's own float32 arithmetic."""
-    scale = np.float32(source) / np.float32(size)
-    centre = scale * (np.arange(part.start, part.stop, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
-    centre = np.maximum(centre, np.float32(0))
-    low = np.minimum(centre.astype(np.int64), source - 1)
-    return low, np.minimum(low + 1, source - 1), (centre - low.astype(np.float32)).astype(np.float32)
