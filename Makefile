@@ -43,7 +43,7 @@ format: $(STAMP)  ## let ruff format and repair what it can
 	$(BIN)/ruff check --fix .
 
 docs: $(STAMP)  ## write the generated parts of README.md and docs/ anew
-	$(BIN)/python docs/generate.py
+	PYTHONPATH=. $(BIN)/python docs/generate.py
 
 clean:  ## remove what these targets made
 	test ! -e $(STAMP) || rm -rf $(VENV)

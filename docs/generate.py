@@ -1,15 +1,24 @@
-"""Writes the generated parts of the manual: the README's table of tools, and docs/cli.md. Run by `make docs`."""
+"""Writes the generated parts of the manual: the README's table of tools, docs/cli.md, the model card's figures.
 
+Run by `make docs`.
+"""
+
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from benchmarks.tiny.card import card_tables
 from sam3_agent.cli.app import app
 from sam3_agent.tools import HOST_TOOLS, LOOP_TOOLS, ToolSpec
 
 ROOT = Path(__file__).resolve().parent.parent
+CARD = ROOT / "sam3_agent" / "model" / "weights" / "tiny" / "README.md"
+FIGURES = CARD.with_name("figures.json")
+"""What `python -m benchmarks.tiny --out` wrote for the embedded weights."""
+CARD_BEGIN, CARD_END = "<!-- figures: written by make docs -->", "<!-- end of figures -->"
 BEGIN, END = "<!-- tools: written by make docs -->", "<!-- end of tools -->"
 
 
@@ -35,9 +44,19 @@ def _first_sentence(text: str) -> str:
 
 def readme(current: str) -> str:
     """The README with a new table of tools."""
-    head, _, rest = current.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{tool_table()}\n{END}{tail}"
+    return _between(current, BEGIN, END, tool_table())
+
+
+def model_card(current: str) -> str:
+    """The card of the embedded weights with the figures that lie beside it."""
+    document = json.loads(FIGURES.read_text(encoding="utf-8"))
+    return _between(current, CARD_BEGIN, CARD_END, card_tables(document))
+
+
+def _between(page: str, begin: str, end: str, text: str) -> str:
+    head, _, rest = page.partition(begin)
+    _, _, tail = rest.partition(end)
+    return f"{head}{begin}\n{text}\n{end}{tail}"
 
 
 def cli_page() -> str:
@@ -66,7 +85,8 @@ def _parameter_row(parameter: Any) -> str:
 
 
 def main() -> None:
-    """Write both."""
+    """Write them all."""
+    CARD.write_text(model_card(CARD.read_text(encoding="utf-8")), encoding="utf-8")
     page = ROOT / "README.md"
     page.write_text(readme(page.read_text(encoding="utf-8")), encoding="utf-8")
     (ROOT / "docs" / "cli.md").write_text(cli_page(), encoding="utf-8")

@@ -28,6 +28,14 @@ def test_the_page_of_commands_is_current(checkout: Path, generate: dict[str, Any
     assert generate["cli_page"]() == current, "run `make docs`"
 
 
+def test_the_model_card_gives_the_figures_that_were_measured(checkout: Path, generate: dict[str, Any]) -> None:
+    card = checkout / WEIGHTS / "README.md"
+    if not card.is_file():
+        pytest.skip("the embedded weights are not in this checkout")
+    current = card.read_text(encoding="utf-8")
+    assert generate["model_card"](current) == current, "run `make docs`"
+
+
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_every_file_that_a_page_links_to_exists(checkout: Path, page: str) -> None:
     text = (checkout / page).read_text(encoding="utf-8")

@@ -2,11 +2,11 @@
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from benchmarks.machine import machine_words
 from benchmarks.tiny import sections
 from benchmarks.tiny.sections import Row
 from evals.metrics.cgf1 import CgF1, PairCounts, aggregate
@@ -36,7 +36,7 @@ def main() -> None:
     groups = _collect(eye, options.scenes)
     figures = {name: _figures(aggregate(pairs)) for name, pairs in groups.items()}
     figures["phrase + negative box"] = _negative_figures(eye, max(1, options.scenes // 2))
-    machine = f"{platform.processor() or platform.machine()}, {time.monotonic() - start:.0f} s"
+    machine = f"{machine_words()} ({eye.info.device}, {eye.info.dtype}, {time.monotonic() - start:.0f} s)"
     print(_table(figures))
     print(f"\n{options.scenes} scenes, {machine}")
     if options.out:
