@@ -2,26 +2,24 @@
 
 import argparse
 import json
+import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks.machine import machine_words
-from benchmarks.tiny import sections
-from benchmarks.tiny.sections import Row
-from evals.metrics.cgf1 import CgF1, PairCounts, aggregate
-from sam3_agent.model.sam3 import Sam3
-from sam3_agent.model.segmenter import Segmenter
+from benchmarks.tiny.measure import SECTIONS, Figures, amount_of, measure_section
 
-SECTIONS: tuple[Callable[[Segmenter, int], Iterator[Row]], ...] = (
-    sections.phrases,
-    sections.patterns,
-    sections.held_out_pairs,
-    sections.exemplars,
-    sections.lent_exemplars,
-    sections.absent,
-    sections.flat_drawings,
+COLUMNS = (
+    ("prompts", 0),
+    ("il_mcc", 3),
+    ("positive_micro_f1_50", 3),
+    ("cgf1", 1),
+    ("recall_50", 3),
+    ("nothing_found", 3),
+    ("marked_kind_gone", 3),
 )
+"""Figures of the table with their digits after the point."""
 
 
 def main() -> None:
@@ -30,13 +28,15 @@ def main() -> None:
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--scenes", type=int, default=500, help="scenes of the text section; the others take half")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, one thread each")
     options = parser.parse_args()
-    eye = Sam3.load(options.model, device="cpu")
     start = time.monotonic()
-    groups = _collect(eye, options.scenes)
-    figures = {name: _figures(aggregate(pairs)) for name, pairs in groups.items()}
-    figures["phrase + negative box"] = _negative_figures(eye, max(1, options.scenes // 2))
-    machine = f"{machine_words()} ({eye.info.device}, {eye.info.dtype}, {time.monotonic() - start:.0f} s)"
+    # The longest first; each is one task, so more jobs than sections are of no use.
+    tasks = [(options.model, section, amount_of(section, options.scenes)) for section in SECTIONS]
+    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
+        parts = pool.map(measure_section, tasks)
+        figures = {name: row for part in parts for name, row in part.items()}
+    machine = f"{machine_words()} (cpu, float32, {options.jobs} processes, {time.monotonic() - start:.0f} s)"
     print(_table(figures))
     print(f"\n{options.scenes} scenes, {machine}")
     if options.out:
@@ -44,42 +44,17 @@ def main() -> None:
         options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def _collect(eye: Segmenter, number: int) -> dict[str, list[PairCounts]]:
-    groups: dict[str, list[PairCounts]] = {}
-    for section in SECTIONS:
-        amount = number if section is sections.phrases else max(1, number // 2)
-        for name, counts in section(eye, amount):
-            groups.setdefault(name, []).append(counts)
-    return groups
+def _cell(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
-def _figures(family: CgF1) -> dict[str, float]:
-    empty = family.il_fp + family.il_tn
-    return {
-        "prompts": family.pairs,
-        "il_mcc": family.il_mcc,
-        "positive_micro_f1_50": family.positive_micro_f1_50,
-        "cgf1": 100 * family.cgf1,
-        "recall_50": family.recall_50,
-        "nothing_found": family.il_tn / empty if empty else float("nan"),
-    }
-
-
-def _negative_figures(eye: Segmenter, number: int) -> dict[str, float]:
-    rows = list(sections.negatives(eye, number))
-    family = aggregate(counts for _, counts, _ in rows)
-    return _figures(family) | {"marked_kind_gone": sum(gone for _, _, gone in rows) / max(1, len(rows))}
-
-
-def _table(figures: dict[str, dict[str, float]]) -> str:
+def _table(figures: dict[str, Figures]) -> str:
     lines = [
         "| group | prompts | IL_MCC | F1@.5 | cgF1 | recall@.5 | nothing found | marked kind gone |",
         "|---" * 8 + "|",
     ]
     for name, row in sorted(figures.items()):
-        cells = [f"{row['prompts']:.0f}", *(f"{row[k]:.3f}" for k in ("il_mcc", "positive_micro_f1_50"))]
-        cells += [f"{row['cgf1']:.1f}", f"{row['recall_50']:.3f}", f"{row['nothing_found']:.3f}"]
-        cells.append(f"{row['marked_kind_gone']:.3f}" if "marked_kind_gone" in row else "")
+        cells = [_cell(row.get(key), digits) for key, digits in COLUMNS]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -13,6 +13,7 @@ from sam3_agent.scenes.vocabulary import COLOURS, HELD_OUT_UNKNOWN_WORDS, NOUNS,
 from sam3_agent.training.prompts import HELD_OUT_PAIRS, Description, kind_of_negative
 
 Row = tuple[str, PairCounts]
+NegativeRow = tuple[str, PairCounts, bool]
 FULL = SceneOptions()
 PROMPTS_PER_SCENE = 10
 
@@ -85,7 +86,7 @@ def lent_exemplars(eye: Segmenter, number: int) -> Iterator[Row]:
         yield "one box on another scene", count(looked, found, _ids(looked, Description(noun=thing.noun)))
 
 
-def negatives(eye: Segmenter, number: int) -> Iterator[tuple[str, PairCounts, bool]]:
+def negatives(eye: Segmenter, number: int) -> Iterator[NegativeRow]:
     """Phrase + negative box: what stays, and whether the marked kind is gone (no kept mask at IoU 0.5 on any of it)."""
     for scene, rng in scenes(number, 40_000):
         looked = look_at(eye, scene)

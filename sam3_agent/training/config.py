@@ -60,7 +60,7 @@ LONGER = replace(
     stages=(
         Stage("prompts", "prompts", 160, steps=500, images=5, prompts=8, peak_rate=6e-4, flat=1, pretrained_share=0.5),
         Stage("sharpen", "prompts", 192, steps=900, images=5, prompts=6, peak_rate=5e-4, flat=1, pretrained_share=0.6),
-        Stage("finish", "prompts", 224, steps=1500, images=5, prompts=6, peak_rate=5e-4, end_rate=3e-6, flat=0.3),
+        Stage("finish", "prompts", 224, steps=1450, images=5, prompts=6, peak_rate=4e-4, end_rate=3e-6, flat=0.1),
     ),
 )
 """Goes on from exported weights (`--start-from`) at more pixels."""
