@@ -25,6 +25,11 @@ class Stage:
     """Rate of backbone and text encoder, relative to the rest."""
 
 
+FINISH = Stage(
+    "finish", "prompts", 224, 1450, images=5, prompts=6, peak_rate=4e-4, end_rate=3e-6, flat=0.1, pretrained_share=0.6
+)
+
+
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
     """A whole run; everything that decides its result, so that the same values give the same weights."""
@@ -36,14 +41,15 @@ class TrainConfig:
     """"cuda" puts every rank's model on the GPU; 8 or more ranks are then needed to draw scenes fast enough."""
     weight_decay: float = 0.02
     clip: float = 3.0
-    min_side: int = 200
-    max_side: int = 400
+    min_side: int = 256
+    max_side: int = 480
     """Pixels of the longer side of training scenes before they are squashed to the input size."""
     stages: tuple[Stage, ...] = (
         Stage("dense", "dense", 128, steps=2000, images=12, flat=0.6, end_rate=3e-4),
         Stage("ground", "ground", 128, steps=700, images=6, prompts=8, pretrained_share=0.3, flat=0.8, end_rate=5e-4),
-        Stage("prompts", "prompts", 128, steps=2800, images=5, prompts=8, end_rate=2e-4, pretrained_share=0.3),
-        Stage("sharpen", "prompts", 160, steps=1200, images=5, prompts=8, peak_rate=5e-4, end_rate=5e-6, flat=0.2),
+        Stage("prompts", "prompts", 160, steps=2000, images=5, prompts=8, end_rate=5e-4, pretrained_share=0.3),
+        Stage("sharpen", "prompts", 192, steps=1500, images=5, prompts=6, peak_rate=5e-4, flat=1, pretrained_share=0.6),
+        FINISH,
     )
 
     def to_json(self) -> dict[str, Any]:
@@ -55,12 +61,10 @@ TINY = TrainConfig()
 LONGER = replace(
     TINY,
     seed=2,
-    min_side=256,
-    max_side=480,
     stages=(
         Stage("prompts", "prompts", 160, steps=500, images=5, prompts=8, peak_rate=6e-4, flat=1, pretrained_share=0.5),
         Stage("sharpen", "prompts", 192, steps=900, images=5, prompts=6, peak_rate=5e-4, flat=1, pretrained_share=0.6),
-        Stage("finish", "prompts", 224, steps=1450, images=5, prompts=6, peak_rate=4e-4, end_rate=3e-6, flat=0.1),
+        FINISH,
     ),
 )
 """Goes on from exported weights (`--start-from`) at more pixels."""
