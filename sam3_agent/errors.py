@@ -3,7 +3,9 @@
     Sam3AgentError
     ├── ToolError             the caller (a model or a person) can repair this; the message says how
     │   ├── InputError        an argument, file or picture is not usable
-    │   └── UnknownHandle     an image id or mask id that this workspace does not know
+    │   ├── UnknownHandle     an image id or mask id that this workspace does not know
+    │   └── Busy              the eye has more to do than it takes on; the same call may work in a moment
+    ├── Cancelled             whoever asked has given up, so there is no answer
     ├── ModelUnavailable      weights or device are missing or unusable; the message says what to do
     └── LLMError              a language model could not be reached or answered unusably
         └── LLMConfigError    a wrong model spec or a missing key
@@ -34,6 +36,14 @@ class UnknownHandle(ToolError):
         shown = ", ".join(names[:12]) + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
         super().__init__(f"unknown {kind} {handle!r}; known: {shown or 'none yet'}")
         self.handle = handle
+
+
+class Busy(ToolError):
+    """The eye has more to do than it takes on; the same call may work in a moment."""
+
+
+class Cancelled(Sam3AgentError):
+    """Whoever asked has given up, so there is no answer; nobody is left to repair anything."""
 
 
 class ModelUnavailable(Sam3AgentError):

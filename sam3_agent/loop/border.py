@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sam3_agent.errors import LLMError, ModelUnavailable, ToolError
+from sam3_agent.errors import Cancelled, LLMError, ModelUnavailable, ToolError
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -36,7 +36,7 @@ def attempt(act: Callable[[], T]) -> Success[T] | Failure:
         return Success(act())
     except ToolError as error:
         return Failure(str(error), repairable=True)
-    except (LLMError, ModelUnavailable) as error:
+    except (Cancelled, LLMError, ModelUnavailable) as error:
         return Failure(str(error))
     except Exception as error:  # the documented border: a bug in one tool or brain must not end a run
         logger.warning("internal error in a run", exc_info=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from sam3_agent.errors import InputError
-from sam3_agent.types import ConceptPrompt, clip_box
+from sam3_agent.types import ConceptPrompt, ExemplarTokens, clip_box
 
 PAD = -10
 """Meta's mark for "no box here", as coordinate and as label."""
@@ -47,30 +47,39 @@ def box_tensors(rows: Sequence[tuple[Boxes, Labels]]) -> tuple[torch.Tensor, tor
     return boxes, labels
 
 
-def learned_tokens(prompts: Sequence[ConceptPrompt], eye: str, width: int) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """(P, M, width) float32 tokens of learnt concepts with their (P, M) mask; None where no prompt has any.
-
-    They stand behind the image's own tokens. Order is of no effect: the detector reads prompt tokens as a set.
+def learned_rows(prompts: Sequence[ConceptPrompt], eye: str, width: int) -> list[ExemplarTokens | None]:
+    """What each prompt's learnt concept says; None where it has none.
 
     Raises:
         InputError: a concept was learnt by another eye.
     """
-    longest = max((p.learned.tokens.count for p in prompts if p.learned), default=0)
-    if not longest:
-        return None
-    tokens = torch.zeros(len(prompts), longest, width)
-    mask = torch.zeros(len(prompts), longest, dtype=torch.bool)
-    for row, prompt in enumerate(prompts):
-        if prompt.learned is None:
-            continue
-        known = prompt.learned.tokens
-        if known.eye != eye or known.width != width:
+    rows: list[ExemplarTokens | None] = []
+    for prompt in prompts:
+        known = None if prompt.learned is None else prompt.learned.tokens
+        if prompt.learned is not None and known is not None and (known.eye != eye or known.width != width):
             raise InputError(
                 f"the concept '@{prompt.learned.name}' was learnt by other weights (eye {known.eye}), which this eye"
                 f" ({eye}) cannot read; learn it again from its examples"
             )
-        tokens[row, : known.count] = torch.from_numpy(known.array.copy())  # pyright: ignore[reportUnknownMemberType]
-        mask[row, : known.count] = True
+        rows.append(known)
+    return rows
+
+
+def learned_tensors(rows: Sequence[ExemplarTokens | None]) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """(P, M, C) float32 tokens of learnt concepts with their (P, M) mask; None where no prompt has any.
+
+    They stand behind the image's own tokens. Order is of no effect: the detector reads prompt tokens as a set.
+    """
+    known = [row for row in rows if row is not None]
+    longest = max((row.count for row in known), default=0)
+    if not longest:
+        return None
+    tokens = torch.zeros(len(rows), longest, known[0].width)
+    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
+    for place, row in enumerate(rows):
+        if row is not None:
+            tokens[place, : row.count] = torch.from_numpy(row.array.copy())  # pyright: ignore[reportUnknownMemberType]
+            mask[place, : row.count] = True
     return tokens, mask
 
 

@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
+from sam3_agent.model.plan import IMAGE_COST, Plan, Work
 from sam3_agent.model.segmenter import Features
 from sam3_agent.types import Candidate, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
@@ -35,7 +38,7 @@ class FakeSegmenter:
 
     `answers` maps phrases to detections, or computes that mapping from an (H, W, 3) RGB image, which also serves crops.
     Detections whose masks have another size than the image do not hold on it. An exemplar box means the narrowest
-    registered phrase of the object under it. Phrases compare without regard to case and spaces.
+    registered phrase of the object under it. Phrases compare without regard to case and spaces. It is an `Engine` too.
     """
 
     def __init__(
@@ -46,6 +49,9 @@ class FakeSegmenter:
         self._lock = threading.Lock()
         self._encodes = 0
         self._detects = 0
+        self._encoding = Work(_each, 4, "encoding an image", "cpu", cost=IMAGE_COST)
+        self._answering = Work(_each, 16, "answering a concept", "cpu")
+        self._reading = Work(_each, 16, "reading examples", "cpu")
 
     @property
     def info(self) -> ModelInfo:
@@ -59,7 +65,7 @@ class FakeSegmenter:
 
     @property
     def detects(self) -> int:
-        """Batched calls answered so far."""
+        """Batched calls answered so far; through a scheduler every prompt counts."""
         return self._detects
 
     def encode(self, image: NDArray[np.uint8]) -> FakeFeatures:
@@ -99,6 +105,21 @@ class FakeSegmenter:
             tokens[row, 1 : 1 + len(kind)] = [ord(letter) for letter in kind]
         return ExemplarTokens(tokens.tobytes(), *tokens.shape, EYE)
 
+    def plan_encode(self, image: NDArray[np.uint8]) -> Plan[FakeFeatures]:
+        """`encode` as a plan; unlike a real eye's, plans of this one fail when they are run, not when they are made."""
+        return Plan(self._encoding, [partial(self.encode, image)], lambda features: features)
+
+    def plan_detect(
+        self, features: Features, prompts: Sequence[ConceptPrompt], *, threshold: float = 0.5, near_misses: int = 8
+    ) -> Plan[Detection]:
+        """`detect` as a plan."""
+        ask = partial(self.detect, features, threshold=threshold, near_misses=near_misses)
+        return Plan(self._answering, [partial(ask, [prompt]) for prompt in prompts], lambda found: found[0])
+
+    def plan_read(self, features: Features, examples: Sequence[Exemplar]) -> Plan[ExemplarTokens]:
+        """`read_exemplars` as a plan."""
+        return Plan(self._reading, [partial(self.read_exemplars, features, examples)], lambda tokens: tokens)
+
 
 def detection(
     found: Sequence[NDArray[np.bool_]], scores: Sequence[float] | None = None, *, presence: float = 0.95
@@ -108,6 +129,11 @@ def detection(
     rles = [masks.encode(mask) for mask in found]
     kept = [Candidate(rle, masks.box(rle), score) for rle, score in zip(rles, given, strict=True)]
     return Detection(presence, tuple(kept))
+
+
+def _each(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """A batch: the results of all calls."""
+    return [call() for call in calls]
 
 
 def _key(phrase: str) -> str:

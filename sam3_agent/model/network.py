@@ -7,6 +7,8 @@ the detector is settled in `prepare`, in `exemplars` (the CLS token) and in `phr
 """
 
 import hashlib
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,6 +21,8 @@ from transformers.models.sam3.modeling_sam3 import inverse_sigmoid
 from sam3_agent.model.exemplars import PAD
 
 LAYER_NORM_EPS = 1e-5
+PAUSES = 8
+"""Moments within one encode at which `between_layers` calls back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,33 @@ def prepare(model: Sam3Model) -> None:
         rotary = layer.rotary_emb
         layer.position_ids = layer.precompute_positions(layer.config, layer.window_size).float().to(model.device)
         rotary.inv_freq = rotary.compute_axial_rope_parameters(rotary.config)[0].to(model.device)
+
+
+def compile_vision(model: Sam3Model, backend: str = "inductor") -> None:
+    """Have torch compile the ViT, 98 % of the vision encoder, when it first runs; for one batch size at a time.
+
+    The rest is left alone: compiled, transformers' detector falls into 14 graphs.
+    """
+    cast(Any, model.vision_encoder).backbone.compile(fullgraph=True, dynamic=False, backend=backend)
+
+
+@contextmanager
+def between_layers(model: Sam3Model, act: Callable[[], None]) -> Generator[None]:
+    """Call `act` up to PAUSES times within every encode, each time when the layers so far have been computed."""
+    layers = cast(Any, model.vision_encoder).backbone.layers
+    step = max(1, len(layers) // PAUSES)
+
+    def hook(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if inputs[0].is_cuda:  # a GPU is far behind whoever queues its work; only now has it caught up
+            torch.cuda.current_stream(inputs[0].device).synchronize()
+        act()
+
+    handles = [layer.register_forward_pre_hook(hook) for layer in layers[step::step]]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def encode_pixels(model: Sam3Model, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:

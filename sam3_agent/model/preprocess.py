@@ -1,5 +1,7 @@
 """Pictures as the tensor that SAM 3 reads, with the numerics of `Sam3ImageProcessor`."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -7,6 +9,22 @@ from torchvision.transforms.v2 import InterpolationMode  # pyright: ignore[repor
 from torchvision.transforms.v2.functional import resize  # pyright: ignore[reportMissingTypeStubs]
 
 from sam3_agent.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedImage:
+    """An image as the network reads it."""
+
+    height: int
+    width: int
+    """Original size in pixels."""
+    pixels: torch.Tensor
+    """(1, 3, side, side) on the CPU; see `to_pixels`."""
+
+
+def prepare_image(image: NDArray[np.uint8], side: int) -> PreparedImage:
+    """Check an (H, W, 3) RGB image and resize it; raises InputError."""
+    return PreparedImage(image.shape[0], image.shape[1], to_pixels(image, side))
 
 
 def check_image(image: NDArray[np.uint8]) -> None:

@@ -1,7 +1,7 @@
 """The seam between the eye and everything above it."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,4 +60,13 @@ class Segmenter(Protocol):
         Raises:
             InputError: there is no box, or one lies outside the image.
         """
+        ...
+
+
+@runtime_checkable
+class KeepsStatistics(Protocol):
+    """An eye, or a part of one, that can say how its memories and queues have served."""
+
+    def statistics(self) -> dict[str, Any]:
+        """Counts as they stand now, ready for JSON."""
         ...

@@ -1,12 +1,13 @@
 """Features of encoded pictures, kept up to a number of bytes."""
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sam3_agent.model.lru import ByteLru, CacheStatistics
 from sam3_agent.model.segmenter import Features, Segmenter
 
 Window = tuple[int, int, int, int]
@@ -18,59 +19,59 @@ Key = tuple[str, Window]
 class FeatureMemory:
     """Encodes on demand and forgets what was used least recently once `max_bytes` are exceeded.
 
-    The newest features are kept even when they alone exceed the limit. Safe to call from several threads; one encode
-    runs at a time.
+    The newest features are kept even when they alone exceed the limit. Safe to call from several threads: however many
+    ask for the same window at once, one of them encodes it; different windows go to the eye at the same time.
     """
 
     def __init__(self, segmenter: Segmenter, max_bytes: int) -> None:
         self._segmenter = segmenter
-        self._max_bytes = max_bytes
-        self._kept: OrderedDict[Key, Features] = OrderedDict()
-        self._encodes = 0
+        self._kept: ByteLru[Key, Features] = ByteLru(max_bytes, lambda features: features.nbytes)
+        self._turns: dict[Key, tuple[threading.Lock, int]] = {}
+        """For every window that is being encoded: the lock, and how many threads hold it or wait for it."""
         self._lock = threading.Lock()
-        self._encoding = threading.Lock()
 
     @property
     def encodes(self) -> int:
         """Encodes so far."""
-        return self._encodes
+        return self._kept.statistics.misses
 
     @property
     def nbytes(self) -> int:
         """Bytes held now."""
-        with self._lock:
-            return sum(features.nbytes for features in self._kept.values())
+        return self._kept.statistics.bytes
+
+    @property
+    def statistics(self) -> CacheStatistics:
+        """How it has served so far; a thread that waited for another one's encode counts as a hit."""
+        return self._kept.statistics
 
     def get(self, key: Key, pixels: Callable[[], NDArray[np.uint8]]) -> Features:
         """The features of a window, from memory or by encoding what `pixels()` returns."""
-        features = self._find(key)
+        features = self._kept.get(key)
         if features is not None:
             return features
-        with self._encoding:
-            features = self._find(key)  # another thread may have been first
+        with self._turn(key):
+            features = self._kept.get(key)  # another thread may have been first
             if features is None:
                 features = self._segmenter.encode(pixels())
-                self._keep(key, features)
+                self._kept.put(key, features)
             return features
 
     def forget(self, image_id: str) -> None:
         """Drop everything of one image."""
-        with self._lock:
-            for key in [key for key in self._kept if key[0] == image_id]:
-                del self._kept[key]
+        self._kept.forget(lambda key: key[0] == image_id)
 
-    def _find(self, key: Key) -> Features | None:
+    @contextmanager
+    def _turn(self, key: Key) -> Generator[None]:
+        """One thread at a time for each key."""
         with self._lock:
-            features = self._kept.get(key)
-            if features is not None:
-                self._kept.move_to_end(key)
-            return features
-
-    def _keep(self, key: Key, features: Features) -> None:
-        with self._lock:
-            self._encodes += 1
-            self._kept[key] = features
-            held = sum(kept.nbytes for kept in self._kept.values())
-            while held > self._max_bytes and len(self._kept) > 1:
-                _, dropped = self._kept.popitem(last=False)
-                held -= dropped.nbytes
+            turn, users = self._turns.get(key, (threading.Lock(), 0))
+            self._turns[key] = (turn, users + 1)
+        try:
+            with turn:
+                yield
+        finally:
+            with self._lock:
+                _, users = self._turns.pop(key)
+                if users > 1:
+                    self._turns[key] = (turn, users - 1)

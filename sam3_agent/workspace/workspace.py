@@ -3,13 +3,14 @@
 import logging
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent.errors import UnknownHandle
 from sam3_agent.masks import Box
-from sam3_agent.model.segmenter import Features, Segmenter
+from sam3_agent.model.segmenter import Features, KeepsStatistics, Segmenter
 from sam3_agent.render import Picture, Style, draw_picture
 from sam3_agent.types import Concept, ConceptPrompt, Detection, Instance, ModelInfo, Segmentation
 from sam3_agent.workspace.colours import ColourShare
@@ -56,6 +57,11 @@ class Workspace:
     def encodes(self) -> int:
         """Pictures encoded so far, regions and re-encodings included."""
         return self._memory.encodes
+
+    def statistics(self) -> dict[str, Any]:
+        """{"features": the memory of encoded pictures, "eye": what the eye counts, {} where it does not}, for JSON."""
+        eye = self._segmenter.statistics() if isinstance(self._segmenter, KeepsStatistics) else {}
+        return {"features": self._memory.statistics.to_json(), "eye": eye}
 
     def open(self, source: Source) -> OpenImage:
         """Decode and encode a picture: a path, file URL, data URI, bytes, PIL image or (H, W, 3) uint8 array.

@@ -1,0 +1,79 @@
+"""Prompts on their way through the network: before it as rows of a batch, after it as what was drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sam3_agent.model.candidates import to_candidate
+from sam3_agent.model.exemplars import Boxes, Labels
+from sam3_agent.model.features import ImageFeatures
+from sam3_agent.model.selection import Selection
+from sam3_agent.model.texts import Ids
+from sam3_agent.types import Detection, ExemplarTokens
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConceptRow:
+    """A checked prompt on an image; rows of different images fit into one batch."""
+
+    features: ImageFeatures
+    ids: Ids
+    flags: tuple[bool, ...]
+    """Which of the CONTEXT text tokens the detector may look at."""
+    boxes: Boxes
+    labels: Labels
+    learned: ExemplarTokens | None
+    threshold: float
+    near_misses: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExemplarRow:
+    """Checked exemplar boxes on an image, to be read."""
+
+    features: ImageFeatures
+    boxes: Boxes
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """What the network says to one row, masks as logits: small enough to wait until its caller makes run lengths."""
+
+    height: int
+    width: int
+    """Of the original image."""
+    presence: float
+    scores: NDArray[np.float64]
+    """(Q,) without presence."""
+    boxes: NDArray[np.float64]
+    """(Q, 4) xyxy, shares of the image."""
+    chosen: Selection
+    planes: NDArray[np.float32]
+    """(K, h, w) mask logits: the kept queries', then the near misses'."""
+
+
+def coarse_levels(rows: Sequence[ConceptRow] | Sequence[ExemplarRow]) -> torch.Tensor:
+    """(P, C, h, w): the coarsest level of each row's image, not copied where all rows share one image."""
+    levels = [row.features.levels[-1] for row in rows]
+    if all(level is levels[0] for level in levels):
+        return levels[0].expand(len(rows), -1, -1, -1)
+    return torch.cat(levels)
+
+
+def to_detection(drawn: Drawn) -> Detection:
+    """Masks as run lengths at original size; what has no pixel there is left out."""
+    queries = (*drawn.chosen.kept, *drawn.chosen.near_misses)
+    found = [
+        to_candidate(plane, drawn.boxes[query], float(drawn.scores[query]), drawn.height, drawn.width)
+        for query, plane in zip(queries, drawn.planes, strict=True)
+    ]
+    kept = len(drawn.chosen.kept)
+    return Detection(
+        drawn.presence,
+        tuple(candidate for candidate in found[:kept] if candidate),
+        tuple(candidate for candidate in found[kept:] if candidate),
+    )

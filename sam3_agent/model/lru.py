@@ -1,0 +1,85 @@
+"""A memory by key, bounded in bytes, that counts how well it serves."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import asdict, dataclass
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStatistics:
+    """How a memory has served so far."""
+
+    hits: int
+    """Asked for and there."""
+    misses: int
+    """Asked for, not there, and made."""
+    evictions: int
+    """Dropped because of the limit; what was forgotten on purpose does not count."""
+    items: int
+    """Held now."""
+    bytes: int
+    """Held now."""
+    limit: int
+    """Bytes; exceeded only by a newest item that alone is larger."""
+
+    def to_json(self) -> dict[str, int]:
+        """{"hits", "misses", "evictions", "items", "bytes", "limit"}."""
+        return asdict(self)
+
+
+class ByteLru(Generic[K, V]):
+    """Keeps values until their bytes exceed a limit, then drops those used least recently.
+
+    The newest value stays even when it alone exceeds the limit. Safe to call from several threads.
+    """
+
+    def __init__(self, limit: int, size: Callable[[V], int]) -> None:
+        """`limit` in bytes; `size` gives the bytes of a value, always the same for the same value."""
+        self._limit = limit
+        self._size = size
+        self._held: OrderedDict[K, V] = OrderedDict()
+        self._bytes = 0
+        self._hits = self._misses = self._evictions = 0
+        self._lock = threading.Lock()
+
+    @property
+    def statistics(self) -> CacheStatistics:
+        """How it has served so far."""
+        with self._lock:
+            return CacheStatistics(self._hits, self._misses, self._evictions, len(self._held), self._bytes, self._limit)
+
+    def get(self, key: K) -> V | None:
+        """The value of a key; None where it is not held. A value found is a hit, and the newest again."""
+        with self._lock:
+            value = self._held.get(key)
+            if value is not None:
+                self._hits += 1
+                self._held.move_to_end(key)
+            return value
+
+    def put(self, key: K, value: V) -> None:
+        """Hold a value that had to be made: a miss."""
+        with self._lock:
+            self._misses += 1
+            self._drop(key)
+            self._held[key] = value
+            self._bytes += self._size(value)
+            while self._bytes > self._limit and len(self._held) > 1:
+                self._drop(next(iter(self._held)))
+                self._evictions += 1
+
+    def forget(self, unwanted: Callable[[K], bool]) -> None:
+        """Drop every value whose key is unwanted."""
+        with self._lock:
+            for key in [key for key in self._held if unwanted(key)]:
+                self._drop(key)
+
+    def _drop(self, key: K) -> None:
+        value = self._held.pop(key, None)
+        if value is not None:
+            self._bytes -= self._size(value)

@@ -1,0 +1,32 @@
+"""An eye on several devices: a replica on each."""
+
+from pathlib import Path
+
+from sam3_agent.model.loading import TINY, split_devices
+from sam3_agent.model.sam3 import Sam3
+from sam3_agent.model.scheduler import Scheduler
+
+
+def load_replicas(
+    name_or_path: str | Path = TINY, device: str = "auto", dtype: str = "auto", *, compile_vision: bool = False
+) -> list[Sam3]:
+    """A `Sam3.load` for each device in a list such as "cuda:0,cuda:1".
+
+    Raises:
+        ModelUnavailable: as `Sam3.load`.
+    """
+    return [Sam3.load(name_or_path, name, dtype, compile_vision=compile_vision) for name in split_devices(device)]
+
+
+def load_eye(
+    name_or_path: str | Path = TINY, device: str = "auto", dtype: str = "auto", *, compile_vision: bool = False
+) -> Sam3 | Scheduler:
+    """A Sam3 on one device, a `Scheduler` over its replicas on several ("cuda:0,cuda:1").
+
+    For many callers at once put a `Scheduler` over `load_replicas`, also on one device.
+
+    Raises:
+        ModelUnavailable: as `Sam3.load`.
+    """
+    replicas = load_replicas(name_or_path, device, dtype, compile_vision=compile_vision)
+    return replicas[0] if len(replicas) == 1 else Scheduler(replicas)

@@ -1,0 +1,144 @@
+"""Runs the network, batch by batch, on prepared rows of any images and callers."""
+
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import Sam3Model
+
+from sam3_agent.model import network
+from sam3_agent.model.concepts import ConceptRow, Drawn, ExemplarRow, coarse_levels
+from sam3_agent.model.exemplars import box_tensors, learned_tensors
+from sam3_agent.model.features import ImageFeatures
+from sam3_agent.model.network import Grounded
+from sam3_agent.model.pause import listened, pause
+from sam3_agent.model.preprocess import PreparedImage
+from sam3_agent.model.selection import select
+from sam3_agent.model.texts import Ids, TextMemory
+
+TEXT_BYTES = 32 * 2**20
+"""Text tokens that are remembered (32 kB a phrase at full size in float32, 16 kB in bfloat16)."""
+
+Learned = tuple[torch.Tensor, torch.Tensor]
+"""(P, M, C) tokens read off other images, and their (P, M) mask."""
+
+
+class Runner:
+    """SAM 3's network on its device. Changes the model (`network.prepare`) and remembers its text tokens.
+
+    Safe to call from several threads: the network runs for one at a time. Out of memory comes as torch says it.
+    """
+
+    def __init__(self, model: Sam3Model, *, compile_vision: bool) -> None:
+        network.prepare(model)
+        if compile_vision:
+            network.compile_vision(model)
+        self.texts = TextMemory(self._encode_texts, TEXT_BYTES)
+        self._model = model
+        self._compiled = compile_vision
+        self._lock = threading.RLock()
+
+    @contextmanager
+    def alone(self) -> Generator[None]:
+        """The network for this thread alone, without gradients."""
+        with self._lock, torch.inference_mode():
+            yield
+
+    def encode(self, images: Sequence[PreparedImage]) -> list[ImageFeatures]:
+        """The features of every image.
+
+        There are pauses between layers for more urgent work, unless the ViT is compiled into one piece.
+        """
+        paused = listened() and not self._compiled
+        with self.alone(), network.between_layers(self._model, pause) if paused else nullcontext():
+            pixels = torch.cat([image.pixels for image in images]).to(self._model.device)  # (B, 3, S, S)
+            levels = network.encode_pixels(self._model, pixels)
+            if len(images) == 1:
+                return [ImageFeatures(images[0].height, images[0].width, levels)]
+            # A view would keep the memory of the whole batch as long as one of its images is remembered.
+            own = [tuple(level[place : place + 1].clone() for level in levels) for place in range(len(images))]
+        return [ImageFeatures(image.height, image.width, each) for image, each in zip(images, own, strict=True)]
+
+    def draw(self, rows: Sequence[ConceptRow]) -> list[Drawn]:
+        """Scores and boxes of every row, and masks for what is kept and for the near misses alone."""
+        with self.alone():
+            grounded = self.ground(
+                coarse_levels(rows),
+                [row.ids for row in rows],
+                [row.flags for row in rows],
+                box_tensors([(row.boxes, row.labels) for row in rows]),
+                learned_tensors([row.learned for row in rows]),
+            )
+            scores = grounded.logits.sigmoid().double().cpu().numpy()  # (P, Q)
+            boxes = grounded.boxes.double().cpu().numpy()  # (P, Q, 4)
+            presences = [float(value) for value in grounded.presence.sigmoid().cpu()]
+            return [
+                self._drawn(row, grounded, place, presences[place], scores[place], boxes[place])
+                for place, row in enumerate(rows)
+            ]
+
+    def read(self, rows: Sequence[ExemplarRow]) -> list[NDArray[np.float32]]:
+        """(N, C) tokens of every row's N boxes, without the CLS token."""
+        boxes, labels = box_tensors([(row.boxes, row.labels) for row in rows])
+        with self.alone():
+            device = self._model.device
+            tokens, _ = network.encode_exemplars(
+                self._model, coarse_levels(rows), boxes.to(device), labels.to(device)
+            )  # (P, N + 1, C)
+            found = tokens.float().cpu().numpy()
+        return [found[place, : len(row.labels)] for place, row in enumerate(rows)]
+
+    def ground(
+        self,
+        coarse: torch.Tensor,
+        ids: Sequence[Ids],
+        flags: Sequence[tuple[bool, ...]],
+        boxes: tuple[torch.Tensor, torch.Tensor],
+        learned: Learned | None,
+    ) -> Grounded:
+        """Raw scores and boxes of P prompts; to be called `alone`.
+
+        Args:
+            coarse: (P, C, h, w) coarsest levels of the prompts' images, which may be different ones.
+            ids: P phrases.
+            flags: CONTEXT flags of each phrase.
+            boxes: (P, N, 4) cxcywh boxes and (P, N) labels.
+            learned: see there.
+        """
+        device = self._model.device
+        shapes, shape_mask = network.encode_exemplars(self._model, coarse, boxes[0].to(device), boxes[1].to(device))
+        tokens = torch.cat([self.texts.tokens(ids), shapes], dim=1)  # (P, CONTEXT + N + 1, C)
+        mask = torch.cat([torch.tensor(flags, device=device), shape_mask], dim=1)
+        if learned is not None:
+            tokens = torch.cat([tokens, learned[0].to(device, tokens.dtype)], dim=1)  # (P, CONTEXT + N + 1 + M, C)
+            mask = torch.cat([mask, learned[1].to(device)], dim=1)
+        return network.ground(self._model, coarse, tokens, mask)
+
+    def masks(
+        self, features: ImageFeatures, grounded: Grounded, row: int, queries: Sequence[int]
+    ) -> NDArray[np.float32]:
+        """(K, h, w) raw mask logits of chosen queries of one prompt; to be called `alone`."""
+        chosen = torch.tensor(queries, device=self._model.device)
+        return network.decode_masks(self._model, features.levels, grounded, row, chosen).cpu().numpy()
+
+    def _drawn(
+        self,
+        row: ConceptRow,
+        grounded: Grounded,
+        place: int,
+        presence: float,
+        scores: NDArray[np.float64],
+        boxes: NDArray[np.float64],
+    ) -> Drawn:
+        chosen = select(scores, presence, boxes, row.threshold, row.near_misses)
+        queries = (*chosen.kept, *chosen.near_misses)
+        planes = np.zeros((0, 1, 1), np.float32)
+        if queries:
+            planes = self.masks(row.features, grounded, place, queries)
+        return Drawn(row.features.height, row.features.width, presence, scores, boxes, chosen, planes)
+
+    def _encode_texts(self, ids: Sequence[Ids]) -> torch.Tensor:
+        return network.encode_text(self._model, torch.tensor(ids, device=self._model.device))

@@ -1,0 +1,215 @@
+"""The eye for many callers at once: their calls meet in batches."""
+
+import copy
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam3_agent.model.plan import IMAGE_COST, Engine, Plan
+from sam3_agent.model.scheduler.caller import current_caller
+from sam3_agent.model.scheduler.queue import RequestQueue
+from sam3_agent.model.scheduler.request import Pending, Request
+from sam3_agent.model.scheduler.worker import Worker
+from sam3_agent.model.segmenter import Features, KeepsStatistics
+from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
+
+Answer = TypeVar("Answer")
+
+MAX_WAIT = 0.003
+"""Seconds."""
+MAX_WAITING = 128
+"""Calls; an encode that waits holds its resized pixels, 12 MB at full size."""
+
+
+@dataclass(eq=False, slots=True)
+class Replica:
+    """One engine with its worker."""
+
+    engine: Engine
+    worker: Worker
+    encodes: int = 0
+    coming: int = 0
+    """Images that are being prepared for it."""
+
+    @property
+    def load(self) -> tuple[float, int]:
+        """Orders replicas by work to do; equal ones by images encoded, so that images spread out."""
+        return self.worker.load + IMAGE_COST * self.coming, self.encodes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedFeatures:
+    """Features together with the replica that encoded them: every question about an image goes there."""
+
+    replica: Replica
+    own: Features
+    """As the replica's engine knows them."""
+
+    @property
+    def height(self) -> int:
+        """Original height in pixels."""
+        return self.own.height
+
+    @property
+    def width(self) -> int:
+        """Original width in pixels."""
+        return self.own.width
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return self.own.nbytes
+
+
+class Scheduler:
+    """A `Segmenter` in front of one or several engines; any number of threads may call it.
+
+    Calls of different threads and on different images go through the network in one batch. Urgent ones go first; see
+    `bulk` and `calling`. Each engine has a worker thread; images go to the one with the least to do and stay with it.
+    Use it as a context manager, or `close` it.
+
+    A further kind of request is a plan in the engine and a method here such as `read_exemplars`.
+    """
+
+    def __init__(
+        self, engines: Sequence[Engine], *, max_wait: float = MAX_WAIT, max_waiting: int = MAX_WAITING
+    ) -> None:
+        """Start a thread for each engine.
+
+        Args:
+            engines: equal ones, usually replicas on several devices.
+            max_wait: seconds that a batch waits to fill at most; an idle scheduler never waits.
+            max_waiting: calls in each engine's queue; one more raises Busy.
+        """
+        if not engines:
+            raise ValueError("a scheduler needs at least one engine")
+        self._replicas = [
+            Replica(engine, Worker(f"eye-{number}", RequestQueue(max_waiting), max_wait=max_wait))
+            for number, engine in enumerate(engines)
+        ]
+        self._choosing = threading.Lock()
+        self._is_bulk = False
+
+    @property
+    def info(self) -> ModelInfo:
+        """The first engine's, with the devices of all."""
+        infos = [replica.engine.info for replica in self._replicas]
+        return replace(infos[0], device=",".join(info.device for info in infos))
+
+    def bulk(self) -> "Scheduler":
+        """The same scheduler for callers with much to do and time to wait: all others go first.
+
+        It shares everything with this one: closing either closes both.
+        """
+        view = copy.copy(self)
+        view._is_bulk = True
+        return view
+
+    def encode(self, image: NDArray[np.uint8]) -> PlacedFeatures:
+        """Encode an (H, W, 3) RGB image; see `Segmenter.encode` and `begin_encode`."""
+        return self.begin_encode(image).result()[0]
+
+    def detect(
+        self, features: Features, prompts: Sequence[ConceptPrompt], *, threshold: float = 0.5, near_misses: int = 8
+    ) -> list[Detection]:
+        """Answer every prompt on one encoded image; see `Segmenter.detect` and `begin_detect`."""
+        return self.begin_detect(features, prompts, threshold=threshold, near_misses=near_misses).result()
+
+    def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
+        """Read boxes as prompt tokens for any other image; see `Segmenter.read_exemplars`."""
+        home, own = self._home(features)
+        return self._begin(home, home.engine.plan_read(own, examples)).result()[0]
+
+    def begin_encode(self, image: NDArray[np.uint8]) -> Pending[PlacedFeatures]:
+        """Ask for an image's features without waiting for them.
+
+        Raises:
+            InputError: the array is not an (H, W, 3) RGB image.
+            Busy: too many calls wait already.
+            Cancelled: the caller has given up (see `calling`).
+            ModelUnavailable: the scheduler was closed.
+        """
+        with self._least_busy() as replica:
+            plan = replica.engine.plan_encode(image)
+            return self._begin(
+                replica, Plan(plan.work, plan.items, lambda raw: PlacedFeatures(replica, plan.finish(raw)))
+            )
+
+    def begin_detect(
+        self, features: Features, prompts: Sequence[ConceptPrompt], *, threshold: float = 0.5, near_misses: int = 8
+    ) -> Pending[Detection]:
+        """Ask for the answers to prompts without waiting for them.
+
+        Raises:
+            InputError: a phrase is too long, or an exemplar box lies outside the image.
+            Busy: too many calls wait already.
+            Cancelled: the caller has given up (see `calling`).
+            ModelUnavailable: the scheduler was closed.
+        """
+        home, own = self._home(features)
+        plan = home.engine.plan_detect(own, prompts, threshold=threshold, near_misses=near_misses)
+        return self._begin(home, plan)
+
+    def statistics(self) -> dict[str, Any]:
+        """{"replicas": [...]}: of each its device, images encoded, counts of its worker, and what its engine counts."""
+        return {
+            "replicas": [
+                {
+                    "device": replica.engine.info.device,
+                    "encodes": replica.encodes,
+                    **replica.worker.statistics(),
+                    "engine": replica.engine.statistics() if isinstance(replica.engine, KeepsStatistics) else {},
+                }
+                for replica in self._replicas
+            ]
+        }
+
+    def close(self, timeout: float | None = None) -> None:
+        """End the threads: what runs is finished and answered, what waits fails with ModelUnavailable.
+
+        With a `timeout` in seconds it does not wait longer than that for each running batch.
+        """
+        for replica in self._replicas:
+            replica.worker.close(timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _begin(self, replica: Replica, plan: Plan[Answer]) -> Pending[Answer]:
+        """Queue a plan of the replica's engine for whoever calls."""
+        caller = current_caller()
+        bulk = self._is_bulk or caller.bulk
+        request = replica.worker.submit(lambda now: Request(plan, bulk=bulk, arrived=now))
+        pending = Pending(plan, request, caller)
+        try:
+            caller.await_answer(request.future)
+        except BaseException:
+            pending.cancel()
+            raise
+        return pending
+
+    @contextmanager
+    def _least_busy(self) -> Generator[Replica]:
+        """The replica that the next image should go to; it counts as busy with it from now on."""
+        with self._choosing:
+            replica = min(self._replicas, key=lambda each: each.load)
+            replica.coming += 1
+        try:
+            yield replica
+            replica.encodes += 1
+        finally:
+            with self._choosing:
+                replica.coming -= 1
+
+    def _home(self, features: Features) -> tuple[Replica, Features]:
+        if not isinstance(features, PlacedFeatures) or features.replica not in self._replicas:
+            raise TypeError(f"these features are not of this eye but {type(features).__name__}")
+        return features.replica, features.own

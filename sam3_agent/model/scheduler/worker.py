@@ -1,0 +1,204 @@
+"""The one thread that runs a network, batch after batch."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from sam3_agent.errors import Busy, ModelUnavailable
+from sam3_agent.model.pause import listen
+from sam3_agent.model.scheduler.queue import Batch, RequestQueue
+from sam3_agent.model.scheduler.request import Request
+
+_log = logging.getLogger(__name__)
+_CLOSED = "the eye was closed; load it again"
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a worker has done."""
+
+    requests: int = 0
+    cancelled: int = 0
+    """Requests whose callers gave up while they waited."""
+    refused: int = 0
+    """Requests that found the queue full."""
+    batches: int = 0
+    items: int = 0
+    shared: int = 0
+    """Batches in which several requests met."""
+    between: int = 0
+    """Urgent batches that were run in a pause of a bulk one."""
+
+
+class Worker:
+    """Runs batches from a queue in a thread of its own, until it is closed.
+
+    An idle worker starts at once. Right after a batch in which several requests met, when their callers are about to
+    ask again, the next one waits up to `max_wait` seconds to fill.
+    """
+
+    def __init__(
+        self, name: str, queue: RequestQueue, *, max_wait: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._queue = queue
+        self._max_wait = max_wait
+        self._clock = clock
+        self._counts = Counts()
+        self._change = threading.Condition()
+        self._closed = False
+        self._running = 0.0
+        self._met = 0
+        self._ended = float("-inf")
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def load(self) -> float:
+        """What waits and what runs, in prompts."""
+        with self._change:
+            return self._queue.cost + self._running
+
+    def statistics(self) -> dict[str, int]:
+        """Counts so far, and how many requests wait now."""
+        with self._change:
+            return {**asdict(self._counts), "waiting": len(self._queue)}
+
+    def submit(self, make: Callable[[float], Request]) -> Request:
+        """Queue the request that `make` makes of the time of its arrival.
+
+        Raises:
+            Busy: the queue is full.
+            ModelUnavailable: the worker was closed.
+        """
+        with self._change:
+            if self._closed:
+                raise ModelUnavailable(_CLOSED)
+            request = make(self._clock())
+            try:
+                self._queue.add(request)
+            except Busy:
+                self._counts.refused += 1
+                raise
+            self._counts.requests += 1
+            self._change.notify()
+        request.future.add_done_callback(lambda future: self._give_up(request) if future.cancelled() else None)
+        return request
+
+    def close(self, timeout: float | None = None) -> None:
+        """Fail all that wait, then wait for the running batch, at most `timeout` seconds."""
+        with self._change:
+            self._closed = True
+            self._change.notify()
+        self._fail_all()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+
+    def _work(self) -> None:
+        try:
+            while self._turn():
+                pass
+        finally:  # even after a bug in this file nobody may wait forever
+            self._closed = True
+            self._fail_all()
+
+    def _turn(self) -> bool:
+        """Run one batch, of which nothing stays alive afterwards; False when closed."""
+        batch = self._next()
+        if batch is not None:
+            self._run(batch)
+        return batch is not None
+
+    def _fail_all(self) -> None:
+        with self._change:
+            waiting = self._queue.drain()
+        for request in waiting:
+            request.fail(ModelUnavailable(_CLOSED))
+
+    def _give_up(self, request: Request) -> None:
+        with self._change:
+            self._counts.cancelled += 1
+            self._queue.discard(request)
+
+    def _next(self) -> Batch | None:
+        """Wait for the next batch; None when closed."""
+        with self._change:
+            while not self._closed:
+                now = self._clock()
+                start = self._start(now)
+                if start is not None and start <= now:
+                    return self._begun(self._queue.take(now))
+                self._change.wait(None if start is None else start - now)
+        return None
+
+    def _start(self, now: float) -> float | None:
+        """When the next batch should start; None while nobody waits."""
+        head = self._queue.head()
+        if head is None:
+            return None
+        idle = self._met < 2 or now - self._ended >= self._max_wait
+        return now if idle or self._queue.full(head, now) else head.arrived + self._max_wait
+
+    def _begun(self, batch: Batch | None) -> Batch | None:
+        if batch is not None:
+            self._running += batch.cost
+            self._met = batch.requests
+            self._counts.batches += 1
+            self._counts.items += len(batch.slots)
+            self._counts.shared += batch.requests > 1
+        return batch
+
+    def _run(self, batch: Batch) -> None:
+        with listen(self._run_urgent) if batch.bulk else nullcontext():
+            outcomes = _outcomes(batch)
+        with self._change:
+            self._running -= batch.cost
+            self._ended = self._clock()
+        for (request, place), outcome in zip(batch.slots, outcomes, strict=True):
+            outcome(request, place)
+            if request.future.done():  # failed with items left
+                with self._change:
+                    self._queue.discard(request)
+
+    def _run_urgent(self) -> None:
+        """One urgent batch in a pause of a bulk one; one only, so that bulk work always gets on."""
+        with self._change:
+            batch = self._begun(self._queue.take_urgent(self._clock()))
+            self._counts.between += batch is not None
+        if batch is not None:
+            self._run(batch)
+
+
+Outcome = Callable[[Request, int], None]
+"""Tells a request what became of its item at a place."""
+
+
+def _outcomes(batch: Batch) -> list[Outcome]:
+    """One outcome a slot; when a batch fails, its items go one by one, so that only what is at fault fails."""
+    items = [request.item(place) for request, place in batch.slots]
+    if len(items) > 1:
+        try:
+            return [partial(_answer, raw) for raw in batch.work.answers(items)]
+        except Exception:  # noqa: BLE001  # the border: every item's own run below says what is wrong
+            _log.debug("a batch of %d failed, its items go one by one", len(items), exc_info=True)
+    return [_alone(batch, item) for item in items]
+
+
+def _alone(batch: Batch, item: Any) -> Outcome:
+    try:
+        (raw,) = batch.work.answers([item])
+    except Exception as error:  # noqa: BLE001  # the border: it is raised in the thread of whoever asked
+        return partial(_fail, error)
+    return partial(_answer, raw)
+
+
+def _answer(raw: Any, request: Request, place: int) -> None:
+    request.answer(place, raw)
+
+
+def _fail(error: Exception, request: Request, place: int) -> None:
+    request.fail(error)
