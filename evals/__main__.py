@@ -19,6 +19,7 @@ from evals.score import Score, score_run
 from evals.solvers import check_solver, make_solver
 from evals.table import comparison_table, score_table
 from sam3_agent.errors import Sam3AgentError
+from sam3_agent.model.devices import DEVICE_HELP
 
 if TYPE_CHECKING:
     from sam3_agent.workspace import Workspace
@@ -53,7 +54,7 @@ def run_command(
     llm: Annotated[str, typer.Option(help="The agent's brain: rules, anthropic:MODEL")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first cases.")] = None,
     model: Annotated[str, typer.Option(help="tiny, facebook/sam3, or the folder of a checkpoint")] = "tiny",
-    device: Annotated[str, typer.Option(help="auto, cuda, cpu or mps")] = "auto",
+    device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, bfloat16 or float32")] = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -101,10 +102,10 @@ def compare_command(a: RunFolder, b: RunFolder, as_json: AsJson = False) -> None
 
 
 def _load(model: str, device: str, dtype: str) -> "Workspace":
-    from sam3_agent.model.sam3 import Sam3  # torch: not for score and compare
+    from sam3_agent.model.replicas import load_eye  # torch: not for score and compare
     from sam3_agent.workspace import Workspace
 
-    return Workspace(Sam3.load(model, device=device, dtype=dtype))
+    return Workspace(load_eye(model, device=device, dtype=dtype))
 
 
 def _show(score: Score, as_json: bool) -> None:

@@ -4,18 +4,24 @@ argparse rather than typer: hosts start this command and wait for it, and every 
 """
 
 import argparse
+import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 
 from sam3_agent.errors import InputError
+from sam3_agent.model.devices import DEVICE_HELP, names_devices
 
 if TYPE_CHECKING:
+    from sam3_agent.model.scheduler import Scheduler
     from sam3_agent.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 _USAGE, _INTERRUPTED = 2, 130
 
@@ -42,17 +48,41 @@ def _serve(options: argparse.Namespace) -> None:
     from mcp_server.transport import serve_http, serve_stdio
 
     def load() -> "Workspace":
-        from sam3_agent.model.sam3 import Sam3
         from sam3_agent.workspace import Workspace
 
-        return Workspace(Sam3.load(options.model, device=options.device, dtype=options.dtype))
+        return Workspace(closing.enter_context(_scheduled_eye(options)))
 
     access = Access.of(options.allow_dir)
-    server = build_server(Backend(Loading(load, options.model), access, options.images))
-    if options.transport == "stdio":
-        anyio.run(serve_stdio, server)
-    else:
-        anyio.run(serve_http, server, options.port)
+    with ExitStack() as closing:
+        server = build_server(Backend(Loading(load, options.model), access, options.images))
+        if options.transport == "stdio":
+            anyio.run(serve_stdio, server)
+        else:
+            anyio.run(serve_http, server, options.port)
+
+
+@contextmanager
+def _scheduled_eye(options: argparse.Namespace) -> Generator["Scheduler"]:
+    """The eye for many clients at once, warm; at the end nobody waits for what it still does."""
+    from sam3_agent.model.replicas import load_replicas
+    from sam3_agent.model.scheduler import Scheduler
+
+    replicas = load_replicas(options.model, options.device, options.dtype, compile_vision=options.compile)
+    for replica in replicas:
+        if options.compile or replica.info.device != "cpu":  # a CPU has nothing to warm up
+            logger.info("warmed up %s in %.1f s", replica.info.device, replica.warm_up())
+    scheduler = Scheduler(replicas)
+    try:
+        yield scheduler
+    finally:
+        logger.info("served: %s", json.dumps(scheduler.statistics()))
+        scheduler.close(timeout=0)
+
+
+def _device(text: str) -> str:
+    if not names_devices(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {DEVICE_HELP}")
+    return text
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,8 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--images", choices=["allow", "omit"], default="allow", help="send pictures in results, or leave them out")
     add("--model", default="tiny", help="tiny (default), facebook/sam3, or the folder of a checkpoint")
-    add("--device", choices=["auto", "cuda", "cpu", "mps"], default="auto")
+    add("--device", type=_device, default="auto", help=DEVICE_HELP)
     add("--dtype", choices=["auto", "bfloat16", "float32"], default="auto")
+    add("--compile", action="store_true", help="compile the image encoder: minutes at the start, faster on a GPU")
     add("--log-level", choices=["debug", "info", "warning", "error"], default="warning", help="for stderr")
     return parser
 

@@ -26,6 +26,7 @@ from mcp_server.instructions import INSTRUCTIONS
 from mcp_server.loading import Loading
 from mcp_server.results import Images, to_error, to_result
 from sam3_agent.errors import Sam3AgentError
+from sam3_agent.model.caller import calling
 
 if TYPE_CHECKING:
     from sam3_agent.tools import ToolSpec
@@ -67,7 +68,8 @@ class Backend:
             run = partial(anyio.to_thread.run_sync, abandon_on_cancel=True)
             arguments = await run(self._checked, spec, params.arguments or {})
             workspace = await self.loading.workspace(context.session.report_progress)
-            presentation = await run(spec.call, workspace, arguments)
+            with calling():  # and what it still waits for is taken out of the eye's queue
+                presentation = await run(spec.call, workspace, arguments)
             return await run(to_result, presentation, self.images)
         except Sam3AgentError as error:
             return to_error(str(error))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sam3_agent.errors import (
+        Busy,
+        Cancelled,
         InputError,
         LLMConfigError,
         LLMError,
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
     from sam3_agent.loop.agent import Agent
     from sam3_agent.loop.llm import load_llm
     from sam3_agent.masks import Box, Rle
+    from sam3_agent.model.caller import calling
+    from sam3_agent.model.replicas import load_eye, load_replicas
     from sam3_agent.model.sam3 import Sam3
+    from sam3_agent.model.scheduler import Scheduler
     from sam3_agent.types import (
         Answer,
         Concept,
@@ -42,6 +47,8 @@ __all__ = [
     "Agent",
     "Answer",
     "Box",
+    "Busy",
+    "Cancelled",
     "Concept",
     "ConceptPrompt",
     "Exemplar",
@@ -55,6 +62,7 @@ __all__ = [
     "Rle",
     "Sam3",
     "Sam3AgentError",
+    "Scheduler",
     "Segmentation",
     "Step",
     "ToolError",
@@ -63,11 +71,16 @@ __all__ = [
     "Usage",
     "Workspace",
     "__version__",
+    "calling",
+    "load_eye",
     "load_llm",
+    "load_replicas",
 ]
 
 _HOMES = {
     "sam3_agent.errors": (
+        "Busy",
+        "Cancelled",
         "InputError",
         "LLMConfigError",
         "LLMError",
@@ -79,7 +92,10 @@ _HOMES = {
     "sam3_agent.loop.agent": ("Agent",),
     "sam3_agent.loop.llm": ("load_llm",),
     "sam3_agent.masks": ("Box", "Rle"),
+    "sam3_agent.model.caller": ("calling",),
+    "sam3_agent.model.replicas": ("load_eye", "load_replicas"),
     "sam3_agent.model.sam3": ("Sam3",),
+    "sam3_agent.model.scheduler": ("Scheduler",),
     "sam3_agent.types": (
         "Answer",
         "Concept",

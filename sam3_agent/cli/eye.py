@@ -14,6 +14,6 @@ def check_picture(source: str) -> None:
 def open_workspace(eye: Eye) -> Workspace:
     """Load the eye; raises ModelUnavailable."""
     with progress_console().status(f"loading {eye.model}"):
-        from sam3_agent.model.sam3 import Sam3  # imports torch
+        from sam3_agent.model.replicas import load_eye  # imports torch
 
-        return Workspace(Sam3.load(eye.model, device=eye.device, dtype=eye.dtype))
+        return Workspace(load_eye(eye.model, device=eye.device, dtype=eye.dtype))

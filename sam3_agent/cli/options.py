@@ -1,6 +1,5 @@
 """Options that several commands share, and how their texts become values."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,15 @@ import typer
 
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
+from sam3_agent.model.devices import DEVICE_HELP, names_devices
 from sam3_agent.types import check_box
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
 def _device(text: str) -> str:
-    if not _DEVICE.fullmatch(text):
-        raise typer.BadParameter(f"{text!r} is none of auto, cuda, cuda:N, cpu, mps")
+    if not names_devices(text):
+        raise typer.BadParameter(f"{text!r} is none of {DEVICE_HELP}")
     return text
 
 
@@ -36,7 +35,8 @@ ModelOption = Annotated[
     str, typer.Option("--model", metavar="NAME", help="tiny (embedded), facebook/sam3, or the folder of a checkpoint.")
 ]
 DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="DEVICE", callback=_device, help="auto, cuda, cuda:N, cpu or mps.")
+    str,
+    typer.Option("--device", metavar="DEVICE", callback=_device, help=f"{DEVICE_HELP}."),
 ]
 DtypeOption = Annotated[Dtype, typer.Option("--dtype", metavar="DTYPE", help="auto, bfloat16 or float32.")]
 LlmOption = Annotated[

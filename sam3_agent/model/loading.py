@@ -105,7 +105,7 @@ def pick_device(device: str) -> torch.device:
         ModelUnavailable: the device is unknown or absent.
     """
     if "," in device:
-        raise ModelUnavailable(f"device '{device}' is several: a Sam3 lives on one, load_eye takes several")
+        raise ModelUnavailable(f"device '{device}' is several: one Sam3 lives on one of them; load_eye takes several")
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -120,18 +120,6 @@ def pick_device(device: str) -> torch.device:
     if picked.type not in ("cpu", "cuda", "mps"):
         raise ModelUnavailable(f"device '{device}' is not supported: give auto, cpu, cuda, cuda:N or mps")
     return picked
-
-
-def split_devices(devices: str) -> tuple[str, ...]:
-    """The names in "cuda:0,cuda:1"; a name may come twice.
-
-    Raises:
-        ModelUnavailable: a name between two commas is empty.
-    """
-    names = tuple(name.strip() for name in devices.split(","))
-    if not all(names):
-        raise ModelUnavailable(f"device '{devices}' names nothing between two commas: give names such as cuda:0,cuda:1")
-    return names
 
 
 def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:

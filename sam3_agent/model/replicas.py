@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from sam3_agent.model.loading import TINY, split_devices
+from sam3_agent.model.devices import device_names
+from sam3_agent.model.loading import TINY
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.scheduler import Scheduler
 
@@ -15,7 +16,7 @@ def load_replicas(
     Raises:
         ModelUnavailable: as `Sam3.load`.
     """
-    return [Sam3.load(name_or_path, name, dtype, compile_vision=compile_vision) for name in split_devices(device)]
+    return [Sam3.load(name_or_path, name, dtype, compile_vision=compile_vision) for name in device_names(device)]
 
 
 def load_eye(

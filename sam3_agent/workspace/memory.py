@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.model.lru import ByteLru, CacheStatistics
-from sam3_agent.model.segmenter import Features, Segmenter
+from sam3_agent.model.lru import ByteLru
+from sam3_agent.model.segmenter import Features, KeepsStatistics, Segmenter
 
 Window = tuple[int, int, int, int]
 """Whole-pixel xyxy part of an image."""
@@ -40,10 +40,13 @@ class FeatureMemory:
         """Bytes held now."""
         return self._kept.statistics.bytes
 
-    @property
-    def statistics(self) -> CacheStatistics:
-        """How it has served so far; a thread that waited for another one's encode counts as a hit."""
-        return self._kept.statistics
+    def statistics(self) -> dict[str, object]:
+        """{"features": of this memory, "eye": what the eye counts, {} where it does not count}.
+
+        A thread that waited for another one's encode counts as a hit.
+        """
+        eye = self._segmenter.statistics() if isinstance(self._segmenter, KeepsStatistics) else {}
+        return {"features": self._kept.statistics.to_json(), "eye": eye}
 
     def get(self, key: Key, pixels: Callable[[], NDArray[np.uint8]]) -> Features:
         """The features of a window, from memory or by encoding what `pixels()` returns."""

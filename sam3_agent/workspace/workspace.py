@@ -3,14 +3,13 @@
 import logging
 import threading
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent.errors import UnknownHandle
 from sam3_agent.masks import Box
-from sam3_agent.model.segmenter import Features, KeepsStatistics, Segmenter
+from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.render import Picture, Style, draw_picture
 from sam3_agent.types import Concept, ConceptPrompt, Detection, Instance, ModelInfo, Segmentation
 from sam3_agent.workspace.colours import ColourShare
@@ -58,10 +57,9 @@ class Workspace:
         """Pictures encoded so far, regions and re-encodings included."""
         return self._memory.encodes
 
-    def statistics(self) -> dict[str, Any]:
-        """{"features": the memory of encoded pictures, "eye": what the eye counts, {} where it does not}, for JSON."""
-        eye = self._segmenter.statistics() if isinstance(self._segmenter, KeepsStatistics) else {}
-        return {"features": self._memory.statistics.to_json(), "eye": eye}
+    def statistics(self) -> dict[str, object]:
+        """How the memories of features and of the eye have served so far, ready for JSON."""
+        return self._memory.statistics()
 
     def open(self, source: Source) -> OpenImage:
         """Decode and encode a picture: a path, file URL, data URI, bytes, PIL image or (H, W, 3) uint8 array.
@@ -96,16 +94,14 @@ class Workspace:
         prompts = distinct_prompts(self._concepts.named(concepts), threshold)
         window = window_of(region, image.width, image.height)
         local = [prompt_in_window(prompt, window, image.width, image.height) for prompt in prompts]
-        features = self._features(image, window)
-        found = self._segmenter.detect(features, local, threshold=threshold)
+        found = self._segmenter.detect(self._features(image, window), local, threshold=threshold)
         return [self._record(image, window, p, d, threshold) for p, d in zip(prompts, found, strict=True)]
 
     def presence(self, image_id: str, phrases: Sequence[str]) -> dict[str, float]:
         """How strongly the eye believes that each phrase is in the image, 0-1: the cheapest question."""
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(phrases))
-        features = self._whole_features(image)
-        found = self._segmenter.detect(features, prompts, threshold=2.0, near_misses=0)
+        found = self._segmenter.detect(self._whole_features(image), prompts, threshold=2.0, near_misses=0)
         return {prompt.label: detection.presence for prompt, detection in zip(prompts, found, strict=True)}
 
     def refine(

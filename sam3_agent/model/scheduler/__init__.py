@@ -1,7 +1,6 @@
 """The scheduler in front of the eye: calls of many threads meet in batches, urgent ones first."""
 
-from sam3_agent.model.scheduler.caller import Caller, calling
 from sam3_agent.model.scheduler.request import Pending
 from sam3_agent.model.scheduler.scheduler import PlacedFeatures, Scheduler
 
-__all__ = ["Caller", "Pending", "PlacedFeatures", "Scheduler", "calling"]
+__all__ = ["Pending", "PlacedFeatures", "Scheduler"]

@@ -10,8 +10,8 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sam3_agent.model.caller import current_caller
 from sam3_agent.model.plan import IMAGE_COST, Engine, Plan
-from sam3_agent.model.scheduler.caller import current_caller
 from sam3_agent.model.scheduler.queue import RequestQueue
 from sam3_agent.model.scheduler.request import Pending, Request
 from sam3_agent.model.scheduler.worker import Worker

@@ -1,0 +1,17 @@
+"""Names of devices, as front doors read them; whether a device is there is seen when an eye is loaded."""
+
+import re
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+DEVICE_HELP = "auto, cuda, cuda:N, cpu or mps; cuda:0,cuda:1 for a replica on each"
+
+
+def device_names(text: str) -> list[str]:
+    """The names in a list such as "cuda:0,cuda:1"."""
+    return [name.strip() for name in text.split(",")]
+
+
+def names_devices(text: str) -> bool:
+    """Whether a text is a device's name or a list of such."""
+    return all(_DEVICE.fullmatch(name) for name in device_names(text))

@@ -1,0 +1,104 @@
+"""The order of the line: who goes next, with whom, and how many."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sam3_agent.model.plan import Plan, Work
+from sam3_agent.model.scheduler.queue import ATTENTION, PATIENCE, Batch, RequestQueue
+from sam3_agent.model.scheduler.request import Request
+
+
+def work(most: int, cost: float = 1.0) -> Work[str, str]:
+    return Work(lambda items: items, most, "testing", "cpu", cost=cost)
+
+
+def request(kind: Work[str, str], names: Sequence[str], *, bulk: bool = False, arrived: float = 0.0) -> Request:
+    return Request(Plan(kind, list(names), lambda raw: raw), bulk=bulk, arrived=arrived)
+
+
+def names(batch: Batch | None) -> list[Any]:
+    assert batch is not None
+    return [request.item(place) for request, place in batch.slots]
+
+
+def test_a_long_request_takes_turns_with_short_ones() -> None:
+    kind, queue = work(2), RequestQueue(10)
+    for each in ("abcde", "x", "yz"):
+        queue.add(request(kind, each))
+    batches = [names(queue.take(0.0)) for _ in range(4)]
+    assert batches == [["a", "b"], ["x", "y"], ["c", "d"], ["z", "e"]]
+    assert queue.take(0.0) is None
+
+
+def test_kinds_of_work_do_not_mix_and_neither_is_passed_over() -> None:
+    prompts, images, queue = work(4), work(4, cost=8.0), RequestQueue(10)
+    for kind, each in ((prompts, "ab"), (images, "1"), (prompts, "c"), (images, "2")):
+        queue.add(request(kind, each))
+    assert queue.cost == 3 + 2 * 8
+    assert names(queue.take(0.0)) == ["a", "b", "c"]
+    assert queue.cost == 16
+    assert names(queue.take(0.0)) == ["1", "2"]
+    assert (len(queue), queue.cost) == (0, 0)
+
+
+def test_bulk_work_waits_for_urgent_work_but_gets_a_turn_after_a_while() -> None:
+    kind, queue = work(1), RequestQueue(100)
+    queue.add(request(kind, "B", bulk=True))
+    for number in range(2 * PATIENCE):
+        queue.add(request(kind, [str(number)]))
+    order = [names(queue.take(0.0))[0] for _ in range(2 * PATIENCE + 1)]
+    assert order.index("B") == PATIENCE
+
+
+def test_a_new_bulk_request_does_not_inherit_the_waiting_of_an_earlier_one() -> None:
+    kind, queue = work(1), RequestQueue(100)
+    for number in range(3 * PATIENCE):
+        queue.add(request(kind, [str(number)]))
+    for _ in range(2 * PATIENCE):
+        queue.take(0.0)
+    queue.add(request(kind, "B", bulk=True))
+    assert names(queue.take(0.0)) != ["B"]
+
+
+def test_bulk_batches_are_small_while_urgent_callers_are_about() -> None:
+    kind, images, queue = work(16), work(4), RequestQueue(100)
+    queue.add(request(kind, [str(k) for k in range(40)], bulk=True))
+    assert len(names(queue.take(0.0))) == 16
+    queue.add(request(kind, "u", arrived=100.0))
+    assert names(queue.take(100.0)) == ["u"]
+    assert len(names(queue.take(100.0 + ATTENTION / 2))) == 4
+    queue.add(request(images, "12", bulk=True))
+    assert [len(names(queue.take(100.0 + 2 * ATTENTION))) for _ in range(2)] == [16, 2]
+
+
+def test_in_a_pause_only_urgent_work_goes() -> None:
+    kind, queue = work(4), RequestQueue(10)
+    queue.add(request(kind, "B", bulk=True))
+    assert queue.take_urgent(0.0) is None
+    queue.add(request(kind, "u"))
+    assert names(queue.take_urgent(0.0)) == ["u"]
+    assert names(queue.take(0.0)) == ["B"]
+
+
+def test_a_batch_is_full_when_nothing_more_fits() -> None:
+    kind, queue = work(4), RequestQueue(10)
+    first = request(kind, "abc")
+    queue.add(first)
+    assert not queue.full(first, 0.0)
+    queue.add(request(work(4), "other"))
+    assert not queue.full(first, 0.0)
+    queue.add(request(kind, "d"))
+    assert queue.full(first, 0.0)
+
+
+def test_who_is_taken_out_leaves_no_gap() -> None:
+    kind, queue = work(4), RequestQueue(10)
+    requests = [request(kind, each) for each in "abc"]
+    for each in requests:
+        queue.add(each)
+    assert queue.discard(requests[1])
+    assert not queue.discard(requests[1])
+    assert names(queue.take(0.0)) == ["a", "c"]
+    queue.add(requests[1])
+    assert queue.drain() == [requests[1]]
+    assert len(queue) == 0
