@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import Sam3Model
 
-from sam3_agent.errors import InputError
+from sam3_agent.errors import InputError, ModelUnavailable
 from sam3_agent.model import exemplars, loading, network, phrases
 from sam3_agent.model.concepts import ConceptRow, ExemplarRow, to_detection
 from sam3_agent.model.features import ImageFeatures
@@ -45,6 +45,7 @@ class Sam3:
         self, model: Sam3Model, tokenizer: Tokenizer, info: ModelInfo, *, compile_vision: bool = False
     ) -> None:
         self._model = model
+        self._compiled = compile_vision
         self._runner = Runner(model, compile_vision=compile_vision)
         self._tokenizer = tokenizer
         self._tokenizing = threading.Lock()  # Hugging Face's tokenizers may fail when threads meet in them
@@ -100,10 +101,18 @@ class Sam3:
         """Run the network once, so that no caller pays for kernels, memory pools and compilation; gives the seconds.
 
         Raises:
-            ModelUnavailable: out of memory.
+            ModelUnavailable: out of memory, or the vision encoder cannot be compiled here.
         """
         began = time.perf_counter()
-        features = self.encode(np.full((self._side, self._side, 3), 127, dtype=np.uint8))
+        try:
+            features = self.encode(np.full((self._side, self._side, 3), 127, dtype=np.uint8))
+        except RuntimeError as error:
+            if not self._compiled:
+                raise
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+            raise ModelUnavailable(
+                f"the vision encoder cannot be compiled here ({reason}): leave it uncompiled"
+            ) from error
         ids = self._token_ids("object")
         for number in (1, MAX_PROMPTS):
             grounded = self.ground(features, [ids] * number, *exemplars.box_tensors([((), ())] * number))

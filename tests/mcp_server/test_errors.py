@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from mcp_server.access import Access
 from sam3_agent.errors import InputError, ModelUnavailable
 from sam3_agent.model.fake import FakeFeatures, FakeSegmenter
+from sam3_agent.model.scheduler import Scheduler
 from sam3_agent.workspace import Workspace
 from tests.mcp_server.staging import MakeServer, answers, text_of
+from tests.model.gated import GatedEngine, image
 
 pytestmark = pytest.mark.anyio
 
@@ -114,6 +116,28 @@ async def test_the_handshake_does_not_wait_for_the_model_and_the_first_call_does
     assert not result.is_error
     assert messages[0][1] == "loading the model fake (1 s)"
     assert messages[0][0] < messages[1][0]
+
+
+async def test_a_client_that_gives_up_leaves_the_queue_of_the_eye(make_server: MakeServer, folder: Path) -> None:
+    engine = GatedEngine(closed=True)
+    with Scheduler([engine]) as scheduler:
+        held = scheduler.begin_encode(image(1))  # keeps the network busy
+        engine.wait_for_batches(1)
+        async with Client(make_server(make_workspace=lambda: Workspace(scheduler))) as client:
+            await client.call_tool("list_images", {})
+            with anyio.move_on_after(30) as giving_up:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(client.call_tool, "open_image", {"source": str(folder / "square.png")})
+                    while scheduler.statistics()["replicas"][0]["waiting"] == 0:
+                        await anyio.sleep(0.01)
+                    giving_up.cancel()
+            with anyio.fail_after(30):
+                while scheduler.statistics()["replicas"][0]["cancelled"] == 0:
+                    await anyio.sleep(0.01)
+        engine.open()
+        held.result()
+        scheduler.encode(image(2))
+    assert engine.batches == [["1"], ["2"]]
 
 
 @pytest.fixture
