@@ -1,0 +1,1 @@
+"""Many callers in front of one eye."""
