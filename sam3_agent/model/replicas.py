@@ -24,7 +24,8 @@ def load_eye(
 ) -> Sam3 | Scheduler:
     """A Sam3 on one device, a `Scheduler` over its replicas on several ("cuda:0,cuda:1").
 
-    For many callers at once put a `Scheduler` over `load_replicas`, also on one device.
+    Its threads end with the process, or when it is closed. For many callers at once put a `Scheduler` over
+    `load_replicas`, also on one device.
 
     Raises:
         ModelUnavailable: as `Sam3.load`.

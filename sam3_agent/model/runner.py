@@ -63,7 +63,10 @@ class Runner:
         return [ImageFeatures(image.height, image.width, each) for image, each in zip(images, own, strict=True)]
 
     def draw(self, rows: Sequence[ConceptRow]) -> list[Drawn]:
-        """Scores and boxes of every row, and masks for what is kept and for the near misses alone."""
+        """Scores and boxes of every row, and masks for what is kept and for the near misses alone.
+
+        There are pauses before the masks of each row.
+        """
         with self.alone():
             grounded = self.ground(
                 coarse_levels(rows),
@@ -133,6 +136,7 @@ class Runner:
         scores: NDArray[np.float64],
         boxes: NDArray[np.float64],
     ) -> Drawn:
+        pause()
         chosen = select(scores, presence, boxes, row.threshold, row.near_misses)
         queries = (*chosen.kept, *chosen.near_misses)
         planes = np.zeros((0, 1, 1), np.float32)

@@ -44,6 +44,7 @@ def test_an_unknown_model_says_which_there_are(run: Run, picture: Path) -> None:
         (("segment", "IMAGE", "cat", "--like", "a,b,c,d"), "--like"),
         (("segment", "IMAGE", "cat", "--threshold", "1.5"), "--threshold"),
         (("segment", "IMAGE", "cat", "--device", "toaster"), "none of auto, cuda"),
+        (("segment", "IMAGE", "cat", "--device", "cpu,"), "'cpu,' is none of auto, cuda"),
         (("segment", "IMAGE", "cat", "--dtype", "int3"), "--dtype"),
         (("segment", "IMAGE", "cat", "--out", "x.bmp"), ".png"),
         (("ask", "IMAGE"), "QUERY"),

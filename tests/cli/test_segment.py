@@ -89,6 +89,13 @@ def test_the_embedded_eye_prints_one_json_document_and_writes_the_picture(
 
 
 @pytest.mark.usefixtures("tiny")
+def test_two_devices_answer_like_one(run: Run, picture: Path) -> None:
+    one, two = (run("segment", picture, "house", "--json", "--device", device).json() for device in ("cpu", "cpu,cpu"))
+    assert two["model"] == {"name": "tiny", "device": "cpu,cpu", "dtype": "float32"}
+    assert two["results"] == one["results"]
+
+
+@pytest.mark.usefixtures("tiny")
 def test_results_of_the_embedded_eye_say_that_it_is_a_demonstration(run: Run, picture: Path) -> None:
     ran = run("segment", picture, "--like", "10,10,90,90", "--device", "cpu")
     assert ran.status == 0

@@ -128,6 +128,7 @@ def test_a_signal_ends_the_server_at_once_without_a_traceback(start: Start, numb
         (("--allow-dir", "/no/such/folder"), "/no/such/folder: no such folder"),
         (("--transport", "pigeon"), "invalid choice: 'pigeon'"),
         (("--images", "maybe"), "invalid choice: 'maybe'"),
+        (("--device", "cuda:0,toaster"), "'cuda:0,toaster' is none of auto, cuda, cuda:N"),
     ],
 )
 def test_a_usage_error_exits_2_and_says_what_is_wrong(start: Start, options: tuple[str, ...], words: str) -> None:

@@ -177,6 +177,16 @@ def test_a_bulk_encode_pauses_between_layers_and_an_answer_in_a_pause_changes_no
         assert torch.equal(level, plain)
 
 
+def test_bulk_answers_pause_before_the_masks_of_each_prompt(eye: Sam3, pictures: Pictures) -> None:
+    seen, other = eye.encode(pictures[0]), eye.encode(pictures[1])
+    expected = eye.detect(seen, [CAT, BOTH], threshold=0.1)
+    between: list[list[Detection]] = []
+    with listen(lambda: between.append(eye.detect(other, [LIKE], threshold=0.1))):
+        found = eye.detect(seen, [CAT, BOTH], threshold=0.1)
+    assert len(between) == 2
+    assert all(same(*pair) for pair in zip(found, expected, strict=True))
+
+
 def test_a_compiled_vision_encoder_is_one_graph_and_answers_the_same(eye: Sam3, picture: NDArray[np.uint8]) -> None:
     model = small_model()
     network.prepare(model)
