@@ -7,8 +7,6 @@ median.
 
 import argparse
 import json
-import os
-import platform
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ import torch
 from benchmarks.concurrency import clients as asking
 from benchmarks.concurrency.clients import Client, Picture
 from benchmarks.concurrency.latency import call_seconds, load, summary
+from benchmarks.machine import machine_words
 from sam3_agent.model.replicas import load_replicas
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.scheduler import Scheduler
@@ -43,12 +42,12 @@ def main() -> None:
     document = {
         "setting": {name: str(value) for name, value in vars(options).items()},
         "model": scheduler.info.to_json(),
-        "machine": _machine(),
+        "machine": machine_words(),
         "figures": figures,
         "scheduler": counts,
     }
     print(_table(figures))
-    print(f"\n{scheduler.info.name} on {scheduler.info.device} ({scheduler.info.dtype}); {_machine()}")
+    print(f"\n{scheduler.info.name} on {scheduler.info.device} ({scheduler.info.dtype}); {machine_words()}")
     if options.out:
         options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
@@ -128,12 +127,6 @@ def _latency(
     ratio = figures["under bulk load"]["p99_ms"] / figures["idle"]["median_ms"]
     bar = {"ratio": ratio, "bar": f"<= {LATENCY_BAR}", "met": ratio <= LATENCY_BAR}
     return {"urgent call": {**figures, **bar}}
-
-
-def _machine() -> str:
-    device = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    load_now = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "?"
-    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {load_now}{device}"
 
 
 def _table(figures: dict[str, Any]) -> str:
