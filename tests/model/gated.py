@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sam3_agent.errors import InputError
 from sam3_agent.model.pause import pause
 from sam3_agent.model.plan import IMAGE_COST, Plan, Work
+from sam3_agent.model.scheduler import Pending, PlacedFeatures, Scheduler
 from sam3_agent.model.segmenter import Features
 from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
@@ -130,3 +131,23 @@ def in_thread(call: Callable[[], Any]) -> Callable[[], Any]:
         return results[0]
 
     return result
+
+
+def prompts(*phrases: str) -> list[ConceptPrompt]:
+    return [ConceptPrompt(phrase) for phrase in phrases]
+
+
+def presences(found: list[Detection]) -> list[float]:
+    return [each.presence for each in found]
+
+
+def features(scheduler: Scheduler, engine: GatedEngine, tag: int) -> PlacedFeatures:
+    """Without an encode."""
+    return PlacedFeatures(scheduler._replicas[0], Tagged(tag, engine))
+
+
+def held(engine: GatedEngine, scheduler: Scheduler) -> Pending[Detection]:
+    """Keep the network busy with one question, so that what comes next has to wait."""
+    pending = scheduler.begin_detect(features(scheduler, engine, 0), prompts("first"))
+    engine.wait_for_batches(1)
+    return pending
