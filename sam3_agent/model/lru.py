@@ -39,10 +39,10 @@ class ByteLru(Generic[K, V]):
     """
 
     def __init__(self, limit: int, size: Callable[[V], int]) -> None:
-        """`limit` in bytes; `size` gives the bytes of a value, always the same for the same value."""
+        """`limit` in bytes; `size` gives the bytes of a value, which are taken when it is put."""
         self._limit = limit
         self._size = size
-        self._held: OrderedDict[K, V] = OrderedDict()
+        self._held: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._bytes = 0
         self._hits = self._misses = self._evictions = 0
         self._lock = threading.Lock()
@@ -56,19 +56,20 @@ class ByteLru(Generic[K, V]):
     def get(self, key: K) -> V | None:
         """The value of a key; None where it is not held. A value found is a hit, and the newest again."""
         with self._lock:
-            value = self._held.get(key)
-            if value is not None:
-                self._hits += 1
-                self._held.move_to_end(key)
-            return value
+            if key not in self._held:
+                return None
+            self._hits += 1
+            self._held.move_to_end(key)
+            return self._held[key][0]
 
     def put(self, key: K, value: V) -> None:
         """Hold a value that had to be made: a miss."""
         with self._lock:
             self._misses += 1
             self._drop(key)
-            self._held[key] = value
-            self._bytes += self._size(value)
+            size = self._size(value)
+            self._held[key] = (value, size)
+            self._bytes += size
             while self._bytes > self._limit and len(self._held) > 1:
                 self._drop(next(iter(self._held)))
                 self._evictions += 1
@@ -80,6 +81,5 @@ class ByteLru(Generic[K, V]):
                 self._drop(key)
 
     def _drop(self, key: K) -> None:
-        value = self._held.pop(key, None)
-        if value is not None:
-            self._bytes -= self._size(value)
+        if key in self._held:
+            self._bytes -= self._held.pop(key)[1]
