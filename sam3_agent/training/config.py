@@ -26,7 +26,7 @@ class Stage:
 
 
 FINISH = Stage(
-    "finish", "prompts", 224, 1450, images=5, prompts=6, peak_rate=4e-4, end_rate=3e-6, flat=0.1, pretrained_share=0.6
+    "finish", "prompts", 224, 1380, images=5, prompts=6, peak_rate=4e-4, end_rate=3e-6, flat=0.1, pretrained_share=0.6
 )
 
 
