@@ -19,8 +19,10 @@ from transformers import Sam3Config
 from benchmarks.machine import machine_words
 from benchmarks.mask_runs import planes
 from benchmarks.random_eye import eye_of, random_model, tokenizer
-from sam3_agent.model.device_runs import to_rles
+from sam3_agent.masks import Rle
+from sam3_agent.model.device_runs import to_edges
 from sam3_agent.model.sam3 import Sam3
+from sam3_agent.model.upsample import rle_of_edges
 from sam3_agent.training.tiny import tiny_config
 from sam3_agent.types import ConceptPrompt
 
@@ -56,8 +58,8 @@ def measure(device: str, dtype: torch.dtype, rounds: int, *, small: bool) -> dic
         "encode": lambda: eye.encode(image),
         "one concept": lambda: eye.detect(features, prompts[:1], near_misses=0),
         "eight concepts": lambda: eye.detect(features, prompts, near_misses=0),
-        f"100 masks to runs, {width} x {height}": lambda: to_rles(logits, height, width),
-        f"100 masks to runs, {2 * width} x {2 * height}": lambda: to_rles(logits, 2 * height, 2 * width),
+        f"100 masks to runs, {width} x {height}": lambda: _runs(logits, height, width),
+        f"100 masks to runs, {2 * width} x {2 * height}": lambda: _runs(logits, 2 * height, 2 * width),
         "image, concept and 100 masks": lambda: _whole(eye, image, prompts[:1], logits),
     }
     times = {name: _milliseconds(step, rounds, device) for name, step in steps.items()}
@@ -76,7 +78,11 @@ def measure(device: str, dtype: torch.dtype, rounds: int, *, small: bool) -> dic
 
 def _whole(eye: Sam3, image: Any, prompts: list[ConceptPrompt], logits: torch.Tensor) -> object:
     eye.detect(eye.encode(image), prompts, near_misses=0)
-    return to_rles(logits, image.shape[0], image.shape[1])
+    return _runs(logits, image.shape[0], image.shape[1])
+
+
+def _runs(logits: torch.Tensor, height: int, width: int) -> list[Rle]:
+    return [rle_of_edges(edges, height, width) for edges in to_edges(logits, height, width)]
 
 
 def _milliseconds(step: Callable[[], object], rounds: int, device: str) -> float:

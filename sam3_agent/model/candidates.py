@@ -1,30 +1,25 @@
-"""One query's logits and box as a `Candidate` in original pixels."""
+"""One query's mask and box as a `Candidate` in original pixels."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent import masks
-from sam3_agent.masks import Box
-from sam3_agent.model.upsample import to_rle
+from sam3_agent.masks import Box, Rle
 from sam3_agent.types import Candidate
 
 
-def to_candidate(
-    logits: NDArray[np.float32], box: NDArray[np.float64], object_score: float, height: int, width: int
-) -> Candidate | None:
+def to_candidate(rle: Rle, box: NDArray[np.float64], object_score: float) -> Candidate | None:
     """The candidate, or None where its mask has no pixel.
 
     Its box is the model's own, clipped to the image, and so not always the tight box of its mask; where the model's box
     lies outside the image, it is the mask's.
 
     Args:
-        logits: (h, w) mask logits.
+        rle: at original size.
         box: (4,) xyxy, shares of the image.
         object_score: without presence.
-        height: of the original image.
-        width: of the original image.
     """
-    rle = to_rle(logits, height, width)
+    height, width = rle.size
     if masks.area(rle) == 0:
         return None
     return Candidate(rle, _pixels(box, height, width) or masks.box(rle), object_score)

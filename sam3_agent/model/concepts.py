@@ -7,11 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sam3_agent.masks import Rle
 from sam3_agent.model.candidates import to_candidate
 from sam3_agent.model.exemplars import Boxes, Labels
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.selection import Selection
 from sam3_agent.model.texts import Ids
+from sam3_agent.model.upsample import Ints, rle_of_edges, to_rle
 from sam3_agent.types import Detection, ExemplarTokens
 
 
@@ -41,7 +43,7 @@ class ExemplarRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """What the network says to one row, masks as logits: small enough to wait until its caller makes run lengths."""
+    """What the network says to one row, masks so small that they can wait until its caller makes run lengths."""
 
     height: int
     width: int
@@ -52,8 +54,14 @@ class Drawn:
     boxes: NDArray[np.float64]
     """(Q, 4) xyxy, shares of the image."""
     chosen: Selection
-    planes: NDArray[np.float32]
-    """(K, h, w) mask logits: the kept queries', then the near misses'."""
+    masks: NDArray[np.float32] | list[Ints]
+    """Of K queries, the kept ones first: (K, h, w) logits, or from a GPU the places at which each mask changes."""
+
+    def rles(self) -> list[Rle]:
+        """The K masks as run lengths at original size."""
+        if isinstance(self.masks, list):
+            return [rle_of_edges(edges, self.height, self.width) for edges in self.masks]
+        return [to_rle(plane, self.height, self.width) for plane in self.masks]
 
 
 def coarse_levels(rows: Sequence[ConceptRow] | Sequence[ExemplarRow]) -> torch.Tensor:
@@ -68,8 +76,8 @@ def to_detection(drawn: Drawn) -> Detection:
     """Masks as run lengths at original size; what has no pixel there is left out."""
     queries = (*drawn.chosen.kept, *drawn.chosen.near_misses)
     found = [
-        to_candidate(plane, drawn.boxes[query], float(drawn.scores[query]), drawn.height, drawn.width)
-        for query, plane in zip(queries, drawn.planes, strict=True)
+        to_candidate(rle, drawn.boxes[query], float(drawn.scores[query]))
+        for query, rle in zip(queries, drawn.rles(), strict=True)
     ]
     kept = len(drawn.chosen.kept)
     return Detection(

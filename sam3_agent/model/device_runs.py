@@ -10,11 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from sam3_agent import masks
-from sam3_agent.masks import Rle
-from sam3_agent.model.upsample import reach, rle_of_edges, weights_of, without_pairs
+from sam3_agent.model.upsample import Ints, reach, weights_of, without_pairs
 
 BUFFER = 1 << 27
 """Output pixels whose flags are held at a time, over all masks: 134 MB. Floats are held for one mask."""
@@ -34,17 +31,19 @@ class _Region:
         return (self.rows.stop - self.rows.start + 2) * (self.columns.stop - self.columns.start)
 
 
-def to_rles(logits: torch.Tensor, height: int, width: int, *, buffer: int = BUFFER) -> list[Rle]:
-    """The masks `bilinear(logits) > 0` of (K, h, w) float32 logits at (height, width); empty where none is positive."""
-    found = [masks.empty(height, width)] * len(logits)
+def to_edges(logits: torch.Tensor, height: int, width: int, *, buffer: int = BUFFER) -> list[Ints]:
+    """Where each mask `bilinear(logits) > 0` of (K, h, w) float32 logits changes at (height, width), column-major.
+
+    `upsample.rle_of_edges` turns them into run lengths, on the host and in any thread.
+    """
+    found: list[Ints] = [np.zeros(0, dtype=np.int64)] * len(logits)
     for group in _groups(_regions(logits, height, width), buffer):
         flags = torch.cat([_changes(logits[r.number], r, height, width) for r in group])
         places = torch.nonzero(flags).squeeze(1).cpu().numpy()  # the one wait of the group
         start = 0
         for region in group:
             low, high = np.searchsorted(places, (start, start + region.cells - 1))
-            edges = _in_image(places[low:high] - start, region, height)
-            found[region.number] = rle_of_edges(edges, height, width)
+            found[region.number] = _in_image(places[low:high] - start, region, height)
             start += region.cells - 1
     return found
 
@@ -89,7 +88,7 @@ def _changes(plane: torch.Tensor, region: _Region, height: int, width: int) -> t
     return walled[1:] != walled[:-1]
 
 
-def _in_image(places: NDArray[np.int64], region: _Region, height: int) -> NDArray[np.int64]:
+def _in_image(places: Ints, region: _Region, height: int) -> Ints:
     """Column-major places in the image of changes in a region; a run that goes on over a column's foot is joined."""
     column, row = np.divmod(places, region.rows.stop - region.rows.start + 2)
     return without_pairs((column + region.columns.start) * height + row + region.rows.start)

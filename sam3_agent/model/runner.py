@@ -11,6 +11,7 @@ from transformers import Sam3Model
 
 from sam3_agent.model import network
 from sam3_agent.model.concepts import ConceptRow, Drawn, ExemplarRow, coarse_levels
+from sam3_agent.model.device_runs import to_edges
 from sam3_agent.model.exemplars import box_tensors, learned_tensors
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.network import Grounded
@@ -18,6 +19,7 @@ from sam3_agent.model.pause import listened, pause
 from sam3_agent.model.preprocess import PreparedImage
 from sam3_agent.model.selection import select
 from sam3_agent.model.texts import Ids, TextMemory
+from sam3_agent.model.upsample import Ints
 
 TEXT_BYTES = 32 * 2**20
 """Text tokens that are remembered (32 kB a phrase at full size in float32, 16 kB in bfloat16)."""
@@ -120,12 +122,10 @@ class Runner:
             mask = torch.cat([mask, learned[1].to(device)], dim=1)
         return network.ground(self._model, coarse, tokens, mask)
 
-    def masks(
-        self, features: ImageFeatures, grounded: Grounded, row: int, queries: Sequence[int]
-    ) -> NDArray[np.float32]:
-        """(K, h, w) raw mask logits of chosen queries of one prompt; to be called `alone`."""
+    def masks(self, features: ImageFeatures, grounded: Grounded, row: int, queries: Sequence[int]) -> torch.Tensor:
+        """(K, h, w) raw mask logits of chosen queries of one prompt, on the device; to be called `alone`."""
         chosen = torch.tensor(queries, device=self._model.device)
-        return network.decode_masks(self._model, features.levels, grounded, row, chosen).cpu().numpy()
+        return network.decode_masks(self._model, features.levels, grounded, row, chosen)
 
     def _drawn(
         self,
@@ -139,10 +139,13 @@ class Runner:
         pause()
         chosen = select(scores, presence, boxes, row.threshold, row.near_misses)
         queries = (*chosen.kept, *chosen.near_misses)
-        planes = np.zeros((0, 1, 1), np.float32)
+        height, width = row.features.height, row.features.width
+        masks: NDArray[np.float32] | list[Ints] = []
         if queries:
-            planes = self.masks(row.features, grounded, place, queries)
-        return Drawn(row.features.height, row.features.width, presence, scores, boxes, chosen, planes)
+            logits = self.masks(row.features, grounded, place, queries)
+            # From a GPU only the changes of the masks cross the bus; on a CPU the caller's thread does all of it.
+            masks = to_edges(logits, height, width) if logits.is_cuda else logits.numpy()
+        return Drawn(height, width, presence, scores, boxes, chosen, masks)
 
     def _encode_texts(self, ids: Sequence[Ids]) -> torch.Tensor:
         return network.encode_text(self._model, torch.tensor(ids, device=self._model.device))

@@ -210,7 +210,7 @@ class Sam3:
     ) -> NDArray[np.float32]:
         """(K, h, w) raw mask logits of chosen queries of one prompt."""
         with self._network("drawing masks"):
-            return self._runner.masks(features, grounded, row, queries)
+            return self._runner.masks(features, grounded, row, queries).cpu().numpy()
 
     def _token_ids(self, phrase: str) -> Ids:
         with self._tokenizing:

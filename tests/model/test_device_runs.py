@@ -6,8 +6,13 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from sam3_agent import masks
-from sam3_agent.model.device_runs import to_rles
-from sam3_agent.model.upsample import to_rle
+from sam3_agent.masks import Rle
+from sam3_agent.model.device_runs import BUFFER, to_edges
+from sam3_agent.model.upsample import rle_of_edges, to_rle
+
+
+def to_rles(logits: torch.Tensor, height: int, width: int, buffer: int = BUFFER) -> list[Rle]:
+    return [rle_of_edges(edges, height, width) for edges in to_edges(logits, height, width, buffer=buffer)]
 
 
 def planes(seed: int, count: int, h: int, w: int) -> torch.Tensor:

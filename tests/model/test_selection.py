@@ -1,7 +1,9 @@
 import numpy as np
 
+from sam3_agent import masks
 from sam3_agent.model.candidates import to_candidate
 from sam3_agent.model.selection import Selection, select
+from sam3_agent.model.upsample import to_rle
 
 APART = np.array([[0.0, 0.0, 0.1, 0.1], [0.5, 0.0, 0.6, 0.1], [0.0, 0.5, 0.1, 0.6], [0.5, 0.5, 0.6, 0.6]])
 
@@ -32,11 +34,11 @@ def test_kept_instances_are_never_suppressed() -> None:
 
 
 def test_a_candidate_without_a_pixel_is_none() -> None:
-    assert to_candidate(np.full((4, 4), -1, np.float32), np.array([0.0, 0.0, 1.0, 1.0]), 0.9, 10, 20) is None
+    assert to_candidate(masks.empty(10, 20), np.array([0.0, 0.0, 1.0, 1.0]), 0.9) is None
 
 
 def test_a_box_is_clipped_to_the_image() -> None:
-    found = to_candidate(np.ones((4, 4), np.float32), np.array([-0.5, 0.25, 0.5, 1.5]), 0.9, 10, 20)
+    found = to_candidate(masks.encode(np.ones((10, 20), bool)), np.array([-0.5, 0.25, 0.5, 1.5]), 0.9)
     assert found is not None
     assert found.box == (0.0, 2.5, 10.0, 10.0)
 
@@ -44,6 +46,6 @@ def test_a_box_is_clipped_to_the_image() -> None:
 def test_a_box_outside_the_image_gives_way_to_the_masks_own() -> None:
     logits = np.full((2, 2), -1, np.float32)
     logits[0, 0] = 1
-    found = to_candidate(logits, np.array([1.5, 0.0, 1.9, 1.0]), 0.9, 10, 20)
+    found = to_candidate(to_rle(logits, 10, 20), np.array([1.5, 0.0, 1.9, 1.0]), 0.9)
     assert found is not None
     assert found.box == (0.0, 0.0, 10.0, 5.0)
