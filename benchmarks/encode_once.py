@@ -9,7 +9,7 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,7 +80,7 @@ def _theirs(model: Any, image: NDArray[np.uint8], words: tuple[str, ...]) -> flo
     began = time.perf_counter()
     for word in words:
         inputs = reader(images=Image.fromarray(image), text=word, return_tensors="pt")
-        outputs = cast(Any, model)(**inputs.to(model.device))
+        outputs = model(**inputs.to(model.device))
         reader.post_process_instance_segmentation(
             outputs, threshold=0.5, target_sizes=[(image.shape[0], image.shape[1])]
         )

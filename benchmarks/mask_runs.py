@@ -64,7 +64,7 @@ def planes(count: int) -> NDArray[np.float32]:
     rows, columns = np.mgrid[0:GRID, 0:GRID].astype(np.float32)
     drawn: list[NDArray[np.float32]] = []
     for _ in range(count):
-        y, x = rng.uniform(0, GRID, 2)
+        y, x = float(rng.uniform(0, GRID)), float(rng.uniform(0, GRID))
         radius = float(np.exp(rng.uniform(np.log(4), np.log(80))))
         angle = np.arctan2(rows - y, columns - x)
         wobble = 1 + 0.2 * np.sin(angle * int(rng.integers(2, 7)) + rng.uniform(0, 6))

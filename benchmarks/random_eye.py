@@ -15,7 +15,7 @@ SIDE = 1008
 
 def random_model(device: str, dtype: torch.dtype, config: Sam3Config | None = None) -> Sam3Model:
     """840 million random parameters (or another `config`), eval mode; the reference boxes are spread over the image."""
-    torch.manual_seed(0)
+    cast(Any, torch).manual_seed(0)
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)  # never hold it in float32: that alone takes 3.4 GB
     try:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
@@ -181,7 +181,7 @@ def _iou(scene: Scene, query: Query, answer: Answer) -> float:
     if not meant:
         return 1.0
     table = masks.iou([instance.rle for instance in answer.instances], meant)
-    rows, columns = linear_sum_assignment(table, maximize=True)
+    rows, columns = cast(Any, linear_sum_assignment)(table, maximize=True)
     return float(table[rows, columns].min())
 
 

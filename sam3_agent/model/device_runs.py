@@ -7,6 +7,7 @@ masks are fetched in one wait, then all masks that fit into BUFFER are expanded,
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -55,7 +56,8 @@ def _regions(logits: torch.Tensor, height: int, width: int) -> list[_Region]:
     extents = torch.stack([_first(rows), _last(rows), _first(columns), _last(columns), rows.any(1).long()], dim=1)
     regions: list[_Region] = []
     source_h, source_w = logits.shape[1:]
-    for number, (top, bottom, left, right, some) in enumerate(extents.cpu().tolist()):
+    fetched: list[list[int]] = cast(Any, extents).cpu().tolist()
+    for number, (top, bottom, left, right, some) in enumerate(fetched):
         if some:
             rows_, columns_ = reach(top, bottom, source_h, height), reach(left, right, source_w, width)
             regions.append(_Region(number, rows_, columns_))

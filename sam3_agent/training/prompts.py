@@ -13,7 +13,6 @@ from sam3_agent.scenes.vocabulary import (
     PATTERNS,
     PLURAL,
     SUPERCATEGORIES,
-    SUPERCATEGORY,
     SUPERCATEGORY_PHRASE,
     UNKNOWN_WORDS,
 )
@@ -94,16 +93,6 @@ class Description:
         else:
             head = EVERYTHING[int(rng.integers(2))]
         return _inflect(adjectives, head, rng)
-
-
-def word_matches(word: str, thing: SceneObject) -> bool | None:
-    """Whether a single word describes the object; None for words that describe nothing ("the")."""
-    return _WORD_TESTS[word](thing) if word in _WORD_TESTS else None
-
-
-def describing_words() -> tuple[str, ...]:
-    """Every word that holds of some objects and not of others (or of all: "thing")."""
-    return tuple(_WORD_TESTS)
 
 
 def sample_prompts(objects: Sequence[SceneObject], count: int, rng: np.random.Generator) -> list[TrainingPrompt]:
@@ -283,25 +272,3 @@ def _inflect(adjectives: list[str], head: str, rng: np.random.Generator) -> str:
     elif draw < 0.27:
         words.insert(0, "the")
     return " ".join(words)
-
-
-def _word_tests() -> dict[str, Callable[[SceneObject], bool]]:
-    tests: dict[str, Callable[[SceneObject], bool]] = {}
-    for colour in COLOURS:
-        tests[colour] = lambda o, c=colour: o.colour == c
-    for pattern in PATTERNS:
-        tests[pattern] = lambda o, p=pattern: o.pattern == p
-    for noun in NOUNS:
-        for form in (noun, PLURAL[noun]):
-            tests[form] = lambda o, n=noun: o.noun == n
-    for name in SUPERCATEGORIES:
-        if name != "object":
-            for form in (name, PLURAL[name]):
-                tests[form] = lambda o, s=name: o.supercategory == s
-    tests["household"] = lambda o: SUPERCATEGORY[o.noun] == "object"
-    for word in ("object", "objects", "thing", "things"):
-        tests[word] = lambda o: True
-    return tests
-
-
-_WORD_TESTS = _word_tests()

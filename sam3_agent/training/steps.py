@@ -17,7 +17,8 @@ from sam3_agent.training.batch import Batch, SceneTargets, collate, scene_target
 from sam3_agent.training.config import Stage, TrainConfig
 from sam3_agent.training.forward import Exemplars, Grounding, Vision, answer, draw_masks, encode_images, ground
 from sam3_agent.training.losses import LossWeights, detection_loss, mask_loss
-from sam3_agent.training.prompts import HELD_OUT_PAIRS, describing_words, lend_exemplars, sample_prompts, word_matches
+from sam3_agent.training.prompts import HELD_OUT_PAIRS, lend_exemplars, sample_prompts
+from sam3_agent.training.words import describing_words, word_matches
 
 FIRST_TRAINING_SEED = 1 << 40
 """Scene seeds below this one are never trained on; tests and benchmarks use those."""
