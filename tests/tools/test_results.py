@@ -21,8 +21,8 @@ INSTANCE_KEYS = {
 }  # fmt: skip
 
 
-def call(workspace: Workspace, name: str, **raw: Any) -> Presentation:
-    result = TOOLS[name].call(workspace, raw)
+def call(workspace: Workspace, tool: str, /, **raw: Any) -> Presentation:
+    result = TOOLS[tool].call(workspace, raw)
     json.dumps(result.data, allow_nan=False)
     assert "counts" not in json.dumps(result.data)
     return result
@@ -255,3 +255,18 @@ def test_a_crowd_is_told_whole_and_drawn_by_call() -> None:
     first = call(workspace, "segment_concepts", image_id="img1", concepts=["circle", "square", "button"], threshold=0)
     assert len(first.data["results"]) == 3
     assert first.text.count("; box [") == 6
+
+
+def test_a_concept_learnt_from_a_mask_is_named_and_usable() -> None:
+    workspace = desk()
+    call(workspace, "segment_concepts", image_id="img1", concepts=["square"])
+    learnt = call(workspace, "learn_concept", name="@box", phrase="", positive_masks=["m1"])
+    assert learnt.text == snapshot("learnt '@box' from 1 example. Use '@box' as a concept on any image.")
+    assert learnt.data == {"concept": "@box", "phrase": "", "examples": 1}
+    found = call(workspace, "segment_concepts", image_id="img1", concepts=["@box"])
+    assert [i["concept"] for i in found.data["results"][0]["instances"]] == ["@box"]
+
+
+def test_boxes_to_learn_from_need_their_image() -> None:
+    with pytest.raises(ToolError, match="say with image_id on which image the boxes are"):
+        call(desk(), "learn_concept", name="box", positive_boxes=[[230, 120, 290, 180]])
