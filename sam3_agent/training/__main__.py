@@ -9,6 +9,8 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
+from sam3_agent.training.click_export import export_clicks
+from sam3_agent.training.click_run import train_clicks
 from sam3_agent.training.config import CONFIGS
 from sam3_agent.training.export import export_run
 from sam3_agent.training.run import train
@@ -23,14 +25,18 @@ def main() -> int:
     parser.add_argument("--export", type=Path, help="write the run's weights into this folder instead of training")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--ranks", type=int, help="processes; each draws scenes of its own (default: the config's)")
-    parser.add_argument("--start-from", type=Path, help="exported weights to begin with instead of chance")
+    parser.add_argument("--start-from", type=Path, help="exported weights to begin with (clicks: to learn on)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     config = replace(CONFIGS[options.config], device=options.device)
     if options.ranks:
         config = replace(config, ranks=options.ranks)
+    clicks = config.stages[0].kind == "clicks"
     if options.export:
-        export_run(options.out, options.export)
+        if clicks:
+            export_clicks(config, options.out, options.start_from, options.export)
+        else:
+            export_run(options.out, options.export)
         return 0
     others: list[subprocess.Popen[bytes]] = []
     if options.rank == 0 and config.ranks > 1:
@@ -39,7 +45,10 @@ def main() -> int:
         others = [subprocess.Popen([*command, "--rank", str(rank)]) for rank in range(1, config.ranks)]
     status = 1
     try:
-        train(config, options.out, options.rank, options.start_from)
+        if clicks:
+            train_clicks(config, options.out, options.start_from, options.rank)
+        else:
+            train(config, options.out, options.rank, options.start_from)
         status = 0
     except KeyboardInterrupt:
         logging.warning("interrupted; run the same command again to go on from the last checkpoint")
