@@ -20,6 +20,9 @@ from transformers.models.sam3_tracker.modeling_sam3_tracker import (
 
 LEVELS = 3
 """Levels of the neck that are read, finest first: 4, 2 and 1 times the ViT's grid. A coarser one is never used."""
+FULL_MASK_SIDE = 288
+FULL_HOLE_AREA = 256
+"""Meta's predictor fills holes of at most so many cells of 288 x 288; smaller models in proportion."""
 MASK_LIMIT = 32.0
 """Meta's predictor clamps mask logits to +- this before it returns or reuses them."""
 
@@ -58,6 +61,12 @@ class Clicks:
     masks: Tensor | None = None
     """(P, 1, 4g, 4g) logits of the mask to refine."""
 
+    def on(self, device: torch.device) -> "Clicks":
+        """The prompts on a device."""
+        boxes = None if self.boxes is None else self.boxes.to(device)
+        masks = None if self.masks is None else self.masks.to(device)
+        return Clicks(self.points.to(device), self.labels.to(device), boxes, masks)
+
 
 class Tracker(nn.Module):
     """The parts for clicks; its state dict has the names of a facebook/sam3 checkpoint (`tracker_neck.`, ...)."""
@@ -67,6 +76,9 @@ class Tracker(nn.Module):
         self.config = config
         self.tracker_neck = Sam3VisionNeck(cast(Any, config.vision_config))
         self.tracker_model = _Heads(config, attention)
+        rows, columns = self.mask_size
+        self.hole_area = FULL_HOLE_AREA * rows * columns // FULL_MASK_SIDE**2
+        """Holes of at most so many cells are filled in clicked masks."""
 
     def features(self, grid: Tensor) -> ClickFeatures:
         """Run the neck on the ViT's last (B, D, g, g) hidden state."""
@@ -80,11 +92,12 @@ class Tracker(nn.Module):
         encoder = cast(Any, self.tracker_model.prompt_encoder)
         count, points = clicks.points.shape[:2]
         boxes = None if clicks.boxes is None else clicks.boxes[:, None]  # (P, 1, 4)
+        masks = None if clicks.masks is None else clicks.masks.to(encoder.no_mask_embed.weight.dtype)
         if points or boxes is not None:
             given = (clicks.points[:, None], clicks.labels[:, None]) if points else (None, None)
-            tokens, dense = encoder(*given, boxes, clicks.masks)
+            tokens, dense = encoder(*given, boxes, masks)
             return tokens, dense.expand(count, -1, -1, -1)
-        dense = encoder(None, None, None, clicks.masks)[1]
+        dense = encoder(None, None, None, masks)[1]
         return clicks.points.new_zeros(count, 1, 0, encoder.hidden_size), dense.expand(count, -1, -1, -1)
 
     def decode(
@@ -126,12 +139,6 @@ class Tracker(nn.Module):
     def mask_size(self) -> tuple[int, int]:
         """(height, width) of mask logits, given or answered."""
         return cast(Any, self.tracker_model.prompt_encoder).mask_input_size
-
-    def keep_positions_exact(self) -> None:
-        """Put the position tables into float32: in bfloat16 a point near the right edge moves by two pixels of 1008."""
-        for module in self.modules():
-            if isinstance(module, Sam3TrackerPositionalEmbedding):
-                module.float()
 
 
 class _Heads(nn.Module):

@@ -13,7 +13,7 @@ from sam3_agent.training.click_batch import ObjectBatch, object_batch
 from sam3_agent.training.click_forward import ClickAnswers, answer_clicks
 from sam3_agent.training.click_loss import mask_iou
 from sam3_agent.training.click_prompts import correction, interior_point
-from sam3_agent.training.click_steps import ClickLearner, clicks_of, encode_grid, on
+from sam3_agent.training.click_steps import ClickLearner, clicks_of, encode_grid
 from sam3_agent.training.evaluate import HELD_OUT_SEED
 
 
@@ -37,7 +37,7 @@ def _readings(
     learner: ClickLearner, features: ClickFeatures, batch: ObjectBatch, rng: np.random.Generator
 ) -> dict[str, list[float]]:
     def ask(clicks: Clicks) -> ClickAnswers:
-        return answer_clicks(learner.tracker, features, on(clicks, features.embedding.device))
+        return answer_clicks(learner.tracker, features, clicks.on(features.embedding.device))
 
     def best(answers: ClickAnswers) -> list[float]:
         return mask_iou(answers.best()[:, None].cpu(), batch.cover)[:, 0].tolist()

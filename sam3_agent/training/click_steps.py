@@ -75,9 +75,9 @@ def _two_rounds(
     device = features.embedding.device
     own = features.select(batch.index[chosen].to(device))
     cover = batch.cover[chosen].to(device)
-    clicks = on(kind(batch, group, rng), device)
+    clicks = kind(batch, group, rng).on(device)
     first = answer_clicks(tracker, own, clicks)
-    second = answer_clicks(tracker, own, on(corrected(batch, group, clicks, first, rng), device))
+    second = answer_clicks(tracker, own, corrected(batch, group, clicks, first, rng).on(device))
     one, two = click_loss(first, cover), click_loss(second, cover)
     return {name: (value + two[name]) / 2 for name, value in one.items()}
 
@@ -138,13 +138,6 @@ def clicks_of(rows: list[list[Click]], cell: float) -> Clicks:
     points = np.array([[(x, y) for x, y, _ in row] for row in rows], dtype=np.float32).reshape(len(rows), -1, 2)
     labels = np.array([[label for _, _, label in row] for row in rows], dtype=np.int64).reshape(len(rows), -1)
     return Clicks(_floats(points * cell), torch.from_numpy(labels))  # pyright: ignore[reportUnknownMemberType]
-
-
-def on(clicks: Clicks, device: torch.device) -> Clicks:
-    """The prompts on a device."""
-    boxes = None if clicks.boxes is None else clicks.boxes.to(device)
-    masks = None if clicks.masks is None else clicks.masks.to(device)
-    return Clicks(clicks.points.to(device), clicks.labels.to(device), boxes, masks)
 
 
 def _floats(array: NDArray[np.floating[Any]]) -> Tensor:
