@@ -23,6 +23,8 @@ class ClickAnswers:
     """(P, 4) predicted IoU"""
     present: Tensor
     """(P,) logits: is there an object at all?"""
+    places: Tensor
+    """(P, g * g, C) the picture after it has met the prompt."""
 
     def best(self) -> Tensor:
         """(P, G, G) detached logits of the ambiguous answer with the best predicted IoU: what the eye puts first."""
@@ -50,4 +52,4 @@ def answer_clicks(tracker: Tracker, features: ClickFeatures, clicks: Clicks) -> 
     kernels = [mlp(tokens[:, 2 + i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)]
     masks = torch.einsum("pkc,pchw->pkhw", torch.stack(kernels, dim=1), planes)
     present = decoder.pred_obj_score_head(tokens[:, 0]).squeeze(-1)
-    return ClickAnswers(masks, decoder.iou_prediction_head(tokens[:, 1]), present)
+    return ClickAnswers(masks, decoder.iou_prediction_head(tokens[:, 1]), present, keys)

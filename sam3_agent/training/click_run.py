@@ -19,10 +19,11 @@ from sam3_agent.training.click_steps import ClickLearner, click_step
 from sam3_agent.training.config import Stage, TrainConfig
 from sam3_agent.training.descent import descend, learning_rate, ranks_together
 from sam3_agent.training.report import Report
+from sam3_agent.training.tiny import HIDDEN
 from sam3_agent.training.tiny_tracker import new_tracker, tiny_tracker_config
 
 log = logging.getLogger(__name__)
-EVALUATE_EVERY = 150
+EVALUATE_EVERY = 200
 
 
 def train_clicks(config: TrainConfig, folder: Path, weights: Path | None, rank: int = 0) -> ClickLearner:
@@ -46,14 +47,14 @@ def train_clicks(config: TrainConfig, folder: Path, weights: Path | None, rank: 
         return _run(config, folder, weights, rank)
 
 
-def backbone_of(weights: Path) -> tuple[nn.Module, str]:
-    """The ViT of an exported folder in float32, frozen, and a fingerprint of its values."""
+def vision_of(weights: Path) -> tuple[nn.Module, str]:
+    """ViT and neck of an exported folder in float32, frozen, and a fingerprint of the ViT's values."""
     encoder = cast(Any, load_model(weights, torch.device("cpu"), torch.float32).vision_encoder)
-    backbone = cast(nn.Module, encoder.backbone).eval().requires_grad_(False)
+    encoder.eval().requires_grad_(False)
     digest = hashlib.sha256()
-    for name, value in sorted(backbone.state_dict().items()):
+    for name, value in sorted(encoder.backbone.state_dict().items()):
         digest.update(name.encode() + value.half().contiguous().numpy().tobytes())
-    return backbone, digest.hexdigest()
+    return encoder, digest.hexdigest()
 
 
 def start_learner(config: TrainConfig, weights: Path, saved: dict[str, Any] | None) -> tuple[ClickLearner, str]:
@@ -62,14 +63,18 @@ def start_learner(config: TrainConfig, weights: Path, saved: dict[str, Any] | No
     Raises:
         InputError: what was saved belongs to another backbone.
     """
-    backbone, fingerprint = backbone_of(weights)
+    encoder, fingerprint = vision_of(weights)
+    backbone = cast(Any, encoder).backbone
     cast(Any, torch).manual_seed(config.seed)
-    tracker = new_tracker(tiny_tracker_config(cast(Any, backbone).config))
+    tracker = new_tracker(tiny_tracker_config(backbone.config), cast(Any, encoder).neck)
+    head = nn.Linear(HIDDEN, 1)
+    nn.init.constant_(head.bias, -2.0)
     if saved is not None:
         if saved["backbone"] != fingerprint:
             raise InputError(f"the run was begun on other weights than those in '{weights}'; give those or a new --out")
         tracker.load_state_dict(saved["tracker"])
-    return ClickLearner(backbone.to(config.device), tracker.to(config.device)), fingerprint
+        head.load_state_dict(saved["head"])
+    return ClickLearner(backbone.to(config.device), tracker.to(config.device), head.to(config.device)), fingerprint
 
 
 def _run(config: TrainConfig, folder: Path, weights: Path, rank: int) -> ClickLearner:
@@ -105,6 +110,7 @@ def _state(
 ) -> dict[str, Any]:
     return {
         "tracker": learner.tracker.state_dict(),
+        "head": learner.head.state_dict(),
         "optimizer": optimizer.state_dict(),
         "step": step,
         "config": json.dumps(config.to_json()),
@@ -115,7 +121,7 @@ def _state(
 def _optimizer(learner: ClickLearner, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW; embeddings, norms and biases are not decayed, the neck's unused level is not trained."""
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-    for name, parameter in learner.tracker.named_parameters():
+    for name, parameter in [*learner.tracker.named_parameters(), *learner.head.named_parameters()]:
         if "fpn_layers.3." not in name:
             decayed = parameter.ndim >= 2 and "embed." not in name and "token" not in name and "embedding" not in name
             groups[decayed].append(parameter)

@@ -33,6 +33,8 @@ class ClickLearner:
 
     backbone: nn.Module
     tracker: Tracker
+    head: nn.Linear
+    """Reads off a place whether it belongs to the object; not shipped."""
 
 
 def click_step(learner: ClickLearner, config: TrainConfig, stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -49,7 +51,7 @@ def click_step(learner: ClickLearner, config: TrainConfig, stage: Stage, rng: np
         for group, kind in zip(groups, kinds, strict=True):
             if len(group):
                 share = len(group) / len(batch.index)
-                for name, value in _two_rounds(learner.tracker, features, batch, group, kind, rng).items():
+                for name, value in _two_rounds(learner, features, batch, group, kind, rng).items():
                     terms[name] = terms.get(name, torch.zeros(())) + share * value
     return terms
 
@@ -64,7 +66,7 @@ def encode_grid(learner: ClickLearner, pixels: Tensor) -> Tensor:
 
 
 def _two_rounds(
-    tracker: Tracker,
+    learner: ClickLearner,
     features: ClickFeatures,
     batch: ObjectBatch,
     group: NDArray[np.int64],
@@ -76,9 +78,9 @@ def _two_rounds(
     own = features.select(batch.index[chosen].to(device))
     cover = batch.cover[chosen].to(device)
     clicks = kind(batch, group, rng).on(device)
-    first = answer_clicks(tracker, own, clicks)
-    second = answer_clicks(tracker, own, corrected(batch, group, clicks, first, rng).on(device))
-    one, two = click_loss(first, cover), click_loss(second, cover)
+    first = answer_clicks(learner.tracker, own, clicks)
+    second = answer_clicks(learner.tracker, own, corrected(batch, group, clicks, first, rng).on(device))
+    one, two = (click_loss(answers, learner.head, cover) for answers in (first, second))
     return {name: (value + two[name]) / 2 for name, value in one.items()}
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
+from torch import nn
 from transformers import Sam3TrackerModel
 
 from sam3_agent.errors import InputError
@@ -29,6 +30,7 @@ from sam3_agent.training.tokenizer import build_tokenizer
 
 torch.set_num_threads(1)
 SIZE = 64
+HEAD = nn.Linear(128, 1)
 
 
 def ring() -> NDArray[np.bool_]:
@@ -161,7 +163,7 @@ def test_the_loss_falls_when_answers_get_better_and_the_iou_is_the_masks_own() -
     assert mask_iou(right, cover).tolist() == [[1.0] * 4]
     assert mask_iou(shifted, cover)[0, 0] == pytest.approx(1 / 3)
     for name in ("clear", "ambiguous"):
-        assert click_loss(good, cover)[name] < 0.1 < click_loss(bad, cover)[name]
+        assert click_loss(good, HEAD, cover)[name] < 0.1 < click_loss(bad, HEAD, cover)[name]
 
 
 def test_of_the_ambiguous_answers_the_best_one_pays_most() -> None:
@@ -171,11 +173,25 @@ def test_of_the_ambiguous_answers_the_best_one_pays_most() -> None:
     with torch.no_grad():
         masks[0, 2] = torch.where(cover[0] > 0, 1.0, -1.0)
     answers = answer_clicks(tracker(), tracker().features(torch.randn(1, 192, 8, 8)), _one_click())
-    click_loss(replace(answers, masks=masks), cover)["ambiguous"].backward()
+    click_loss(replace(answers, masks=masks), HEAD, cover)["ambiguous"].backward()
     assert masks.grad is not None
     strength = masks.grad.abs().sum((0, 2, 3))
     assert strength[0] == 0
     assert strength[2] > 3 * max(strength[1], strength[3]) > 0
+
+
+def test_the_head_learns_which_places_belong_to_the_object() -> None:
+    cover = torch.zeros(1, 32, 32)
+    cover[0, 8:16, 8:24] = 1
+    answers = answer_clicks(tracker(), tracker().features(torch.randn(1, 192, 8, 8)), _one_click())
+    inside = torch.zeros(1, 64, 128)
+    inside[0, :, 0] = torch.nn.functional.adaptive_avg_pool2d(cover, 8).flatten() * 16 - 8
+    reader = nn.Linear(128, 1)
+    nn.init.zeros_(reader.weight)
+    nn.init.zeros_(reader.bias)
+    blind = click_loss(replace(answers, places=inside), reader, cover)["covered"]
+    reader.weight.data[0, 0] = 1
+    assert click_loss(replace(answers, places=inside), reader, cover)["covered"] < 0.01 < blind
 
 
 def test_a_run_trains_all_but_the_backbone_and_the_unused_level(finished: Path, weights: Path, tmp_path: Path) -> None:
