@@ -7,7 +7,6 @@ answer's faults, at its most interior point, with that answer as the mask to ref
 
 import argparse
 import json
-import platform
 import sys
 import time
 from collections.abc import Iterator
@@ -17,13 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.machine import machine_words
 from sam3_agent import masks
+from sam3_agent.clicks import ClickedMask, ClickPrompt
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.scenes.scene import SceneObject
 from sam3_agent.training.click_prompts import interior_point
-from sam3_agent.types import ClickedMask, ClickPrompt
 
 FIRST_SEED = 70_000
 PER_SCENE = 3
@@ -51,12 +51,13 @@ def main() -> int:
     eye = Sam3.load(options.model, device="cpu")
     start = time.monotonic()
     readings = [reading for _, reading in zip(range(options.objects), read(eye), strict=False)]
-    machine = f"{platform.processor() or platform.machine()}, {time.monotonic() - start:.0f} s"
+    info = eye.info
+    machine = f"{machine_words()} ({info.device}, {info.dtype}, {time.monotonic() - start:.0f} s)"
     figures = figures_of(readings)
     print(table(figures))
-    print(f"\n{len(readings)} objects, {eye.info.name} ({eye.info.device}, {eye.info.dtype}), {machine}")
+    print(f"\n{len(readings)} objects, {info.name}, {machine}")
     if options.out:
-        document = {"objects": len(readings), "model": eye.info.to_json(), "machine": machine, "figures": figures}
+        document = {"objects": len(readings), "model": info.to_json(), "machine": machine, "figures": figures}
         options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return int(any(figures[name]["mean_iou"] < bar for name, bar in BARS.items()))
 

@@ -57,6 +57,7 @@ async def test_the_tools_are_listed_with_titles_descriptions_and_annotations(mak
             "combine_masks",
             "measure_masks",
             "look",
+            "learn_concept",
             "list_images",
             "forget_image",
         ]
@@ -99,6 +100,7 @@ async def test_every_tool_works_in_one_session(make_server: MakeServer, folder: 
         ("combine_masks", {"mask_ids": ["m1", "m2"], "operation": "union"}),
         ("measure_masks", {"image_id": "img1", "mask_ids": ["m1", "m2"]}),
         ("look", {"image_id": "img1", "mask_ids": ["m1"], "region": [0, 0, 100, 100]}),
+        ("learn_concept", {"name": "box", "positive_masks": ["m1"]}),
         ("list_images", {}),
         ("forget_image", {"image_id": "img1"}),
     ]
@@ -109,7 +111,7 @@ async def test_every_tool_works_in_one_session(make_server: MakeServer, folder: 
         assert not result.is_error, (name, text_of(result))
         check_honest(result)
     with_pictures = {name for name, result in results.items() if images_of(result)}
-    without = {"read_presence", "measure_masks", "list_images", "forget_image"}
+    without = {"read_presence", "measure_masks", "learn_concept", "list_images", "forget_image"}
     assert with_pictures == {name for name, _ in calls} - without
 
 

@@ -193,7 +193,7 @@ def test_a_compiled_vision_encoder_is_one_graph_and_answers_the_same(eye: Sam3, 
     network.compile_vision(model, backend="eager", fullgraph=True)  # a break in the graph would be an error
     pixels = eye.plan_encode(picture).items[0].pixels
     with torch.inference_mode():
-        levels = network.encode_pixels(model, pixels)
+        _, levels = network.encode_pixels(model, pixels)
     for level, plain in zip(levels, eye.encode(picture).levels, strict=True):
         assert torch.allclose(level, plain, atol=1e-5)
 

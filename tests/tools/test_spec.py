@@ -42,6 +42,7 @@ def test_the_tools_are_those_of_the_design() -> None:
         "combine_masks",
         "measure_masks",
         "look",
+        "learn_concept",
         "list_images",
         "forget_image",
         "submit_answer",
