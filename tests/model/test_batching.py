@@ -112,7 +112,7 @@ def test_out_of_memory_the_eye_goes_on_with_half_the_batch(tokenizer: CLIPTokeni
     found = eye.detect(eye.encode(pictures[0]), prompts, threshold=0.1)
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))
     assert sizes == [9, 4, 2, 2, 2, 2, 1]
-    assert eye.statistics()["halvings"] == {"encode": 0, "detect": 2, "read_exemplars": 0}
+    assert eye.statistics()["halvings"] == {"encode": 0, "detect": 2, "read_exemplars": 0, "segment_at": 0}
     with Scheduler([eye]) as scheduler:
         found = scheduler.detect(scheduler.encode(pictures[0]), prompts, threshold=0.1)
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))

@@ -13,6 +13,7 @@ from sam3_agent.clicks import ClickPrompt
 from sam3_agent.errors import InputError, ToolError
 from sam3_agent.model.clicks import mask_logits, to_clicks, without_holes
 from sam3_agent.model.sam3 import Sam3
+from sam3_agent.model.scheduler import Scheduler
 from sam3_agent.types import ModelInfo
 from tests.model.conftest import SIDE, small_model, small_tracker
 
@@ -143,3 +144,23 @@ def test_bfloat16_keeps_positions_exact_and_stays_near_float32(
         near = [answer.predicted_iou for answer in half.segment_at(half.encode(picture), prompt)]
         exact = [answer.predicted_iou for answer in clicking_eye.segment_at(clicking_eye.encode(picture), prompt)]
         assert near == pytest.approx(exact, abs=0.05)
+
+
+def test_a_scheduler_answers_clicks_as_the_eye_itself_does(clicking_eye: Sam3, picture: NDArray[np.uint8]) -> None:
+    expected = clicking_eye.segment_at(clicking_eye.encode(picture), CLICK)
+    with Scheduler([clicking_eye]) as scheduler:
+        assert scheduler.segment_at(scheduler.encode(picture), CLICK) == expected
+        outside = ClickPrompt(((500.0, 5.0),))
+        with pytest.raises(InputError, match="outside the 180x120 image"):
+            scheduler.segment_at(scheduler.encode(picture), outside)
+
+
+def test_images_that_were_encoded_together_are_clicked_each_by_itself(
+    clicking_eye: Sam3, picture: NDArray[np.uint8]
+) -> None:
+    plans = [clicking_eye.plan_encode(image) for image in (picture, picture[::-1])]
+    together = list(plans[0].work.answers([plan.items[0] for plan in plans]))
+    for seen, image in zip(together, (picture, picture[::-1]), strict=True):
+        alone = clicking_eye.segment_at(clicking_eye.encode(image), CLICK)
+        found = clicking_eye.segment_at(seen, CLICK)
+        assert [a.predicted_iou for a in found] == pytest.approx([a.predicted_iou for a in alone], abs=1e-5)
