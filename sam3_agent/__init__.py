@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sam3_agent.clicks import ClickPrompt, ClickSegmentation
     from sam3_agent.errors import (
         Busy,
         Cancelled,
@@ -49,6 +50,8 @@ __all__ = [
     "Box",
     "Busy",
     "Cancelled",
+    "ClickPrompt",
+    "ClickSegmentation",
     "Concept",
     "ConceptPrompt",
     "Exemplar",
@@ -78,6 +81,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "sam3_agent.clicks": ("ClickPrompt", "ClickSegmentation"),
     "sam3_agent.errors": (
         "Busy",
         "Cancelled",

@@ -27,6 +27,7 @@ FLOORS: dict[str, int] = {
     "sam3_agent.render": 1,
     "sam3_agent.formats": 1,
     "sam3_agent.scenes": 1,
+    "sam3_agent.clicks": 0,
     "sam3_agent.types": 0,
     "sam3_agent.masks": 0,
     "sam3_agent.errors": 0,
@@ -34,6 +35,9 @@ FLOORS: dict[str, int] = {
 """Room -> floor; a module belongs to the longest name that it starts with."""
 
 NEIGHBOURS = {
+    ("sam3_agent.clicks", "sam3_agent.types"),
+    ("sam3_agent.clicks", "sam3_agent.masks"),
+    ("sam3_agent.clicks", "sam3_agent.errors"),
     ("sam3_agent.types", "sam3_agent.masks"),
     ("sam3_agent.types", "sam3_agent.errors"),
     ("sam3_agent.masks", "sam3_agent.errors"),

@@ -10,15 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent import masks
+from sam3_agent.clicks import ClickedMask, ClickPrompt, check_points
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
 from sam3_agent.model.plan import IMAGE_COST, Plan, Work
 from sam3_agent.model.segmenter import Features
-from sam3_agent.types import Candidate, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
+from sam3_agent.types import Candidate, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo, clip_box
 
 Answers = Mapping[str, Detection]
 UNKNOWN_PRESENCE = 0.02
 EYE = "0" * 16
+CLICK_ANSWERS = 3
 MAX_PHRASE = 300
 """Characters; a real eye refuses long phrases as well."""
 
@@ -52,6 +54,7 @@ class FakeSegmenter:
         self._encoding = Work(_each, 4, "encoding an image", "cpu", cost=IMAGE_COST)
         self._answering = Work(_each, 16, "answering a concept", "cpu")
         self._reading = Work(_each, 16, "reading examples", "cpu")
+        self._clicking = Work(_each, 16, "answering a click", "cpu")
 
     @property
     def info(self) -> ModelInfo:
@@ -105,6 +108,18 @@ class FakeSegmenter:
             tokens[row, 1 : 1 + len(kind)] = [ord(letter) for letter in kind]
         return ExemplarTokens(tokens.tobytes(), *tokens.shape, EYE)
 
+    def segment_at(self, features: Features, prompt: ClickPrompt) -> tuple[ClickedMask, ...]:
+        """The registered masks that fit the clicks, at most three.
+
+        First those that overlap a given box or mask best, then the smallest. A mask must hold every positive point and
+        no negative one, and overlap the box or mask by an IoU over 0.1.
+        """
+        if not isinstance(features, FakeFeatures):
+            raise TypeError(f"these features are not of this eye but {type(features).__name__}")
+        check_points(prompt.points, features.width, features.height)
+        fitting = sorted(_fitting(features, prompt), key=lambda found: found[0])
+        return tuple(ClickedMask(c.rle, masks.box(c.rle), c.object_score) for _, c in fitting[:CLICK_ANSWERS])
+
     def plan_encode(self, image: NDArray[np.uint8]) -> Plan[FakeFeatures]:
         """`encode` as a plan; unlike a real eye's, plans of this one fail when they are run, not when they are made."""
         return Plan(self._encoding, [partial(self.encode, image)], lambda features: features)
@@ -119,6 +134,10 @@ class FakeSegmenter:
     def plan_read(self, features: Features, examples: Sequence[Exemplar]) -> Plan[ExemplarTokens]:
         """`read_exemplars` as a plan."""
         return Plan(self._reading, [partial(self.read_exemplars, features, examples)], lambda tokens: tokens)
+
+    def plan_click(self, features: Features, prompt: ClickPrompt) -> Plan[tuple[ClickedMask, ...]]:
+        """`segment_at` as a plan."""
+        return Plan(self._clicking, [partial(self.segment_at, features, prompt)], lambda found: found)
 
 
 def detection(
@@ -177,6 +196,27 @@ def _learned_kinds(prompt: ConceptPrompt) -> list[tuple[str, bool]]:
         return []
     rows = prompt.learned.tokens.array
     return [("".join(chr(int(code)) for code in row[1:] if code), bool(row[0] > 0)) for row in rows]
+
+
+def _fitting(features: FakeFeatures, prompt: ClickPrompt) -> list[tuple[tuple[float, int], Candidate]]:
+    """Every registered mask that fits the clicks, each once, with what it is sorted by."""
+    box = None if prompt.box is None else clip_box(prompt.box, features.width, features.height)
+    registered = [c for answer in features.answers.values() for c in (*answer.kept, *answer.near_misses)]
+    known = {c.rle: c for c in sorted(registered, key=lambda c: c.object_score)}  # of twins, the surer one
+    fitting: list[tuple[tuple[float, int], Candidate]] = []
+    for rle, candidate in known.items():
+        if any(_holds_point(rle, point) != label for point, label in zip(prompt.points, prompt.labels, strict=True)):
+            continue
+        overlaps = [_iou(box, masks.box(rle))] if box is not None else []
+        overlaps += [float(masks.iou([rle], [prompt.mask])[0, 0])] if prompt.mask is not None else []
+        if all(overlap > 0.1 for overlap in overlaps):
+            fitting.append(((-sum(overlaps), masks.area(rle)), candidate))
+    return fitting
+
+
+def _holds_point(rle: masks.Rle, point: tuple[float, float]) -> bool:
+    row, column = (min(int(v), limit - 1) for v, limit in zip(point[::-1], rle.size, strict=True))
+    return bool(masks.sample(rle, np.array([row]), np.array([column]))[0, 0])
 
 
 def _check_inside(box: Box, features: FakeFeatures) -> None:

@@ -73,7 +73,7 @@ def load_model(folder: Path, device: torch.device, dtype: torch.dtype) -> Sam3Mo
                 f"the model in '{folder}' does not fit into the memory of {device}: use --dtype bfloat16,"
                 f" another --device, or {TINY}, the embedded one"
             ) from error
-        raise ModelUnavailable(f"the weights in '{folder}' cannot be read ({_first_line(error)})") from error
+        raise ModelUnavailable(f"the weights in '{folder}' cannot be read ({first_line(error)})") from error
     bad = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
     if bad:
         raise ModelUnavailable(
@@ -95,7 +95,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         with _quiet():
             return cast(Any, CLIPTokenizer).from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelUnavailable(f"the tokenizer in '{folder}' cannot be read ({_first_line(error)})") from error
+        raise ModelUnavailable(f"the tokenizer in '{folder}' cannot be read ({first_line(error)})") from error
 
 
 def pick_device(device: str) -> torch.device:
@@ -144,7 +144,7 @@ def _config(folder: Path) -> Sam3Config:
             raise ModelUnavailable(f"'{folder}' holds a model of type {kind!r}, not a SAM 3 (sam3 or sam3_video)")
         config = cast(Any, Sam3Config).from_dict(raw["detector_config"] if kind == "sam3_video" else raw)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, StrictDataclassError) as error:
-        raise ModelUnavailable(f"the config.json in '{folder}' cannot be read ({_first_line(error)})") from error
+        raise ModelUnavailable(f"the config.json in '{folder}' cannot be read ({first_line(error)})") from error
     config.vision_config.backbone_config.layer_norm_eps = LAYER_NORM_EPS
     return config
 
@@ -155,7 +155,8 @@ def _checked(folder: Path, complaint: str) -> Path:
     return folder
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, cut to 160 characters, or its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 

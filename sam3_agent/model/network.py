@@ -91,13 +91,16 @@ def between_layers(model: Sam3Model, act: Callable[[], None]) -> Generator[None]
             handle.remove()
 
 
-def encode_pixels(model: Sam3Model, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """(B, C, h, w) pyramid levels, finest first, of (B, 3, S, S) pixels; without the last one, which nothing reads."""
+def encode_pixels(model: Sam3Model, pixels: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """The ViT's last hidden state and the pyramid of (B, 3, S, S) pixels.
+
+    The state is (B, D, h, w); the levels are (B, C, h, w), finest first, without the last one, which nothing reads.
+    """
     vision = cast(Any, model.vision_encoder)
     hidden = vision.backbone(pixels).last_hidden_state  # (B, h * w, D)
     side = pixels.shape[-1] // vision.config.backbone_config.patch_size
     grid = hidden.view(len(hidden), side, side, -1).permute(0, 3, 1, 2)  # (B, D, h, w)
-    return tuple(layer(grid) for layer in vision.neck.fpn_layers[:-1])
+    return grid, tuple(layer(grid) for layer in vision.neck.fpn_layers[:-1])
 
 
 def encode_text(model: Sam3Model, ids: torch.Tensor) -> torch.Tensor:

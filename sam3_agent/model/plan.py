@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sam3_agent.clicks import ClickedMask, ClickPrompt
 from sam3_agent.model.memory import exhausted, free_memory, out_of_memory
 from sam3_agent.model.segmenter import Features
 from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
@@ -140,4 +141,8 @@ class Engine(Protocol):
 
     def plan_read(self, features: Features, examples: Sequence[Exemplar]) -> Plan[ExemplarTokens]:
         """To read exemplars as `Segmenter.read_exemplars` does: one item."""
+        ...
+
+    def plan_click(self, features: Features, prompt: ClickPrompt) -> Plan[tuple[ClickedMask, ...]]:
+        """To segment one object as `Segmenter.segment_at` does: one item."""
         ...

@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 from transformers import Sam3Model
 
 from sam3_agent.model import network
+from sam3_agent.model.clicks import ClickRow, RawClick
 from sam3_agent.model.concepts import ConceptRow, Drawn, ExemplarRow, coarse_levels
 from sam3_agent.model.device_runs import to_edges
 from sam3_agent.model.exemplars import box_tensors, learned_tensors
-from sam3_agent.model.features import ImageFeatures
+from sam3_agent.model.features import ClickMemory, ImageFeatures
 from sam3_agent.model.network import Grounded
 from sam3_agent.model.pause import listened, pause
 from sam3_agent.model.preprocess import PreparedImage
 from sam3_agent.model.selection import select
 from sam3_agent.model.texts import Ids, TextMemory
+from sam3_agent.model.tracker import Clicks, Tracker
 from sam3_agent.model.upsample import Ints
 
 TEXT_BYTES = 32 * 2**20
@@ -34,12 +36,13 @@ class Runner:
     Safe to call from several threads: the network runs for one at a time. Out of memory comes as torch says it.
     """
 
-    def __init__(self, model: Sam3Model, *, compile_vision: bool) -> None:
+    def __init__(self, model: Sam3Model, *, compile_vision: bool, tracker: Tracker | None = None) -> None:
         network.prepare(model)
         if compile_vision:
             network.compile_vision(model)
         self.texts = TextMemory(self._encode_texts, TEXT_BYTES)
         self._model = model
+        self._tracker = tracker
         self._compiled = compile_vision
         self._lock = threading.RLock()
 
@@ -57,12 +60,15 @@ class Runner:
         paused = listened() and not self._compiled
         with self.alone(), network.between_layers(self._model, pause) if paused else nullcontext():
             pixels = torch.cat([image.pixels for image in images]).to(self._model.device)  # (B, 3, S, S)
-            levels = network.encode_pixels(self._model, pixels)
+            grid, levels = network.encode_pixels(self._model, pixels)
             if len(images) == 1:
-                return [ImageFeatures(images[0].height, images[0].width, levels)]
+                return [ImageFeatures(images[0].height, images[0].width, levels, self._for_clicks(grid))]
             # A view would keep the memory of the whole batch as long as one of its images is remembered.
-            own = [tuple(level[place : place + 1].clone() for level in levels) for place in range(len(images))]
-        return [ImageFeatures(image.height, image.width, each) for image, each in zip(images, own, strict=True)]
+            own = [[part[place : place + 1].clone() for part in (grid, *levels)] for place in range(len(images))]
+        return [
+            ImageFeatures(image.height, image.width, tuple(each[1:]), self._for_clicks(each[0]))
+            for image, each in zip(images, own, strict=True)
+        ]
 
     def draw(self, rows: Sequence[ConceptRow]) -> list[Drawn]:
         """Scores and boxes of every row, and masks for what is kept and for the near misses alone.
@@ -96,6 +102,27 @@ class Runner:
             found = tokens.float().cpu().numpy()
         return [found[place, : len(row.labels)] for place, row in enumerate(rows)]
 
+    def click(self, rows: Sequence[ClickRow]) -> list[RawClick]:
+        """Three masks of every row and the IoU expected of each; there are pauses between rows."""
+        found: list[RawClick] = []
+        for row in rows:
+            pause()
+            with self.alone():
+                found.append(self.clicked(row.features, row.clicks))
+        return found
+
+    def clicked(self, features: ImageFeatures, clicks: Clicks, *, multimask: bool = True) -> RawClick:
+        """(K, h, w) raw mask logits and (K,) predicted IoU of one prompt; K is 3, or 1 without `multimask`.
+
+        To be called `alone`.
+        """
+        if self._tracker is None or features.clicks is None:
+            raise TypeError("these features were encoded by an eye without a tracker half")
+        seen = features.clicks.features(self._tracker)
+        given = clicks.on(seen.embedding.device)
+        logits, quality = self._tracker.decode(seen, *self._tracker.embed(given), multimask=multimask)
+        return logits[0].cpu().numpy(), quality[0].cpu().numpy()
+
     def ground(
         self,
         coarse: torch.Tensor,
@@ -126,6 +153,9 @@ class Runner:
         """(K, h, w) raw mask logits of chosen queries of one prompt, on the device; to be called `alone`."""
         chosen = torch.tensor(queries, device=self._model.device)
         return network.decode_masks(self._model, features.levels, grounded, row, chosen)
+
+    def _for_clicks(self, grid: torch.Tensor) -> ClickMemory | None:
+        return ClickMemory(grid) if self._tracker else None
 
     def _drawn(
         self,

@@ -1,4 +1,4 @@
-"""The eye: encodes an image once, then answers phrases and exemplars in one batch."""
+"""The eye: encodes an image once, then answers phrases and exemplars in one batch, and clicks one object at a time."""
 
 import threading
 import time
@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from transformers import Sam3Model
 
-from sam3_agent.errors import InputError, ModelUnavailable
+from sam3_agent.clicks import ClickedMask, ClickPrompt
+from sam3_agent.errors import InputError, ModelUnavailable, ToolError
 from sam3_agent.model import exemplars, loading, network, phrases
+from sam3_agent.model.clicks import ClickRow, RawClick, to_clicked, to_clicks
 from sam3_agent.model.concepts import ConceptRow, ExemplarRow, to_detection
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.memory import exhausted, out_of_memory
@@ -25,6 +27,8 @@ from sam3_agent.model.preprocess import prepare_image
 from sam3_agent.model.runner import Learned, Runner
 from sam3_agent.model.segmenter import Features
 from sam3_agent.model.texts import Ids
+from sam3_agent.model.tracker import Clicks, Tracker
+from sam3_agent.model.tracker_loading import load_tracker
 from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 MAX_PROMPTS = 16
@@ -42,11 +46,18 @@ class Sam3:
     """
 
     def __init__(
-        self, model: Sam3Model, tokenizer: Tokenizer, info: ModelInfo, *, compile_vision: bool = False
+        self,
+        model: Sam3Model,
+        tokenizer: Tokenizer,
+        info: ModelInfo,
+        tracker: Tracker | None = None,
+        *,
+        compile_vision: bool = False,
     ) -> None:
         self._model = model
+        self._tracker = tracker
         self._compiled = compile_vision
-        self._runner = Runner(model, compile_vision=compile_vision)
+        self._runner = Runner(model, compile_vision=compile_vision, tracker=tracker)
         self._tokenizer = tokenizer
         self._tokenizing = threading.Lock()  # Hugging Face's tokenizers may fail when threads meet in them
         self._info = info
@@ -58,6 +69,7 @@ class Sam3:
         self._encoding = Work(self._runner.encode, images, "encoding an image", place, cost=IMAGE_COST)
         self._drawing = Work(self._runner.draw, MAX_PROMPTS, "answering a concept", place)
         self._reading = Work(self._runner.read, MAX_PROMPTS, "reading examples", place)
+        self._clicking = Work(self._runner.click, MAX_PROMPTS, "answering a click", place)
 
     @classmethod
     def load(
@@ -85,7 +97,7 @@ class Sam3:
         tokenizer = loading.load_tokenizer(folder)
         model = loading.load_model(folder, place, number)
         info = ModelInfo(name, str(place), str(number).removeprefix("torch."))
-        return cls(model, tokenizer, info, compile_vision=compile_vision)
+        return cls(model, tokenizer, info, load_tracker(folder, place, number), compile_vision=compile_vision)
 
     @property
     def info(self) -> ModelInfo:
@@ -121,7 +133,12 @@ class Sam3:
 
     def statistics(self) -> dict[str, Any]:
         """{"texts": the memory of text tokens, "halvings": how often a batch of each kind did not fit into memory}."""
-        works = {"encode": self._encoding, "detect": self._drawing, "read_exemplars": self._reading}
+        works = {
+            "encode": self._encoding,
+            "detect": self._drawing,
+            "read_exemplars": self._reading,
+            "segment_at": self._clicking,
+        }
         return {
             "texts": self._runner.texts.statistics.to_json(),
             "halvings": {name: work.halvings for name, work in works.items()},
@@ -162,6 +179,16 @@ class Sam3:
         """
         return self.plan_read(features, examples).run()[0]
 
+    def segment_at(self, features: Features, prompt: ClickPrompt) -> tuple[ClickedMask, ...]:
+        """Three readings of which object is meant, best predicted IoU first; see `Segmenter.segment_at`.
+
+        Raises:
+            InputError: a point or the box lies outside the image, or the mask is of another size.
+            ToolError: the checkpoint has no tracker half.
+            ModelUnavailable: out of memory.
+        """
+        return self.plan_click(features, prompt).run()[0]
+
     def plan_encode(self, image: NDArray[np.uint8]) -> Plan[ImageFeatures]:
         """`encode` with the image checked and resized; see `Engine`."""
         return Plan(self._encoding, [prepare_image(image, self._side)], lambda features: features)
@@ -191,6 +218,23 @@ class Sam3:
             [ExemplarRow(held, *shapes)],
             lambda values: ExemplarTokens(values.astype("<f4").tobytes(), len(values), self._width, self.fingerprint),
         )
+
+    def plan_click(self, features: Features, prompt: ClickPrompt) -> Plan[tuple[ClickedMask, ...]]:
+        """`segment_at` with the prompt checked and scaled; see `Engine`."""
+        held = _own(features)
+        tracker = self._tracker
+        if tracker is None:
+            raise ToolError(
+                f"the model {self._info.name} knows phrases and exemplars only: its checkpoint has no tracker half for"
+                " clicks and boxes; use segment_concepts or refine_with_exemplars, or another --model"
+            )
+        row = ClickRow(held, to_clicks(prompt, held.width, held.height, tracker))
+        return Plan(self._clicking, [row], lambda raw: to_clicked(*raw, held.height, held.width, tracker.hole_area))
+
+    def clicked(self, features: ImageFeatures, clicks: Clicks, *, multimask: bool = True) -> RawClick:
+        """(K, h, w) raw mask logits and (K,) predicted IoU of one prompt row; K is 3, or 1 without `multimask`."""
+        with self._network("answering a click"):
+            return self._runner.clicked(features, clicks, multimask=multimask)
 
     def ground(
         self,

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from sam3_agent.clicks import ClickedMask, ClickPrompt
 from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 
@@ -59,6 +60,15 @@ class Segmenter(Protocol):
 
         Raises:
             InputError: there is no box, or one lies outside the image.
+        """
+        ...
+
+    def segment_at(self, features: Features, prompt: ClickPrompt) -> tuple[ClickedMask, ...]:
+        """Up to three readings of which object is meant, best predicted IoU first; none of them is empty.
+
+        Raises:
+            InputError: a point or the box lies outside the image, or the mask is of another size.
+            ToolError: this eye knows phrases and exemplars only.
         """
         ...
 

@@ -11,6 +11,7 @@ from sam3_agent.tools.present import Presentation
 from sam3_agent.tools.read_presence import read_presence
 from sam3_agent.tools.refine_with_exemplars import refine_with_exemplars
 from sam3_agent.tools.report_no_match import report_no_match
+from sam3_agent.tools.segment_at import segment_at
 from sam3_agent.tools.segment_concepts import segment_concepts
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.tools.submit_answer import submit_answer
@@ -20,6 +21,7 @@ _EYE = (
     ToolSpec.of(segment_concepts),
     ToolSpec.of(read_presence),
     ToolSpec.of(refine_with_exemplars),
+    ToolSpec.of(segment_at),
     ToolSpec.of(combine_masks),
     ToolSpec.of(measure_masks),
     ToolSpec.of(look),

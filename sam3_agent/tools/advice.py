@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from sam3_agent.clicks import ClickSegmentation
 from sam3_agent.types import Segmentation
 from sam3_agent.workspace import Facts
 
@@ -10,6 +11,8 @@ _CONFLICT_SHARE = 0.5
 _LEAST_CONFLICT = 0.25
 _LOW_PRESENCE = 0.5
 _GOOD_OBJECT = 0.5
+_DOUBTFUL_CLICK = 0.7
+"""An expected IoU below this is worth a correction."""
 
 
 def warnings_for(results: Sequence[Segmentation], facts: Mapping[str, Facts]) -> list[str]:
@@ -31,6 +34,18 @@ def warnings_for(results: Sequence[Segmentation], facts: Mapping[str, Facts]) ->
 def hints_for(results: Sequence[Segmentation]) -> list[str]:
     """What to try where a concept was not found, or where presence and objects disagree."""
     return [hint for result in results if (hint := _hint(result))]
+
+
+def click_hints(result: ClickSegmentation) -> list[str]:
+    """What to try where clicks gave nothing, or a mask that the eye itself doubts."""
+    if not result.instances:
+        return ["no mask came of it. Put a point deeper inside the object, or draw a tight box around it"]
+    best = result.instances[0]
+    if best.score >= _DOUBTFUL_CLICK:
+        return []
+    return [
+        f"the eye doubts {best.id}. Look at it; add a point (label 1 or 0) with mask_id {best.id}, or give a tight box"
+    ]
 
 
 def presence_hint(presence: Mapping[str, float]) -> list[str]:

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from sam3_agent.clicks import ClickSegmentation
+from sam3_agent.masks import Box
 from sam3_agent.render import Picture
-from sam3_agent.tools.advice import hints_for, presence_hint, warnings_for
+from sam3_agent.tools.advice import click_hints, hints_for, presence_hint, warnings_for
 from sam3_agent.tools.lines import instance_data, instance_line, percent
 from sam3_agent.tools.results import (
     Combined,
@@ -16,6 +18,7 @@ from sam3_agent.tools.results import (
     PresenceReading,
     Result,
     Segmented,
+    SegmentedAt,
     Submission,
 )
 from sam3_agent.types import Instance, Segmentation
@@ -41,6 +44,8 @@ def present(workspace: Workspace, result: Result) -> Presentation:
             return _opened(workspace, result)
         case Segmented():
             return _segmented(workspace, result)
+        case SegmentedAt():
+            return _segmented_at(workspace, result)
         case Learned():
             return _learned(result)
         case PresenceReading():
@@ -83,7 +88,7 @@ def _segmented(workspace: Workspace, result: Segmented) -> Presentation:
     shown = [instance for each in result.results for instance in (*each.instances, *each.near_misses)]
     facts = _facts_by_id(workspace, shown)
     warnings, hints = warnings_for(result.results, facts), hints_for(result.results)
-    picture = _picture_of(workspace, result, [instance.id for instance in shown])
+    picture = _picture_of(workspace, result.image_id, result.region, [instance.id for instance in shown])
     lines = [line for each in result.results for line in _segmentation_lines(each, facts)]
     lines += [f"warning: {line}" for line in warnings] + [f"hint: {line}" for line in hints]
     lines.append(f"picture of {result.image_id}: {picture.caption}")
@@ -97,16 +102,51 @@ def _segmented(workspace: Workspace, result: Segmented) -> Presentation:
     return Presentation("\n".join(lines), data, (picture,))
 
 
+def _segmented_at(workspace: Workspace, result: SegmentedAt) -> Presentation:
+    found = result.result
+    shown = [*found.instances, *found.near_misses]
+    facts = _facts_by_id(workspace, shown)
+    picture = _picture_of(workspace, found.image_id, result.region, [instance.id for instance in shown])
+    hints = click_hints(found)
+    lines = [f"{_asked_at(found)} ({found.id}): {len(found.instances)} found; scores are the overlap (IoU) expected"]
+    lines += [f"  {instance_line(instance, facts[instance.id])}" for instance in found.instances]
+    if found.near_misses:
+        lines.append(f"  other readings of the same clicks ({len(found.near_misses)}):")
+        lines += [f"    {instance_line(instance, facts[instance.id])}" for instance in found.near_misses]
+    lines += [f"hint: {line}" for line in hints] + [f"picture of {found.image_id}: {picture.caption}"]
+    data = {
+        "image_id": found.image_id,
+        "segmentation_id": found.id,
+        "asked": _asked_at(found),
+        "instances": [instance_data(instance, facts[instance.id]) for instance in found.instances],
+        "near_misses": [instance_data(instance, facts[instance.id]) for instance in found.near_misses],
+        "hints": hints,
+    }
+    return Presentation("\n".join(lines), data, (picture,))
+
+
+def _asked_at(found: ClickSegmentation) -> str:
+    """What was pointed at: "on (40, 60), not on (90, 20), in box [0, 0, 80, 80], from a mask"."""
+    prompt = found.prompt
+    parts = [
+        f"{'on' if label else 'not on'} ({x:g}, {y:g})"
+        for (x, y), label in zip(prompt.points, prompt.labels, strict=True)
+    ]
+    parts += [f"in box [{', '.join(f'{v:g}' for v in prompt.box)}]"] if prompt.box is not None else []
+    parts += ["from a mask"] if prompt.mask is not None else []
+    return ", ".join(parts)
+
+
 def _facts_by_id(workspace: Workspace, instances: list[Instance]) -> dict[str, Facts]:
     ids = list(dict.fromkeys(instance.id for instance in instances))
     return dict(zip(ids, workspace.facts(ids), strict=True))
 
 
-def _picture_of(workspace: Workspace, result: Segmented, new: list[str]) -> Picture:
+def _picture_of(workspace: Workspace, image_id: str, region: Box | None, new: list[str]) -> Picture:
     """All found masks that are alive, and the near misses of this call."""
-    alive = [instance.id for instance in workspace.masks_of(result.image_id, near_misses=False)]
+    alive = [instance.id for instance in workspace.masks_of(image_id, near_misses=False)]
     ids = list(dict.fromkeys([*alive, *new])) if len(alive) + len(new) <= _CROWD else new
-    return workspace.look(result.image_id, ids, result.region, "marks" if ids else "plain")
+    return workspace.look(image_id, ids, region, "marks" if ids else "plain")
 
 
 def _segmentation_lines(result: Segmentation, facts: dict[str, Facts]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sam3_agent.clicks import ClickSegmentation
 from sam3_agent.masks import Box
 from sam3_agent.render import Picture, Style
 from sam3_agent.types import Concept, Instance, Segmentation
@@ -15,6 +16,14 @@ class Segmented:
     image_id: str
     threshold: float
     results: tuple[Segmentation, ...]
+    region: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentedAt:
+    """The answer to clicks on one object."""
+
+    result: ClickSegmentation
     region: Box | None = None
 
 
@@ -86,6 +95,7 @@ class Listing:
 Result = (
     OpenImage
     | Segmented
+    | SegmentedAt
     | Learned
     | PresenceReading
     | Combined

@@ -9,28 +9,23 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
-from sam3_agent.training.config import CONFIGS
+from sam3_agent.errors import Sam3AgentError
+from sam3_agent.training.click_export import export_clicks
+from sam3_agent.training.click_run import train_clicks
+from sam3_agent.training.config import CONFIGS, TrainConfig
 from sam3_agent.training.export import export_run
 from sam3_agent.training.run import train
 
 
 def main() -> int:
     """Parse the command line and train; further ranks are started as processes of the same command."""
-    parser = argparse.ArgumentParser(prog="python -m sam3_agent.training", description=__doc__)
-    parser.add_argument("config", choices=sorted(CONFIGS))
-    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and log; resumed when it has one")
-    parser.add_argument("--rank", type=int, default=0, help=argparse.SUPPRESS)
-    parser.add_argument("--export", type=Path, help="write the run's weights into this folder instead of training")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--ranks", type=int, help="processes; each draws scenes of its own (default: the config's)")
-    parser.add_argument("--start-from", type=Path, help="exported weights to begin with instead of chance")
-    options = parser.parse_args()
+    options = _options()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     config = replace(CONFIGS[options.config], device=options.device)
     if options.ranks:
         config = replace(config, ranks=options.ranks)
     if options.export:
-        export_run(options.out, options.export)
+        _export(config, options)
         return 0
     others: list[subprocess.Popen[bytes]] = []
     if options.rank == 0 and config.ranks > 1:
@@ -39,8 +34,10 @@ def main() -> int:
         others = [subprocess.Popen([*command, "--rank", str(rank)]) for rank in range(1, config.ranks)]
     status = 1
     try:
-        train(config, options.out, options.rank, options.start_from)
+        _train(config, options)
         status = 0
+    except Sam3AgentError as error:
+        logging.error("error: %s", error)
     except KeyboardInterrupt:
         logging.warning("interrupted; run the same command again to go on from the last checkpoint")
         status = 130
@@ -50,6 +47,32 @@ def main() -> int:
                 other.terminate()
             other.wait()
     return status
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m sam3_agent.training", description=__doc__)
+    parser.add_argument("config", choices=sorted(CONFIGS))
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and log; resumed when it has one")
+    parser.add_argument("--rank", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--export", type=Path, help="write the run's weights into this folder instead of training")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--ranks", type=int, help="processes; each draws scenes of its own (default: the config's)")
+    parser.add_argument("--start-from", type=Path, help="exported weights to begin with (clicks: to learn on)")
+    return parser.parse_args()
+
+
+def _train(config: TrainConfig, options: argparse.Namespace) -> None:
+    if config.stages[0].kind == "clicks":
+        train_clicks(config, options.out, options.start_from, options.rank)
+    else:
+        train(config, options.out, options.rank, options.start_from)
+
+
+def _export(config: TrainConfig, options: argparse.Namespace) -> None:
+    if config.stages[0].kind == "clicks":
+        export_clicks(config, options.out, options.start_from, options.export)
+    else:
+        export_run(options.out, options.export)
 
 
 if __name__ == "__main__":

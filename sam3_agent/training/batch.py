@@ -64,13 +64,12 @@ class Batch:
 
 def scene_targets(scene: Scene, image_size: int) -> SceneTargets:
     """Squash a scene to the (square) input size, as SAM 3's preprocessing does."""
-    image = Image.fromarray(scene.image).resize((image_size, image_size), Image.Resampling.BILINEAR)
-    pixels = _tensor(np.asarray(image, dtype=np.float32)).permute(2, 0, 1) / 127.5 - 1.0  # (3, S, S)
+    pixels = picture_tensor(scene, image_size)
     scale = np.array([scene.width, scene.height, scene.width, scene.height], dtype=np.float32)
     xyxy = np.array([o.box for o in scene.objects], dtype=np.float32).reshape(-1, 4) / scale
     boxes = np.concatenate([(xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]], axis=1)
     side = image_size // (PATCH // 2)
-    masks = np.stack([_shrink(o.mask, side) for o in scene.objects])  # (N, S/4, S/4)
+    masks = np.stack([shrink(o.mask, side) for o in scene.objects])  # (N, S/4, S/4)
     cover = masks.reshape(len(masks), side // 2, 2, side // 2, 2).mean((2, 4))  # (N, S/8, S/8)
     return SceneTargets(pixels, _tensor(boxes), _tensor(masks), _tensor(cover), scene.objects)
 
@@ -108,7 +107,14 @@ def _tensor(array: NDArray[np.floating[Any]]) -> Tensor:
     return torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType]
 
 
-def _shrink(mask: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
+def picture_tensor(scene: Scene, image_size: int) -> Tensor:
+    """(3, S, S) in [-1, 1], squashed to the square as SAM 3's preprocessing does."""
+    image = Image.fromarray(scene.image).resize((image_size, image_size), Image.Resampling.BILINEAR)
+    return _tensor(np.asarray(image, dtype=np.float32)).permute(2, 0, 1) / 127.5 - 1.0  # (3, S, S)
+
+
+def shrink(mask: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
+    """(side, side) share of each cell that a (H, W) mask covers."""
     image = Image.fromarray(mask.astype(np.uint8) * 255).resize((side, side), Image.Resampling.BOX)
     return np.asarray(image, dtype=np.float32) / 255.0
 

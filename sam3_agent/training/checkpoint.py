@@ -28,10 +28,9 @@ class Checkpoint:
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
     """The checkpoint in a run's folder, if there is one."""
-    path = folder / CHECKPOINT
-    if not path.exists():
+    saved = read_state(folder)
+    if saved is None:
         return None
-    saved = torch.load(path, weights_only=True, map_location="cpu")
     return Checkpoint(
         int(saved["stage"]),
         int(saved["step"]),
@@ -50,7 +49,7 @@ def write_checkpoint(
     step: int,
     config: TrainConfig,
 ) -> None:
-    """Write aside, then rename."""
+    """Write the state of a run of the detector."""
     state: dict[str, Any] = {
         "model": learner.model.state_dict(),
         "heads": learner.heads.state_dict(),
@@ -59,6 +58,17 @@ def write_checkpoint(
         "step": step,
         "config": json.dumps(config.to_json()),
     }
+    write_state(folder, state)
+
+
+def read_state(folder: Path) -> dict[str, Any] | None:
+    """What `write_state` wrote into a run's folder, on the CPU, if anything."""
+    path = folder / CHECKPOINT
+    return torch.load(path, weights_only=True, map_location="cpu") if path.exists() else None
+
+
+def write_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write aside, then rename."""
     part = folder / (CHECKPOINT + ".part")
     torch.save(state, part)
     part.replace(folder / CHECKPOINT)

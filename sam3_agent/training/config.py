@@ -9,13 +9,14 @@ class Stage:
     """One stretch of training at one input size."""
 
     name: str
-    kind: Literal["dense", "ground", "prompts"]
+    kind: Literal["dense", "ground", "prompts", "clicks"]
     image_size: int
+    """Pixels; 0: that of the weights that the run starts from."""
     steps: int
     images: int
     """Images per rank and step."""
     prompts: int = 0
-    """Prompts per image (prompt stages)."""
+    """Prompts per image (prompt stages), or objects per image at most (clicks)."""
     peak_rate: float = 1e-3
     end_rate: float = 1e-5
     flat: float = 0.3
@@ -78,4 +79,12 @@ SMOKE = replace(
         Stage("sharpen", "prompts", 160, steps=2, images=2, prompts=3, warm_up=1),
     ),
 )
-CONFIGS = {"tiny": TINY, "longer": LONGER, "smoke": SMOKE}
+CLICKS = replace(
+    TINY,
+    seed=3,
+    ranks=1,
+    stages=(Stage("clicks", "clicks", 0, steps=1600, images=5, prompts=6, flat=0.5, end_rate=1e-5, warm_up=30),),
+)
+"""The tracker half on a frozen backbone."""
+CLICKS_SMOKE = replace(CLICKS, stages=(Stage("clicks", "clicks", 0, steps=3, images=2, prompts=3, warm_up=1),))
+CONFIGS = {"tiny": TINY, "longer": LONGER, "smoke": SMOKE, "clicks": CLICKS, "clicks-smoke": CLICKS_SMOKE}

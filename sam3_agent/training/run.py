@@ -2,20 +2,17 @@
 
 import json
 import logging
-import math
-import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import nn
 
 from sam3_agent.training.alignment import Alignment, start_grounding, start_heads
 from sam3_agent.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sam3_agent.training.config import Stage, TrainConfig
+from sam3_agent.training.descent import descend, learning_rate, ranks_together
 from sam3_agent.training.evaluate import quick_evaluation
 from sam3_agent.training.export import exported_model
 from sam3_agent.training.prompts import vocabulary_words
@@ -38,8 +35,11 @@ def train(config: TrainConfig, folder: Path, rank: int = 0, weights: Path | None
     """
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
-    if config.ranks > 1:
-        dist.init_process_group("gloo", init_method=_meeting_point(folder).as_uri(), rank=rank, world_size=config.ranks)
+    with ranks_together(config, folder, rank):
+        return _all_stages(config, folder, rank, weights)
+
+
+def _all_stages(config: TrainConfig, folder: Path, rank: int, weights: Path | None) -> Learner:
     saved = read_checkpoint(folder)
     if saved and saved.config != json.loads(json.dumps(config.to_json())):
         log.warning("'%s' was begun with another configuration; going on with this one", folder)
@@ -52,21 +52,7 @@ def train(config: TrainConfig, folder: Path, rank: int = 0, weights: Path | None
         if resume is None and _leaves_dense(config, number):
             start_grounding(learner.model, learner.heads)
         _run_stage(learner, config, number, folder, rank, resume)
-    if config.ranks > 1:
-        dist.destroy_process_group()
-        _meeting_point(folder).unlink(missing_ok=True)
     return learner
-
-
-def learning_rate(stage: Stage, step: int) -> float:
-    """Linear warm-up, flat, then a cosine to the end rate."""
-    if step < stage.warm_up:
-        return stage.peak_rate * (step + 1) / stage.warm_up
-    progress = step / stage.steps
-    if progress < stage.flat:
-        return stage.peak_rate
-    fall = 0.5 * (1 + math.cos(math.pi * (progress - stage.flat) / (1 - stage.flat)))
-    return stage.end_rate + (stage.peak_rate - stage.end_rate) * fall
 
 
 def _start(config: TrainConfig, saved: Checkpoint | None, weights: Path | None) -> Learner:
@@ -102,7 +88,7 @@ def _run_stage(
     for step in range(resume.step if resume else 0, stage.steps):
         rng = np.random.default_rng([config.seed, number, step, rank])
         terms = STEPS[stage.kind](learner, config, stage, rng)
-        _descend(torch.stack([v.float() for v in terms.values()]).sum(), optimizer, config, learning_rate(stage, step))
+        descend(terms.values(), optimizer, config, learning_rate(stage, step))
         report.add(step, terms, learning_rate(stage, step))
         if report.checkpoint_is_due():
             write_checkpoint(folder, learner, optimizer, number, step + 1, config)
@@ -113,18 +99,6 @@ def _run_stage(
         write_checkpoint(folder, Learner(resized, learner.heads, learner.tokenizer), None, number + 1, 0, config)
     elif rank == 0:
         write_checkpoint(folder, learner, optimizer, number, stage.steps, config)
-
-
-def _descend(loss: torch.Tensor, optimizer: torch.optim.AdamW, config: TrainConfig, rate: float) -> None:
-    """One optimizer step on the gradients averaged over ranks."""
-    parameters: list[nn.Parameter] = [p for group in optimizer.param_groups for p in group["params"]]
-    optimizer.zero_grad(set_to_none=False)
-    cast(Any, loss).backward()
-    _average_gradients(parameters, config.ranks)
-    nn.utils.clip_grad_norm_(parameters, config.clip)
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group["share"]
-    cast(Any, optimizer).step()
 
 
 def _optimizer(learner: Learner, config: TrainConfig, stage: Stage) -> torch.optim.AdamW:
@@ -145,24 +119,3 @@ def _optimizer(learner: Learner, config: TrainConfig, stage: Stage) -> torch.opt
         lr=1e-3,
         betas=(0.9, 0.98),
     )
-
-
-def _average_gradients(parameters: Iterable[nn.Parameter], ranks: int) -> None:
-    """Average over ranks as one flat tensor; parameters that got no gradient count as zero."""
-    held = list(parameters)
-    for parameter in held:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    if ranks == 1:
-        return
-    gradients = [p.grad for p in held if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in gradients]).cpu()
-    dist.all_reduce(flat)
-    flat /= ranks
-    parts = torch.split(flat, [g.numel() for g in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))
-
-
-def _meeting_point(folder: Path) -> Path:
-    return (folder / f"ranks-{os.environ.get('SAM3_TRAINING_RUN', '0')}").resolve()

@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sam3_agent.clicks import ClickPrompt, Point
 from sam3_agent.errors import InputError
-from sam3_agent.masks import Box
+from sam3_agent.masks import Box, Rle
 from sam3_agent.types import ConceptPrompt, Exemplar
 
 
@@ -41,3 +42,15 @@ def prompt_by_example(asked: ConceptPrompt | None, positive: Sequence[Box], nega
         raise InputError("negative examples alone say nothing to look for; give a concept or a positive example too")
     exemplars = (*(Exemplar(box, True) for box in positive), *(Exemplar(box, False) for box in negative))
     return ConceptPrompt(None, exemplars) if asked is None else replace(asked, exemplars=exemplars)
+
+
+def click_prompt(points: Sequence[Point], labels: Sequence[bool], box: Box | None, mask: Rle | None) -> ClickPrompt:
+    """Which one object.
+
+    Raises:
+        InputError: nothing says which object: there is nothing, or nothing but points beside it.
+    """
+    prompt = ClickPrompt(tuple(points), tuple(labels), box, mask)
+    if not (any(prompt.labels) or box is not None or mask is not None):
+        raise InputError("points beside the object alone do not say where it is; add one on it, a box or a mask")
+    return prompt

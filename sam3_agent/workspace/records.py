@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from sam3_agent.clicks import ClickPrompt
 from sam3_agent.errors import InputError, UnknownHandle
 from sam3_agent.masks import Box, Rle
 from sam3_agent.types import ConceptPrompt, Instance
@@ -34,6 +35,9 @@ class Finding:
     kept: bool = True
 
 
+Prompt = ConceptPrompt | ClickPrompt
+
+
 class Records:
     """Masks by id; ids count up over the life of a workspace and are never used again.
 
@@ -42,12 +46,12 @@ class Records:
 
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
-        self._known: dict[tuple[str, ConceptPrompt, Rle, float], str] = {}
+        self._known: dict[tuple[str, Prompt, Rle, float], str] = {}
         self._count = 0
         self._lock = threading.Lock()
 
     def add(
-        self, image_id: str, phrase: str, findings: Sequence[Finding], prompt: ConceptPrompt | None = None
+        self, image_id: str, phrase: str, findings: Sequence[Finding], prompt: Prompt | None = None
     ) -> list[Instance]:
         """Give findings their ids, in order."""
         with self._lock:
@@ -95,7 +99,7 @@ class Records:
             self._known = {key: mask_id for key, mask_id in self._known.items() if key[0] != image_id}
             return len(gone)
 
-    def _add(self, image_id: str, phrase: str, finding: Finding, prompt: ConceptPrompt | None) -> Instance:
+    def _add(self, image_id: str, phrase: str, finding: Finding, prompt: Prompt | None) -> Instance:
         key = (image_id, prompt, finding.rle, finding.object_score) if prompt is not None else None
         known = self._known.get(key) if key is not None else None
         if known is not None:
@@ -103,7 +107,7 @@ class Records:
         else:
             self._count += 1
             instance = Instance(f"m{self._count}", finding.rle, finding.box, finding.score, finding.object_score)
-            asked = prompt.phrase if prompt is not None and prompt.words_alone else None
+            asked = prompt.phrase if isinstance(prompt, ConceptPrompt) and prompt.words_alone else None
             record = Record(instance, image_id, phrase, asked, finding.kept)
         self._records[record.instance.id] = record
         if key is not None:

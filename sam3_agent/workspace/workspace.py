@@ -5,8 +5,8 @@ import threading
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sam3_agent.clicks import ClickSegmentation, Point
 from sam3_agent.errors import UnknownHandle
 from sam3_agent.masks import Box
 from sam3_agent.model.segmenter import Features, Segmenter
@@ -15,21 +15,23 @@ from sam3_agent.types import Concept, ConceptPrompt, Detection, Instance, ModelI
 from sam3_agent.workspace.colours import ColourShare
 from sam3_agent.workspace.combination import Operation, combined
 from sam3_agent.workspace.concepts import Concepts
+from sam3_agent.workspace.desk import Desk
 from sam3_agent.workspace.facts import Facts, colours_of
-from sam3_agent.workspace.images import Images, OpenImage
+from sam3_agent.workspace.findings import clicked, detected
+from sam3_agent.workspace.images import OpenImage
 from sam3_agent.workspace.learning import gather_examples, learn_concept
 from sam3_agent.workspace.measure import MeasurementTable, OrderBy, measure
 from sam3_agent.workspace.memory import FeatureMemory, Window
-from sam3_agent.workspace.prompts import distinct_prompts, prompt_by_example
-from sam3_agent.workspace.records import Finding, Record, Records
+from sam3_agent.workspace.prompts import click_prompt, distinct_prompts, prompt_by_example
+from sam3_agent.workspace.records import Finding, Prompt, Record
 from sam3_agent.workspace.sightings import concept_scores, facts_of, marks_of
 from sam3_agent.workspace.source import Source, read_source
-from sam3_agent.workspace.windows import candidate_in_image, prompt_in_window, window_of
+from sam3_agent.workspace.windows import clicks_in_window, prompt_in_window, window_of
 
 _log = logging.getLogger(__name__)
 
 
-class Workspace:
+class Workspace(Desk):
     """Opens images, asks the eye about them and keeps every mask by an id that never changes.
 
     Images are named by id in every call; there is no current image. Pixels and masks stay until `forget`; features
@@ -38,10 +40,9 @@ class Workspace:
     """
 
     def __init__(self, segmenter: Segmenter, *, max_bytes: int = 2 * 2**30) -> None:
+        super().__init__()
         self._segmenter = segmenter
         self._memory = FeatureMemory(segmenter, max_bytes)
-        self._records = Records()
-        self._images = Images()
         self._concepts = Concepts()
         self._colours: dict[str, tuple[ColourShare, ...]] = {}
         self._segmentations = 0
@@ -125,6 +126,33 @@ class Workspace:
         negative = [*self._boxes(image_id, negative_masks), *negative_boxes]
         asked = None if concept is None else self._concepts.prompt(concept)
         return self.segment(image_id, [prompt_by_example(asked, positive, negative)], threshold=threshold)[0]
+
+    def segment_at(
+        self,
+        image_id: str,
+        *,
+        points: Sequence[Point] = (),
+        labels: Sequence[bool] = (),
+        box: Box | None = None,
+        mask_id: str | None = None,
+        region: Box | None = None,
+    ) -> ClickSegmentation:
+        """Segment one object by clicks on it (label True) or beside it, a box around it, or a mask of it to refine.
+
+        Gives the best mask, and other readings of the same clicks as near misses; `region` as in `segment`.
+
+        Raises:
+            InputError: nothing says which object, or a point or box lies outside the image or region.
+            ToolError: the eye knows phrases and exemplars only.
+        """
+        image = self.image(image_id)
+        mask = self._records.on_image(image_id, [mask_id])[0].instance.rle if mask_id is not None else None
+        prompt = click_prompt(points, labels, box, mask)
+        window = window_of(region, image.width, image.height)
+        local = clicks_in_window(prompt, window, image.width, image.height)
+        found = self._segmenter.segment_at(self._features(image, window), local)
+        name, instances = self._keep(image, prompt, clicked(found, window, image.width, image.height))
+        return ClickSegmentation(name, image_id, prompt, tuple(instances[:1]), tuple(instances[1:]))
 
     def learn(
         self,
@@ -211,43 +239,6 @@ class Workspace:
             self._records.forget(image_id)
         self._memory.forget(image_id)
 
-    def images(self) -> list[OpenImage]:
-        """All open images, oldest first."""
-        return self._images.all()
-
-    def image(self, image_id: str) -> OpenImage:
-        """An open image.
-
-        Raises:
-            UnknownHandle: no such image.
-        """
-        return self._images.get(image_id)
-
-    def pixels(self, image_id: str) -> NDArray[np.uint8]:
-        """The (H, W, 3) RGB pixels of an image, read-only."""
-        return self._images.pixels(image_id)
-
-    def instance(self, mask_id: str) -> Instance:
-        """A mask by its id."""
-        return self._records.get(mask_id).instance
-
-    def image_of(self, mask_id: str) -> str:
-        """The id of the image that a mask lies on."""
-        return self._records.get(mask_id).image_id
-
-    def phrase_of(self, mask_id: str) -> str:
-        """What was asked when the mask was found, or how it was combined."""
-        return self._records.get(mask_id).phrase
-
-    def is_near_miss(self, mask_id: str) -> bool:
-        """Whether the mask was below its threshold when it was last found."""
-        return not self._records.get(mask_id).kept
-
-    def masks_of(self, image_id: str, *, near_misses: bool = True) -> list[Instance]:
-        """All masks of an image, oldest first."""
-        self.image(image_id)
-        return [r.instance for r in self._records.of_image(image_id) if near_misses or r.kept]
-
     def _whole_features(self, image: OpenImage) -> Features:
         return self._features(image, (0, 0, image.width, image.height))
 
@@ -260,14 +251,14 @@ class Workspace:
         self, image: OpenImage, window: Window, prompt: ConceptPrompt, detection: Detection, threshold: float
     ) -> Segmentation:
         """Place candidates into the whole image and give them ids."""
-        placed = [
-            candidate_in_image(c, window, image.width, image.height) for c in (*detection.kept, *detection.near_misses)
-        ]
         kept = len(detection.kept)
-        findings = [
-            Finding(c.rle, c.box, detection.presence * c.object_score, c.object_score, kept=index < kept)
-            for index, c in enumerate(placed)
-        ]
+        name, instances = self._keep(image, prompt, detected(detection, window, image.width, image.height))
+        return Segmentation(
+            name, image.id, prompt, detection.presence, threshold, tuple(instances[:kept]), tuple(instances[kept:])
+        )
+
+    def _keep(self, image: OpenImage, prompt: Prompt, findings: list[Finding]) -> tuple[str, list[Instance]]:
+        """The name of a segmentation, and its findings with their ids."""
         with self._lock:
             try:
                 self._images.get(image.id)
@@ -275,11 +266,7 @@ class Workspace:
                 self._memory.forget(image.id)
                 raise
             self._segmentations += 1
-            name = f"s{self._segmentations}"
-            instances = self._records.add(image.id, prompt.label, findings, prompt)
-        return Segmentation(
-            name, image.id, prompt, detection.presence, threshold, tuple(instances[:kept]), tuple(instances[kept:])
-        )
+            return f"s{self._segmentations}", self._records.add(image.id, prompt.label, findings, prompt)
 
     def _boxes(self, image_id: str, mask_ids: Sequence[str]) -> list[Box]:
         return [record.instance.box for record in self._records.on_image(image_id, mask_ids)]

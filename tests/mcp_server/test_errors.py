@@ -109,7 +109,7 @@ async def test_the_handshake_does_not_wait_for_the_model_and_the_first_call_does
 
     began = time.monotonic()
     async with Client(make_server(make_workspace=load_slowly), mode=mode) as client:
-        assert len((await client.list_tools()).tools) == 9
+        assert len((await client.list_tools()).tools) == 11
         assert time.monotonic() - began < 1
         with anyio.fail_after(20):
             result = await client.call_tool("list_images", {}, progress_callback=on_progress)

@@ -14,12 +14,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
-from transformers import CLIPTokenizer, Sam3Config, Sam3Model
+from transformers import CLIPTokenizer, Sam3Config, Sam3Model, Sam3TrackerVideoConfig
 
 from sam3_agent.model import loading
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.phrases import EXEMPLAR_PHRASE, clean
 from sam3_agent.model.sam3 import Sam3
+from sam3_agent.model.tracker import Tracker
+from sam3_agent.model.tracker_loading import load_tracker
 from sam3_agent.types import ModelInfo
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -74,6 +76,29 @@ def small_model(seed: int = 0) -> Sam3Model:
     return model
 
 
+def small_tracker_config() -> Sam3TrackerVideoConfig:
+    """The tracker half beside `small_config`."""
+    vision = {"model_type": "sam3_vision_model", **small_config().vision_config.to_dict()}
+    width = {"hidden_size": 32}
+    return Sam3TrackerVideoConfig(
+        image_size=SIDE,
+        vision_config=vision,
+        prompt_encoder_config={**width, "image_size": SIDE, "patch_size": 8},
+        mask_decoder_config={**width, "mlp_dim": 48, "iou_head_hidden_dim": 32},
+    )
+
+
+def small_tracker(seed: int = 0) -> Tracker:
+    """Random weights, loud enough that prompts differ."""
+    torch.manual_seed(seed)
+    tracker = Tracker(small_tracker_config())
+    with torch.no_grad():
+        for weight in tracker.parameters():
+            weight.mul_(2.0) if weight.ndim > 1 else weight.normal_(std=0.2)
+        tracker.tracker_model.no_memory_embedding.normal_()
+    return tracker.eval()
+
+
 @pytest.fixture(scope="session")
 def tokenizer() -> CLIPTokenizer:
     return byte_tokenizer()
@@ -85,15 +110,23 @@ def eye(tokenizer: CLIPTokenizer) -> Sam3:
 
 
 @pytest.fixture(scope="session")
+def clicking_eye(tokenizer: CLIPTokenizer) -> Sam3:
+    """The same eye with a tracker half."""
+    return Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"), small_tracker())
+
+
+@pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: CLIPTokenizer) -> Path:
-    """The small model on disk in the layout of facebook/sam3, float16, with a tensor of a tracker beside it."""
+    """The small model on disk in the layout of facebook/sam3, float16: both halves, and a memory part."""
     folder = tmp_path_factory.mktemp("checkpoint")
     tensors = {f"detector_model.{key}": value.half().contiguous() for key, value in small_model().state_dict().items()}
-    save_file({**tensors, "tracker_model.no_memory_embedding": torch.zeros(1, 1, 32)}, folder / "model.safetensors")
+    tensors |= {key: value.half().contiguous() for key, value in small_tracker().state_dict().items()}
+    save_file({**tensors, "tracker_model.no_object_pointer": torch.zeros(1, 32)}, folder / "model.safetensors")
     config = {
         "model_type": "sam3_video",
         "architectures": ["Sam3VideoModel"],
         "detector_config": small_config().to_dict(),
+        "tracker_config": small_tracker_config().to_dict(),
     }
     (folder / "config.json").write_text(json.dumps(config))
     tokenizer.save_pretrained(folder)
@@ -127,6 +160,7 @@ class Parity:
 
     images: dict[str, dict[str, Any]]
     cases: dict[str, dict[str, Any]]
+    clicks: dict[str, dict[str, Any]]
     raw: Mapping[str, NDArray[Any]]
     phrases: list[dict[str, Any]]
 
@@ -137,7 +171,10 @@ class Parity:
             end = case["input_ids"].index(49407) + 1
             ids[clean(case["text"] or EXEMPLAR_PHRASE)] = case["input_ids"][:end]
         model = loading.load_model(PARITY, torch.device("cpu"), torch.float32)
-        return Sam3(model, RecordedTokenizer(ids), ModelInfo("parity", "cpu", "float32"))
+        tracker = load_tracker(PARITY, torch.device("cpu"), torch.float32)
+        assert tracker is not None
+        tracker.hole_area = 256  # recorded so, though the masks are 96 x 96 and not 288 x 288
+        return Sam3(model, RecordedTokenizer(ids), ModelInfo("parity", "cpu", "float32"), tracker)
 
     @cached_property
     def eye(self) -> Sam3:
@@ -161,4 +198,5 @@ def parity() -> Parity:
     recorded = json.loads(gzip.decompress((PARITY / "cases.json.gz").read_bytes()))
     phrases = json.loads((PARITY / "phrases.json").read_text(encoding="utf-8"))["phrases"]
     cases = {case["id"]: case for case in recorded["pcs"]}
-    return Parity(recorded["images"], cases, np.load(PARITY / "cases.npz"), phrases)
+    clicks = {case["id"]: case for case in recorded["pvs"]}
+    return Parity(recorded["images"], cases, clicks, np.load(PARITY / "cases.npz"), phrases)

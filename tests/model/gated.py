@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sam3_agent.clicks import ClickedMask, ClickPrompt
 from sam3_agent.errors import InputError
 from sam3_agent.model.pause import pause
 from sam3_agent.model.plan import IMAGE_COST, Plan, Work
@@ -75,6 +76,9 @@ class GatedEngine:
         return Plan(self._answering, rows, lambda presence: Detection(presence, ()))
 
     def plan_read(self, features: Features, examples: Sequence[Exemplar]) -> Plan[ExemplarTokens]:
+        raise NotImplementedError
+
+    def plan_click(self, features: Features, prompt: ClickPrompt) -> Plan[tuple[ClickedMask, ...]]:
         raise NotImplementedError
 
     def wait_for_batches(self, number: int) -> None:

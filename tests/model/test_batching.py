@@ -112,7 +112,7 @@ def test_out_of_memory_the_eye_goes_on_with_half_the_batch(tokenizer: CLIPTokeni
     found = eye.detect(eye.encode(pictures[0]), prompts, threshold=0.1)
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))
     assert sizes == [9, 4, 2, 2, 2, 2, 1]
-    assert eye.statistics()["halvings"] == {"encode": 0, "detect": 2, "read_exemplars": 0}
+    assert eye.statistics()["halvings"] == {"encode": 0, "detect": 2, "read_exemplars": 0, "segment_at": 0}
     with Scheduler([eye]) as scheduler:
         found = scheduler.detect(scheduler.encode(pictures[0]), prompts, threshold=0.1)
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))
@@ -193,7 +193,7 @@ def test_a_compiled_vision_encoder_is_one_graph_and_answers_the_same(eye: Sam3, 
     network.compile_vision(model, backend="eager", fullgraph=True)  # a break in the graph would be an error
     pixels = eye.plan_encode(picture).items[0].pixels
     with torch.inference_mode():
-        levels = network.encode_pixels(model, pixels)
+        _, levels = network.encode_pixels(model, pixels)
     for level, plain in zip(levels, eye.encode(picture).levels, strict=True):
         assert torch.allclose(level, plain, atol=1e-5)
 

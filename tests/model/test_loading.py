@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
-from sam3_agent.errors import ModelUnavailable
+from sam3_agent.clicks import ClickPrompt
+from sam3_agent.errors import ModelUnavailable, ToolError
 from sam3_agent.model import loading
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.types import ConceptPrompt, ModelInfo
-from tests.model.conftest import small_model
+from tests.model.conftest import small_model, small_tracker
 
 
 @pytest.fixture
@@ -154,3 +155,57 @@ def test_auto_takes_float32_on_the_cpu_and_bfloat16_on_cuda() -> None:
 def test_importing_the_room_does_not_import_torch() -> None:
     code = "import sys, sam3_agent.model, sam3_agent.model.segmenter; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def test_both_halves_are_loaded_from_one_checkpoint_without_what_only_video_needs(
+    checkpoint: Path, picture: NDArray[np.uint8]
+) -> None:
+    eye = Sam3.load(checkpoint, device="cpu")
+    assert eye._tracker is not None
+    wanted = {key: value.half().float() for key, value in small_tracker().state_dict().items()}
+    loaded = eye._tracker.state_dict()
+    assert all(torch.equal(value, wanted[key]) for key, value in loaded.items())
+    assert {key for key in wanted if key not in loaded} == {key for key in wanted if "fpn_layers.3." in key}
+    assert not any(parameter.is_meta for parameter in eye._tracker.parameters())
+    assert len(eye.segment_at(eye.encode(picture), ClickPrompt(((50.0, 50.0),)))) == 3
+
+
+def test_in_bfloat16_the_position_tables_of_clicks_stay_float32(checkpoint: Path) -> None:
+    eye = Sam3.load(checkpoint, device="cpu", dtype="bfloat16")
+    assert eye._tracker is not None
+    kinds = {"positional_embedding" in key: value.dtype for key, value in eye._tracker.state_dict().items()}
+    assert kinds == {True: torch.float32, False: torch.bfloat16}
+
+
+def test_a_checkpoint_without_a_tracker_half_serves_all_but_clicks(broken: Path, picture: NDArray[np.uint8]) -> None:
+    tensors = load_file(broken / "model.safetensors")
+    save_file({k: v for k, v in tensors.items() if k.startswith("detector_model.")}, broken / "model.safetensors")
+    eye = Sam3.load(broken, device="cpu")
+    assert eye.detect(eye.encode(picture), [ConceptPrompt("cat")], threshold=0.1)[0].kept
+    with pytest.raises(ToolError, match="no tracker half"):
+        eye.segment_at(eye.encode(picture), ClickPrompt(((50.0, 50.0),)))
+
+
+@pytest.mark.parametrize("name", ["tracker_model.no_memory_embedding", "tracker_neck.fpn_layers.2.proj2.weight"])
+def test_a_missing_or_misshapen_tensor_of_the_tracker_half_is_never_replaced_by_a_random_one(
+    broken: Path, name: str
+) -> None:
+    tensors = load_file(broken / "model.safetensors")
+    whole = dict(tensors)
+    del tensors[name]
+    save_file(tensors, broken / "model.safetensors")
+    message = refuse(broken)
+    assert "1 tensors of the tracker half are missing" in message
+    assert name in message
+    save_file({**whole, name: torch.zeros(3)}, broken / "model.safetensors")
+    assert name in refuse(broken)
+
+
+def test_a_tracker_configuration_of_another_size_is_told(broken: Path) -> None:
+    raw = json.loads((broken / "config.json").read_text())
+    raw["tracker_config"]["mask_decoder_config"]["hidden_size"] = 64
+    (broken / "config.json").write_text(json.dumps(raw))
+    assert "tensors of the tracker half" in refuse(broken)
+    raw["tracker_config"]["mask_decoder_config"] = 3
+    (broken / "config.json").write_text(json.dumps(raw))
+    assert "config.json in" in refuse(broken)

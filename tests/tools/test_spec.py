@@ -38,6 +38,7 @@ def test_the_tools_are_those_of_the_design() -> None:
         "segment_concepts",
         "read_presence",
         "refine_with_exemplars",
+        "segment_at",
         "combine_masks",
         "measure_masks",
         "look",
@@ -161,6 +162,15 @@ def test_a_required_argument_left_null_is_refused() -> None:
         ("combine_masks", {"mask_ids": ["m1"], "operation": "union"}, "unknown mask 'm1'"),
         ("refine_with_exemplars", {"image_id": "img1", "positive_boxes": [[1, 2, 3]]}, "needs four numbers"),
         ("measure_masks", {"image_id": "img1", "order_by": "wide"}, "order_by = 'wide'"),
+        ("segment_at", {"image_id": "img1"}, "nothing says which object"),
+        ("segment_at", {"image_id": "img1", "points": [[900, 5]]}, "point [900.0, 5.0] lies outside the 320x200 image"),
+        ("segment_at", {"image_id": "img1", "points": [[1, 2, 3]]}, "each of points needs two numbers"),
+        ("segment_at", {"image_id": "img1", "points": [[9, 9]], "labels": [1, 1]}, "1 points, 2 labels"),
+        ("segment_at", {"image_id": "img1", "points": [[9, 9]], "labels": [2]}, "got 2"),
+        ("segment_at", {"image_id": "img1", "points": [[9, 9]], "labels": [0]}, "add one on it"),
+        ("segment_at", {"image_id": "img1", "points": [[float("nan"), 9]]}, "two finite numbers"),
+        ("segment_at", {"image_id": "img1", "box": [5, 5, 5, 9]}, "x0 < x1"),
+        ("segment_at", {"image_id": "img1", "mask_id": "m3"}, "unknown mask 'm3'"),
     ],
 )
 def test_what_the_caller_can_repair_comes_back_as_one_line(name: str, raw: dict[str, Any], message: str) -> None:

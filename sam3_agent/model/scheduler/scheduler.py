@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sam3_agent.clicks import ClickedMask, ClickPrompt
 from sam3_agent.model.caller import current_caller
 from sam3_agent.model.plan import IMAGE_COST, Engine, Plan
 from sam3_agent.model.scheduler.queue import RequestQueue
@@ -124,6 +125,11 @@ class Scheduler:
         """Read boxes as prompt tokens for any other image; see `Segmenter.read_exemplars`."""
         home, own = self._home(features)
         return self._begin(home, home.engine.plan_read(own, examples)).result()[0]
+
+    def segment_at(self, features: Features, prompt: ClickPrompt) -> tuple[ClickedMask, ...]:
+        """Segment one object; see `Segmenter.segment_at`."""
+        home, own = self._home(features)
+        return self._begin(home, home.engine.plan_click(own, prompt)).result()[0]
 
     def begin_encode(self, image: NDArray[np.uint8]) -> Pending[PlacedFeatures]:
         """Ask for an image's features without waiting for them.

@@ -1,0 +1,26 @@
+"""What the eye found in a window, as masks of the whole image about to be recorded."""
+
+from collections.abc import Sequence
+
+from sam3_agent.clicks import ClickedMask
+from sam3_agent.types import Candidate, Detection
+from sam3_agent.workspace.memory import Window
+from sam3_agent.workspace.records import Finding
+from sam3_agent.workspace.windows import candidate_in_image
+
+
+def detected(detection: Detection, window: Window, width: int, height: int) -> list[Finding]:
+    """Kept candidates, then near misses; score = presence * object score."""
+    kept = len(detection.kept)
+    placed = [candidate_in_image(c, window, width, height) for c in (*detection.kept, *detection.near_misses)]
+    return [
+        Finding(c.rle, c.box, detection.presence * c.object_score, c.object_score, kept=index < kept)
+        for index, c in enumerate(placed)
+    ]
+
+
+def clicked(answers: Sequence[ClickedMask], window: Window, width: int, height: int) -> list[Finding]:
+    """The best answer is kept, the others are near misses; both scores are the predicted IoU."""
+    given = [Candidate(answer.rle, answer.box, answer.predicted_iou) for answer in answers]
+    placed = [candidate_in_image(c, window, width, height) for c in given]
+    return [Finding(c.rle, c.box, c.object_score, c.object_score, kept=not index) for index, c in enumerate(placed)]
