@@ -62,18 +62,16 @@ def mask_logits(rle: Rle, size: tuple[int, int]) -> NDArray[np.float32]:
     return ((2 * share - 1) * MASK_LOGIT).astype(np.float32)
 
 
-def to_clicked(
-    logits: NDArray[np.float32], quality: NDArray[np.float32], height: int, width: int, hole_area: int
-) -> tuple[ClickedMask, ...]:
+def to_clicked(raw: RawClick, height: int, width: int, hole_area: int) -> tuple[ClickedMask, ...]:
     """Answers at original size, best predicted IoU first, without those that have no pixel.
 
     Args:
-        logits: (K, h, w).
-        quality: (K,) predicted IoU.
+        raw: logits and predicted IoU.
         height: of the original image.
         width: of the original image.
         hole_area: holes of at most so many cells are filled.
     """
+    logits, quality = raw
     clicked: list[ClickedMask] = []
     for index in np.argsort(-quality, kind="stable"):
         rle = to_rle(without_holes(logits[index], hole_area), height, width)
@@ -89,7 +87,8 @@ def without_holes(logits: NDArray[np.float32], most: int) -> NDArray[np.float32]
     """
     if most <= 0:
         return logits
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((logits <= 0).astype(np.uint8), connectivity=8)
-    small = stats[:, cv2.CC_STAT_AREA] <= most  # (components,), the first of which is the mask itself
+    _, found, stats, _ = cv2.connectedComponentsWithStats((logits <= 0).astype(np.uint8), connectivity=8)
+    labels = found.astype(np.intp)  # (h, w), 0 in the mask
+    small = np.asarray(stats[:, cv2.CC_STAT_AREA] <= most)  # (components,), the first of which is the mask itself
     small[0] = False
     return np.where(small[labels], np.float32(FILLED), logits)

@@ -229,7 +229,7 @@ class Sam3:
                 " clicks and boxes; use segment_concepts or refine_with_exemplars, or another --model"
             )
         row = ClickRow(held, to_clicks(prompt, held.width, held.height, tracker))
-        return Plan(self._clicking, [row], lambda raw: to_clicked(*raw, held.height, held.width, tracker.hole_area))
+        return Plan(self._clicking, [row], lambda raw: to_clicked(raw, held.height, held.width, tracker.hole_area))
 
     def clicked(self, features: ImageFeatures, clicks: Clicks, *, multimask: bool = True) -> RawClick:
         """(K, h, w) raw mask logits and (K,) predicted IoU of one prompt row; K is 3, or 1 without `multimask`."""

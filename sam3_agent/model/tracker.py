@@ -74,7 +74,7 @@ class Tracker(nn.Module):
     def __init__(self, config: Sam3TrackerVideoConfig, attention: str = "sdpa") -> None:
         super().__init__()
         self.config = config
-        self.tracker_neck = Sam3VisionNeck(cast(Any, config.vision_config))
+        self.tracker_neck = Sam3VisionNeck(cast(Any, config).vision_config)
         self.tracker_model = _Heads(config, attention)
         rows, columns = self.mask_size
         self.hole_area = FULL_HOLE_AREA * rows * columns // FULL_MASK_SIDE**2

@@ -55,7 +55,7 @@ def object_batch(scenes: list[Scene], chosen: list[list[int]], image_size: int, 
     for scene, indices in zip(scenes, chosen, strict=True):
         scale = np.array([scene.width, scene.height] * 2, dtype=np.float32) / grid
         cover += [shrink(scene.objects[i].mask, grid) for i in indices]
-        boxes += [np.array(scene.objects[i].box, dtype=np.float32) / scale for i in indices]
+        boxes += [(np.array(scene.objects[i].box) / scale).astype(np.float32) for i in indices]
     stacked = np.stack(cover)  # (P, G, G)
     solid = stacked > np.minimum(0.5, 0.999 * stacked.max((1, 2)))[:, None, None]
     return ObjectBatch(

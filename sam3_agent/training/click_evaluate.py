@@ -1,6 +1,7 @@
 """A quick held-out reading of a clicks run; the figures that count come from `benchmarks/clicks`."""
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ def _readings(
         return answer_clicks(learner.tracker, features, clicks.on(features.embedding.device))
 
     def best(answers: ClickAnswers) -> list[float]:
-        return mask_iou(answers.best()[:, None].cpu(), batch.cover)[:, 0].tolist()
+        return _list(mask_iou(answers.best()[:, None].cpu(), batch.cover)[:, 0])
 
     return _ask_all(ask, best, batch, rng)
 
@@ -61,5 +62,9 @@ def _ask_all(
     rows = [[c, correction(s, f, rng)] for c, s, f in zip(centres, batch.solid, found, strict=True)]
     more = clicks_of(rows, batch.cell)
     after = ask(Clicks(more.points, more.labels, masks=logits[:, None]))
-    oracle = mask_iou(click.masks[:, 1:].cpu(), batch.cover).max(1).values.tolist()
+    oracle = _list(mask_iou(click.masks[:, 1:].cpu(), batch.cover).max(1).values)
     return {"click": best(click), "click, oracle of 3": oracle, "box": best(box), "click + correction": best(after)}
+
+
+def _list(values: Tensor) -> list[float]:
+    return cast(list[float], cast(Any, values).tolist())

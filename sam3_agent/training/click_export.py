@@ -42,5 +42,6 @@ def export_clicks(config: TrainConfig, run: Path, weights: Path | None, folder: 
             shutil.copy(path, folder / path.name)
     part = folder / (WEIGHTS + ".part")
     save_file(tensors, part, metadata={"format": "pt"})
+    part.chmod(0o644)  # safetensors writes for its owner alone
     part.replace(folder / WEIGHTS)
     (folder / "config.json").write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n", encoding="utf-8")

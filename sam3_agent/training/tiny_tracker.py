@@ -29,7 +29,7 @@ def tiny_tracker_config(backbone: Sam3ViTConfig) -> Sam3TrackerVideoConfig:
     """
     size = int(cast(Any, backbone).image_size)
     grid = size // PATCH
-    return Sam3TrackerVideoConfig(
+    return cast(Any, Sam3TrackerVideoConfig)(
         image_size=size,
         vision_config={
             "model_type": "sam3_vision_model",

@@ -58,8 +58,8 @@ def test_raw_masks_and_predicted_iou_equal_those_of_metas_code(parity: Parity, n
 def test_final_masks_equal_those_of_metas_code(parity: Parity, name: str, kind: str, hole_area: int) -> None:
     case = parity.clicks[name]
     seen = parity.features(case["image"])
-    logits, quality = parity.eye.clicked(seen, clicks_of(parity, case), multimask=case["multimask_output"])
-    found = to_clicked(logits, quality, seen.height, seen.width, hole_area)
+    raw = parity.eye.clicked(seen, clicks_of(parity, case), multimask=case["multimask_output"])
+    found = to_clicked(raw, seen.height, seen.width, hole_area)
     order = np.argsort(-np.array(case["iou"]))
     for place, answer in zip(order, found, strict=True):
         wrong = masks.decode(answer.rle) != masks.decode(masks.from_json(case[kind][place]))
