@@ -16,6 +16,8 @@ from sam3_agent.errors import InputError
 
 Box = tuple[float, float, float, float]
 """Absolute xyxy pixels; x1 and y1 are exclusive edges."""
+Window = tuple[int, int, int, int]
+"""Whole-pixel xyxy part of an image; x1 and y1 are exclusive edges."""
 
 _coco = cast(Any, coco)
 
@@ -69,6 +71,23 @@ def box(rle: Rle) -> Box:
     return (x, y, x + w, y + h)
 
 
+def boxes(rles: Sequence[Rle]) -> NDArray[np.float64]:
+    """(N, 4) tight xyxy boxes; all zeros for an empty mask."""
+    if not rles:
+        return np.zeros((0, 4))
+    table = np.asarray(_coco.toBbox([rle.to_coco() for rle in rles]), dtype=np.float64)  # (N, 4) x, y, width, height
+    table[:, 2:] += table[:, :2]
+    return table
+
+
+def area_in(rle: Rle, window: Window) -> int:
+    """Pixels of the mask that lie in a window of its picture; reads runs, decodes nothing."""
+    x0, y0, x1, y1 = window
+    column, top, bottom = _pieces(rle)
+    inside = np.minimum(bottom, y1) - np.maximum(top, y0)
+    return int(inside[(column >= x0) & (column < x1)].clip(0).sum())
+
+
 def iou(first: Sequence[Rle], second: Sequence[Rle]) -> NDArray[np.float64]:
     """(len(first), len(second)) intersection over union; two empty masks give 0."""
     return _overlap(first, second, crowd=False)
@@ -77,6 +96,32 @@ def iou(first: Sequence[Rle], second: Sequence[Rle]) -> NDArray[np.float64]:
 def containment(inner: Sequence[Rle], outer: Sequence[Rle]) -> NDArray[np.float64]:
     """(len(inner), len(outer)) share of each inner mask that lies in each outer one (0 for an empty inner mask)."""
     return _overlap(inner, outer, crowd=True)
+
+
+def overlaps(rles: Sequence[Rle]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """The pairs i < j of masks that have pixels in common, (P, 2), and (P,) how many; all masks of one size.
+
+    Only masks whose boxes meet are compared, so a thousand small masks cost a fraction of the `iou` table.
+    """
+    table = boxes(rles)
+    order = np.argsort(table[:, 0], kind="stable")
+    left = table[order, 0]
+    pairs: list[NDArray[np.intp]] = []
+    counts: list[NDArray[np.int64]] = []
+    for rank, index in enumerate(order):
+        box_ = table[index]
+        near = order[rank + 1 : int(np.searchsorted(left, box_[2], "left"))]
+        near = near[(table[near, 1] < box_[3]) & (table[near, 3] > box_[1])]
+        if near.size == 0:
+            continue
+        share = _overlap([rles[index]], [rles[other] for other in near], crowd=True)[0]  # (near,)
+        common = np.rint(share * area(rles[index])).astype(np.int64)
+        met = common > 0
+        pairs.append(np.sort(np.stack([np.full(near.size, index), near], axis=1), axis=1)[met])
+        counts.append(common[met])
+    if not pairs:
+        return np.zeros((0, 2), dtype=np.intp), np.zeros(0, dtype=np.int64)
+    return np.concatenate(pairs), np.concatenate(counts)
 
 
 def union(masks: Sequence[Rle]) -> Rle:
@@ -99,13 +144,22 @@ def subtract(first: Rle, *others: Rle) -> Rle:
 
 
 def place(rle: Rle, height: int, width: int, x: int, y: int) -> Rle:
-    """Put a mask of a crop, whose left top corner is (x, y), back into a picture of (height, width)."""
+    """Put a mask of a crop, whose left top corner is (x, y), back into a picture of (height, width).
+
+    Works on runs: a small mask costs the same in a picture of any size.
+    """
     h, w = rle.size
     if x < 0 or y < 0 or x + w > width or y + h > height:
         raise InputError(f"a {w}x{h} crop at ({x}, {y}) does not fit into {width}x{height}")
-    full = np.zeros((height, width), dtype=bool)
-    full[y : y + h, x : x + w] = decode(rle)
-    return encode(full)
+    column, top, bottom = _pieces(rle)
+    start, stop = (column + x) * height + y + top, (column + x) * height + y + bottom
+    apart = start[1:] != stop[:-1]  # a piece that reaches a column's foot goes on from the next one's head
+    edges = (
+        np.stack([start[np.append(True, apart)], stop[np.append(apart, True)]], axis=1).ravel() if len(start) else []
+    )
+    last = [] if len(edges) and edges[-1] == height * width else [height * width]
+    counts = np.diff(np.concatenate(([0], edges, last)).astype(np.int64))
+    return _from_coco(_coco.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width))
 
 
 def sample(rle: Rle, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -156,6 +210,19 @@ def _runs(rle: Rle) -> NDArray[np.int64]:
     runs[1::2] = np.cumsum(runs[1::2])
     runs[2::2] = np.cumsum(runs[2::2])
     return runs
+
+
+def _pieces(rle: Rle) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The runs inside the mask, cut at the ends of columns: (C,) column, first row, row after the last; in order."""
+    height, _ = rle.size
+    ends = np.cumsum(_runs(rle))
+    start, stop = ends[0:-1:2], ends[1::2]
+    start, stop = start[start < stop], stop[start < stop]
+    first = start // height
+    number = (stop - 1) // height - first + 1  # columns that each run touches
+    run = np.repeat(np.arange(start.size), number)
+    column = first[run] + np.arange(run.size) - np.repeat(np.cumsum(number) - number, number)
+    return column, np.maximum(start[run] - column * height, 0), np.minimum(stop[run] - column * height, height)
 
 
 def _overlap(first: Sequence[Rle], second: Sequence[Rle], *, crowd: bool) -> NDArray[np.float64]:
