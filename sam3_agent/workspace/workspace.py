@@ -11,7 +11,8 @@ from sam3_agent.errors import UnknownHandle
 from sam3_agent.masks import Box
 from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.render import Picture, Style, draw_picture
-from sam3_agent.types import Concept, ConceptPrompt, Detection, Instance, ModelInfo, Segmentation
+from sam3_agent.types import Concept, ConceptPrompt, Instance, ModelInfo, Segmentation
+from sam3_agent.workspace.asking import Asking
 from sam3_agent.workspace.colours import ColourShare
 from sam3_agent.workspace.combination import Operation, combined
 from sam3_agent.workspace.concepts import Concepts
@@ -19,12 +20,15 @@ from sam3_agent.workspace.facts import Facts, colours_of
 from sam3_agent.workspace.images import Images, OpenImage
 from sam3_agent.workspace.learning import gather_examples, learn_concept
 from sam3_agent.workspace.measure import MeasurementTable, OrderBy, measure
-from sam3_agent.workspace.memory import FeatureMemory, Window
+from sam3_agent.workspace.memory import FeatureMemory
 from sam3_agent.workspace.prompts import distinct_prompts, prompt_by_example
-from sam3_agent.workspace.records import Finding, Record, Records
+from sam3_agent.workspace.question import Question, TileMode
+from sam3_agent.workspace.records import Record, Records
 from sam3_agent.workspace.sightings import concept_scores, facts_of, marks_of
 from sam3_agent.workspace.source import Source, read_source
-from sam3_agent.workspace.windows import candidate_in_image, prompt_in_window, window_of
+from sam3_agent.workspace.suppression import Suppression
+from sam3_agent.workspace.tiling import Found, found_in, look_closer
+from sam3_agent.workspace.windows import window_of
 
 _log = logging.getLogger(__name__)
 
@@ -81,21 +85,33 @@ class Workspace:
         *,
         threshold: float = 0.5,
         region: Box | None = None,
+        tiles: TileMode = "auto",
+        assume_present: bool = False,
+        max_iou: float = 1.0,
+        max_containment: float = 1.0,
     ) -> list[Segmentation]:
         """Find all instances of each concept in one batched call; a concept given twice is answered once.
 
-        With a `region` only that part is looked at, at its own full resolution; masks and boxes are still those of the
-        whole image.
+        Args:
+            threshold: what is found scores higher than this; the rest are near misses.
+            region: look at this part only, in its own resolution; masks and boxes are still those of the whole image.
+            tiles: look closer at parts: "auto" where it pays, "never", or "always" (see `tiling.plan`).
+            assume_present: the threshold is for the object score alone, as the concept is known to be there.
+            max_iou: drop the worse of two masks of a concept that overlap more than this; 1 keeps all.
+            max_containment: drop a mask of which more than this share lies in a larger one; 1 keeps all.
 
         Raises:
-            InputError: no concepts, an unusable one, or a region outside the image.
+            InputError: no concepts, an unusable one, a region outside the image, an unusable option, or tiles="always"
+                with example boxes.
         """
+        question = Question(threshold, assume_present, tiles, Suppression(max_iou, max_containment))
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(concepts), threshold)
         window = window_of(region, image.width, image.height)
-        local = [prompt_in_window(prompt, window, image.width, image.height) for prompt in prompts]
-        found = self._segmenter.detect(self._features(image, window), local, threshold=threshold)
-        return [self._record(image, window, p, d, threshold) for p, d in zip(prompts, found, strict=True)]
+        asking = Asking(self._segmenter, self._memory, image_id, self.pixels(image_id), window, question)
+        views = look_closer(asking.about, window, prompts, question, self.info)
+        found = [found_in(each, question, image.height, image.width) for each in views]
+        return [self._record(image, p, f, question) for p, f in zip(prompts, found, strict=True)]
 
     def presence(self, image_id: str, phrases: Sequence[str]) -> dict[str, float]:
         """How strongly the eye believes that each phrase is in the image, 0-1: the cheapest question."""
@@ -249,25 +265,11 @@ class Workspace:
         return [r.instance for r in self._records.of_image(image_id) if near_misses or r.kept]
 
     def _whole_features(self, image: OpenImage) -> Features:
-        return self._features(image, (0, 0, image.width, image.height))
-
-    def _features(self, image: OpenImage, window: Window) -> Features:
-        x0, y0, x1, y1 = window
         whole = self.pixels(image.id)
-        return self._memory.get((image.id, window), lambda: np.ascontiguousarray(whole[y0:y1, x0:x1]))
+        return self._memory.get((image.id, (0, 0, image.width, image.height)), lambda: whole)
 
-    def _record(
-        self, image: OpenImage, window: Window, prompt: ConceptPrompt, detection: Detection, threshold: float
-    ) -> Segmentation:
-        """Place candidates into the whole image and give them ids."""
-        placed = [
-            candidate_in_image(c, window, image.width, image.height) for c in (*detection.kept, *detection.near_misses)
-        ]
-        kept = len(detection.kept)
-        findings = [
-            Finding(c.rle, c.box, detection.presence * c.object_score, c.object_score, kept=index < kept)
-            for index, c in enumerate(placed)
-        ]
+    def _record(self, image: OpenImage, prompt: ConceptPrompt, found: Found, question: Question) -> Segmentation:
+        """Give what was found its ids."""
         with self._lock:
             try:
                 self._images.get(image.id)
@@ -276,10 +278,8 @@ class Workspace:
                 raise
             self._segmentations += 1
             name = f"s{self._segmentations}"
-            instances = self._records.add(image.id, prompt.label, findings, prompt)
-        return Segmentation(
-            name, image.id, prompt, detection.presence, threshold, tuple(instances[:kept]), tuple(instances[kept:])
-        )
+            instances = self._records.add(image.id, prompt.label, found.findings, prompt)
+        return found.segmentation(name, image.id, prompt, question, instances)
 
     def _boxes(self, image_id: str, mask_ids: Sequence[str]) -> list[Box]:
         return [record.instance.box for record in self._records.on_image(image_id, mask_ids)]
