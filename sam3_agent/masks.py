@@ -98,30 +98,23 @@ def containment(inner: Sequence[Rle], outer: Sequence[Rle]) -> NDArray[np.float6
     return _overlap(inner, outer, crowd=True)
 
 
-def overlaps(rles: Sequence[Rle]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """The pairs i < j of masks that have pixels in common, (P, 2), and (P,) how many; all masks of one size.
+def overlaps(rles: Sequence[Rle]) -> list[tuple[int, int, int]]:
+    """(i, j, pixels in common) of every pair i < j of masks that have any, in order; all masks of one size.
 
     Only masks whose boxes meet are compared, so a thousand small masks cost a fraction of the `iou` table.
     """
     table = boxes(rles)
     order = np.argsort(table[:, 0], kind="stable")
     left = table[order, 0]
-    pairs: list[NDArray[np.intp]] = []
-    counts: list[NDArray[np.int64]] = []
-    for rank, index in enumerate(order):
-        box_ = table[index]
-        near = order[rank + 1 : int(np.searchsorted(left, box_[2], "left"))]
-        near = near[(table[near, 1] < box_[3]) & (table[near, 3] > box_[1])]
-        if near.size == 0:
-            continue
-        share = _overlap([rles[index]], [rles[other] for other in near], crowd=True)[0]  # (near,)
-        common = np.rint(share * area(rles[index])).astype(np.int64)
-        met = common > 0
-        pairs.append(np.sort(np.stack([np.full(near.size, index), near], axis=1), axis=1)[met])
-        counts.append(common[met])
-    if not pairs:
-        return np.zeros((0, 2), dtype=np.intp), np.zeros(0, dtype=np.int64)
-    return np.concatenate(pairs), np.concatenate(counts)
+    found: list[tuple[int, int, int]] = []
+    for rank, index in enumerate(cast(list[int], order.tolist())):
+        near = order[rank + 1 : np.searchsorted(left, table[index, 2], "left")]
+        near = near[(table[near, 1] < table[index, 3]) & (table[near, 3] > table[index, 1])]
+        others = cast(list[int], near.tolist())
+        share = _overlap([rles[index]], [rles[other] for other in others], crowd=True)[0] if others else []
+        common = np.rint(np.asarray(share) * area(rles[index])).astype(np.int64)
+        found += [(min(index, other), max(index, other), int(n)) for other, n in zip(others, common, strict=True) if n]
+    return sorted(found)
 
 
 def union(masks: Sequence[Rle]) -> Rle:
@@ -154,11 +147,10 @@ def place(rle: Rle, height: int, width: int, x: int, y: int) -> Rle:
     column, top, bottom = _pieces(rle)
     start, stop = (column + x) * height + y + top, (column + x) * height + y + bottom
     apart = start[1:] != stop[:-1]  # a piece that reaches a column's foot goes on from the next one's head
-    edges = (
-        np.stack([start[np.append(True, apart)], stop[np.append(apart, True)]], axis=1).ravel() if len(start) else []
-    )
-    last = [] if len(edges) and edges[-1] == height * width else [height * width]
-    counts = np.diff(np.concatenate(([0], edges, last)).astype(np.int64))
+    first, last = np.append(True, apart)[: start.size], np.append(apart, True)[: start.size]
+    edges = np.stack([start[first], stop[last]], axis=1).ravel()  # where the mask begins and ends, in turn
+    rest = height * width - (int(edges[-1]) if edges.size else 0)
+    counts = np.append(np.diff(edges, prepend=0), [rest] if rest else []).astype(np.int64)
     return _from_coco(_coco.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width))
 
 

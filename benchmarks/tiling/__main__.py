@@ -20,7 +20,8 @@ RECALL_RATIO, DUPLICATES = 3.0, 0.02
 """The bars: recall with tiles against without, in crowds; share of masks that count an object again, at seams."""
 TRUTH = "truth"
 TRUTH_INFO = ModelInfo("truth", "cpu", "float32", input_side=160, queries=48, patch=8)
-TRUTH_LEAST_SIDE = 8.0
+TRUTH_LEAST_SIDE, TRUTH_CELLS = 8.0, 40
+"""The eye that knows the truth sees no smaller objects and draws no finer masks than the tiny one could."""
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def _look(eye: Sam3 | None, scene: BigScene, mode: TileMode) -> Figures:
     """All nouns of a scene in one call, in a workspace of its own."""
     if eye is None:
         truth = {noun: scene.truth(noun) for noun in scene.nouns}
-        workspace = Workspace(TruthEye(truth, TRUTH_INFO, least_side=TRUTH_LEAST_SIDE))
+        workspace = Workspace(TruthEye(truth, TRUTH_INFO, least_side=TRUTH_LEAST_SIDE, cells=TRUTH_CELLS))
         picture = map_picture(*scene.image.shape[:2])
     else:
         workspace, picture = Workspace(eye), scene.image

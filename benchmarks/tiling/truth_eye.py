@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from sam3_agent import masks
 from sam3_agent.masks import Rle, Window
@@ -46,13 +47,17 @@ class TruthEye:
     """A `Segmenter` over `map_picture`: the truth, cut off at the edges of what it is shown.
 
     It misses what is smaller than `least_side` of its own pixels (the side of a square of the visible area), points at
-    no more instances than `info.queries`, the largest first, and scores an object lower the less of it is visible.
+    no more instances than `info.queries`, the largest first, and scores an object lower the less of it is visible. With
+    `cells` its masks are as blurred as an eye's that draws them on a grid of so many cells a side.
     """
 
-    def __init__(self, truth: Mapping[str, Sequence[Rle]], info: ModelInfo, *, least_side: float = 0.0) -> None:
+    def __init__(
+        self, truth: Mapping[str, Sequence[Rle]], info: ModelInfo, *, least_side: float = 0.0, cells: int = 0
+    ) -> None:
         self._truth = {phrase: [_Cutout.of(rle) for rle in rles] for phrase, rles in truth.items()}
         self._info = info
         self._least_side = least_side
+        self._cells = cells
         self._lock = threading.Lock()
         self.windows: list[Window] = []
         """What it was shown, in order."""
@@ -94,9 +99,18 @@ class TruthEye:
             area = masks.area(rle) if rle is not None else 0
             if rle is not None and area and math.sqrt(area) * zoom >= self._least_side:
                 score = 0.6 + 0.35 * area / cutout.area
-                seen.append((area, Candidate(rle, masks.box(rle), score)))
+                drawn = _blurred(rle, self._cells) if self._cells else rle
+                if masks.area(drawn):
+                    seen.append((area, Candidate(drawn, masks.box(drawn), score)))
         seen.sort(key=lambda pair: -pair[0])
         return Detection(PRESENT if seen else ABSENT, tuple(c for _, c in seen[: self._info.queries]))
+
+
+def _blurred(rle: Rle, cells: int) -> Rle:
+    """The mask drawn on a grid of cells and enlarged again."""
+    height, width = rle.size
+    coarse = Image.fromarray(masks.decode(rle)).convert("L").resize((cells, cells), Image.Resampling.BOX)
+    return masks.encode(np.asarray(coarse.resize((width, height), Image.Resampling.BILINEAR)) > 127)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -39,12 +39,11 @@ class Suppression:
         """
         if self.max_iou == 1 and self.max_containment == 1:
             return list(range(len(rles)))
-        pairs, common = masks.overlaps(rles)
         areas = [masks.area(rle) for rle in rles]
         found = len(rles) - candidates
         repeats: dict[int, list[int]] = {}  # mask -> better masks that it repeats
         inside: dict[int, list[int]] = {}  # mask -> larger masks that it lies in
-        for (better, worse), shared in zip(pairs.tolist(), common.tolist(), strict=True):
+        for better, worse, shared in masks.overlaps(rles):
             if shared > self.max_iou * (areas[better] + areas[worse] - shared):
                 repeats.setdefault(worse, []).append(better)
             part, whole = (worse, better) if areas[worse] <= areas[better] else (better, worse)

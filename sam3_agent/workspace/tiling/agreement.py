@@ -17,9 +17,8 @@ def groups_of(pieces: Sequence[Piece]) -> list[list[int]]:
     The closest views are joined first, the best agreement before the others. Two pieces of one view never come
     together: there the eye saw two objects, and touching ones stay two even where another view blurs them into one.
     """
-    pairs, common = masks.overlaps([piece.rle for piece in pieces])
     agreeing: list[tuple[float, float, int, int]] = []
-    for (first, second), shared in zip(pairs.tolist(), common.tolist(), strict=True):
+    for first, second, shared in masks.overlaps([piece.rle for piece in pieces]):
         one, other = pieces[first], pieces[second]
         strength = agreement(one, other, shared) if one.view.window != other.view.window else 0.0
         if strength >= SAME:

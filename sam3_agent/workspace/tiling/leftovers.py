@@ -25,10 +25,9 @@ def without_leftovers(objects: Sequence[Stitched], views: Sequence[View]) -> lis
     """
     ranked = sorted(objects, key=lambda o: (not o.kept, -o.rank))
     told = _without_shown(ranked, views)
-    pairs, common = masks.overlaps([o.rle for o in told])
     gone: set[int] = set()
     covered: dict[int, list[int]] = {}  # a view from afar -> pixels that each closer object in it takes
-    for (better, worse), shared in zip(pairs.tolist(), common.tolist(), strict=True):
+    for better, worse, shared in masks.overlaps([o.rle for o in told]):
         for part, over in ((better, worse), (worse, better)):
             small, large = told[part], told[over]
             if small.kept and not large.kept:

@@ -86,8 +86,9 @@ def tiles_for(window: Window, wish: Wish, eye: ModelInfo, room: int) -> list[Win
     the same tiles, which are then encoded once.
     """
     width, height = window[2] - window[0], window[3] - window[1]
-    wanted = min(max(wish.side, eye.input_side / ENLARGE), 2.0 * min(width, height))  # no tile is longer than 2:1
-    step = max(round(2 * math.log2(wanted / eye.input_side)), math.ceil(-2 * math.log2(ENLARGE)))
+    wanted = round(2 * math.log2(wish.side / eye.input_side))
+    stretched = math.floor(2 * math.log2(2 * min(width, height) / eye.input_side))  # longer tiles would be over 2:1
+    step = max(min(wanted, stretched), math.ceil(-2 * math.log2(ENLARGE)))
     while True:
         side = max(round(eye.input_side * 2 ** (step / 2)), 1)
         if side > WORTH * max(width, height):
