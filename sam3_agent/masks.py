@@ -111,8 +111,8 @@ def overlaps(rles: Sequence[Rle]) -> list[tuple[int, int, int]]:
         near = order[rank + 1 : np.searchsorted(left, table[index, 2], "left")]
         near = near[(table[near, 1] < table[index, 3]) & (table[near, 3] > table[index, 1])]
         others = cast(list[int], near.tolist())
-        share = _overlap([rles[index]], [rles[other] for other in others], crowd=True)[0] if others else []
-        common = np.rint(np.asarray(share) * area(rles[index])).astype(np.int64)
+        share = _overlap([rles[index]], [rles[other] for other in others], crowd=True)[0]  # (others,)
+        common = np.rint(share * area(rles[index])).astype(np.int64)
         found += [(min(index, other), max(index, other), int(n)) for other, n in zip(others, common, strict=True) if n]
     return sorted(found)
 
