@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.masks import Window
 from sam3_agent.types import Candidate, Detection, ModelInfo
 from sam3_agent.workspace.question import Question
 from sam3_agent.workspace.tiling.grid import grid
@@ -29,6 +30,10 @@ def wish(seen: View, question: Question | None = None, *, whole: bool = True) ->
     return wish_of(seen, question or Question(), whole=whole)
 
 
+def tiles(picture: Window, called: Wish, room: int = 999) -> list[Window]:
+    return list(tiles_for({picture: called}, picture, EYE, room))
+
+
 LARGE, SMALL = (0, 0, 800, 600), (100, 100, 130, 150)
 
 
@@ -45,6 +50,22 @@ def test_a_grid_covers_the_window_with_tiles_of_one_size_that_overlap(
         assert (spans[0][0], spans[-1][1]) == (start, stop)
         assert all(before[1] - after[0] >= overlap for before, after in pairwise(spans))
     assert len(tiles) == len(set(tiles))
+
+
+@given(st.integers(2, 60), st.tuples(*[st.floats(0, 1)] * 4), st.data())
+def test_the_tiles_of_a_part_belong_to_the_grid_and_hold_whole_what_is_centred_there(
+    side: int, place: tuple[float, float, float, float], data: st.DataObject
+) -> None:
+    picture, overlap = (10, 20, 210, 150), data.draw(st.integers(0, side // 2))
+    x, y = 10 + place[0] * 150, 20 + place[1] * 100
+    part = (int(x), int(y), int(x) + 50, int(y) + 30)
+    tiles = grid(picture, side, overlap, part)
+    assert set(tiles) <= set(grid(picture, side, overlap))
+    centre = (part[0] + 50 * place[2], part[1] + 30 * place[3])
+    box = [max(c - overlap / 2, low) for c, low in zip(centre, picture[:2], strict=True)]
+    box += [min(c + overlap / 2, high) for c, high in zip(centre, picture[2:], strict=True)]
+    assert any(t[0] <= box[0] and t[1] <= box[1] and t[2] >= box[2] and t[3] >= box[3] for t in tiles)
+    assert all(t[0] < part[2] and t[2] > part[0] and t[1] < part[3] and t[3] > part[1] for t in tiles)
 
 
 def test_large_objects_call_for_no_tiles() -> None:
@@ -85,32 +106,42 @@ def test_never_is_never_and_always_begins_at_the_resolution_of_the_picture() -> 
 
 
 def test_questions_that_differ_a_little_meet_in_the_same_tiles() -> None:
-    assert tiles_for(PICTURE, Wish(1000), EYE, 999) == tiles_for(PICTURE, Wish(1100), EYE, 999)
-    sides = {tiles_for(PICTURE, Wish(side), EYE, 999)[0][2] for side in np.linspace(300, 2000, 50)}
+    assert tiles(PICTURE, Wish(1000)) == tiles(PICTURE, Wish(1100))
+    sides = {tiles(PICTURE, Wish(side))[0][2] for side in np.linspace(300, 2000, 50)}
     assert sides == {500, 707, 1000, 1414, 2000}
 
 
 def test_tiles_that_would_show_hardly_more_are_none() -> None:
-    assert tiles_for((0, 0, 600, 600), Wish(100), EYE, 999) == []  # 500 is the least that is worth enlarging
-    assert len(tiles_for((0, 0, 700, 700), Wish(100), EYE, 999)) == 4
-    assert tiles_for(PICTURE, Wish(3500), EYE, 999) == []
+    assert tiles((0, 0, 600, 600), Wish(100)) == []  # 500 is the least that is worth enlarging
+    assert len(tiles((0, 0, 700, 700), Wish(100))) == 4
+    assert tiles(PICTURE, Wish(3500)) == []
 
 
 def test_no_tile_is_stretched_more_than_twice() -> None:
-    for x0, y0, x1, y1 in tiles_for((0, 0, 9000, 300), Wish(2000), EYE, 999):
+    for x0, y0, x1, y1 in tiles((0, 0, 9000, 300), Wish(2000)):
         assert (x1 - x0) / (y1 - y0) <= 2
 
 
 def test_too_many_tiles_become_larger_and_fewer(caplog: pytest.LogCaptureFixture) -> None:
-    few = tiles_for(PICTURE, Wish(500), EYE, 30)
+    few = tiles(PICTURE, Wish(500), 30)
     assert 1 < len(few) <= 30
     assert "too many" in caplog.text
-    assert tiles_for(PICTURE, Wish(500), EYE, 0) == []
+    assert tiles(PICTURE, Wish(500), 0) == []
+
+
+def test_windows_that_call_for_more_share_the_tiles_between_them() -> None:
+    left, right = (0, 0, 1414, 1414), (1060, 0, 2474, 1414)
+    both = tiles_for({left: Wish(700, 50), right: Wish(700, 300)}, PICTURE, EYE, 999)
+    assert {len(callers) for callers in both.values()} == {1, 2}
+    assert set(both) <= set(tiles(PICTURE, Wish(700, 300)))
+    one, other = (set(tiles_for({window: Wish(700, 300)}, PICTURE, EYE, 999)) for window in (left, right))
+    assert set(both) == one | other
+    assert len(both) < len(one) + len(other)
 
 
 @given(st.floats(20, 200), st.floats(0, 1), st.floats(0, 1))
 def test_what_is_held_lies_clear_in_one_tile_at_least(reach: float, across: float, down: float) -> None:
     x, y = across * (4000 - reach), down * (2000 - reach)
-    views = [View(tile, Detection(0, ()), EYE) for tile in tiles_for(PICTURE, Wish(500, reach), EYE, 999)]
+    views = [View(tile, Detection(0, ()), EYE) for tile in tiles(PICTURE, Wish(500, reach))]
     clear = [each.clear(PICTURE) for each in views]
     assert any(x0 <= x and y0 <= y and x + reach <= x1 and y + reach <= y1 for x0, y0, x1, y1 in clear)

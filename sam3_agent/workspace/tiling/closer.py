@@ -45,20 +45,20 @@ def look_closer(
     wave: dict[Window, list[int]] = {picture: list(range(len(prompts)))}
     room = MOST_TILES
     while wave:
-        following: dict[Window, list[int]] = {}
+        wishes: dict[Window, Wish] = {}
+        wishing: dict[Window, list[int]] = {}
         for window, asked, detections in _answers(ask, wave, prompts):
-            wishes: dict[int, Wish] = {}
+            calls: dict[int, Wish] = {}
             for index, detection in zip(asked, detections, strict=True):
                 view = View(window, detection, eye)
                 views[index].append(view)
                 wish = None if prompts[index].exemplars else wish_of(view, question, whole=window == picture)
                 if wish is not None:
-                    wishes[index] = wish
-            wish = finest(list(wishes.values()))
-            if wish is not None:
-                for tile in tiles_for(window, wish, eye, room - len(following)):
-                    following[tile] = sorted({*following.get(tile, ()), *wishes})  # neighbours' tiles may coincide
-        wave = following
+                    calls[index] = wish
+            if calls:
+                wishes[window], wishing[window] = finest(list(calls.values())), list(calls)
+        tiles = tiles_for(wishes, picture, eye, room)
+        wave = {tile: sorted({i for window in windows for i in wishing[window]}) for tile, windows in tiles.items()}
         room -= len(wave)
     return views
 

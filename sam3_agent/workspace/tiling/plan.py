@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,35 +69,46 @@ def wish_of(view: View, question: Question, *, whole: bool) -> Wish | None:
         wishes.append(Wish(view.longer / 2))
     if whole and question.tiles == "always":
         wishes.append(Wish(min(float(eye.input_side), view.longer / 2)))
-    return finest(wishes)
+    return finest(wishes) if wishes else None
 
 
-def finest(wishes: Sequence[Wish]) -> Wish | None:
-    """One wish that fulfils all of them; None for none."""
-    if not wishes:
-        return None
+def finest(wishes: Sequence[Wish]) -> Wish:
+    """One wish that fulfils all of them (at least one)."""
     return Wish(min(wish.side for wish in wishes), max(wish.reach for wish in wishes))
 
 
-def tiles_for(window: Window, wish: Wish, eye: ModelInfo, room: int) -> list[Window]:
-    """At most `room` tiles of a window; none where they would be hardly smaller than the window itself.
+def tiles_for(wishes: Mapping[Window, Wish], picture: Window, eye: ModelInfo, room: int) -> dict[Window, list[Window]]:
+    """At most `room` tiles, each with the windows that called for it; windows that tiles would hardly enlarge get none.
 
-    Sides are the eye's own, times or divided by the square root of 2 as often as needed: so different questions meet in
-    the same tiles, which are then encoded once.
+    They are tiles of the whole picture (or region), with sides that are the eye's own, times or divided by the square
+    root of 2 as often as needed: so neighbouring windows, and other questions, meet in the same ones.
     """
-    width, height = window[2] - window[0], window[3] - window[1]
-    wanted = round(2 * math.log2(wish.side / eye.input_side))
-    stretched = math.floor(2 * math.log2(2 * min(width, height) / eye.input_side))  # longer tiles would be over 2:1
-    step = max(min(wanted, stretched), math.ceil(-2 * math.log2(ENLARGE)))
+    coarser = 0
     while True:
-        side = max(round(eye.input_side * 2 ** (step / 2)), 1)
-        if side > WORTH * max(width, height):
-            return []
-        tiles = grid(window, side, _overlap(side, wish.reach, eye))
+        sides: dict[int, list[Window]] = {}
+        for window, wish in wishes.items():
+            side = _side(wish, picture, eye, coarser)
+            if side <= WORTH * max(window[2] - window[0], window[3] - window[1]):
+                sides.setdefault(side, []).append(window)
+        tiles: dict[Window, list[Window]] = {}
+        for side, windows in sides.items():
+            overlap = _overlap(side, max(wishes[window].reach for window in windows), eye)
+            for window in windows:
+                for tile in grid(picture, side, overlap, window):
+                    tiles.setdefault(tile, []).append(window)
         if len(tiles) <= room:
             return tiles
-        _log.warning("%d tiles of %d px are too many: larger ones, which show less, are looked at", len(tiles), side)
-        step += 1
+        _log.warning("%d more tiles are too many: larger ones, which show less, are looked at", len(tiles))
+        coarser += 1
+
+
+def _side(wish: Wish, picture: Window, eye: ModelInfo, coarser: int) -> int:
+    """Side of tiles in pixels of the picture, `coarser` steps over what was wished for."""
+    wanted = round(2 * math.log2(wish.side / eye.input_side))
+    shorter = min(picture[2] - picture[0], picture[3] - picture[1])
+    stretched = math.floor(2 * math.log2(2 * shorter / eye.input_side))  # longer tiles would be over 2:1
+    step = max(min(wanted, stretched), math.ceil(-2 * math.log2(ENLARGE))) + coarser
+    return max(round(eye.input_side * 2 ** (step / 2)), 1)
 
 
 def _overlap(side: int, reach: float, eye: ModelInfo) -> int:
