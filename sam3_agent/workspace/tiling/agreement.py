@@ -7,8 +7,13 @@ from sam3_agent.workspace.tiling.piece import Piece
 from sam3_agent.workspace.tiling.plan import SMALL
 from sam3_agent.workspace.tiling.view import View
 
-SAME = 0.5
-"""Two pieces agree when, where both views look, their masks overlap at least this much (IoU)."""
+SAME = 0.4
+"""Two pieces agree when, where both views look, their masks overlap at least this much (IoU).
+
+Lower than what counts as a good mask: two views of a small object, each off by a sixth of it, overlap no more.
+"""
+INSIDE = 0.5
+"""A piece lies inside another one, or over it, from this share on."""
 
 
 def groups_of(pieces: Sequence[Piece]) -> list[list[int]]:
@@ -21,7 +26,7 @@ def groups_of(pieces: Sequence[Piece]) -> list[list[int]]:
     for first, second, shared in masks.overlaps([piece.rle for piece in pieces]):
         one, other = pieces[first], pieces[second]
         strength = agreement(one, other, shared) if one.view.window != other.view.window else 0.0
-        if strength >= SAME:
+        if strength > 0:
             agreeing.append((-min(one.view.zoom, other.view.zoom), -strength, first, second))
     group_of = {number: [number] for number in range(len(pieces))}
     seen_by = {number: {piece.view.window} for number, piece in enumerate(pieces)}
@@ -38,7 +43,7 @@ def groups_of(pieces: Sequence[Piece]) -> list[list[int]]:
 
 
 def agreement(one: Piece, other: Piece, shared: int) -> float:
-    """How much two pieces with `shared` pixels look like one object, 0-1, judged only where both views look.
+    """How much two pieces with `shared` pixels look like one object, judged only where both views look; 0 for not at all.
 
     A piece that no edge cuts is a whole object, so another piece of it lies inside it; unless that one is whole too,
     and larger than the view. A mask that was drawn while its object was small in its view is a guess of a few patches:
@@ -47,12 +52,14 @@ def agreement(one: Piece, other: Piece, shared: int) -> float:
     coarse, fine = (one, other) if one.view.zoom < other.view.zoom else (other, one)
     in_coarse, in_fine = _area_seen_by(coarse, fine.view), _area_seen_by(fine, coarse.view)
     if coarse.view.zoom < fine.view.zoom and coarse.view.seen_side(coarse.area**0.5) < SMALL * coarse.view.eye.patch:
-        return shared / min(in_coarse, in_fine)
-    if shared < SAME * fine.area and not coarse.cut:
+        over = shared / min(in_coarse, in_fine)
+        return over if over >= INSIDE else 0.0
+    if shared < INSIDE * fine.area and not coarse.cut:
         return 0.0
-    if shared < SAME * coarse.area and not fine.cut and (coarse.cut or covers(fine.view, coarse)):
+    if shared < INSIDE * coarse.area and not fine.cut and (coarse.cut or covers(fine.view, coarse)):
         return 0.0
-    return shared / (in_coarse + in_fine - shared)
+    iou = shared / (in_coarse + in_fine - shared)
+    return iou if iou >= SAME else 0.0
 
 
 def covers(view: View, piece: Piece) -> bool:
