@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from benchmarks.tiling.figures import figures_of
 from benchmarks.tiling.truth_eye import Place, TruthEye, map_picture
 from sam3_agent import masks
-from sam3_agent.errors import InputError, UnknownHandle
+from sam3_agent.errors import InputError, ModelUnavailable, UnknownHandle
 from sam3_agent.masks import Rle
+from sam3_agent.model.caller import current_caller
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.types import ConceptPrompt, Exemplar, ModelInfo
 from sam3_agent.workspace import Workspace
@@ -166,6 +167,36 @@ def test_tiles_are_looked_at_side_by_side() -> None:
     workspace = desk(Slow({"dot": crowd(15, 14)}, INFO))
     assert workspace.segment("img1", ["dot"], tiles="always")[0].tiles > 4
     assert four.is_set()
+
+
+def test_tiles_let_interactive_callers_go_first() -> None:
+    bulk: dict[bool, set[bool]] = {True: set(), False: set()}
+
+    class Listening(TruthEye):
+        """Notes who asks."""
+
+        def encode(self, image: NDArray[np.uint8]) -> Place:
+            bulk[image.shape[0] < HEIGHT].add(current_caller().bulk)
+            return super().encode(image)
+
+    desk(Listening({"dot": crowd(15, 14)}, INFO)).segment("img1", ["dot"], tiles="always")
+    assert bulk == {True: {True}, False: {False}}
+
+
+def test_a_tile_that_fails_ends_the_call_and_the_rest_is_not_looked_at() -> None:
+    class Failing(TruthEye):
+        """Runs out of memory at the tenth tile."""
+
+        def encode(self, image: NDArray[np.uint8]) -> Place:
+            if len(self.windows) >= 10:
+                raise ModelUnavailable("out of memory")
+            return super().encode(image)
+
+    eye = Failing({"dot": crowd(15, 14)}, INFO)
+    with pytest.raises(ModelUnavailable, match="out of memory"):
+        desk(eye).segment("img1", ["dot"], tiles="always")
+    assert len(eye.windows) == 10
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("tile")]
 
 
 def test_a_long_scan_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

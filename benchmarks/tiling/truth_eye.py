@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sam3_agent import masks
+from sam3_agent.errors import InputError
 from sam3_agent.masks import Rle, Window
 from sam3_agent.model.fake import split
 from sam3_agent.model.segmenter import Features
-from sam3_agent.types import Candidate, ConceptPrompt, Detection, ModelInfo
+from sam3_agent.types import Candidate, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 LONGEST = 4096
 """Coordinates have 12 bits."""
@@ -90,6 +91,10 @@ class TruthEye:
             raise TypeError(f"these features are not of this eye but {type(features).__name__}")
         answers = [self._answer(features, prompt.phrase or "") for prompt in prompts]
         return [split(answer, threshold, near_misses, assume_present=assume_present) for answer in answers]
+
+    def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
+        """Refuse: it knows phrases only."""
+        raise InputError("this eye knows phrases only, no examples")
 
     def _answer(self, place: Place, phrase: str) -> Detection:
         zoom = self._info.input_side / math.sqrt(place.width * place.height)

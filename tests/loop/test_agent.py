@@ -178,7 +178,13 @@ class BrokenEye(FakeSegmenter):
         self.error = error
 
     def detect(
-        self, features: FakeFeatures, prompts: Sequence[ConceptPrompt], *, threshold: float = 0.5, near_misses: int = 8
+        self,
+        features: FakeFeatures,
+        prompts: Sequence[ConceptPrompt],
+        *,
+        threshold: float = 0.5,
+        near_misses: int = 8,
+        assume_present: bool = False,
     ) -> list[Detection]:
         raise self.error
 

@@ -1,11 +1,13 @@
 """Looks at the whole, then closer."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Window
+from sam3_agent.model.caller import calling
 from sam3_agent.types import ConceptPrompt, Detection, ModelInfo
 from sam3_agent.workspace.question import Question
 from sam3_agent.workspace.tiling.plan import Wish, finest, tiles_for, wish_of
@@ -68,23 +70,29 @@ def _check(prompts: Sequence[ConceptPrompt], question: Question) -> None:
     if question.tiles == "always" and shown:
         raise InputError(
             f"tiles='always' and example boxes do not go together ({shown[0]!r} has some): a tile elsewhere in the "
-            "picture cannot be shown them. Ask with the phrase alone, or with a region that holds the examples, or "
-            "leave tiles at 'auto', which looks at the whole picture then"
+            "picture cannot be shown them. Ask with the phrase alone, or learn a concept from the examples and ask for "
+            "that, or leave tiles at 'auto', which looks at the whole picture then"
         )
 
 
 def _answers(
     ask: Ask, wave: Mapping[Window, list[int]], prompts: Sequence[ConceptPrompt]
-) -> Iterator[tuple[Window, list[int], list[Detection]]]:
+) -> list[tuple[Window, list[int], list[Detection]]]:
     """(window, numbers of the prompts asked there, detections), in the order of the wave."""
-    if len(wave) == 1:
-        for window, asked in wave.items():
-            yield window, asked, ask(window, [prompts[index] for index in asked])
-        return
-    _log.info("looking closer, at %d tiles", len(wave))
-    with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="tile") as pool:
-        found = pool.map(ask, wave, [[prompts[index] for index in asked] for asked in wave.values()])
-        for number, ((window, asked), detections) in enumerate(zip(wave.items(), found, strict=True), start=1):
-            yield window, asked, detections
-            if number % 64 == 0:
-                _log.info("looked at %d of %d tiles", number, len(wave))
+    calls = [(window, asked, [prompts[index] for index in asked]) for window, asked in wave.items()]
+    if len(calls) == 1:
+        return [(window, asked, ask(window, wanted)) for window, asked, wanted in calls]
+    _log.info("looking closer, at %d tiles", len(calls))
+    found: list[tuple[Window, list[int], list[Detection]]] = []
+    # Many tiles must not keep others waiting. When one fails, those that wait for the eye are given up, and the pool
+    # ends.
+    with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="tile") as pool, calling(bulk=True):
+        pending = [pool.submit(copy_context().run, ask, window, wanted) for window, _, wanted in calls]
+        try:
+            for (window, asked, _), answer in zip(calls, pending, strict=True):
+                found.append((window, asked, answer.result()))
+                if len(found) % 64 == 0:
+                    _log.info("looked at %d of %d tiles", len(found), len(calls))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    return found
