@@ -16,6 +16,8 @@ from sam3_agent.errors import InputError
 
 Box = tuple[float, float, float, float]
 """Absolute xyxy pixels; x1 and y1 are exclusive edges."""
+Window = tuple[int, int, int, int]
+"""Whole-pixel xyxy part of an image; x1 and y1 are exclusive edges."""
 
 _coco = cast(Any, coco)
 
@@ -69,6 +71,23 @@ def box(rle: Rle) -> Box:
     return (x, y, x + w, y + h)
 
 
+def boxes(rles: Sequence[Rle]) -> NDArray[np.float64]:
+    """(N, 4) tight xyxy boxes; all zeros for an empty mask."""
+    if not rles:
+        return np.zeros((0, 4))
+    table = np.asarray(_coco.toBbox([rle.to_coco() for rle in rles]), dtype=np.float64)  # (N, 4) x, y, width, height
+    table[:, 2:] += table[:, :2]
+    return table
+
+
+def area_in(rle: Rle, window: Window) -> int:
+    """Pixels of the mask that lie in a window of its picture; reads runs, decodes nothing."""
+    x0, y0, x1, y1 = window
+    column, top, bottom = _pieces(rle)
+    inside = np.minimum(bottom, y1) - np.maximum(top, y0)
+    return int(inside[(column >= x0) & (column < x1)].clip(0).sum())
+
+
 def iou(first: Sequence[Rle], second: Sequence[Rle]) -> NDArray[np.float64]:
     """(len(first), len(second)) intersection over union; two empty masks give 0."""
     return _overlap(first, second, crowd=False)
@@ -77,6 +96,25 @@ def iou(first: Sequence[Rle], second: Sequence[Rle]) -> NDArray[np.float64]:
 def containment(inner: Sequence[Rle], outer: Sequence[Rle]) -> NDArray[np.float64]:
     """(len(inner), len(outer)) share of each inner mask that lies in each outer one (0 for an empty inner mask)."""
     return _overlap(inner, outer, crowd=True)
+
+
+def overlaps(rles: Sequence[Rle]) -> list[tuple[int, int, int]]:
+    """(i, j, pixels in common) of every pair i < j of masks that have any, in order; all masks of one size.
+
+    Only masks whose boxes meet are compared, so a thousand small masks cost a fraction of the `iou` table.
+    """
+    table = boxes(rles)
+    order = np.argsort(table[:, 0], kind="stable")
+    left = table[order, 0]
+    found: list[tuple[int, int, int]] = []
+    for rank, index in enumerate(cast(list[int], order.tolist())):
+        near = order[rank + 1 : np.searchsorted(left, table[index, 2], "left")]
+        near = near[(table[near, 1] < table[index, 3]) & (table[near, 3] > table[index, 1])]
+        others = cast(list[int], near.tolist())
+        share = _overlap([rles[index]], [rles[other] for other in others], crowd=True)[0]  # (others,)
+        common = np.rint(share * area(rles[index])).astype(np.int64)
+        found += [(min(index, other), max(index, other), int(n)) for other, n in zip(others, common, strict=True) if n]
+    return sorted(found)
 
 
 def union(masks: Sequence[Rle]) -> Rle:
@@ -99,13 +137,21 @@ def subtract(first: Rle, *others: Rle) -> Rle:
 
 
 def place(rle: Rle, height: int, width: int, x: int, y: int) -> Rle:
-    """Put a mask of a crop, whose left top corner is (x, y), back into a picture of (height, width)."""
+    """Put a mask of a crop, whose left top corner is (x, y), back into a picture of (height, width).
+
+    Works on runs: a small mask costs the same in a picture of any size.
+    """
     h, w = rle.size
     if x < 0 or y < 0 or x + w > width or y + h > height:
         raise InputError(f"a {w}x{h} crop at ({x}, {y}) does not fit into {width}x{height}")
-    full = np.zeros((height, width), dtype=bool)
-    full[y : y + h, x : x + w] = decode(rle)
-    return encode(full)
+    column, top, bottom = _pieces(rle)
+    start, stop = (column + x) * height + y + top, (column + x) * height + y + bottom
+    apart = start[1:] != stop[:-1]  # a piece that reaches a column's foot goes on from the next one's head
+    first, last = np.append(True, apart)[: start.size], np.append(apart, True)[: start.size]
+    edges = np.stack([start[first], stop[last]], axis=1).ravel()  # where the mask begins and ends, in turn
+    rest = height * width - (int(edges[-1]) if edges.size else 0)
+    counts = np.append(np.diff(edges, prepend=0), [rest] if rest else []).astype(np.int64)
+    return _from_coco(_coco.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width))
 
 
 def sample(rle: Rle, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -156,6 +202,19 @@ def _runs(rle: Rle) -> NDArray[np.int64]:
     runs[1::2] = np.cumsum(runs[1::2])
     runs[2::2] = np.cumsum(runs[2::2])
     return runs
+
+
+def _pieces(rle: Rle) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The runs inside the mask, cut at the ends of columns: (C,) column, first row, row after the last; in order."""
+    height, _ = rle.size
+    ends = np.cumsum(_runs(rle))
+    start, stop = ends[0:-1:2], ends[1::2]
+    start, stop = start[start < stop], stop[start < stop]
+    first = start // height
+    number = (stop - 1) // height - first + 1  # columns that each run touches
+    run = np.repeat(np.arange(start.size), number)
+    column = first[run] + np.arange(run.size) - np.repeat(np.cumsum(number) - number, number)
+    return column, np.maximum(start[run] - column * height, 0), np.minimum(stop[run] - column * height, height)
 
 
 def _overlap(first: Sequence[Rle], second: Sequence[Rle], *, crowd: bool) -> NDArray[np.float64]:

@@ -99,7 +99,11 @@ class ConceptPrompt:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One object that was found: `score = presence * object_score`; of a combined mask, that of its weakest part."""
+    """One object that was found; of a combined mask, the scores are those of its weakest part.
+
+    `score = presence * object_score`, the presence being that of the view in which it was found: the whole picture, or
+    the tile that saw it.
+    """
 
     id: str
     """"m7": unique in a workspace, never renumbered."""
@@ -142,7 +146,11 @@ class Segmentation:
     instances: tuple[Instance, ...]
     """Score above the threshold, best first."""
     near_misses: tuple[Instance, ...] = ()
-    """Candidates under the threshold, best object score first; their ids are as good as any other."""
+    """Candidates under the threshold, best first; their ids are as good as any other."""
+    assume_present: bool = False
+    """The threshold was applied to `object_score`, not to `score`."""
+    tiles: int = 0
+    """Parts that were looked at more closely; 0 for one look at the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +168,7 @@ class Detection:
 
     presence: float
     kept: tuple[Candidate, ...]
-    """presence * object_score > threshold, best first."""
+    """presence * object_score > threshold (object_score alone where presence is assumed), best first."""
     near_misses: tuple[Candidate, ...] = ()
 
 
@@ -171,6 +179,12 @@ class ModelInfo:
     name: str
     device: str
     dtype: str
+    input_side: int = 1008
+    """Pixels of the square that every picture is stretched to."""
+    queries: int = 200
+    """Instances that it can point at in one look."""
+    patch: int = 14
+    """Pixels of its square that make one token: what is much smaller is hardly seen."""
 
     def to_json(self) -> dict[str, str]:
         """{"name", "device", "dtype"}."""

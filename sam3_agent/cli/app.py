@@ -10,14 +10,23 @@ from typing import Annotated, Literal
 import typer
 
 from sam3_agent.cli.options import (
+    AssumeOption,
+    ConceptArgument,
     DeviceOption,
     DtypeOption,
     Eye,
     ImageArgument,
     JsonOption,
+    LikeOption,
     LlmOption,
+    MaxContainmentOption,
+    MaxIouOption,
     ModelOption,
     PictureOption,
+    RegionOption,
+    ThresholdOption,
+    TilesOption,
+    UnlikeOption,
     parse_box,
     parse_boxes,
 )
@@ -79,23 +88,15 @@ def demo(
 @app.command()
 def segment(
     image: ImageArgument,
-    concepts: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="CONCEPT", help="Short noun phrases, such as 'yellow school bus', or FILE.concept.json."
-        ),
-    ] = None,
-    like: Annotated[
-        list[str] | None, typer.Option("--like", metavar="X0,Y0,X1,Y1", help="A box around an example; repeatable.")
-    ] = None,
-    unlike: Annotated[
-        list[str] | None,
-        typer.Option("--unlike", metavar="X0,Y0,X1,Y1", help="A box around what it is not; repeatable."),
-    ] = None,
-    threshold: Annotated[float, typer.Option(metavar="T", min=0.0, max=1.0, help="Least score of an instance.")] = 0.5,
-    region: Annotated[
-        str | None, typer.Option("--region", metavar="X0,Y0,X1,Y1", help="Look only here, at full resolution.")
-    ] = None,
+    concepts: ConceptArgument = None,
+    like: LikeOption = None,
+    unlike: UnlikeOption = None,
+    threshold: ThresholdOption = 0.5,
+    region: RegionOption = None,
+    tiles: TilesOption = "auto",
+    assume_present: AssumeOption = False,
+    max_iou: MaxIouOption = 1.0,
+    max_containment: MaxContainmentOption = 1.0,
     out: PictureOption = None,
     model: ModelOption = "tiny",
     device: DeviceOption = "auto",
@@ -112,7 +113,8 @@ def segment(
     window = parse_box(region, "--region") if region is not None else None
     check_picture(image)
     workspace = open_workspace(Eye(model, device, dtype))
-    report = room.segment(workspace, image, prompts, threshold=threshold, region=window, began=began)
+    how = room.How(threshold, window, tiles, assume_present, max_iou, max_containment)
+    report = room.segment(workspace, image, prompts, how, began=began)
     if out is not None:
         room.write_result(workspace, report, out)
     if as_json:

@@ -51,6 +51,47 @@ PictureOption = Annotated[
 ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="A picture file, file URL or data URI.")]
 
 
+ConceptArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="CONCEPT", help="Short noun phrases, such as 'yellow school bus', or FILE.concept.json."),
+]
+LikeOption = Annotated[
+    list[str] | None, typer.Option("--like", metavar="X0,Y0,X1,Y1", help="A box around an example; repeatable.")
+]
+UnlikeOption = Annotated[
+    list[str] | None, typer.Option("--unlike", metavar="X0,Y0,X1,Y1", help="A box around what it is not; repeatable.")
+]
+ThresholdOption = Annotated[
+    float, typer.Option("--threshold", metavar="T", min=0.0, max=1.0, help="Least score of an instance.")
+]
+RegionOption = Annotated[
+    str | None, typer.Option("--region", metavar="X0,Y0,X1,Y1", help="Look only here, at full resolution.")
+]
+TilesOption = Annotated[
+    Literal["auto", "never", "always"],
+    typer.Option(
+        "--tiles",
+        metavar="WHEN",
+        help="Look closer, tile by tile: auto (where things are small or many), never, always.",
+    ),
+]
+AssumeOption = Annotated[
+    bool, typer.Option("--assume-present", help="The concepts are there: the threshold is for the object score alone.")
+]
+MaxIouOption = Annotated[
+    float,
+    typer.Option(
+        "--max-iou", metavar="IOU", min=0.0, max=1.0, help="Drop the worse of two masks of a concept that overlap more."
+    ),
+]
+MaxContainmentOption = Annotated[
+    float,
+    typer.Option(
+        "--max-containment", metavar="SHARE", min=0.0, max=1.0, help="Drop a mask that lies in a larger one by more."
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Eye:
     """Which eye to load, and where."""

@@ -13,7 +13,19 @@ from sam3_agent.cli.terminal import box_words, eye_words, print_line, print_note
 from sam3_agent.formats.concept_file import SUFFIX, read_concept
 from sam3_agent.masks import Box
 from sam3_agent.types import ConceptPrompt, Exemplar, ModelInfo, Segmentation
-from sam3_agent.workspace import OpenImage, Workspace
+from sam3_agent.workspace import OpenImage, TileMode, Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How to look; see `Workspace.segment`."""
+
+    threshold: float = 0.5
+    region: Box | None = None
+    tiles: TileMode = "auto"
+    assume_present: bool = False
+    max_iou: float = 1.0
+    max_containment: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +66,24 @@ def segment(
     workspace: Workspace,
     source: str,
     prompts: Sequence[ConceptPrompt],
+    how: How,
     *,
-    threshold: float,
-    region: Box | None,
     began: float,
 ) -> SegmentReport:
     """Open the picture and answer the prompts; `began` (perf_counter) is when the person began to wait."""
     opening = time.perf_counter()
     image = workspace.open(source)
     opened = time.perf_counter()
-    results = workspace.segment(image.id, prompts, threshold=threshold, region=region)
+    results = workspace.segment(
+        image.id,
+        prompts,
+        threshold=how.threshold,
+        region=how.region,
+        tiles=how.tiles,
+        assume_present=how.assume_present,
+        max_iou=how.max_iou,
+        max_containment=how.max_containment,
+    )
     done = time.perf_counter()
     return SegmentReport(image, workspace.info, tuple(results), opened - opening, done - opened, done - began)
 
@@ -81,6 +101,8 @@ def print_report(report: SegmentReport, out: Path | None) -> None:
     columns = ("concept", "presence", "near misses", "id", "score", "object", "area", "box")
     print_table(columns, [row for result in report.results for row in _rows(result, report.image)], right=numbers)
     print_line(f"encode {report.encode:.2f} s, prompts {report.prompt:.2f} s, in all {report.total:.2f} s")
+    if any(result.tiles for result in report.results):
+        print_line(f"looked at more closely in {max(result.tiles for result in report.results)} tiles")
     print_line(f"marked picture: {out}" if out else "for the picture add --out FILE.png, for the masks --json")
     print_notes(report.info)
 

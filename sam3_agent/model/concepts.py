@@ -30,6 +30,7 @@ class ConceptRow:
     learned: ExemplarTokens | None
     threshold: float
     near_misses: int
+    assume_present: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)

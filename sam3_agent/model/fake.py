@@ -18,6 +18,7 @@ from sam3_agent.model.segmenter import Features
 from sam3_agent.types import Candidate, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo, clip_box
 
 Answers = Mapping[str, Detection]
+FAKE = ModelInfo("fake", "cpu", "float32")
 UNKNOWN_PRESENCE = 0.02
 EYE = "0" * 16
 CLICK_ANSWERS = 3
@@ -44,9 +45,14 @@ class FakeSegmenter:
     """
 
     def __init__(
-        self, answers: Answers | Callable[[NDArray[np.uint8]], Answers], *, feature_bytes: int | None = None
+        self,
+        answers: Answers | Callable[[NDArray[np.uint8]], Answers],
+        *,
+        feature_bytes: int | None = None,
+        info: ModelInfo = FAKE,
     ) -> None:
         self._answers = answers
+        self._info = info
         self._feature_bytes = feature_bytes
         self._lock = threading.Lock()
         self._encodes = 0
@@ -59,7 +65,7 @@ class FakeSegmenter:
     @property
     def info(self) -> ModelInfo:
         """Says plainly that this is a double."""
-        return ModelInfo("fake", "cpu", "float32")
+        return self._info
 
     @property
     def encodes(self) -> int:
@@ -82,7 +88,13 @@ class FakeSegmenter:
         return FakeFeatures(height, width, size, held)
 
     def detect(
-        self, features: Features, prompts: Sequence[ConceptPrompt], *, threshold: float = 0.5, near_misses: int = 8
+        self,
+        features: Features,
+        prompts: Sequence[ConceptPrompt],
+        *,
+        threshold: float = 0.5,
+        near_misses: int = 8,
+        assume_present: bool = False,
     ) -> list[Detection]:
         """Answer every prompt from the registered detections."""
         if not isinstance(features, FakeFeatures):
@@ -92,7 +104,8 @@ class FakeSegmenter:
         for prompt in prompts:
             if prompt.learned is not None and prompt.learned.tokens.eye != EYE:
                 raise InputError(f"the concept '@{prompt.learned.name}' was learnt by other weights; learn it again")
-        return [_split(_answer(features, prompt), threshold, near_misses) for prompt in prompts]
+        answers = [_answer(features, prompt) for prompt in prompts]
+        return [split(a, threshold, near_misses, assume_present=assume_present) for a in answers]
 
     def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
         """Each box's kind (its registered phrase, nothing where there is none) and sign, letter by letter."""
@@ -125,10 +138,18 @@ class FakeSegmenter:
         return Plan(self._encoding, [partial(self.encode, image)], lambda features: features)
 
     def plan_detect(
-        self, features: Features, prompts: Sequence[ConceptPrompt], *, threshold: float = 0.5, near_misses: int = 8
+        self,
+        features: Features,
+        prompts: Sequence[ConceptPrompt],
+        *,
+        threshold: float = 0.5,
+        near_misses: int = 8,
+        assume_present: bool = False,
     ) -> Plan[Detection]:
         """`detect` as a plan."""
-        ask = partial(self.detect, features, threshold=threshold, near_misses=near_misses)
+        ask = partial(
+            self.detect, features, threshold=threshold, near_misses=near_misses, assume_present=assume_present
+        )
         return Plan(self._answering, [partial(ask, [prompt]) for prompt in prompts], lambda found: found[0])
 
     def plan_read(self, features: Features, examples: Sequence[Exemplar]) -> Plan[ExemplarTokens]:
@@ -258,9 +279,10 @@ def _iou(first: Box, second: Box) -> float:
     return width * height / (both - width * height)
 
 
-def _split(answer: Detection, threshold: float, near_misses: int) -> Detection:
+def split(answer: Detection, threshold: float, near_misses: int, *, assume_present: bool = False) -> Detection:
     """Kept above the threshold, the rest near misses; both best first."""
     ranked = sorted((*answer.kept, *answer.near_misses), key=lambda c: -c.object_score)
-    kept = tuple(c for c in ranked if answer.presence * c.object_score > threshold)
-    missed = tuple(c for c in ranked if answer.presence * c.object_score <= threshold)
+    belief = 1.0 if assume_present else answer.presence
+    kept = tuple(c for c in ranked if belief * c.object_score > threshold)
+    missed = tuple(c for c in ranked if belief * c.object_score <= threshold)
     return Detection(answer.presence, kept, missed[:near_misses])

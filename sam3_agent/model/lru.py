@@ -35,7 +35,9 @@ class CacheStatistics:
 class ByteLru(Generic[K, V]):
     """Keeps values until their bytes exceed a limit, then drops those used least recently.
 
-    The newest value stays even when it alone exceeds the limit. Safe to call from several threads.
+    The newest value stays even when it alone exceeds the limit. Values that are passing go before all others, the
+    newest of them first: so a scan over more than fits pushes nothing lasting out, and the next scan still meets what
+    it began with. Safe to call from several threads.
     """
 
     def __init__(self, limit: int, size: Callable[[V], int]) -> None:
@@ -53,22 +55,24 @@ class ByteLru(Generic[K, V]):
         with self._lock:
             return CacheStatistics(self._hits, self._misses, self._evictions, len(self._held), self._bytes, self._limit)
 
-    def get(self, key: K) -> V | None:
-        """The value of a key; None where it is not held. A value found is a hit, and the newest again."""
+    def get(self, key: K, *, passing: bool = False) -> V | None:
+        """The value of a key; None where it is not held. A value found is a hit, and, unless passing, the newest."""
         with self._lock:
             if key not in self._held:
                 return None
             self._hits += 1
-            self._held.move_to_end(key)
+            if not passing:
+                self._held.move_to_end(key)
             return self._held[key][0]
 
-    def put(self, key: K, value: V) -> None:
-        """Hold a value that had to be made: a miss."""
+    def put(self, key: K, value: V, *, passing: bool = False) -> None:
+        """Hold a value that had to be made: a miss. One that is only passing goes first when room is needed."""
         with self._lock:
             self._misses += 1
             self._drop(key)
             size = self._size(value)
             self._held[key] = (value, size)
+            self._held.move_to_end(key, last=not passing)
             self._bytes += size
             while self._bytes > self._limit and len(self._held) > 1:
                 self._drop(next(iter(self._held)))

@@ -134,7 +134,13 @@ class Engine(Protocol):
         ...
 
     def plan_detect(
-        self, features: Features, prompts: Sequence[ConceptPrompt], *, threshold: float = 0.5, near_misses: int = 8
+        self,
+        features: Features,
+        prompts: Sequence[ConceptPrompt],
+        *,
+        threshold: float = 0.5,
+        near_misses: int = 8,
+        assume_present: bool = False,
     ) -> Plan[Detection]:
         """To answer prompts on one encoded image as `Segmenter.detect` does: one item a prompt."""
         ...

@@ -167,7 +167,8 @@ class Runner:
         boxes: NDArray[np.float64],
     ) -> Drawn:
         pause()
-        chosen = select(scores, presence, boxes, row.threshold, row.near_misses)
+        belief = 1.0 if row.assume_present else presence
+        chosen = select(scores, belief, boxes, row.threshold, row.near_misses)
         queries = (*chosen.kept, *chosen.near_misses)
         height, width = row.features.height, row.features.width
         masks: NDArray[np.float32] | list[Ints] = []

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, cast
@@ -60,10 +61,16 @@ class Sam3:
         self._runner = Runner(model, compile_vision=compile_vision, tracker=tracker)
         self._tokenizer = tokenizer
         self._tokenizing = threading.Lock()  # Hugging Face's tokenizers may fail when threads meet in them
-        self._info = info
-        self._side = int(cast(Any, model.config).image_size)
+        config = cast(Any, model.config)
+        self._side = int(config.image_size)
+        self._info = replace(
+            info,
+            input_side=self._side,
+            queries=int(config.detr_decoder_config.num_queries),
+            patch=int(config.vision_config.backbone_config.patch_size),
+        )
         self._hide_zero = phrases.hides_zero(tokenizer)
-        self._width = int(cast(Any, model.config).detr_encoder_config.hidden_size)
+        self._width = int(config.detr_encoder_config.hidden_size)
         images = 1 if compile_vision else MAX_IMAGES
         place = info.device
         self._encoding = Work(self._runner.encode, images, "encoding an image", place, cost=IMAGE_COST)
@@ -154,7 +161,13 @@ class Sam3:
         return self.plan_encode(image).run()[0]
 
     def detect(
-        self, features: Features, prompts: Sequence[ConceptPrompt], *, threshold: float = 0.5, near_misses: int = 8
+        self,
+        features: Features,
+        prompts: Sequence[ConceptPrompt],
+        *,
+        threshold: float = 0.5,
+        near_misses: int = 8,
+        assume_present: bool = False,
     ) -> list[Detection]:
         """Answer every prompt on one encoded image; see `Segmenter.detect`.
 
@@ -164,7 +177,9 @@ class Sam3:
             InputError: a phrase is too long, or an exemplar box lies outside the image.
             ModelUnavailable: out of memory.
         """
-        return self.plan_detect(features, prompts, threshold=threshold, near_misses=near_misses).run()
+        return self.plan_detect(
+            features, prompts, threshold=threshold, near_misses=near_misses, assume_present=assume_present
+        ).run()
 
     def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
         """What boxes on this image say, as prompt tokens for any other image; see `Segmenter.read_exemplars`.
@@ -194,7 +209,13 @@ class Sam3:
         return Plan(self._encoding, [prepare_image(image, self._side)], lambda features: features)
 
     def plan_detect(
-        self, features: Features, prompts: Sequence[ConceptPrompt], *, threshold: float = 0.5, near_misses: int = 8
+        self,
+        features: Features,
+        prompts: Sequence[ConceptPrompt],
+        *,
+        threshold: float = 0.5,
+        near_misses: int = 8,
+        assume_present: bool = False,
     ) -> Plan[Detection]:
         """`detect` with the prompts checked and tokenised; see `Engine`."""
         held = _own(features)
@@ -202,7 +223,7 @@ class Sam3:
         boxes = exemplars.box_rows(prompts, held.width, held.height)
         learned = exemplars.learned_rows(prompts, self.fingerprint, self._width)
         rows = [
-            ConceptRow(held, tokens, self._flags(tokens), *shapes, known, threshold, near_misses)
+            ConceptRow(held, tokens, self._flags(tokens), *shapes, known, threshold, near_misses, assume_present)
             for tokens, shapes, known in zip(ids, boxes, learned, strict=True)
         ]
         return Plan(self._drawing, rows, to_detection)

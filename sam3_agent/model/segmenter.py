@@ -42,10 +42,17 @@ class Segmenter(Protocol):
         ...
 
     def detect(
-        self, features: Features, prompts: Sequence[ConceptPrompt], *, threshold: float = 0.5, near_misses: int = 8
+        self,
+        features: Features,
+        prompts: Sequence[ConceptPrompt],
+        *,
+        threshold: float = 0.5,
+        near_misses: int = 8,
+        assume_present: bool = False,
     ) -> list[Detection]:
         """Answer every prompt on one encoded image in one batch; one Detection a prompt, in order.
 
+        With `assume_present` the threshold is applied to the object score alone; presence is told all the same.
         `near_misses` bounds the candidates returned under the threshold; 0 skips decoding them.
         With `threshold` > 1 and near_misses = 0 nothing but presence is computed for the caller.
 

@@ -75,7 +75,7 @@ def _hint(result: Segmentation) -> str | None:
         )
     return (
         f"'{concept}': nothing found ({presence}). Try a more general noun, 'object', an exemplar box "
-        f"(refine_with_exemplars), or a region of the image for small things"
+        f"(refine_with_exemplars), or for small things a region of the image or tiles='always'"
     )
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
+from sam3_agent.workspace import TileMode
 
 ImageId = Annotated[str, Field(description="Image id from open_image, such as 'img1'.")]
 MaskIds = Annotated[
@@ -27,6 +28,16 @@ Threshold = Annotated[
 Region = Annotated[
     Sequence[float],
     Field(description="Part to look at as [x0, y0, x1, y1] in pixels of the whole image; [] for the whole image."),
+]
+Tiles = Annotated[
+    TileMode,
+    Field(
+        description="Look closer, tile by tile: 'auto' where what is found is small or very many, 'always' everywhere "
+        "(slow on big pictures, but finds what is too small to be seen in the whole), 'never'."
+    ),
+]
+AssumePresent = Annotated[
+    bool, Field(description="True when the concept is known to be there: masks are kept by object_score alone.")
 ]
 Boxes = Annotated[
     Sequence[Sequence[float]], Field(description="Boxes as [[x0, y0, x1, y1], ...] in pixels of the whole image.")

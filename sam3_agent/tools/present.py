@@ -152,9 +152,12 @@ def _picture_of(workspace: Workspace, image_id: str, region: Box | None, new: li
 def _segmentation_lines(result: Segmentation, facts: dict[str, Facts]) -> list[str]:
     concept = result.prompt.label
     count = len(result.instances)
+    assumed = " (assumed)" if result.assume_present else ""
+    compared = " by object score alone" if result.assume_present else ""
+    closer = f"; looked at more closely in {result.tiles} tiles" if result.tiles else ""
     lines = [
-        f"'{concept}' ({result.id}): presence {result.presence:.2f}; "
-        f"{count} found above the threshold {result.threshold:g}"
+        f"'{concept}' ({result.id}): presence {result.presence:.2f}{assumed}; "
+        f"{count} found above the threshold {result.threshold:g}{compared}{closer}"
     ]
     lines += [f"  {instance_line(instance, facts[instance.id])}" for instance in result.instances]
     if result.near_misses:
@@ -168,6 +171,8 @@ def _segmentation_data(result: Segmentation, facts: dict[str, Facts]) -> dict[st
         "segmentation_id": result.id,
         "concept": result.prompt.label,
         "presence": round(result.presence, 3),
+        "presence_assumed": result.assume_present,
+        "tiles": result.tiles,
         "instances": [instance_data(instance, facts[instance.id]) for instance in result.instances],
         "near_misses": [instance_data(instance, facts[instance.id]) for instance in result.near_misses],
     }

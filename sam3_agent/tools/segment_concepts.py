@@ -1,12 +1,18 @@
 """The tool that finds all instances of concepts."""
 
-from sam3_agent.tools.arguments import Concepts, ImageId, Region, Threshold, region_of
+from sam3_agent.tools.arguments import AssumePresent, Concepts, ImageId, Region, Threshold, Tiles, region_of
 from sam3_agent.tools.results import Segmented
 from sam3_agent.workspace import Workspace
 
 
 def segment_concepts(
-    workspace: Workspace, image_id: ImageId, concepts: Concepts, threshold: Threshold = 0.5, region: Region = ()
+    workspace: Workspace,
+    image_id: ImageId,
+    concepts: Concepts,
+    threshold: Threshold = 0.5,
+    region: Region = (),
+    tiles: Tiles = "auto",
+    assume_present: AssumePresent = False,
 ) -> Segmented:
     """Find and mask every instance of each concept in one call: several concepts cost little more than one.
 
@@ -15,8 +21,11 @@ def segment_concepts(
     presence says how strongly the eye believes that the concept is anywhere in the picture; object_score how well one
     mask fits; score is their product. Masks with score above the threshold are found; near_misses lie below it, have
     usable ids and are drawn dashed. Every mask comes with box, centre, area, colours and its score under each phrase
-    asked so far. A region is looked at in its own full resolution: use it for small things.
+    asked so far. For small things in a big picture use a region, which is looked at in its own full resolution, or
+    tiles='always'.
     """
     part = region_of(region)
-    found = workspace.segment(image_id, concepts, threshold=threshold, region=part)
+    found = workspace.segment(
+        image_id, concepts, threshold=threshold, region=part, tiles=tiles, assume_present=assume_present
+    )
     return Segmented(image_id, threshold, tuple(found), part)

@@ -5,6 +5,7 @@ from sam3_agent.workspace.combination import Operation
 from sam3_agent.workspace.facts import Facts
 from sam3_agent.workspace.images import OpenImage
 from sam3_agent.workspace.measure import Measurement, MeasurementTable, Neighbour, OrderBy, Ranks
+from sam3_agent.workspace.question import TileMode
 from sam3_agent.workspace.source import Source
 from sam3_agent.workspace.workspace import Workspace
 
@@ -19,5 +20,6 @@ __all__ = [
     "OrderBy",
     "Ranks",
     "Source",
+    "TileMode",
     "Workspace",
 ]

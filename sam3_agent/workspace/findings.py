@@ -1,22 +1,12 @@
-"""What the eye found in a window, as masks of the whole image about to be recorded."""
+"""What clicks in a window gave, as masks of the whole image about to be recorded."""
 
 from collections.abc import Sequence
 
 from sam3_agent.clicks import ClickedMask
-from sam3_agent.types import Candidate, Detection
+from sam3_agent.types import Candidate
 from sam3_agent.workspace.memory import Window
 from sam3_agent.workspace.records import Finding
 from sam3_agent.workspace.windows import candidate_in_image
-
-
-def detected(detection: Detection, window: Window, width: int, height: int) -> list[Finding]:
-    """Kept candidates, then near misses; score = presence * object score."""
-    kept = len(detection.kept)
-    placed = [candidate_in_image(c, window, width, height) for c in (*detection.kept, *detection.near_misses)]
-    return [
-        Finding(c.rle, c.box, detection.presence * c.object_score, c.object_score, kept=index < kept)
-        for index, c in enumerate(placed)
-    ]
 
 
 def clicked(answers: Sequence[ClickedMask], window: Window, width: int, height: int) -> list[Finding]:

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from sam3_agent.masks import Window
 from sam3_agent.model.lru import ByteLru
 from sam3_agent.model.segmenter import Features, KeepsStatistics, Segmenter
 
-Window = tuple[int, int, int, int]
-"""Whole-pixel xyxy part of an image."""
 Key = tuple[str, Window]
 """Image id and window."""
 
@@ -48,16 +47,19 @@ class FeatureMemory:
         eye = self._segmenter.statistics() if isinstance(self._segmenter, KeepsStatistics) else {}
         return {"features": self._kept.statistics.to_json(), "eye": eye}
 
-    def get(self, key: Key, pixels: Callable[[], NDArray[np.uint8]]) -> Features:
-        """The features of a window, from memory or by encoding what `pixels()` returns."""
-        features = self._kept.get(key)
+    def get(self, key: Key, pixels: Callable[[], NDArray[np.uint8]], *, passing: bool = False) -> Features:
+        """The features of a window, from memory or by encoding what `pixels()` returns.
+
+        Those of a tile are only passing: they make room before all others.
+        """
+        features = self._kept.get(key, passing=passing)
         if features is not None:
             return features
         with self._turn(key):
-            features = self._kept.get(key)  # another thread may have been first
+            features = self._kept.get(key, passing=passing)  # another thread may have been first
             if features is None:
                 features = self._segmenter.encode(pixels())
-                self._kept.put(key, features)
+                self._kept.put(key, features, passing=passing)
             return features
 
     def forget(self, image_id: str) -> None:

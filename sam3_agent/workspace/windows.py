@@ -6,9 +6,8 @@ from dataclasses import replace
 from sam3_agent import masks
 from sam3_agent.clicks import ClickPrompt, check_points
 from sam3_agent.errors import InputError
-from sam3_agent.masks import Box
+from sam3_agent.masks import Box, Window
 from sam3_agent.types import Candidate, ConceptPrompt, Exemplar, clip_box
-from sam3_agent.workspace.memory import Window
 
 
 def window_of(region: Box | None, width: int, height: int) -> Window:

@@ -11,22 +11,26 @@ from sam3_agent.errors import UnknownHandle
 from sam3_agent.masks import Box
 from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.render import Picture, Style, draw_picture
-from sam3_agent.types import Concept, ConceptPrompt, Detection, Instance, ModelInfo, Segmentation
+from sam3_agent.types import Concept, ConceptPrompt, Instance, ModelInfo, Segmentation
+from sam3_agent.workspace.asking import Asking
 from sam3_agent.workspace.colours import ColourShare
 from sam3_agent.workspace.combination import Operation, combined
 from sam3_agent.workspace.concepts import Concepts
 from sam3_agent.workspace.desk import Desk
 from sam3_agent.workspace.facts import Facts, colours_of
-from sam3_agent.workspace.findings import clicked, detected
+from sam3_agent.workspace.findings import clicked
 from sam3_agent.workspace.images import OpenImage
 from sam3_agent.workspace.learning import gather_examples, learn_concept
 from sam3_agent.workspace.measure import MeasurementTable, OrderBy, measure
 from sam3_agent.workspace.memory import FeatureMemory, Window
 from sam3_agent.workspace.prompts import click_prompt, distinct_prompts, prompt_by_example
+from sam3_agent.workspace.question import Question, TileMode
 from sam3_agent.workspace.records import Finding, Prompt, Record
 from sam3_agent.workspace.sightings import concept_scores, facts_of, marks_of
 from sam3_agent.workspace.source import Source, read_source
-from sam3_agent.workspace.windows import clicks_in_window, prompt_in_window, window_of
+from sam3_agent.workspace.suppression import Suppression
+from sam3_agent.workspace.tiling import Found, found_in, look_closer
+from sam3_agent.workspace.windows import clicks_in_window, window_of
 
 _log = logging.getLogger(__name__)
 
@@ -82,21 +86,33 @@ class Workspace(Desk):
         *,
         threshold: float = 0.5,
         region: Box | None = None,
+        tiles: TileMode = "auto",
+        assume_present: bool = False,
+        max_iou: float = 1.0,
+        max_containment: float = 1.0,
     ) -> list[Segmentation]:
         """Find all instances of each concept in one batched call; a concept given twice is answered once.
 
-        With a `region` only that part is looked at, at its own full resolution; masks and boxes are still those of the
-        whole image.
+        Args:
+            threshold: what is found scores higher than this; the rest are near misses.
+            region: look at this part only, in its own resolution; masks and boxes are still those of the whole image.
+            tiles: look closer at parts: "auto" where it pays, "never", or "always" (see `tiling.plan`).
+            assume_present: the threshold is for the object score alone, as the concept is known to be there.
+            max_iou: drop the worse of two masks of a concept that overlap more than this; 1 keeps all.
+            max_containment: drop a mask of which more than this share lies in a larger one; 1 keeps all.
 
         Raises:
-            InputError: no concepts, an unusable one, or a region outside the image.
+            InputError: no concepts, an unusable one, a region outside the image, an unusable option, or tiles="always"
+                with example boxes.
         """
+        question = Question(threshold, assume_present, tiles, Suppression(max_iou, max_containment))
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(concepts), threshold)
         window = window_of(region, image.width, image.height)
-        local = [prompt_in_window(prompt, window, image.width, image.height) for prompt in prompts]
-        found = self._segmenter.detect(self._features(image, window), local, threshold=threshold)
-        return [self._record(image, window, p, d, threshold) for p, d in zip(prompts, found, strict=True)]
+        asking = Asking(self._segmenter, self._memory, image_id, self.pixels(image_id), window, question)
+        views = look_closer(asking.about, window, prompts, question, self.info)
+        found = [found_in(each, question, image.height, image.width) for each in views]
+        return [self._record(image, p, f, question) for p, f in zip(prompts, found, strict=True)]
 
     def presence(self, image_id: str, phrases: Sequence[str]) -> dict[str, float]:
         """How strongly the eye believes that each phrase is in the image, 0-1: the cheapest question."""
@@ -247,17 +263,11 @@ class Workspace(Desk):
         whole = self.pixels(image.id)
         return self._memory.get((image.id, window), lambda: np.ascontiguousarray(whole[y0:y1, x0:x1]))
 
-    def _record(
-        self, image: OpenImage, window: Window, prompt: ConceptPrompt, detection: Detection, threshold: float
-    ) -> Segmentation:
-        """Place candidates into the whole image and give them ids."""
-        kept = len(detection.kept)
-        name, instances = self._keep(image, prompt, detected(detection, window, image.width, image.height))
-        return Segmentation(
-            name, image.id, prompt, detection.presence, threshold, tuple(instances[:kept]), tuple(instances[kept:])
-        )
+    def _record(self, image: OpenImage, prompt: ConceptPrompt, found: Found, question: Question) -> Segmentation:
+        name, instances = self._keep(image, prompt, found.findings)
+        return found.segmentation(name, image.id, prompt, question, instances)
 
-    def _keep(self, image: OpenImage, prompt: Prompt, findings: list[Finding]) -> tuple[str, list[Instance]]:
+    def _keep(self, image: OpenImage, prompt: Prompt, findings: Sequence[Finding]) -> tuple[str, list[Instance]]:
         """The name of a segmentation, and its findings with their ids."""
         with self._lock:
             try:

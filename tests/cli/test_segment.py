@@ -3,12 +3,13 @@
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from sam3_agent import masks
 from sam3_agent.cli import segment as room
-from sam3_agent.model.fake import FakeSegmenter
+from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.scenes import Scene
 from sam3_agent.workspace import Workspace
 from tests.cli.conftest import Run
@@ -19,7 +20,7 @@ def report_of(eye: FakeSegmenter, picture: Path, *concepts: str) -> tuple[Worksp
     workspace = Workspace(eye)
     prompts = room.prompts_of(concepts, (), ())
     began = time.perf_counter()
-    return workspace, room.segment(workspace, str(picture), prompts, threshold=0.5, region=None, began=began)
+    return workspace, room.segment(workspace, str(picture), prompts, room.How(), began=began)
 
 
 def test_the_json_has_exactly_the_documented_keys(scene: Scene, picture: Path) -> None:
@@ -52,6 +53,24 @@ def test_the_table_names_every_instance_and_every_empty_concept(
     assert all(instance.id in out for instance in report.results[0].instances)
     assert "nothing" in out
     assert "--out FILE.png" in out
+
+
+def test_how_to_look_goes_through_to_the_desk(scene: Scene, picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    house = next(thing.mask for thing in scene.objects if thing.noun == "house")
+    again = house & (np.indices(house.shape)[1] != np.flatnonzero(house.any(axis=0))[0])
+    workspace = Workspace(FakeSegmenter({"house": detection([house, again], [0.9, 0.8], presence=0.2)}))
+    prompts = room.prompts_of(["house"], (), ())
+
+    def found(how: room.How) -> int:
+        report = room.segment(workspace, str(picture), prompts, how, began=time.perf_counter())
+        room.print_report(report, None)
+        return len(report.results[0].instances)
+
+    assert found(room.How()) == 0
+    assert found(room.How(assume_present=True)) == 2
+    assert found(room.How(threshold=0.1)) == 2
+    assert found(room.How(assume_present=True, max_iou=0.9)) == 1
+    assert "tiles" not in capsys.readouterr().out
 
 
 def test_markup_in_a_concept_is_printed_as_it_is(

@@ -9,8 +9,8 @@ from sam3_agent.errors import InputError, LLMError, ModelUnavailable, UnknownHan
 from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.llm import Message, Reply, ToolCall
 from sam3_agent.loop.scripted import Line, ScriptedLLM
-from sam3_agent.model.fake import FakeFeatures, FakeSegmenter
-from sam3_agent.types import Answer, ConceptPrompt, Detection
+from sam3_agent.model.fake import FakeSegmenter
+from sam3_agent.types import Answer, Detection
 from sam3_agent.workspace import Workspace
 from tests.desk import RED_CIRCLES, desk, eye, picture
 
@@ -177,9 +177,7 @@ class BrokenEye(FakeSegmenter):
         super().__init__({})
         self.error = error
 
-    def detect(
-        self, features: FakeFeatures, prompts: Sequence[ConceptPrompt], *, threshold: float = 0.5, near_misses: int = 8
-    ) -> list[Detection]:
+    def detect(self, *_: object, **__: object) -> list[Detection]:
         raise self.error
 
 

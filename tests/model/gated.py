@@ -66,7 +66,13 @@ class GatedEngine:
         return Plan(self._encoding, [int(image[0, 0, 0])], lambda features: features)
 
     def plan_detect(
-        self, features: Features, prompts: Sequence[ConceptPrompt], *, threshold: float = 0.5, near_misses: int = 8
+        self,
+        features: Features,
+        prompts: Sequence[ConceptPrompt],
+        *,
+        threshold: float = 0.5,
+        near_misses: int = 8,
+        assume_present: bool = False,
     ) -> Plan[Detection]:
         assert isinstance(features, Tagged)
         assert features.engine is self

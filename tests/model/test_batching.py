@@ -126,7 +126,7 @@ def test_replicas_give_equal_answers_and_each_keeps_its_images(checkpoint: Path,
     assert replicas[0]._model is not replicas[1]._model
     prompts = [CAT, BOTH]
     with Scheduler(replicas) as scheduler:
-        assert scheduler.info == ModelInfo(str(checkpoint), "cpu,cpu", "float32")
+        assert scheduler.info == ModelInfo(str(checkpoint), "cpu,cpu", "float32", input_side=96, queries=12, patch=8)
         seen = [scheduler.encode(pictures[0]) for _ in range(2)]
         assert seen[0].replica is not seen[1].replica
         mine = learned(replicas[0], pictures[1])

@@ -46,7 +46,7 @@ def test_a_checkpoint_in_the_layout_of_the_real_one_loads_and_answers(
     checkpoint: Path, picture: NDArray[np.uint8], capfd: pytest.CaptureFixture[str]
 ) -> None:
     eye = Sam3.load(checkpoint, device="cpu")
-    assert eye.info == ModelInfo(str(checkpoint), "cpu", "float32")
+    assert eye.info == ModelInfo(str(checkpoint), "cpu", "float32", input_side=96, queries=12, patch=8)
     wanted = {key: value.half().float() for key, value in small_model().state_dict().items()}
     assert all(torch.equal(value, wanted[key]) for key, value in eye._model.state_dict().items())
     (found,) = eye.detect(eye.encode(picture), [ConceptPrompt("cat")], threshold=0.1)

@@ -53,6 +53,16 @@ def test_the_threshold_is_strict_and_holds_for_the_product(eye: Sam3, picture: N
     assert some.near_misses == ()
 
 
+def test_where_presence_is_assumed_the_object_score_alone_decides(eye: Sam3, picture: NDArray[np.uint8]) -> None:
+    seen = eye.encode(picture)
+    (doubted,) = eye.detect(seen, [CAT], threshold=0.0, near_misses=0)
+    limit = doubted.kept[1].object_score
+    (assumed,) = eye.detect(seen, [CAT], threshold=limit, near_misses=0, assume_present=True)
+    assert [c.object_score for c in assumed.kept] == [doubted.kept[0].object_score]
+    assert doubted.presence * doubted.kept[0].object_score < limit
+    assert assumed.presence == pytest.approx(doubted.presence)
+
+
 def test_near_misses_lie_under_the_threshold_and_are_bounded(eye: Sam3, picture: NDArray[np.uint8]) -> None:
     seen = eye.encode(picture)
     (found,) = eye.detect(seen, [CAT], threshold=0.99, near_misses=3)

@@ -10,10 +10,13 @@ import pytest
 from inline_snapshot import snapshot
 from PIL import Image
 
+from benchmarks.tiling.truth_eye import TruthEye, map_picture
+from sam3_agent import masks
 from sam3_agent.errors import ToolError
 from sam3_agent.tools import ALL_TOOLS, Presentation
+from sam3_agent.types import ModelInfo
 from sam3_agent.workspace import Workspace
-from tests.desk import desk, eye, picture
+from tests.desk import desk, eye, picture, square
 
 TOOLS = {tool.name: tool for tool in ALL_TOOLS}
 INSTANCE_KEYS = {
@@ -69,6 +72,8 @@ def test_the_data_of_segmenting_has_every_fact() -> None:
                     "segmentation_id": "s1",
                     "concept": "square",
                     "presence": 0.9,
+                    "presence_assumed": False,
+                    "tiles": 0,
                     "instances": [
                         {
                             "id": "m1",
@@ -116,7 +121,7 @@ def test_an_empty_result_says_what_to_try() -> None:
     result = call(desk(), "segment_concepts", image_id="img1", concepts=["dog"])
     assert result.data["hints"] == snapshot(
         [
-            "'dog': nothing found (presence 0.02). Try a more general noun, 'object', an exemplar box (refine_with_exemplars), or a region of the image for small things"
+            "'dog': nothing found (presence 0.02). Try a more general noun, 'object', an exemplar box (refine_with_exemplars), or for small things a region of the image or tiles='always'"
         ]
     )
     assert result.data["hints"][0] in result.text
@@ -215,6 +220,25 @@ def test_looking_says_what_is_shown_and_at_which_scale() -> None:
     }
     assert result.pictures[0].image.size == (640, 400)
     assert call(workspace, "look", image_id="img1", style="plain").data["mask_ids"] == []
+
+
+def test_an_assumed_presence_is_called_so() -> None:
+    result = call(desk(), "segment_concepts", image_id="img1", concepts=["star"], assume_present=True)
+    assert "'star' (s1): presence 0.20 (assumed); 1 found above the threshold 0.5 by object score alone" in result.text
+    (star,) = result.data["results"]
+    assert (star["presence"], star["presence_assumed"], star["instances"][0]["score"]) == (0.2, True, 0.16)
+
+
+def test_looking_closer_is_told() -> None:
+    dot = masks.encode(square(300, 100, 308, 108, 480, 640))
+    workspace = Workspace(TruthEye({"dot": [dot]}, ModelInfo("truth", "cpu", "float32", 160, 20, 8), least_side=4))
+    workspace.open(map_picture(480, 640))
+    unseen = call(workspace, "segment_concepts", image_id="img1", concepts=["dot"])
+    assert "or for small things a region of the image or tiles='always'" in unseen.data["hints"][0]
+    seen = call(workspace, "segment_concepts", image_id="img1", concepts=["dot"], tiles="always")
+    (dots,) = seen.data["results"]
+    assert dots["tiles"] > 0
+    assert f"1 found above the threshold 0.5; looked at more closely in {dots['tiles']} tiles" in seen.text
 
 
 def test_submitting_echoes_ids_areas_and_a_picture() -> None:

@@ -94,7 +94,8 @@ def test_a_missing_argument_is_asked_for() -> None:
 
 def test_an_unknown_argument_names_the_known_ones() -> None:
     assert refusal("segment_concepts", image_id="img1", concepts=["cup"], prompt="cup") == (
-        "segment_concepts: there is no argument 'prompt'; the arguments are image_id, concepts, threshold, region"
+        "segment_concepts: there is no argument 'prompt'; the arguments are image_id, concepts, threshold, region, "
+        "tiles, assume_present"
     )
 
 

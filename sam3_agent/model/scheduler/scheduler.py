@@ -116,10 +116,18 @@ class Scheduler:
         return self.begin_encode(image).result()[0]
 
     def detect(
-        self, features: Features, prompts: Sequence[ConceptPrompt], *, threshold: float = 0.5, near_misses: int = 8
+        self,
+        features: Features,
+        prompts: Sequence[ConceptPrompt],
+        *,
+        threshold: float = 0.5,
+        near_misses: int = 8,
+        assume_present: bool = False,
     ) -> list[Detection]:
         """Answer every prompt on one encoded image; see `Segmenter.detect` and `begin_detect`."""
-        return self.begin_detect(features, prompts, threshold=threshold, near_misses=near_misses).result()
+        return self.begin_detect(
+            features, prompts, threshold=threshold, near_misses=near_misses, assume_present=assume_present
+        ).result()
 
     def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
         """Read boxes as prompt tokens for any other image; see `Segmenter.read_exemplars`."""
@@ -147,7 +155,13 @@ class Scheduler:
             )
 
     def begin_detect(
-        self, features: Features, prompts: Sequence[ConceptPrompt], *, threshold: float = 0.5, near_misses: int = 8
+        self,
+        features: Features,
+        prompts: Sequence[ConceptPrompt],
+        *,
+        threshold: float = 0.5,
+        near_misses: int = 8,
+        assume_present: bool = False,
     ) -> Pending[Detection]:
         """Ask for the answers to prompts without waiting for them.
 
@@ -158,7 +172,9 @@ class Scheduler:
             ModelUnavailable: the scheduler was closed.
         """
         home, own = self._home(features)
-        plan = home.engine.plan_detect(own, prompts, threshold=threshold, near_misses=near_misses)
+        plan = home.engine.plan_detect(
+            own, prompts, threshold=threshold, near_misses=near_misses, assume_present=assume_present
+        )
         return self._begin(home, plan)
 
     def statistics(self) -> dict[str, Any]:

@@ -1,0 +1,42 @@
+"""Asking the eye about windows of one image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam3_agent.masks import Window
+from sam3_agent.model.segmenter import Segmenter
+from sam3_agent.types import ConceptPrompt, Detection
+from sam3_agent.workspace.memory import FeatureMemory
+from sam3_agent.workspace.question import Question
+from sam3_agent.workspace.windows import prompt_in_window
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asking:
+    """One question about one image; may be put to several windows at the same time."""
+
+    segmenter: Segmenter
+    memory: FeatureMemory
+    image_id: str
+    pixels: NDArray[np.uint8]
+    """(H, W, 3) RGB"""
+    picture: Window
+    """The part of the image that is asked about; features of anything smaller are only passing through the memory."""
+    question: Question
+
+    def about(self, window: Window, prompts: Sequence[ConceptPrompt]) -> list[Detection]:
+        """One detection a prompt; their masks and boxes are those of the window, the prompts' those of the image."""
+        x0, y0, x1, y1 = window
+        height, width = self.pixels.shape[:2]
+        local = [prompt_in_window(prompt, window, width, height) for prompt in prompts]
+        features = self.memory.get(
+            (self.image_id, window),
+            lambda: np.ascontiguousarray(self.pixels[y0:y1, x0:x1]),
+            passing=window != self.picture,
+        )
+        return self.segmenter.detect(
+            features, local, threshold=self.question.threshold, assume_present=self.question.assume_present
+        )

@@ -1,0 +1,68 @@
+"""All views of one concept -> one answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sam3_agent.types import ConceptPrompt, Instance, Segmentation
+from sam3_agent.workspace.question import Question
+from sam3_agent.workspace.records import Finding
+from sam3_agent.workspace.tiling.agreement import groups_of
+from sam3_agent.workspace.tiling.leftovers import without_leftovers
+from sam3_agent.workspace.tiling.piece import pieces_of
+from sam3_agent.workspace.tiling.stitch import stitched
+from sam3_agent.workspace.tiling.view import View
+
+NEAR_MISSES = 8
+"""As many as one look at a whole picture tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer to one concept before its masks get ids."""
+
+    presence: float
+    findings: tuple[Finding, ...]
+    """Best first, those above the threshold before the near misses."""
+    tiles: int
+
+    def segmentation(
+        self, name: str, image_id: str, prompt: ConceptPrompt, question: Question, instances: Sequence[Instance]
+    ) -> Segmentation:
+        """The answer with its ids; `instances` are the findings after they got theirs, in the same order."""
+        kept = sum(finding.kept for finding in self.findings)
+        return Segmentation(
+            id=name,
+            image_id=image_id,
+            prompt=prompt,
+            presence=self.presence,
+            threshold=question.threshold,
+            instances=tuple(instances[:kept]),
+            near_misses=tuple(instances[kept:]),
+            assume_present=question.assume_present,
+            tiles=self.tiles,
+        )
+
+
+def found_in(views: Sequence[View], question: Question, height: int, width: int) -> Found:
+    """One answer in pixels of a (height, width) image, each object once.
+
+    Presence is the strongest of all views: what is in a part is in the picture. It multiplies nothing here; the score
+    of an instance holds the presence of the view that saw it.
+
+    Args:
+        views: the first of them of the whole picture (or region).
+        question: threshold, assumed presence, suppression.
+        height: of the image.
+        width: of the image.
+    """
+    pieces = pieces_of(views, question, height, width)
+    if len(views) == 1:
+        findings = [Finding(p.rle, p.box, p.score, p.object_score, kept=p.kept) for p in pieces]
+    else:
+        objects = without_leftovers([stitched([pieces[n] for n in group]) for group in groups_of(pieces)], views)
+        findings = [Finding(o.rle, o.box, o.score, o.object_score, kept=o.kept) for o in objects]
+    kept, missed = [f for f in findings if f.kept], [f for f in findings if not f.kept]
+    ranked = [*kept, *missed[:NEAR_MISSES]]
+    staying = question.suppression.keep([f.rle for f in ranked], len(ranked) - len(kept))
+    presence = max(view.detection.presence for view in views)
+    return Found(presence, tuple(ranked[number] for number in staying), len(views) - 1)
