@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from sam3_agent.model.segmenter import Features
 from sam3_agent.model.tracker import ClickFeatures, Tracker
 
 
@@ -52,3 +53,10 @@ class ImageFeatures:
     def nbytes(self) -> int:
         """Memory held, in bytes."""
         return sum(level.nbytes for level in self.levels) + (self.clicks.nbytes if self.clicks else 0)
+
+
+def own_features(features: Features) -> ImageFeatures:
+    """The features as this eye's own, which any others are not."""
+    if not isinstance(features, ImageFeatures):
+        raise TypeError(f"these features are not of this eye but {type(features).__name__}")
+    return features

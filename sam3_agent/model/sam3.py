@@ -19,7 +19,7 @@ from sam3_agent.errors import InputError, ModelUnavailable, ToolError
 from sam3_agent.model import exemplars, loading, network, phrases
 from sam3_agent.model.clicks import ClickRow, RawClick, to_clicked, to_clicks
 from sam3_agent.model.concepts import ConceptRow, ExemplarRow, to_detection
-from sam3_agent.model.features import ImageFeatures
+from sam3_agent.model.features import ImageFeatures, own_features
 from sam3_agent.model.memory import exhausted, out_of_memory
 from sam3_agent.model.network import Grounded
 from sam3_agent.model.phrases import Tokenizer
@@ -218,7 +218,7 @@ class Sam3:
         assume_present: bool = False,
     ) -> Plan[Detection]:
         """`detect` with the prompts checked and tokenised; see `Engine`."""
-        held = _own(features)
+        held = own_features(features)
         ids = [self._token_ids(prompt.phrase or phrases.EXEMPLAR_PHRASE) for prompt in prompts]
         boxes = exemplars.box_rows(prompts, held.width, held.height)
         learned = exemplars.learned_rows(prompts, self.fingerprint, self._width)
@@ -230,7 +230,7 @@ class Sam3:
 
     def plan_read(self, features: Features, examples: Sequence[Exemplar]) -> Plan[ExemplarTokens]:
         """`read_exemplars` with the boxes checked; see `Engine`."""
-        held = _own(features)
+        held = own_features(features)
         if not examples:
             raise InputError("give at least one example box to learn from")
         (shapes,) = exemplars.box_rows([ConceptPrompt(None, tuple(examples))], held.width, held.height)
@@ -242,7 +242,7 @@ class Sam3:
 
     def plan_click(self, features: Features, prompt: ClickPrompt) -> Plan[tuple[ClickedMask, ...]]:
         """`segment_at` with the prompt checked and scaled; see `Engine`."""
-        held = _own(features)
+        held = own_features(features)
         tracker = self._tracker
         if tracker is None:
             raise ToolError(
@@ -294,10 +294,3 @@ class Sam3:
             if not out_of_memory(error):
                 raise
             raise exhausted(self._info.device, doing) from error
-
-
-def _own(features: Features) -> ImageFeatures:
-    """The features as this eye's own, which any others are not."""
-    if not isinstance(features, ImageFeatures):
-        raise TypeError(f"these features are not of this eye but {type(features).__name__}")
-    return features
