@@ -97,10 +97,11 @@ def test_a_concept_that_is_believed_in_and_not_seen_is_looked_for() -> None:
     assert wish(view(presence=0.01), Question(assume_present=True), whole=False) is None
 
 
-def test_never_is_never_and_always_begins_at_the_resolution_of_the_picture() -> None:
+def test_never_is_never_and_always_goes_down_step_by_step() -> None:
     assert wish(view(SMALL), Question(tiles="never")) is None
-    assert wish(view(presence=0.01), Question(tiles="always")) == Wish(1000)
-    assert wish(view(presence=0.01), Question(tiles="always"), whole=False) is None
+    assert wish(view(presence=0.01), Question(tiles="always"), whole=False) == Wish(2000)
+    assert wish(view(SMALL), Question(tiles="always")) == Wish(2000, 50)
+    assert tiles((0, 0, 600, 600), Wish(300)) == []  # it ends where tiles would be enlarged more than twice
     with pytest.raises(InputError, match="tiles must be one of auto, never, always; got 'yes'"):
         Question(tiles="yes")  # pyright: ignore[reportArgumentType]
 

@@ -49,7 +49,7 @@ def wish_of(view: View, question: Question, *, whole: bool) -> Wish | None:
     Args:
         view: what was seen.
         question: its threshold, and whether tiles are wanted at all.
-        whole: the view is of the whole picture (or region): only there "always" and an assumed presence hold.
+        whole: the view is of the whole picture (or region): only there an assumed presence holds.
     """
     if question.tiles == "never":
         return None
@@ -67,8 +67,8 @@ def wish_of(view: View, question: Question, *, whole: bool) -> Wish | None:
     unseen = not detection.kept and (assumed or detection.presence >= BELIEVED)
     if unseen or len(boxes) > USED_UP * eye.queries:
         wishes.append(Wish(view.longer / 2))
-    if whole and question.tiles == "always":
-        wishes.append(Wish(min(float(eye.input_side), view.longer / 2)))
+    if question.tiles == "always":  # step by step, so that objects of every size are large in some view
+        return Wish(view.longer / 2, max((wish.reach for wish in wishes), default=0.0))
     return finest(wishes) if wishes else None
 
 
