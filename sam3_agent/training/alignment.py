@@ -15,7 +15,7 @@ from transformers import Sam3Model
 from sam3_agent.training.forward import encode_text
 from sam3_agent.training.losses import focal
 
-GROUP_WEIGHT = {"pattern": 5.0}
+GROUP_WEIGHT = {"pattern": 2.0}
 """Patterns are learnt last and worst: they need the most resolution."""
 
 

@@ -66,18 +66,6 @@ LONGER = replace(
         Stage("prompts", "prompts", 160, steps=500, images=5, prompts=8, peak_rate=6e-4, flat=1, pretrained_share=0.5),
         Stage("sharpen", "prompts", 192, steps=900, images=5, prompts=6, peak_rate=5e-4, flat=1, pretrained_share=0.6),
         FINISH,
-        Stage(
-            "patterns",
-            "prompts",
-            224,
-            steps=270,
-            images=5,
-            prompts=6,
-            peak_rate=2.5e-4,
-            end_rate=2e-6,
-            warm_up=15,
-            flat=0.15,
-        ),
     ),
 )
 """Goes on from exported weights (`--start-from`) at more pixels."""
