@@ -196,6 +196,8 @@ def test_assumed_in_the_picture_is_not_assumed_in_each_tile() -> None:
     assert [f.kept for f in found.findings] == [True, True, False]
     assert [round(f.score, 3) for f in found.findings] == [0.16, 0.152, 0.016]
     assert not any(f.kept for f in answer(views).findings)
+    sure = [View(PICTURE, Detection(0.9, ()), EYE), *views[1:]]  # now no tile comes near the whole picture
+    assert not any(f.kept for f in answer(sure, Question(assume_present=True)).findings)
 
 
 def test_near_misses_are_the_eight_best_and_repeat_nothing_that_was_found() -> None:

@@ -60,13 +60,13 @@ def pieces_of(views: Sequence[View], question: Question, height: int, width: int
 def beliefs_in(views: Sequence[View], question: Question) -> list[float]:
     """What each view's object scores are multiplied with: its own presence, so that a tile without the concept is mute.
 
-    What is assumed to be in the picture is not assumed to be in each tile: there the tile that believes most counts as
-    certain, and the others in proportion to it.
+    What is assumed to be in the picture is not assumed to be in each tile: tiles count in proportion to the view that
+    believes most.
     """
     presence = [view.detection.presence for view in views]
     if not question.assume_present:
         return presence
-    most = max(presence[1:], default=1.0)
+    most = max(presence)
     return [1.0, *(value / most if most > 0 else 0.0 for value in presence[1:])]
 
 
