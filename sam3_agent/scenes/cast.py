@@ -15,7 +15,6 @@ ODD_SCENES = 0.08
 PALETTE_SCENES = 0.5
 RING_SCENES = 0.1
 """How often a ring is added, for another object to be put inside it."""
-PLAIN_OBJECTS = 0.55
 REQUIRED_AT_MOST = 3
 
 
@@ -35,7 +34,7 @@ def draw_cast(
     pairs = tuple(pair for pair in allowed_pairs(options.excluded_pairs) if pair[1] not in hidden)
     everything = pairs = pairs or allowed_pairs(options.excluded_pairs)
     if count >= 3 and not options.required_pairs and rng.random() < ODD_SCENES:
-        odd = _draw_odd_cast(count, pairs, rng)
+        odd = _draw_odd_cast(count, pairs, options.plain_objects, rng)
         if odd:
             return odd
     if rng.random() < PALETTE_SCENES:
@@ -47,12 +46,12 @@ def draw_cast(
     if options.required_pairs:
         amount = min(count, int(rng.integers(1, REQUIRED_AT_MOST + 1)))
         drawn[:amount] = picks(options.required_pairs, amount, rng)
-    return tuple(Character(noun, colour, _draw_pattern(rng)) for noun, colour in drawn)
+    return tuple(Character(noun, colour, _draw_pattern(options.plain_objects, rng)) for noun, colour in drawn)
 
 
-def _draw_pattern(rng: np.random.Generator) -> str:
-    """A pattern, most often plain."""
-    return PATTERNS[0] if rng.random() < PLAIN_OBJECTS else PATTERNS[int(rng.integers(1, len(PATTERNS)))]
+def _draw_pattern(plain: float, rng: np.random.Generator) -> str:
+    """Plain with the given probability, else one of the others."""
+    return PATTERNS[0] if rng.random() < plain else PATTERNS[int(rng.integers(1, len(PATTERNS)))]
 
 
 def _narrow(pairs: tuple[Pair, ...], rng: np.random.Generator) -> tuple[Pair, ...]:
@@ -63,7 +62,9 @@ def _narrow(pairs: tuple[Pair, ...], rng: np.random.Generator) -> tuple[Pair, ..
     return tuple(pair for pair in pairs if pair[0] in nouns and pair[1] in colours) or pairs
 
 
-def _draw_odd_cast(count: int, pairs: tuple[Pair, ...], rng: np.random.Generator) -> tuple[Character, ...]:
+def _draw_odd_cast(
+    count: int, pairs: tuple[Pair, ...], plain: float, rng: np.random.Generator
+) -> tuple[Character, ...]:
     """All alike but one, which differs by its noun or by its colour; empty if the pairs allow no such cast."""
     noun, colour = pick(pairs, rng)
     if rng.random() < 0.5:
@@ -72,6 +73,6 @@ def _draw_odd_cast(count: int, pairs: tuple[Pair, ...], rng: np.random.Generator
         others = [pair for pair in pairs if pair[1] == colour and pair[0] != noun]
     if not others:
         return ()
-    pattern = _draw_pattern(rng)
+    pattern = _draw_pattern(plain, rng)
     odd = pick(others, rng)
     return (Character(*odd, pattern), *(Character(noun, colour, pattern) for _ in range(count - 1)))

@@ -35,6 +35,8 @@ class SceneOptions:
     style: Style = "mixed"
     excluded_pairs: frozenset[Pair] = frozenset()
     required_pairs: tuple[Pair, ...] = ()
+    plain_objects: float = 0.55
+    """Share of the objects that wear no pattern."""
 
     def __post_init__(self) -> None:
         """Refuse limits that contradict each other."""
@@ -52,6 +54,8 @@ class SceneOptions:
             raise ValueError(f"expected max_aspect from 1 to 4, got {self.max_aspect}")
         if self.style not in get_args(Style):
             raise ValueError(f"expected style 'mixed' or 'flat', got {self.style!r}")
+        if not 0.0 <= self.plain_objects <= 1.0:
+            raise ValueError(f"expected plain_objects from 0 to 1, got {self.plain_objects}")
         self._check_pairs()
 
     def _check_pairs(self) -> None:

@@ -24,11 +24,18 @@ class Stage:
     warm_up: int = 100
     pretrained_share: float = 1.0
     """Rate of backbone and text encoder, relative to the rest."""
+    plain_objects: float = 0.55
+    """Share of the objects that wear no pattern; at a fourth every pattern, plain included, is as frequent."""
 
 
+TELL_PATTERNS = Stage(
+    "patterns", "dense", 224, 650, images=10, peak_rate=8e-4, end_rate=2e-4, warm_up=40, flat=0.6, plain_objects=0.25
+)
+"""Stripes, dots and checks are the last thing that a backbone learns, and only from many of them."""
 FINISH = Stage(
     "finish", "prompts", 224, 1380, images=5, prompts=6, peak_rate=4e-4, end_rate=3e-6, flat=0.1, pretrained_share=0.6
 )
+FINISH_PATTERNS = replace(FINISH, steps=860, images=6, prompts=5, plain_objects=0.4, pretrained_share=0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,8 @@ class TrainConfig:
         Stage("ground", "ground", 128, steps=700, images=6, prompts=8, pretrained_share=0.3, flat=0.8, end_rate=5e-4),
         Stage("prompts", "prompts", 160, steps=2000, images=5, prompts=8, end_rate=5e-4, pretrained_share=0.3),
         Stage("sharpen", "prompts", 192, steps=1500, images=5, prompts=6, peak_rate=5e-4, flat=1, pretrained_share=0.6),
-        FINISH,
+        TELL_PATTERNS,
+        FINISH_PATTERNS,
     )
 
     def to_json(self) -> dict[str, Any]:
@@ -69,6 +77,8 @@ LONGER = replace(
     ),
 )
 """Goes on from exported weights (`--start-from`) at more pixels."""
+PATTERNS = replace(TINY, seed=4, stages=(TELL_PATTERNS, FINISH_PATTERNS))
+"""Goes on from exported weights whose backbone does not tell stripes, dots and checks apart."""
 SMOKE = replace(
     TINY,
     ranks=1,
@@ -87,4 +97,11 @@ CLICKS = replace(
 )
 """The tracker half on a frozen backbone."""
 CLICKS_SMOKE = replace(CLICKS, stages=(Stage("clicks", "clicks", 0, steps=3, images=2, prompts=3, warm_up=1),))
-CONFIGS = {"tiny": TINY, "longer": LONGER, "smoke": SMOKE, "clicks": CLICKS, "clicks-smoke": CLICKS_SMOKE}
+CONFIGS = {
+    "tiny": TINY,
+    "longer": LONGER,
+    "patterns": PATTERNS,
+    "smoke": SMOKE,
+    "clicks": CLICKS,
+    "clicks-smoke": CLICKS_SMOKE,
+}

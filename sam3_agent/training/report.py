@@ -11,7 +11,7 @@ from torch import Tensor
 from sam3_agent.training.config import Stage
 
 log = logging.getLogger(__name__)
-EVERY = 50
+EVERY = 25
 """Steps between two lines."""
 CHECKPOINT_SECONDS = 120
 

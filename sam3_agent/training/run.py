@@ -72,8 +72,8 @@ def _start(config: TrainConfig, saved: Checkpoint | None, weights: Path | None) 
 
 
 def _leaves_dense(config: TrainConfig, number: int) -> bool:
-    """Whether this stage is the first one after the dense one."""
-    return number > 0 and config.stages[number - 1].kind == "dense" != config.stages[number].kind
+    """Whether this stage is the one that teaches a fresh DETR encoder what the dense one has found."""
+    return number > 0 and config.stages[number - 1].kind == "dense" and config.stages[number].kind == "ground"
 
 
 def _run_stage(

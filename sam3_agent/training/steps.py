@@ -42,7 +42,12 @@ class Learner:
 
 def draw_scenes(config: TrainConfig, stage: Stage, rng: np.random.Generator) -> list[SceneTargets]:
     """Fresh training scenes, squashed to the stage's input size."""
-    options = SceneOptions(min_side=config.min_side, max_side=config.max_side, excluded_pairs=HELD_OUT_PAIRS)
+    options = SceneOptions(
+        min_side=config.min_side,
+        max_side=config.max_side,
+        excluded_pairs=HELD_OUT_PAIRS,
+        plain_objects=stage.plain_objects,
+    )
     scenes: list[SceneTargets] = []
     while len(scenes) < stage.images:
         scene = generate_scene(int(rng.integers(FIRST_TRAINING_SEED, 1 << 62)), options)

@@ -17,6 +17,7 @@ EVERY_PAIR = frozenset((noun, colour) for noun in NOUNS for colour in COLOURS)
         ({"max_objects": 1000}, "max_objects=1000"),
         ({"min_side": 8}, "min_side=8"),
         ({"min_side": 600, "max_side": 500}, "min_side=600, max_side=500"),
+        ({"plain_objects": 1.5}, "plain_objects from 0 to 1, got 1.5"),
         ({"max_aspect": 0.5}, "max_aspect from 1 to 4, got 0.5"),
         ({"style": "cubist"}, "got 'cubist'"),
         ({"excluded_pairs": frozenset({("dog", "red")})}, "'dog'"),

@@ -136,6 +136,12 @@ def test_excluded_pairs_never_appear() -> None:
         assert not excluded & {(obj.noun, obj.colour) for obj in generate_scene(seed, options).objects}
 
 
+@pytest.mark.parametrize(("share", "patterns"), [(0.0, {"striped", "dotted", "checkered"}), (1.0, {"plain"})])
+def test_the_share_of_plain_objects_can_be_chosen(share: float, patterns: set[str]) -> None:
+    options = SceneOptions(min_objects=8, max_objects=12, max_side=256, plain_objects=share)
+    assert {o.pattern for seed in range(4) for o in generate_scene(seed, options).objects} == patterns
+
+
 def test_one_to_three_objects_are_of_the_required_pairs() -> None:
     required = (("cat", "purple"), ("key", "pink"))
     others = frozenset((noun, colour) for noun in ("cat", "key") for colour in COLOURS) - set(required)
