@@ -35,7 +35,7 @@ TELL_PATTERNS = Stage(
 FINISH = Stage(
     "finish", "prompts", 224, 1380, images=5, prompts=6, peak_rate=4e-4, end_rate=3e-6, flat=0.1, pretrained_share=0.6
 )
-FINISH_PATTERNS = replace(FINISH, steps=860, images=6, prompts=5, plain_objects=0.4, pretrained_share=0.8)
+FINISH_PATTERNS = replace(FINISH, steps=800, images=6, prompts=5, plain_objects=0.4, pretrained_share=0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ CLICKS = replace(
     TINY,
     seed=3,
     ranks=1,
-    stages=(Stage("clicks", "clicks", 0, steps=1600, images=5, prompts=6, flat=0.5, end_rate=1e-5, warm_up=30),),
+    stages=(Stage("clicks", "clicks", 0, steps=1000, images=5, prompts=6, flat=0.5, end_rate=1e-5, warm_up=30),),
 )
 """The tracker half on a frozen backbone."""
 CLICKS_SMOKE = replace(CLICKS, stages=(Stage("clicks", "clicks", 0, steps=3, images=2, prompts=3, warm_up=1),))
