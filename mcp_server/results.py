@@ -79,10 +79,9 @@ def shrink(data: dict[str, Any], most: int) -> dict[str, Any]:
     smaller: dict[str, Any] = json.loads(json.dumps(data))
     dropped = 0
     while _size(smaller) > most:
-        lists = list(_lists(smaller))
-        if not lists:
+        longest = max(_lists(smaller), key=len, default=cast(list[Any], []))
+        if not longest:
             return {"left_out": f"everything is {_CUT}"}
-        longest = max(lists, key=_size)
         half = len(longest) // 2
         dropped += len(longest) - half
         del longest[half:]
