@@ -36,12 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     # stderr: on stdio, stdout belongs to the protocol.
     logging.basicConfig(stream=sys.stderr, level=options.log_level.upper(), format="sam3-mcp: %(message)s")
     try:
-        return _connect(options) if options.connect else _serve(options)
+        status = _connect(options) if options.connect else _serve(options)
     except (InputError, LLMError) as error:
         sys.stderr.write(f"sam3-mcp: error: {error}\n")
         return _USAGE
     except KeyboardInterrupt:
         return _INTERRUPTED
+    if options.transport == "http" and not options.connect:
+        from mcp_server.serving import leave
+
+        leave(status)
+    return status
 
 
 def _connect(options: argparse.Namespace) -> int:
@@ -79,13 +84,13 @@ def _serve(options: argparse.Namespace) -> int:
     settings = Settings(options.images, options.links, fetches=bool(options.allow_host))
     with ExitStack() as closing:
         backend = Backend(Loading(load, options.model), make_desks, settings, load_llm if options.llm else None)
-        if options.transport == "http":
-            return _serve_http(options, backend)
-        from mcp_server.server import build_server
-        from mcp_server.transport import serve_stdio
+        if options.transport == "stdio":
+            from mcp_server.server import build_server
+            from mcp_server.transport import serve_stdio
 
-        anyio.run(serve_stdio, build_server(backend))
-    return 0
+            anyio.run(serve_stdio, build_server(backend))
+            return 0
+        return _serve_http(options, backend)
 
 
 def _serve_http(options: argparse.Namespace, backend: "Backend") -> int:

@@ -22,7 +22,7 @@ from mcp_server.caller import caller_of
 from mcp_server.loading import Loading
 from mcp_server.results import DEFAULTS, Settings, to_error, to_result
 from mcp_server.viewer import SHOWN_BY_VIEWER, VIEWER_URI
-from sam3_agent.errors import Busy, Sam3AgentError
+from sam3_agent.errors import Sam3AgentError
 from sam3_agent.model.caller import calling
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ Context = ServerRequestContext[None, Any]
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_ENDING = "the server is shutting down; try again in a moment"
 _MAKES_MASKS = frozenset({"segment_concepts", "refine_with_exemplars", "segment_at", "combine_masks", "ask_image"})
 
 
@@ -57,7 +58,7 @@ class Backend:
         self._lock = threading.Lock()
         self.draining = False
         """No new calls are taken: the server is about to end."""
-        self.running = 0
+        self._running: set[anyio.CancelScope] = set()
 
     @cached_property
     def desks(self) -> "Desks":
@@ -92,10 +93,29 @@ class Backend:
 
     async def call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult:
         """Answer tools/call; whatever goes wrong comes back as an error result in one line."""
-        self.running += 1
+        if self.draining:
+            return to_error(_ENDING)
+        result = to_error(_ENDING)
+        with anyio.CancelScope() as scope:
+            self._running.add(scope)
+            try:
+                result = await self._answer(context, params)
+            finally:
+                self._running.discard(scope)
+        return result
+
+    @property
+    def running(self) -> int:
+        """Calls that are not answered yet."""
+        return len(self._running)
+
+    def cancel_calls(self) -> None:
+        """Let every running call go; each is answered with an error that says why."""
+        for scope in list(self._running):
+            scope.cancel()
+
+    async def _answer(self, context: Context, params: CallToolRequestParams) -> CallToolResult:
         try:
-            if self.draining:
-                raise Busy("the server is shutting down; try again in a moment")
             spec = await self._find(params.name)
             presentation = await self._call(context, spec, params.arguments or {})
             return await _in_thread(to_result, presentation, self.settings)
@@ -104,8 +124,6 @@ class Backend:
         except Exception:  # the border: a client gets one line, the log gets the rest
             logger.exception("tool %s failed", params.name[:100])
             return to_error(f"internal error in {params.name[:100]!r}; the server's log has the details")
-        finally:
-            self.running -= 1
 
     async def _call(self, context: Context, spec: "ToolSpec", raw: dict[str, Any]) -> "Presentation":
         caller = caller_of(context.request)

@@ -1,10 +1,13 @@
 """Runs the HTTP application until a signal, and lets running calls finish."""
 
 import logging
+import os
 import signal
 import socket
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import anyio
 import uvicorn
@@ -16,6 +19,7 @@ from sam3_agent.errors import InputError
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.05
+_FLUSH_SECONDS = 0.3
 
 
 class _Uvicorn(uvicorn.Server):
@@ -48,6 +52,13 @@ async def serve_http(app: ASGIApp, backend: Backend, host: str, port: int, *, gr
     return received[0] if received else 0
 
 
+def leave(status: int) -> NoReturn:
+    """End the process now: the thread of a call that was cancelled may go on for long, and would hold a usual exit."""
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 async def _end_on_signal(server: uvicorn.Server, backend: Backend, grace: float, received: list[int]) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with anyio.create_task_group() as tasks:
@@ -65,9 +76,10 @@ async def _drain(server: uvicorn.Server, backend: Backend, grace: float) -> None
     with anyio.move_on_after(grace) as waiting:
         while backend.running:
             await anyio.sleep(_POLL_SECONDS)
-        await anyio.sleep(_POLL_SECONDS)  # the last answers go out
     if waiting.cancelled_caught:
         logger.warning("%d calls did not finish in %g s and are cancelled", backend.running, grace)
+        backend.cancel_calls()
+    await anyio.sleep(_FLUSH_SECONDS)  # the last answers go out
     server.should_exit = True
 
 
