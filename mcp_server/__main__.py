@@ -6,20 +6,24 @@ argparse rather than typer: hosts start this command and wait for it, and every 
 import argparse
 import json
 import logging
+import os
+import signal
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 
-from sam3_agent.errors import InputError
-from sam3_agent.model.devices import DEVICE_HELP, names_devices
+from mcp_server.options import parser
+from sam3_agent.errors import InputError, LLMError
 
 if TYPE_CHECKING:
+    from mcp_server.backend import Backend
+    from mcp_server.desks import Desks
+    from mcp_server.web import Door
+    from sam3_agent.loop.llm import LLM
     from sam3_agent.model.scheduler import Scheduler
-    from sam3_agent.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -28,37 +32,127 @@ _USAGE, _INTERRUPTED = 2, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until the client leaves; returns the exit status (0, 2 on a usage error, 130 on Ctrl-C)."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     # stderr: on stdio, stdout belongs to the protocol.
     logging.basicConfig(stream=sys.stderr, level=options.log_level.upper(), format="sam3-mcp: %(message)s")
     try:
-        _serve(options)
-    except InputError as error:
+        status = _connect(options) if options.connect else _serve(options)
+    except (InputError, LLMError) as error:
         sys.stderr.write(f"sam3-mcp: error: {error}\n")
         return _USAGE
     except KeyboardInterrupt:
         return _INTERRUPTED
+    if options.transport == "http" and not options.connect:
+        from mcp_server.serving import leave
+
+        leave(status)
+    return status
+
+
+def _connect(options: argparse.Namespace) -> int:
+    from mcp_server.bridge import serve_bridge
+    from mcp_server.tokens import TOKEN_VARIABLE
+
+    if not options.connect.startswith(("http://", "https://")):
+        raise InputError(f"--connect {options.connect}: expected the URL of a server, http://127.0.0.1:8801/mcp")
+    token = os.environ.get(TOKEN_VARIABLE)
+    if options.token_file is not None:
+        try:
+            token = options.token_file.read_text(encoding="utf-8").strip().rpartition(":")[2]
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read the token file {options.token_file}: {error}") from error
+    anyio.run(serve_bridge, options.connect, token)
     return 0
 
 
-def _serve(options: argparse.Namespace) -> None:
-    from mcp_server.access import Access
+def _serve(options: argparse.Namespace) -> int:
+    from mcp_server.backend import Backend
+    from mcp_server.fetch import Fetcher
     from mcp_server.loading import Loading
-    from mcp_server.server import Backend, build_server
-    from mcp_server.transport import serve_http, serve_stdio
+    from mcp_server.results import Settings
 
-    def load() -> "Workspace":
-        from sam3_agent.workspace import Workspace
+    def load() -> "Scheduler":
+        return closing.enter_context(_scheduled_eye(options))
 
-        return Workspace(closing.enter_context(_scheduled_eye(options)))
+    def load_llm() -> "LLM":
+        from sam3_agent.loop.llm import load_llm
 
-    access = Access.of(options.allow_dir)
+        return load_llm(options.llm)
+
+    make_desks = _desk_maker(options)
+    Fetcher.of(options.allow_host)  # a usage error is told at the start
+    settings = Settings(options.images, options.links, fetches=bool(options.allow_host))
     with ExitStack() as closing:
-        server = build_server(Backend(Loading(load, options.model), access, options.images))
+        backend = Backend(Loading(load, options.model), make_desks, settings, load_llm if options.llm else None)
         if options.transport == "stdio":
-            anyio.run(serve_stdio, server)
-        else:
-            anyio.run(serve_http, server, options.port)
+            from mcp_server.server import build_server
+            from mcp_server.transport import serve_stdio
+
+            anyio.run(serve_stdio, build_server(backend))
+            return 0
+        return _serve_http(options, backend)
+
+
+def _serve_http(options: argparse.Namespace, backend: "Backend") -> int:
+    from functools import partial
+
+    from mcp_server.metrics import Metrics
+    from mcp_server.server import build_server
+    from mcp_server.serving import serve_http
+    from mcp_server.web import build_app
+
+    door = _door(options)
+    door.check()
+    app = build_app(build_server(backend), door, backend.loading, Metrics(backend))
+    run = partial(serve_http, app, backend, door.host, door.port, grace=options.grace)
+    return _INTERRUPTED if anyio.run(run) == signal.SIGINT else 0
+
+
+def _door(options: argparse.Namespace) -> "Door":
+    from mcp_server.tokens import JwtTokens, load_tokens
+    from mcp_server.web import Door
+
+    verifier = load_tokens(options.token_file)
+    if options.oauth_issuer:
+        import jwt
+
+        if not options.oauth_resource:
+            raise InputError("--oauth-issuer needs --oauth-resource, the URL of this server as its tokens name it")
+        keys = options.oauth_keys or f"{options.oauth_issuer.rstrip('/')}/.well-known/jwks.json"
+        verifier = JwtTokens(options.oauth_issuer, options.oauth_resource, jwt.PyJWKClient(keys, timeout=5))
+    return Door(
+        options.host,
+        options.port,
+        tuple(options.public_name),
+        verifier,
+        options.oauth_issuer,
+        options.oauth_resource,
+        tuple(options.oauth_scope),
+        options.stateless,
+    )
+
+
+def _desk_maker(options: argparse.Namespace) -> "Callable[[], Desks]":
+    """How the desks are made at the first call; what is wrong with the folders is told now."""
+    from mcp_server.access import Access
+
+    shared = options.transport == "http"
+    access = Access.of(options.allow_dir, default_here=not shared)
+
+    def make() -> "Desks":
+        from mcp_server.desks import Desks
+        from mcp_server.fetch import Fetcher
+        from mcp_server.pictures import Pictures
+        from mcp_server.quota import SHARED, Limits
+
+        limits = Limits()
+        if shared:
+            size = options.max_image_mib * 2**20
+            limits = Limits(options.max_images, size, SHARED.masks, options.max_calls, options.max_jobs)
+        pictures = Pictures(access, Fetcher.of(options.allow_host))
+        return Desks(pictures, limits=limits, out_dir=options.out_dir, shared=shared)
+
+    return make
 
 
 @contextmanager
@@ -77,38 +171,6 @@ def _scheduled_eye(options: argparse.Namespace) -> Generator["Scheduler"]:
     finally:
         logger.info("served: %s", json.dumps(scheduler.statistics()))
         scheduler.close(timeout=0)
-
-
-def _device(text: str) -> str:
-    if not names_devices(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {DEVICE_HELP}")
-    return text
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="sam3-mcp",
-        description="Serve SAM 3's tools to an MCP host (Claude, Gemini CLI, Cursor, VS Code, ...).",
-        epilog="Example: claude mcp add sam3 -- sam3-mcp --allow-dir ~/Pictures",
-    )
-    add = parser.add_argument
-    add("--transport", choices=["stdio", "http"], default="stdio", help="stdio (default), or http on 127.0.0.1 only")
-    add("--port", type=int, default=8801, help="port for http (default 8801); the address is http://127.0.0.1:PORT/mcp")
-    add(
-        "--allow-dir",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="open only files under DIR; may be given several times (default: the current folder)",
-    )
-    add("--images", choices=["allow", "omit"], default="allow", help="send pictures in results, or leave them out")
-    add("--model", default="tiny", help="tiny (default), facebook/sam3, or the folder of a checkpoint")
-    add("--device", type=_device, default="auto", help=DEVICE_HELP)
-    add("--dtype", choices=["auto", "bfloat16", "float32"], default="auto")
-    add("--compile", action="store_true", help="compile the image encoder: minutes at the start, faster on a GPU")
-    add("--log-level", choices=["debug", "info", "warning", "error"], default="warning", help="for stderr")
-    return parser
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Decides which files a client may have opened."""
+"""Decides which files a client may have opened, and reads them."""
 
+import os
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +10,11 @@ from urllib.parse import unquote, urlsplit
 
 from sam3_agent.errors import InputError
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+MAX_FILE_BYTES = 128 * 2**20
 _SHOWN = 200
+_THROUGH = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +22,11 @@ class Access:
     """The folders whose files may be opened, with every symlink in their own path already resolved."""
 
     folders: tuple[Path, ...]
+    max_bytes: int = MAX_FILE_BYTES
 
     @classmethod
-    def of(cls, folders: Sequence[Path]) -> "Access":
-        """Allow these folders; with none given, the current one.
+    def of(cls, folders: Sequence[Path], *, default_here: bool = True) -> "Access":
+        """Allow these folders; with none given, the current one if `default_here`.
 
         Hosts may start a server in the root folder; there the default is nothing, since nobody asked for "everything".
 
@@ -31,36 +37,64 @@ class Access:
             if not folder.expanduser().is_dir():
                 raise InputError(f"--allow-dir {folder}: no such folder")
         here = Path.cwd().resolve()
-        default = () if here == Path(here.anchor) else (here,)
+        default = (here,) if default_here and here != Path(here.anchor) else ()
         return cls(tuple(f.expanduser().resolve() for f in folders) or default)
 
-    def check(self, source: str) -> str:
-        """Return what may be opened in place of `source`: the file's real path, or the data URI itself.
+    def read(self, source: str) -> tuple[bytes, str]:
+        """The bytes of a file, and its real path.
+
+        What is opened is what was checked: the way from the allowed folder down is walked again without following any
+        link. A file that has a second name (hard link) may lie outside by that one, and is refused.
+
+        Raises:
+            InputError: as `check`; or it is no plain file, too large, or cannot be read.
+        """
+        real = self.check(source)
+        shown = repr(_short(source.strip()))
+        folder = next(folder for folder in self.folders if real.is_relative_to(folder))
+        try:
+            handle = _open_below(folder, real.relative_to(folder).parts)
+            with os.fdopen(handle, "rb") as file:
+                found = os.fstat(handle)
+                if not stat.S_ISREG(found.st_mode):
+                    raise InputError(f"{shown} is not a file; give the path of one picture")
+                if found.st_nlink > 1:
+                    raise InputError(f"{shown} has several hard links, one of which may lie outside; open a copy of it")
+                data = file.read(self.max_bytes + 1)
+        except OSError as error:
+            raise InputError(f"cannot open {shown}: {error.strerror or error}. {self.rule}") from error
+        if len(data) > self.max_bytes:
+            raise InputError(f"{shown} is larger than {self.max_bytes // 2**20} MiB; scale the picture down first")
+        return data, str(real)
+
+    def check(self, source: str) -> Path:
+        """The real path of a file that may be opened.
 
         A relative path starts in the current folder. What lies outside is refused without saying whether it exists.
 
         Raises:
-            InputError: a URL, or a path outside the allowed folders; the message names these.
+            InputError: a path outside the allowed folders, or no path at all; the message names these.
         """
         text = source.strip()
-        if text.startswith("data:"):  # in lower case only, exactly as the workspace reads it; all else is a path
-            return text
-        shown = repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+        shown = repr(_short(text))
         try:
             real = Path(self._path(text, shown)).expanduser().resolve()
-            strange = real.exists() and not real.is_file()
+            missing = not real.exists()
+            strange = not missing and not real.is_file()
         except (OSError, RuntimeError, ValueError) as error:  # a loop of links, an unknown ~user, a NUL byte
             raise InputError(f"{shown} is not a usable path. {self.rule}") from error
         if not any(real.is_relative_to(folder) for folder in self.folders):
             raise InputError(f"{shown} is outside the allowed folders. {self.rule}")
+        if missing:
+            raise InputError(f"no such file: {shown}. {self.rule}")
         if strange:
             raise InputError(f"{shown} is not a file; give the path of one picture")
-        return str(real)
+        return real
 
     def _path(self, text: str, shown: str) -> str:
         if not text:
             raise InputError("the source is empty; give the path of a picture or a data URI")
-        if not _SCHEME.match(text):
+        if not SCHEME.match(text):
             return text
         parts = urlsplit(text)
         if parts.scheme.lower() == "file" and parts.netloc in ("", "localhost"):
@@ -74,3 +108,24 @@ class Access:
             return "No folder is allowed yet: start the server with --allow-dir FOLDER (data URIs always work)."
         names = ", ".join(str(folder) for folder in self.folders)
         return f"Allowed: files under {names}; start the server with --allow-dir FOLDER to allow others."
+
+
+def _open_below(folder: Path, parts: Sequence[str]) -> int:
+    """Open `folder/parts...` for reading without following a symlink below the folder.
+
+    Raises:
+        OSError: there is a link, or nothing, on the way.
+    """
+    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, _THROUGH, dir_fd=here)
+            os.close(here)
+            here = inner
+        return os.open(parts[-1], _FILE, dir_fd=here)
+    finally:
+        os.close(here)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

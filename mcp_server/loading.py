@@ -1,4 +1,4 @@
-"""Makes the workspace in the background, so that a host's handshake never waits for a model."""
+"""Loads the eye in the background, so that a host's handshake never waits for a model."""
 
 import logging
 import threading
@@ -11,7 +11,7 @@ import anyio
 from sam3_agent.errors import ModelUnavailable, Sam3AgentError
 
 if TYPE_CHECKING:
-    from sam3_agent.workspace import Workspace
+    from sam3_agent.model.segmenter import Segmenter
 
 logger = logging.getLogger(__name__)
 
@@ -23,17 +23,24 @@ _REPORT_SECONDS = 1.0
 
 
 class Loading:
-    """A workspace that one background thread makes, once; any number of calls may wait for it."""
+    """An eye that one background thread loads, once; any number of calls may wait for it."""
 
-    def __init__(self, make: Callable[[], "Workspace"], what: str) -> None:
+    def __init__(self, make: Callable[[], "Segmenter"], what: str) -> None:
         """`make` does the slow work (importing torch included); `what` names the model in messages."""
         self._make = make
         self._what = what
         self._done = threading.Event()
-        self._workspace: Workspace | None = None
+        self._eye: Segmenter | None = None
         self._failure = ""
         self._start_lock = threading.Lock()
         self._started = False
+
+    @property
+    def state(self) -> str:
+        """One of "loading", "ready" and "failed"."""
+        if not self._done.is_set():
+            return "loading"
+        return "ready" if self._eye is not None else "failed"
 
     def start(self) -> None:
         """Begin to load; later calls do nothing."""
@@ -43,8 +50,8 @@ class Loading:
             self._started = True
         threading.Thread(target=self._run, name="load-model", daemon=True).start()
 
-    async def workspace(self, report: Report) -> "Workspace":
-        """Wait for the workspace, reporting once a second how long it has taken.
+    async def eye(self, report: Report) -> "Segmenter":
+        """Wait for the eye, reporting once a second how long it has taken.
 
         Raises:
             ModelUnavailable: the model could not be loaded; every call says why.
@@ -57,13 +64,13 @@ class Loading:
             if now - reported >= _REPORT_SECONDS:
                 reported = now
                 await report(round(now - began, 1), None, f"loading the model {self._what} ({now - began:.0f} s)")
-        if self._workspace is None:
+        if self._eye is None:
             raise ModelUnavailable(f"the model {self._what} is not available: {self._failure}")
-        return self._workspace
+        return self._eye
 
     def _run(self) -> None:
         try:
-            self._workspace = self._make()
+            self._eye = self._make()
         except Sam3AgentError as error:
             self._failure = str(error)
         except Exception as error:  # the border: a thread has no caller to raise to

@@ -6,9 +6,12 @@ never show pictures to the model. So every fact is in both, bytes are in neither
 
 import base64
 import io
-from typing import TYPE_CHECKING, Any, Literal
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from mcp_types import CallToolResult, ContentBlock, ImageContent, TextContent
+from mcp_types import CallToolResult, ContentBlock, ImageContent, ResourceLink, TextContent
 
 if TYPE_CHECKING:
     from sam3_agent.render import Picture
@@ -16,23 +19,107 @@ if TYPE_CHECKING:
 
 Images = Literal["allow", "omit"]
 
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the operator wants results."""
+
+    images: Images = "allow"
+    links: bool = False
+    """Add links to the masks as resources; some clients drop a whole result that holds one."""
+    fetches: bool = False
+    """Pictures may come from other hosts."""
+
+
+DEFAULTS = Settings()
 PICTURE_BYTES = 300_000
 """Largest JPEG, before base64."""
-ALL_PICTURES_BYTES = 600_000
-"""All JPEGs of one result together: with base64 and text that stays under the 1 MB at which a known host gives up."""
+ALL_PICTURES_BYTES = 400_000
+"""All JPEGs of one result together."""
+TEXT_BYTES, DATA_BYTES = 180_000, 260_000
+"""With pictures in base64 a whole result stays under the 1 MB at which a known host gives up."""
 
 _LONGEST_ERROR = 2000
+_MOST_LINKS = 20
+_CUT = "left out here, the result would be too large; ask about fewer concepts, a region or a higher threshold"
 
 
-def to_result(presentation: "Presentation", images: Images = "allow") -> CallToolResult:
+def to_result(presentation: "Presentation", settings: Settings = DEFAULTS) -> CallToolResult:
     """Put a presentation on the wire; with `images="omit"` the pictures are named but not sent."""
-    budget = min(PICTURE_BYTES, ALL_PICTURES_BYTES // max(1, len(presentation.pictures)))
-    sent = [_send(picture, budget) if images == "allow" else _withhold(picture) for picture in presentation.pictures]
-    text = "\n".join([presentation.text, *(str(note["note"]) for note, _ in sent if "note" in note)])
+    pictures = presentation.pictures
+    budget = min(PICTURE_BYTES, ALL_PICTURES_BYTES // max(1, len(pictures)))
+    sent = [_send(picture, budget) if settings.images == "allow" else _withhold(picture) for picture in pictures]
+    notes = [str(note["note"]) for note, _ in sent if "note" in note]
     blocks: list[ContentBlock] = [block for _, block in sent if block is not None]
-    notes = {"pictures": [note for note, _ in sent]} if sent else {}
-    return CallToolResult(
-        content=[TextContent(type="text", text=text), *blocks], structured_content={**presentation.data, **notes}
+    if settings.links:
+        blocks += [_link(mask_id) for mask_id in list(_mask_ids(presentation.data))[:_MOST_LINKS]]
+    data = shrink(presentation.data, DATA_BYTES) | ({"pictures": [note for note, _ in sent]} if sent else {})
+    text = "\n".join([shorten(presentation.text, TEXT_BYTES), *notes])
+    return CallToolResult(content=[TextContent(type="text", text=text), *blocks], structured_content=data)
+
+
+def shorten(text: str, most: int) -> str:
+    """The text, at most about so many bytes of JSON long, cut between lines; its last line counts the rest."""
+    if len(json.dumps(text, ensure_ascii=False).encode()) <= most:
+        return text
+    lines = text.split("\n")
+    kept: list[str] = []
+    for line in lines:
+        most -= len(json.dumps(line, ensure_ascii=False).encode())
+        if most < 0:
+            break
+        kept.append(line)
+    return "\n".join([*kept, f"({len(lines) - len(kept)} more lines are {_CUT})"])
+
+
+def shrink(data: dict[str, Any], most: int) -> dict[str, Any]:
+    """The data, at most so many bytes of JSON: longest lists are halved until it fits, and "left_out" says so."""
+    if _size(data) <= most:
+        return data
+    smaller: dict[str, Any] = json.loads(json.dumps(data))
+    dropped = 0
+    while _size(smaller) > most:
+        longest = max(_lists(smaller), key=len, default=cast(list[Any], []))
+        if not longest:
+            return {"left_out": f"everything is {_CUT}"}
+        half = len(longest) // 2
+        dropped += len(longest) - half
+        del longest[half:]
+    return smaller | {"left_out": f"{dropped} items are {_CUT}"}
+
+
+def _size(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode())
+
+
+def _lists(value: Any) -> Iterator[list[Any]]:
+    """All lists of dicts inside."""
+    if isinstance(value, list):
+        items = cast(list[Any], value)
+        if items and isinstance(items[0], dict):
+            yield items
+    else:
+        items = list(cast(dict[str, Any], value).values()) if isinstance(value, dict) else []
+    for item in items:
+        yield from _lists(item)
+
+
+def _mask_ids(value: Any) -> Iterator[str]:
+    """Ids of the masks that a result tells of, in its order."""
+    if isinstance(value, dict):
+        known = cast(dict[str, Any], value)
+        if "object_score" in known:
+            yield str(known["id"])
+        for item in known.values():
+            yield from _mask_ids(item)
+    elif isinstance(value, list):
+        for item in cast(list[Any], value):
+            yield from _mask_ids(item)
+
+
+def _link(mask_id: str) -> ResourceLink:
+    return ResourceLink(
+        type="resource_link", uri=f"sam3://masks/{mask_id}.png", name=f"mask {mask_id}", mime_type="image/png"
     )
 
 

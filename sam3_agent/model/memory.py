@@ -29,3 +29,13 @@ def exhausted(device: str, doing: str) -> ModelUnavailable:
         f"out of memory on {device} while {doing}: ask for fewer concepts at a time, close other programs that use it,"
         " or use a smaller model or another --device"
     )
+
+
+def gpu_memory() -> dict[str, int]:
+    """Bytes that this process holds on each GPU, by device name; empty while CUDA is not in use."""
+    import sys
+
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return {}
+    return {f"cuda:{index}": int(torch.cuda.memory_allocated(index)) for index in range(torch.cuda.device_count())}

@@ -1,6 +1,7 @@
 """The tools: defined once, read by MCP hosts, by the loop and by Python."""
 
 from sam3_agent.tools.combine_masks import combine_masks
+from sam3_agent.tools.export_masks import export_masks
 from sam3_agent.tools.forget_image import forget_image
 from sam3_agent.tools.learn_concept import learn_concept
 from sam3_agent.tools.list_images import list_images
@@ -26,7 +27,12 @@ _EYE = (
     ToolSpec.of(measure_masks),
     ToolSpec.of(look),
 )
-_DESK = (ToolSpec.of(learn_concept), ToolSpec.of(list_images), ToolSpec.of(forget_image, read_only=False))
+_DESK = (
+    ToolSpec.of(learn_concept),
+    ToolSpec.of(export_masks, read_only=False),
+    ToolSpec.of(list_images),
+    ToolSpec.of(forget_image, read_only=False),
+)
 _END = (ToolSpec.of(submit_answer), ToolSpec.of(report_no_match))
 
 HOST_TOOLS: tuple[ToolSpec, ...] = (_OPEN, *_EYE, *_DESK)

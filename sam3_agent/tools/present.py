@@ -10,6 +10,7 @@ from sam3_agent.tools.advice import click_hints, hints_for, presence_hint, warni
 from sam3_agent.tools.lines import instance_data, instance_line, percent
 from sam3_agent.tools.results import (
     Combined,
+    Exported,
     Forgotten,
     Learned,
     Listing,
@@ -61,6 +62,10 @@ def present(workspace: Workspace, result: Result) -> Presentation:
         case NoMatch():
             text = f"No match reported. Reason: {result.reason or 'none given'}"
             return Presentation(text, {"outcome": "no_match", "reason": result.reason})
+        case Exported():
+            data = {"format": result.format, "mask_ids": list(result.mask_ids), "paths": list(result.paths)}
+            files = ", ".join(result.paths[:20]) + (", ..." if len(result.paths) > 20 else "")
+            return Presentation(f"wrote {len(result.mask_ids)} masks as {result.format} to {files}", data)
         case Forgotten():
             return Presentation(f"{result.image_id} and its masks are freed.", {"image_id": result.image_id})
         case Listing():

@@ -79,6 +79,15 @@ class NoMatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Exported:
+    """Masks that were written to files."""
+
+    format: str
+    mask_ids: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Forgotten:
     """An image that is no longer open."""
 
@@ -103,6 +112,7 @@ Result = (
     | Looked
     | Submission
     | NoMatch
+    | Exported
     | Forgotten
     | Listing
 )

@@ -55,9 +55,16 @@ class ToolSpec:
         Raises:
             ToolError: what the caller can repair, bad arguments included; the message says how.
         """
+        return present(workspace, self.function(workspace, **self.checked(raw)))
+
+    def checked(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Every argument by name, checked, defaults filled in.
+
+        Raises:
+            ToolError: an argument is unknown, missing or unusable; the message says how to repair it.
+        """
         arguments = self._parse(raw)
-        given = {name: getattr(arguments, name) for name in self.arguments.model_fields}
-        return present(workspace, self.function(workspace, **given))
+        return {name: getattr(arguments, name) for name in self.arguments.model_fields}
 
     def _parse(self, raw: Mapping[str, Any]) -> BaseModel:
         fields = self.arguments.model_fields

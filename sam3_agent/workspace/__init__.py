@@ -5,11 +5,14 @@ from sam3_agent.workspace.combination import Operation
 from sam3_agent.workspace.facts import Facts
 from sam3_agent.workspace.images import OpenImage
 from sam3_agent.workspace.measure import Measurement, MeasurementTable, Neighbour, OrderBy, Ranks
+from sam3_agent.workspace.output import NO_OUTPUT, OutputFolder
 from sam3_agent.workspace.question import TileMode
+from sam3_agent.workspace.setting import Setting
 from sam3_agent.workspace.source import Source
 from sam3_agent.workspace.workspace import Workspace
 
 __all__ = [
+    "NO_OUTPUT",
     "ColourShare",
     "Facts",
     "Measurement",
@@ -18,7 +21,9 @@ __all__ = [
     "OpenImage",
     "Operation",
     "OrderBy",
+    "OutputFolder",
     "Ranks",
+    "Setting",
     "Source",
     "TileMode",
     "Workspace",

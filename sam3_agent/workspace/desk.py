@@ -5,15 +5,23 @@ from numpy.typing import NDArray
 
 from sam3_agent.types import Instance
 from sam3_agent.workspace.images import Images, OpenImage
+from sam3_agent.workspace.output import OutputFolder
 from sam3_agent.workspace.records import Records
+from sam3_agent.workspace.setting import Setting
 
 
 class Desk:
     """Open images and recorded masks, to be read; a `Workspace` puts them there."""
 
-    def __init__(self) -> None:
-        self._records = Records()
-        self._images = Images()
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._records = Records(setting.suffix)
+        self._images = Images(setting.suffix)
+
+    @property
+    def output(self) -> OutputFolder:
+        """Where tools may write files."""
+        return self._setting.output
 
     def images(self) -> list[OpenImage]:
         """All open images, oldest first."""
@@ -46,6 +54,11 @@ class Desk:
     def is_near_miss(self, mask_id: str) -> bool:
         """Whether the mask was below its threshold when it was last found."""
         return not self._records.get(mask_id).kept
+
+    @property
+    def mask_count(self) -> int:
+        """Masks of all images, near misses included."""
+        return len(self._records)
 
     def masks_of(self, image_id: str, *, near_misses: bool = True) -> list[Instance]:
         """All masks of an image, oldest first."""

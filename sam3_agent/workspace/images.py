@@ -22,7 +22,8 @@ class OpenImage:
 class Images:
     """Open images with their pixels; ids count up and are never used again. Safe to call from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, suffix: str = "") -> None:
+        self._suffix = suffix
         self._images: dict[str, OpenImage] = {}
         self._pixels: dict[str, NDArray[np.uint8]] = {}
         self._opened = 0
@@ -32,7 +33,7 @@ class Images:
         """Give a picture its id; it is not open before `add`."""
         with self._lock:
             self._opened += 1
-            return OpenImage(f"img{self._opened}", pixels.shape[1], pixels.shape[0], source)
+            return OpenImage(f"img{self._opened}{self._suffix}", pixels.shape[1], pixels.shape[0], source)
 
     def add(self, image: OpenImage, pixels: NDArray[np.uint8]) -> None:
         """Open it."""

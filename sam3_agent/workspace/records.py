@@ -44,7 +44,8 @@ class Records:
     Finding the very same mask again by the same prompt gives it its old id. Safe to call from several threads.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, suffix: str = "") -> None:
+        self._suffix = suffix
         self._records: dict[str, Record] = {}
         self._known: dict[tuple[str, Prompt, Rle, float], str] = {}
         self._count = 0
@@ -56,6 +57,9 @@ class Records:
         """Give findings their ids, in order."""
         with self._lock:
             return [self._add(image_id, phrase, finding, prompt) for finding in findings]
+
+    def __len__(self) -> int:
+        return len(self._records)
 
     def get(self, mask_id: str) -> Record:
         """The record of a mask.
@@ -106,7 +110,9 @@ class Records:
             record = replace(self._records[known], kept=finding.kept)
         else:
             self._count += 1
-            instance = Instance(f"m{self._count}", finding.rle, finding.box, finding.score, finding.object_score)
+            instance = Instance(
+                f"m{self._count}{self._suffix}", finding.rle, finding.box, finding.score, finding.object_score
+            )
             asked = prompt.phrase if isinstance(prompt, ConceptPrompt) and prompt.words_alone else None
             record = Record(instance, image_id, phrase, asked, finding.kept)
         self._records[record.instance.id] = record

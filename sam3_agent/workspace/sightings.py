@@ -39,7 +39,7 @@ def facts_of(record: Record, colours: tuple[ColourShare, ...], scores: dict[str,
 
 
 def marks_of(records: Sequence[Record]) -> list[Mark]:
-    """Marks to draw; an object found twice gets one mark, labelled "m2=m7"."""
+    """Marks to draw; an object found twice gets one mark, labelled "m2=m7". Labels leave out a desk's suffix."""
     ordered = sorted(records, key=lambda record: not record.kept)  # a kept mask speaks for its near-miss twins
     rles = [record.instance.rle for record in ordered]
     overlap = masks.iou(rles, rles)
@@ -51,5 +51,6 @@ def marks_of(records: Sequence[Record]) -> list[Mark]:
         twins = [int(t) for t in np.flatnonzero(overlap[index] > _ONE_LABEL) if t > index and t not in done]
         done.update(twins)
         names = [record.instance.id, *(ordered[t].instance.id for t in twins)]
-        marks.append(Mark("=".join(names), record.instance.rle, record.instance.box, dashed=not record.kept))
+        label = "=".join(name.partition("-")[0] for name in names)
+        marks.append(Mark(label, record.instance.rle, record.instance.box, dashed=not record.kept))
     return marks

@@ -7,6 +7,7 @@ import re
 import struct
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, unquote_to_bytes, urlparse
@@ -18,6 +19,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from sam3_agent.errors import InputError
 
 Source = str | Path | bytes | Image.Image | NDArray[Any]
+Reader = Callable[[Source], tuple[NDArray[np.uint8], str]]
+"""Turns a source into (H, W, 3) RGB pixels, which are then the caller's, with a short name for it."""
 
 MAX_PIXELS = 200_000_000
 _STRIP = 4_000_000
@@ -27,10 +30,12 @@ _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error, Warning,
 )  # fmt: skip
 """What Pillow's decoders raise on damaged files; warnings only where a program turns them into errors."""
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "AVIF", "PPM", "ICO")
+"""What is read. Pillow knows more formats, some of which start other programs (EPS runs Ghostscript)."""
 _opening = threading.Lock()
 
 
-def read_source(source: Source) -> tuple[NDArray[np.uint8], str]:
+def read_source(source: Source, *, max_pixels: int = MAX_PIXELS) -> tuple[NDArray[np.uint8], str]:
     """Decode a path, file URL, data URI, bytes, PIL image or uint8 array; also return a short name for it.
 
     EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled from its full range, and of an
@@ -42,15 +47,15 @@ def read_source(source: Source) -> tuple[NDArray[np.uint8], str]:
     if isinstance(source, np.ndarray):
         return _from_array(source), "array"
     if isinstance(source, Image.Image):
-        _check_size(source.size, "the picture")
+        _check_size(source.size, "the picture", max_pixels)
         return _to_pixels(source, "the picture"), "PIL image"
     if isinstance(source, bytes):
-        return _from_bytes(source, "the given data"), "bytes"
+        return _from_bytes(source, "the given data", max_pixels), "bytes"
     text = str(source)
     if text.startswith("data:"):
-        return _from_bytes(_data_uri(text), "the data URI"), "data URI"
+        return _from_bytes(_data_uri(text), "the data URI", max_pixels), "data URI"
     path = _to_path(text)
-    return _from_bytes(_read_file(path), repr(_short(str(path)))), str(path)
+    return _from_bytes(_read_file(path), repr(_short(str(path))), max_pixels), str(path)
 
 
 def _short(text: str) -> str:
@@ -96,7 +101,7 @@ def _data_uri(text: str) -> bytes:
         raise InputError(f"the data URI is not valid base64: {error}") from error
 
 
-def _from_bytes(data: bytes, shown: str) -> NDArray[np.uint8]:
+def _from_bytes(data: bytes, shown: str, max_pixels: int) -> NDArray[np.uint8]:
     if not data:
         raise InputError(f"{shown} is empty (0 bytes)")
     try:
@@ -108,7 +113,7 @@ def _from_bytes(data: bytes, shown: str) -> NDArray[np.uint8]:
     except _BROKEN as error:
         raise InputError(f"{shown} is a damaged picture: {error}") from error
     with picture:
-        _check_size(picture.size, shown)
+        _check_size(picture.size, shown, max_pixels)
         return _to_pixels(picture, shown)
 
 
@@ -118,17 +123,18 @@ def _open_lazily(data: bytes) -> Image.Image:
         limit = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = None
         try:
-            return Image.open(io.BytesIO(data))
+            Image.init()
+            return Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _check_size(size: tuple[int, int], shown: str) -> None:
+def _check_size(size: tuple[int, int], shown: str, max_pixels: int = MAX_PIXELS) -> None:
     width, height = size
-    if width * height > MAX_PIXELS:
+    if width * height > max_pixels:
         raise InputError(
             f"{shown} has {width}x{height} = {width * height / 1e6:.0f} megapixels; the limit is "
-            f"{MAX_PIXELS // 1_000_000}: scale it down or cut it into parts first"
+            f"{max_pixels / 1e6:g}: scale it down or cut it into parts first"
         )
     if width < 1 or height < 1:
         raise InputError(f"{shown} has no pixels ({width}x{height})")

@@ -26,8 +26,9 @@ from sam3_agent.workspace.memory import FeatureMemory, Window
 from sam3_agent.workspace.prompts import click_prompt, distinct_prompts, prompt_by_example
 from sam3_agent.workspace.question import Question, TileMode
 from sam3_agent.workspace.records import Finding, Prompt, Record
+from sam3_agent.workspace.setting import ALONE, Setting
 from sam3_agent.workspace.sightings import concept_scores, facts_of, marks_of
-from sam3_agent.workspace.source import Source, read_source
+from sam3_agent.workspace.source import Source
 from sam3_agent.workspace.suppression import Suppression
 from sam3_agent.workspace.tiling import Found, found_in, look_closer
 from sam3_agent.workspace.windows import clicks_in_window, window_of
@@ -43,10 +44,10 @@ class Workspace(Desk):
     several threads.
     """
 
-    def __init__(self, segmenter: Segmenter, *, max_bytes: int = 2 * 2**30) -> None:
-        super().__init__()
+    def __init__(self, segmenter: Segmenter, *, max_bytes: int = 2 * 2**30, setting: Setting = ALONE) -> None:
+        super().__init__(setting)
         self._segmenter = segmenter
-        self._memory = FeatureMemory(segmenter, max_bytes)
+        self._memory = setting.memory or FeatureMemory(segmenter, max_bytes)
         self._concepts = Concepts()
         self._colours: dict[str, tuple[ColourShare, ...]] = {}
         self._segmentations = 0
@@ -72,7 +73,7 @@ class Workspace(Desk):
         Raises:
             InputError: it is not a usable picture; nothing is kept of it.
         """
-        pixels, name = read_source(source)
+        pixels, name = self._setting.read(source)
         image = self._images.name(pixels, name)
         self._memory.get((image.id, (0, 0, image.width, image.height)), lambda: pixels)
         self._images.add(image, pixels)

@@ -8,13 +8,10 @@ import pytest
 from mcp.server.lowlevel import Server
 from PIL import Image
 
-from mcp_server.access import Access
-from mcp_server.loading import Loading
-from mcp_server.results import Images
-from mcp_server.server import Backend, build_server
-from sam3_agent.model.fake import FakeSegmenter
-from sam3_agent.workspace import Workspace
-from tests.mcp_server.staging import HEIGHT, WIDTH, MakeServer, answers
+from mcp_server.results import DEFAULTS, Settings
+from mcp_server.server import build_server
+from sam3_agent.model.segmenter import Segmenter
+from tests.mcp_server.staging import HEIGHT, WIDTH, MakeServer, make_backend
 
 
 @pytest.fixture
@@ -36,8 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_server(folder: Path) -> MakeServer:
-    def make(images: Images = "allow", make_workspace: Callable[[], Workspace] | None = None) -> Server[None]:
-        make_it = make_workspace or (lambda: Workspace(FakeSegmenter(answers)))
-        return build_server(Backend(Loading(make_it, "fake"), Access.of([folder]), images))
+    def make(settings: Settings = DEFAULTS, make_eye: Callable[[], Segmenter] | None = None) -> Server[None]:
+        return build_server(make_backend(folder, settings, make_eye))
 
     return make

@@ -1,13 +1,23 @@
 """The picture and the deterministic eye that the tests of the server share, and how they read a result."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mcp.server.lowlevel import Server
 from mcp_types import CallToolResult, ImageContent, TextContent
 from numpy.typing import NDArray
 
-from sam3_agent.model.fake import detection
+from mcp_server.access import Access
+from mcp_server.backend import Backend
+from mcp_server.desks import Desks
+from mcp_server.loading import Loading
+from mcp_server.pictures import Pictures
+from mcp_server.results import DEFAULTS, Settings
+from sam3_agent.loop.llm import LLM
+from sam3_agent.model.fake import FakeSegmenter, detection
+from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.types import Detection
 
 HEIGHT, WIDTH = 240, 320
@@ -29,6 +39,19 @@ def answers(image: NDArray[np.uint8]) -> dict[str, Detection]:
         "cat": detection([block(100, 100, 140, 140)], [0.9], presence=0.3),
         "dot": detection([block(x, y, x + 6, y + 6) for x in range(0, 300, 15) for y in range(0, 200, 20)]),
     }
+
+
+def make_backend(
+    folder: Path,
+    settings: Settings = DEFAULTS,
+    make_eye: Callable[[], Segmenter] | None = None,
+    make_llm: Callable[[], LLM] | None = None,
+    **desks: Any,
+) -> Backend:
+    """A backend over the deterministic eye, which may open what is in `folder`; `desks` are options of the desks."""
+    make_it = make_eye or (lambda: FakeSegmenter(answers))
+    pictures = desks.pop("pictures", None) or Pictures(Access.of([folder]))
+    return Backend(Loading(make_it, "fake"), lambda: Desks(pictures, **desks), settings, make_llm)
 
 
 def text_of(result: CallToolResult) -> str:

@@ -17,7 +17,7 @@ from mcp_server.access import Access
 from sam3_agent.errors import InputError, ModelUnavailable
 from sam3_agent.model.fake import FakeFeatures, FakeSegmenter
 from sam3_agent.model.scheduler import Scheduler
-from sam3_agent.workspace import Workspace
+from sam3_agent.model.segmenter import Segmenter
 from tests.mcp_server.staging import MakeServer, answers, text_of
 from tests.model.gated import GatedEngine, image
 
@@ -57,7 +57,7 @@ class BrokenEye(FakeSegmenter):
 async def test_a_bug_is_one_line_for_the_client_and_a_traceback_in_the_log(
     make_server: MakeServer, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = make_server(make_workspace=lambda: Workspace(BrokenEye(answers)))
+    server = make_server(make_eye=lambda: BrokenEye(answers))
     with caplog.at_level(logging.ERROR):
         async with Client(server) as client:
             text = await complain(client, "open_image", {"source": str(folder / "square.png")})
@@ -66,10 +66,10 @@ async def test_a_bug_is_one_line_for_the_client_and_a_traceback_in_the_log(
 
 
 async def test_a_model_that_cannot_be_loaded_is_one_clear_line_at_every_call(make_server: MakeServer) -> None:
-    def fail() -> Workspace:
+    def fail() -> Segmenter:
         raise ModelUnavailable("no access to facebook/sam3; ask for it on its page, then run: hf auth login")
 
-    async with Client(make_server(make_workspace=fail)) as client:
+    async with Client(make_server(make_eye=fail)) as client:
         assert (await client.list_tools()).tools
         for _ in range(2):
             text = await complain(client, "list_images", {})
@@ -80,10 +80,10 @@ async def test_a_model_that_cannot_be_loaded_is_one_clear_line_at_every_call(mak
 async def test_a_bug_while_loading_is_said_without_its_details(
     make_server: MakeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail() -> Workspace:
+    def fail() -> Segmenter:
         raise RuntimeError("secret detail")
 
-    async with Client(make_server(make_workspace=fail)) as client:
+    async with Client(make_server(make_eye=fail)) as client:
         text = await complain(client, "list_images", {})
     assert "internal error while loading (RuntimeError)" in text
     assert "secret detail" not in text
@@ -96,9 +96,9 @@ async def test_the_handshake_does_not_wait_for_the_model_and_the_first_call_does
 ) -> None:
     release = threading.Event()
 
-    def load_slowly() -> Workspace:
+    def load_slowly() -> Segmenter:
         assert release.wait(30)
-        return Workspace(FakeSegmenter(answers))
+        return FakeSegmenter(answers)
 
     messages: list[tuple[float, str | None]] = []
 
@@ -108,8 +108,8 @@ async def test_the_handshake_does_not_wait_for_the_model_and_the_first_call_does
             release.set()
 
     began = time.monotonic()
-    async with Client(make_server(make_workspace=load_slowly), mode=mode) as client:
-        assert len((await client.list_tools()).tools) == 11
+    async with Client(make_server(make_eye=load_slowly), mode=mode) as client:
+        assert len((await client.list_tools()).tools) == 12
         assert time.monotonic() - began < 1
         with anyio.fail_after(20):
             result = await client.call_tool("list_images", {}, progress_callback=on_progress)
@@ -123,7 +123,7 @@ async def test_a_client_that_gives_up_leaves_the_queue_of_the_eye(make_server: M
     with Scheduler([engine]) as scheduler:
         held = scheduler.begin_encode(image(1))  # keeps the network busy
         engine.wait_for_batches(1)
-        async with Client(make_server(make_workspace=lambda: Workspace(scheduler))) as client:
+        async with Client(make_server(make_eye=lambda: scheduler)) as client:
             await client.call_tool("list_images", {})
             with anyio.move_on_after(30) as giving_up:
                 async with anyio.create_task_group() as tasks:
@@ -168,7 +168,6 @@ async def test_only_files_in_the_allowed_folders_are_opened(
         "~nobody-such/secret.png",
         f"DATA:/../../../../../../..{outside}",
         f"{folder}/\x00/../../secret.png",
-        "https://example.com/cat.png",
         "\\\\host\\share\\cat.png",
         f"file://host{outside}",
         f"{folder}/pipe.png",
@@ -194,6 +193,6 @@ def test_the_default_is_the_current_folder_but_never_the_root(monkeypatch: pytes
     monkeypatch.chdir("/")
     assert Access.of([]).folders == ()
     with pytest.raises(InputError, match="No folder is allowed yet: start the server with --allow-dir"):
-        Access.of([]).check("/etc/hostname")
+        Access.of([]).read("/etc/hostname")
     with pytest.raises(InputError, match=r"--allow-dir .*nothing: no such folder"):
         Access.of([tmp_path / "nothing"])

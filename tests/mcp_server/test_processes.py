@@ -186,7 +186,7 @@ async def test_http_serves_this_machine_and_refuses_foreign_hosts_and_origins(st
     process = start("--transport", "http", "--port", str(port), "--model", "/no/such/model")
     await wait_for(url)
     async with Client(url) as client:
-        assert len((await client.list_tools()).tools) == 11
+        assert len((await client.list_tools()).tools) == 12
         result = await client.call_tool("list_images", {})
     assert "/no/such/model is not available" in text_of(result)
     async with httpx2.AsyncClient() as client:

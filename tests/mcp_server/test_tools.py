@@ -14,7 +14,9 @@ from mcp_types import CallToolResult
 from PIL import Image
 
 from mcp_server.instructions import INSTRUCTIONS
-from tests.mcp_server.staging import MakeServer, images_of, text_of
+from mcp_server.results import Settings
+from mcp_server.server import build_server
+from tests.mcp_server.staging import MakeServer, images_of, make_backend, text_of
 
 pytestmark = pytest.mark.anyio
 ERAS = ("legacy", "auto")
@@ -58,6 +60,7 @@ async def test_the_tools_are_listed_with_titles_descriptions_and_annotations(mak
             "measure_masks",
             "look",
             "learn_concept",
+            "export_masks",
             "list_images",
             "forget_image",
         ]
@@ -67,7 +70,7 @@ async def test_the_tools_are_listed_with_titles_descriptions_and_annotations(mak
         assert len(tool.description or "") > 40
         assert tool.annotations is not None
         assert tool.annotations.open_world_hint is False
-        assert tool.annotations.read_only_hint is (tool.name != "forget_image")
+        assert tool.annotations.read_only_hint is (tool.name not in ("forget_image", "export_masks"))
         assert len(f"mcp__sam3__{tool.name}") <= 60
 
 
@@ -101,17 +104,18 @@ async def test_every_tool_works_in_one_session(make_server: MakeServer, folder: 
         ("measure_masks", {"image_id": "img1", "mask_ids": ["m1", "m2"]}),
         ("look", {"image_id": "img1", "mask_ids": ["m1"], "region": [0, 0, 100, 100]}),
         ("learn_concept", {"name": "box", "positive_masks": ["m1"]}),
+        ("export_masks", {"mask_ids": ["m1", "m2"], "path": "both"}),
         ("list_images", {}),
         ("forget_image", {"image_id": "img1"}),
     ]
-    async with Client(make_server(), mode=era) as client:
+    async with Client(build_server(make_backend(folder, out_dir=folder.parent / "out")), mode=era) as client:
         assert [name for name, _ in calls] == [tool.name for tool in (await client.list_tools()).tools]
         results = {name: await client.call_tool(name, arguments) for name, arguments in calls}
     for name, result in results.items():
         assert not result.is_error, (name, text_of(result))
         check_honest(result)
     with_pictures = {name for name, result in results.items() if images_of(result)}
-    without = {"read_presence", "measure_masks", "learn_concept", "list_images", "forget_image"}
+    without = {"read_presence", "measure_masks", "learn_concept", "export_masks", "list_images", "forget_image"}
     assert with_pictures == {name for name, _ in calls} - without
 
 
@@ -140,7 +144,7 @@ async def test_two_hundred_masks_fit_into_one_result(make_server: MakeServer, fo
 
 
 async def test_pictures_can_be_left_out(make_server: MakeServer, folder: Path) -> None:
-    async with Client(make_server(images="omit")) as client:
+    async with Client(make_server(Settings(images="omit"))) as client:
         result = await client.call_tool("open_image", {"source": str(folder / "square.png")})
     assert not images_of(result)
     assert "--images omit" in text_of(result)

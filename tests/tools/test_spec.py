@@ -43,6 +43,7 @@ def test_the_tools_are_those_of_the_design() -> None:
         "measure_masks",
         "look",
         "learn_concept",
+        "export_masks",
         "list_images",
         "forget_image",
         "submit_answer",
@@ -82,8 +83,8 @@ def test_the_descriptions_teach_what_a_concept_and_a_presence_are() -> None:
     )
 
 
-def test_only_forgetting_takes_something_away() -> None:
-    assert [tool.name for tool in ALL_TOOLS if not tool.read_only] == ["forget_image"]
+def test_only_forgetting_and_writing_files_are_not_read_only() -> None:
+    assert [tool.name for tool in ALL_TOOLS if not tool.read_only] == ["export_masks", "forget_image"]
 
 
 def test_a_missing_argument_is_asked_for() -> None:

@@ -1,0 +1,1 @@
+"""Measures the MCP server: fuzz, load, and what the protocol costs."""

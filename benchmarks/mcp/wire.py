@@ -1,0 +1,154 @@
+"""JSON-RPC over a process's stdin and stdout, watched: what was asked, what came back."""
+
+import json
+import subprocess
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+_MOST_WAITING = 8
+_PATIENCE_SECONDS = 60.0
+_FRESH_EVERY = 300
+_INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "fuzz", "version": "1"}}
+
+
+class Wire:
+    """Sends lines, gives each tool call an id of its own, and notes which are answered and how.
+
+    "img1" and "m1" to "m3" in a call stand for the picture that is open now and masks on it. It is opened anew after
+    every few hundred calls, and what else calls open is forgotten at once, so that memory has no reason to grow.
+    """
+
+    def __init__(self, process: "subprocess.Popen[bytes]", picture: Path) -> None:
+        self._process = process
+        self._picture = picture
+        self.waiting: dict[int, float] = {}
+        self.outcomes: Counter[str] = Counter()
+        self.tracebacks = 0
+        self._opening: set[int] = set()
+        self._image = "img1"
+        self._masks = ["m1", "m2", "m3"]
+        self._sent = self._last = 0
+        self._results: dict[int, dict[str, Any]] = {}
+        self._change = threading.Condition()
+        self._writing = threading.Lock()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def open(self) -> None:
+        """Shake hands and open the picture with some masks on it."""
+        self._request("initialize", _INITIALIZE)
+        self.settle()
+        self._write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
+        self._refresh()
+
+    def send(self, line: bytes) -> None:
+        """One line; a whole tool call with id 0 gets an id of its own, and is waited for when many are under way."""
+        self._sent += 1
+        if self._sent % _FRESH_EVERY == 0:
+            self.settle()
+            self._request("tools/call", {"name": "forget_image", "arguments": {"image_id": self._image}})
+            self._refresh()
+        call = _whole_call(line)
+        if call is None:
+            return self._write(line)
+        if call["name"] != "forget_image":
+            call = json.loads(self._named(json.dumps(call)))
+        return self._request("tools/call", call)
+
+    def _named(self, text: str) -> str:
+        for number, mask in enumerate(self._masks, 1):
+            text = text.replace(f'"m{number}"', f'"{mask}"')
+        return text.replace('"img1"', f'"{self._image}"')
+
+    def _refresh(self) -> None:
+        """Open the picture and find things on it."""
+        self._image = self._ask("open_image", {"source": str(self._picture)})["image_id"]
+        concepts = ["house", "star", "tree", "car", "cup"]
+        found = self._ask("segment_concepts", {"image_id": self._image, "concepts": concepts, "threshold": 0})
+        masks = [m["id"] for each in found["results"] for m in (*each["instances"], *each["near_misses"])]
+        self._masks = (masks * 3)[:3]
+
+    def _ask(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        request = self._request("tools/call", {"name": name, "arguments": arguments}, keep=True)
+        self.settle()
+        return self._results.pop(request)
+
+    def settle(self) -> None:
+        """Wait until everything is answered, at most a minute for the slowest."""
+        with self._change:
+            while self.waiting and time.monotonic() - min(self.waiting.values()) < _PATIENCE_SECONDS:
+                self._change.wait(1.0)
+
+    def resident_mib(self) -> int:
+        """Memory of the process."""
+        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1]) // 1024
+        return 0
+
+    def close(self) -> None:
+        """Close its stdin and wait for it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def _request(self, method: str, params: Any, *, keep: bool = False) -> int:
+        with self._change:
+            while len(self.waiting) >= _MOST_WAITING and self._process.poll() is None:
+                if time.monotonic() - min(self.waiting.values()) > _PATIENCE_SECONDS:
+                    break
+                self._change.wait(1.0)
+            self._last += 1
+            request = 1_000_000 + self._last
+            self.waiting[request] = time.monotonic()
+            if method == "tools/call" and params["name"] == "open_image" and not keep:
+                self._opening.add(request)
+            if keep:
+                self._results[request] = {}
+        self._write(json.dumps({"jsonrpc": "2.0", "id": request, "method": method, "params": params}).encode())
+        return request
+
+    def _write(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        with self._writing:
+            self._process.stdin.write(line + b"\n")
+            self._process.stdin.flush()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if b"Traceback" in line:
+                self.tracebacks += 1
+            answer = json.loads(line)
+            if not isinstance(answer.get("id"), int) or "method" in answer:
+                continue
+            failed = "error" in answer or answer.get("result", {}).get("isError")
+            with self._change:
+                if self.waiting.pop(answer["id"], None) is not None:
+                    self.outcomes["error" if failed else "ok"] += 1
+                data = answer.get("result", {}).get("structuredContent") or {}
+                if answer["id"] in self._results:
+                    self._results[answer["id"]] = data
+                self._change.notify_all()
+            if answer["id"] in self._opening and data.get("image_id"):
+                forget = {"name": "forget_image", "arguments": {"image_id": data["image_id"]}}
+                line = {"jsonrpc": "2.0", "id": answer["id"] + 1_000_000_000, "method": "tools/call", "params": forget}
+                self._write(json.dumps(line).encode())
+
+
+def _whole_call(line: bytes) -> dict[str, Any] | None:
+    """The parameters of a line that is a tool call with id 0 and nothing strange around it."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(message, dict) or set(message) != {"jsonrpc", "id", "method", "params"}:
+        return None
+    params = message["params"]
+    plain = (message["jsonrpc"], message["id"], message["method"]) == ("2.0", 0, "tools/call")
+    return params if plain and isinstance(params, dict) and isinstance(params.get("name"), str) else None

@@ -1,0 +1,165 @@
+"""The tool that writes masks to files."""
+
+import io
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, to_json
+from sam3_agent.formats.contours import Polygon, polygons_of
+from sam3_agent.render import viewer_page
+from sam3_agent.tools.lines import instance_data
+from sam3_agent.tools.results import Exported
+from sam3_agent.types import Instance
+from sam3_agent.workspace import OpenImage, Workspace
+
+ExportFormat = Literal["coco", "png", "yolo", "labelme", "viewer"]
+
+
+def export_masks(
+    workspace: Workspace,
+    mask_ids: Annotated[Sequence[str], Field(min_length=1, description="The masks to write, such as ['m1', 'm4'].")],
+    format: Annotated[
+        ExportFormat,
+        Field(
+            description="coco: one JSON with run lengths and boxes; png: one picture a mask; yolo: "
+            "polygons in a text file an image, with classes.txt; labelme: one JSON of polygons an image; viewer: an "
+            "HTML page an image, for people to look at in a browser."
+        ),
+    ] = "coco",
+    path: Annotated[
+        str, Field(description="Where in the output folder: a file for coco (.json is added), a folder for the others.")
+    ] = "masks",
+    overwrite: Annotated[bool, Field(description="True to replace files that are there already.")] = False,
+) -> Exported:
+    """Write masks to files for other programs, in a usual label format, under the server's output folder.
+
+    The class of a mask is the phrase by which it was found. Files that exist are never replaced unless you say so. Call
+    it last, with the masks that you have judged to be right.
+    """
+    ids = list(dict.fromkeys(mask_ids))
+    groups: dict[str, list[str]] = {}
+    for mask_id in ids:
+        groups.setdefault(workspace.image_of(mask_id), []).append(mask_id)
+    files = _WRITERS[format](workspace, groups, path.strip())
+    written = workspace.output.write(files, overwrite=overwrite)
+    return Exported(format, tuple(ids), tuple(str(each) for each in written))
+
+
+Groups = dict[str, list[str]]
+"""Image id -> ids of its masks."""
+
+
+def _coco(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes]:
+    classes = _classes(workspace, groups)
+    images = {image_id: number for number, image_id in enumerate(groups, 1)}
+    found = [(images[image_id], workspace.instance(m), m) for image_id, ids in groups.items() for m in ids]
+    annotations = [
+        CocoAnnotation(
+            number,
+            image,
+            classes.index(workspace.phrase_of(mask_id)) + 1,
+            instance.box,
+            instance.rle,
+            float(instance.area),
+            score=round(instance.score, 4),
+            attributes={"mask_id": mask_id},
+        )
+        for number, (image, instance, mask_id) in enumerate(found, 1)
+    ]
+    opened = {image_id: workspace.image(image_id) for image_id in groups}
+    dataset = CocoDataset(
+        tuple(CocoImage(images[i], o.source, o.width, o.height) for i, o in opened.items()),
+        tuple(annotations),
+        tuple(CocoCategory(number, name) for number, name in enumerate(classes, 1)),
+    )
+    name = path if path.lower().endswith(".json") else f"{path}.json"
+    return {name: _text(json.dumps(to_json(dataset), ensure_ascii=False))}
+
+
+def _png(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes]:
+    return {f"{path}/{m}.png": _picture(workspace.instance(m)) for ids in groups.values() for m in ids}
+
+
+def _yolo(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes]:
+    """One line a part of a mask: class, then x y pairs as shares of width and height."""
+    classes = _classes(workspace, groups)
+    files = {f"{path}/classes.txt": _text("".join(f"{name}\n" for name in classes))}
+    for image_id, ids in groups.items():
+        image = workspace.image(image_id)
+        lines = [
+            _yolo_line(classes.index(workspace.phrase_of(m)), polygon, image)
+            for m in ids
+            for polygon in polygons_of(workspace.instance(m).mask)
+            if len(polygon) >= 3
+        ]
+        files[f"{path}/{image_id}.txt"] = _text("".join(lines))
+    return files
+
+
+def _yolo_line(number: int, polygon: Polygon, image: OpenImage) -> str:
+    # A polygon's corners are pixel centres; YOLO counts from the corner of the picture.
+    shares = [f"{(x + 0.5) / image.width:.6f} {(y + 0.5) / image.height:.6f}" for x, y in polygon]
+    return f"{number} {' '.join(shares)}\n"
+
+
+def _labelme(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes]:
+    """Labelme's JSON; the parts of a mask share a group_id."""
+    files: dict[str, bytes] = {}
+    for image_id, ids in groups.items():
+        image = workspace.image(image_id)
+        shapes: list[dict[str, Any]] = [
+            {
+                "label": workspace.phrase_of(m),
+                "points": [[x + 0.5, y + 0.5] for x, y in polygon],
+                "group_id": number,
+                "description": m,
+                "shape_type": "polygon",
+                "flags": {},
+            }
+            for number, m in enumerate(ids, 1)
+            for polygon in polygons_of(workspace.instance(m).mask)
+            if len(polygon) >= 3
+        ]
+        document: dict[str, Any] = {
+            "version": "5.5.0",
+            "flags": {},
+            "shapes": shapes,
+            "imagePath": image.source,
+            "imageData": None,
+            "imageHeight": image.height,
+            "imageWidth": image.width,
+        }
+        files[f"{path}/{image_id}.json"] = _text(json.dumps(document, ensure_ascii=False, indent=1))
+    return files
+
+
+def _viewer(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for image_id, ids in groups.items():
+        picture = workspace.look(image_id, style="plain", longest=2048)
+        known = zip((workspace.instance(m) for m in ids), workspace.facts(ids), strict=True)
+        masks = [instance_data(instance, facts) | {"mask": instance.rle.to_json()} for instance, facts in known]
+        files[f"{path}/{image_id}.html"] = _text(viewer_page(picture, masks))
+    return files
+
+
+_WRITERS = {"coco": _coco, "png": _png, "yolo": _yolo, "labelme": _labelme, "viewer": _viewer}
+
+
+def _classes(workspace: Workspace, groups: Groups) -> list[str]:
+    return list(dict.fromkeys(workspace.phrase_of(m) for ids in groups.values() for m in ids))
+
+
+def _picture(instance: Instance) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(instance.mask.astype(np.uint8) * 255).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _text(words: str) -> bytes:
+    return words.encode("utf-8")
