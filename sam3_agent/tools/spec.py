@@ -55,11 +55,16 @@ class ToolSpec:
         Raises:
             ToolError: what the caller can repair, bad arguments included; the message says how.
         """
-        arguments = self._parse(raw)
+        arguments = self.parse(raw)
         given = {name: getattr(arguments, name) for name in self.arguments.model_fields}
         return present(workspace, self.function(workspace, **given))
 
-    def _parse(self, raw: Mapping[str, Any]) -> BaseModel:
+    def parse(self, raw: Mapping[str, Any]) -> BaseModel:
+        """Check untrusted arguments.
+
+        Raises:
+            ToolError: they are not usable; the message says how they should be.
+        """
         fields = self.arguments.model_fields
         lenient = {
             name: _unpack(value, fields[name]) if name in fields else value
