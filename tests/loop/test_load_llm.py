@@ -7,7 +7,6 @@ import pytest
 from sam3_agent.errors import InputError, LLMConfigError
 from sam3_agent.loop.llm import load_llm
 from sam3_agent.loop.prices import Price, price_of, read_prices
-from sam3_agent.loop.prompts import read_prompt
 
 
 def test_rules_needs_nothing() -> None:
@@ -88,8 +87,3 @@ def test_a_bad_file_of_prices_is_one_clear_line(tmp_path: Path, text: str) -> No
     file.write_text(text)
     with pytest.raises(InputError, match=r"prices\.json"):
         read_prices(file)
-
-
-def test_the_system_prompt_stays_short() -> None:
-    words = read_prompt("system").text.split()
-    assert len(words) < 900  # about 1,500 tokens

@@ -53,59 +53,36 @@ class Api:
 Answering = Callable[[dict[str, Any]], Sent]
 
 
-@contextmanager
-def serve(dialect: Dialect, *script: Sent, answer: Answering | None = None) -> Iterator[Api]:
-    """Serve the script, one entry a request, or what `answer` makes of each; bad requests are problems."""
-    left = list(script)
-    lock = threading.Lock()
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def do_POST(self) -> None:
+        served: _Quiet = self.server  # type: ignore[assignment]
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        sent = served.heard(self.path, body, {name.lower(): value for name, value in self.headers.items()})
+        time.sleep(sent.delay)
+        streamed = bool(body.get("stream")) and sent.status == 200
+        data = sent.body if isinstance(sent.body, bytes) else json.dumps(sent.body).encode()
+        kind = "application/json"
+        if streamed and not isinstance(sent.body, bytes):
+            data, kind = _sse(served.dialect.events(sent.body)), "text/event-stream"
+        self.close_connection = sent.cut is not None
+        if sent.cut != 0:
+            self._send(sent, data if sent.cut is None else data[: int(len(data) * sent.cut)], len(data), kind)
 
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            with lock:
-                served.requests.append(body)
-                served.headers.append({name.lower(): value for name, value in self.headers.items()})
-                served.problems.extend([] if self.path.endswith(dialect.path) else [f"path {self.path}"])
-                served.problems.extend(dialect.problems(body))
-                sent = answer(body) if answer else left.pop(0) if left else dialect.used_up()
-            time.sleep(sent.delay)
-            self._send(sent, streamed=bool(body.get("stream")) and sent.status == 200)
-
-        def _send(self, sent: Sent, *, streamed: bool) -> None:
-            data = sent.body if isinstance(sent.body, bytes) else json.dumps(sent.body).encode()
-            kind = "application/json"
-            if streamed and not isinstance(sent.body, bytes):
-                data, kind = _sse(dialect.events(sent.body)), "text/event-stream"
-            if sent.cut == 0:
-                self.close_connection = True
-                return
-            self.send_response(sent.status)
-            for name, value in {"content-type": kind, **sent.headers}.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(data)))
+    def _send(self, sent: Sent, data: bytes, length: int, kind: str) -> None:
+        self.send_response(sent.status)
+        for name, value in {"content-type": kind, **sent.headers}.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(length))
+        try:
             self.end_headers()
-            try:
-                self.wfile.write(data if sent.cut is None else data[: int(len(data) * sent.cut)])
-            except OSError:  # the client has given up, as it should after a timeout
-                self.close_connection = True
-            if sent.cut is not None:
-                self.close_connection = True
+            self.wfile.write(data)
+        except OSError:  # the client has given up, as it should after a timeout
+            self.close_connection = True
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Stay quiet."""
-
-    server = _Quiet(("127.0.0.1", 0), Handler)
-    served = Api(f"http://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02), daemon=True)
-    thread.start()
-    try:
-        yield served
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    def log_message(self, format: str, *args: Any) -> None:
+        """Stay quiet."""
 
 
 class _Quiet(ThreadingHTTPServer):
@@ -113,8 +90,42 @@ class _Quiet(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 256
 
+    def __init__(self, dialect: Dialect, script: list[Sent], answer: Answering | None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.dialect = dialect
+        self.api = Api(f"http://127.0.0.1:{self.server_address[1]}")
+        self._script = script
+        self._answer = answer
+        self._lock = threading.Lock()
+
+    def heard(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> Sent:
+        """Note a request, and what to answer."""
+        problems = [] if path.endswith(self.dialect.path) else [f"path {path}"]
+        problems += self.dialect.problems(body)
+        with self._lock:
+            self.api.requests.append(body)
+            self.api.headers.append(headers)
+            self.api.problems.extend(problems)
+            if self._answer is None:
+                return self._script.pop(0) if self._script else self.dialect.used_up()
+        return self._answer(body)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that has gone is no news."""
+
+
+@contextmanager
+def serve(dialect: Dialect, *script: Sent, answer: Answering | None = None) -> Iterator[Api]:
+    """Serve the script, one entry a request, or what `answer` makes of each; bad requests are problems."""
+    server = _Quiet(dialect, list(script), answer)
+    thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02), daemon=True)
+    thread.start()
+    try:
+        yield server.api
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def drain(value: Any) -> Any:
