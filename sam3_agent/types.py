@@ -5,6 +5,7 @@ One convention: boxes are absolute xyxy pixels of the original, EXIF-upright ima
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -230,6 +231,8 @@ class Trace:
     """All events of a run in order."""
 
     steps: tuple[Step, ...] = ()
+    pictures: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    """Key -> JPEG file of every picture that the steps name by key; empty unless the run kept them."""
 
 
 @dataclass(frozen=True, slots=True)

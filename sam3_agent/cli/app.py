@@ -159,11 +159,28 @@ def ask(
     image: ImageArgument,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="What to find, such as 'the cup left of the lamp'.")],
     llm: LlmOption = "rules",
+    judge: Annotated[
+        Literal["off", "once", "strict"] | None,
+        typer.Option(help="A second look at the answer: off, once or strict [once; off with rules]."),
+    ] = None,
     max_turns: Annotated[int, typer.Option(metavar="N", min=1, help="Stop after so many replies of the brain.")] = 24,
+    max_llm_calls: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Stop after so many calls, the judge's included.")
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(metavar="N", min=1, help="Stop after so many tokens.")] = None,
     max_usd: Annotated[
         float | None, typer.Option(metavar="D", min=0.0, help="Stop when so many dollars are spent.")
     ] = None,
-    trace: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every step there, as JSON lines.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(metavar="S", min=0.0, help="Stop after so many seconds.")] = None,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every step there, as JSON lines, pictures included.")
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the run there as one HTML page to replay it.")
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what the brain says there, for --llm replay:FILE.")
+    ] = None,
     out: PictureOption = None,
     model: ModelOption = "tiny",
     device: DeviceOption = "auto",
@@ -176,13 +193,24 @@ def ask(
     from sam3_agent.cli.marked import write_marked
     from sam3_agent.cli.terminal import print_json
     from sam3_agent.loop.agent import Agent
-    from sam3_agent.loop.llm import load_llm
 
     room.check_query(query)
-    brain = load_llm(llm)
+    brain = room.load_brain(llm, record)
     check_picture(image)
     workspace = open_workspace(Eye(model, device, dtype))
-    report = room.ask(Agent(workspace, brain, max_turns=max_turns, max_usd=max_usd), image, query, trace)
+    written = room.Written(trace, page, record)
+    agent = Agent(
+        workspace,
+        brain,
+        max_turns=max_turns,
+        max_llm_calls=max_llm_calls,
+        max_usd=max_usd,
+        max_seconds=max_seconds,
+        max_tokens=max_tokens,
+        judge=judge,
+        keep_pictures=written.keeps_pictures,
+    )
+    report = room.ask(agent, image, query, written)
     if out is not None:
         write_marked(workspace, report.image.id, [instance.id for instance in report.answer.instances], out)
     if as_json:

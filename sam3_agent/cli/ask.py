@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sam3_agent.cli.terminal import box_words, print_line, print_notes, print_table
+from sam3_agent.cli.terminal import box_words, print_line, print_notes, print_table, progress_console
 from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.loop.agent import Agent
 from sam3_agent.types import Answer, ModelInfo
 from sam3_agent.workspace import OpenImage
+
+if TYPE_CHECKING:
+    from sam3_agent.loop.llm import LLM
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class AskReport:
     llm: str
     answer: Answer
     trace: Path | None
+    page: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The public JSON of `ask` (README)."""
@@ -34,18 +38,46 @@ class AskReport:
         }
 
 
-def ask(agent: Agent, source: str, query: str, trace: Path | None) -> AskReport:
-    """Open the picture, ask, write the trace; a run that Ctrl-C ended raises KeyboardInterrupt after its trace."""
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Where a run is written to, if anywhere."""
+
+    trace: Path | None = None
+    page: Path | None = None
+    record: Path | None = None
+
+    @property
+    def keeps_pictures(self) -> bool:
+        """Whether somebody will look at the pictures of the run."""
+        return self.trace is not None or self.page is not None
+
+
+def load_brain(spec: str, record: Path | None) -> "LLM":
+    """The brain; with `record`, everything that it says goes into a new file, for `replay:`."""
+    from sam3_agent.loop.llm import load_llm
+    from sam3_agent.loop.replay import RecordingLLM
+
+    brain = load_llm(spec)
+    return brain if record is None else RecordingLLM(brain, record)
+
+
+def ask(agent: Agent, source: str, query: str, written: Written) -> AskReport:
+    """Open the picture, ask, write trace and page; a run that Ctrl-C ended raises KeyboardInterrupt after these."""
+    from sam3_agent.loop.page import write_page
     from sam3_agent.loop.trace import write_trace
 
     image = agent.workspace.open(source)
-    answer = agent.ask(image.id, query)
-    if trace is not None:
-        write_trace(answer.trace, trace)
+    with progress_console().status(f"asking {agent.llm.name}"):
+        answer = agent.ask(image.id, query)
+    if written.trace is not None:
+        write_trace(answer.trace, written.trace)
+    if written.page is not None:
+        write_page(answer.trace, written.page)
     if was_interrupted(answer):
         raise KeyboardInterrupt
     usage = replace(answer.usage, encodes=agent.workspace.encodes)  # opening the picture was part of the command
-    return AskReport(image, agent.workspace.info, agent.llm.name, replace(answer, usage=usage), trace)
+    answer = replace(answer, usage=usage)
+    return AskReport(image, agent.workspace.info, agent.llm.name, answer, written.trace, written.page)
 
 
 def check_query(query: str) -> None:
@@ -77,5 +109,7 @@ def print_report(report: AskReport, out: Path | None) -> None:
     print_line(f"{usage.turns} turns, {usage.encodes} encodes, {usage.seconds:.2f} s{tokens}{price}")
     if report.trace is not None:
         print_line(f"trace: {report.trace}")
+    if report.page is not None:
+        print_line(f"page: {report.page}")
     print_line(f"marked picture: {out}" if out else "for the picture add --out FILE.png, for the masks --json")
     print_notes(report.info, llm=report.llm)

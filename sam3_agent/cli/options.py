@@ -40,7 +40,12 @@ DeviceOption = Annotated[
 ]
 DtypeOption = Annotated[Dtype, typer.Option("--dtype", metavar="DTYPE", help="auto, bfloat16 or float32.")]
 LlmOption = Annotated[
-    str, typer.Option("--llm", metavar="SPEC", help="The brain: rules (embedded) or anthropic:MODEL.")
+    str,
+    typer.Option(
+        "--llm",
+        metavar="SPEC",
+        help="The brain: rules (embedded), anthropic:MODEL, openai:MODEL, chat:MODEL@URL or replay:FILE.",
+    ),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout, everything else on stderr.")

@@ -1,14 +1,20 @@
 """The loop: ask the brain, do what it asks for, until there is an answer."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from threading import Event
 
-from sam3_agent.errors import InputError, LLMError
+from sam3_agent.errors import InputError
 from sam3_agent.loop.border import Failure, attempt
 from sam3_agent.loop.budget import Budget
+from sam3_agent.loop.clock import KeepsTime, RunClock
+from sam3_agent.loop.context import as_shown
+from sam3_agent.loop.deadline import Stopped, deadline
+from sam3_agent.loop.judge import Judge, JudgeMode
 from sam3_agent.loop.llm import LLM, Message, Reply, ToolCall, ToolResult
+from sam3_agent.loop.many import Question, answer_all
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.loop.run import Run
+from sam3_agent.loop.settle import settle
 from sam3_agent.loop.task import Task
 from sam3_agent.tools import LOOP_TOOLS, Presentation, ToolSpec
 from sam3_agent.types import Answer
@@ -18,7 +24,11 @@ MAX_NUDGES = 2
 
 
 class Agent:
-    """Answers referring expressions about open images. One agent may run many asks at once, each in its thread."""
+    """Answers referring expressions about open images. One agent may run many asks at once, each in its thread.
+
+    `judge` None means "once" for a brain that sees pictures and "off" for one that does not (the rules).
+    With `keep_pictures` the trace holds every picture that was shown, as a JPEG file.
+    """
 
     def __init__(
         self,
@@ -29,17 +39,22 @@ class Agent:
         max_llm_calls: int | None = None,
         max_usd: float | None = None,
         max_seconds: float | None = None,
+        max_tokens: int | None = None,
+        judge: JudgeMode | None = None,
+        keep_pictures: bool = False,
     ) -> None:
         self.workspace = workspace
         self.llm = llm
-        self.budget = Budget(max_turns, max_llm_calls, max_usd, max_seconds)
+        self.budget = Budget(max_turns, max_llm_calls, max_usd, max_seconds, max_tokens)
+        self.judge = Judge(llm, judge if judge is not None else "once" if llm.sees else "off")
+        self.keep_pictures = keep_pictures
         self.tools: dict[str, ToolSpec] = {tool.name: tool for tool in LOOP_TOOLS}
 
-    def ask(self, image_id: str, query: str) -> Answer:
+    def ask(self, image_id: str, query: str, *, stop: Event | None = None) -> Answer:
         """Find what `query` refers to; nothing that a brain or a tool does is raised, it ends in the answer's outcome.
 
-        Ctrl-C ends the run with outcome "budget", reason "interrupted" and the best so far. `usage.encodes` counts the
-        workspace's encodes during this run, those of runs beside it included.
+        Ctrl-C, or `stop` once it is set, ends the run with outcome "budget", reason "interrupted" and the best so far.
+        `usage.encodes` counts the workspace's encodes during this run, those of runs beside it included.
 
         Raises:
             ToolError: the caller's own mistake: an unknown image id, or an empty query.
@@ -48,33 +63,48 @@ class Agent:
         text = " ".join(query.split())
         if not text:
             raise InputError("the query is empty; say what to find, such as 'the person furthest to the right'")
-        run = Run(self.workspace, Task(image_id, image.width, image.height, text), read_prompt("system"))
+        task = Task(image_id, image.width, image.height, text)
+        clock = self.llm.start_clock(task.name) if isinstance(self.llm, KeepsTime) else RunClock()
+        run = Run(self.workspace, task, read_prompt("system"), clock, keep_pictures=self.keep_pictures)
         try:
             self._survive(run, self._begin)
             while run.outcome is None:
-                self._survive(run, self._turn)
-        except KeyboardInterrupt:
+                self._survive(run, lambda run: self._turn(run, stop))
+        except (KeyboardInterrupt, Stopped):
             run.end("budget", "interrupted")
-        return run.answer()
+        answer = run.answer()
+        clock.stop()
+        return answer
+
+    def ask_all(self, questions: Iterable[Question], *, jobs: int = 64) -> Iterator[Answer]:
+        """Answer (image_id, query) pairs, up to `jobs` at once, in the order given; a bad pair's answer has "failed".
+
+        Ctrl-C ends every run that was begun, and is raised when they have ended.
+        """
+        return answer_all(self.ask, questions, jobs)
 
     def _survive(self, run: Run, act: Callable[[Run], None]) -> None:
         """Do one part of the run; if it fails, the run ends with the best so far."""
-        began = time.monotonic()
+        began = run.clock()
         done = attempt(lambda: act(run))
         if isinstance(done, Failure):
-            run.record("error", time.monotonic() - began, message=done.message)
-            run.end("failed", done.message)
+            run.record("error", run.clock() - began, message=done.message)
+            spent = self.budget.spent(run.meter)  # a deadline cuts calls short: that is the budget, not the brain
+            run.end("budget" if spent else "failed", spent or done.message)
 
     def _begin(self, run: Run) -> None:
         """Show the brain its task."""
         preview = self.workspace.look(run.task.image_id, style="plain")
         run.begin(preview, llm=self.llm.name)
 
-    def _turn(self, run: Run) -> None:
+    def _turn(self, run: Run, stop: Event | None) -> None:
         """One reply of the brain, with the tools that it calls."""
+        if stop is not None and stop.is_set():
+            raise Stopped
         if spent := self.budget.spent(run.meter):
             return run.end("budget", spent)
-        reply = self._hear(run)
+        run.meter.turns += 1
+        reply = self._listen(run, as_shown(run.messages), tuple(self.tools.values()), stop=stop)
         if reply.stop == "refused":
             return run.end("failed", f"the model refused: {reply.note or reply.message.text or 'no reason given'}")
         if not reply.message.calls:
@@ -82,25 +112,33 @@ class Agent:
         run.nudges = 0
         return self._act(run, reply.message.calls)
 
-    def _hear(self, run: Run) -> Reply:
-        """The next reply, counted and recorded."""
-        run.meter.turns += 1
+    def _listen(
+        self,
+        run: Run,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec],
+        *,
+        stop: Event | None = None,
+        kind: str = "reply",
+    ) -> Reply:
+        """The next reply, counted and recorded; what is no reply counts as an empty one."""
         run.meter.llm_calls += 1
-        began = time.monotonic()
-        reply = self.llm.reply(tuple(run.messages), tuple(self.tools.values()))
+        began = run.clock()
+        with deadline(self.budget.seconds_left(run.meter), stop):
+            reply = self.llm.reply(tuple(messages), tuple(tools))
         if not isinstance(reply, Reply):  # pyright: ignore[reportUnnecessaryIsInstance] - brains are plugs
-            raise LLMError(f"{self.llm.name} replied with {type(reply).__name__}, expected a Reply")
-        run.heard(reply, time.monotonic() - began)
+            reply = Reply(Message("assistant"), note=f"replied with {type(reply).__name__}, expected a Reply")
+        run.heard(reply, run.clock() - began, kind=kind)
         return reply
 
     def _act(self, run: Run, calls: tuple[ToolCall, ...]) -> None:
         """Run the calls of one turn in order, up to one that ends the run."""
         results: list[ToolResult] = []
         for call in calls:
-            began = time.monotonic()
+            began = run.clock()
             result = self._use(run, call)
             results.append(result)
-            run.did(call, result, time.monotonic() - began)
+            run.did(call, result, run.clock() - began)
             if run.outcome is not None:
                 return
         run.messages.append(Message("tool", results=tuple(results)))
@@ -111,30 +149,24 @@ class Agent:
         if call.problem or tool is None:
             unknown = f"unknown tool {call.name!r}; the tools are: {', '.join(self.tools)}"
             return ToolResult(call.id, call.name, call.problem or unknown, is_error=True)
-        done = attempt(lambda: _settle(run, call.name, tool.call(self.workspace, call.arguments)))
+        done = attempt(lambda: self._settle(run, call.name, tool.call(self.workspace, call.arguments)))
         if isinstance(done, Failure):
             if not done.repairable:
                 run.end("failed", done.message)
             return ToolResult(call.id, call.name, done.message, is_error=True)
         return ToolResult(call.id, call.name, done.value.text, done.value.data, done.value.pictures)
 
+    def _settle(self, run: Run, tool: str, presentation: Presentation) -> Presentation:
+        """Draw the consequence of a call that worked; a judge is heard only while the budget lasts."""
+        judge = self.judge if not self.budget.spent(run.meter) else Judge(self.llm, "off")
+        return settle(run, tool, presentation, judge, lambda r, m, t: self._listen(r, m, t, kind="verdict"))
+
     def _nudge(self, run: Run, reply: Reply) -> None:
         """Ask a model that called no tool to call one; give up after MAX_NUDGES in a row."""
         if run.nudges == MAX_NUDGES:
-            said = f": {reply.message.text!r:.200}" if reply.message.text else ""
-            return run.end("failed", f"the model called no tool in {MAX_NUDGES + 1} replies in a row{said}")
+            said = reply.message.text.strip() or reply.note
+            quoted = f": {said!r:.200}" if said else ""
+            return run.end("failed", f"the model called no tool in {MAX_NUDGES + 1} replies in a row{quoted}")
         run.nudges += 1
         kind = "truncated" if reply.stop == "truncated" else "text" if reply.message.text.strip() else "empty"
         return run.nudge(read_prompt(f"nudge_{kind}"))
-
-
-def _settle(run: Run, tool: str, presentation: Presentation) -> Presentation:
-    """Draw the consequence of a call that worked: the run ends, or it knows a better best so far."""
-    data = presentation.data
-    if tool == "submit_answer":
-        run.end("answered", data["reason"], tuple(run.workspace.instance(mask_id) for mask_id in data["mask_ids"]))
-    elif tool == "report_no_match":
-        run.end("no_match", data["reason"], ())
-    else:
-        run.keep_best(data)
-    return presentation

@@ -1,29 +1,25 @@
 """Claude over the Messages API, through the anthropic SDK."""
 
-import base64
-import logging
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from sam3_agent.errors import LLMConfigError, LLMError
+from sam3_agent.errors import LLMConfigError
+from sam3_agent.loop.calls import read_call
+from sam3_agent.loop.jpeg import jpeg_base64
 from sam3_agent.loop.llm import Message, Reply, Stop, ToolCall, ToolResult
-from sam3_agent.loop.prices import PRICES_AS_OF, price_of
-from sam3_agent.render import Picture, encode_picture
+from sam3_agent.loop.prices import TABLE, PriceTable
+from sam3_agent.loop.provider import Provider, Spent, key_of
+from sam3_agent.loop.retry import PassingFault, Patience
+from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
 
 if TYPE_CHECKING:
     from anthropic import Anthropic
     from anthropic.types import Message as Response
 
-logger = logging.getLogger(__name__)
-
 MAX_TOKENS = 16_000
 """A reply's limit, thinking included."""
-TIMEOUT = 180.0
-"""Seconds for one attempt."""
-MAX_RETRIES = 4
-"""The SDK's own, with backoff and Retry-After: dropped connections, 408, 409, 429, 500 and above."""
 
 _CACHED = {"type": "ephemeral"}
 _STOPS: dict[str, Stop] = {
@@ -44,68 +40,83 @@ class AnthropicLLM:
         self,
         model: str,
         *,
-        client: "Anthropic | None" = None,
+        stream: bool = True,
         max_tokens: int = MAX_TOKENS,
-        timeout: float = TIMEOUT,
-        max_retries: int = MAX_RETRIES,
+        patience: Patience | None = None,
+        prices: PriceTable = TABLE,
     ) -> None:
-        self.model = model
+        self._stream = stream
         self._max_tokens = max_tokens
-        self._client = client if client is not None else _connect(timeout, max_retries)
-        self._unpriced = ""
-        if price_of(model) is None:
-            self._unpriced = f"no price of {model!r} is known (table of {PRICES_AS_OF}); its cost counts as 0 USD"
-            logger.warning("%s, and max_usd cannot hold", self._unpriced)
+        self._client = _connect()
+        import anthropic
+
+        self._provider = Provider(
+            f"anthropic:{model}", model, anthropic, str(self._client.base_url), patience or Patience(), prices
+        )
 
     @property
     def name(self) -> str:
         """The spec that loads it."""
-        return f"anthropic:{self.model}"
+        return self._provider.name
+
+    @property
+    def sees(self) -> bool:
+        """Every Claude model does."""
+        return True
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The next assistant message.
 
         Raises:
-            LLMError: the API could not be reached or refused the request, after the SDK's retries.
+            LLMError: the API could not be reached or refused the request, retries included.
         """
+        request = request_of(self._provider.model, self._max_tokens, messages, tools)
+        heard = self._provider.call(lambda timeout: self._send(request, timeout))
+        return self._read(heard.value, heard.faults)
+
+    def _send(self, request: dict[str, Any], timeout: float) -> "Response":
         import anthropic
 
-        request = request_of(self.model, self._max_tokens, messages, tools)
-        try:
-            response = cast(Any, self._client.messages).create(**request)
-        except anthropic.APIStatusError as error:
-            raise LLMError(
-                f"{self.name}: HTTP {error.status_code}: {_first_line(error.api_message or error.message)}"
-            ) from error
-        except anthropic.APIConnectionError as error:
-            why = error.__cause__ or error
-            raise LLMError(f"{self.name}: cannot reach {self._client.base_url}: {_first_line(str(why))}") from error
-        except anthropic.AnthropicError as error:
-            raise LLMError(f"{self.name}: {_first_line(str(error))}") from error
+        api = cast(Any, self._client.messages)
+        if self._stream:
+            with api.stream(**request, timeout=timeout) as stream:
+                for _ in stream:
+                    pass
+                response = stream.current_message_snapshot if _has_begun(stream) else None
+        else:
+            response = api.create(**request, timeout=timeout)
         if not isinstance(response, anthropic.types.Message) or not isinstance(cast(Any, response.content), list):
-            raise LLMError(f"{self.name}: the answer is no message: {response!r:.120}")
-        return self._read(response)
+            raise PassingFault(f"the answer is no message: {response!r:.120}")
+        if response.stop_reason is None or cast(Any, response.usage) is None:
+            raise PassingFault("the answer broke off")
+        return response
 
-    def _read(self, response: "Response") -> Reply:
+    def _read(self, response: "Response", faults: tuple[str, ...]) -> Reply:
         usage = response.usage
         read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
-        prompt = usage.input_tokens + read + written
-        price = price_of(self.model, prompt)
+        spent = Spent(usage.input_tokens, read, written, usage.output_tokens)
         stop = _STOPS.get(response.stop_reason or "", "done")
         details = response.stop_details
         why = (details.explanation or details.category or "") if details is not None else ""
         return Reply(
             message_of(response, truncated=stop == "truncated"),
-            input_tokens=prompt,
-            output_tokens=usage.output_tokens,
+            input_tokens=spent.prompt,
+            output_tokens=spent.output,
             cached_tokens=read,
-            usd=price.usd(fresh=usage.input_tokens, cache_read=read, cache_write=written, output=usage.output_tokens)
-            if price is not None
-            else 0.0,
+            usd=self._provider.usd(spent),
             stop=stop,
             thoughts="\n".join(b.thinking for b in response.content if b.type == "thinking" and b.thinking),
-            note="; ".join(part for part in (why, self._unpriced) if part),
+            note="; ".join(part for part in (why, self._provider.unpriced) if part),
+            faults=faults,
         )
+
+
+def _has_begun(stream: Any) -> bool:
+    """Whether any of a message has come through a stream that is over."""
+    try:
+        return stream.current_message_snapshot is not None
+    except AssertionError:
+        return False
 
 
 def request_of(model: str, max_tokens: int, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[str, Any]:
@@ -137,16 +148,7 @@ def message_of(response: "Response", *, truncated: bool) -> Message:
 
 
 def _call(block: dict[str, Any], *, cut: bool) -> ToolCall:
-    given = block.get("input")
-    problem = ""
-    if cut:
-        problem = (
-            "your reply was cut off in the middle of this call, so it was not made; make it again, and think briefly"
-        )
-    elif not isinstance(given, dict):
-        problem = f"the arguments must be a JSON object, got {given!r:.80}; make the call again"
-    arguments = cast(dict[str, Any], given) if isinstance(given, dict) else {}
-    return ToolCall(str(block.get("id")), str(block.get("name")), arguments, problem)
+    return read_call(str(block.get("id")), str(block.get("name")), block.get("input"), cut=cut)
 
 
 def _repaired(block: dict[str, Any]) -> dict[str, Any]:
@@ -186,20 +188,17 @@ def _text(text: str) -> dict[str, Any]:
 
 
 def _image(picture: Picture) -> dict[str, Any]:
-    data, media_type = encode_picture(picture)
-    coded = base64.b64encode(data).decode("ascii")
-    return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": coded}}
+    return {
+        "type": "image",
+        "source": {"type": "base64", "media_type": "image/jpeg", "data": jpeg_base64(picture)},
+    }
 
 
-def _connect(timeout: float, max_retries: int) -> "Anthropic":
-    if not (os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN")):
-        raise LLMConfigError("anthropic: no key; set the environment variable ANTHROPIC_API_KEY")
+def _connect() -> "Anthropic":
+    if not os.environ.get("ANTHROPIC_AUTH_TOKEN"):
+        key_of("anthropic", "ANTHROPIC_API_KEY")
     try:
         import anthropic
     except ImportError as error:
         raise LLMConfigError("anthropic: the package is not installed; run: pip install anthropic") from error
-    return anthropic.Anthropic(timeout=timeout, max_retries=max_retries)
-
-
-def _first_line(text: str) -> str:
-    return " ".join(text.split())[:300]
+    return anthropic.Anthropic(max_retries=0)  # loop/retry.py asks again, streams included, and says so in the trace

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
+from sam3_agent.loop.clock import Clock
 from sam3_agent.loop.llm import Reply
 from sam3_agent.types import Usage
 
@@ -16,12 +17,21 @@ class Meter:
     input_tokens: int = 0
     output_tokens: int = 0
     usd: float = 0.0
-    started: float = field(default_factory=time.monotonic)
+    clock: Clock = time.monotonic
+    started: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
+
+    @property
+    def tokens(self) -> int:
+        """All tokens, in and out."""
+        return self.input_tokens + self.output_tokens
 
     @property
     def seconds(self) -> float:
         """Seconds since the start."""
-        return time.monotonic() - self.started
+        return self.clock() - self.started
 
     def count(self, reply: Reply) -> None:
         """Add the price of one reply."""
@@ -50,6 +60,11 @@ class Budget:
     max_llm_calls: int | None = None
     max_usd: float | None = None
     max_seconds: float | None = None
+    max_tokens: int | None = None
+
+    def seconds_left(self, meter: Meter) -> float | None:
+        """Until `max_seconds`; None without that limit."""
+        return None if self.max_seconds is None else self.max_seconds - meter.seconds
 
     def spent(self, meter: Meter) -> str:
         """Which limit is reached, as a reason; empty while none is."""
@@ -59,6 +74,8 @@ class Budget:
             return f"stopped after {meter.llm_calls} LLM calls (max_llm_calls={self.max_llm_calls})"
         if self.max_usd is not None and meter.usd >= self.max_usd:
             return f"stopped after {meter.usd:.4f} USD (max_usd={self.max_usd:g})"
+        if self.max_tokens is not None and meter.tokens >= self.max_tokens:
+            return f"stopped after {meter.tokens} tokens (max_tokens={self.max_tokens})"
         if self.max_seconds is not None and meter.seconds >= self.max_seconds:
             return f"stopped after {meter.seconds:.1f} s (max_seconds={self.max_seconds:g})"
         return ""

@@ -1,5 +1,7 @@
 """What a brain is: messages go in, one reply comes out."""
 
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -11,8 +13,8 @@ from sam3_agent.tools import ToolSpec
 Role = Literal["system", "user", "assistant", "tool"]
 Stop = Literal["done", "truncated", "refused"]
 
-SPEC_FORMS = "rules | anthropic:MODEL"
-NOT_BUILT = ("openai", "chat", "replay")
+SPEC_FORMS = "rules | anthropic:MODEL | openai:MODEL | chat:MODEL@BASE_URL | replay:FILE"
+_CHAT = re.compile(r"^(?P<model>.+?)@(?P<url>https?://\S+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Reply:
     """What the model shows of its thinking."""
     note: str = ""
     """What the provider said about how it stopped, or what is not known about the price."""
+    faults: tuple[str, ...] = ()
+    """What went wrong before the reply came, one line for each attempt."""
 
 
 class LLM(Protocol):
@@ -74,6 +78,11 @@ class LLM(Protocol):
     @property
     def name(self) -> str:
         """The spec that loads it, such as "anthropic:claude-opus-5-5"."""
+        ...
+
+    @property
+    def sees(self) -> bool:
+        """Whether it looks at pictures, and so can judge an answer."""
         ...
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
@@ -86,20 +95,43 @@ class LLM(Protocol):
 
 
 def load_llm(spec: str) -> LLM:
-    """Load a brain by its spec: "rules", or "anthropic:MODEL".
+    """Load a brain by its spec, one of SPEC_FORMS; SAM3_AGENT_PRICES may name a file of prices.
 
     Raises:
         LLMConfigError: the spec is unknown, or its key or package is missing.
+        InputError: the file of prices or of a recording cannot be read.
     """
-    kind, _, model = spec.strip().partition(":")
-    if kind == "rules" and not model:
+    kind, _, rest = spec.strip().partition(":")
+    if kind == "rules" and not rest:
         from sam3_agent.loop.rules import RulesLLM
 
         return RulesLLM()
-    if kind == "anthropic" and model:
+    if kind == "replay" and rest:
+        from sam3_agent.loop.replay import ReplayLLM
+
+        return ReplayLLM(rest)
+    if kind in ("anthropic", "openai", "chat") and rest:
+        return _load_model(kind, rest)
+    raise LLMConfigError(f"unknown model spec {spec!r}; use one of: {SPEC_FORMS}")
+
+
+def _load_model(kind: str, rest: str) -> LLM:
+    """A model behind an API."""
+    from sam3_agent.loop.prices import PRICES_VARIABLE, TABLE, read_prices
+
+    own = os.environ.get(PRICES_VARIABLE)
+    prices = read_prices(own) if own else TABLE
+    if kind == "anthropic":
         from sam3_agent.loop.anthropic import AnthropicLLM
 
-        return AnthropicLLM(model)
-    if kind in NOT_BUILT:
-        raise LLMConfigError(f"{kind}: {spec!r} is not built yet; use rules or anthropic:MODEL")
-    raise LLMConfigError(f"unknown model spec {spec!r}; use one of: {SPEC_FORMS}")
+        return AnthropicLLM(rest, prices=prices)
+    if kind == "openai":
+        from sam3_agent.loop.openai import OpenAILLM
+
+        return OpenAILLM(rest, prices=prices)
+    from sam3_agent.loop.chat import ChatLLM
+
+    found = _CHAT.match(rest)
+    if found is None:
+        raise LLMConfigError(f"chat: {rest!r} is no MODEL@BASE_URL, such as chat:qwen3-vl@http://localhost:11434/v1")
+    return ChatLLM(found["model"], found["url"], prices=prices)

@@ -17,9 +17,10 @@ class ScriptedLLM:
     `seen` keeps the conversation of every reply, `tools` the names that were offered with the latest.
     """
 
-    def __init__(self, *lines: Line, name: str = "scripted") -> None:
+    def __init__(self, *lines: Line, name: str = "scripted", sees: bool = False) -> None:
         self._lines = lines
         self._name = name
+        self._sees = sees
         self._lock = threading.Lock()
         self.seen: list[tuple[Message, ...]] = []
         self.tools: tuple[str, ...] = ()
@@ -28,6 +29,11 @@ class ScriptedLLM:
     def name(self) -> str:
         """The name it was given, or "scripted"."""
         return self._name
+
+    @property
+    def sees(self) -> bool:
+        """What it was told to say."""
+        return self._sees
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The next line."""

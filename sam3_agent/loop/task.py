@@ -21,6 +21,11 @@ class Task:
     height: int
     query: str
 
+    @property
+    def name(self) -> str:
+        """What is asked about which image, in words."""
+        return f"{self.image_id} {self.width}x{self.height} {self.query}"
+
     def message(self, preview: Picture) -> Message:
         """The first user message, with the preview picture."""
         size = f"{self.width} x {self.height} px; all coordinates are in these pixels"

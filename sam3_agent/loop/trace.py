@@ -1,5 +1,6 @@
 """Traces as JSON lines: the only place where they are written or read."""
 
+import base64
 import json
 import uuid
 from contextlib import suppress
@@ -10,6 +11,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.types import Step, Trace
 
 TRACE_VERSION = 1
+PICTURE = "picture"
 
 
 def plain(value: Any) -> Any:
@@ -20,11 +22,15 @@ def plain(value: Any) -> Any:
 def write_trace(trace: Trace, path: str | Path) -> Path:
     """Write one JSON object a line, {"kind", "seconds", "data"}; the file appears whole or not at all.
 
+    Pictures that the run kept follow the steps as {"kind": "picture", "key", "jpeg"}, in base64.
+
     Raises:
         InputError: the file cannot be written there.
     """
     target = Path(path)
     lines = [json.dumps({"kind": s.kind, "seconds": s.seconds, "data": s.data}, default=str) for s in trace.steps]
+    for key, jpeg in trace.pictures.items():
+        lines.append(json.dumps({"kind": PICTURE, "key": key, "jpeg": base64.b64encode(jpeg).decode("ascii")}))
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -49,12 +55,25 @@ def read_trace(path: str | Path) -> Trace:
         text = source.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the trace {source}: {error}") from error
-    return Trace(tuple(_step(source, number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()))
+    steps: list[Step] = []
+    pictures: dict[str, bytes] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        read = _read(source, number, line)
+        if isinstance(read, Step):
+            steps.append(read)
+        else:
+            pictures[read[0]] = read[1]
+    return Trace(tuple(steps), pictures)
 
 
-def _step(source: Path, number: int, line: str) -> Step:
+def _read(source: Path, number: int, line: str) -> Step | tuple[str, bytes]:
+    """One line: a step, or a picture with its key."""
     try:
         value = json.loads(line)
+        if value["kind"] == PICTURE:
+            return str(value["key"]), base64.b64decode(value["jpeg"], validate=True)
         return Step(str(value["kind"]), float(value["seconds"]), dict(value["data"]))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{source}, line {number}: expected a step with kind, seconds and data") from error

@@ -63,10 +63,15 @@ class ToolSpec:
         Raises:
             ToolError: an argument is unknown, missing or unusable; the message says how to repair it.
         """
-        arguments = self._parse(raw)
+        arguments = self.parse(raw)
         return {name: getattr(arguments, name) for name in self.arguments.model_fields}
 
-    def _parse(self, raw: Mapping[str, Any]) -> BaseModel:
+    def parse(self, raw: Mapping[str, Any]) -> BaseModel:
+        """Check untrusted arguments.
+
+        Raises:
+            ToolError: they are not usable; the message says how they should be.
+        """
         fields = self.arguments.model_fields
         lenient = {
             name: _unpack(value, fields[name]) if name in fields else value

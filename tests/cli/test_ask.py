@@ -21,7 +21,7 @@ def agent(scene: Scene) -> Agent:
 
 
 def test_the_json_has_exactly_the_documented_keys(agent: Agent, picture: Path, tmp_path: Path) -> None:
-    document = room.ask(agent, str(picture), "the leftmost house", tmp_path / "trace.jsonl").to_json()
+    document = room.ask(agent, str(picture), "the leftmost house", room.Written(tmp_path / "trace.jsonl")).to_json()
     assert list(document) == ["query", "outcome", "reason", "instances", "usage", "trace"]
     assert document["query"] == "the leftmost house"
     assert document["outcome"] == "answered"
@@ -42,21 +42,21 @@ def test_the_json_has_exactly_the_documented_keys(agent: Agent, picture: Path, t
 def test_the_trace_is_written_where_it_was_asked_for_and_nowhere_else(
     agent: Agent, picture: Path, tmp_path: Path
 ) -> None:
-    room.ask(agent, str(picture), "the leftmost house", None)
+    room.ask(agent, str(picture), "the leftmost house", room.Written())
     assert [path.name for path in tmp_path.iterdir()] == [picture.name]
-    report = room.ask(agent, str(picture), "the leftmost house", tmp_path / "trace.jsonl")
+    report = room.ask(agent, str(picture), "the leftmost house", room.Written(tmp_path / "trace.jsonl"))
     assert read_trace(tmp_path / "trace.jsonl") == report.answer.trace
 
 
 def test_the_report_says_what_answered(agent: Agent, picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    room.print_report(room.ask(agent, str(picture), "the leftmost house", None), None)
+    room.print_report(room.ask(agent, str(picture), "the leftmost house", room.Written()), None)
     out = capsys.readouterr().out
     assert out.startswith("answered: ")
     assert "rules: the embedded planner without a language model" in out
 
 
 def test_a_failed_run_is_a_failure_of_the_command(agent: Agent, picture: Path) -> None:
-    answer = room.ask(agent, str(picture), "the leftmost house", None).answer
+    answer = room.ask(agent, str(picture), "the leftmost house", room.Written()).answer
     room.raise_if_failed(answer)
     failed = type(answer)(answer.query, "failed", (), "the line is dead", answer.usage, answer.trace)
     with pytest.raises(Sam3AgentError, match="the line is dead"):
@@ -80,3 +80,18 @@ def test_the_embedded_parts_are_named(run: Run, picture: Path) -> None:
     ran = run("ask", picture, "the largest ring", "--device", "cpu")
     assert "tiny: the embedded demonstration model" in ran.out
     assert "rules: the embedded planner" in ran.out
+
+
+def test_a_recorded_ask_can_be_had_again_without_its_brain(picture: Path, tmp_path: Path, scene: Scene) -> None:
+    tape, first, second = tmp_path / "tape.jsonl", tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    for spec, record, trace in (("rules", tape, first), (f"replay:{tape}", None, second)):
+        brain = room.load_brain(spec, record)
+        agent = Agent(Workspace(perfect_eye(scene)), brain, keep_pictures=True)
+        room.ask(agent, str(picture), "the leftmost house", room.Written(trace))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_page_is_written_where_it_was_asked_for(agent: Agent, picture: Path, tmp_path: Path) -> None:
+    report = room.ask(agent, str(picture), "the leftmost house", room.Written(page=tmp_path / "run.html"))
+    assert "the leftmost house" in (tmp_path / "run.html").read_text(encoding="utf-8")
+    assert report.page == tmp_path / "run.html"

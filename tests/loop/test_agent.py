@@ -46,7 +46,8 @@ def test_a_submission_ends_the_run_with_its_masks_and_reason() -> None:
 
 def test_a_report_of_no_match_ends_the_run_without_masks_even_after_a_find() -> None:
     answer, _ = ask(SEGMENT, NONE)
-    assert (answer.outcome, ids(answer), answer.reason) == ("no_match", [], "no zebra")
+    assert (answer.outcome, ids(answer)) == ("no_match", [])
+    assert answer.reason == "no zebra; looked for 'circle' (presence 0.95)"
 
 
 def test_the_first_message_holds_query_image_size_and_preview() -> None:
@@ -167,7 +168,8 @@ def test_a_brain_that_returns_something_else_than_a_reply_fails_the_run() -> Non
             return None  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
 
     answer = Agent(desk(), Odd()).ask("img1", "the circles")
-    assert (answer.outcome, answer.reason) == ("failed", "scripted replied with NoneType, expected a Reply")
+    assert answer.outcome == "failed"
+    assert answer.reason.endswith("in a row: 'replied with NoneType, expected a Reply'")
 
 
 class BrokenEye(FakeSegmenter):

@@ -12,10 +12,12 @@ from PIL import Image
 from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.anthropic import AnthropicLLM, request_of
 from sam3_agent.loop.llm import Message, ToolCall, ToolResult
+from sam3_agent.loop.retry import Patience
 from sam3_agent.tools import LOOP_TOOLS
 from sam3_agent.types import Answer
 from tests.desk import desk
-from tests.loop.wire import Api, Sent, api, error, message, text, use
+from tests.loop.wire.anthropic import api, error, message, text, use
+from tests.loop.wire.server import Api, Sent
 
 THINKING = {"type": "thinking", "thinking": "Two circles are red.", "signature": "c2lnbmVk"}
 SEALED = {"type": "redacted_thinking", "data": "b3BhcXVl"}
@@ -31,12 +33,12 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Ask about the desk's picture, with a server that follows the script."""
 
     def run(
-        *script: Sent, model: str = "claude-opus-5-5", max_retries: int = 2, timeout: float = 20.0
+        *script: Sent, model: str = "claude-opus-5-5", retries: int = 2, stream: bool = False
     ) -> tuple[Answer, Api]:
         with api(*script) as served:
             monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
             monkeypatch.setenv("ANTHROPIC_BASE_URL", served.url)
-            llm = AnthropicLLM(model, max_retries=max_retries, timeout=timeout)
+            llm = AnthropicLLM(model, stream=stream, patience=Patience(20.0, retries, first_pause=0.01))
             answer = Agent(desk(), llm).ask("img1", "the larger red circle")
         assert served.problems == []
         return answer, served
@@ -107,9 +109,9 @@ def test_an_overloaded_server_is_asked_again(ask: Ask) -> None:
 
 def test_a_server_that_stays_overloaded_fails_the_run_with_the_best_so_far(ask: Ask) -> None:
     overloaded = error(529, "overloaded_error", "Overloaded", retry_after="0.01")
-    answer, _ = ask(message(SEGMENT), overloaded, overloaded, max_retries=1)
+    answer, _ = ask(message(SEGMENT), overloaded, overloaded, retries=1)
     assert answer.outcome == "failed"
-    assert answer.reason == "anthropic:claude-opus-5-5: HTTP 529: Overloaded"
+    assert answer.reason == "anthropic:claude-opus-5-5: HTTP 529: Overloaded (2 attempts)"
     assert [instance.id for instance in answer.instances] == ["m1", "m2"]
 
 
@@ -125,7 +127,8 @@ def test_arguments_that_are_no_object_are_answered_as_an_error(ask: Ask, argumen
     answer, served = ask(message(use("segment_concepts", arguments)), message(SEGMENT), message(SUBMIT))
     [result] = blocks(served.requests[1], "tool_result")
     assert result["is_error"] is True
-    assert "must be a JSON object" in result["content"][0]["text"]
+    assert "JSON" in result["content"][0]["text"]
+    assert "make the call again" in result["content"][0]["text"]
     assert answer.outcome == "answered"
 
 
@@ -164,7 +167,7 @@ def test_several_calls_in_one_message_are_answered_together(ask: Ask) -> None:
 
 @pytest.mark.parametrize("body", [b"<html>bad gateway</html>", b"{", b"[]", b'{"type": "message"}'])
 def test_a_body_that_is_no_message_fails_the_run_in_one_line(ask: Ask, body: bytes) -> None:
-    answer, _ = ask(Sent(body), max_retries=0)
+    answer, _ = ask(Sent(body), retries=0)
     assert answer.outcome == "failed"
     assert "\n" not in answer.reason
     assert answer.instances == ()
@@ -173,7 +176,7 @@ def test_a_body_that_is_no_message_fails_the_run_in_one_line(ask: Ask, body: byt
 def test_a_server_that_is_not_there_fails_the_run_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
-    answer = Agent(desk(), AnthropicLLM("claude-opus-5-5", max_retries=0)).ask("img1", "the circle")
+    answer = Agent(desk(), AnthropicLLM("claude-opus-5-5", patience=Patience(retries=0))).ask("img1", "the circle")
     assert answer.outcome == "failed"
     assert answer.reason.startswith("anthropic:claude-opus-5-5: cannot reach http://127.0.0.1:9")
 

@@ -32,6 +32,11 @@ class RulesLLM:
         """The spec that loads it."""
         return "rules"
 
+    @property
+    def sees(self) -> bool:
+        """It reads numbers, no pictures."""
+        return False
+
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The next calls: segment, measure, end."""
         task = next((read_task(message) for message in messages if message.role == "user"), None)

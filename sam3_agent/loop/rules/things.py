@@ -25,6 +25,8 @@ class Thing:
     area: int
     scores: Mapping[str, float] = field(default_factory=dict[str, float])
     """Phrase -> score of the same object under it, for every phrase that was asked and has it."""
+    colour: str = ""
+    """The one that most of its pixels have; "" where that is not told."""
     contains: frozenset[str] = frozenset()
     inside: frozenset[str] = frozenset()
 
@@ -116,6 +118,7 @@ def _thing(phrase: str, facts: dict[str, Any]) -> Thing:
         (x, y),
         int(facts["area"]),
         dict(facts["concept_scores"]),
+        next((str(colour["name"]) for colour in facts["colours"]), ""),
     )
 
 

@@ -1,0 +1,33 @@
+"""`python -m benchmarks.loop faults|crowd|price|rules`: run one of the measurements and print it as JSON."""
+
+import argparse
+import json
+import logging
+
+from benchmarks.loop import crowd, faults, price, rules
+from benchmarks.machine import machine_words
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.loop", description=__doc__)
+    parser.add_argument("what", choices=("faults", "crowd", "price", "rules"))
+    parser.add_argument("--runs", type=int, default=0, help="how many [faults 1000, crowd 200, price 300, rules 500]")
+    parser.add_argument("--share", type=float, default=0.3, help="share of faulty replies (faults)")
+    parser.add_argument("--jobs", type=int, default=16, help="runs at once (faults)")
+    parser.add_argument("--pictures", type=int, default=8, help="open images (crowd)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long the brain thinks (crowd)")
+    parser.add_argument("--eye", default="tiny", help="tiny, perfect (knows the truth), or a checkpoint")
+    given = parser.parse_args()
+    logging.disable(logging.WARNING)
+    figures = {
+        "faults": lambda: faults.measure(given.runs or 1000, given.share, given.jobs),
+        "crowd": lambda: crowd.measure(given.runs or 200, given.pictures, given.seconds, given.eye),
+        "price": lambda: price.measure(given.runs or 300, given.eye),
+        "rules": lambda: rules.measure(given.runs or 500, given.eye),
+    }[given.what]()
+    print(json.dumps({"machine": machine_words(), **figures}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""The same perfect brain through this loop and through Meta's protocol: quality, calls, tokens, pictures, encodes.
+
+`python -m benchmarks.loop price --runs 300 --eye tiny`
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, islice
+from statistics import mean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.loop.meta import run_meta
+from benchmarks.loop.perfect import Bill, PerfectBrain
+from sam3_agent import masks
+from sam3_agent.loop.agent import Agent
+from sam3_agent.scenes import Query, Scene, SceneOptions, generate_scene, queries_of
+from sam3_agent.types import Instance
+from sam3_agent.workspace import Workspace
+from tests.loop.perfect_eye import perfect_eye
+
+SEED = 770_000
+OPTIONS = SceneOptions(min_side=512, max_side=1536, max_objects=12)
+SEEN = 0.5
+"""The eye finds an object when one of its masks overlaps it so much (IoU)."""
+
+
+def measure(runs: int, eye: str) -> dict[str, Any]:
+    """`runs` queries through both; gIoU over all, and over those whose targets the eye finds."""
+    seen_by = eye_for(eye)
+    ours: list[tuple[float, Bill, bool]] = []
+    plain: list[tuple[float, Bill, bool]] = []
+    verified: list[tuple[float, Bill, bool]] = []
+    for scene, query in islice(_queries(), runs):
+        workspace = seen_by(scene)
+        truth = truth_of(scene, query)
+        iou, bill, found = _ours(workspace, scene, query, truth)
+        ours.append((iou, bill, found))
+        outcome = run_meta(workspace, scene, query)
+        theirs = iou_of(outcome.instances, truth)
+        plain.append((theirs, outcome.unverified, found))
+        verified.append((theirs, outcome.verified, found))
+    table = {"this loop": _row(ours), "Meta's, verifying": _row(verified), "Meta's, not verifying": _row(plain)}
+    share = table["this loop"]["input_tokens"] / table["Meta's, verifying"]["input_tokens"]
+    return {"runs": runs, "eye": eye, **table, "share_of_tokens": round(share, 3)}
+
+
+def _ours(workspace: Workspace, scene: Scene, query: Query, truth: NDArray[np.bool_]) -> tuple[float, Bill, bool]:
+    before = workspace.encodes
+    image = workspace.open(scene.image)
+    brain = PerfectBrain(scene, query)
+    answer = Agent(workspace, brain).ask(image.id, query.text)
+    brain.bill.encodes = workspace.encodes - before
+    targets = [masks.encode(obj.mask) for obj in scene.objects if obj.id in query.target_ids]
+    known = [row.instance.rle for row in workspace.measure(image.id).rows]
+    seen = bool(known) and all(value >= SEEN for value in masks.iou(targets, known).max(axis=1)) if targets else True
+    workspace.forget(image.id)
+    return iou_of(answer.instances, truth), brain.bill, seen
+
+
+def _row(figures: Sequence[tuple[float, Bill, bool]]) -> dict[str, float]:
+    found = [iou for iou, _, seen in figures if seen]
+    bills = [bill for _, bill, _ in figures]
+    return {
+        "giou": round(mean(iou for iou, _, _ in figures), 4),
+        "giou_where_found": round(mean(found), 4),
+        "found": len(found),
+        "llm_calls": round(mean(bill.llm_calls for bill in bills), 2),
+        "input_tokens": round(mean(bill.input_tokens for bill in bills)),
+        "pictures": round(mean(bill.pictures for bill in bills), 2),
+        "encodes": round(mean(bill.encodes for bill in bills), 3),
+    }
+
+
+def _queries() -> Iterator[tuple[Scene, Query]]:
+    for number in count():
+        scene = generate_scene(SEED + number, OPTIONS)
+        for query in queries_of(scene, np.random.default_rng([SEED, number]), limit_per_kind=1):
+            yield scene, query
+
+
+def eye_for(name: str) -> Callable[[Scene], Workspace]:
+    """From a scene to a workspace whose eye sees it: one for all, or "perfect", which knows that scene's truth."""
+    if name == "perfect":
+        return lambda scene: Workspace(perfect_eye(scene))
+
+    from sam3_agent.model.replicas import load_eye
+
+    workspace = Workspace(load_eye(name))
+    return lambda scene: workspace
+
+
+def truth_of(scene: Scene, query: Query) -> NDArray[np.bool_]:
+    """(H, W) bool: every pixel of what the query means."""
+    total = np.zeros((scene.height, scene.width), dtype=bool)
+    for obj in scene.objects:
+        if obj.id in query.target_ids:
+            total |= obj.mask
+    return total
+
+
+def iou_of(instances: Sequence[Instance], truth: NDArray[np.bool_]) -> float:
+    """IoU of the union of the masks; 1 where both are empty."""
+    predicted = np.zeros_like(truth)
+    for instance in instances:
+        predicted |= instance.mask
+    union = np.count_nonzero(predicted | truth)
+    return float(np.count_nonzero(predicted & truth) / union) if union else 1.0

@@ -1,0 +1,111 @@
+"""The judge: a second look at an answer, in one call, before it counts."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel
+
+from sam3_agent.errors import LLMError, ToolError
+from sam3_agent.loop.llm import LLM, Message, Reply
+from sam3_agent.loop.prompts import Prompt, read_prompt
+from sam3_agent.loop.run import Run, picture_json
+from sam3_agent.loop.verdict import PREFERENCE, VERDICT, Verdict, read_verdict
+from sam3_agent.render import Picture
+from sam3_agent.tools import ToolSpec
+from sam3_agent.tools.lines import instance_line
+from sam3_agent.workspace import Workspace
+
+JudgeMode = Literal["off", "once", "strict"]
+MOST_JUDGED = 3
+"""Submissions of one run that a strict judge looks at."""
+SHEET = 36
+"""Masks on one contact sheet."""
+_ATTEMPTS = 2
+
+Listen = Callable[[Run, Sequence[Message], Sequence[ToolSpec]], Reply]
+"""Asks the brain and counts what that costs."""
+T = TypeVar("T")
+
+
+class Judge:
+    """Asks the brain, in a conversation of its own, whether an answer is right.
+
+    "once" looks at the first submission of a run; "strict" at up to MOST_JUDGED, at a report of no match, and compares
+    two rejected answers that are equally bad, in both orders. A judge that cannot be heard rejects nothing.
+    """
+
+    def __init__(self, llm: LLM, mode: JudgeMode) -> None:
+        self.llm = llm
+        self.mode = mode
+
+    def wants(self, run: Run, ids: Sequence[str]) -> bool:
+        """Whether this submission (of no ids: this report of no match) is to be judged."""
+        if self.mode == "off" or (not ids and (self.mode == "once" or run.none_judged)):
+            return False
+        if tuple(ids) in [tuple(before) for before, _ in run.rejected]:
+            return False  # the brain insists
+        return len(run.rejected) < (1 if self.mode == "once" else MOST_JUDGED)
+
+    def judge(self, run: Run, ids: Sequence[str], reason: str, listen: Listen) -> Verdict:
+        """The verdict on an answer; without ids, on the report that nothing matches."""
+        if ids:
+            words = [f"query: {run.task.query}", f"the answer's reason: {reason or 'none given'}", "the masks:"]
+            words += _facts(run.workspace, ids)
+            prompt, pictures = read_prompt("judge"), _pictures(run.workspace, run.task.image_id, ids)
+        else:
+            run.none_judged = True
+            words = [f"query: {run.task.query}", f"the reason why nothing matches: {reason or 'none given'}"]
+            prompt = read_prompt("judge_none")
+            near = list(run.near)[:SHEET]
+            pictures = [run.workspace.look(run.task.image_id, near, style="outline" if near else "plain")]
+        heard = self._hear(run, prompt, "\n".join(words), pictures, VERDICT, listen)
+        if isinstance(heard, str):
+            return Verdict(tuple(ids), {}, unheard=heard)
+        return read_verdict(ids, heard)
+
+    def better(self, run: Run, first: Sequence[str], second: Sequence[str], listen: Listen) -> Sequence[str]:
+        """Of two answers the better one, asked in both orders; where the orders disagree, the later one."""
+        votes = [self._vote(run, first, second, listen), self._vote(run, second, first, listen)]
+        return first if all(list(vote) == list(first) for vote in votes) else second
+
+    def _vote(self, run: Run, left: Sequence[str], right: Sequence[str], listen: Listen) -> Sequence[str]:
+        look, image = run.workspace.look, run.task.image_id
+        pictures = [look(image, list(ids), style="outline") for ids in (left, right)]
+        words = f"query: {run.task.query}\nfirst answer: {', '.join(left)}\nsecond answer: {', '.join(right)}"
+        heard = self._hear(run, read_prompt("compare"), words, pictures, PREFERENCE, listen)
+        return () if isinstance(heard, str) else left if heard.model_dump()["better"] == "first" else right
+
+    def _hear(
+        self, run: Run, prompt: Prompt, words: str, pictures: list[Picture], tool: ToolSpec, listen: Listen
+    ) -> BaseModel | str:
+        """The arguments of the judge's call, or why there are none."""
+        messages = [Message("system", prompt.text), Message("user", words, tuple(pictures))]
+        shown: list[Any] = [picture_json(picture, run.keep(picture)) for picture in pictures]
+        run.record("judge", 0.0, judge=prompt.id, text=words, pictures=shown)
+        why = ""
+        for _ in range(_ATTEMPTS):
+            try:
+                reply = listen(run, messages, (tool,))
+            except LLMError as error:
+                return str(error)
+            call = next((call for call in reply.message.calls if call.name == tool.name), None)
+            if call is None or call.problem:
+                why = call.problem if call is not None else f"the judge did not call {tool.name}"
+                continue
+            try:
+                return tool.parse(call.arguments)
+            except ToolError as error:
+                why = str(error)
+        return why
+
+
+def _facts(workspace: Workspace, ids: Sequence[str]) -> list[str]:
+    facts = workspace.facts(list(ids))
+    return [f"  {instance_line(workspace.instance(mask_id), each)}" for mask_id, each in zip(ids, facts, strict=True)]
+
+
+def _pictures(workspace: Workspace, image_id: str, ids: Sequence[str]) -> list[Picture]:
+    """The whole picture with outlines, and contact sheets of SHEET masks each."""
+    sheets = [list(ids[start : start + SHEET]) for start in range(0, len(ids), SHEET)]
+    whole = workspace.look(image_id, list(ids), style="outline")
+    return [whole, *(workspace.look(image_id, sheet, style="contact_sheet") for sheet in sheets)]

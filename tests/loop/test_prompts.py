@@ -1,0 +1,52 @@
+"""What models are told: short, and about tools that exist."""
+
+import re
+
+import pytest
+
+from sam3_agent.loop.prompts import read_prompt
+from sam3_agent.tools import LOOP_TOOLS
+
+NAMES = ["system", "judge", "judge_none", "compare", "text_tools", "nudge_text", "nudge_empty", "nudge_truncated"]
+MOST_TOKENS = 2500
+
+
+def most_tokens(text: str) -> int:
+    """More tokens than any of the common tokenisers makes of English: 4 letters, 1 digit or 1 sign a token."""
+    pieces = re.findall(r"[A-Za-z]+|\d|[^\sA-Za-z\d]|\n", text)
+    return sum(-(-len(piece) // 4) if piece.isalpha() else 1 for piece in pieces)
+
+
+def test_the_count_is_no_underestimate() -> None:
+    assert most_tokens("The quick brown fox jumps over the lazy dog.") >= 10
+    assert most_tokens("segment_concepts") >= 4
+    assert most_tokens("123456") >= 3
+
+
+def test_the_system_prompt_has_at_most_2500_tokens() -> None:
+    assert most_tokens(read_prompt("system").text) <= MOST_TOKENS
+
+
+@pytest.mark.parametrize("name", ["judge", "judge_none", "compare"])
+def test_the_judges_prompts_are_short(name: str) -> None:
+    assert most_tokens(read_prompt(name).text) <= 600
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prompts_name_only_tools_that_exist(name: str) -> None:
+    known = {tool.name for tool in LOOP_TOOLS} | {"give_verdict", "prefer_answer"}
+    verbs = "segment|read|refine|combine|measure|submit|report|give|prefer|open|export"
+    assert set(re.findall(rf"\b(?:{verbs})_\w+", read_prompt(name).text)) <= known
+
+
+def test_a_prompts_id_changes_with_its_text() -> None:
+    ids = {read_prompt(name).id for name in NAMES}
+    assert len(ids) == len(NAMES)
+    assert all(re.fullmatch(r"\w+:[0-9a-f]{8}", prompt_id) for prompt_id in ids)
+
+
+def test_the_strategy_names_every_step() -> None:
+    text = read_prompt("system").text
+    tools = [tool.name for tool in LOOP_TOOLS if tool.name != "read_presence"]
+    for step in ("ONE segment_concepts call", "presence", "region", *tools):
+        assert step in text
