@@ -65,10 +65,14 @@ def _whole(runs: Sequence[Path], manifests: Sequence[Manifest]) -> Manifest:
 def _by_rank(runs: Sequence[Path]) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None, Path]]:
     """(case, its prediction, the shard's folder), in the order of the dataset."""
     indices = [JournalIndex(run / PREDICTIONS, "case") for run in runs]
-    streams = [((case["rank"], number, case) for case in read_journal(run / CASES)) for number, run in enumerate(runs)]
+    streams = [_ranked(number, run) for number, run in enumerate(runs)]
     for _, number, case in heapq.merge(*streams, key=lambda item: item[0]):
         del case["rank"]
         yield case, indices[number].find(case["id"]), runs[number]
+
+
+def _ranked(number: int, run: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    return ((case["rank"], number, case) for case in read_journal(run / CASES))
 
 
 def _line(document: dict[str, Any]) -> bytes:

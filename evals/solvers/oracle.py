@@ -107,17 +107,17 @@ def _improved(
 ) -> list[int]:
     while True:
         moves = [_toggled(chosen, index) for index in range(len(bitmaps))]
-        moves += [
-            [*(c for c in chosen if c != old), new]
-            for old in chosen
-            for new in range(len(bitmaps))
-            if new not in chosen
-        ]
-        scored = [(_iou(np.logical_or.reduce([bitmaps[i] for i in move]), wanted), move) for move in moves if move]
-        best = max(scored, key=lambda item: item[0], default=(0.0, chosen))
-        if best[0] <= reached + 1e-9:
+        others = [index for index in range(len(bitmaps)) if index not in chosen]
+        moves += [[*(c for c in chosen if c != old), new] for old in chosen for new in others]
+        scored = [(_reached([bitmaps[i] for i in move], wanted), move) for move in moves if move]
+        best = max(scored, key=lambda item: (item[0], -len(item[1])), default=(0.0, chosen))
+        if best[0] < reached or (best[0] == reached and len(best[1]) >= len(chosen)):
             return chosen
         reached, chosen = best
+
+
+def _reached(bitmaps: Sequence[NDArray[np.bool_]], wanted: NDArray[np.bool_]) -> float:
+    return _iou(np.logical_or.reduce(bitmaps), wanted)
 
 
 def _toggled(chosen: list[int], index: int) -> list[int]:
