@@ -38,35 +38,7 @@ MANIFEST = Manifest(
     code="0.1.0+0",
 )
 EXACT: dict[str, int] = dict.fromkeys(("c0", "c1", "c2", "c3"), 0)
-
-
-def run_of(folder: Path, shifts: dict[str, int], count: int = 4) -> Path:
-    """The squares as predicted when moved by some pixels; a case that is not named has no prediction."""
-    folder.mkdir()
-    dataclasses.replace(MANIFEST, cases=count).write(folder)
-    with Journal(folder / CASES) as cases, Journal(folder / PREDICTIONS) as predictions:
-        for case in Squares(count).cases(None):
-            cases.append(case.to_json())
-            if case.id in shifts:
-                moved = [masks.encode(np.roll(masks.decode(rle), shifts[case.id], axis=1)) for rle in case.targets]
-                predictions.append(Prediction(case.id, tuple(moved), (0.9,) * len(moved)).to_json())
-    return folder
-
-
-def test_a_missing_prediction_scores_as_empty_and_the_run_is_called_incomplete(tmp_path: Path) -> None:
-    run = whole_run(tmp_path, Squares(8))
-    lines = (run / PREDICTIONS).read_text().splitlines(keepends=True)
-    (run / PREDICTIONS).write_text("".join(lines[2:]))  # c0, which has a target, and c1, which has none
-    found = score_run(run).to_json()
-    assert (found["complete"], found["cases"], found["missing"]) == (False, 8, 2)
-    assert found["overall"]["lisa"]["giou"]["value"] == pytest.approx(7 / 8, abs=1e-6)
-    assert found["overall"]["instances"]["il_fn"]["value"] == 1
-    assert "**INCOMPLETE: 2 of 8 cases have no prediction; they score as empty.**" in score_table(score_run(run))
-
-
-def test_the_table_shows_both_conventions_by_stratum_with_intervals(tmp_path: Path) -> None:
-    table = score_table(score_run(run_of(tmp_path / "run", {**EXACT, "c2": 8})))
-    assert table == snapshot("""\
+TABLE = snapshot("""\
 # squares with concept (eye fake)
 
 | cases           |  n |        gIoU |        cIoU |    gIoU VR |     cIoU VR |        P@.5 |        P@.7 |        P@.9 |
@@ -122,6 +94,35 @@ In instances; a bias above 0 means too many.
 
 0.0 s, 0 encodes, 0 brain calls, 0.0000 USD. Code 0.1.0+0, cases 0123456789abcdef.\
 """)  # noqa: E501 - a table is as wide as it is
+
+
+def run_of(folder: Path, shifts: dict[str, int], count: int = 4) -> Path:
+    """The squares as predicted when moved by some pixels; a case that is not named has no prediction."""
+    folder.mkdir()
+    dataclasses.replace(MANIFEST, cases=count).write(folder)
+    with Journal(folder / CASES) as cases, Journal(folder / PREDICTIONS) as predictions:
+        for case in Squares(count).cases(None):
+            cases.append(case.to_json())
+            if case.id in shifts:
+                moved = [masks.encode(np.roll(masks.decode(rle), shifts[case.id], axis=1)) for rle in case.targets]
+                predictions.append(Prediction(case.id, tuple(moved), (0.9,) * len(moved)).to_json())
+    return folder
+
+
+def test_a_missing_prediction_scores_as_empty_and_the_run_is_called_incomplete(tmp_path: Path) -> None:
+    run = whole_run(tmp_path, Squares(8))
+    lines = (run / PREDICTIONS).read_text().splitlines(keepends=True)
+    (run / PREDICTIONS).write_text("".join(lines[2:]))  # c0, which has a target, and c1, which has none
+    found = score_run(run).to_json()
+    assert (found["complete"], found["cases"], found["missing"]) == (False, 8, 2)
+    assert found["overall"]["lisa"]["giou"]["value"] == pytest.approx(7 / 8, abs=1e-6)
+    assert found["overall"]["instances"]["il_fn"]["value"] == 1
+    assert "**INCOMPLETE: 2 of 8 cases have no prediction; they score as empty.**" in score_table(score_run(run))
+
+
+def test_the_table_shows_both_conventions_by_stratum_with_intervals(tmp_path: Path) -> None:
+    table = score_table(score_run(run_of(tmp_path / "run", {**EXACT, "c2": 8})))
+    assert table == TABLE
 
 
 def test_every_figure_that_there_is_has_an_interval_around_it(tmp_path: Path) -> None:
