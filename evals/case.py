@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evals.metrics.iou import empty_mask
 from sam3_agent import masks
 from sam3_agent.masks import Rle
 
@@ -33,11 +34,13 @@ class Case:
     """Groups that it is reported under, such as {"kind": "superlative", "form": "short"}."""
     by_instance: bool = True
     """Whether `targets` tells the instances apart, so that instance metrics mean something."""
+    others: tuple[tuple[Rle, ...], ...] = ()
+    """Targets as further annotators saw them; a prediction is held against the one that serves it best."""
 
     @property
-    def target(self) -> NDArray[np.bool_]:
-        """(H, W): all targets together."""
-        return masks.decode(masks.union(self.targets)) if self.targets else np.zeros(self.size, dtype=bool)
+    def target(self) -> Rle:
+        """All targets together."""
+        return masks.union(self.targets) if self.targets else empty_mask(*self.size)
 
     def to_json(self) -> dict[str, Any]:
         """One line of `cases.jsonl`."""
@@ -50,6 +53,7 @@ class Case:
             "ignore": self.ignore.to_json() if self.ignore else None,
             "strata": self.strata,
             "by_instance": self.by_instance,
+            "others": [[target.to_json() for target in targets] for targets in self.others],
         }
 
     @classmethod
@@ -65,4 +69,5 @@ class Case:
             ignore=masks.from_json(value["ignore"]) if value["ignore"] else None,
             strata=value["strata"],
             by_instance=value["by_instance"],
+            others=tuple(tuple(masks.from_json(target) for target in targets) for targets in value["others"]),
         )

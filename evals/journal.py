@@ -1,10 +1,14 @@
 """An append-only JSONL file that survives kill -9: only the line being written can be lost."""
 
+import hashlib
 import json
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import numpy as np
 
 from sam3_agent.errors import InputError
 
@@ -32,28 +36,47 @@ def read_lines(path: Path) -> Iterator[bytes]:
             yield line
 
 
-def index_journal(path: Path, key: str) -> dict[str, int]:
-    """Where the line of each `key` value begins, for `read_line`; memory holds offsets, not lines.
+class JournalIndex:
+    """Where the line of each `key` value begins: 16 bytes a line, whatever the lines hold."""
 
-    Raises:
-        InputError: a line is broken, or two lines have one key.
-    """
-    offsets: dict[str, int] = {}
-    position = 0
-    for line in read_lines(path):
-        value = str(_parse(path, len(offsets) + 1, line)[key])
-        if value in offsets:
+    def __init__(self, path: Path, key: str) -> None:
+        """Read the journal once; a file that is not there has no lines.
+
+        Raises:
+            InputError: a line is broken, or two lines have one key.
+        """
+        self.path, self._key = path, key
+        digests, offsets, position = array("Q"), array("Q"), 0
+        for number, line in enumerate(read_lines(path), start=1):
+            digests.append(_digest(str(_parse(path, number, line)[key])))
+            offsets.append(position)
+            position += len(line)
+        order = np.argsort(np.frombuffer(digests, dtype=np.uint64), kind="stable")
+        self._digests = np.frombuffer(digests, dtype=np.uint64)[order]
+        self._offsets = np.frombuffer(offsets, dtype=np.uint64)[order]
+        twice = np.flatnonzero(self._digests[1:] == self._digests[:-1])
+        if twice.size:
+            value = self._line(int(twice[0]))[key]
             raise InputError(f"{path}: {value!r} is there twice; did two runs write into this folder at once?")
-        offsets[value] = position
-        position += len(line)
-    return offsets
 
+    def __len__(self) -> int:
+        return len(self._digests)
 
-def read_line(path: Path, offset: int) -> dict[str, Any]:
-    """The document that begins at `offset`."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        return json.loads(file.readline())
+    def __contains__(self, value: str) -> bool:
+        return self.find(value) is not None
+
+    def find(self, value: str) -> dict[str, Any] | None:
+        """The document with this key, read from the file; None where there is none."""
+        place = int(np.searchsorted(self._digests, np.uint64(_digest(value))))
+        if place == len(self) or int(self._digests[place]) != _digest(value):
+            return None
+        found = self._line(place)
+        return found if str(found[self._key]) == value else None
+
+    def _line(self, place: int) -> dict[str, Any]:
+        with self.path.open("rb") as file:
+            file.seek(int(self._offsets[place]))
+            return json.loads(file.readline())
 
 
 class Journal:
@@ -76,6 +99,11 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+def _digest(value: str) -> int:
+    """64 bits; that two of a million keys share them has a chance of 3 in 100 million, and is then refused aloud."""
+    return int.from_bytes(hashlib.blake2b(value.encode(), digest_size=8).digest())
 
 
 def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:

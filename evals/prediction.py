@@ -3,12 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from evals.metrics.iou import empty_mask
 from sam3_agent import masks
 from sam3_agent.masks import Rle
-from sam3_agent.types import Usage
+from sam3_agent.types import Trace, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +22,14 @@ class Prediction:
     """Why the solver could not answer; the case then scores as empty and is counted aloud."""
     presence: float | None = None
     usage: Usage = field(default_factory=Usage)
+    trace: Trace | None = None
+    """What the solver did step by step; the run keeps it in a file of its own."""
+    trace_file: str = ""
+    """That file, relative to the run's folder."""
 
-    def union(self, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """(H, W): all predicted masks together."""
-        return masks.decode(masks.union(self.rles)) if self.rles else np.zeros(size, dtype=bool)
+    def union(self, size: tuple[int, int]) -> Rle:
+        """All predicted masks together; `size` is (height, width)."""
+        return masks.union(self.rles) if self.rles else empty_mask(*size)
 
     def to_json(self) -> dict[str, Any]:
         """One line of `predictions.jsonl`."""
@@ -41,6 +43,7 @@ class Prediction:
                 {"score": score, "mask": rle.to_json()} for rle, score in zip(self.rles, self.scores, strict=True)
             ],
             "usage": self.usage.to_json(),
+            "trace": self.trace_file,
         }
 
     @classmethod
@@ -55,4 +58,5 @@ class Prediction:
             error=value["error"],
             presence=value["presence"],
             usage=Usage(**value["usage"]),
+            trace_file=value["trace"],
         )

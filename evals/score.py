@@ -1,38 +1,24 @@
-"""Scoring a run: needs its folder and nothing else, no model, no dataset, no brain."""
+"""Scoring a run: needs its folder and nothing else, no model, no dataset, no brain; memory is that of one case."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from evals.case import Case
-from evals.journal import index_journal, read_line
+from evals.caveats import caveats_of
+from evals.journal import JournalIndex
 from evals.manifest import Manifest, read_manifest
-from evals.metrics import abstention, bootstrap, cgf1, iou
+from evals.metrics import cgf1, iou
+from evals.metrics.presence import PresenceMetric
+from evals.metrics.scored import Scored
 from evals.prediction import Prediction
 from evals.run import PREDICTIONS, read_cases
+from evals.strata import strata_of
+from evals.tally import Sums, Tally
 from sam3_agent import masks
+from sam3_agent.errors import InputError
 from sam3_agent.types import Usage
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """One case after scoring."""
-
-    case: str
-    query: str
-    strata: dict[str, str]
-    lisa: iou.Overlap
-    vision_reasoner: iou.Overlap
-    pair: cgf1.PairCounts | None
-    """None where the truth does not tell instances apart."""
-    has_target: bool
-    empty: bool
-    """The prediction has no pixel."""
-    missing: bool
-    """There is no prediction: scored as an empty one."""
-    error: str
-    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,112 +27,125 @@ class Score:
 
     run: str
     manifest: Manifest
-    cases: tuple[Scored, ...]
-
-    @property
-    def missing(self) -> int:
-        """Cases without a prediction."""
-        return sum(case.missing for case in self.cases)
+    groups: dict[tuple[str, str], Sums]
+    """Sums of ("", "all") and of every (stratum, value)."""
+    cases: int
+    missing: int
+    """Cases without a prediction: scored as empty ones."""
+    errors: int
+    usage: Usage
+    """What all cases cost together."""
 
     @property
     def complete(self) -> bool:
         """Every case has a prediction."""
         return self.missing == 0
 
-    def strata(self) -> dict[str, dict[str, list[Scored]]]:
-        """The cases by stratum and by its values, both in the order of their first appearance."""
-        groups: dict[str, dict[str, list[Scored]]] = {}
-        for case in self.cases:
-            for name, value in case.strata.items():
-                groups.setdefault(name, {}).setdefault(value, []).append(case)
-        return groups
-
     def to_json(self) -> dict[str, Any]:
-        """The whole score as one document; figures lie in 0..1."""
-        return {
+        """The whole score as one document; figures lie in 0..1, each as {"value", "low", "high"}."""
+        everything = self.groups["", "all"]
+        document: dict[str, Any] = {
             "run": self.run,
             "manifest": asdict(self.manifest),
             "complete": self.complete,
-            "cases": len(self.cases),
+            "cases": self.cases,
             "missing": self.missing,
-            "errors": sum(bool(case.error) for case in self.cases),
-            "usage": total_usage(self.cases).to_json(),
-            "overall": figures(self.cases),
-            "strata": {
-                name: {value: figures(cases) for value, cases in groups.items()}
-                for name, groups in self.strata().items()
-            },
+            "errors": self.errors,
+            "caveats": list(caveats_of(self.manifest, self.cases, self.missing, self.errors)),
+            "usage": self.usage.to_json(),
+            "overall": figures_json(everything),
+            "strata": {},
+            "reliability": PresenceMetric().reliability(everything.part("presence")),
         }
+        for (name, value), sums in self.groups.items():
+            if name:
+                document["strata"].setdefault(name, {})[value] = figures_json(sums)
+        return document
 
 
-def score_run(run: Path) -> Score:
+def score_run(run: Path, each: Callable[[Scored], None] | None = None) -> Score:
     """Score every case of a run; a case without a prediction scores as if nothing had been predicted.
+
+    `each` is told of every case as it is scored.
 
     Raises:
         InputError: the folder holds no run, or its files are broken.
     """
-    return Score(str(run), read_manifest(run), tuple(_score_cases(run)))
+    manifest, tally = read_manifest(run), Tally()
+    cases = missing = errors = 0
+    usage = Usage()
+    for scored in score_cases(run):
+        tally.add(scored)
+        cases, missing, errors = cases + 1, missing + scored.missing, errors + bool(scored.error)
+        usage = add_usage(usage, scored.usage)
+        if each:
+            each(scored)
+    return Score(str(run), manifest, tally.groups(), cases, missing, errors, usage)
+
+
+def score_cases(run: Path) -> Iterator[Scored]:
+    """Every case of a run, scored one at a time, in the order of the dataset.
+
+    Raises:
+        InputError: as `score_run`.
+    """
+    index = JournalIndex(run / PREDICTIONS, "case")
+    for case in read_cases(run):
+        line = index.find(case.id)
+        try:
+            yield score_case(case, Prediction.from_json(line) if line is not None else None)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{index.path}: the prediction of case {case.id!r} is broken ({error!r})") from error
 
 
 def score_case(case: Case, prediction: Prediction | None) -> Scored:
-    """Score one case."""
+    """Score one case; of several annotators the one that serves the prediction best (`cgf1.best_annotator`).
+
+    Raises:
+        InputError: the prediction's masks are of another size than the picture.
+    """
     given = prediction or Prediction(case.id, outcome="missing")
-    predicted, target = given.union(case.size), case.target
-    ignore = masks.decode(case.ignore) if case.ignore else None
+    if wrong := {rle.size for rle in given.rles} - {case.size}:
+        raise InputError(f"case {case.id}: a mask of size {list(*wrong)} on a picture of size {list(case.size)}")
+    # The solver has applied its threshold; what it predicts, it stands for.
+    pairs = [
+        cgf1.score_masks(given.rles, targets, crowd=case.ignore) if case.by_instance else None
+        for targets in (case.targets, *case.others)
+    ]
+    known = [pair for pair in pairs if pair is not None]
+    best = cgf1.best_annotator(known) if len(known) > 1 else 0
+    truth = replace(case, targets=(case.targets, *case.others)[best], others=())
+    predicted, target = given.union(case.size), truth.target
     return Scored(
         case=case.id,
+        picture=case.picture,
         query=case.query,
-        strata=case.strata,
-        lisa=iou.lisa(predicted, target, ignore),
-        vision_reasoner=iou.vision_reasoner(predicted, target, ignore),
-        # The solver has applied its threshold; what it predicts, it stands for.
-        pair=cgf1.score_masks(given.rles, case.targets) if case.by_instance else None,
-        has_target=bool(case.targets),
-        empty=not predicted.any(),
+        strata=strata_of(case),
+        lisa=iou.lisa(predicted, target, case.ignore),
+        vision_reasoner=iou.vision_reasoner(predicted, target, case.ignore),
+        pair=pairs[best],
+        has_target=bool(truth.targets),
+        empty=masks.area(predicted) == 0,
         missing=prediction is None,
         error=given.error,
+        presence=given.presence,
         usage=given.usage,
+        outcome=given.outcome,
+        trace=given.trace_file,
     )
 
 
-def figures(cases: Sequence[Scored]) -> dict[str, Any]:
-    """Every figure over some cases, by name; see `evals/metrics/` for formulas and sources."""
-    lisa = iou.aggregate((case.lisa for case in cases), epsilon=1e-10)
-    other = iou.aggregate(case.vision_reasoner for case in cases)
-    low, high = bootstrap.interval([case.lisa.iou for case in cases])
-    result: dict[str, Any] = {
-        "cases": len(cases),
-        "lisa": {**lisa.to_json(), "giou_95": [low, high]},
-        "vision_reasoner": other.to_json(),
-        **abstention.aggregate((case.has_target, case.empty) for case in cases).to_json(),
-    }
-    pairs = [case.pair for case in cases if case.pair is not None]
-    if pairs:
-        result["instances"] = _instances(cgf1.aggregate(pairs))
-    return result
+def figures_json(sums: Sums) -> dict[str, Any]:
+    """Every figure over some cases, by metric and name; metrics without a single figure are left out."""
+    document: dict[str, Any] = {"cases": sums.cases}
+    for metric, figures in sums.figures().items():
+        if any(value is not None for value, _, _ in figures.values()):
+            document[metric] = {
+                name: {"value": value, "low": low, "high": high} for name, (value, low, high) in figures.items()
+            }
+    return document
 
 
-def _instances(family: cgf1.CgF1) -> dict[str, float | None]:
-    """The cgF1 family; None where a figure has no meaning, as an MCC without a negative pair."""
-    positive, negative = family.il_tp + family.il_fn, family.il_fp + family.il_tn
-    needs_both = ("cgf1", "il_mcc")
-    needs_positive = ("positive", "recall", "f1")
-    meaningless = () if positive and negative else needs_both if positive else (*needs_both, *needs_positive)
-    return {name: None if name.startswith(meaningless) else value for name, value in family.to_json().items()}
-
-
-def total_usage(cases: Iterable[Scored]) -> Usage:
-    """What all cases cost together."""
-    total = Usage()
-    for case in cases:
-        summed = {name: value + getattr(case.usage, name) for name, value in asdict(total).items()}
-        total = replace(total, **summed)
-    return total
-
-
-def _score_cases(run: Path) -> Iterator[Scored]:
-    path = run / PREDICTIONS
-    offsets = index_journal(path, "case")
-    for case in read_cases(run):
-        offset = offsets.get(case.id)
-        yield score_case(case, Prediction.from_json(read_line(path, offset)) if offset is not None else None)
+def add_usage(one: Usage, other: Usage) -> Usage:
+    """What both cost together."""
+    return Usage(**{name: value + getattr(other, name) for name, value in asdict(one).items()})

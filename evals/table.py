@@ -13,28 +13,89 @@ _NARROWEST = 2
 
 
 def score_table(score: Score) -> str:
-    """The whole score: what was run, then one line for all cases and one per stratum."""
+    """Everything a run scored, with its warnings on top."""
     document = score.to_json()
     made = document["manifest"]
     brain = f", brain {made['llm']}" if made["llm"] else ""
-    lines = [
-        f"# {made['dataset']} with {made['solver']} (eye {made['model']}{brain})",
-        "",
-        *_warnings(document),
-    ]
+    eye = f" (eye {made['model']}{brain})" if made["model"] else ""
+    lines = [f"# {made['dataset']} with {made['solver']}{eye}", ""]
+    lines += [f"**{sentence}**" for sentence in document["caveats"]] + ([""] if document["caveats"] else [])
     groups = [("all", document["overall"])]
     for name, values in document["strata"].items():
         groups += [(f"{name}: {value}", found) for value, found in values.items()]
-    lines += _regions(groups)
-    if "instances" in document["overall"]:
-        lines += ["", *_instances([(name, found) for name, found in groups if "instances" in found])]
-    usage = document["usage"]
-    lines += [
-        "",
-        f"{usage['seconds']:.1f} s, {usage['encodes']} encodes, {usage['llm_calls']} brain calls, "
-        f"{usage['usd']:.4f} USD. Code {made['code']}, cases {made['dataset_hash']}.",
-    ]
+    for header, columns, note in SECTIONS:
+        shown = [group for group in groups if any(_picked(group[1], column) is not None for column in columns)]
+        if shown:
+            lines += [*_section(header, columns, shown), "", *([note, ""] if note else [])]
+    lines.append(_price(document))
     return "\n".join(lines)
+
+
+SECTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
+    (
+        ("gIoU", "cIoU", "gIoU VR", "cIoU VR", "P@.5", "P@.7", "P@.9"),
+        ("lisa.giou", "lisa.ciou", "vision_reasoner.giou", "vision_reasoner.ciou",
+         "lisa.p@0.5", "lisa.p@0.7", "lisa.p@0.9"),
+        "gIoU, cIoU, P@: LISA's convention; VR: VisionReasoner's (`evals/metrics/iou.py`). x 100.",
+    ),
+    (
+        ("cgF1", "IL_MCC", "pos. micro F1", "pmF1", "cgF1@.5", "F1@.5"),
+        ("instances.cgf1", "instances.il_mcc", "instances.positive_micro_f1", "instances.positive_macro_f1",
+         "instances.cgf1_50", "instances.f1_50"),
+        "",
+    ),
+    (
+        ("gIoU GRES", "cIoU GRES", "N-acc", "T-acc", "precision", "recall", "ECE", "Brier"),
+        ("gres.giou", "gres.ciou", "gres.n_acc", "gres.t_acc",
+         "presence.precision", "presence.recall", "presence.ece", "presence.brier"),
+        "GRES: gRefCOCO's. Precision, recall: anything predicted against anything there. ECE, Brier: of presence.",
+    ),
+    (
+        ("exact count %", "count error", "RMSE", "bias"),
+        ("counting.exact", "counting.mae*", "counting.rmse*", "counting.bias*"),
+        "In instances; a bias above 0 means too many.",
+    ),
+)  # fmt: skip
+"""Header, figures ("metric.name"; * where it is not a share) and a note of each table."""
+
+
+def _section(header: Sequence[str], columns: Sequence[str], groups: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+    """A row a group; the row of all cases is followed by its intervals."""
+    rows: list[list[str]] = []
+    for name, found in groups:
+        figures = [_picked(found, column) for column in columns]
+        scales = [1.0 if column.endswith("*") else 100.0 for column in columns]
+        rows.append(
+            [name, str(found["cases"]), *(_number(f, "value", s) for f, s in zip(figures, scales, strict=True))]
+        )
+        if name == "all":
+            bounds = (
+                f"{_number(f, 'low', s)}..{_number(f, 'high', s)}" if f else _MISSING
+                for f, s in zip(figures, scales, strict=True)
+            )
+            rows.append(["  95 %", "", *bounds])
+    return _table(["cases", "n", *header], rows)
+
+
+def _picked(found: dict[str, Any], column: str) -> dict[str, float] | None:
+    metric, name = column.rstrip("*").split(".", 1)
+    figure = found.get(metric, {}).get(name)
+    return figure if figure is not None and figure["value"] is not None else None
+
+
+def _number(figure: dict[str, float] | None, key: str, scale: float) -> str:
+    if figure is None:
+        return _MISSING
+    return f"{scale * figure[key]:.1f}" if scale != 1.0 else f"{figure[key]:.2f}"
+
+
+def _price(document: dict[str, Any]) -> str:
+    usage, made = document["usage"], document["manifest"]
+    weights = f", weights {made['weights']}" if made["weights"] else ""
+    return (
+        f"{usage['seconds']:.1f} s, {usage['encodes']} encodes, {usage['llm_calls']} brain calls, "
+        f"{usage['usd']:.4f} USD. Code {made['code']}, cases {made['dataset_hash']}{weights}."
+    )
 
 
 def comparison_table(comparison: Comparison) -> str:
@@ -42,7 +103,7 @@ def comparison_table(comparison: Comparison) -> str:
     lines = [f"# A = {comparison.a}, B = {comparison.b}", ""]
     if not comparison.complete:
         lines += ["**INCOMPLETE: a run lacks predictions; these count as empty.**", ""]
-    header = ["cases", "n", "gIoU A", "gIoU B", "B - A", "95 %", "B better", "tie", "A better"]
+    header = ["cases", "n", "gIoU A", "gIoU B", "B - A", "95 %", "p", "B better", "tie", "A better"]
     rows = [
         [
             row.group,
@@ -51,6 +112,7 @@ def comparison_table(comparison: Comparison) -> str:
             _percent(row.b),
             f"{100 * row.difference:+.1f}",
             f"{100 * row.low:+.1f} .. {100 * row.high:+.1f}",
+            f"{row.p:.4f}",
             str(row.b_better),
             str(row.ties),
             str(row.a_better),
@@ -63,48 +125,6 @@ def comparison_table(comparison: Comparison) -> str:
     if len(comparison.flips) > _FLIPS_SHOWN:
         lines.append(f"- ... and {len(comparison.flips) - _FLIPS_SHOWN} more; --json has all")
     return "\n".join(lines)
-
-
-def _warnings(document: dict[str, Any]) -> list[str]:
-    lines: list[str] = []
-    if not document["complete"]:
-        missing = f"{document['missing']} of {document['cases']} cases"
-        lines.append(f"**INCOMPLETE: {missing} have no prediction; they score as empty.**")
-    if document["errors"]:
-        lines.append(f"**{document['errors']} cases ended in an error; they score as empty or as the best so far.**")
-    return [*lines, ""] if lines else []
-
-
-def _regions(groups: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
-    header = ["cases", "n", "gIoU", "95 %", "cIoU", "P@.5", "P@.9", "gIoU VR", "cIoU VR", "N-acc", "T-acc"]
-    rows: list[list[str]] = []
-    for name, found in groups:
-        lisa, other = found["lisa"], found["vision_reasoner"]
-        low, high = lisa["giou_95"]
-        has_target = "t_acc" in found  # without one, cIoU is 0 whatever was predicted
-        rows.append(
-            [
-                name,
-                str(found["cases"]),
-                _percent(lisa["giou"]),
-                f"{_percent(low)} .. {_percent(high)}",
-                *(_percent(value) for value in (lisa["ciou"] if has_target else None, lisa["p@0.5"], lisa["p@0.9"])),
-                *(_percent(value) for value in (other["giou"], other["ciou"] if has_target else None)),
-                *(_percent(found.get(key)) for key in ("n_acc", "t_acc")),
-            ]
-        )
-    note = "gIoU, cIoU, P@: LISA's convention; VR: VisionReasoner's (`evals/metrics/iou.py`). All figures x 100."
-    return [*_table(header, rows), "", note]
-
-
-def _instances(groups: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
-    header = ["cases", "n", "cgF1", "IL_MCC", "pos. micro F1", "cgF1@.5", "pos. micro F1@.5", "F1@.5"]
-    rows: list[list[str]] = []
-    for name, found in groups:
-        family = found["instances"]
-        keys = ("cgf1", "il_mcc", "positive_micro_f1", "cgf1_50", "positive_micro_f1_50", "f1_50")
-        rows.append([name, str(found["cases"]), *(_percent(family[key]) for key in keys)])
-    return _table(header, rows)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -121,3 +141,15 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _percent(value: float | None) -> str:
     return _MISSING if value is None else f"{100 * value:.1f}"
+
+
+def coco_table(coco: dict[str, Any]) -> str:
+    """COCO's twelve figures of masks and boxes with their intervals."""
+    names = list(coco["segm"])
+    rows: list[list[str]] = []
+    for kind, figures in coco.items():
+        shown = {name: figure if figure["value"] is not None else None for name, figure in figures.items()}
+        rows.append([kind, *(_number(shown[name], "value", 100.0) for name in names)])
+        bounds = (f"{_number(f, 'low', 100.0)}..{_number(f, 'high', 100.0)}" if f else _MISSING for f in shown.values())
+        rows.append(["  95 %", *bounds])
+    return "\n".join([*_table(["COCO", *names], rows), "", "AP over what the solver kept, x 100."])

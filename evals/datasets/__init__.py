@@ -4,7 +4,12 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from evals.case import Case, Source
+from evals.datasets.coco import Coco
+from evals.datasets.folder import Folder
+from evals.datasets.grefcoco import GRefCoco
 from evals.datasets.reasonseg import ReasonSeg
+from evals.datasets.refcoco import RefCoco
+from evals.datasets.saco import SaCo
 from evals.datasets.scenes import Scenes
 from sam3_agent.errors import InputError
 
@@ -26,22 +31,30 @@ class Dataset(Protocol):
         ...
 
 
-OPENERS: dict[str, tuple[Callable[[str, str], Dataset], str]] = {
+OPENERS: dict[str, tuple[Callable[[str, str, int], Dataset], str]] = {
     "scenes": (Scenes.open, "scenes:SEED[/queries|/concepts]"),
     "reasonseg": (ReasonSeg.open, "reasonseg:FOLDER"),
+    "folder": (Folder.open, "folder:PATH"),
+    "refcoco": (RefCoco.open, "refcoco:FOLDER:SPLITTER:SPLIT[@PICTURES]"),
+    "grefcoco": (GRefCoco.open, "grefcoco:FOLDER:SPLIT[@PICTURES]"),
+    "saco": (SaCo.open, "saco:FILE[,FILE,FILE][@PICTURES]"),
+    "coco": (Coco.open, "coco:FILE[@PICTURES]"),
 }
+FORMS = ", ".join(form for _, form in OPENERS.values())
 
 
-def open_dataset(spec: str, solver: str) -> Dataset:
+def open_dataset(spec: str, solver: str, seed: int = 0) -> Dataset:
     """Open "KIND:ARGUMENT"; `solver` settles what a dataset asks where the spec leaves that open.
+
+    `seed` settles what is drawn by chance: the negatives of `coco`.
 
     Raises:
         InputError: there is no such kind, or its argument is wrong.
     """
     kind, _, argument = spec.partition(":")
     if kind not in OPENERS:
-        raise InputError(f"unknown dataset {spec!r}; use one of: {', '.join(form for _, form in OPENERS.values())}")
+        raise InputError(f"unknown dataset {spec!r}; use one of: {FORMS}")
     opener, form = OPENERS[kind]
     if not argument:
         raise InputError(f"dataset {spec!r} lacks its argument; use {form}")
-    return opener(argument, solver)
+    return opener(argument, solver, seed)

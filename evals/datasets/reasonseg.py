@@ -21,7 +21,7 @@ class ReasonSeg:
     folder: Path
 
     @classmethod
-    def open(cls, argument: str, _: str) -> "ReasonSeg":
+    def open(cls, argument: str, _solver: str, _seed: int) -> "ReasonSeg":
         """Open the folder of one split.
 
         Raises:
@@ -39,17 +39,18 @@ class ReasonSeg:
 
     def cases(self, limit: int | None) -> Iterator[Case]:
         """One case a record, in the order of names."""
-        return (_case(record) for record in islice(read_reasonseg(self.folder), limit))
+        return (case_of(record) for record in islice(read_reasonseg(self.folder), limit))
 
     def picture(self, case: Case) -> Source:
         """The file."""
         return self.folder / case.picture
 
 
-def _case(record: ReasonSegRecord) -> Case:
+def case_of(record: ReasonSegRecord) -> Case:
+    """The case that a record's first text asks."""
     height, width = record.target.shape
     present = bool(record.target.any())
-    strata = {"form": "long" if record.is_sentence else "short", "target": "present" if present else "absent"}
+    strata = {"form": "long" if record.is_sentence else "short"}
     kind = record.extra.get("kind")
     if isinstance(kind, str):  # files that `sam3-agent scenes` wrote say it
         strata = {"kind": kind, **strata}

@@ -32,7 +32,7 @@ class Scenes:
     task: str
 
     @classmethod
-    def open(cls, argument: str, solver: str) -> "Scenes":
+    def open(cls, argument: str, solver: str, _seed: int) -> "Scenes":
         """Open "SEED", "SEED/queries" or "SEED/concepts".
 
         Raises:
@@ -78,7 +78,7 @@ def _case(scene: Scene, name: str, text: str, targets: Sequence[int], kind: str,
         query=text,
         size=(scene.height, scene.width),
         targets=tuple(masks.encode(by_id[target].mask) for target in targets),
-        strata={"kind": kind, "form": form, "target": "present" if targets else "absent"},
+        strata={"kind": kind, "form": form},
     )
 
 

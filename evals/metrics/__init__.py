@@ -1,1 +1,49 @@
-"""Metrics, one file each: pure functions on masks and numbers, no model and no files."""
+"""Metrics, one file each: pure functions on masks and numbers, no model and no files.
+
+A metric turns a case into numbers that add up, and sums of them into figures; so every figure can be had over any group
+of cases, over any resample of them, and without keeping the cases.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evals.metrics.cgf1 import InstanceMetric
+from evals.metrics.counting import CountingMetric
+from evals.metrics.gres import GresMetric
+from evals.metrics.iou import LISA, VISION_REASONER
+from evals.metrics.presence import PresenceMetric
+from evals.metrics.scored import Scored
+
+
+class Metric(Protocol):
+    """Figures that follow from sums over cases."""
+
+    @property
+    def name(self) -> str:
+        """The group of its figures in a score."""
+        ...
+
+    @property
+    def columns(self) -> int:
+        """How many numbers a case adds."""
+        ...
+
+    def row(self, case: Scored) -> list[float]:
+        """What one case adds; zeros where it has no say."""
+        ...
+
+    def figures(self, sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Figures by name of (..., columns) sums; NaN where they have no basis."""
+        ...
+
+
+METRICS: tuple[Metric, ...] = (
+    LISA,
+    VISION_REASONER,
+    GresMetric(),
+    InstanceMetric(),
+    PresenceMetric(),
+    CountingMetric(),
+)

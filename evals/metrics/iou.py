@@ -5,17 +5,29 @@
 | pixels marked "ignore" | in neither intersection nor union | part of the target |
 | IoU of an empty union | 1 | 0 |
 | per case | I / (U + 1e-5) | I / U |
+| gIoU | mean of the cases' IoU | the same |
 | cIoU | sum I / (sum U + 1e-10) | sum I / sum U |
+| P@t | share of cases with IoU >= t | the same |
 
 Sources: dvlab-research/LISA `train_ds.py` (validate) with `utils/utils.py` (intersectionAndUnionGPU, ignore index 255);
 dvlab-research/VisionReasoner `evaluation_scripts/calculate_iou.py` and `create_reasonseg_hf.py`.
 """
 
-from collections.abc import Iterable
+from __future__ import annotations
+
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from evals.metrics.ratio import ratio
+from sam3_agent import masks
+from sam3_agent.masks import Rle
+
+if TYPE_CHECKING:
+    from evals.metrics.scored import Scored
 
 PRECISION_AT = (0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -29,57 +41,61 @@ class Overlap:
     iou: float
 
 
-@dataclass(frozen=True, slots=True)
-class IoU:
-    """Figures over a set of cases under one convention."""
-
-    giou: float
-    """Mean of the cases' IoU."""
-    ciou: float
-    """Summed intersections over summed unions: large targets weigh more."""
-    precision_at: dict[str, float]
-    """Share of the cases whose IoU reaches .5, .6, ... .9."""
-    cases: int
-
-    def to_json(self) -> dict[str, float]:
-        """The figures by name, flat."""
-        return {"giou": self.giou, "ciou": self.ciou, **{f"p@{t}": v for t, v in self.precision_at.items()}}
-
-
-def lisa(predicted: NDArray[np.bool_], target: NDArray[np.bool_], ignore: NDArray[np.bool_] | None = None) -> Overlap:
-    """One case in LISA's convention; all masks (H, W)."""
-    counted = ~ignore if ignore is not None else np.ones_like(target)
-    intersection = int(np.count_nonzero(predicted & target & counted))
-    union = int(np.count_nonzero((predicted | target) & counted))
+def lisa(predicted: Rle, target: Rle, ignore: Rle | None = None) -> Overlap:
+    """One case in LISA's convention; all masks of one size."""
+    common, together = masks.intersect([predicted, target]), masks.union([predicted, target])
+    intersection, union = masks.area(common), masks.area(together)
+    if ignore is not None:
+        intersection -= masks.area(masks.intersect([common, ignore]))
+        union -= masks.area(masks.intersect([together, ignore]))
     return Overlap(intersection, union, intersection / (union + 1e-5) if union else 1.0)
 
 
-def vision_reasoner(
-    predicted: NDArray[np.bool_], target: NDArray[np.bool_], ignore: NDArray[np.bool_] | None = None
-) -> Overlap:
-    """One case in VisionReasoner's convention; all masks (H, W).
+def vision_reasoner(predicted: Rle, target: Rle, ignore: Rle | None = None) -> Overlap:
+    """One case in VisionReasoner's convention; all masks of one size.
 
     Its script drops cases with an empty union by accident (a tuple is unpacked from a 0); here they count as the 0 that
     the script meant.
     """
-    merged = target | ignore if ignore is not None else target
-    intersection = int(np.count_nonzero(predicted & merged))
-    union = int(np.count_nonzero(predicted | merged))
+    merged = masks.union([target, ignore]) if ignore is not None else target
+    intersection = masks.area(masks.intersect([predicted, merged]))
+    union = masks.area(masks.union([predicted, merged]))
     return Overlap(intersection, union, intersection / union if union else 0.0)
 
 
-def aggregate(cases: Iterable[Overlap], *, epsilon: float = 0.0) -> IoU:
-    """Figures over cases of one convention; `epsilon` is added to the summed union (LISA: 1e-10). No case gives 0."""
-    ious: list[float] = []
-    intersection = union = 0
-    for case in cases:
-        ious.append(case.iou)
-        intersection, union = intersection + case.intersection, union + case.union
-    count = len(ious)
-    reached = {f"{t:g}": sum(iou >= t for iou in ious) / count if count else 0.0 for t in PRECISION_AT}
-    return IoU(
-        giou=sum(ious) / count if count else 0.0,
-        ciou=intersection / (union + epsilon) if union else 0.0,
-        precision_at=reached,
-        cases=count,
-    )
+@lru_cache(maxsize=16)
+def empty_mask(height: int, width: int) -> Rle:
+    """A mask of that size without a pixel (remembered: most runs have few sizes)."""
+    return masks.empty(height, width)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionMetric:
+    """gIoU, cIoU and P@t in one of the two conventions."""
+
+    name: str
+    """"lisa" or "vision_reasoner"."""
+    epsilon: float
+    """Added to the summed union."""
+
+    @property
+    def columns(self) -> int:
+        """Cases, IoU, intersection, union, cases with a target, and one a threshold."""
+        return 5 + len(PRECISION_AT)
+
+    def row(self, case: Scored) -> list[float]:
+        """What one case adds."""
+        overlap = case.lisa if self.name == "lisa" else case.vision_reasoner
+        reached = [float(overlap.iou >= t) for t in PRECISION_AT]
+        return [1.0, overlap.iou, overlap.intersection, overlap.union, float(case.has_target), *reached]
+
+    def figures(self, sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Figures of (..., columns) sums; cIoU is NaN where no case has a target, as it is 0 then whatever is said."""
+        cases, iou, intersection, union, targets = (sums[..., i] for i in range(5))
+        ciou = np.where(targets > 0, ratio(intersection, union + self.epsilon), np.nan)
+        reached = {f"p@{t:g}": ratio(sums[..., 5 + i], cases) for i, t in enumerate(PRECISION_AT)}
+        return {"giou": ratio(iou, cases), "ciou": ciou, **reached}
+
+
+LISA = RegionMetric("lisa", 1e-10)
+VISION_REASONER = RegionMetric("vision_reasoner", 0.0)

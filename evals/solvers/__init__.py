@@ -6,12 +6,14 @@ from evals.case import Case, Source
 from evals.prediction import Prediction
 from evals.solvers.agent import AgentSolver
 from evals.solvers.concept import ConceptSolver
+from evals.solvers.function import FunctionSolver, load_function
+from evals.solvers.oracle import OracleSolver
 from sam3_agent.errors import InputError
 
 if TYPE_CHECKING:
     from sam3_agent.workspace import Workspace
 
-SOLVERS = ("concept", "agent")
+SOLVERS = ("concept", "agent", "oracle")
 
 
 class Solver(Protocol):
@@ -32,22 +34,33 @@ def check_solver(name: str, llm: str) -> None:
     Raises:
         InputError: as said.
     """
-    if name not in SOLVERS:
-        raise InputError(f"unknown solver {name!r}; use one of: {', '.join(SOLVERS)}")
+    if ":" in name:
+        load_function(name)
+    elif name not in SOLVERS:
+        raise InputError(f"unknown solver {name!r}; use one of: {', '.join(SOLVERS)}, or MODULE:FUNCTION")
     if name == "agent" and not llm:
         raise InputError("the solver agent needs a brain: add --llm rules, or --llm anthropic:MODEL")
 
 
-def make_solver(name: str, workspace: "Workspace", llm: str) -> Solver:
-    """Build a solver by its name over a workspace that it may use as it likes.
+def needs_eye(name: str) -> bool:
+    """Whether the solver looks through the eye; a function of one's own does not."""
+    return ":" not in name
+
+
+def make_solver(name: str, workspace: "Workspace | None", llm: str) -> Solver:
+    """Build a solver by its name over a workspace that it may use as it likes (None: see `needs_eye`).
 
     Raises:
         InputError: see `check_solver`.
         LLMConfigError: the brain cannot be loaded.
     """
     check_solver(name, llm)
+    if workspace is None:
+        return FunctionSolver(load_function(name))
     if name == "concept":
         return ConceptSolver(workspace)
+    if name == "oracle":
+        return OracleSolver(workspace)
     from sam3_agent.loop.llm import load_llm
 
     return AgentSolver(workspace, load_llm(llm))

@@ -67,5 +67,5 @@ def plan_for(dataset: Dataset, limit: int | None = None, model: str = "fake") ->
 
 def whole_run(folder: Path, dataset: Dataset, limit: int | None = None) -> Path:
     prepare(plan_for(dataset, limit), folder)
-    execute(folder, dataset, ConceptSolver(workspace_for(dataset, limit)))
+    execute(folder, dataset, [ConceptSolver(workspace_for(dataset, limit))])
     return folder

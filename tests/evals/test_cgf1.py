@@ -10,9 +10,19 @@ import pytest
 from numpy.typing import NDArray
 from pycocotools import mask as coco  # pyright: ignore[reportMissingTypeStubs]
 
-from evals.metrics.cgf1 import CgF1, PairCounts, aggregate, score_masks, score_pair
+from evals.metrics.cgf1 import (
+    CgF1,
+    PairCounts,
+    aggregate,
+    best_annotator,
+    family,
+    row,
+    score_masks,
+    score_pair,
+)
 from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.masks import Rle
 
 EXPECTED = {
     "cgf1": "cgf1_micro_50_95",
@@ -118,3 +128,37 @@ def test_a_table_of_the_wrong_shape_is_refused_with_both_shapes() -> None:
         score_pair(np.zeros((2, 1)), [1.0, 1.0, 1.0])
     with pytest.raises(InputError, match="predictions, targets"):
         score_pair(np.zeros(3))
+
+
+def test_of_several_annotators_the_best_counts_and_a_rightly_empty_answer_wins() -> None:
+    weak, strong = score_pair(np.array([[0.6]])), score_pair(np.array([[0.9]]))
+    assert best_annotator([weak, strong]) == 1
+    assert best_annotator([strong, weak]) == 0
+    assert best_annotator([strong, strong]) == 0
+    missed, silent = score_pair(np.zeros((0, 2))), score_pair(np.zeros((0, 0)))
+    assert best_annotator([missed, silent]) == 1
+    assert best_annotator([silent, missed]) == 0
+    assert best_annotator([missed, missed]) == 0
+
+
+def test_what_lies_in_a_crowd_is_neither_right_nor_wrong_unless_it_hits_a_target() -> None:
+    def strip(start: int, stop: int) -> Rle:
+        mask = np.zeros((8, 16), dtype=bool)
+        mask[:, start:stop] = True
+        return masks.encode(mask)
+
+    crowd, target = strip(8, 16), strip(6, 10)
+    in_crowd, hit, elsewhere = strip(12, 16), strip(6, 10), strip(0, 4)
+    pair = score_masks([in_crowd, hit, elsewhere], [target], crowd=crowd)
+    assert (pair.predictions, pair.true_positives[0]) == (2, 1)
+    assert score_masks([in_crowd], [], crowd=crowd).predictions == 0
+    assert score_masks([in_crowd], [target]).predictions == 1
+
+
+def test_figures_of_stacked_sums_are_those_of_each_row() -> None:
+    sets = [
+        [score_pair(np.eye(2)), score_pair(np.zeros((1, 0)))],
+        [score_pair(np.eye(3)), score_pair(np.zeros((0, 0)))],
+    ]
+    stacked = np.stack([np.sum([row(pair) for pair in pairs], axis=0) for pairs in sets])
+    assert family(stacked)["cgf1"].tolist() == [aggregate(pairs).cgf1 for pairs in sets]

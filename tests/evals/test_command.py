@@ -24,8 +24,15 @@ call = CliRunner().invoke
         (["run", "scenes:seven", "--out", "r"], "expected scenes:SEED"),
         (["run", "scenes:1/colours", "--out", "r"], "expected scenes:SEED"),
         (["run", "reasonseg:/no/such/folder", "--out", "r"], "/no/such/folder: no such folder"),
-        (["run", "scenes:1", "--solver", "guess", "--out", "r"], "unknown solver 'guess'; use one of: concept, agent"),
+        (
+            ["run", "scenes:1", "--solver", "guess", "--out", "r"],
+            "unknown solver 'guess'; use one of: concept, agent, oracle, or MODULE:FUNCTION",
+        ),
         (["run", "scenes:1", "--solver", "agent", "--out", "r"], "add --llm rules"),
+        (["run", "scenes:1", "--solver", "json:nothing", "--out", "r"], "cannot load the solver 'json:nothing'"),
+        (["run", "scenes:1", "--shard", "3/2", "--out", "r"], "a shard is i/n with i from 1 to n"),
+        (["run", "refcoco:data", "--out", "r"], "expected refcoco:FOLDER:SPLITTER:SPLIT"),
+        (["run", "coco:/no/such.json", "--out", "r"], "/no/such.json: no such file"),
     ],
 )
 def test_a_usage_error_exits_2_with_one_line_that_says_what_to_do(arguments: list[str], words: str) -> None:
@@ -43,7 +50,7 @@ def test_a_malformed_command_line_exits_2(arguments: list[str]) -> None:
     assert call(app, arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["score"], ["report"], ["compare"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["merge"], ["score"], ["report"], ["compare"], ["conformance"]])
 def test_every_command_has_a_help_page(command: list[str]) -> None:
     result = call(app, [*command, "--help"])
     assert result.exit_code == 0
@@ -79,8 +86,31 @@ def test_score_and_compare_print_one_json_document(tmp_path: Path) -> None:
 
 def test_a_report_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
     run = whole_run(tmp_path / "run", Squares(4))
-    assert call(app, ["report", str(run), "--out", str(tmp_path / "report.md")]).stdout == ""
-    assert (tmp_path / "report.md").read_text() == call(app, ["report", str(run)]).stdout
+    assert call(app, ["report", str(run)]).stdout.strip() == str(run / "report.html")
+    assert call(app, ["report", str(run), "--out", str(tmp_path / "r.html")]).exit_code == 0
+    assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
+
+
+def test_coco_ap_is_printed_where_it_is_asked_for(tmp_path: Path) -> None:
+    run = whole_run(tmp_path / "run", Squares(4))
+    assert "ap50" in call(app, ["score", str(run), "--coco-ap"]).stdout
+    document = json.loads(call(app, ["score", str(run), "--coco-ap", "--json"]).stdout)
+    assert document["coco"]["segm"]["ap50"]["value"] == pytest.approx(1.0)
+
+
+def test_a_function_of_one_s_own_is_run_without_an_eye(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "blind_solver.py").write_text(
+        "import numpy as np\n\ndef everything(picture, query):\n    return np.ones(picture.shape[:2], dtype=bool)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run = ["run", "scenes:1/queries", "--solver", "blind_solver:everything", "--limit", "3", "--out", "run", "--json"]
+    result = call(app, run)
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert (document["complete"], document["manifest"]["model"], document["errors"]) == (True, "", 0)
+    (tmp_path / "blind_solver.py").write_text("def everything(picture, query):\n    return []\n")
+    assert "code was" in call(app, run).stderr  # another solver is another run
 
 
 def test_scoring_imports_no_torch(tmp_path: Path) -> None:

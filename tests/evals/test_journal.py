@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.journal import Journal, index_journal, read_journal, read_line
+from evals.journal import Journal, JournalIndex, read_journal
 from sam3_agent.errors import InputError
 
 
@@ -40,15 +40,26 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
         list(read_journal(path))
 
 
-def test_lines_are_found_by_their_offsets_and_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+def test_lines_are_found_by_their_key_and_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "j"
     path.write_text('{"case":"a"}\n{"case":"b","x":1}\n')
-    assert read_line(path, index_journal(path, "case")["b"]) == {"case": "b", "x": 1}
-    path.write_text('{"case":"a"}\n{"case":"a"}\n')
+    index = JournalIndex(path, "case")
+    assert index.find("b") == {"case": "b", "x": 1}
+    assert ("a" in index, "c" in index, index.find("c"), len(index)) == (True, False, None, 2)
+    path.write_text('{"case":"a"}\n{"case":"b"}\n{"case":"a"}\n')
     with pytest.raises(InputError, match="'a' is there twice"):
-        index_journal(path, "case")
+        JournalIndex(path, "case")
+
+
+def test_a_thousand_keys_are_all_found(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j") as journal:
+        for number in range(1000):
+            journal.append({"case": f"c{number}", "x": number})
+    index = JournalIndex(tmp_path / "j", "case")
+    assert [(index.find(f"c{number}") or {})["x"] for number in range(1000)] == list(range(1000))
 
 
 def test_a_journal_that_is_not_there_is_empty(tmp_path: Path) -> None:
     assert list(read_journal(tmp_path / "none")) == []
-    assert index_journal(tmp_path / "none", "case") == {}
+    assert len(JournalIndex(tmp_path / "none", "case")) == 0
+    assert "a" not in JournalIndex(tmp_path / "none", "case")

@@ -35,11 +35,11 @@ def test_a_run_answers_every_case_once_and_encodes_each_picture_once(tmp_path: P
     dataset = Squares(8)
     prepare(plan_for(dataset), tmp_path)
     workspace = workspace_for(dataset)
-    assert execute(tmp_path, dataset, ConceptSolver(workspace)) == 8
+    assert execute(tmp_path, dataset, [ConceptSolver(workspace)]) == 8
     assert [prediction.case for prediction in read_predictions(tmp_path)] == [f"c{n}" for n in range(8)]
     assert workspace.encodes == 4
     assert len(workspace.images()) == 1
-    assert score_run(tmp_path).to_json()["overall"]["lisa"]["giou"] == pytest.approx(1.0, abs=1e-6)
+    assert score_run(tmp_path).to_json()["overall"]["lisa"]["giou"]["value"] == pytest.approx(1.0, abs=1e-6)
 
 
 class Stopping:
@@ -61,11 +61,11 @@ def test_an_interrupted_run_is_resumed_where_it_stopped_and_ends_like_an_undistu
     torn = tmp_path / "torn"
     prepare(plan_for(dataset), torn)
     with pytest.raises(KeyboardInterrupt):
-        execute(torn, dataset, Stopping(ConceptSolver(workspace_for(dataset)), 3))
+        execute(torn, dataset, [Stopping(ConceptSolver(workspace_for(dataset)), 3)])
     with (torn / PREDICTIONS).open("ab") as file:
         file.write(b'{"case":"c3","inst')
     prepare(plan_for(dataset), torn)
-    assert execute(torn, dataset, ConceptSolver(workspace_for(dataset))) == 5
+    assert execute(torn, dataset, [ConceptSolver(workspace_for(dataset))]) == 5
     assert answers(torn) == answers(tmp_path / "whole")
     assert score_run(torn).to_json()["overall"] == score_run(tmp_path / "whole").to_json()["overall"]
 
@@ -78,7 +78,7 @@ from evals.solvers.concept import ConceptSolver
 from tests.evals.staging import Squares, plan_for, workspace_for
 dataset, run = Squares(30), Path(sys.argv[1])
 prepare(plan_for(dataset), run)
-execute(run, dataset, ConceptSolver(workspace_for(dataset)), lambda *_: time.sleep(0.03))
+execute(run, dataset, [ConceptSolver(workspace_for(dataset))], lambda *_: time.sleep(0.03))
 """
 
 
@@ -100,6 +100,7 @@ def test_kill_9_at_random_moments_loses_no_case_and_doubles_none(tmp_path: Path)
         if status == 0:
             break
     assert kills == 3
+    assert score_run(run).to_json()["overall"] == score_run(tmp_path / "whole").to_json()["overall"]
     assert answers(run) == answers(tmp_path / "whole")
 
 
@@ -138,7 +139,7 @@ def test_a_broken_picture_stops_the_run_and_names_the_case(tmp_path: Path) -> No
 
     prepare(plan_for(Broken(2)), tmp_path / "run")
     with pytest.raises(Sam3AgentError, match="case c0: no such file"):
-        execute(tmp_path / "run", Broken(2), ConceptSolver(workspace_for(Broken(2))))
+        execute(tmp_path / "run", Broken(2), [ConceptSolver(workspace_for(Broken(2)))])
 
 
 def test_an_agent_s_answer_is_the_prediction_and_its_cost_is_kept(tmp_path: Path) -> None:
@@ -149,18 +150,18 @@ def test_an_agent_s_answer_is_the_prediction_and_its_cost_is_kept(tmp_path: Path
         ToolCall("3", "report_no_match", {"reason": "nothing here"}),
     )
     prepare(plan_for(dataset), tmp_path)
-    execute(tmp_path, dataset, AgentSolver(workspace_for(dataset), script))
+    execute(tmp_path, dataset, [AgentSolver(workspace_for(dataset), script)])
     first, second = read_predictions(tmp_path)
     assert (first.outcome, first.reason, first.usage.llm_calls) == ("answered", "the only one", 2)
     assert (second.outcome, second.rles) == ("no_match", ())
-    assert score_run(tmp_path).to_json()["overall"]["lisa"]["giou"] == pytest.approx(1.0, abs=1e-6)
+    assert score_run(tmp_path).to_json()["overall"]["lisa"]["giou"]["value"] == pytest.approx(1.0, abs=1e-6)
 
 
 def test_an_agent_that_is_interrupted_leaves_no_half_done_prediction(tmp_path: Path) -> None:
     dataset = Squares(2)
     prepare(plan_for(dataset), tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        execute(tmp_path, dataset, AgentSolver(workspace_for(dataset), ScriptedLLM(KeyboardInterrupt())))
+        execute(tmp_path, dataset, [AgentSolver(workspace_for(dataset), ScriptedLLM(KeyboardInterrupt()))])
     assert list(read_predictions(tmp_path)) == []
 
 
@@ -173,5 +174,5 @@ def test_generated_scenes_are_the_same_every_time_and_an_eye_that_knows_them_sco
     assert prepare(plan_for(open_dataset(spec, "concept"), limit=8), run) == read_manifest(run)
     found = score_run(run).to_json()["overall"]
     assert found["cases"] == 8
-    assert found["lisa"]["giou"] > 0.999
-    assert found["instances"]["f1_50"] > 0.999
+    assert found["lisa"]["giou"]["value"] > 0.999
+    assert found["instances"]["f1_50"]["value"] > 0.999

@@ -1,0 +1,1 @@
+"""Measurements of the evaluation harness, and the table of solvers."""

@@ -1,0 +1,1 @@
+"""Conformance: small ReasonSeg files with known masks and figures, for any harness to be held against."""

@@ -1,0 +1,91 @@
+"""Launching a run: the plan, the eye, a solver a job, the progress."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evals.datasets import Dataset
+from evals.manifest import FILE as MANIFEST
+from evals.manifest import prompts_hash, weights_hash
+from evals.progress import Progress
+from evals.run import Plan, execute, prepare
+from evals.shard import Shard
+from evals.solvers import Solver, make_solver, needs_eye
+
+if TYPE_CHECKING:
+    from sam3_agent.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What `sam3-eval run` was told."""
+
+    dataset: Dataset
+    out: Path
+    solver: str
+    llm: str
+    limit: int | None
+    jobs: int
+    shard: Shard
+    seed: int
+    model: str
+    device: str
+    dtype: str
+
+
+def launch(given: Launch) -> int:
+    """Run, or resume; returns how many cases were answered now.
+
+    Raises:
+        InputError: the folder holds another run, or the dataset is broken.
+        ModelUnavailable: there is no such model, or it does not fit.
+        LLMConfigError: there is no such brain.
+    """
+    plan = _plan(given)
+    if resuming := (given.out / MANIFEST).exists():
+        prepare(plan, given.out)  # refuses another run's folder before a model is loaded
+    solvers = _solvers(given)
+    if not resuming:
+        prepare(plan, given.out)
+    with Progress(given.out) as progress:
+        return execute(given.out, given.dataset, solvers, progress)
+
+
+def _plan(given: Launch) -> Plan:
+    weights = model = ""
+    if needs_eye(given.solver):
+        from sam3_agent.model.loading import locate  # torch: not for score and compare
+
+        model, folder = locate(given.model)
+        weights = weights_hash(folder)
+    return Plan(
+        dataset=given.dataset,
+        solver=given.solver,
+        model=model,
+        llm=given.llm,
+        limit=given.limit,
+        weights=weights,
+        prompts=prompts_hash() if given.llm else "",
+        seed=given.seed,
+        shard=given.shard,
+    )
+
+
+def _solvers(given: Launch) -> list[Solver]:
+    """One a job; each has a workspace of its own over the one eye."""
+    if not needs_eye(given.solver):
+        return [make_solver(given.solver, None, given.llm) for _ in range(given.jobs)]
+    spaces = _workspaces(given)
+    return [make_solver(given.solver, space, given.llm) for space in spaces]
+
+
+def _workspaces(given: Launch) -> "list[Workspace]":
+    from sam3_agent.model.replicas import load_eye, load_replicas
+    from sam3_agent.model.scheduler import Scheduler
+    from sam3_agent.workspace import Workspace
+
+    if given.jobs == 1:
+        return [Workspace(load_eye(given.model, device=given.device, dtype=given.dtype))]
+    # With several callers the scheduler puts their questions into common batches.
+    eye = Scheduler(load_replicas(given.model, device=given.device, dtype=given.dtype))
+    return [Workspace(eye) for _ in range(given.jobs)]
