@@ -1,0 +1,53 @@
+"""The commands around labelling, `label`, `review` and `export`, as `app.py` takes them up."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sam3_agent.cli.options import DeviceOption, DtypeOption, Eye, JsonOption, LlmOption, ModelOption, TilesOption
+
+FolderArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="The --out folder of `label`.", file_okay=False, show_default=False)
+]
+
+
+def label(
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="A folder of pictures, or one picture.")],
+    concepts: Annotated[Path, typer.Option(metavar="FILE.yaml", help="The concept file: classes and their phrases.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the journal of labels goes.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what DIR holds already.")] = False,
+    existing: Annotated[
+        list[Path] | None,
+        typer.Option("--import", metavar="FILE", help="Labels to extend: COCO JSON, or YOLO data.yaml; repeatable."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="Images in work at once.")] = 1,
+    budget_usd: Annotated[
+        float | None, typer.Option("--budget-usd", metavar="D", min=0.0, help="Stop when so many dollars are spent.")
+    ] = None,
+    tiles: TilesOption = "auto",
+    llm: LlmOption = "rules",
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Label a folder of pictures by a concept file: propose, verify, journal.
+
+    An interrupted run goes on with --resume.
+    """
+    from sam3_agent.cli import label as room
+    from sam3_agent.cli.terminal import print_json
+    from sam3_agent.labeling.run import Order
+
+    order = Order(images, jobs, budget_usd, llm)
+    asked = room.Asked(order, concepts, out, resume, tuple(existing or ()), tiles)
+    report = room.label(asked, Eye(model, device, dtype))
+    if as_json:
+        print_json(report.to_json())
+    else:
+        room.print_report(report)
+
+
+COMMANDS = (label,)
+"""In the order of `--help`."""
