@@ -12,11 +12,13 @@ from sam3_agent.cli.options import Eye
 from sam3_agent.cli.terminal import print_line, print_notes, print_table, progress_console
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
-from sam3_agent.labeling.journal import FILE, Journal
+from sam3_agent.labeling.import_files import import_labels
+from sam3_agent.labeling.journal import FILE, ImageRow, Journal
 from sam3_agent.labeling.label import ROUTES
 from sam3_agent.labeling.ontology_file import read_ontology
 from sam3_agent.labeling.propose import Proposer
 from sam3_agent.labeling.run import Order, Progress, label_images
+from sam3_agent.labeling.scan import root_of
 from sam3_agent.labeling.summary import Summary, summarise
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace.question import TileMode
@@ -98,7 +100,11 @@ def _run(asked: Asked, journal: Journal, proposer: Proposer) -> str:
             usd = f"${now.usd:.2f}" if now.usd else ""
             bar.update(task, total=now.total, completed=now.done, rate=f"{now.rate:.1f} images/s", usd=usd)
 
-        return label_images(asked.order, journal, proposer, show)
+        def prepare(files: list[ImageRow]) -> None:
+            for source in asked.existing:
+                import_labels(journal, files, source, root_of(asked.order.images))
+
+        return label_images(asked.order, journal, proposer, show, prepare)
 
 
 def print_report(report: LabelReport) -> None:

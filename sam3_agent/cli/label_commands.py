@@ -49,5 +49,37 @@ def label(
         room.print_report(report)
 
 
-COMMANDS = (label,)
+def export(
+    folder: FolderArgument,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic or mllm.",
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(metavar="OUT", help="Where it goes [DIR/export/FORMAT].")] = None,
+    val: Annotated[
+        float, typer.Option(metavar="SHARE", min=0.0, max=0.9, help="Share of pictures for a validation split.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(metavar="S", help="Draws the split; near duplicates stay on one side.")] = 0,
+    review: Annotated[bool, typer.Option("--with-review", help="Also what still waits for a person.")] = False,
+    pictures: Annotated[bool, typer.Option("--pictures", help="Copy the pictures too, upright.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the accepted labels of a run in a label format."""
+    from sam3_agent.cli import export as room
+    from sam3_agent.cli.terminal import print_json
+    from sam3_agent.labeling.export import Selection
+
+    selection = Selection(("accepted", "review") if review else ("accepted",), val, seed)
+    report = room.export_run(folder, form, out, selection, pictures=pictures)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        room.print_report(report)
+
+
+COMMANDS = (label, export)
 """In the order of `--help`."""

@@ -35,8 +35,7 @@ CREATE TABLE spent(n INTEGER PRIMARY KEY, sha TEXT NOT NULL, unit TEXT NOT NULL,
 CREATE TABLE labels(
     id TEXT PRIMARY KEY, sha TEXT NOT NULL, class TEXT NOT NULL, route TEXT NOT NULL, reviewer TEXT NOT NULL,
     quality REAL NOT NULL, document TEXT NOT NULL) WITHOUT ROWID;
-CREATE INDEX labels_by_image ON labels(sha);
-CREATE INDEX labels_by_route ON labels(route, class, quality);
+CREATE INDEX labels_in_queue ON labels(sha, class, route, reviewer, quality);
 CREATE TABLE checks(
     sha TEXT NOT NULL, class TEXT NOT NULL, route TEXT NOT NULL, reviewer TEXT NOT NULL, document TEXT NOT NULL,
     PRIMARY KEY(sha, class)) WITHOUT ROWID;

@@ -74,12 +74,13 @@ def test_the_number_of_jobs_does_not_change_the_labels(
 
 
 @pytest.mark.timeout(600)
-def test_killed_at_twenty_moments_it_ends_like_an_undisturbed_run(
-    images: Path, undisturbed: dict[str, object], tmp_path: Path
+@pytest.mark.parametrize("times", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_again_and_again_it_ends_like_an_undisturbed_run(
+    images: Path, undisturbed: dict[str, object], tmp_path: Path, times: int
 ) -> None:
     chance = random.Random(7)
     kills = 0
-    while kills < 20:
+    while kills < times:
         running = program(images, tmp_path / "out")
         began = time.monotonic()
         wait = chance.uniform(0.0, 0.35)
@@ -90,10 +91,11 @@ def test_killed_at_twenty_moments_it_ends_like_an_undisturbed_run(
         running.send_signal(signal.SIGKILL)
         running.communicate()
         kills += 1
-        if not Journal.open(tmp_path / "out").images("pending") and kills % 3 == 0:
+        if kills % 3 == 0 and not Journal.create(tmp_path / "out").images("pending"):
             shutil.rmtree(tmp_path / "out")  # done too early: more moments with a fresh folder
     finishing = program(images, tmp_path / "out")
-    assert finishing.wait(120) == 0, finishing.communicate()
+    _, said = finishing.communicate(timeout=120)
+    assert finishing.returncode == 0, said
     assert contents(Journal.open(tmp_path / "out")) == undisturbed
 
 
