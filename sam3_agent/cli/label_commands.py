@@ -49,6 +49,34 @@ def label(
         room.print_report(report)
 
 
+def review(
+    folder: FolderArgument,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Only fit the rule to what has been decided, then stop.")
+    ] = False,
+    precision: Annotated[
+        float, typer.Option(metavar="P", min=0.5, max=0.999, help="What --calibrate aims at for accepted labels.")
+    ] = 0.95,
+    port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="0 takes a free one.")] = 0,
+    reviewer: Annotated[str, typer.Option(metavar="NAME", help="Written into each decision.")] = "person",
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Look at labels in the browser, accept, reject and mend them.
+
+    The page is served on this machine only, at an address with a key in it. The eye is loaded at the first click.
+    """
+    from sam3_agent.cli import review as room
+    from sam3_agent.cli.terminal import print_json
+
+    if not calibrate:
+        return room.serve(folder, room.Page(port, reviewer), Eye(model, device, dtype))
+    fits = room.fit_rule(folder, precision)
+    return print_json([fit.to_json() for fit in fits]) if as_json else room.print_fits(fits)
+
+
 def export(
     folder: FolderArgument,
     form: Annotated[
@@ -81,5 +109,5 @@ def export(
         room.print_report(report)
 
 
-COMMANDS = (label, export)
+COMMANDS = (label, review, export)
 """In the order of `--help`."""

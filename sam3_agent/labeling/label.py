@@ -91,6 +91,8 @@ class Label:
     route: Route = "review"
     reviewer: str = ""
     """Who decided last; "" while no person has."""
+    proposed_class: str = ""
+    """What it was proposed as, where a person gave it another class."""
     model: str = ""
     usd: float = 0.0
 

@@ -56,6 +56,7 @@ def label_json(label: Label) -> dict[str, Any]:
         "reason": label.reason,
         "route": label.route,
         "reviewer": label.reviewer,
+        "proposed_class": label.proposed_class,
         "model": label.model,
         "usd": label.usd,
     }
@@ -82,6 +83,7 @@ def label_of(value: dict[str, Any]) -> Label:
         reason=value["reason"],
         route=value["route"],
         reviewer=value["reviewer"],
+        proposed_class=value["proposed_class"],
         model=value["model"],
         usd=value["usd"],
     )
