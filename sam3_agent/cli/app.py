@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from sam3_agent.cli import label_commands
 from sam3_agent.cli.options import (
     AssumeOption,
     ConceptArgument,
@@ -246,3 +247,7 @@ def scenes(
         print_json(report.to_json())
     else:
         print_line(report.words())
+
+
+for _command in label_commands.COMMANDS:
+    app.command()(_command)

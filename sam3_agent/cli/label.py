@@ -1,0 +1,127 @@
+"""`sam3-agent label`: a folder of pictures against a concept file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from sam3_agent.cli.eye import open_workspace
+from sam3_agent.cli.options import Eye
+from sam3_agent.cli.terminal import print_line, print_notes, print_table, progress_console
+from sam3_agent.errors import InputError
+from sam3_agent.formats.files import write_json
+from sam3_agent.labeling.import_files import import_labels
+from sam3_agent.labeling.journal import FILE, ImageRow, Journal
+from sam3_agent.labeling.label import ROUTES
+from sam3_agent.labeling.ontology_file import read_ontology
+from sam3_agent.labeling.propose import Proposer
+from sam3_agent.labeling.run import Order, Progress, label_images
+from sam3_agent.labeling.scan import root_of
+from sam3_agent.labeling.summary import Summary, summarise
+from sam3_agent.types import ModelInfo
+from sam3_agent.workspace.question import TileMode
+
+MOST_LISTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options of one call."""
+
+    order: Order
+    concepts: Path
+    out: Path
+    resume: bool = False
+    existing: tuple[Path, ...] = ()
+    tiles: TileMode = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelReport:
+    """What the folder holds now."""
+
+    out: Path
+    ended: str
+    summary: Summary
+    info: ModelInfo
+    llm: str
+    encodes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """One document for `--json`; also written to DIR/summary.json."""
+        return {
+            "out": str(self.out),
+            "ended": self.ended,
+            **self.summary.to_json(),
+            "encodes": self.encodes,
+            "model": self.info.to_json(),
+            "llm": self.llm,
+        }
+
+
+def label(asked: Asked, eye: Eye) -> LabelReport:
+    """Label what is pending, and say what there is.
+
+    Raises:
+        InputError: the concept file or the images cannot be used, or DIR holds another run.
+    """
+    from sam3_agent.loop.llm import load_llm
+
+    ontology = read_ontology(asked.concepts)
+    if (asked.out / FILE).exists() and not asked.resume:
+        raise InputError(f"{asked.out} holds a run already: add --resume to go on with it, or give another --out")
+    if not asked.order.images.exists():
+        raise InputError(f"{asked.order.images}: no such folder or picture")
+    queries = any(each.query for each in ontology.classes)
+    brain = load_llm(asked.order.llm) if queries else None
+    workspace = open_workspace(eye)
+    proposer = Proposer(workspace, ontology, None if brain is None else lambda: brain, asked.tiles)
+    journal = Journal.create(asked.out)
+    try:
+        ended = _run(asked, journal, proposer)
+        llm = asked.order.llm if queries else ""
+        report = LabelReport(asked.out, ended, summarise(journal), workspace.info, llm, workspace.encodes)
+        write_json(asked.out / "summary.json", report.to_json(), indent=2)
+    finally:
+        journal.close()
+    return report
+
+
+def _run(asked: Asked, journal: Journal, proposer: Proposer) -> str:
+    console = progress_console()
+    shown = TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[usd]}")
+    columns = (TextColumn("labelling"), BarColumn(), MofNCompleteColumn(), *shown, TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None, rate="", usd="")
+
+        def show(now: Progress) -> None:
+            usd = f"${now.usd:.2f}" if now.usd else ""
+            bar.update(task, total=now.total, completed=now.done, rate=f"{now.rate:.1f} images/s", usd=usd)
+
+        def prepare(files: list[ImageRow]) -> None:
+            for source in asked.existing:
+                import_labels(journal, files, source, root_of(asked.order.images))
+
+        return label_images(asked.order, journal, proposer, show, prepare)
+
+
+def print_report(report: LabelReport) -> None:
+    """The counts for a person."""
+    summary = report.summary
+    counted = ", ".join(f"{count} {state}" for state, count in summary.images.items() if count)
+    print_line(f"{report.ended}: {counted} in {report.out}", style="bold")
+    rows = [[name, *(str(routes[route]) for route in ROUTES)] for name, routes in summary.classes.items()]
+    print_table(("class", *ROUTES), rows, right=ROUTES)
+    if summary.unsure_images:
+        print_line(f"{summary.unsure_images} times a class may have been missed on an image")
+    for kind, files in (("unreadable", summary.unreadable), ("duplicate", summary.duplicates)):
+        for row in files[:MOST_LISTED]:
+            print_line(f"{kind}: {row.path} ({row.reason})")
+        if len(files) > MOST_LISTED:
+            print_line(f"... {len(files) - MOST_LISTED} more are in {report.out / 'summary.json'}")
+    spent = f", ${summary.usd:.4f}" if summary.usd else ""
+    print_line(f"{summary.seconds:.1f} s of work on images{spent}")
+    print_line(f"look at them: sam3-agent review {report.out}   files: sam3-agent export {report.out} --format coco")
+    print_notes(report.info, llm=report.llm or None)

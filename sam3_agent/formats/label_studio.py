@@ -1,0 +1,92 @@
+"""Label Studio: tasks with brush predictions, score and model version, and the labelling interface for them."""
+
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam3_agent import masks
+from sam3_agent.formats.files import write_json, write_text
+from sam3_agent.formats.label_set import LabelledImage, LabelSet, MaskLabel
+from sam3_agent.formats.palette import voc_colours
+
+_WORD = 8
+"""Bits of a value."""
+_SIZES = (3, 4, 8, 16)
+"""Bits that a run's length may take; a run says which in two bits."""
+_CHANNELS = 4
+
+
+def write_label_studio(labels: LabelSet, out: Path, prefix: str = "/data/local-files/?d=") -> list[str]:
+    """Write tasks.json and interface.xml; gives warnings (there are none).
+
+    `prefix` is put before the name of each picture: that of Label Studio's local storage unless told otherwise.
+    """
+    tasks = [
+        {
+            "data": {"image": f"{prefix}{image.name}", "split": image.split},
+            "predictions": [
+                {
+                    "model_version": labels.model,
+                    "score": round(min((label.score for label in image.labels), default=1.0), 4),
+                    "result": [_result(label, image, labels) for label in image.labels],
+                }
+            ],
+        }
+        for image in labels.images
+    ]
+    write_json(out / "tasks.json", tasks)
+    write_text(out / "interface.xml", _interface(labels))
+    return []
+
+
+def brush_rle(mask: NDArray[np.bool_]) -> list[int]:
+    """Bytes of Label Studio's brush format (thi.ng/rle-pack) of a (H, W) mask, painted in all four channels.
+
+    A head of 32 bits (values), 5 (bits a value, less 1) and four times 4 (bits a length, less 1); then for each run a
+    bit 1, 2 bits for which length, the length less 1, the value.
+    """
+    flat = mask.ravel()
+    edges = np.flatnonzero(np.diff(flat.astype(np.int8))) + 1
+    starts = np.concatenate([[0], edges])
+    lengths = np.diff(np.concatenate([starts, [flat.size]])) * _CHANNELS
+    bits = [f"{flat.size * _CHANNELS:032b}", f"{_WORD - 1:05b}", *(f"{size - 1:04b}" for size in _SIZES)]
+    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+        value = "11111111" if flat[start] else "00000000"
+        while length:
+            part = min(length, 1 << _SIZES[-1])
+            which = next(i for i, size in enumerate(_SIZES) if part <= 1 << size)
+            bits.append(f"1{which:02b}{part - 1:0{_SIZES[which]}b}{value}")
+            length -= part
+    text = "".join(bits)
+    text += "0" * (-len(text) % 8)
+    return list(int(text, 2).to_bytes(len(text) // 8, "big"))
+
+
+def _result(label: MaskLabel, image: LabelledImage, labels: LabelSet) -> dict[str, Any]:
+    return {
+        "id": label.id,
+        "type": "brushlabels",
+        "from_name": "label",
+        "to_name": "image",
+        "original_width": image.width,
+        "original_height": image.height,
+        "image_rotation": 0,
+        "score": round(label.score, 4),
+        "value": {
+            "format": "rle",
+            "rle": brush_rle(masks.decode(label.rle)),
+            "brushlabels": [labels.classes[label.class_index]],
+        },
+        "meta": {"text": [f"{key}: {value}" for key, value in {**label.attributes, **label.provenance}.items()]},
+    }
+
+
+def _interface(labels: LabelSet) -> str:
+    colours = voc_colours(len(labels.classes) + 1).tolist()[1:]
+    named = zip(labels.classes, colours, strict=True)
+    rows = [f'    <Label value={quoteattr(n)} background="#{"".join(f"{v:02x}" for v in c)}"/>\n' for n, c in named]
+    image = '  <Image name="image" value="$image" zoom="true"/>\n'
+    return f'<View>\n{image}  <BrushLabels name="label" toName="image">\n{"".join(rows)}  </BrushLabels>\n</View>\n'

@@ -1,0 +1,52 @@
+"""LabelMe: one JSON a picture, polygons grouped by object."""
+
+from pathlib import Path
+from typing import Any
+
+from sam3_agent import masks
+from sam3_agent.formats.files import write_json
+from sam3_agent.formats.label_set import LabelledImage, LabelSet
+from sam3_agent.formats.outlines import inset, parts_of
+
+VERSION = "5.5.0"
+"""Of the LabelMe whose files these are like."""
+
+
+def write_labelme(labels: LabelSet, out: Path) -> list[str]:
+    """Write SPLIT/STEM.json beside where the picture belongs; gives warnings.
+
+    The parts of an object share a group_id. A hole is cut open by a bridge of no width.
+    """
+    holed = 0
+    for image in labels.images:
+        shapes: list[dict[str, Any]] = []
+        for number, label in enumerate(image.labels):
+            parts = parts_of(masks.decode(label.rle))
+            holed += any(part.holes for part in parts)
+            shapes += [
+                {
+                    "label": labels.classes[label.class_index],
+                    "points": [[round(x, 2), round(y, 2)] for x, y in inset(part.ring).tolist()],
+                    "group_id": number,
+                    "description": str(label.provenance.get("phrase", "")),
+                    "shape_type": "polygon",
+                    "flags": {},
+                    "attributes": {**label.attributes, "score": round(label.score, 4), "label_id": label.id},
+                    "mask": None,
+                }
+                for part in parts
+            ]
+        write_json(out / image.split / f"{image.stem}.json", _document(image, shapes), indent=1)
+    return [f"labelme: {holed} labels have holes, which are cut open by bridges of no width"] if holed else []
+
+
+def _document(image: LabelledImage, shapes: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": f"{image.stem.rsplit('/', 1)[-1]}.{image.name.rsplit('.', 1)[-1]}",
+        "imageData": None,
+        "imageHeight": image.height,
+        "imageWidth": image.width,
+    }

@@ -1,0 +1,95 @@
+"""Fitting the lines of the score rule to labels that people have decided about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sam3_agent.errors import InputError
+from sam3_agent.labeling.imported import IMPORT
+from sam3_agent.labeling.journal import Journal
+from sam3_agent.labeling.label import Label
+from sam3_agent.labeling.lines import lines_of, set_lines
+from sam3_agent.labeling.ontology import Strictness
+from sam3_agent.labeling.rule import quality_of
+
+LEAST = 10
+"""Decided labels that a class needs for lines of its own; with fewer, those of all classes speak for it."""
+PRECISION = 0.95
+LOST = 0.02
+"""Share of right labels that may fall under the line of review."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What calibration made of one class."""
+
+    class_name: str
+    decided: int
+    right: int
+    before: Strictness
+    after: Strictness
+    own: bool
+    """Fitted to its own labels, not to those of all classes."""
+
+    def to_json(self) -> dict[str, Any]:
+        """In plain values."""
+        lines = {"review": self.after.review, "accept": self.after.accept}
+        was = {"review": self.before.review, "accept": self.before.accept}
+        return {
+            "class": self.class_name,
+            "decided": self.decided,
+            "right": self.right,
+            "own": self.own,
+            **lines,
+            "before": was,
+        }
+
+
+def calibrate(journal: Journal, precision: float = PRECISION) -> list[Fit]:
+    """Fit the lines of every class, remember them and route all undecided labels anew.
+
+    The line of acceptance is the lowest quality over which (right + 1/2) / (decided + 1) (Jeffreys' estimate) reaches
+    `precision`; the line of review the highest under which at most LOST of the right labels lie. Only what people saw
+    can speak: reviewing some pictures whole says more than reviewing the queue alone.
+
+    Raises:
+        InputError: fewer than LEAST labels are decided.
+    """
+    decided = [label for label in journal.labels() if label.reviewer not in ("", IMPORT) and label.source != "human"]
+    if len(decided) < LEAST:
+        raise InputError(f"{len(decided)} labels are decided; calibration needs at least {LEAST}: review some pictures")
+    fits = [_fit(name, lines, decided, precision) for name, lines in lines_of(journal).items()]
+    set_lines(journal, {fit.class_name: fit.after for fit in fits})
+    return fits
+
+
+def fitted(points: Sequence[tuple[float, bool]], lines: Strictness, precision: float = PRECISION) -> Strictness:
+    """Lines for (quality, whether it is right) of decided labels; where no line reaches the precision, 1.0 accepts."""
+    ordered = sorted(points, key=lambda point: -point[0])
+    accept, right = 1.0, 0
+    for count, (quality, good) in enumerate(ordered, start=1):
+        right += good
+        last = count == len(ordered) or ordered[count][0] < quality
+        if last and (right + 0.5) / (count + 1) >= precision:
+            accept = quality
+    good_ones = sorted(quality for quality, good in points if good)
+    review = good_ones[int(LOST * len(good_ones))] if good_ones else lines.review
+    accept, review = round(accept, 4), round(min(review, accept), 4)
+    return replace(lines, accept=accept, review=max(min(review, accept) - 1e-4, 0.0))
+
+
+def _fit(name: str, lines: Strictness, decided: Sequence[Label], precision: float) -> Fit:
+    mine = [label for label in decided if _proposed_as(label) == name]
+    speaking = mine if len(mine) >= LEAST else decided
+    after = fitted([(quality_of(label), _is_right(label)) for label in speaking], lines, precision)
+    right = sum(_is_right(label) for label in mine)
+    return Fit(name, len(mine), right, lines, after, len(mine) >= LEAST)
+
+
+def _proposed_as(label: Label) -> str:
+    """The class that the label was proposed as: a person may have given it another one."""
+    return label.proposed_class or label.class_name
+
+
+def _is_right(label: Label) -> bool:
+    return label.route == "accepted" and _proposed_as(label) == label.class_name

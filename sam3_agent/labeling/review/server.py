@@ -1,0 +1,109 @@
+"""The review page's server: loopback only, every address behind a token, nothing from elsewhere."""
+
+import io
+import json
+import mimetypes
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+from PIL import Image, ImageOps
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from sam3_agent.errors import InputError, Sam3AgentError
+from sam3_agent.labeling.review.calls import Calls
+from sam3_agent.labeling.review.eye import picture_path
+
+STATIC = Path(__file__).parent / "static"
+SHOWN_AS_THEY_ARE = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
+MOST_BODY = 20_000_000
+_SAFE = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def build_app(calls: Calls, token: str) -> Starlette:
+    """The page and its calls under /TOKEN/; every other address is not found, foreign Host headers are refused."""
+    prefix = f"/{token}"
+    routes = [
+        Route(f"{prefix}/", _page("index.html")),
+        Route(f"{prefix}/static/{{name}}", _static),
+        Route(f"{prefix}/picture/{{sha}}", _picture(calls)),
+        *(Route(f"{prefix}/api/{name}", _answering(call), methods=["POST"]) for name, call in calls.by_name().items()),
+    ]
+    hosts = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    return Starlette(routes=routes, middleware=[hosts])
+
+
+def new_token() -> str:
+    """Unguessable; part of the page's address."""
+    return secrets.token_urlsafe(16)
+
+
+def _page(name: str) -> Callable[[Request], Awaitable[Response]]:
+    async def page(request: Request) -> Response:
+        return FileResponse(STATIC / name, headers=_SAFE)
+
+    return page
+
+
+async def _static(request: Request) -> Response:
+    name = str(request.path_params["name"])
+    known = {path.name: path for path in STATIC.iterdir()}
+    if name not in known:
+        return Response(status_code=404)
+    kind = mimetypes.guess_type(name)[0] or "text/plain"
+    return FileResponse(known[name], media_type=kind, headers=_SAFE)
+
+
+def _picture(calls: Calls) -> Callable[[Request], Awaitable[Response]]:
+    async def picture(request: Request) -> Response:
+        try:
+            path = picture_path(calls.journal, str(request.path_params["sha"]))
+            if path.suffix.lower() in SHOWN_AS_THEY_ARE:
+                return FileResponse(path, headers={**_SAFE, "Cache-Control": "private, max-age=3600"})
+            return Response(await run_in_threadpool(_as_png, path), media_type="image/png", headers=_SAFE)
+        except (InputError, OSError, RuntimeError) as error:
+            return JSONResponse({"error": str(error)}, status_code=404, headers=_SAFE)
+
+    return picture
+
+
+def _as_png(path: Path) -> bytes:
+    """A picture that browsers do not show, as one that they do."""
+    buffer = io.BytesIO()
+    with Image.open(path) as picture:
+        ImageOps.exif_transpose(picture).convert("RGB").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _answering(call: Callable[[dict[str, Any]], Any]) -> Callable[[Request], Awaitable[Response]]:
+    """A call of the page: JSON in, JSON out; what the caller can repair comes back as {"error"}."""
+
+    async def answer(request: Request) -> Response:
+        if request.headers.get("content-type", "").split(";")[0] != "application/json":
+            return JSONResponse({"error": "send application/json"}, status_code=415, headers=_SAFE)
+        body = await request.body()
+        try:
+            if len(body) > MOST_BODY:
+                raise InputError("too much in one call")
+            given: object = json.loads(body)
+            if not isinstance(given, dict):
+                raise InputError("send a JSON object")
+            return JSONResponse(await run_in_threadpool(call, cast(dict[str, Any], given)), headers=_SAFE)
+        except (Sam3AgentError, ValueError) as error:
+            return JSONResponse({"error": str(error)}, status_code=400, headers=_SAFE)
+        except (KeyError, TypeError) as error:
+            return JSONResponse({"error": f"a field is missing or wrong: {error}"}, status_code=400, headers=_SAFE)
+
+    return answer

@@ -1,0 +1,252 @@
+// The review page: what is on the desk, and what keys and buttons do to it.
+import { call } from "./api.js";
+import { areaOf, runsOf } from "./masks.js";
+import { drawChecks, drawClasses, drawLabels } from "./panel.js";
+import { Queue } from "./queue.js";
+import { View } from "./view.js";
+
+const at = (id) => document.getElementById(id);
+const view = new View(at("picture"));
+const queue = new Queue(at("queue"), at("queue-space"), (index) => run(() => open(index)));
+const desk = { classes: [], image: null, labels: [], chosen: null, sliders: new Map(), clicks: null };
+let turn = 0, hush = 0;
+
+function say(text, bad = false) {
+  at("toast").textContent = text;
+  at("toast").className = bad ? "bad" : "";
+  at("toast").hidden = false;
+  clearTimeout(hush);
+  hush = setTimeout(() => { at("toast").hidden = true; }, bad ? 9000 : 3000);
+}
+
+async function run(act) {
+  try { return await act(); } catch (error) { say(error.message, true); return null; }
+}
+
+const numberOf = (name) => Math.max(desk.classes.findIndex((each) => each.name === name), 0);
+const lineOf = (name) => desk.sliders.get(name) ?? desk.classes[numberOf(name)]?.threshold ?? 0;
+const isDecided = (label) => label.reviewer !== "";
+const isShown = (label) => (isDecided(label) ? label.route !== "rejected" : label.score >= lineOf(label.class) && !isLost(label));
+// Rejected for another reason than its score, or under a threshold that nobody is moving.
+const isLost = (label) => label.route === "rejected" && !(desk.sliders.has(label.class) && label.reason.startsWith("score "));
+const chosen = () => desk.labels.find((label) => label.id === desk.chosen) ?? null;
+
+function take(label) {
+  const runs = runsOf(label.mask.counts);
+  return { ...label, runs, area: areaOf(runs), number: numberOf(label.class) };
+}
+
+function draw() {
+  view.masks(desk.labels.filter((label) => isShown(label) || label.id === desk.chosen), desk.chosen);
+  drawLabels(at("labels"), desk.labels, desk.chosen, isShown, choose);
+}
+
+function choose(id) { desk.chosen = id; draw(); }
+
+async function refresh() {
+  const state = await call("state");
+  desk.classes = state.classes;
+  const { review, accepted, rejected, decided } = state.progress;
+  at("folder").textContent = state.folder;
+  at("progress").textContent = `${review} to review, ${accepted} accepted, ${rejected} rejected, ${decided} decided by people`;
+  const { running, done, total, found, error } = state.search;
+  at("search").textContent = running || error ? `search: ${done} of ${total} images, ${found} found ${error}` : "";
+  if (running) setTimeout(() => run(refresh), 700);
+  drawClasses(at("classes"), desk.classes, desk.sliders, move, (name, value) => run(() => apply(name, value)));
+  return state;
+}
+
+async function load() {
+  const total = await queue.load({ filter: at("filter").value, class: at("class-filter").value });
+  at("count").textContent = `${total} images`;
+  at("empty").hidden = total > 0;
+  if (total) await open(0); else { desk.image = null; desk.labels = []; view.close(); draw(); }
+}
+
+async function open(index) {
+  const item = await queue.select(index);
+  if (item) await show(item);
+}
+
+async function show(item) {
+  const mine = ++turn;
+  leave();
+  desk.chosen = null;
+  const [, image] = await Promise.all([view.open(`picture/${item.sha}`, item.width, item.height), call("image", { sha: item.sha })]);
+  if (mine !== turn) return;
+  put(image);
+  next(1);
+  document.body.dataset.image = item.sha;
+}
+
+function put(image) {
+  desk.image = image;
+  const order = { review: 0, accepted: 1, rejected: 2 };
+  desk.labels = image.labels.map(take).sort((a, b) => order[a.route] - order[b.route] || b.quality - a.quality);
+  at("title").textContent = `${image.path} (${image.width} x ${image.height})`;
+  drawChecks(at("checks"), image.checks);
+  count();
+  draw();
+}
+
+function count() {
+  const counts = { review: 0, accepted: 0, rejected: 0 };
+  for (const label of desk.labels) counts[label.route]++;
+  counts.missed = desk.image.checks.filter((check) => check.route === "review").length;
+  queue.count(desk.image.sha, counts);
+}
+
+async function reload() {
+  if (!desk.image) return;
+  const image = await call("image", { sha: desk.image.sha });
+  if (image.sha === desk.image.sha) put(image);
+  await refresh();
+}
+
+// The next label that waits, from the chosen one on; the first label where none does.
+function next(step) {
+  const waiting = desk.labels.filter((label) => label.route === "review" && isShown(label));
+  const list = waiting.length ? waiting : desk.labels.filter(isShown);
+  if (!list.length) return choose(null);
+  const place = list.findIndex((label) => label.id === desk.chosen);
+  return choose(list[(place < 0 ? (step > 0 ? 0 : list.length - 1) : place + step + list.length) % list.length].id);
+}
+
+async function decide(action, name) {
+  const label = chosen();
+  if (!label) return say("choose a label first: click on it, or press Tab");
+  await call("decide", { labels: [label.id], action, class: name });
+  const after = desk.labels.slice(desk.labels.indexOf(label) + 1).concat(desk.labels).find((other) => other.id !== label.id && other.route === "review" && isShown(other));
+  desk.chosen = after?.id ?? label.id;
+  return reload();
+}
+
+async function acceptAll() {
+  const ids = desk.labels.filter((label) => isShown(label) && label.route !== "accepted" && !isDecided(label)).map((label) => label.id);
+  if (!ids.length) return say("nothing waits here");
+  await call("decide", { labels: ids, action: "accept" });
+  return reload();
+}
+
+async function undo() {
+  const { undone } = await call("undo");
+  if (!undone) return say("there is nothing to undo");
+  say(`undone: ${undone.action}`);
+  desk.sliders.clear();
+  if (undone.sha && undone.sha !== desk.image?.sha) {
+    const image = await call("image", { sha: undone.sha });
+    return show(image).then(refresh);
+  }
+  return reload();
+}
+
+function move(name, value) { desk.sliders.set(name, value); draw(); }
+
+async function apply(name, value) {
+  const { changed } = await call("threshold", { class: name, threshold: value });
+  desk.sliders.delete(name);
+  say(`${name}: threshold ${value.toFixed(2)}, ${changed} labels have another route`);
+  return reload();
+}
+
+function leave() { desk.clicks = null; at("mode").hidden = true; if (view.width) view.sketch(null, []); }
+
+function enter() {
+  const label = chosen();
+  desk.clicks = { points: [], label, find: null };
+  at("mode").textContent = label
+    ? `refining ${label.class}: click what is missing, Shift+click what is too much, N for a new object, Enter keeps`
+    : "click on an object, Shift+click beside it, 1-9 or Enter keeps it, Escape leaves";
+  at("mode").hidden = false;
+}
+
+async function press(place, beside) {
+  if (!desk.clicks) return choose(view.labelAt(place)?.id ?? null);
+  const { points, label } = desk.clicks;
+  points.push({ ...place, on: !beside });
+  view.sketch(null, points);
+  const given = { sha: desk.image.sha, points: points.map((p) => [p.x, p.y]), labels: points.map((p) => p.on), box: label?.box };
+  const mine = desk.clicks;
+  try {
+    const found = await call("click", given);
+    if (mine !== desk.clicks) return null;
+    mine.find = found.find;
+    return view.sketch(runsOf(found.mask.counts), points);
+  } catch (error) {
+    points.pop();
+    view.sketch(null, points);
+    throw error;
+  }
+}
+
+async function keep(number) {
+  const { find, label } = desk.clicks;
+  if (!find) return say("click on the object first");
+  const name = desk.classes[number ?? (label ? label.number : 0)]?.name;
+  const { labels } = await call("mask", { find, class: name, id: label?.id });
+  leave();
+  desk.chosen = labels[0].id;
+  return reload();
+}
+
+async function like() {
+  if (!chosen()) return say("choose a label first");
+  const { labels } = await call("like", { id: desk.chosen });
+  say(labels.length ? `${labels.length} more like this` : "nothing else like this here");
+  return reload();
+}
+
+async function search() {
+  if (!chosen()) return say("choose a label first");
+  await call("search", { id: desk.chosen });
+  return refresh();
+}
+
+async function confirm() {
+  await call("confirm", { sha: desk.image.sha });
+  say("nothing is missing here");
+  return reload();
+}
+
+async function calibrate() {
+  const { fits } = await call("calibrate");
+  say(fits.map((fit) => `${fit.class}: accept from ${fit.accept.toFixed(2)}`).join(", "));
+  return reload();
+}
+
+const ACTS = {
+  accept: () => decide("accept"), reject: () => decide("reject"), click: () => (desk.clicks ? leave() : enter()),
+  like, search, all: acceptAll, confirm,
+};
+const KEYS = {
+  a: ACTS.accept, r: ACTS.reject, x: ACTS.reject, c: ACTS.click, m: like, M: search, A: acceptAll, d: confirm, u: undo,
+  j: () => open(queue.now + 1), k: () => open(queue.now - 1), 0: () => view.fit(),
+  h: () => { view.hidden = !view.hidden; view.draw(); }, "?": () => at("help").showModal(),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || at("help").open || ["SELECT"].includes(event.target.tagName)) return;
+  const number = /^[1-9]$/.test(event.key) ? Number(event.key) - 1 : null;
+  let act = KEYS[event.key];
+  if (event.key === "Tab") act = () => next(event.shiftKey ? -1 : 1);
+  else if (desk.clicks && event.key === "Escape") act = leave;
+  else if (desk.clicks && event.key === "Enter") act = () => keep(null);
+  else if (desk.clicks && event.key === "n") act = () => { desk.chosen = null; draw(); enter(); };
+  else if (number !== null && number < desk.classes.length) act = () => (desk.clicks ? keep(number) : decide("relabel", desk.classes[number].name));
+  if (!act) return;
+  event.preventDefault();
+  run(async () => act());
+});
+
+view.onclick = (place, beside) => run(() => press(place, beside));
+for (const button of document.querySelectorAll("[data-act]")) button.addEventListener("click", () => run(async () => ACTS[button.dataset.act]()));
+at("undo").addEventListener("click", () => run(undo));
+at("calibrate").addEventListener("click", () => run(calibrate));
+at("keys").addEventListener("click", () => at("help").showModal());
+for (const id of ["filter", "class-filter"]) at(id).addEventListener("change", () => run(load));
+
+run(async () => {
+  const { classes } = await refresh();
+  for (const each of classes) at("class-filter").append(new Option(each.name, each.name));
+  await load();
+});

@@ -1,0 +1,92 @@
+"""The concept file: what it may say, and that every complaint names its line."""
+
+from pathlib import Path
+
+import pytest
+
+from sam3_agent.errors import InputError
+from sam3_agent.labeling.ontology import Ontology, Strictness
+from sam3_agent.labeling.ontology_file import parse_ontology, read_ontology
+from sam3_agent.masks import Rle
+
+HERE = Path("/data/concepts.yaml")
+
+FULL = """
+accept: 0.8
+classes:
+  - name: fish
+    phrases: [fish, sea  animal, Fish]
+    negatives: [bird]
+    threshold: 0.4
+    attributes:
+      habitat: water
+      colour: [red, blue]
+  - name: spoils
+    query: what would spoil in heat
+    exemplars:
+      - {image: a.png, box: [1, 2, 3, 4]}
+      - {image: b.png, mask: {size: [4, 4], counts: "04L"}, positive: false}
+  - name: umbrella
+"""
+
+
+def parsed(text: str) -> Ontology:
+    return parse_ontology(text, HERE)
+
+
+def test_everything_in_a_file_becomes_values() -> None:
+    fish, spoils, umbrella = parsed(FULL).classes
+    assert fish.phrases == ("Fish", "sea animal")
+    assert fish.strictness == Strictness(threshold=0.4, review=0.4, accept=0.8)
+    assert dict(fish.attributes) == {"habitat": "water"}
+    assert dict(fish.choices) == {"colour": ("red", "blue")}
+    assert fish.overlap == "best"
+    assert spoils.overlap == "keep"
+    assert spoils.phrases == ()
+    first, second = spoils.exemplars
+    assert (first.image, first.box, first.positive) == (Path("/data/a.png"), (1, 2, 3, 4), True)
+    assert (second.mask, second.positive) == (Rle((4, 4), "04L"), False)
+    assert umbrella.phrases == ("umbrella",)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "concepts.yaml: the file is empty"),
+        ("classes: []", ":1: classes: List should have at least 1"),
+        ("classes:\n  - name: a\n    phrase: [b]", ":3: classes.0.phrase: Extra inputs are not permitted"),
+        ("classes:\n  - name: a\n    phrases:\n      - b\n      - yes", ":5: classes.0.phrases.1: Input should be a"),
+        ("classes:\n  - name: a\n    threshold: 2", ":3: classes.0.threshold: Input should be less than or equal to 1"),
+        ("classes:\n  - name: a\n    name: b", ":3: 'name' is given twice"),
+        ("classes:\n  - name: a\n  - name: A", ":3: classes.1: the name 'A' belongs to class 'a' and to 'A'"),
+        ("classes:\n- name: a\n  phrases: [x]\n- name: b\n  phrases: [X]", ":4: classes.1: the phrase 'X' belongs to"),
+        ("classes:\n- name: a\n  phrases: [x]\n  negatives: [X]", ":2: classes.0: class 'a': 'x' is among its phrases"),
+        ("classes:\n- name: background", ":2: classes.0: the class name 'background' means something else"),
+        ("classes:\n- name: a\n  exemplars:\n  - {image: b.png}", ":4: classes.0.exemplars.0: an exemplar needs a box"),
+        ("classes:\n- name: a\n  review: 0.9\n  accept: 0.5", ":2: classes.0: review (0.9) must not be over accept"),
+        ("classes:\n- name: a\n  query: [", "not YAML"),
+        ("classes:\n- name: a\n  phrases: *b", ":3: not YAML: found undefined alias"),
+        ("1: a", ":1: a key must be a word, got '1'"),
+        ("- a", ":1: Input should be a valid dictionary"),
+        ("classes:\n- negatives: [b]", ":2: classes.0: Field required"),
+    ],
+)
+def test_a_complaint_names_the_line(text: str, complaint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parsed(text)
+    assert complaint in str(caught.value)
+    assert str(caught.value).startswith("/data/concepts.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot read the concept file"):
+        read_ontology(tmp_path / "none.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="not UTF-8"):
+        read_ontology(tmp_path / "binary.yaml")
+
+
+def test_equal_ontologies_have_equal_json() -> None:
+    assert parsed(FULL).to_json() == parsed(FULL + "\n# a comment\n").to_json()
+    assert parsed(FULL).to_json() != parsed(FULL.replace("0.8", "0.9")).to_json()
