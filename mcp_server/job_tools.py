@@ -92,6 +92,11 @@ class WatchedLLM:
         """That of the brain."""
         return self._llm.name
 
+    @property
+    def sees(self) -> bool:
+        """As the brain."""
+        return self._llm.sees
+
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The brain's reply.
 

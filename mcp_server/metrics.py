@@ -114,4 +114,4 @@ def _gauge(name: str, words: str, rows: list[tuple[dict[str, str], float]]) -> G
 def _failed(result: HandlerResult) -> bool:
     if isinstance(result, CallToolResult):
         return bool(result.is_error)
-    return isinstance(result, dict) and bool(cast(dict[str, Any], result).get("isError"))
+    return isinstance(result, dict) and bool(result.get("isError"))
