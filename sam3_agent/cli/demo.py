@@ -24,8 +24,8 @@ from sam3_agent.scenes import Query, Scene, SceneOptions, generate_scene, querie
 from sam3_agent.types import Answer, ModelInfo, Trace
 from sam3_agent.workspace import Workspace
 
-SEED = 42
-QUESTIONS_SEED = 9
+SEED = 32
+QUESTIONS_SEED = 1
 """Both picked among many: a pleasant picture, and three questions unlike each other that the embedded eye gets right.
 
 A demo shows what works; how often it works is what `python -m benchmarks.tiny` and `sam3-eval` say.
