@@ -50,7 +50,8 @@ conformance: $(STAMP) $(SUITE)  ## run the official MCP conformance suite agains
 	PATH="$(CURDIR)/build/conformance/node_modules/.bin:$$PATH" PYTHONPATH=. $(BIN)/python -m benchmarks.mcp.conformance $(SUITE)
 
 $(SUITE):
-	npm install --no-audit --no-fund --prefix build/conformance node@24 @modelcontextprotocol/conformance@0.2.0-alpha.12
+	npm install --no-audit --no-fund --prefix build/conformance node@24 @modelcontextprotocol/conformance@0.2.0-alpha.12 \
+		@modelcontextprotocol/sdk@1 @modelcontextprotocol/inspector@2.12.0
 
 clean:  ## remove what these targets made
 	test ! -e $(STAMP) || rm -rf $(VENV)
