@@ -5,14 +5,15 @@ OUT ?= demo
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SUITE := build/conformance/node_modules/.bin/conformance
 # One thread a process: the eye is small, and more threads only fight over the cores.
 RUN := OMP_NUM_THREADS=1
 
-.PHONY: help install demo test check lint format docs clean
+.PHONY: help install demo test check lint format docs conformance clean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## install the package and the development tools into $(VENV)
 
@@ -44,6 +45,13 @@ format: $(STAMP)  ## let ruff format and repair what it can
 
 docs: $(STAMP)  ## write the generated parts of README.md and docs/ anew
 	PYTHONPATH=. $(BIN)/python docs/generate.py
+
+conformance: $(STAMP) $(SUITE)  ## run the official MCP conformance suite against the server (needs npm)
+	PATH="$(CURDIR)/build/conformance/node_modules/.bin:$$PATH" PYTHONPATH=. $(BIN)/python -m benchmarks.mcp.conformance $(SUITE)
+
+$(SUITE):
+	npm install --no-audit --no-fund --prefix build/conformance node@24 @modelcontextprotocol/conformance@0.2.0-alpha.12 \
+		@modelcontextprotocol/sdk@1 @modelcontextprotocol/inspector@2.12.0
 
 clean:  ## remove what these targets made
 	test ! -e $(STAMP) || rm -rf $(VENV)

@@ -89,7 +89,7 @@ class _Now(Collector):
         features = cast(dict[str, Any], found["features"])
         for name, value in features.items():
             yield _gauge(f"sam3_feature_cache_{name}", f"Memory of encoded pictures: {name}.", [({}, float(value))])
-        replicas = cast(list[dict[str, Any]], cast(dict[str, Any], found["eye"]).get("replicas", []))
+        replicas = cast(list[dict[str, Any]], found["eye"].get("replicas", []))
         for name in ("encodes", "requests", "cancelled", "refused", "waiting", "batches", "items"):
             rows = [({"device": str(r["device"])}, float(r[name])) for r in replicas if name in r]
             yield _gauge(f"sam3_eye_{name}", f"Of each device's queue: {name}.", rows)

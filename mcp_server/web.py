@@ -1,6 +1,7 @@
 """The HTTP application: /mcp, /healthz and /metrics behind the same guards."""
 
 import ipaddress
+import logging
 import secrets
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from mcp.server.lowlevel import Server
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.authentication import AuthenticationMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +22,8 @@ from mcp_server.caller import CLIENT_HEADER, COOKIE, OFFERED, SESSION_HEADER
 from mcp_server.loading import Loading
 from mcp_server.metrics import Metrics
 from sam3_agent.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 _LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
@@ -94,11 +97,14 @@ def build_app(server: Server[Any], door: Door, loading: Loading, metrics: Metric
     )
     if verifier is not None and door.auth() is None:
         app.add_middleware(AuthenticationMiddleware, backend=BearerAuthBackend(verifier))
-    return OfferKey(app)
+    return Front(app)
 
 
-class OfferKey:
-    """Offers a client that does not say who it is a key to say it with, as a cookie for this server alone."""
+class Front:
+    """What every request passes first: who does not say who it is is offered a key, and who hangs up is let go.
+
+    The key is a cookie for this server alone.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -107,6 +113,12 @@ class OfferKey:
         """Serve one request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        try:
+            return await self._serve(scope, receive, send)
+        except ClientDisconnect:
+            return logger.debug("a client hung up in the middle of its request")
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
         if COOKIE in request.cookies or {CLIENT_HEADER, SESSION_HEADER} & set(request.headers):
             return await self._app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.mcp.fuzz`: random and adversarial calls against the real command, over stdio.
+"""`python -m benchmarks.mcp.fuzz`: random and adversarial calls against the server, over stdio.
 
 Half are tool calls drawn by hypothesis from the input schemas (and from values of other types), half raw lines: broken
 JSON, wrong envelopes, strange ids. The bars: the process lives, nothing that it sends holds a traceback, every request
@@ -32,10 +32,11 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory() as folder:
         picture = _picture(Path(folder))
-        command = [sys.executable, *(["-m", "mcp_server"] if not options.eye else [options.eye]), "--allow-dir", folder]
+        program = "benchmarks.mcp.staged" if options.staged else "mcp_server"
+        command = [sys.executable, "-m", program, "--allow-dir", folder]
         with (Path(folder) / "log.txt").open("wb") as log:
             pipe = subprocess.PIPE
-            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, cwd=folder, env=dict(os.environ))
+            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, cwd=folder, env=_environment())
             wire = Wire(process, picture)
             wire.open()
             began, memory = time.monotonic(), {"warm": 0, "end": 0}
@@ -51,6 +52,7 @@ def main() -> None:
         tracebacks = (Path(folder) / "log.txt").read_text(errors="replace").count("Traceback")
     document = {
         "calls": options.calls,
+        "eye": "staged" if options.staged else "tiny",
         "seconds": round(time.monotonic() - began, 1),
         "alive": alive,
         "unanswered": len(wire.waiting),
@@ -63,6 +65,12 @@ def main() -> None:
     print(json.dumps(document, indent=1))
     flat = memory["end"] <= memory["warm"] * 1.1
     sys.exit(0 if alive and flat and not (wire.waiting or wire.tracebacks or tracebacks) else 1)
+
+
+def _environment() -> dict[str, str]:
+    """The server runs in another folder, and must still find this code."""
+    root = str(Path(__file__).resolve().parents[2])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
 def _messages(count: int, start: int, picture: Path) -> list[bytes]:
@@ -186,7 +194,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mcp.fuzz", description=__doc__)
     parser.add_argument("--calls", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--eye", default="", help="a script that serves on stdio in place of the real command")
+    parser.add_argument("--staged", action="store_true", help="the deterministic eye in place of the tiny one")
     return parser.parse_args()
 
 

@@ -35,7 +35,7 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory() as folder:
         picture = _scene(Path(folder))
-        port = _free_port()
+        port = free_port()
         command = [sys.executable, "-m", "mcp_server", "--transport", "http", "--port", str(port)]
         command += ["--allow-dir", folder, "--model", options.model, "--device", options.device]
         environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 async def _measure(url: str, picture: Path, options: argparse.Namespace, pid: int) -> dict[str, Any]:
-    await _until_ready(url)
+    await until_ready(url)
     single = await _one_client(url, picture, options.calls)
     counts: Counter[str] = Counter()
     seconds: list[float] = []
@@ -172,7 +172,8 @@ def _scene(folder: Path) -> Path:
     return path
 
 
-async def _until_ready(url: str) -> None:
+async def until_ready(url: str) -> None:
+    """Wait until a server has loaded its model."""
     async with httpx2.AsyncClient() as client:
         with anyio.fail_after(300):
             while True:
@@ -191,7 +192,8 @@ def _resident_mib(pid: int) -> int:
     return 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -11,6 +11,7 @@ from typing import Any
 _MOST_WAITING = 8
 _PATIENCE_SECONDS = 60.0
 _FRESH_EVERY = 300
+_LOADING_SECONDS = 600.0
 _INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "fuzz", "version": "1"}}
 
 
@@ -41,6 +42,7 @@ class Wire:
         self._request("initialize", _INITIALIZE)
         self.settle()
         self._write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
+        self._ask("list_images", {}, patience=_LOADING_SECONDS)
         self._refresh()
 
     def send(self, line: bytes) -> None:
@@ -70,15 +72,15 @@ class Wire:
         masks = [m["id"] for each in found["results"] for m in (*each["instances"], *each["near_misses"])]
         self._masks = (masks * 3)[:3]
 
-    def _ask(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, name: str, arguments: dict[str, Any], patience: float = _PATIENCE_SECONDS) -> dict[str, Any]:
         request = self._request("tools/call", {"name": name, "arguments": arguments}, keep=True)
-        self.settle()
+        self.settle(patience)
         return self._results.pop(request)
 
-    def settle(self) -> None:
-        """Wait until everything is answered, at most a minute for the slowest."""
+    def settle(self, patience: float = _PATIENCE_SECONDS) -> None:
+        """Wait until everything is answered, at most so many seconds for the slowest."""
         with self._change:
-            while self.waiting and time.monotonic() - min(self.waiting.values()) < _PATIENCE_SECONDS:
+            while self.waiting and time.monotonic() - min(self.waiting.values()) < patience:
                 self._change.wait(1.0)
 
     def resident_mib(self) -> int:
