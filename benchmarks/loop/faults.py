@@ -20,7 +20,7 @@ from tests.desk import desk
 from tests.loop.brains import WIRES, brain
 from tests.loop.wire.server import Sent
 
-HASTY = Patience(timeout=0.6, retries=2, first_pause=0.01, longest_pause=0.05)
+HASTY = Patience(timeout=2.0, retries=2, first_pause=0.01, longest_pause=0.05)
 SEGMENT = ("segment_concepts", {"image_id": "img1", "concepts": ["circle", "square"]})
 SOUND: tuple[tuple[str, Any], ...] = (
     SEGMENT,
@@ -82,7 +82,7 @@ class Script:
             ("HTTP 400", wire.error(400, "invalid_request_error", "will not do")),
             ("dropped", Sent(b"", cut=0)),
             ("broken off", Sent(whole.body, cut=dice.choice((0.2, 0.5, 0.9)))),
-            ("no answer in time", Sent(whole.body, delay=0.9)),
+            ("no answer in time", Sent(whole.body, delay=2.5)),
             ("HTML", Sent(b"<html>bad gateway</html>")),
             ("half JSON", Sent(b'{"id": ')),
             ("empty body", Sent(b"")),
@@ -100,6 +100,7 @@ def measure(runs: int, share: float, jobs: int) -> dict[str, Any]:
     kinds = [(kind, stream) for kind in WIRES for stream in (False, True)]
     outcomes: Counter[str] = Counter()
     faults: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
     broken: list[str] = []
     problems: list[str] = []
     began = time.monotonic()
@@ -116,6 +117,7 @@ def measure(runs: int, share: float, jobs: int) -> dict[str, Any]:
                         broken.append(result)
                     else:
                         outcomes[result.outcome] += 1
+                        failures[result.reason[-60:]] += result.outcome == "failed"
             problems += served.problems
             faults += script.counts
     return {
@@ -124,6 +126,7 @@ def measure(runs: int, share: float, jobs: int) -> dict[str, Any]:
         "answers": sum(outcomes.values()),
         "exceptions": broken,
         "outcomes": dict(outcomes),
+        "why_failed": dict(failures.most_common(8)),
         "requests_that_the_api_would_refuse": problems[:5],
         "replies": dict(faults),
         "seconds": round(time.monotonic() - began, 1),

@@ -101,8 +101,8 @@ class _Quiet(ThreadingHTTPServer):
     def heard(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> Sent:
         """Note a request, and what to answer."""
         problems = [] if path.endswith(self.dialect.path) else [f"path {path}"]
-        problems += self.dialect.problems(body)
         with self._lock:
+            problems += self.dialect.problems(body)  # pydantic's lazy iterators bear one thread at a time
             self.api.requests.append(body)
             self.api.headers.append(headers)
             self.api.problems.extend(problems)
