@@ -83,8 +83,9 @@ def main() -> None:
     if given.score:
         began = time.monotonic()
         score_run(given.score).to_json()
-        seconds = round(time.monotonic() - began, 2)
-        print(json.dumps({"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        told = {"seconds": time.monotonic() - began, "cpu_seconds": used.ru_utime + used.ru_stime}
+        print(json.dumps({key: round(value, 2) for key, value in {**told, "peak_mb": used.ru_maxrss / 1024}.items()}))
         return
     found: dict[str, object] = {"machine": machine_words()}
     with tempfile.TemporaryDirectory() as folder:

@@ -25,12 +25,12 @@ def write_report(run: Path, out: Path, against: Path | None = None) -> Path:
     gathered = Gathered()
     score = score_run(run, gathered.take)
     comparison = compare(against, run) if against is not None else None
-    dataset = _dataset(score)
+    document, dataset = score.to_json(), _dataset(score)
     cards = Cards(run, dataset, out)
     body = [
-        _head(score),
-        *(_table(score.to_json(), section) for section in SECTIONS),
-        _plots(score, gathered),
+        _head(document),
+        *(_table(document, section) for section in SECTIONS),
+        _plots(document, gathered),
         _gallery("Worst cases", cards.row(gathered.worst())),
         _gallery("Best cases", cards.row(gathered.best())),
     ]
@@ -55,8 +55,7 @@ def _dataset(score: Score) -> Dataset | None:
         return None
 
 
-def _head(score: Score) -> str:
-    document = score.to_json()
+def _head(document: dict[str, Any]) -> str:
     made, usage = document["manifest"], document["usage"]
     lines = [f"<h1>{escape(made['dataset'])} with {escape(made['solver'])}</h1>"]
     lines += [f'<p class="warning" role="alert">{escape(sentence)}</p>' for sentence in document["caveats"]]
@@ -105,10 +104,10 @@ def _cell(found: dict[str, Any], column: str) -> str:
     return f"<td>{value}<br><small>{low} – {high}</small></td>"
 
 
-def _plots(score: Score, gathered: Gathered) -> str:
+def _plots(document: dict[str, Any], gathered: Gathered) -> str:
     unit, points = gathered.costs()
     shown = [("IoU of cases with a target", plots.histogram(gathered.histogram, "IoU"))]
-    if bins := score.to_json()["reliability"]:
+    if bins := document["reliability"]:
         shown.append(("Calibration of presence", plots.reliability(bins)))
     shown.append((f"Cost against IoU ({len(points)} cases)", plots.scatter(points, f"{unit} a case")))
     return f"<div class=plots>{''.join(f'<section><h2>{escape(t)}</h2>{svg}</section>' for t, svg in shown)}</div>"

@@ -19,7 +19,7 @@ from evals.solvers.sitting import Sitting
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Rle
-from sam3_agent.types import Usage
+from sam3_agent.types import Instance, Usage
 from sam3_agent.workspace import Workspace
 
 THRESHOLD = 0.1
@@ -56,18 +56,23 @@ class OracleSolver:
         )
 
     def _pool(self, image_id: str, query: str) -> list[Rle]:
+        whole, *parts = phrases_of(query)
         found: list[Rle] = []
-        for phrase in phrases_of(query):
-            try:
-                (said,) = self._sitting.workspace.segment(
-                    image_id, [phrase], threshold=THRESHOLD, assume_present=True, tiles="never"
-                )
-            except InputError:  # a phrase that the eye refuses (too long) draws nothing
-                continue
-            for instance in (*said.instances, *said.near_misses):
+        for phrases in ([whole], parts):
+            for instance in self._drawn(image_id, phrases):
                 if not found or float(masks.iou([instance.rle], found).max()) < _SAME:
                     found.append(instance.rle)
         return found
+
+    def _drawn(self, image_id: str, phrases: list[str]) -> list[Instance]:
+        """Everything for these phrases in one batched call; nothing where the eye refuses one (a query too long)."""
+        try:
+            said = self._sitting.workspace.segment(
+                image_id, phrases, threshold=THRESHOLD, assume_present=True, tiles="never"
+            )
+        except InputError:
+            return []
+        return [instance for each in said for instance in (*each.instances, *each.near_misses)]
 
 
 def phrases_of(query: str) -> list[str]:

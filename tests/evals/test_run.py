@@ -104,6 +104,19 @@ def test_kill_9_at_random_moments_loses_no_case_and_doubles_none(tmp_path: Path)
     assert answers(run) == answers(tmp_path / "whole")
 
 
+def test_a_journal_cut_off_at_any_byte_is_resumed_to_the_undisturbed_result(tmp_path: Path) -> None:
+    """What a kill leaves is a prefix of the journal: twenty random ones, each followed by the next kill."""
+    chance, dataset = random.Random(11), Squares(30)
+    whole = whole_run(tmp_path / "whole", dataset)
+    run = whole_run(tmp_path / "torn", dataset)
+    for _ in range(20):
+        size = (run / PREDICTIONS).stat().st_size
+        os.truncate(run / PREDICTIONS, chance.randrange(size + 1))
+        prepare(plan_for(dataset), run)
+        execute(run, dataset, [ConceptSolver(workspace_for(dataset))])
+        assert answers(run) == answers(whole)
+
+
 @pytest.mark.parametrize("what", ["model", "limit"])
 def test_a_run_is_not_resumed_as_another_one(tmp_path: Path, what: str) -> None:
     whole_run(tmp_path, Squares(8))
