@@ -126,7 +126,7 @@ def _read_mask(path: Path | None) -> masks.Rle:
 
 def difference_hash(pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> str:
     """16 hex digits that differ in few bits between near duplicates: which of 8 x 9 grey cells is lighter (dHash)."""
-    small = Image.fromarray(pixels).resize((9, 8), Image.Resampling.BOX, reducing_gap=2.0).convert("L")
+    small = Image.fromarray(pixels).convert("L").resize((9, 8), Image.Resampling.LANCZOS)
     grey = np.asarray(small, dtype=np.int16)  # (8, 9)
     return np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes().hex()
 

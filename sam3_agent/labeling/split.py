@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sam3_agent.labeling.journal import ImageRow
 
-NEAR_BITS = 3
+NEAR_BITS = 4
 """Pictures whose difference hashes differ in at most this many of 64 bits are near duplicates."""
 TELLING = range(6, 59)
 """Hashes with fewer or more bits say too little: pictures that are almost of one colour would all look alike."""

@@ -1,7 +1,7 @@
 """The review page in a real browser: keys, slider, clicks, undo, reload; and how fast it is with much to show."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -190,13 +190,16 @@ def test_more_like_this_finds_the_others_here_and_in_the_queue(page: Any, site: 
     assert len(found) == search.found + len(answered.value.json()["labels"]) > 0
 
 
-def test_ten_thousand_images_and_three_hundred_masks_are_there_within_a_second(page: Any, tmp_path: Path) -> None:
+def test_ten_thousand_images_and_three_hundred_masks_are_there_at_once(
+    page: Any, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     from PIL import Image
 
     side, across = 1024, 20
     pixels = np.random.default_rng(0).integers(0, 255, (side, side, 3), dtype=np.uint8)
     (tmp_path / "images").mkdir()
-    Image.fromarray(pixels).save(tmp_path / "images" / "000.png")
+    for name in ("000.png", "copy-00001.png"):
+        Image.fromarray(pixels).save(tmp_path / "images" / name)
     step = side // across
     rows, columns = np.mgrid[:side, :side]
     labels: list[Label] = []

@@ -70,10 +70,12 @@ def _picture(calls: Calls) -> Callable[[Request], Awaitable[Response]]:
     async def picture(request: Request) -> Response:
         try:
             path = picture_path(calls.journal, str(request.path_params["sha"]))
+            if not path.is_file():
+                raise InputError(f"the picture {path} is gone; put it back to see it")
             if path.suffix.lower() in SHOWN_AS_THEY_ARE:
                 return FileResponse(path, headers={**_SAFE, "Cache-Control": "private, max-age=3600"})
             return Response(await run_in_threadpool(_as_png, path), media_type="image/png", headers=_SAFE)
-        except (InputError, OSError, RuntimeError) as error:
+        except (Sam3AgentError, OSError) as error:
             return JSONResponse({"error": str(error)}, status_code=404, headers=_SAFE)
 
     return picture

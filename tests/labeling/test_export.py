@@ -1,0 +1,154 @@
+"""From a run to files: what is chosen, splits without leakage, provenance, pictures, imports that stay untouched."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sam3_agent.errors import InputError
+from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, read_coco, write_coco
+from sam3_agent.labeling.export import FORMATS, Selection, copy_picture, export
+from sam3_agent.labeling.import_files import import_labels
+from sam3_agent.labeling.journal import ImageRow, Journal
+from sam3_agent.labeling.ontology import Ontology
+from sam3_agent.labeling.propose import Proposer, difference_hash
+from sam3_agent.labeling.review.desk import ReviewDesk
+from sam3_agent.labeling.run import Order, label_images
+from sam3_agent.labeling.split import near_duplicates, split_of
+from sam3_agent.workspace import Workspace
+from tests.labeling.staging import knowing_eye, label, ontology, write_scenes
+
+COUNT = 6
+SIMPLE = "classes: [{name: shape}, {name: animal}]"
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    write_scenes(folder, COUNT)
+    return folder
+
+
+@pytest.fixture
+def journal(images: Path, tmp_path: Path) -> Journal:
+    return label(images, tmp_path / "run", knowing_eye(COUNT), SIMPLE)
+
+
+@pytest.mark.parametrize("form", list(FORMATS))
+def test_every_format_holds_the_accepted_labels_and_says_where_each_came_from(
+    journal: Journal, tmp_path: Path, form: str
+) -> None:
+    accepted = [each for each in journal.labels() if each.route == "accepted"]
+    report = export(journal, form, tmp_path / form, Selection(val=0.4, seed=3), pictures=True)
+    assert (report.images, report.labels) == (COUNT, len(accepted))
+    assert sum(report.splits.values()) == COUNT
+    lines = [json.loads(line) for line in (tmp_path / form / "provenance.jsonl").read_text().splitlines()]
+    assert {line["id"] for line in lines} == {each.id for each in accepted}
+    keys = {"phrase", "score", "presence", "verdict", "reason", "route", "reviewer", "model", "usd", "source"}
+    assert keys <= set(lines[0])
+    assert len(list((tmp_path / form).rglob("00?.png"))) >= COUNT
+
+
+def test_only_what_is_accepted_is_exported_unless_asked(journal: Journal, tmp_path: Path) -> None:
+    desk = ReviewDesk(journal)
+    first, second = journal.labels()[:2]
+    desk.decide([first.id], "reject")
+    desk.move_line("shape", 0.3)
+    total = len(journal.labels())
+    report = export(journal, "coco", tmp_path / "a", Selection())
+    assert report.labels == total - 1
+    assert second.id in {
+        e.attributes["label_id"] for e in read_coco(tmp_path / "a/annotations/instances_train.json").annotations
+    }
+    with pytest.raises(InputError, match="unknown format 'word'"):
+        export(journal, "word", tmp_path / "b", Selection())
+    with pytest.raises(InputError, match="has no labelled pictures yet"):
+        export(Journal.create(tmp_path / "empty"), "coco", tmp_path / "c", Selection())
+
+
+def test_near_duplicates_are_on_one_side() -> None:
+    chance = np.random.default_rng(0)
+    rows = [ImageRow(f"{n}.png", f"{n:064x}", 1, 1, "done", dhash=chance.bytes(8).hex()) for n in range(200)]
+    twins = [
+        ImageRow(f"twin{r.path}", f"{n + 900:064x}", 1, 1, "done", dhash=_flip(r.dhash)) for n, r in enumerate(rows)
+    ]
+    sides = split_of([*rows, *twins], 0.3)
+    assert all(sides[row.sha] == sides[twin.sha] for row, twin in zip(rows, twins, strict=True))
+    share = sum(side == "val" for side in sides.values()) / len(sides)
+    assert 0.2 < share < 0.4
+    assert split_of([*twins, *rows], 0.3) == sides
+    assert split_of(rows, 0.3, seed=1) != {row.sha: sides[row.sha] for row in rows}
+
+
+def test_pictures_of_one_colour_are_not_called_duplicates() -> None:
+    assert near_duplicates(["0" * 16, "0" * 16, ""]) == [0, 1, 2]
+    assert near_duplicates(["0f" * 8, "0f" * 8]) == [0, 0]
+
+
+def test_a_smaller_copy_has_nearly_the_same_hash(images: Path) -> None:
+    picture = Image.open(images / "000.png").convert("RGB")
+    whole = int(difference_hash(np.asarray(picture)), 16)
+    half = int(difference_hash(np.asarray(picture.resize((picture.width // 2, picture.height // 2)))), 16)
+    assert (whole ^ half).bit_count() <= 3
+
+
+def _flip(dhash: str) -> str:
+    return f"{int(dhash, 16) ^ 0b101:016x}"
+
+
+def test_a_turned_picture_is_copied_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (20, 10)).save(tmp_path / "turned.jpg", exif=exif)
+    copy_picture(tmp_path / "turned.jpg", tmp_path / "copy.jpg")
+    assert Image.open(tmp_path / "copy.jpg").size == (10, 20)
+    with pytest.raises(InputError, match="is gone"):
+        copy_picture(tmp_path / "none.jpg", tmp_path / "copy.jpg")
+
+
+def test_imported_labels_are_extended_and_not_touched(images: Path, tmp_path: Path) -> None:
+    plain = label(images, tmp_path / "plain", knowing_eye(COUNT), SIMPLE)
+    known = [each for each in plain.labels() if each.class_name == "shape"][:3]
+    rows = {row.sha: row for row in plain.images()}
+    shown = sorted({each.sha for each in known})
+    dataset = CocoDataset(
+        tuple(CocoImage(n, rows[sha].path, rows[sha].width, rows[sha].height) for n, sha in enumerate(shown)),
+        tuple(CocoAnnotation(n, shown.index(each.sha), 7, each.box, each.rle) for n, each in enumerate(known)),
+        (CocoCategory(7, "shape"),),
+    )
+    write_coco(dataset, tmp_path / "known.json")
+    journal = Journal.create(tmp_path / "run")
+    given: Ontology = ontology(SIMPLE)
+    proposer = Proposer(Workspace(knowing_eye(COUNT)), given)
+
+    def prepare(files: list[ImageRow]) -> None:
+        assert import_labels(journal, files, tmp_path / "known.json", images) in (0, len(known))
+
+    label_images(Order(images), journal, proposer, prepare=prepare)
+    label_images(Order(images), journal, proposer, prepare=prepare)
+    imported = [each for each in journal.labels() if each.source == "imported"]
+    assert sorted(each.rle.counts for each in imported) == sorted(each.rle.counts for each in known)
+    assert len(journal.labels()) == len(plain.labels()) + len(known)
+    repeated = [each for each in journal.labels() if each.reason.startswith("labelled already as ")]
+    assert len(repeated) == len(known)
+    assert {each.route for each in repeated} == {"rejected"}
+    with pytest.raises(InputError, match="was imported"):
+        ReviewDesk(journal).decide([imported[0].id], "reject")
+    with pytest.raises(InputError, match="none of its pictures"):
+        import_labels(journal, [], tmp_path / "known.json", images)
+    with pytest.raises(InputError, match=r"give a COCO \.json or a YOLO"):
+        import_labels(journal, [], tmp_path / "known.txt", images)
+
+
+def test_yolo_that_was_exported_is_imported(journal: Journal, images: Path, tmp_path: Path) -> None:
+    export(journal, "yolo", tmp_path / "yolo", Selection())
+    shutil.copytree(images, tmp_path / "images")
+    again = Journal.create(tmp_path / "again")
+    label_images(Order(tmp_path / "images"), again, Proposer(Workspace(knowing_eye(0)), ontology(SIMPLE)))
+    import_labels(again, again.images(), tmp_path / "yolo" / "data.yaml", tmp_path / "images")
+    accepted = [each for each in journal.labels() if each.route == "accepted"]
+    assert len(again.labels()) == len(accepted)
+    assert {each.class_name for each in again.labels()} == {"shape", "animal"}

@@ -1,0 +1,168 @@
+"""The review page's server without a browser: who gets in, what is refused, what undo restores."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from sam3_agent.errors import InputError, ToolError
+from sam3_agent.labeling.calibrate import calibrate, fitted
+from sam3_agent.labeling.journal import Journal
+from sam3_agent.labeling.ontology import Strictness
+from sam3_agent.labeling.review.calls import Calls
+from sam3_agent.labeling.review.desk import ReviewDesk
+from sam3_agent.labeling.review.eye import ReviewEye
+from sam3_agent.labeling.review.server import build_app, new_token
+from sam3_agent.labeling.rows import label_json
+from sam3_agent.model.fake import FakeSegmenter
+from sam3_agent.workspace import Workspace
+from tests.labeling.staging import knowing_eye, label, write_scenes
+
+COUNT = 4
+CONCEPTS = "accept: 0.99\nclasses: [{name: shape}, {name: animal}]"
+
+
+class Blind(FakeSegmenter):
+    """An eye without clicks, as weights without a tracker half make it."""
+
+    def segment_at(self, features: object, prompt: object) -> tuple[()]:
+        raise ToolError("this eye knows phrases and exemplars only")
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Generator[Calls]:
+    write_scenes(tmp_path / "images", COUNT)
+    journal = label(tmp_path / "images", tmp_path / "out", knowing_eye(COUNT), CONCEPTS)
+    eye = ReviewEye(journal, lambda: Workspace(Blind({})))
+    yield Calls(journal, ReviewDesk(journal, "me"), eye)
+    journal.close()
+
+
+@pytest.fixture
+def client(calls: Calls) -> Generator[TestClient]:
+    with TestClient(build_app(calls, "key"), base_url="http://127.0.0.1") as client:
+        yield client
+
+
+def waiting(journal: Journal) -> list[str]:
+    return [each.id for each in journal.labels() if each.route == "review"]
+
+
+def test_only_the_address_with_the_key_answers_and_only_to_this_machine(client: TestClient) -> None:
+    assert client.get("/key/").status_code == 200
+    assert "default-src 'self'" in client.get("/key/").headers["content-security-policy"]
+    assert client.get("/key/static/app.js").headers["content-type"].startswith("text/javascript")
+    for address in ("/", "/other/", "/key/static/nothing.js", "/key/static/..%2fserver.py", "/other/static/app.js"):
+        assert client.get(address).status_code == 404, address
+    assert client.get("/key/", headers={"Host": "evil.example"}).status_code == 400
+    form = client.post("/key/api/undo", content="{}", headers={"Content-Type": "text/plain"})
+    assert form.status_code == 415
+    assert len(new_token()) > 20
+    assert new_token() != new_token()
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "complaint"),
+    [
+        ("decide", {"labels": ["none"], "action": "accept"}, "unknown label 'none'"),
+        ("decide", {"labels": [], "action": "accept"}, "give at least one label"),
+        ("decide", {"labels": [], "action": "burn"}, "unknown action 'burn'"),
+        ("decide", {}, "a field is missing"),
+        ("queue", {"filter": "odd"}, "unknown filter 'odd'"),
+        ("image", {"sha": "odd"}, "no image 'odd'"),
+        ("threshold", {"class": "odd", "threshold": 0.5}, "unknown class 'odd'"),
+        ("threshold", {"class": "shape", "threshold": 7}, "threshold must be a number from 0 to 1"),
+        ("mask", {"find": "c9", "class": "shape"}, "no longer there"),
+        ("calibrate", {}, "calibration needs at least 10"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_changes_nothing(
+    client: TestClient, calls: Calls, name: str, given: dict[str, object], complaint: str
+) -> None:
+    before = calls.journal.labels()
+    answer = client.post(f"/key/api/{name}", json=given)
+    assert answer.status_code == 400
+    assert complaint in answer.json()["error"]
+    assert calls.journal.labels() == before
+    assert calls.journal.read("SELECT COUNT(*) FROM decisions")[0][0] == 0
+
+
+def test_an_eye_without_clicks_says_so(client: TestClient, calls: Calls) -> None:
+    sha = calls.journal.images("done")[0].sha
+    answer = client.post("/key/api/click", json={"sha": sha, "points": [[5, 5]], "labels": [True]})
+    assert (answer.status_code, answer.json()) == (400, {"error": "this eye knows phrases and exemplars only"})
+
+
+def test_a_picture_that_is_gone_is_not_an_error_of_the_server(client: TestClient, calls: Calls) -> None:
+    row = calls.journal.images("done")[0]
+    assert client.get(f"/key/picture/{row.sha}").status_code == 200
+    (Path(calls.journal.meta("images")) / row.path).unlink()
+    assert "is gone" in client.get(f"/key/picture/{row.sha}").json()["error"]
+
+
+def test_every_decision_can_be_undone_to_the_letter(calls: Calls) -> None:
+    journal, desk = calls.journal, calls.desk
+    start = [label_json(each) for each in journal.labels()], journal.checks()
+    first, second, *_ = (each for each in journal.labels() if each.sha == journal.images("done")[0].sha)
+    desk.decide([first.id], "accept")
+    desk.decide([first.id], "reject")
+    desk.decide([second.id], "relabel", "animal")
+    desk.put_mask(first.sha, second.rle, "animal")
+    desk.put_mask(first.sha, first.rle, "animal", second.id)
+    desk.propose(first.sha, [(first.rle, 0.5, 0.5)], "animal", "exemplar")
+    desk.confirm(first.sha)
+    assert desk.move_line("shape", 0.99) > 0
+    actions = [undone["action"] for _ in range(8) if (undone := desk.undo())]
+    assert actions == ["threshold", "confirm", "like", "mask", "mask", "relabel", "reject", "accept"]
+    assert desk.undo() is None
+    assert ([label_json(each) for each in journal.labels()], journal.checks()) == start
+
+
+def test_decided_labels_stay_when_the_run_goes_on(calls: Calls, tmp_path: Path) -> None:
+    first, second, *_ = calls.journal.labels()
+    calls.desk.decide([first.id], "reject")
+    calls.desk.decide([second.id], "relabel", "animal")
+    journal = label(tmp_path / "images", tmp_path / "out", knowing_eye(COUNT), CONCEPTS.replace("0.99", "0.5"))
+    assert journal.label(first.id).route == "rejected"
+    assert journal.label(second.id).class_name == "animal"
+    assert waiting(journal) == []
+
+
+def test_the_queue_shows_the_most_doubtful_first(client: TestClient, calls: Calls) -> None:
+    every = client.post("/key/api/queue", json={"filter": "all"}).json()
+    assert every["total"] == COUNT
+    doubts = [item["doubt"] for item in every["items"]]
+    assert doubts == sorted(doubts, reverse=True)
+    calls.desk.decide([each.id for each in calls.journal.labels(every["items"][0]["sha"])], "accept")
+    left = client.post("/key/api/queue", json={"filter": "review"}).json()
+    assert left["total"] == COUNT - 1
+    state = client.post("/key/api/state", json={}).json()
+    assert state["progress"]["decided"] == state["progress"]["accepted"] > 0
+
+
+def test_lines_are_fitted_to_what_was_decided() -> None:
+    points = [(0.9, True)] * 20 + [(0.8, True), (0.7, False)] * 10 + [(0.3, False)] * 5
+    lines = fitted(points, Strictness())
+    assert lines.accept == 0.8
+    assert 0.79 < lines.review < 0.8
+    assert fitted([(0.9, False)] * 20, Strictness()).accept == 1.0
+    assert fitted([(0.9, True)] * 12, Strictness(), 0.99).accept == 1.0
+
+
+def test_calibration_routes_the_rest_anew(calls: Calls) -> None:
+    labels = calls.journal.labels()
+    for each in labels[:12]:
+        calls.desk.decide([each.id], "accept")
+    before = len(waiting(calls.journal))
+    fits = calibrate(calls.journal, 0.9)
+    assert {fit.class_name for fit in fits} == {"shape", "animal"}
+    assert sum(fit.decided for fit in fits) == 12
+    assert before > 0
+    assert waiting(calls.journal) == []
+
+
+def test_a_reviewer_needs_a_name_of_its_own(calls: Calls) -> None:
+    for name in ("", "import"):
+        with pytest.raises(InputError, match="the reviewer needs a name"):
+            ReviewDesk(calls.journal, name)
