@@ -30,9 +30,9 @@ class Row:
     b: float
     difference: float
     """b - a."""
-    low: float
-    """Bounds of the difference's 95 % bootstrap interval, pictures resampled in pairs."""
-    high: float
+    low: float | None
+    """Bounds of the difference's 95 % bootstrap interval, pictures resampled in pairs; None for a single picture."""
+    high: float | None
     p: float
     """Two-sided permutation test: how often the difference would be as large if A and B traded places by chance."""
     b_better: int
@@ -149,8 +149,8 @@ def _row(key: tuple[str, str], a: Sums, b: Sums, pairs: _Pairs) -> Row:
         a=float(point_a["giou"]),
         b=float(point_b["giou"]),
         difference=difference,
-        low=low,
-        high=high,
+        low=low if a.pictures > 1 else None,
+        high=high if a.pictures > 1 else None,
         p=p_value(difference * a.cases, pairs.permuted),
         b_better=pairs.b_better,
         ties=pairs.ties,
@@ -163,7 +163,8 @@ def _differences(a: Sums, b: Sums) -> dict[str, dict[str, dict[str, float | None
     for (metric, point_a, spread_a), (_, point_b, spread_b) in zip(a.values(), b.values(), strict=True):
         for name, value in point_a.items():
             low, high = interval(spread_b[name] - spread_a[name])
-            figures = (float(value), float(point_b[name]), float(point_b[name]) - float(value), low, high)
+            bounds = (low, high) if a.pictures > 1 else (float("nan"), float("nan"))
+            figures = (float(value), float(point_b[name]), float(point_b[name]) - float(value), *bounds)
             found.setdefault(metric, {})[name] = {
                 key: None if np.isnan(figure) else figure
                 for key, figure in zip(("a", "b", "difference", "low", "high"), figures, strict=True)

@@ -69,24 +69,27 @@ def _section(header: Sequence[str], columns: Sequence[str], groups: Sequence[tup
             [name, str(found["cases"]), *(_number(f, "value", s) for f, s in zip(figures, scales, strict=True))]
         )
         if name == "all":
-            bounds = (
-                f"{_number(f, 'low', s)}..{_number(f, 'high', s)}" if f else _MISSING
-                for f, s in zip(figures, scales, strict=True)
-            )
-            rows.append(["  95 %", "", *bounds])
+            rows.append(["  95 %", "", *(_bounds(f, s) for f, s in zip(figures, scales, strict=True))])
     return _table(["cases", "n", *header], rows)
 
 
-def _picked(found: dict[str, Any], column: str) -> dict[str, float] | None:
+def _picked(found: dict[str, Any], column: str) -> dict[str, Any] | None:
     metric, name = column.rstrip("*").split(".", 1)
     figure = found.get(metric, {}).get(name)
     return figure if figure is not None and figure["value"] is not None else None
 
 
-def _number(figure: dict[str, float] | None, key: str, scale: float) -> str:
+def _number(figure: dict[str, Any] | None, key: str, scale: float) -> str:
     if figure is None:
         return _MISSING
     return f"{scale * figure[key]:.1f}" if scale != 1.0 else f"{figure[key]:.2f}"
+
+
+def _bounds(figure: dict[str, Any] | None, scale: float) -> str:
+    """No interval where a single picture is all that there is."""
+    if figure is None or figure["low"] is None:
+        return _MISSING
+    return f"{_number(figure, 'low', scale)}..{_number(figure, 'high', scale)}"
 
 
 def _price(document: dict[str, Any]) -> str:
@@ -111,7 +114,7 @@ def comparison_table(comparison: Comparison) -> str:
             _percent(row.a),
             _percent(row.b),
             f"{100 * row.difference:+.1f}",
-            f"{100 * row.low:+.1f} .. {100 * row.high:+.1f}",
+            f"{100 * row.low:+.1f} .. {100 * row.high:+.1f}" if row.low is not None and row.high is not None else "-",
             f"{row.p:.4f}",
             str(row.b_better),
             str(row.ties),
@@ -150,6 +153,5 @@ def coco_table(coco: dict[str, Any]) -> str:
     for kind, figures in coco.items():
         shown = {name: figure if figure["value"] is not None else None for name, figure in figures.items()}
         rows.append([kind, *(_number(shown[name], "value", 100.0) for name in names)])
-        bounds = (f"{_number(f, 'low', 100.0)}..{_number(f, 'high', 100.0)}" if f else _MISSING for f in shown.values())
-        rows.append(["  95 %", *bounds])
+        rows.append(["  95 %", *(_bounds(figure, 100.0) for figure in shown.values())])
     return "\n".join([*_table(["COCO", *names], rows), "", "AP over what the solver kept, x 100."])

@@ -17,7 +17,7 @@ _BLOCK = 64
 """Cases taken in before they are summed."""
 
 Figure = tuple[float | None, float | None, float | None]
-"""(value, low, high) with its 95 % interval; None where there is no basis."""
+"""(value, low, high) with its 95 % interval; None where there is no basis: an interval needs two pictures."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +25,8 @@ class Sums:
     """What the cases of one group add up to."""
 
     cases: int
+    pictures: int
+    """That the cases are about: what an interval rests on."""
     point: NDArray[np.float64]
     """(COLUMNS,)."""
     resampled: NDArray[np.float64]
@@ -34,7 +36,7 @@ class Sums:
         """Every figure with its interval, by metric and name."""
         found: dict[str, dict[str, Figure]] = {}
         for name, values, spread in self.values():
-            found[name] = {key: _figure(float(values[key]), spread[key]) for key in values}
+            found[name] = {key: _figure(float(values[key]), spread[key], self.pictures) for key in values}
         return found
 
     def values(self) -> Iterator[tuple[str, dict[str, Any], dict[str, NDArray[np.float64]]]]:
@@ -61,6 +63,7 @@ class Tally:
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
         self._counts: dict[tuple[str, str], int] = {}
+        self._pictures: dict[tuple[str, str], tuple[int, str]] = {}  # how many, and the last
         self._rows: list[list[float]] = []
         self._weights: list[NDArray[np.uint8]] = []
         self._members: dict[tuple[str, str], list[int]] = {}
@@ -73,6 +76,8 @@ class Tally:
         for key in [("", "all"), *case.strata.items()]:
             self._members.setdefault(key, []).append(len(self._rows))
             self._counts[key] = self._counts.get(key, 0) + 1
+            pictures, last = self._pictures.get(key, (0, ""))
+            self._pictures[key] = (pictures + (not pictures or last != case.picture), case.picture)
         self._rows.append([value for metric in METRICS for value in metric.row(case)])
         self._weights.append(self._last[1])
         if len(self._rows) == _BLOCK:
@@ -83,7 +88,10 @@ class Tally:
         self._flush()
         nothing = (np.zeros(COLUMNS), np.zeros((RESAMPLES, COLUMNS)))
         keys = [("", "all"), *sorted((key for key in self._counts if key[0]), key=self._order)]
-        return {key: Sums(self._counts.get(key, 0), *self._groups.get(key, nothing)) for key in keys}
+        return {
+            key: Sums(self._counts.get(key, 0), self._pictures.get(key, (0, ""))[0], *self._groups.get(key, nothing))
+            for key in keys
+        }
 
     def _order(self, key: tuple[str, str]) -> tuple[int, int]:
         names = list(dict.fromkeys(name for name, _ in self._counts))
@@ -103,8 +111,8 @@ class Tally:
         self._rows, self._weights, self._members = [], [], {}
 
 
-def _figure(value: float, spread: NDArray[np.float64]) -> Figure:
+def _figure(value: float, spread: NDArray[np.float64], pictures: int) -> Figure:
     if math.isnan(value):
         return (None, None, None)
     low, high = interval(spread)
-    return (value, value, value) if math.isnan(low) else (value, low, high)
+    return (value, None, None) if pictures < 2 or math.isnan(low) else (value, low, high)

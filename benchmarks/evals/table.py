@@ -45,8 +45,10 @@ def _cell(overall: dict[str, Any], label: str, metric: str, name: str) -> str:
     figure = overall.get(metric, {}).get(name)
     if figure is None or figure["value"] is None:
         return "-"
-    value, low, high = (f"{100 * figure[key]:.1f}" for key in ("value", "low", "high"))
-    return f"{value} ({low}-{high})" if label == "gIoU" else value
+    value = f"{100 * figure['value']:.1f}"
+    if label != "gIoU" or figure["low"] is None:
+        return value
+    return f"{value} ({100 * figure['low']:.1f}-{100 * figure['high']:.1f})"
 
 
 if __name__ == "__main__":

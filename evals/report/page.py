@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from evals.compare import Comparison, compare
+from evals.compare import Comparison, Row, compare
 from evals.datasets import Dataset, open_dataset
 from evals.report import plots
 from evals.report.cards import Cards
@@ -100,7 +100,10 @@ def _cell(found: dict[str, Any], column: str) -> str:
     if figure is None or figure["value"] is None:
         return ""
     scale, digits = (1.0, 2) if column.endswith("*") else (100.0, 1)
-    value, low, high = (f"{scale * figure[key]:.{digits}f}" for key in ("value", "low", "high"))
+    value = f"{scale * figure['value']:.{digits}f}"
+    if figure["low"] is None:
+        return f"<td>{value}</td>"
+    low, high = (f"{scale * figure[key]:.{digits}f}" for key in ("low", "high"))
     return f"<td>{value}<br><small>{low} – {high}</small></td>"
 
 
@@ -113,6 +116,12 @@ def _plots(document: dict[str, Any], gathered: Gathered) -> str:
     return f"<div class=plots>{''.join(f'<section><h2>{escape(t)}</h2>{svg}</section>' for t, svg in shown)}</div>"
 
 
+def _bounds(row: Row) -> str:
+    if row.low is None or row.high is None:
+        return "-"
+    return f"{100 * row.low:+.1f} – {100 * row.high:+.1f}"
+
+
 def _gallery(title: str, row: str) -> str:
     legend = "Tinted: prediction. Double outline: truth. Grey: ignored."
     return f"<h2>{escape(title)}</h2><p class=note>{legend}</p>{row}"
@@ -122,7 +131,7 @@ def _compared(comparison: Comparison, mine: Cards, theirs: Cards) -> str:
     heads = ("cases", "n", "gIoU before", "gIoU now", "difference", "95 %", "p", "now better", "tie", "before better")
     rows = "".join(
         f"<tr><th>{escape(row.group)}</th><td>{row.cases}</td><td>{100 * row.a:.1f}</td><td>{100 * row.b:.1f}</td>"
-        f"<td>{100 * row.difference:+.1f}</td><td>{100 * row.low:+.1f} – {100 * row.high:+.1f}</td><td>{row.p:.4f}</td>"
+        f"<td>{100 * row.difference:+.1f}</td><td>{_bounds(row)}</td><td>{row.p:.4f}</td>"
         f"<td>{row.b_better}</td><td>{row.ties}</td><td>{row.a_better}</td></tr>"
         for row in comparison.rows
     )

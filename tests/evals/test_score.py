@@ -165,6 +165,8 @@ def test_a_comparison_is_paired_and_lists_the_flipped_cases(tmp_path: Path) -> N
     row = found.rows[0]
     assert (row.group, row.cases, row.b_better, row.ties, row.a_better) == ("all", 4, 1, 3, 0)
     assert row.difference == pytest.approx((1 - 1 / 3) / 4, abs=1e-6)
+    assert row.low is not None
+    assert row.high is not None
     assert row.low <= row.difference <= row.high
     assert row.p == 1.0  # a single difference: trading places or not is as large
     assert [flip.case for flip in found.flips] == ["c2"]
@@ -196,10 +198,22 @@ def test_a_consistent_difference_is_significant_and_a_run_against_itself_is_not(
         run_of(tmp_path / "b", dict.fromkeys(every, 1), 60),
     )
     row = compare(worse, better).rows[0]
+    assert row.low is not None
     assert row.low > 0
     assert row.p < 0.001
     same = compare(worse, worse).rows[0]
     assert (same.difference, same.low, same.high, same.p) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_cases_about_a_single_picture_have_no_interval(tmp_path: Path) -> None:
+    one, other = run_of(tmp_path / "a", {"c0": 4, "c1": 0}, 2), run_of(tmp_path / "b", {"c0": 0, "c1": 0}, 2)
+    figure = score_run(one).to_json()["overall"]["lisa"]["giou"]
+    assert (figure["low"], figure["high"]) == (None, None)
+    assert "|   95 %          |    |    - |" in score_table(score_run(one))
+    row = compare(one, other).rows[0]
+    assert (row.low, row.high) == (None, None)
+    assert row.difference > 0
+    assert comparison_table(compare(one, other))
 
 
 def test_runs_over_different_cases_are_not_compared(tmp_path: Path) -> None:
