@@ -1,0 +1,77 @@
+"""`sam3-agent label`, `review --calibrate` and `export`: what they print, refuse and leave behind."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sam3_agent.cli import label as room
+from sam3_agent.cli.review import print_fits
+from sam3_agent.labeling.calibrate import calibrate
+from sam3_agent.labeling.review.desk import ReviewDesk
+from sam3_agent.labeling.summary import summarise
+from sam3_agent.model.fake import FAKE
+from tests.cli.conftest import Run
+from tests.labeling.staging import knowing_eye, label, write_scenes
+
+CONCEPTS = "classes: [{name: shape}, {name: animal}]"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_scenes(tmp_path / "images", 3)
+    (tmp_path / "images" / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "concepts.yaml").write_text(CONCEPTS)
+    label(tmp_path / "images", tmp_path / "run", knowing_eye(3), CONCEPTS).close()
+    return tmp_path
+
+
+def test_a_wrong_call_is_one_line(run: Run, folder: Path) -> None:
+    options = ("--concepts", folder / "concepts.yaml", "--out", folder / "run")
+    assert "holds a run already: add --resume" in run("label", folder / "images", *options).error()
+    (folder / "concepts.yaml").write_text("classes: [{nam: shape}]")
+    assert "concepts.yaml:1: classes.0" in run("label", folder / "images", *options).error()
+    assert "holds no journal.sqlite" in run("export", folder, "--format", "coco").error()
+    assert "unknown format 'word'" in run("export", folder / "run", "--format", "word").error()
+    assert "0 labels are decided" in run("review", folder / "run", "--calibrate").error()
+
+
+def test_an_export_says_what_it_wrote(run: Run, folder: Path) -> None:
+    ran = run("export", folder / "run", "--format", "yolo", "--val", "0.5", "--json")
+    document = ran.json()
+    assert set(document) == {"out", "format", "images", "labels", "splits", "warnings"}
+    assert document["images"] == 3
+    assert (folder / "run" / "export" / "yolo" / "data.yaml").is_file()
+    assert "labels on 3 pictures" in run("export", folder / "run", "--format", "coco").out
+
+
+def test_the_report_counts_routes_and_lists_what_was_not_labelled(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = label(folder / "images", folder / "run", knowing_eye(3), CONCEPTS)
+    report = room.LabelReport(folder / "run", "finished", summarise(journal), FAKE, "", 3)
+    room.print_report(report)
+    out = capsys.readouterr().out
+    assert "finished: 3 done, 1 unreadable" in out
+    assert "unreadable: broken.png" in out
+    document = json.loads(json.dumps(report.to_json()))
+    assert document["images"] == {"done": 3, "pending": 0, "duplicate": 0, "unreadable": 1}
+    assert document["classes"]["shape"]["accepted"] > 0
+    desk = ReviewDesk(journal)
+    for each in journal.labels():
+        desk.decide([each.id], "accept")
+    print_fits(calibrate(journal))
+    assert "accept from" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_embedded_eye_labels_and_goes_on(run: Run, folder: Path) -> None:
+    (folder / "concepts.yaml").write_text("classes: [{name: shape}, {name: left, query: the leftmost shape}]")
+    options = ("--concepts", folder / "concepts.yaml", "--out", folder / "new", "--device", "cpu", "--json")
+    first = run("label", folder / "images", *options)
+    assert (first.status, first.json()["ended"]) == (0, "finished")
+    assert first.json()["images"]["done"] == 3
+    again = run("label", folder / "images", *options, "--resume").json()
+    assert again["encodes"] == 0
+    assert again["classes"] == first.json()["classes"]
+    assert json.loads((folder / "new" / "summary.json").read_text())["ended"] == "finished"
