@@ -18,15 +18,24 @@ from sam3_agent.cli.options import (
     Eye,
     ImageArgument,
     JsonOption,
+    JudgeOption,
     LikeOption,
     LlmOption,
+    MaxCallsOption,
     MaxContainmentOption,
     MaxIouOption,
+    MaxSecondsOption,
+    MaxTokensOption,
+    MaxTurnsOption,
+    MaxUsdOption,
     ModelOption,
+    PageOption,
     PictureOption,
+    RecordOption,
     RegionOption,
     ThresholdOption,
     TilesOption,
+    TraceOption,
     UnlikeOption,
     parse_box,
     parse_boxes,
@@ -160,28 +169,15 @@ def ask(
     image: ImageArgument,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="What to find, such as 'the cup left of the lamp'.")],
     llm: LlmOption = "rules",
-    judge: Annotated[
-        Literal["off", "once", "strict"] | None,
-        typer.Option(help="A second look at the answer: off, once or strict [once; off with rules]."),
-    ] = None,
-    max_turns: Annotated[int, typer.Option(metavar="N", min=1, help="Stop after so many replies of the brain.")] = 24,
-    max_llm_calls: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Stop after so many calls, the judge's included.")
-    ] = None,
-    max_tokens: Annotated[int | None, typer.Option(metavar="N", min=1, help="Stop after so many tokens.")] = None,
-    max_usd: Annotated[
-        float | None, typer.Option(metavar="D", min=0.0, help="Stop when so many dollars are spent.")
-    ] = None,
-    max_seconds: Annotated[float | None, typer.Option(metavar="S", min=0.0, help="Stop after so many seconds.")] = None,
-    trace: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write every step there, as JSON lines, pictures included.")
-    ] = None,
-    page: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the run there as one HTML page to replay it.")
-    ] = None,
-    record: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write what the brain says there, for --llm replay:FILE.")
-    ] = None,
+    judge: JudgeOption = None,
+    max_turns: MaxTurnsOption = 24,
+    max_llm_calls: MaxCallsOption = None,
+    max_tokens: MaxTokensOption = None,
+    max_usd: MaxUsdOption = None,
+    max_seconds: MaxSecondsOption = None,
+    trace: TraceOption = None,
+    page: PageOption = None,
+    record: RecordOption = None,
     out: PictureOption = None,
     model: ModelOption = "tiny",
     device: DeviceOption = "auto",
@@ -193,25 +189,13 @@ def ask(
     from sam3_agent.cli.eye import check_picture, open_workspace
     from sam3_agent.cli.marked import write_marked
     from sam3_agent.cli.terminal import print_json
-    from sam3_agent.loop.agent import Agent
 
     room.check_query(query)
     brain = room.load_brain(llm, record)
     check_picture(image)
-    workspace = open_workspace(Eye(model, device, dtype))
-    written = room.Written(trace, page, record)
-    agent = Agent(
-        workspace,
-        brain,
-        max_turns=max_turns,
-        max_llm_calls=max_llm_calls,
-        max_usd=max_usd,
-        max_seconds=max_seconds,
-        max_tokens=max_tokens,
-        judge=judge,
-        keep_pictures=written.keeps_pictures,
-    )
-    report = room.ask(agent, image, query, written)
+    workspace, written = open_workspace(Eye(model, device, dtype)), room.Written(trace, page)
+    budget = room.Budget(max_turns, max_llm_calls, max_usd, max_seconds, max_tokens)
+    report = room.ask(room.make_agent(workspace, brain, budget, judge, written), image, query, written)
     if out is not None:
         write_marked(workspace, report.image.id, [instance.id for instance in report.answer.instances], out)
     if as_json:

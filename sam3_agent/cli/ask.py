@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from sam3_agent.cli.terminal import box_words, print_line, print_notes, print_table, progress_console
 from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.loop.agent import Agent
+from sam3_agent.loop.budget import Budget
 from sam3_agent.types import Answer, ModelInfo
-from sam3_agent.workspace import OpenImage
+from sam3_agent.workspace import OpenImage, Workspace
 
 if TYPE_CHECKING:
+    from sam3_agent.loop.judge import JudgeMode
     from sam3_agent.loop.llm import LLM
 
 
@@ -44,7 +46,6 @@ class Written:
 
     trace: Path | None = None
     page: Path | None = None
-    record: Path | None = None
 
     @property
     def keeps_pictures(self) -> bool:
@@ -59,6 +60,23 @@ def load_brain(spec: str, record: Path | None) -> "LLM":
 
     brain = load_llm(spec)
     return brain if record is None else RecordingLLM(brain, record)
+
+
+def make_agent(
+    workspace: Workspace, brain: "LLM", budget: Budget, judge: "JudgeMode | None", written: Written
+) -> Agent:
+    """The agent of one command."""
+    return Agent(
+        workspace,
+        brain,
+        max_turns=budget.max_turns,
+        max_llm_calls=budget.max_llm_calls,
+        max_usd=budget.max_usd,
+        max_seconds=budget.max_seconds,
+        max_tokens=budget.max_tokens,
+        judge=judge,
+        keep_pictures=written.keeps_pictures,
+    )
 
 
 def ask(agent: Agent, source: str, query: str, written: Written) -> AskReport:

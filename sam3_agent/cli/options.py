@@ -53,6 +53,37 @@ JsonOption = Annotated[
 PictureOption = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", callback=_picture, help="Also write the marked picture there.")
 ]
+JudgeOption = Annotated[
+    Literal["off", "once", "strict"] | None,
+    typer.Option("--judge", help="A second look at the answer: off, once or strict [once; off with rules]."),
+]
+MaxTurnsOption = Annotated[
+    int, typer.Option("--max-turns", metavar="N", min=1, help="Stop after so many replies of the brain.")
+]
+MaxCallsOption = Annotated[
+    int | None,
+    typer.Option("--max-llm-calls", metavar="N", min=1, help="Stop after so many calls, the judge's included."),
+]
+MaxTokensOption = Annotated[
+    int | None, typer.Option("--max-tokens", metavar="N", min=1, help="Stop after so many tokens.")
+]
+MaxUsdOption = Annotated[
+    float | None, typer.Option("--max-usd", metavar="D", min=0.0, help="Stop when so many dollars are spent.")
+]
+MaxSecondsOption = Annotated[
+    float | None, typer.Option("--max-seconds", metavar="S", min=0.0, help="Stop after so many seconds.")
+]
+TraceOption = Annotated[
+    Path | None,
+    typer.Option("--trace", metavar="FILE", help="Write every step there, as JSON lines, pictures included."),
+]
+PageOption = Annotated[
+    Path | None, typer.Option("--page", metavar="FILE", help="Write the run there as one HTML page to replay it.")
+]
+RecordOption = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="FILE", help="Write what the brain says there, for --llm replay:FILE."),
+]
 ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="A picture file, file URL or data URI.")]
 
 
