@@ -24,6 +24,7 @@ class PatientLLM:
     """Looks once, then waits until it is told to answer."""
 
     name = "patient"
+    sees = False
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
