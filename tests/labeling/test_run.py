@@ -169,6 +169,7 @@ class Costly:
     """A brain that says there is no match, for ten cents."""
 
     name = "costly"
+    sees = False
 
     def reply(self, messages: object, tools: object) -> Reply:
         from sam3_agent.loop.llm import ToolCall
@@ -194,7 +195,7 @@ def test_a_budget_ends_the_run_and_nothing_is_paid_twice(images: Path, tmp_path:
 def test_failing_queries_stop_the_run_and_are_asked_again(images: Path, tmp_path: Path) -> None:
     journal = Journal.create(tmp_path)
     with pytest.raises(Sam3AgentError, match="5 queries failed one after another"):
-        paid(images, journal, None, ScriptedLLM([]))
+        paid(images, journal, None, ScriptedLLM())
     assert paid(images, journal, None, Costly()) == "finished"
     assert journal.usd() == pytest.approx(0.1 * COUNT)
     assert {check.reason for check in journal.checks()} == {"not there"}
