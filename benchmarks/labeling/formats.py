@@ -22,7 +22,6 @@ READERS = {
     "coco": ("datumaro", "coco"),
     "coco-polygons": ("datumaro", "coco"),
     "voc": ("datumaro", "voc"),
-    "cvat": ("datumaro", "cvat"),
     "label-studio": ("label-studio", "label-studio"),
 }
 FIRST_SEED = 910_000_000

@@ -10,7 +10,7 @@ import pytest
 
 from sam3_agent import masks
 from sam3_agent.labeling.label import Label
-from tests.labeling.page import Served, big_journal, chromium, served
+from tests.labeling.page import Served, big_journal, chromium, served, three_hundred
 from tests.labeling.staging import knowing_eye, label, write_scenes
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -193,24 +193,7 @@ def test_more_like_this_finds_the_others_here_and_in_the_queue(page: Any, site: 
 def test_ten_thousand_images_and_three_hundred_masks_are_there_at_once(
     page: Any, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    from PIL import Image
-
-    side, across = 1024, 20
-    pixels = np.random.default_rng(0).integers(0, 255, (side, side, 3), dtype=np.uint8)
-    (tmp_path / "images").mkdir()
-    for name in ("000.png", "copy-00001.png"):
-        Image.fromarray(pixels).save(tmp_path / "images" / name)
-    step = side // across
-    rows, columns = np.mgrid[:side, :side]
-    labels: list[Label] = []
-    for number in range(300):
-        y, x = (number // across) * step + step / 2, (number % across) * step + step / 2
-        rle = masks.encode((rows - y) ** 2 + (columns - x) ** 2 < (step * 0.45) ** 2)
-        labels.append(
-            Label(
-                f"l{number:03d}", "f" * 64, "thing", rle, masks.box(rle), 0.6, 0.6, 1.0, "phrase", "thing", quality=0.5
-            )
-        )
+    labels = three_hundred(tmp_path / "images")
     journal = big_journal(tmp_path / "out", tmp_path / "images", 10_000, labels)
     with served(journal, knowing_eye(0)) as site:
         opened(page, site)  # the browser's own first start is not the page's
