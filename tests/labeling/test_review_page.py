@@ -1,7 +1,7 @@
 """The review page in a real browser: keys, slider, clicks, undo, reload; and how fast it is with much to show."""
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -190,9 +190,7 @@ def test_more_like_this_finds_the_others_here_and_in_the_queue(page: Any, site: 
     assert len(found) == search.found + len(answered.value.json()["labels"]) > 0
 
 
-def test_ten_thousand_images_and_three_hundred_masks_are_there_at_once(
-    page: Any, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_ten_thousand_images_and_three_hundred_masks_are_there_at_once(page: Any, tmp_path: Path) -> None:
     labels = three_hundred(tmp_path / "images")
     journal = big_journal(tmp_path / "out", tmp_path / "images", 10_000, labels)
     with served(journal, knowing_eye(0)) as site:
@@ -211,8 +209,5 @@ def test_ten_thousand_images_and_three_hundred_masks_are_there_at_once(
         )
         page.screenshot(path=str(tmp_path / "many.png"))
     journal.close()
-    record_property("queue of 10000 images, seconds", round(queue, 3))
-    record_property("300 masks, seconds", round(paint, 3))
     assert page.locator(".item").count() < 60
-    assert queue < 5  # the bar of 1 s is for an idle machine, see benchmarks/labeling
-    assert paint < 5
+    assert (queue < 5, paint < 5) == (True, True), f"queue {queue:.2f} s, 300 masks {paint:.2f} s; 1 s each when idle"
