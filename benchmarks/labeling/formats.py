@@ -22,6 +22,7 @@ READERS = {
     "coco": ("datumaro", "coco"),
     "coco-polygons": ("datumaro", "coco"),
     "voc": ("datumaro", "voc"),
+    "cvat": ("datumaro", "cvat"),
     "label-studio": ("label-studio", "label-studio"),
 }
 FIRST_SEED = 910_000_000
