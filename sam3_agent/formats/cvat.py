@@ -18,7 +18,8 @@ def write_cvat(labels: LabelSet, out: Path) -> list[str]:
     Xml.SubElement(root, "version").text = "1.1"
     root.append(_meta(labels))
     for number, image in enumerate(labels.images):
-        attributes = {"id": str(number), "name": image.name, "subset": image.split}
+        attributes = {"id": str(number), "name": image.name}
+        attributes |= {"subset": image.split} if len(labels.splits()) > 1 else {}  # some readers skip named subsets
         attributes |= {"width": str(image.width), "height": str(image.height)}
         entry = Xml.SubElement(root, "image", attributes)
         for order, label in enumerate(image.labels):

@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import uvicorn
+from PIL import Image
 
+from sam3_agent import masks
 from sam3_agent.labeling.journal import ImageRow, Journal
 from sam3_agent.labeling.label import Label
 from sam3_agent.labeling.review.calls import Calls
@@ -90,3 +93,23 @@ def big_journal(folder: Path, images: Path, count: int, labels: list[Label]) -> 
     more = [replace(first, id=f"{row.sha}.0", sha=row.sha, quality=0.01) for row in rows[1:]]
     journal.put_labels([*labels, *more])
     return journal
+
+
+def three_hundred(images: Path) -> list[Label]:
+    """Two noisy pictures of 1024 x 1024, and 300 discs as labels of the first."""
+    side, across = 1024, 20
+    pixels = np.random.default_rng(0).integers(0, 255, (side, side, 3), dtype=np.uint8)
+    images.mkdir()
+    for name in ("000.png", "copy-00001.png"):
+        Image.fromarray(pixels).save(images / name)
+    step = side // across
+    rows, columns = np.mgrid[:side, :side]
+    labels: list[Label] = []
+    for number in range(300):
+        y, x = (number // across) * step + step / 2, (number % across) * step + step / 2
+        rle = masks.encode((rows - y) ** 2 + (columns - x) ** 2 < (step * 0.45) ** 2)
+        box = masks.box(rle)
+        labels.append(
+            Label(f"l{number:03d}", "f" * 64, "thing", rle, box, 0.6, 0.6, 1.0, "phrase", "thing", quality=0.5)
+        )
+    return labels
