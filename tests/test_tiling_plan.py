@@ -80,6 +80,12 @@ def test_small_objects_call_for_tiles_that_show_them_three_patches_large_and_hol
     assert called.reach == 50
 
 
+def test_an_empty_mask_says_nothing_of_sizes() -> None:
+    nothing = (0, 0, 0, 0)
+    assert wish(view(nothing, LARGE)) is None
+    assert wish(view(nothing, SMALL, SMALL)) == wish(view(SMALL, SMALL))
+
+
 def test_a_candidate_that_is_hardly_one_tells_nothing_however_low_the_threshold() -> None:
     assert wish(view(SMALL, score=0.2), Question(threshold=0.0)) is None
     assert wish(view(*[LARGE] * 10, score=0.2), Question(threshold=0.0)) is None

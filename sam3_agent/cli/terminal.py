@@ -13,7 +13,9 @@ from sam3_agent.masks import Box
 from sam3_agent.types import ModelInfo
 
 TINY_NOTE = "tiny: the embedded demonstration model; use --model facebook/sam3 for real pictures"
-RULES_NOTE = "rules: the embedded planner without a language model; use --llm anthropic:MODEL for free language"
+RULES_NOTE = (
+    "rules: the embedded planner without a language model; --llm anthropic:MODEL (or openai:, chat:) understands more"
+)
 
 
 def progress_console() -> Console:

@@ -10,8 +10,8 @@ from typing import Any, cast
 from sam3_agent.errors import InputError
 
 PRICES_AS_OF = "2026-11-20"
-"""Prices change. Claude's were read from https://platform.claude.com/docs/en/about-claude/pricing, the others from
-copies of https://developers.openai.com/api/docs/pricing and https://ai.google.dev/pricing."""
+"""Prices change. Claude's were read from https://platform.claude.com/docs/en/about-claude/pricing; OpenAI's and
+Google's from pages of others, not from their own: check those before money depends on them."""
 PRICES_VARIABLE = "SAM3_AGENT_PRICES"
 """Names a JSON file: {"MODEL": {"input": 2, "output": 10, "cache_read": 0.2, "cache_write": 2.5}}, USD per million."""
 

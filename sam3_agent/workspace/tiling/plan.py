@@ -58,6 +58,7 @@ def wish_of(view: View, question: Question, *, whole: bool) -> Wish | None:
     belief, least = 1.0 if assumed else detection.presence, max(question.threshold, SURE)
     boxes = np.array([c.box for c in detection.kept if belief * c.object_score > least]).reshape(-1, 4)
     extent = boxes[:, 2:] - boxes[:, :2]  # (N, 2) pixels of the picture
+    extent = extent[(extent > 0).all(axis=1)]  # a mask may be empty, and says nothing of sizes
     side = np.sqrt(extent.prod(axis=1))
     small = np.array([view.seen_side(c) < SMALL * eye.patch for c in side], dtype=bool)
     wishes: list[Wish] = []
