@@ -93,7 +93,7 @@ CLICKS = replace(
     TINY,
     seed=3,
     ranks=1,
-    stages=(Stage("clicks", "clicks", 0, steps=1000, images=5, prompts=6, flat=0.5, end_rate=1e-5, warm_up=30),),
+    stages=(Stage("clicks", "clicks", 0, steps=1350, images=5, prompts=6, flat=0.5, end_rate=1e-5, warm_up=30),),
 )
 """The tracker half on a frozen backbone."""
 CLICKS_SMOKE = replace(CLICKS, stages=(Stage("clicks", "clicks", 0, steps=3, images=2, prompts=3, warm_up=1),))

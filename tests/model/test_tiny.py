@@ -37,8 +37,6 @@ def test_the_embedded_eye_finds_a_red_circle_by_word_and_by_example(tiny: Sam3) 
 
 
 def test_the_embedded_eye_outlines_one_object_from_a_click_or_a_box_and_mends_it(tiny: Sam3) -> None:
-    if tiny._tracker is None:
-        pytest.skip("the embedded weights have no tracker half yet: python -m sam3_agent.training clicks ...")
     rows, columns = np.mgrid[0:240, 0:320]
     disc = np.hypot(rows - 120, columns - 220) < 40
     square = (np.abs(rows - 120) < 35) & (np.abs(columns - 90) < 35)
