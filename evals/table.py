@@ -20,11 +20,9 @@ def score_table(score: Score) -> str:
     eye = f" (eye {made['model']}{brain})" if made["model"] else ""
     lines = [f"# {made['dataset']} with {made['solver']}{eye}", ""]
     lines += [f"**{sentence}**" for sentence in document["caveats"]] + ([""] if document["caveats"] else [])
-    groups = [("all", document["overall"])]
-    for name, values in document["strata"].items():
-        groups += [(f"{name}: {value}", found) for value, found in values.items()]
+    groups = groups_of(document)
     for header, columns, note in SECTIONS:
-        shown = [group for group in groups if any(_picked(group[1], column) is not None for column in columns)]
+        shown = [group for group in groups if any(figure_at(group[1], column) is not None for column in columns)]
         if shown:
             lines += [*_section(header, columns, shown), "", *([note, ""] if note else [])]
     lines.append(_price(document))
@@ -63,7 +61,7 @@ def _section(header: Sequence[str], columns: Sequence[str], groups: Sequence[tup
     """A row a group; the row of all cases is followed by its intervals."""
     rows: list[list[str]] = []
     for name, found in groups:
-        figures = [_picked(found, column) for column in columns]
+        figures = [figure_at(found, column) for column in columns]
         scales = [1.0 if column.endswith("*") else 100.0 for column in columns]
         rows.append(
             [name, str(found["cases"]), *(_number(f, "value", s) for f, s in zip(figures, scales, strict=True))]
@@ -73,7 +71,16 @@ def _section(header: Sequence[str], columns: Sequence[str], groups: Sequence[tup
     return _table(["cases", "n", *header], rows)
 
 
-def _picked(found: dict[str, Any], column: str) -> dict[str, Any] | None:
+def groups_of(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """(name, figures) of all cases, then of every stratum, of a score's document."""
+    groups = [("all", document["overall"])]
+    for name, values in document["strata"].items():
+        groups += [(f"{name}: {value}", found) for value, found in values.items()]
+    return groups
+
+
+def figure_at(found: dict[str, Any], column: str) -> dict[str, Any] | None:
+    """A group's figure for a column of SECTIONS, {"value", "low", "high"}; None where it has no basis."""
     metric, name = column.rstrip("*").split(".", 1)
     figure = found.get(metric, {}).get(name)
     return figure if figure is not None and figure["value"] is not None else None

@@ -1,5 +1,6 @@
 """A tally: sums over groups of cases, with resampled sums beside them; its size does not grow with the cases."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from evals.metrics import METRICS
 from evals.metrics.scored import Scored
 from evals.resampling import RESAMPLES, interval, weights
 
-COLUMNS = sum(metric.columns for metric in METRICS)
+_ENDS = list(itertools.accumulate(metric.columns for metric in METRICS))
+_PARTS = {metric.name: slice(end - metric.columns, end) for metric, end in zip(METRICS, _ENDS, strict=True)}
+"""Which columns are whose."""
+COLUMNS = _ENDS[-1]
 _BLOCK = 64
 """Cases taken in before they are summed."""
 
@@ -41,20 +45,13 @@ class Sums:
 
     def values(self) -> Iterator[tuple[str, dict[str, Any], dict[str, NDArray[np.float64]]]]:
         """By metric: its figures, and the same over the resamples, each (RESAMPLES,)."""
-        start = 0
         for metric in METRICS:
-            part = slice(start, start + metric.columns)
-            start += metric.columns
+            part = _PARTS[metric.name]
             yield metric.name, metric.figures(self.point[part]), metric.figures(self.resampled[:, part])
 
     def part(self, name: str) -> NDArray[np.float64]:
         """The sums of one metric, (columns,)."""
-        start = 0
-        for metric in METRICS:
-            if metric.name == name:
-                return self.point[start : start + metric.columns]
-            start += metric.columns
-        raise KeyError(name)
+        return self.point[_PARTS[name]]
 
 
 class Tally:

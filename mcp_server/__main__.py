@@ -67,7 +67,6 @@ def _connect(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     from mcp_server.backend import Backend
-    from mcp_server.fetch import Fetcher
     from mcp_server.loading import Loading
     from mcp_server.results import Settings
 
@@ -80,7 +79,6 @@ def _serve(options: argparse.Namespace) -> int:
         return load_llm(options.llm)
 
     make_desks = _desk_maker(options)
-    Fetcher.of(options.allow_host)  # a usage error is told at the start
     settings = Settings(options.images, options.links, fetches=bool(options.allow_host))
     with ExitStack() as closing:
         backend = Backend(Loading(load, options.model), make_desks, settings, load_llm if options.llm else None)
@@ -133,15 +131,15 @@ def _door(options: argparse.Namespace) -> "Door":
 
 
 def _desk_maker(options: argparse.Namespace) -> "Callable[[], Desks]":
-    """How the desks are made at the first call; what is wrong with the folders is told now."""
+    """How the desks are made at the first call; what is wrong with the folders or hosts is told now."""
     from mcp_server.access import Access
+    from mcp_server.fetch import Fetcher
 
     shared = options.transport == "http"
-    access = Access.of(options.allow_dir, default_here=not shared)
+    access, fetcher = Access.of(options.allow_dir, default_here=not shared), Fetcher.of(options.allow_host)
 
     def make() -> "Desks":
         from mcp_server.desks import Desks
-        from mcp_server.fetch import Fetcher
         from mcp_server.pictures import Pictures
         from mcp_server.quota import SHARED, Limits
 
@@ -149,7 +147,7 @@ def _desk_maker(options: argparse.Namespace) -> "Callable[[], Desks]":
         if shared:
             size = options.max_image_mib * 2**20
             limits = Limits(options.max_images, size, SHARED.masks, options.max_calls, options.max_jobs)
-        pictures = Pictures(access, Fetcher.of(options.allow_host))
+        pictures = Pictures(access, fetcher)
         return Desks(pictures, limits=limits, out_dir=options.out_dir, shared=shared)
 
     return make

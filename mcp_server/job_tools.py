@@ -13,7 +13,7 @@ from mcp_server.jobs import Job
 from mcp_server.loading import Report
 from sam3_agent.errors import InputError, LLMError, ToolError
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.llm import LLM, Message, Reply
+from sam3_agent.loop.llm import LLM, Message, Reply, WrappedLLM
 from sam3_agent.tools import Presentation, ToolSpec
 from sam3_agent.tools.arguments import ImageId
 from sam3_agent.tools.lines import instance_data, instance_line
@@ -80,22 +80,12 @@ async def cancel_job(errand: Errand, job_id: JobId) -> Presentation:
 JOB_TOOLS = (ToolSpec.of(ask_image), ToolSpec.of(get_job), ToolSpec.of(cancel_job, read_only=False))
 
 
-class WatchedLLM:
+class WatchedLLM(WrappedLLM):
     """A brain under a job: it notes each turn and stops when the job is cancelled."""
 
     def __init__(self, llm: LLM, job: Job) -> None:
-        self._llm = llm
+        super().__init__(llm)
         self._job = job
-
-    @property
-    def name(self) -> str:
-        """That of the brain."""
-        return self._llm.name
-
-    @property
-    def sees(self) -> bool:
-        """As the brain."""
-        return self._llm.sees
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The brain's reply.

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from mcp_server.quota import SHARED
 from sam3_agent.model.devices import DEVICE_HELP, names_devices
 
 
@@ -76,10 +77,14 @@ def _add_auth(parser: argparse.ArgumentParser) -> None:
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("limits of each http client").add_argument
-    add("--max-images", type=_count, default=32, metavar="N", help="open images (32)")
-    add("--max-image-mib", type=_count, default=1024, metavar="N", help="MiB of pixels of open images (1024)")
-    add("--max-calls", type=_count, default=8, metavar="N", help="calls at a time (8)")
-    add("--max-jobs", type=_count, default=2, metavar="N", help="jobs at a time (2)")
+    usual = {
+        "images": (SHARED.images, "open images"),
+        "image-mib": ((SHARED.bytes or 0) // 2**20, "MiB of pixels of open images"),
+        "calls": (SHARED.calls, "calls at a time"),
+        "jobs": (SHARED.jobs, "jobs at a time"),
+    }
+    for name, (most, words) in usual.items():
+        add(f"--max-{name}", type=_count, default=most, metavar="N", help=f"{words} ({most})")
 
 
 def _add_eye(parser: argparse.ArgumentParser) -> None:

@@ -17,6 +17,8 @@ from sam3_agent.errors import InputError
 from sam3_agent.masks import Box, Rle
 
 Outcome = Literal["answered", "no_match", "budget", "failed"]
+INTERRUPTED = "interrupted"
+"""The reason of a run that Ctrl-C ended; its outcome is "budget"."""
 _CONCEPT_NAME = re.compile(r"[^\W_][\w.-]{0,63}")
 
 
@@ -245,6 +247,11 @@ class Answer:
     reason: str
     usage: Usage
     trace: Trace
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the run: the loop turns it into an outcome, a front door turns it back."""
+        return (self.outcome, self.reason) == ("budget", INTERRUPTED)
 
 
 def check_box(box: Box) -> None:

@@ -14,11 +14,12 @@ from typing import Annotated
 import pydantic
 
 from evals.case import Case, Source
-from evals.datasets.pictures import picture_folder, split_pictures
+from evals.datasets.pictures import check_files, picture_folder, split_pictures
 from evals.datasets.refcoco import usual_folders
-from evals.datasets.refer import Sentence
+from evals.datasets.refer import Sentence, of_split
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import CocoAnnotation, CocoDataset, read_coco
+from sam3_agent.formats.complaint import complaint
 from sam3_agent.masks import Rle
 
 REFS = "grefs(unc).json"
@@ -58,9 +59,7 @@ class GRefCoco:
         if not colon:
             raise InputError(f"grefcoco:{argument}: expected grefcoco:FOLDER:SPLIT, such as data/grefcoco:val")
         folder = Path(path).expanduser()
-        for file in (folder / REFS, folder / "instances.json"):
-            if not file.is_file():
-                raise InputError(f"{file}: no such file")
+        check_files(folder / REFS, folder / "instances.json")
         return cls(folder, split, given)
 
     @property
@@ -111,13 +110,8 @@ class GRefCoco:
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise InputError(f"{path}: not JSON ({error})") from error
         except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            raise InputError(f"{path}: ref {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-        mine = [ref for ref in refs if ref.split == self.split]
-        if not mine:
-            known = ", ".join(sorted({ref.split for ref in refs}))
-            raise InputError(f"{path}: no ref in the split {self.split!r}; it has: {known}")
-        return mine
+            raise InputError(f"{path}: ref {complaint(error)}") from error
+        return of_split(refs, self.split, path)
 
     def _targets(self, ref: _Ref) -> tuple[Rle, ...]:
         if ref.no_target == bool(ref.annotations):

@@ -6,6 +6,13 @@ from pathlib import Path
 from sam3_agent.errors import InputError
 
 
+def check_files(*files: Path) -> None:
+    """Raises InputError naming the first file that is not there."""
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"{file}: no such file")
+
+
 def split_pictures(argument: str) -> tuple[str, Path | None]:
     """(what stands before, the folder after the last "@").
 

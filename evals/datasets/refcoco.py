@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 
 from evals.case import Case, Source
-from evals.datasets.pictures import picture_folder, split_pictures
-from evals.datasets.refer import Ref, read_refs
+from evals.datasets.pictures import check_files, picture_folder, split_pictures
+from evals.datasets.refer import Ref, of_split, read_refs
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import CocoAnnotation, CocoDataset, read_coco
 
@@ -39,9 +39,7 @@ class RefCoco:
                 f"refcoco:{argument}: expected refcoco:FOLDER:SPLITTER:SPLIT, such as data/refcoco:unc:val"
             )
         folder = Path(parts[0]).expanduser()
-        for file in (folder / f"refs({parts[1]}).p", folder / "instances.json"):
-            if not file.is_file():
-                raise InputError(f"{file}: no such file")
+        check_files(folder / f"refs({parts[1]}).p", folder / "instances.json")
         return cls(folder, parts[1], parts[2], given)
 
     @property
@@ -77,12 +75,7 @@ class RefCoco:
 
     @cached_property
     def _refs(self) -> list[Ref]:
-        refs = read_refs(self._path)
-        mine = [ref for ref in refs if ref.split == self.split]
-        if not mine:
-            known = ", ".join(sorted({ref.split for ref in refs}))
-            raise InputError(f"{self._path}: no ref in the split {self.split!r}; it has: {known}")
-        return mine
+        return of_split(read_refs(self._path), self.split, self._path)
 
     @cached_property
     def _images(self) -> dict[int, tuple[str, tuple[int, int]]]:

@@ -2,12 +2,14 @@
 
 import io
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 
 import pydantic
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.complaint import complaint
 
 _LARGEST = 1 << 30
 """Bytes; the largest of the published files, refs(google).p, has under 100 MB."""
@@ -48,10 +50,33 @@ def read_refs(path: Path) -> list[Ref]:
         try:
             refs.append(Ref.model_validate(entry))
         except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "entry"
-            raise InputError(f"{path}: ref {number}: {field}: {first['msg']}") from error
+            raise InputError(f"{path}: ref {number}: {complaint(error, 'entry')}") from error
     return refs
+
+
+class InSplit(Protocol):
+    """An entry that says which split it belongs to."""
+
+    @property
+    def split(self) -> str:
+        """Such as "val"."""
+        ...
+
+
+R = TypeVar("R", bound=InSplit)
+
+
+def of_split(refs: Sequence[R], split: str, path: Path) -> list[R]:
+    """The entries of one split, in order.
+
+    Raises:
+        InputError: there are none; the message says which splits the file has.
+    """
+    mine = [ref for ref in refs if ref.split == split]
+    if not mine:
+        known = ", ".join(sorted({ref.split for ref in refs}))
+        raise InputError(f"{path}: no ref in the split {split!r}; it has: {known}")
+    return mine
 
 
 def plain_pickle(path: Path) -> Any:

@@ -17,9 +17,10 @@ from typing import Annotated, Any
 import pydantic
 
 from evals.case import Case, Source
-from evals.datasets.pictures import picture_folder, split_pictures
+from evals.datasets.pictures import check_files, picture_folder, split_pictures
 from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.formats.complaint import complaint
 from sam3_agent.masks import Rle
 
 logger = logging.getLogger(__name__)
@@ -74,9 +75,7 @@ class SaCo:
         """
         text, given = split_pictures(argument)
         files = tuple(Path(part).expanduser() for part in text.split(","))
-        for file in files:
-            if not file.is_file():
-                raise InputError(f"{file}: no such file")
+        check_files(*files)
         return cls(files, given)
 
     @property
@@ -127,8 +126,7 @@ def _read(path: Path) -> _Annotator:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not JSON ({error})") from error
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise InputError(f"{path}: {complaint(error)}") from error
     pairs = {pair.id: pair for pair in parsed.images}
     if len(pairs) < len(parsed.images):
         raise InputError(f"{path}: images: an id occurs twice")

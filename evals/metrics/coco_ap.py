@@ -13,6 +13,8 @@ import numpy as np
 from pycocotools.coco import COCO  # pyright: ignore[reportMissingTypeStubs]
 from pycocotools.cocoeval import COCOeval  # pyright: ignore[reportMissingTypeStubs]
 
+from evals.resampling import interval
+
 FIGURES = (
     "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large",
     "ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large",
@@ -43,8 +45,7 @@ def coco_ap_intervals(
         if value is None or not known:
             intervals[name] = (value, value, value)
         else:
-            low, high = np.quantile(np.asarray(known, dtype=np.float64), [0.025, 0.975])
-            intervals[name] = (value, float(low), float(high))
+            intervals[name] = (value, *interval(np.asarray(known, dtype=np.float64)))
     return intervals
 
 

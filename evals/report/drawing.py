@@ -11,6 +11,7 @@ from evals.case import Case, Source
 from evals.prediction import Prediction
 from sam3_agent import masks
 from sam3_agent.masks import Rle
+from sam3_agent.render.outline import grow
 from sam3_agent.workspace.source import read_source
 
 LONGEST = 420
@@ -56,14 +57,5 @@ def _shrunk(rle: Rle, size: tuple[int, int]) -> NDArray[np.bool_]:
 
 def _outline(canvas: NDArray[np.float64], mask: NDArray[np.bool_]) -> None:
     """White outside, black inside: seen on any ground."""
-    canvas[_grown(mask) & ~mask] = 255.0
-    canvas[mask & _grown(~mask)] = 0.0
-
-
-def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    grown = mask.copy()
-    grown[1:] |= mask[:-1]
-    grown[:-1] |= mask[1:]
-    grown[:, 1:] |= mask[:, :-1]
-    grown[:, :-1] |= mask[:, 1:]
-    return grown
+    canvas[grow(mask) & ~mask] = 255.0
+    canvas[mask & grow(~mask)] = 0.0

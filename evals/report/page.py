@@ -11,7 +11,7 @@ from evals.report import plots
 from evals.report.cards import Cards
 from evals.report.gather import SHOWN, Gathered
 from evals.score import Score, score_run
-from evals.table import SECTIONS
+from evals.table import SECTIONS, figure_at, groups_of
 from sam3_agent.errors import Sam3AgentError
 from sam3_agent.formats.files import write_text
 
@@ -77,11 +77,8 @@ def _head(document: dict[str, Any]) -> str:
 
 def _table(document: dict[str, Any], section: tuple[tuple[str, ...], tuple[str, ...], str]) -> str:
     header, columns, note = section
-    groups = [("all", document["overall"])]
-    for name, values in document["strata"].items():
-        groups += [(f"{name}: {value}", found) for value, found in values.items()]
     rows: list[str] = []
-    for name, found in groups:
+    for name, found in groups_of(document):
         cells = [_cell(found, column) for column in columns]
         if any(cells):
             rows.append(
@@ -95,9 +92,8 @@ def _table(document: dict[str, Any], section: tuple[tuple[str, ...], tuple[str, 
 
 
 def _cell(found: dict[str, Any], column: str) -> str:
-    metric, name = column.rstrip("*").split(".", 1)
-    figure = found.get(metric, {}).get(name)
-    if figure is None or figure["value"] is None:
+    figure = figure_at(found, column)
+    if figure is None:
         return ""
     scale, digits = (1.0, 2) if column.endswith("*") else (100.0, 1)
     value = f"{scale * figure['value']:.{digits}f}"

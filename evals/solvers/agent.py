@@ -8,7 +8,6 @@ from evals.prediction import Prediction
 from evals.solvers.sitting import Sitting
 from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.llm import LLM
-from sam3_agent.types import Answer
 from sam3_agent.workspace import Workspace
 
 
@@ -28,7 +27,7 @@ class AgentSolver:
         workspace = self._sitting.workspace
         began, encodes = time.monotonic(), workspace.encodes
         answer = self._agent.ask(self._sitting.open(case, picture), case.query)
-        if _interrupted(answer):
+        if answer.interrupted:
             raise KeyboardInterrupt
         return Prediction(
             case.id,
@@ -41,7 +40,3 @@ class AgentSolver:
             # Opening the picture is part of the case's price; the answer's own usage begins after it.
             usage=replace(answer.usage, encodes=workspace.encodes - encodes, seconds=time.monotonic() - began),
         )
-
-
-def _interrupted(answer: Answer) -> bool:
-    return answer.outcome == "budget" and answer.reason == "interrupted"

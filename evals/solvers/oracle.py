@@ -96,8 +96,8 @@ def best_subset(pool: Sequence[Rle], target: Rle, ignore: Rle | None = None) -> 
     """
     counted = ~masks.decode(ignore) if ignore is not None else np.True_
     wanted = masks.decode(target) & counted
-    bitmaps = [masks.decode(rle) & counted for rle in pool if masks.area(masks.intersect([rle, target]))]
     kept = [rle for rle in pool if masks.area(masks.intersect([rle, target]))]
+    bitmaps = [masks.decode(rle) & counted for rle in kept]
     order = sorted(range(len(kept)), key=lambda i: -_share(bitmaps[i], wanted))
     best, best_iou, union = list[int](), 0.0, np.zeros_like(wanted)
     for length, index in enumerate(order, start=1):

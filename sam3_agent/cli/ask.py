@@ -91,7 +91,7 @@ def ask(agent: Agent, source: str, query: str, written: Written) -> AskReport:
         write_trace(answer.trace, written.trace)
     if written.page is not None:
         write_page(answer.trace, written.page)
-    if was_interrupted(answer):
+    if answer.interrupted:
         raise KeyboardInterrupt
     usage = replace(answer.usage, encodes=agent.workspace.encodes)  # opening the picture was part of the command
     answer = replace(answer, usage=usage)
@@ -108,11 +108,6 @@ def raise_if_failed(answer: Answer) -> None:
     """Turn a failed run into the command's own failure, when its report is out."""
     if answer.outcome == "failed":
         raise Sam3AgentError(answer.reason)
-
-
-def was_interrupted(answer: Answer) -> bool:
-    """Whether Ctrl-C ended the run: the loop turns it into an outcome, the terminal turns it back."""
-    return (answer.outcome, answer.reason) == ("budget", "interrupted")
 
 
 def print_report(report: AskReport, out: Path | None) -> None:

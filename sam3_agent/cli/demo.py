@@ -11,7 +11,6 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from sam3_agent import masks
-from sam3_agent.cli.ask import was_interrupted
 from sam3_agent.cli.demo_pictures import answer_picture, overview, scene_picture
 from sam3_agent.cli.marked import write_picture
 from sam3_agent.cli.scene_files import target_mask
@@ -168,7 +167,7 @@ def print_report(report: DemoReport, out: Path) -> None:
 def _ask(agent: Agent, image_id: str, scene: Scene, query: Query) -> DemoAnswer:
     with progress_console().status(f"asking “{query.text}”"):
         answer = agent.ask(image_id, query.text)
-    if was_interrupted(answer):
+    if answer.interrupted:
         raise KeyboardInterrupt
     return DemoAnswer(query, answer, tuple(_asked(answer.trace)), _iou(scene, query, answer))
 

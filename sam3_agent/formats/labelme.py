@@ -5,7 +5,7 @@ from typing import Any
 
 from sam3_agent import masks
 from sam3_agent.formats.files import write_json
-from sam3_agent.formats.label_set import LabelledImage, LabelSet
+from sam3_agent.formats.label_set import LabelSet
 from sam3_agent.formats.outlines import inset, parts_of
 
 VERSION = "5.5.0"
@@ -36,17 +36,20 @@ def write_labelme(labels: LabelSet, out: Path) -> list[str]:
                 }
                 for part in parts
             ]
-        write_json(out / image.split / f"{image.stem}.json", _document(image, shapes), indent=1)
+        name = f"{image.stem.rsplit('/', 1)[-1]}.{image.name.rsplit('.', 1)[-1]}"
+        document = labelme_document(name, image.width, image.height, shapes)
+        write_json(out / image.split / f"{image.stem}.json", document, indent=1)
     return [f"labelme: {holed} labels have holes, which are cut open by bridges of no width"] if holed else []
 
 
-def _document(image: LabelledImage, shapes: list[dict[str, Any]]) -> dict[str, Any]:
+def labelme_document(picture: str, width: int, height: int, shapes: list[dict[str, Any]]) -> dict[str, Any]:
+    """The file of one picture, which lies beside it or is named by its path; sizes in pixels."""
     return {
         "version": VERSION,
         "flags": {},
         "shapes": shapes,
-        "imagePath": f"{image.stem.rsplit('/', 1)[-1]}.{image.name.rsplit('.', 1)[-1]}",
+        "imagePath": picture,
         "imageData": None,
-        "imageHeight": image.height,
-        "imageWidth": image.width,
+        "imageHeight": height,
+        "imageWidth": width,
     }

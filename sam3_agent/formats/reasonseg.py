@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.complaint import complaint
 from sam3_agent.formats.contours import Polygon, polygons_of
 from sam3_agent.formats.files import replacing, write_json
+from sam3_agent.formats.orientation import upright_size
 
 TARGET = 1
 IGNORE = 255
 PICTURES = (".jpg", ".jpeg", ".png")
-_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,9 +144,7 @@ def _parse(path: Path) -> _File:
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not JSON ({error})") from error
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: {place or 'document'}: {first['msg']}") from error
+        raise InputError(f"{path}: {complaint(error)}") from error
 
 
 def _decode_cp1252(path: Path, raw: bytes) -> str:
@@ -158,12 +157,9 @@ def _decode_cp1252(path: Path, raw: bytes) -> str:
 def _upright_size(path: Path) -> tuple[int, int]:
     """(height, width) after EXIF rotation, which cv2.imread, and so LISA, applies."""
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        return upright_size(path)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: not a readable picture") from error
-    return (width, height) if turned else (height, width)
 
 
 def _paint(canvas: NDArray[np.uint8], points: Polygon, value: int) -> NDArray[np.uint8]:

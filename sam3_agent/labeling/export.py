@@ -17,6 +17,7 @@ from sam3_agent.formats.label_set import LabelledImage, LabelSet, MaskLabel, uni
 from sam3_agent.formats.label_studio import write_label_studio
 from sam3_agent.formats.labelme import write_labelme
 from sam3_agent.formats.mllm import write_mllm
+from sam3_agent.formats.orientation import is_upright
 from sam3_agent.formats.semantic import write_semantic
 from sam3_agent.formats.voc import flat, write_voc
 from sam3_agent.formats.yolo import picture_name, write_yolo
@@ -44,7 +45,6 @@ _PICTURES: Mapping[str, Callable[[LabelledImage], str]] = {
     "labelme": lambda image: f"{image.split}/{picture_name(image)}",
 }
 """Where a format wants the pictures; elsewhere in images/, under their names."""
-_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +103,20 @@ def export(journal: Journal, form: str, out: Path, selection: Selection, *, pict
 def label_set(journal: Journal, selection: Selection) -> LabelSet:
     """The chosen labels of every labelled picture, in a fixed order; duplicates of a file are left out."""
     images = journal.images("done")
+    labels = journal.labels()
     by_image: dict[str, list[Label]] = {}
-    for label in journal.labels():
+    for label in labels:
         if label.route in selection.routes:
             by_image.setdefault(label.sha, []).append(label)
     names = class_names(journal)
-    further = {label.class_name for labels in by_image.values() for label in labels} - set(names)
+    further = {label.class_name for chosen in by_image.values() for label in chosen} - set(names)
     classes = (*names, *sorted(further))
     stems = unique_stems([row.path for row in images])
     splits = split_of(images, selection.val, selection.seed) if selection.val else {}
     made = [
         _image(row, stems[row.path], by_image.get(row.sha, []), classes, splits.get(row.sha, "train")) for row in images
     ]
-    return LabelSet(classes, tuple(made), _absent(journal, images, classes), str(journal.meta("eye") or ""))
+    return LabelSet(classes, tuple(made), _absent(journal, labels, images, classes), str(journal.meta("eye") or ""))
 
 
 def write_provenance(labels: LabelSet, path: Path) -> None:
@@ -135,7 +136,7 @@ def copy_picture(source: Path, target: Path) -> None:
     """Copy a picture; one that is turned by its EXIF is written upright, as the masks are."""
     try:
         with replacing(target) as temporary, Image.open(source) as picture:
-            if picture.getexif().get(_ORIENTATION, 1) == 1:
+            if is_upright(picture):
                 shutil.copyfile(source, temporary)
             else:
                 ImageOps.exif_transpose(picture).save(temporary, picture.format, quality=95)
@@ -181,10 +182,12 @@ def _image(row: ImageRow, stem: str, labels: Sequence[Label], classes: Sequence[
     return LabelledImage(row.path, stem, row.width, row.height, tuple(made), split)
 
 
-def _absent(journal: Journal, images: Sequence[ImageRow], classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
+def _absent(
+    journal: Journal, labels: Sequence[Label], images: Sequence[ImageRow], classes: Sequence[str]
+) -> dict[str, tuple[int, ...]]:
     """Classes that are not on a picture as far as is known: verified so, and without a label that is alive."""
     paths = {row.sha: row.path for row in images}
-    alive = {(label.sha, label.class_name) for label in journal.labels() if label.route != "rejected"}
+    alive = {(label.sha, label.class_name) for label in labels if label.route != "rejected"}
     absent: dict[str, list[int]] = {}
     for check in journal.checks():
         key = (check.sha, check.class_name)

@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import read_coco
+from sam3_agent.formats.orientation import upright_size
 from sam3_agent.formats.yolo import read_yolo
 from sam3_agent.labeling.imported import put_imported
 from sam3_agent.labeling.journal import ImageRow, Journal
 
 Existing = dict[str, list[tuple[str, masks.Rle, bool]]]
-_ORIENTATION = 0x0112
 
 
 def import_labels(journal: Journal, files: Sequence[ImageRow], source: Path, root: Path) -> int:
@@ -61,10 +60,7 @@ def _sizes(files: Sequence[ImageRow], root: Path) -> dict[str, tuple[int, int]]:
     sizes: dict[str, tuple[int, int]] = {}
     for row in files:
         try:
-            with Image.open(root / row.path) as picture:
-                width, height = picture.size
-                turned = picture.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            sizes[row.path] = upright_size(root / row.path)
         except (OSError, ValueError):
             continue
-        sizes[row.path] = (width, height) if turned else (height, width)
     return sizes

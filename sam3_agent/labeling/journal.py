@@ -152,7 +152,7 @@ class Journal:
     def put_images(self, images: Sequence[ImageRow]) -> None:
         """Add files, or say anew what they are."""
         with self.writing() as db:
-            db.executemany(f"INSERT OR REPLACE INTO images({rows.IMAGE}) VALUES({rows.marks(10)})", rows.of(images))
+            db.executemany(rows.PUT_IMAGE, rows.of(images))
 
     def unit(self, sha: str, unit: str) -> bytes | None:
         """What was found by one unit of work on an image; None where it is not done yet."""
@@ -184,7 +184,7 @@ class Journal:
             kept = {row[0] for row in db.execute("SELECT class FROM checks WHERE sha=?", (image.sha,))}
             fresh = [check for check in checks if check.class_name not in kept]
             db.executemany(rows.PUT_CHECK, [rows.check_row(check) for check in fresh])
-            db.executemany(f"INSERT OR REPLACE INTO images({rows.IMAGE}) VALUES({rows.marks(10)})", rows.of([image]))
+            db.executemany(rows.PUT_IMAGE, rows.of([image]))
 
     def labels(self, sha: str | None = None) -> list[Label]:
         """Every label, or those of one image, by id."""

@@ -77,7 +77,7 @@ class Proposer:
             raise LLMError(f"class {each.name!r} has a query, and no brain was given; add --llm")
         agent = Agent(self.workspace, self.brain(), max_turns=self.max_turns, max_usd=max_usd)
         answer = agent.ask(image_id, each.query)
-        if (answer.outcome, answer.reason) == ("budget", "interrupted"):
+        if answer.interrupted:
             raise KeyboardInterrupt
         found = tuple(seen_of(instance) for instance in answer.instances)
         return QueryAnswer(answer.outcome, answer.reason, found, round(answer.usage.usd, 6))

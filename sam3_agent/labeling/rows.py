@@ -10,13 +10,9 @@ from sam3_agent.labeling.label import Check, Evidence, Label
 from sam3_agent.masks import Box, Rle
 
 IMAGE = "path, sha, bytes, mtime, state, reason, width, height, dhash, seconds"
+PUT_IMAGE = f"INSERT OR REPLACE INTO images({IMAGE}) VALUES({', '.join('?' * 10)})"
 PUT_LABEL = "INSERT OR REPLACE INTO labels VALUES(?, ?, ?, ?, ?, ?, ?)"
 PUT_CHECK = "INSERT OR REPLACE INTO checks VALUES(?, ?, ?, ?, ?)"
-
-
-def marks(count: int) -> str:
-    """So many question marks."""
-    return ", ".join("?" * count)
 
 
 def of(images: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -17,7 +17,7 @@ from sam3_agent.loop.run import Run
 from sam3_agent.loop.settle import settle
 from sam3_agent.loop.task import Task
 from sam3_agent.tools import LOOP_TOOLS, Presentation, ToolSpec
-from sam3_agent.types import Answer
+from sam3_agent.types import INTERRUPTED, Answer
 from sam3_agent.workspace import Workspace
 
 MAX_NUDGES = 2
@@ -71,7 +71,7 @@ class Agent:
             while run.outcome is None:
                 self._survive(run, lambda run: self._turn(run, stop))
         except (KeyboardInterrupt, Stopped):
-            run.end("budget", "interrupted")
+            run.end("budget", INTERRUPTED)
         answer = run.answer()
         clock.stop()
         return answer

@@ -9,7 +9,7 @@ from sam3_agent.loop.calls import read_call
 from sam3_agent.loop.jpeg import jpeg_base64
 from sam3_agent.loop.llm import Message, Reply, Stop, ToolCall, ToolResult
 from sam3_agent.loop.prices import TABLE, PriceTable
-from sam3_agent.loop.provider import Provider, Spent, key_of
+from sam3_agent.loop.provider import Provider, ProviderLLM, Spent, key_of
 from sam3_agent.loop.retry import PassingFault, Patience
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
@@ -29,7 +29,7 @@ _STOPS: dict[str, Stop] = {
 }
 
 
-class AnthropicLLM:
+class AnthropicLLM(ProviderLLM):
     """A Claude model. ANTHROPIC_API_KEY names the key, ANTHROPIC_BASE_URL another server that speaks the same API.
 
     Tools, system prompt and conversation are marked for the prompt cache; thinking stays as the model's default has it,
@@ -50,19 +50,8 @@ class AnthropicLLM:
         self._client = _connect()
         import anthropic
 
-        self._provider = Provider(
-            f"anthropic:{model}", model, anthropic, str(self._client.base_url), patience or Patience(), prices
-        )
-
-    @property
-    def name(self) -> str:
-        """The spec that loads it."""
-        return self._provider.name
-
-    @property
-    def sees(self) -> bool:
-        """Every Claude model does."""
-        return True
+        url = str(self._client.base_url)
+        super().__init__(Provider(f"anthropic:{model}", model, anthropic, url, patience or Patience(), prices))
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The next assistant message.
@@ -98,17 +87,9 @@ class AnthropicLLM:
         stop = _STOPS.get(response.stop_reason or "", "done")
         details = response.stop_details
         why = (details.explanation or details.category or "") if details is not None else ""
-        return Reply(
-            message_of(response, truncated=stop == "truncated"),
-            input_tokens=spent.prompt,
-            output_tokens=spent.output,
-            cached_tokens=read,
-            usd=self._provider.usd(spent),
-            stop=stop,
-            thoughts="\n".join(b.thinking for b in response.content if b.type == "thinking" and b.thinking),
-            note="; ".join(part for part in (why, self._provider.unpriced) if part),
-            faults=faults,
-        )
+        thoughts = "\n".join(b.thinking for b in response.content if b.type == "thinking" and b.thinking)
+        message = message_of(response, truncated=stop == "truncated")
+        return self._provider.reply(message, spent, stop=stop, thoughts=thoughts, why=why, faults=faults)
 
 
 def _has_begun(stream: Any) -> bool:

@@ -10,7 +10,7 @@ from sam3_agent.loop.calls import read_call
 from sam3_agent.loop.chat_wire import Said, messages_of, read_chunks, read_completion, tools_of
 from sam3_agent.loop.llm import Message, Reply, Stop
 from sam3_agent.loop.prices import TABLE, Price, PriceTable
-from sam3_agent.loop.provider import Provider, key_of
+from sam3_agent.loop.provider import Provider, ProviderLLM, key_of
 from sam3_agent.loop.retry import PassingFault, Patience
 from sam3_agent.loop.text_calls import read_text
 from sam3_agent.tools import ToolSpec
@@ -28,7 +28,7 @@ _OWN_HOSTS = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 _STOPS: dict[str, Stop] = {"length": "truncated", "content_filter": "refused"}
 
 
-class ChatLLM:
+class ChatLLM(ProviderLLM):
     """A model behind a Chat Completions server.
 
     Tool results cannot hold pictures there, so these follow in a user message. A server that refuses tools, or a model
@@ -53,17 +53,8 @@ class ChatLLM:
 
         if urlsplit(base_url).hostname in _OWN_HOSTS and prices.price_of(model) is None:
             prices = PriceTable({model: Price(0, 0, 0, 0)})  # one's own server costs nothing a token
-        self._provider = Provider(f"chat:{model}@{base_url}", model, openai, base_url, patience or Patience(), prices)
-
-    @property
-    def name(self) -> str:
-        """The spec that loads it."""
-        return self._provider.name
-
-    @property
-    def sees(self) -> bool:
-        """A model that sees no pictures is of no use here."""
-        return True
+        name = f"chat:{model}@{base_url}"
+        super().__init__(Provider(name, model, openai, base_url, patience or Patience(), prices))
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The next assistant message.
@@ -113,21 +104,11 @@ class ChatLLM:
             read_call(c.id or f"call-{turn}-{i}", c.name, c.arguments, cut=stop == "truncated" and i == last)
             for i, c in enumerate(said.calls)
         )
-        native = bool(calls)
         why = said.refusal or ("the provider's content filter" if stop == "refused" else "")
-        return Reply(
-            Message(
-                "assistant", parts.text, calls=calls or parts.calls, raw=None if native else ({"text": said.text},)
-            ),
-            input_tokens=said.spent.prompt,
-            output_tokens=said.spent.output,
-            cached_tokens=said.spent.cache_read,
-            usd=self._provider.usd(said.spent),
-            stop=stop,
-            thoughts="\n".join(part for part in (said.thoughts, parts.thoughts) if part),
-            note="; ".join(part for part in (why, self._provider.unpriced) if part),
-            faults=faults,
-        )
+        raw = None if calls else ({"text": said.text},)
+        message = Message("assistant", parts.text, calls=calls or parts.calls, raw=raw)
+        thoughts = "\n".join(part for part in (said.thoughts, parts.thoughts) if part)
+        return self._provider.reply(message, said.spent, stop=stop, thoughts=thoughts, why=why, faults=faults)
 
 
 def _refuses_tools(message: str) -> bool:

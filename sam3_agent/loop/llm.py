@@ -94,6 +94,23 @@ class LLM(Protocol):
         ...
 
 
+class WrappedLLM:
+    """Shows itself as the brain that it wraps; what is passed on, and what is done beside, is for who builds on it."""
+
+    def __init__(self, llm: LLM) -> None:
+        self._llm = llm
+
+    @property
+    def name(self) -> str:
+        """The wrapped brain's."""
+        return self._llm.name
+
+    @property
+    def sees(self) -> bool:
+        """Whether the wrapped brain does."""
+        return self._llm.sees
+
+
 def load_llm(spec: str) -> LLM:
     """Load a brain by its spec, one of SPEC_FORMS; SAM3_AGENT_PRICES may name a file of prices.
 

@@ -9,7 +9,7 @@ from sam3_agent.loop.calls import read_call
 from sam3_agent.loop.jpeg import jpeg_url
 from sam3_agent.loop.llm import Message, Reply, Stop, ToolCall, ToolResult
 from sam3_agent.loop.prices import TABLE, PriceTable
-from sam3_agent.loop.provider import Provider, Spent, key_of
+from sam3_agent.loop.provider import Provider, ProviderLLM, Spent, key_of
 from sam3_agent.loop.retry import PassingFault, Patience
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
@@ -24,7 +24,7 @@ _PASSING_CODES = frozenset({"server_error", "rate_limit_exceeded"})
 _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
-class OpenAILLM:
+class OpenAILLM(ProviderLLM):
     """A GPT model. OPENAI_API_KEY names the key, OPENAI_BASE_URL another server that speaks the same API.
 
     Nothing is kept on the server (`store` is off): reasoning comes back sealed and is sent again as it came. The
@@ -45,19 +45,8 @@ class OpenAILLM:
         self._client = _connect()
         import openai
 
-        self._provider = Provider(
-            f"openai:{model}", model, openai, str(self._client.base_url), patience or Patience(), prices
-        )
-
-    @property
-    def name(self) -> str:
-        """The spec that loads it."""
-        return self._provider.name
-
-    @property
-    def sees(self) -> bool:
-        """Every model that the Responses API offers with tools does."""
-        return True
+        url = str(self._client.base_url)
+        super().__init__(Provider(f"openai:{model}", model, openai, url, patience or Patience(), prices))
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The next assistant message.
@@ -100,19 +89,9 @@ class OpenAILLM:
             written = getattr(details, "cache_write_tokens", 0) or 0
             spent = Spent(max(0, usage.input_tokens - read - written), read, written, usage.output_tokens)
         stop, why = _stop_of(response)
-        return Reply(
-            message_of(response, truncated=stop == "truncated"),
-            input_tokens=spent.prompt,
-            output_tokens=spent.output,
-            cached_tokens=spent.cache_read,
-            usd=self._provider.usd(spent),
-            stop=stop,
-            thoughts="\n".join(
-                part.text for item in response.output if item.type == "reasoning" for part in item.summary
-            ),
-            note="; ".join(part for part in (why, self._provider.unpriced) if part),
-            faults=faults,
-        )
+        thoughts = "\n".join(part.text for item in response.output if item.type == "reasoning" for part in item.summary)
+        message = message_of(response, truncated=stop == "truncated")
+        return self._provider.reply(message, spent, stop=stop, thoughts=thoughts, why=why, faults=faults)
 
 
 def request_of(model: str, max_tokens: int, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sam3_agent.errors import LLMConfigError, LLMError
+from sam3_agent.loop.llm import Message, Reply, Stop
 from sam3_agent.loop.prices import PRICES_AS_OF, PRICES_VARIABLE, PriceTable
 from sam3_agent.loop.retry import Heard, Patience, persist, translate
 
@@ -55,6 +56,22 @@ class Provider:
         except LLMError as error:
             raise LLMError(f"{self.name}: {error}") from error
 
+    def reply(
+        self, message: Message, spent: Spent, *, stop: Stop, thoughts: str, why: str, faults: tuple[str, ...]
+    ) -> Reply:
+        """The reply with its price; `why` is what the API said about its end."""
+        return Reply(
+            message,
+            input_tokens=spent.prompt,
+            output_tokens=spent.output,
+            cached_tokens=spent.cache_read,
+            usd=self.usd(spent),
+            stop=stop,
+            thoughts=thoughts,
+            note="; ".join(part for part in (why, self.unpriced) if part),
+            faults=faults,
+        )
+
     def usd(self, spent: Spent) -> float:
         """The price of a reply; 0 where the model's is not known."""
         price = self._prices.price_of(self.model, spent.prompt)
@@ -63,6 +80,23 @@ class Provider:
         return price.usd(
             fresh=spent.fresh, cache_read=spent.cache_read, cache_write=spent.cache_write, output=spent.output
         )
+
+
+class ProviderLLM:
+    """What every brain behind an API shows of itself."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+
+    @property
+    def name(self) -> str:
+        """The spec that loads it."""
+        return self._provider.name
+
+    @property
+    def sees(self) -> bool:
+        """Yes: a model that sees no pictures is of no use here."""
+        return True
 
 
 def key_of(kind: str, *variables: str) -> str:

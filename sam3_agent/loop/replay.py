@@ -7,12 +7,12 @@ from pathlib import Path
 
 from sam3_agent.errors import LLMError
 from sam3_agent.loop.clock import RecordedClock, RunClock
-from sam3_agent.loop.llm import LLM, Message, Reply
+from sam3_agent.loop.llm import LLM, Message, Reply, WrappedLLM
 from sam3_agent.loop.tape import Heard, TapeWriter, Timed, read_tape, request_hash
 from sam3_agent.tools import ToolSpec
 
 
-class RecordingLLM:
+class RecordingLLM(WrappedLLM):
     """Passes everything on to another brain, and writes down what came back and what time it was."""
 
     def __init__(self, llm: LLM, path: str | Path) -> None:
@@ -21,18 +21,8 @@ class RecordingLLM:
         Raises:
             InputError: the file exists already, or cannot be written.
         """
-        self._llm = llm
+        super().__init__(llm)
         self._tape = TapeWriter(path, llm.name)
-
-    @property
-    def name(self) -> str:
-        """The recorded brain's."""
-        return self._llm.name
-
-    @property
-    def sees(self) -> bool:
-        """Whether the recorded brain does."""
-        return self._llm.sees
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The recorded brain's next message.

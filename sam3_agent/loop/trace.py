@@ -2,12 +2,11 @@
 
 import base64
 import json
-import uuid
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.files import write_text
 from sam3_agent.types import Step, Trace
 
 TRACE_VERSION = 1
@@ -31,16 +30,10 @@ def write_trace(trace: Trace, path: str | Path) -> Path:
     lines = [json.dumps({"kind": s.kind, "seconds": s.seconds, "data": s.data}, default=str) for s in trace.steps]
     for key, jpeg in trace.pictures.items():
         lines.append(json.dumps({"kind": PICTURE, "key": key, "jpeg": base64.b64encode(jpeg).decode("ascii")}))
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        draft.replace(target)
+        write_text(target, "".join(line + "\n" for line in lines))
     except OSError as error:
         raise InputError(f"cannot write the trace to {target}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
     return target
 
 

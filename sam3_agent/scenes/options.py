@@ -15,6 +15,8 @@ Pair = tuple[str, str]
 MOST_OBJECTS = 64
 SMALLEST_SIDE = 96
 LARGEST_SIDE = 8192
+PLAIN_OBJECTS = 0.55
+"""Share of the objects that wear no pattern, unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class SceneOptions:
     style: Style = "mixed"
     excluded_pairs: frozenset[Pair] = frozenset()
     required_pairs: tuple[Pair, ...] = ()
-    plain_objects: float = 0.55
+    plain_objects: float = PLAIN_OBJECTS
     """Share of the objects that wear no pattern."""
 
     def __post_init__(self) -> None:

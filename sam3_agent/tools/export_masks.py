@@ -11,6 +11,7 @@ from pydantic import Field
 
 from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, to_json
 from sam3_agent.formats.contours import Polygon, polygons_of
+from sam3_agent.formats.labelme import labelme_document
 from sam3_agent.render import viewer_page
 from sam3_agent.tools.lines import instance_data
 from sam3_agent.tools.results import Exported
@@ -125,15 +126,7 @@ def _labelme(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes
             for polygon in polygons_of(workspace.instance(m).mask)
             if len(polygon) >= 3
         ]
-        document: dict[str, Any] = {
-            "version": "5.5.0",
-            "flags": {},
-            "shapes": shapes,
-            "imagePath": image.source,
-            "imageData": None,
-            "imageHeight": image.height,
-            "imageWidth": image.width,
-        }
+        document = labelme_document(image.source, image.width, image.height, shapes)
         files[f"{path}/{image_id}.json"] = _text(json.dumps(document, ensure_ascii=False, indent=1))
     return files
 

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from sam3_agent.scenes.options import PLAIN_OBJECTS
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -24,7 +26,7 @@ class Stage:
     warm_up: int = 100
     pretrained_share: float = 1.0
     """Rate of backbone and text encoder, relative to the rest."""
-    plain_objects: float = 0.55
+    plain_objects: float = PLAIN_OBJECTS
     """Share of the objects that wear no pattern; at a fourth every pattern, plain included, is as frequent."""
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.orientation import is_upright
 
 Source = str | Path | bytes | Image.Image | NDArray[Any]
 Reader = Callable[[Source], tuple[NDArray[np.uint8], str]]
@@ -25,7 +26,6 @@ Reader = Callable[[Source], tuple[NDArray[np.uint8], str]]
 MAX_PIXELS = 200_000_000
 _STRIP = 4_000_000
 """Pixels converted at a time."""
-_ORIENTATION = 0x0112
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error, Warning,
 )  # fmt: skip
@@ -144,7 +144,7 @@ def _to_pixels(picture: Image.Image, shown: str) -> NDArray[np.uint8]:
     try:
         if getattr(picture, "n_frames", 1) > 1:
             picture.seek(0)
-        upright = ImageOps.exif_transpose(picture) if picture.getexif().get(_ORIENTATION, 1) != 1 else picture
+        upright = picture if is_upright(picture) else ImageOps.exif_transpose(picture)
         if upright.mode.startswith(("I", "F")):
             upright = Image.fromarray(_scale_to_8_bit(np.asarray(upright)))
         return _by_strips(upright)

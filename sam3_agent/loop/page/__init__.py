@@ -2,12 +2,11 @@
 
 import base64
 import json
-import uuid
-from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.files import write_text
 from sam3_agent.types import Trace
 
 _PLACE = "__RUN__"
@@ -32,14 +31,8 @@ def write_page(trace: Trace, path: str | Path) -> Path:
         InputError: the file cannot be written there.
     """
     target = Path(path)
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(render_page(trace), encoding="utf-8")
-        draft.replace(target)
+        write_text(target, render_page(trace))
     except OSError as error:
         raise InputError(f"cannot write the page to {target}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
     return target

@@ -9,7 +9,7 @@ from typing import Any
 from anthropic.types import MessageCreateParams
 from pydantic import TypeAdapter
 
-from tests.loop.wire.server import Answering, Api, Sent, drain, serve
+from tests.loop.wire.server import Answering, Api, Sent, misfits, serve
 
 USAGE = {"input_tokens": 1000, "cache_creation_input_tokens": 200, "cache_read_input_tokens": 3000, "output_tokens": 50}
 
@@ -56,11 +56,7 @@ class AnthropicDialect:
     path = "/v1/messages"
 
     def problems(self, body: dict[str, Any]) -> list[str]:
-        found: list[str] = []
-        try:
-            drain(_requests().validate_python(body))
-        except ValueError as wrong:
-            found.append(str(wrong)[:2000])
+        found = misfits(_requests(), body)
         turns = body["messages"]
         if turns[0]["role"] != "user":
             found.append("the first message must be the user's")

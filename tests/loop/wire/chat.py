@@ -12,7 +12,8 @@ from openai.types.chat.completion_create_params import (
 )
 from pydantic import TypeAdapter
 
-from tests.loop.wire.server import Answering, Api, Sent, drain, serve
+from tests.loop.wire.openai import error
+from tests.loop.wire.server import Answering, Api, Sent, misfits, serve
 
 USAGE = {
     "prompt_tokens": 4200,
@@ -49,11 +50,6 @@ def text(words: str) -> str:
     return words
 
 
-def error(status: int, kind: str, words: str, **headers: str) -> Sent:
-    body = {"error": {"type": kind, "message": words, "code": None, "param": None}}
-    return Sent(body, status, {name.replace("_", "-"): value for name, value in headers.items()})
-
-
 def api(*script: Sent, answer: Answering | None = None) -> AbstractContextManager[Api]:
     return serve(ChatDialect(), *script, answer=answer)
 
@@ -67,11 +63,7 @@ class ChatDialect:
     path = "/chat/completions"
 
     def problems(self, body: dict[str, Any]) -> list[str]:
-        found: list[str] = []
-        try:
-            drain(_requests(bool(body.get("stream"))).validate_python(body))
-        except ValueError as wrong:
-            found.append(str(wrong)[:2000])
+        found = misfits(_requests(bool(body.get("stream"))), body)
         open_calls: list[str] = []
         for turn in body["messages"]:
             if turn["role"] == "tool":

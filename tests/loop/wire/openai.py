@@ -12,7 +12,7 @@ from openai.types.responses.response_create_params import (
 )
 from pydantic import TypeAdapter
 
-from tests.loop.wire.server import Answering, Api, Sent, drain, serve
+from tests.loop.wire.server import Answering, Api, Sent, misfits, serve
 
 USAGE = {
     "input_tokens": 4200,
@@ -85,11 +85,7 @@ class OpenAIDialect:
     path = "/responses"
 
     def problems(self, body: dict[str, Any]) -> list[str]:
-        found: list[str] = []
-        try:
-            drain(_requests(bool(body.get("stream"))).validate_python(body))
-        except ValueError as wrong:
-            found.append(str(wrong)[:2000])
+        found = misfits(_requests(bool(body.get("stream"))), body)
         items = body["input"]
         open_calls: list[str] = []
         for index, item in enumerate(items):

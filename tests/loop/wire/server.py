@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
+from pydantic import TypeAdapter
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -126,6 +128,15 @@ def serve(dialect: Dialect, *script: Sent, answer: Answering | None = None) -> I
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def misfits(requests: TypeAdapter[Any], body: dict[str, Any]) -> list[str]:
+    """What the SDK's own types say against a request."""
+    try:
+        drain(requests.validate_python(body))
+    except ValueError as wrong:
+        return [str(wrong)[:2000]]
+    return []
 
 
 def drain(value: Any) -> Any:
