@@ -189,6 +189,10 @@ class ModelInfo:
     patch: int = 14
     """Pixels of its square that make one token: what is much smaller is hardly seen."""
 
+    def patch_in(self, width: int, height: int) -> float:
+        """Side of one patch in pixels of a (height, width) picture seen whole, the mean of across and down."""
+        return self.patch * math.sqrt(width * height) / self.input_side
+
     def to_json(self) -> dict[str, str]:
         """{"name", "device", "dtype"}."""
         return {"name": self.name, "device": self.device, "dtype": self.dtype}

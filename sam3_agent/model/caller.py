@@ -7,7 +7,7 @@ pool's threads take it along only if the work is submitted as `contextvars.copy_
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -24,9 +24,11 @@ class Caller:
         self.bulk = bulk or (outer is not None and outer.bulk)
         deadlines = [d for d in (deadline, outer.deadline if outer else None) if d is not None]
         self.deadline = min(deadlines, default=None)
+        self.hurried = False
+        """Somebody urgent waits for what it asks."""
         self._outer = outer
         self._cancelled = False
-        self._waiting: set[Future[Any]] = set()
+        self._waiting: dict[Future[Any], Callable[[], None]] = {}
         self._lock = threading.Lock()
 
     def cancel(self) -> None:
@@ -37,8 +39,16 @@ class Caller:
         for future in waiting:
             future.cancel()
 
-    def await_answer(self, future: Future[Any]) -> None:
-        """Have the future cancelled when this caller gives up before it is done.
+    def hurry(self) -> None:
+        """Be urgent from now on, because somebody urgent waits for this caller; what waits already goes first too."""
+        with self._lock:
+            self.hurried = True
+            waiting = list(self._waiting.values())
+        for advance in waiting:
+            advance()
+
+    def await_answer(self, future: Future[Any], advance: Callable[[], None]) -> None:
+        """Have the future cancelled when this caller gives up before it is done, and advanced when it gets urgent.
 
         Raises:
             Cancelled: the caller has given up already.
@@ -46,10 +56,13 @@ class Caller:
         with self._lock:
             if self._cancelled:
                 raise Cancelled("the caller gave up before it asked the eye")
-            self._waiting.add(future)
+            self._waiting[future] = advance
+            hurried = self.hurried
+        if hurried:
+            advance()
         future.add_done_callback(self._no_longer_waiting)
         if self._outer is not None:
-            self._outer.await_answer(future)
+            self._outer.await_answer(future, _no_matter)
 
     def seconds_left(self) -> float | None:
         """Until the deadline, at least 0; None without one."""
@@ -57,7 +70,11 @@ class Caller:
 
     def _no_longer_waiting(self, future: Future[Any]) -> None:
         with self._lock:
-            self._waiting.discard(future)
+            self._waiting.pop(future, None)
+
+
+def _no_matter() -> None:
+    """What an outer caller does about urgency: its inner one sees to that."""
 
 
 _NOBODY = Caller()

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from sam3_agent.clicks import ClickSegmentation
-from sam3_agent.types import Segmentation
-from sam3_agent.workspace import Facts
+from sam3_agent.types import ModelInfo, Segmentation
+from sam3_agent.workspace import Facts, OpenImage
 
 _CONFLICT_SHARE = 0.5
 """A second concept counts as a conflict from this share of the first one's score."""
@@ -13,6 +13,20 @@ _LOW_PRESENCE = 0.5
 _GOOD_OBJECT = 0.5
 _DOUBTFUL_CLICK = 0.7
 """An expected IoU below this is worth a correction."""
+
+_LARGE = 2
+"""A picture is large from so many times the eye's own side on."""
+
+
+def size_hints(image: OpenImage, info: ModelInfo) -> list[str]:
+    """What the eye hardly sees in a picture much larger than what it is shown."""
+    if max(image.width, image.height) < _LARGE * info.input_side:
+        return []
+    side = info.patch_in(image.width, image.height)
+    return [
+        f"the picture is large for the eye, which hardly sees what is under {side:.0f} pixels a side in it: look for "
+        "small things in a region of the image, or with tiles='always'"
+    ]
 
 
 def warnings_for(results: Sequence[Segmentation], facts: Mapping[str, Facts]) -> list[str]:

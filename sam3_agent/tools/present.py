@@ -6,7 +6,7 @@ from typing import Any
 from sam3_agent.clicks import ClickSegmentation
 from sam3_agent.masks import Box
 from sam3_agent.render import Picture
-from sam3_agent.tools.advice import click_hints, hints_for, presence_hint, warnings_for
+from sam3_agent.tools.advice import click_hints, hints_for, presence_hint, size_hints, warnings_for
 from sam3_agent.tools.lines import instance_data, instance_line, percent
 from sam3_agent.tools.results import (
     Combined,
@@ -74,19 +74,22 @@ def present(workspace: Workspace, result: Result) -> Presentation:
 
 def _opened(workspace: Workspace, image: OpenImage) -> Presentation:
     info = workspace.info
-    picture = workspace.look(image.id, style="plain")
-    text = (
+    picture, hints = workspace.look(image.id, style="plain"), size_hints(image, info)
+    lines = [
         f"{image.id}: {image.width}x{image.height} pixels, {image.source}. "
-        f"Seen by {info.name} ({info.device}, {info.dtype}).\npreview: {picture.caption}"
-    )
+        f"Seen by {info.name} ({info.device}, {info.dtype}).",
+        *(f"hint: {line}" for line in hints),
+        f"preview: {picture.caption}",
+    ]
     data = {
         "image_id": image.id,
         "width": image.width,
         "height": image.height,
         "source": image.source,
         "model": info.to_json(),
+        "hints": hints,
     }
-    return Presentation(text, data, (picture,))
+    return Presentation("\n".join(lines), data, (picture,))
 
 
 def _segmented(workspace: Workspace, result: Segmented) -> Presentation:

@@ -3,14 +3,16 @@
 import json
 import threading
 import time
+from functools import partial
 
 import pytest
 
-from sam3_agent.errors import InputError
+from sam3_agent.errors import Busy, InputError
 from sam3_agent.model.caller import calling
 from sam3_agent.model.scheduler import Pending, PlacedFeatures, Scheduler
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.workspace import Workspace
+from sam3_agent.workspace.memory import FeatureMemory
 from tests.desk import eye, picture
 from tests.model.gated import SECONDS, GatedEngine, features, held, image, in_thread, presences, prompts, said
 
@@ -248,3 +250,32 @@ def test_sixteen_threads_get_their_own_answers_under_load() -> None:
             thread.join(SECONDS)
         assert scheduler.statistics()["replicas"][0]["waiting"] == 0
     assert wrong == []
+
+
+def test_a_bulk_encode_that_an_urgent_caller_waits_for_goes_first() -> None:
+    engine = GatedEngine(closed=True)
+    with Scheduler([engine]) as scheduler:
+        memory = FeatureMemory(scheduler, 10**6)
+        held(engine, scheduler)
+
+        def want(tag: int, *, bulk: bool, seconds: float | None = None) -> object:
+            with calling(bulk=bulk, seconds=seconds):
+                return memory.get((str(tag), (0, 0, 4, 4)), lambda: image(tag))
+
+        def wait_for(bulk: int, urgent: int) -> None:
+            queue, end = scheduler._replicas[0].worker._queue, time.monotonic() + SECONDS
+            while (len(queue._bulk), len(queue._urgent)) != (bulk, urgent):
+                assert time.monotonic() < end
+                time.sleep(0.001)
+
+        first = in_thread(partial(want, 1, bulk=True))
+        wait_for(bulk=1, urgent=0)
+        second = in_thread(partial(want, 2, bulk=True))
+        wait_for(bulk=2, urgent=0)
+        assert isinstance(in_thread(partial(want, 1, bulk=True, seconds=0.01))(), Busy)
+        urgent = in_thread(partial(want, 2, bulk=False))
+        wait_for(bulk=1, urgent=1)
+        engine.open()
+        assert urgent() is second()
+        first()
+    assert engine.batches == [["0 first"], ["2"], ["1"]]

@@ -3,12 +3,10 @@
 # ruff: noqa: E501 (snapshots of the lines that a reader sees)
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from inline_snapshot import snapshot
-from PIL import Image
 
 from benchmarks.tiling.truth_eye import TruthEye, map_picture
 from sam3_agent import masks
@@ -16,7 +14,7 @@ from sam3_agent.errors import ToolError
 from sam3_agent.tools import ALL_TOOLS, Presentation
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace import Workspace
-from tests.desk import desk, eye, picture, square
+from tests.desk import desk, picture, square
 
 TOOLS = {tool.name: tool for tool in ALL_TOOLS}
 INSTANCE_KEYS = {
@@ -29,21 +27,6 @@ def call(workspace: Workspace, tool: str, /, **raw: Any) -> Presentation:
     json.dumps(result.data, allow_nan=False)
     assert "counts" not in json.dumps(result.data)
     return result
-
-
-def test_opening_shows_a_preview(tmp_path: Path) -> None:
-    path = tmp_path / "things.png"
-    Image.fromarray(picture()).save(path)
-    result = call(Workspace(eye()), "open_image", source=str(path))
-    assert result.data == {
-        "image_id": "img1",
-        "width": 320,
-        "height": 200,
-        "source": str(path),
-        "model": {"name": "fake", "device": "cpu", "dtype": "float32"},
-    }
-    assert "img1: 320x200 pixels" in result.text
-    assert len(result.pictures) == 1
 
 
 def test_segmenting_tells_everything_in_one_reply() -> None:

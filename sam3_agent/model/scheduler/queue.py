@@ -83,6 +83,12 @@ class RequestQueue:
         line.pop(request, None)
         return waited
 
+    def hurry(self, request: Request) -> None:
+        """Move a request that still waits to the end of the urgent line."""
+        if self.discard(request):
+            request.bulk = False
+            self._line(request)[request] = None
+
     def drain(self) -> list[Request]:
         """Take all requests out."""
         drained = [*self._urgent, *self._bulk]

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -212,7 +213,7 @@ class Scheduler:
         request = replica.worker.submit(lambda now: Request(plan, bulk=bulk, arrived=now))
         pending = Pending(plan, request, caller)
         try:
-            caller.await_answer(request.future)
+            caller.await_answer(request.future, partial(replica.worker.hurry, request))
         except BaseException:
             pending.cancel()
             raise

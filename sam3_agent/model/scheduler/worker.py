@@ -89,6 +89,12 @@ class Worker:
         request.future.add_done_callback(lambda future: self._give_up(request) if future.cancelled() else None)
         return request
 
+    def hurry(self, request: Request) -> None:
+        """Let a bulk request that still waits go with the urgent ones."""
+        with self._change:
+            self._queue.hurry(request)
+            self._change.notify()
+
     def close(self, timeout: float | None = None) -> None:
         """Fail all that wait, then wait for the running batch, at most `timeout` seconds."""
         with self._change:
