@@ -134,6 +134,45 @@ def segment(
 
 
 @app.command()
+def segment_at(
+    image: ImageArgument,
+    on: Annotated[
+        list[str] | None, typer.Option("--on", metavar="X,Y", help="A point on the object; repeatable.")
+    ] = None,
+    beside: Annotated[
+        list[str] | None, typer.Option("--beside", metavar="X,Y", help="A point that is not on it; repeatable.")
+    ] = None,
+    box: Annotated[
+        str | None, typer.Option("--box", metavar="X0,Y0,X1,Y1", help="A tight box around the object.")
+    ] = None,
+    region: RegionOption = None,
+    out: PictureOption = None,
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Segment exactly one object by pointing at it."""
+    from sam3_agent.cli import segment_at as room
+    from sam3_agent.cli.eye import check_picture, open_workspace
+    from sam3_agent.cli.terminal import print_json
+
+    began = time.perf_counter()
+    points = [[room.parse_point(t, name) for t in given or []] for given, name in ((on, "--on"), (beside, "--beside"))]
+    prompt = room.prompt_of(points[0], points[1], parse_box(box, "--box") if box is not None else None)
+    window = parse_box(region, "--region") if region is not None else None
+    check_picture(image)
+    workspace = open_workspace(Eye(model, device, dtype))
+    report = room.segment_at(workspace, image, prompt, window, began=began)
+    if out is not None:
+        room.write_result(workspace, report, out)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        room.print_report(report, out)
+
+
+@app.command()
 def learn(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it; it is then asked for as '@NAME'.")],
     like: Annotated[
