@@ -61,7 +61,9 @@ def fuzz(folder: Path, calls: int, start: int, *, staged: bool) -> dict[str, Any
         memory["end"] = wire.resident_mib()
         alive = process.poll() is None
         wire.close()
-    foreign = [str(p) for p in folder.rglob("*") if p.is_file() and not p.is_relative_to(out) and p not in (picture, log)]
+    foreign = [
+        str(p) for p in folder.rglob("*") if p.is_file() and not p.is_relative_to(out) and p not in (picture, log)
+    ]
     return {
         "calls": calls,
         "eye": "staged" if staged else "tiny",

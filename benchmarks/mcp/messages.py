@@ -59,8 +59,8 @@ _EXISTING: dict[str, st.SearchStrategy[Any]] = {
 }
 """What fits a property of this name and is there."""
 _ESCAPES = st.sampled_from(
-    ["/etc/passwd", "../../x", "a/../../x", "file:///etc/passwd", "http://127.0.0.1/x.png", "data:image/png;base64,AAAA",
-     "/proc/self/environ", "\\\\host\\share", "~root", "", "a\u0000b"]
+    ["/etc/passwd", "../../x", "a/../../x", "file:///etc/passwd", "http://127.0.0.1/x.png",
+     "data:image/png;base64,AAAA", "/proc/self/environ", "\\\\host\\share", "~root", "", "a\u0000b"]
 )  # fmt: skip
 
 
@@ -135,7 +135,9 @@ def _fitting(name: str, schema: dict[str, Any], picture: Path) -> st.SearchStrat
 def _raw() -> st.SearchStrategy[bytes]:
     keys = st.sampled_from(["name", "uri", "cursor", "arguments", "_meta", "ref", "argument", "requestId", "level"])
     usual = st.sampled_from([*_URIS, "ground_expression", "look", "list_images", "100"])
-    params = st.one_of(_JUNK, st.dictionaries(keys, _JUNK | usual), st.fixed_dictionaries({"uri": st.sampled_from(_URIS)}))
+    params = st.one_of(
+        _JUNK, st.dictionaries(keys, _JUNK | usual), st.fixed_dictionaries({"uri": st.sampled_from(_URIS)})
+    )
     envelope = st.fixed_dictionaries(
         {"jsonrpc": st.sampled_from(["2.0", "2.0", "2.0", "1.0", 2]), "method": st.sampled_from(_METHODS) | _JUNK},
         optional={"id": st.just(0) | _JUNK, "params": params, "result": _JUNK, "error": _JUNK},
@@ -144,6 +146,8 @@ def _raw() -> st.SearchStrategy[bytes]:
         {"jsonrpc": st.just("2.0"), "id": st.just(0), "method": st.sampled_from(_METHODS)}, optional={"params": params}
     )
     broken = st.binary(max_size=60).map(lambda data: data.replace(b"\n", b" "))
-    deep = st.sampled_from([b"[" * 5000, b'{"jsonrpc":"2.0"', b'{"a":' * 3000 + b"1" + b"}" * 3000, b" ", b"\xef\xbb\xbf{}"])
+    deep = st.sampled_from(
+        [b"[" * 5000, b'{"jsonrpc":"2.0"', b'{"a":' * 3000 + b"1" + b"}" * 3000, b" ", b"\xef\xbb\xbf{}"]
+    )
     text = st.one_of(envelope, plain).map(lambda message: json.dumps(message).encode())
     return st.one_of(text, text, text, broken, deep)
