@@ -143,7 +143,7 @@ def _desk_maker(options: argparse.Namespace) -> "Callable[[], Desks]":
         from mcp_server.pictures import Pictures
         from mcp_server.quota import SHARED, Limits
 
-        limits = Limits()
+        limits = Limits(jobs=options.max_jobs)
         if shared:
             size = options.max_image_mib * 2**20
             limits = Limits(options.max_images, size, SHARED.masks, options.max_calls, options.max_jobs)

@@ -76,7 +76,7 @@ def _add_auth(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("limits of each http client").add_argument
+    add = parser.add_argument_group("limits of each client (on stdio only that of jobs)").add_argument
     usual = {
         "images": (SHARED.images, "open images"),
         "image-mib": ((SHARED.bytes or 0) // 2**20, "MiB of pixels of open images"),

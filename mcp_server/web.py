@@ -10,6 +10,7 @@ from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAut
 from mcp.server.auth.provider import TokenVerifier
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.lowlevel import Server
+from mcp.server.streamable_http import EventStore
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.authentication import AuthenticationMiddleware
@@ -25,6 +26,7 @@ from sam3_agent.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+_RETRY_MS = 100
 _LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -79,8 +81,19 @@ class Door:
         )
 
 
-def build_app(server: Server[Any], door: Door, loading: Loading, metrics: Metrics | None = None) -> ASGIApp:
-    """The whole application; any MCP server can be put behind these guards."""
+def build_app(
+    server: Server[Any],
+    door: Door,
+    loading: Loading,
+    metrics: Metrics | None = None,
+    *,
+    events: EventStore | None = None,
+) -> ASGIApp:
+    """The whole application; any MCP server can be put behind these guards.
+
+    `events` lets clients read on in a stream that broke off. The SDK tells streams of different clients apart by
+    nothing but the ids of their requests, so it is only for servers that trust all of their clients.
+    """
     security, verifier = door.security(), door.verifier
     guard = TransportSecurityMiddleware(security)
     routes = [_health_route(loading, guard)]
@@ -90,6 +103,8 @@ def build_app(server: Server[Any], door: Door, loading: Loading, metrics: Metric
     app = server.streamable_http_app(
         host=door.host,
         stateless_http=door.stateless,
+        event_store=events,
+        retry_interval=_RETRY_MS if events is not None else None,
         transport_security=security,
         auth=door.auth(),
         token_verifier=verifier,

@@ -1,18 +1,21 @@
-"""`python -m benchmarks.mcp.conformance SUITE`: the official scenarios against the real command over HTTP.
+"""`python -m benchmarks.mcp.conformance SUITE`: the official MCP conformance suite, in both revisions of the protocol.
 
-Run are all server scenarios that ask for nothing but a conforming server; the others call tools, resources and prompts
-of the suite's own ("test_image_content" and the like), which this server does not have. SUITE is the installed
-`conformance` command of @modelcontextprotocol/conformance; `make conformance` installs it.
+Against the real command over HTTP: all server scenarios that ask for nothing but a conforming server; the others call
+tools, resources and prompts of the suite's own ("test_image_content" and the like), which this server does not have.
+Against benchmarks.mcp.fixtures, which has them behind the same transport, auth and middleware: the whole suite. SUITE
+is the installed `conformance` command of @modelcontextprotocol/conformance; `make conformance` installs it.
 """
 
 import argparse
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import anyio
 
@@ -54,23 +57,47 @@ def main() -> None:
     """Run them all, print JSON, exit with 1 when one fails."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mcp.conformance", description=__doc__)
     parser.add_argument("suite", help="the installed conformance command")
-    options = parser.parse_args()
-    port = free_port()
+    suite = parser.parse_args().suite
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "mcp_server", "--transport", "http", "--port", str(port), "--llm", "rules"]
-        process = subprocess.Popen([*command, "--allow-dir", folder], env=dict(os.environ))
-        try:
-            anyio.run(until_ready, f"http://127.0.0.1:{port}")
-            results = {
-                version: {name: _run(options.suite, port, name, version) for name in names}
+        real = ["mcp_server", "--transport", "http", "--llm", "rules", "--allow-dir", folder]
+        with _served(real) as port:
+            scenarios = {
+                version: {name: _run(suite, port, name, version) for name in names}
                 for version, names in SCENARIOS.items()
             }
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
-    print(json.dumps(results, indent=1))
-    failed = [f"{name} ({version})" for version, found in results.items() for name, ok in found.items() if not ok]
+    with _served(["benchmarks.mcp.fixtures"]) as port:
+        whole = {version: _run_all(suite, port, version) for version in SCENARIOS}
+    print(json.dumps({"server": scenarios, "fixtures": whole}, indent=1))
+    failed = [f"{name} ({version})" for version, found in scenarios.items() for name, ok in found.items() if not ok]
+    failed += [f"{name} ({version}, fixtures)" for version, found in whole.items() for name in found["failed"]]
     sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
+
+
+@contextmanager
+def _served(module: list[str]) -> Iterator[int]:
+    """The port on which this module serves meanwhile."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", *module, "--port", str(port)])
+    try:
+        anyio.run(until_ready, f"http://127.0.0.1:{port}")
+        yield port
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def _run_all(suite: str, port: int, version: str) -> dict[str, Any]:
+    """{"passed", "failed"}: how many checks of all scenarios of a revision passed, and which scenarios did not."""
+    command = [suite, "server", "--url", f"http://127.0.0.1:{port}/mcp", "--suite", "all", "--spec-version", version]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    words = re.sub(r"\x1b\[\d+m", "", done.stdout)
+    total = re.search(r"^Total: (\d+) passed, (\d+) failed", words, re.MULTILINE)
+    if total is None:
+        sys.exit(f"the suite did not run: {(done.stderr or words)[-2000:]}")
+    failed = re.findall(r"^✗ ([\w-]+)", words, re.MULTILINE)
+    if failed or done.returncode:
+        print(words[-6000:], file=sys.stderr)
+    return {"passed": int(total[1]), "failed": failed or (["the suite itself"] if done.returncode else [])}
 
 
 def _run(suite: str, port: int, scenario: str, version: str) -> bool:

@@ -1,6 +1,6 @@
 """`python -m benchmarks.mcp.staged`: `sam3-mcp` on stdio with the deterministic eye: the server alone."""
 
-import sys
+import argparse
 from pathlib import Path
 
 import anyio
@@ -29,9 +29,14 @@ def answers(image: NDArray[np.uint8]) -> dict[str, Detection]:
 
 
 def main() -> None:
-    """Serve the pictures of the folder that follows --allow-dir."""
-    access = Access.of([Path(sys.argv[sys.argv.index("--allow-dir") + 1])])
-    backend = Backend(Loading(lambda: FakeSegmenter(answers), "fake"), lambda: Desks(Pictures(access)))
+    """Serve the pictures of the folder that follows --allow-dir; write under the one that follows --out-dir."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mcp.staged", description=__doc__)
+    parser.add_argument("--allow-dir", type=Path, required=True)
+    parser.add_argument("--out-dir", type=Path)
+    options = parser.parse_args()
+    pictures = Pictures(Access.of([options.allow_dir]))
+    loading = Loading(lambda: FakeSegmenter(answers), "fake")
+    backend = Backend(loading, lambda: Desks(pictures, out_dir=options.out_dir))
     anyio.run(serve_stdio, build_server(backend))
 
 

@@ -12,11 +12,12 @@ _MOST_WAITING = 8
 _PATIENCE_SECONDS = 60.0
 _FRESH_EVERY = 300
 _LOADING_SECONDS = 600.0
+_ENVELOPE = {"jsonrpc", "id", "method", "params"}
 _INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "fuzz", "version": "1"}}
 
 
 class Wire:
-    """Sends lines, gives each tool call an id of its own, and notes which are answered and how.
+    """Sends lines, gives each whole request an id of its own, and notes which are answered and how.
 
     "img1" and "m1" to "m3" in a call stand for the picture that is open now and masks on it. It is opened anew after
     every few hundred calls, and what else calls open is forgotten at once, so that memory has no reason to grow.
@@ -27,8 +28,10 @@ class Wire:
         self._picture = picture
         self.waiting: dict[int, float] = {}
         self.outcomes: Counter[str] = Counter()
+        self.tools_ok: Counter[str] = Counter()
+        """Calls that went well, by tool."""
+        self._tools: dict[int, str] = {}
         self.tracebacks = 0
-        self._opening: set[int] = set()
         self._image = "img1"
         self._masks = ["m1", "m2", "m3"]
         self._sent = self._last = 0
@@ -43,21 +46,24 @@ class Wire:
         self.settle()
         self._write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
         self._ask("list_images", {}, patience=_LOADING_SECONDS)
+        self._refresh()  # img1 itself, which calls may forget
         self._refresh()
 
     def send(self, line: bytes) -> None:
-        """One line; a whole tool call with id 0 gets an id of its own, and is waited for when many are under way."""
+        """One line; a whole request with id 0 gets an id of its own, and is waited for when many are under way."""
         self._sent += 1
         if self._sent % _FRESH_EVERY == 0:
             self.settle()
             self._request("tools/call", {"name": "forget_image", "arguments": {"image_id": self._image}})
             self._refresh()
-        call = _whole_call(line)
-        if call is None:
+        request = _whole_request(line)
+        if request is None:
             return self._write(line)
-        if call["name"] != "forget_image":
-            call = json.loads(self._named(json.dumps(call)))
-        return self._request("tools/call", call)
+        method, params = request
+        if method != "tools/call" or params.get("name") != "forget_image":
+            params = json.loads(self._named(json.dumps(params)))
+        self._request(method, params)
+        return None
 
     def _named(self, text: str) -> str:
         for number, mask in enumerate(self._masks, 1):
@@ -73,9 +79,19 @@ class Wire:
         self._masks = (masks * 3)[:3]
 
     def _ask(self, name: str, arguments: dict[str, Any], patience: float = _PATIENCE_SECONDS) -> dict[str, Any]:
+        """The data of a call that must go well.
+
+        Raises:
+            RuntimeError: it was refused, or not answered in time; the message says which.
+        """
         request = self._request("tools/call", {"name": name, "arguments": arguments}, keep=True)
         self.settle(patience)
-        return self._results.pop(request)
+        if request in self.waiting:
+            raise RuntimeError(f"{name} was not answered within {patience:g} s")
+        answer = self._results.pop(request)
+        if "structuredContent" not in answer:
+            raise RuntimeError(f"{name} with {arguments} was refused: {json.dumps(answer)[:500]}")
+        return answer["structuredContent"]
 
     def settle(self, patience: float = _PATIENCE_SECONDS) -> None:
         """Wait until everything is answered, at most so many seconds for the slowest."""
@@ -108,8 +124,8 @@ class Wire:
             self._last += 1
             request = 1_000_000 + self._last
             self.waiting[request] = time.monotonic()
-            if method == "tools/call" and params["name"] == "open_image" and not keep:
-                self._opening.add(request)
+            if method == "tools/call":
+                self._tools[request] = str(params.get("name"))
             if keep:
                 self._results[request] = {}
         self._write(json.dumps({"jsonrpc": "2.0", "id": request, "method": method, "params": params}).encode())
@@ -127,30 +143,40 @@ class Wire:
             if b"Traceback" in line:
                 self.tracebacks += 1
             answer = json.loads(line)
-            if not isinstance(answer.get("id"), int) or "method" in answer:
-                continue
-            failed = "error" in answer or answer.get("result", {}).get("isError")
-            with self._change:
-                if self.waiting.pop(answer["id"], None) is not None:
-                    self.outcomes["error" if failed else "ok"] += 1
-                data = answer.get("result", {}).get("structuredContent") or {}
-                if answer["id"] in self._results:
-                    self._results[answer["id"]] = data
-                self._change.notify_all()
-            if answer["id"] in self._opening and data.get("image_id"):
-                forget = {"name": "forget_image", "arguments": {"image_id": data["image_id"]}}
-                line = {"jsonrpc": "2.0", "id": answer["id"] + 1_000_000_000, "method": "tools/call", "params": forget}
-                self._write(json.dumps(line).encode())
+            if isinstance(answer.get("id"), int) and "method" not in answer:
+                self._take(answer["id"], answer.get("result") or answer, failed="error" in answer)
+
+    def _take(self, request: int, result: dict[str, Any], *, failed: bool) -> None:
+        """Note an answer; a picture that a call of the fuzz opened is forgotten at once."""
+        failed = failed or bool(result.get("isError"))
+        data = result.get("structuredContent") or {}
+        with self._change:
+            tool = self._tools.pop(request, "")
+            if self.waiting.pop(request, None) is not None:
+                self.outcomes["error" if failed else "ok"] += 1
+                self.tools_ok[tool] += int(bool(tool) and not failed)
+            kept = request in self._results
+            if kept:
+                self._results[request] = result
+            self._change.notify_all()
+        if tool == "open_image" and not kept and data.get("image_id"):
+            forget = {"name": "forget_image", "arguments": {"image_id": data["image_id"]}}
+            line = {"jsonrpc": "2.0", "id": request + 1_000_000_000, "method": "tools/call", "params": forget}
+            self._write(json.dumps(line).encode())
 
 
-def _whole_call(line: bytes) -> dict[str, Any] | None:
-    """The parameters of a line that is a tool call with id 0 and nothing strange around it."""
+def _whole_request(line: bytes) -> tuple[str, dict[str, Any]] | None:
+    """Method and parameters of a line that is a request with id 0 and nothing strange around it."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(message, dict) or set(message) != {"jsonrpc", "id", "method", "params"}:
+    if not isinstance(message, dict) or not {"jsonrpc", "id", "method"} <= set(message) <= _ENVELOPE:
         return None
-    params = message["params"]
-    plain = (message["jsonrpc"], message["id"], message["method"]) == ("2.0", 0, "tools/call")
-    return params if plain and isinstance(params, dict) and isinstance(params.get("name"), str) else None
+    method, params = message["method"], message.get("params", {})
+    plain = message["jsonrpc"] == "2.0" and message["id"] == 0 and message["id"] is not False
+    if not plain or not isinstance(method, str) or not isinstance(params, dict):
+        return None
+    if method == "tools/call" and not isinstance(params.get("name"), str):
+        return None
+    return method, params
