@@ -52,12 +52,13 @@ def launch(given: Launch) -> int:
 
 
 def _plan(given: Launch) -> Plan:
-    weights = model = ""
+    weights = model = device = dtype = ""
     if needs_eye(given.solver):
         from sam3_agent.model.loading import locate  # torch: not for score and compare
 
         model, folder = locate(given.model)
         weights = weights_hash(folder)
+        device, dtype = _numbers(given)
     return Plan(
         dataset=given.dataset,
         solver=given.solver,
@@ -67,8 +68,24 @@ def _plan(given: Launch) -> Plan:
         weights=weights,
         prompts=prompts_hash() if given.llm else "",
         seed=given.seed,
+        device=device,
+        dtype=dtype,
         shard=given.shard,
     )
+
+
+def _numbers(given: Launch) -> tuple[str, str]:
+    """The kind of device and the number format that the options come to: figures differ between them in the last digit.
+
+    How many devices of a kind there are makes no difference.
+    """
+    from sam3_agent.model.devices import device_names
+    from sam3_agent.model.loading import pick_device, pick_dtype
+
+    devices = [pick_device(name) for name in device_names(given.device)]
+    kinds = {device.type for device in devices}
+    formats = {str(pick_dtype(given.dtype, device)).removeprefix("torch.") for device in devices}
+    return ",".join(sorted(kinds)), ",".join(sorted(formats))
 
 
 def _solvers(given: Launch) -> list[Solver]:

@@ -35,6 +35,10 @@ class Manifest:
     seed: int
     code: str
     """Version and a hash of all of this project's sources, and of a solver's that is not part of it."""
+    device: str = ""
+    """What the eye runs on, "cpu", "cuda" or "mps"; empty where the solver uses no eye."""
+    dtype: str = ""
+    """The eye's number format; empty where the solver uses no eye."""
     shard: str = ""
     """"i/n" of a part of a run; empty for a whole one."""
 

@@ -45,6 +45,8 @@ class Plan:
     weights: str = ""
     prompts: str = ""
     seed: int = 0
+    device: str = ""
+    dtype: str = ""
     shard: Shard = WHOLE
 
 
@@ -71,6 +73,8 @@ def prepare(plan: Plan, run: Path) -> Manifest:
             prompts=plan.prompts,
             seed=plan.seed,
             code=code_version(plan.solver),
+            device=plan.device,
+            dtype=plan.dtype,
             shard=str(plan.shard),
         )
         if (run / FILE).exists():

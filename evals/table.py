@@ -101,7 +101,7 @@ def _bounds(figure: dict[str, Any] | None, scale: float) -> str:
 
 def _price(document: dict[str, Any]) -> str:
     usage, made = document["usage"], document["manifest"]
-    weights = f", weights {made['weights']}" if made["weights"] else ""
+    weights = f", weights {made['weights']} ({made['device']}, {made['dtype']})" if made["weights"] else ""
     return (
         f"{usage['seconds']:.1f} s, {usage['encodes']} encodes, {usage['llm_calls']} brain calls, "
         f"{usage['usd']:.4f} USD. Code {made['code']}, cases {made['dataset_hash']}{weights}."

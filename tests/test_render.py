@@ -156,7 +156,7 @@ def test_one_object_found_twice_has_one_label() -> None:
 
 def test_a_picture_becomes_a_jpeg_of_at_most_300_kilobytes() -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (1024, 1024, 3), np.uint8))
-    data, kind = encode_picture(Picture(noise, "noise", 1.0))
+    data, kind = encode_picture(Picture.of(noise, "noise"))
     assert kind == "image/jpeg"
     assert len(data) <= 300_000
     flat, _ = encode_picture(drawn(mark("m1", BLUE_CIRCLE)))
@@ -164,9 +164,30 @@ def test_a_picture_becomes_a_jpeg_of_at_most_300_kilobytes() -> None:
         assert np.abs(np.asarray(image)[280, 300].astype(int) - BLUE).max() < 12  # full chroma, high quality
 
 
+def test_a_picture_is_drawn_when_it_is_first_looked_at_and_once() -> None:
+    made: list[Image.Image] = []
+
+    def draw() -> Image.Image:
+        made.append(Image.new("RGB", (30, 20)))
+        return made[-1]
+
+    result = Picture(draw, "words", 1.0, (30, 20))
+    assert (result.caption, result.size, made) == ("words", (30, 20), [])
+    assert result.image is result.image
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("region", [None, (100, 60, 300, 190)])
+def test_a_pictures_size_is_known_before_it_is_drawn(style: Style, region: tuple[int, int, int, int] | None) -> None:
+    marks = [mark(f"m{n}", mask) for n, mask in enumerate(RED_CIRCLES, 1)]
+    result = drawn(*marks, style=style, region=region)
+    assert result.size == result.image.size
+
+
 def test_a_tiny_limit_makes_the_picture_smaller_rather_than_failing() -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (600, 800, 3), np.uint8))
-    assert len(encode_picture(Picture(noise, "", 1.0), max_bytes=5_000)[0]) <= 5_000
+    assert len(encode_picture(Picture.of(noise, ""), max_bytes=5_000)[0]) <= 5_000
 
 
 def test_twenty_masks_on_a_4k_image_are_drawn_in_a_quarter_of_a_second() -> None:
@@ -182,6 +203,6 @@ def test_twenty_masks_on_a_4k_image_are_drawn_in_a_quarter_of_a_second() -> None
     seconds: list[float] = []
     for _ in range(5):
         began = time.process_time()  # of this process, so that a busy machine does not fail the test
-        draw_picture(pixels, marks)
+        assert draw_picture(pixels, marks).image
         seconds.append(time.process_time() - began)
     assert min(seconds) < 0.25

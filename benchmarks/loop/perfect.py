@@ -131,4 +131,4 @@ def _size_of(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> tuple[in
         pictures += [*message.pictures, *(picture for result in message.results for picture in result.pictures)]
     for picture in pictures:
         jpeg(picture)  # encoding is part of what a request costs
-    return characters, [picture.image.size for picture in pictures]
+    return characters, [picture.size for picture in pictures]

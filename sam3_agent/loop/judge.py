@@ -78,25 +78,32 @@ class Judge:
     def _hear(
         self, run: Run, prompt: Prompt, words: str, pictures: list[Picture], tool: ToolSpec, listen: Listen
     ) -> BaseModel | str:
-        """The arguments of the judge's call, or why there are none."""
+        """The arguments of the judge's call, or why there are none; the trace shows both."""
         messages = [Message("system", prompt.text), Message("user", words, tuple(pictures))]
         shown: list[Any] = [picture_json(picture, run.keep(picture)) for picture in pictures]
         run.record("judge", 0.0, judge=prompt.id, text=words, pictures=shown)
-        why = ""
-        for _ in range(_ATTEMPTS):
-            try:
-                reply = listen(run, messages, (tool,))
-            except LLMError as error:
-                return str(error)
-            call = next((call for call in reply.message.calls if call.name == tool.name), None)
-            if call is None or call.problem:
-                why = call.problem if call is not None else f"the judge did not call {tool.name}"
-                continue
-            try:
-                return tool.parse(call.arguments)
-            except ToolError as error:
-                why = str(error)
-        return why
+        heard = _heard(run, messages, tool, listen)
+        if isinstance(heard, str):
+            run.record("error", 0.0, message=f"the judge was not heard: {heard}")
+        return heard
+
+
+def _heard(run: Run, messages: Sequence[Message], tool: ToolSpec, listen: Listen) -> BaseModel | str:
+    why = ""
+    for _ in range(_ATTEMPTS):
+        try:
+            reply = listen(run, messages, (tool,))
+        except LLMError as error:
+            return str(error)
+        call = next((call for call in reply.message.calls if call.name == tool.name), None)
+        if call is None or call.problem:
+            why = call.problem if call is not None else f"the judge did not call {tool.name}"
+            continue
+        try:
+            return tool.parse(call.arguments)
+        except ToolError as error:
+            why = str(error)
+    return why
 
 
 def _facts(workspace: Workspace, ids: Sequence[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """Prompts on their way through the network: before it as rows of a batch, after it as what was drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,13 @@ class ConceptRow:
     threshold: float
     near_misses: int
     assume_present: bool
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for rows that ask the same of the same features."""
+        prompt = (self.ids, self.boxes, self.labels, self.learned)
+        asked = (*prompt, self.threshold, self.near_misses, self.assume_present)
+        return id(self.features), *asked
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,8 @@ between lies a list of items, which may go through the network in one batch with
 makes such plans is an `Engine`; a `Scheduler` merges the plans of many callers, and `Plan.run` serves a single one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -32,10 +33,18 @@ class Work(Generic[Item, Raw]):
 
     Where memory runs out, what is free is freed, the batch size is halved, and the work goes on; the smaller size is
     kept until RECOVERY batches of it have gone well. Items meet in one batch only if they are of the same Work object.
+    Items of one `key` are computed once and share their result: callers who ask the same at the same time.
     """
 
     def __init__(
-        self, run: Callable[[Sequence[Item]], Sequence[Raw]], most: int, doing: str, device: str, *, cost: float = 1.0
+        self,
+        run: Callable[[Sequence[Item]], Sequence[Raw]],
+        most: int,
+        doing: str,
+        device: str,
+        *,
+        cost: float = 1.0,
+        key: Callable[[Item], Hashable] = id,
     ) -> None:
         """See above.
 
@@ -45,8 +54,10 @@ class Work(Generic[Item, Raw]):
             doing: for messages, such as "encoding an image".
             device: for messages.
             cost: of one item, in prompts; shares work out evenly between replicas.
+            key: equal for items that have the same result, as long as they are alive.
         """
         self.cost = cost
+        self.key = key
         self.halvings = 0
         self._run = run
         self._limit = self._most = most
@@ -65,6 +76,17 @@ class Work(Generic[Item, Raw]):
         Raises:
             ModelUnavailable: a single item does not fit into memory.
         """
+        keys = [self.key(item) for item in items]
+        distinct = self._batches(list(dict(zip(keys, items, strict=True)).values()))
+        left, shared = Counter(keys), dict[Hashable, Raw]()
+        for key in keys:
+            raw = shared.pop(key) if key in shared else next(distinct)
+            left[key] -= 1
+            if left[key]:
+                shared[key] = raw
+            yield raw
+
+    def _batches(self, items: Sequence[Item]) -> Iterator[Raw]:
         done = 0
         while done < len(items):
             batch = items[done : done + self._most]

@@ -74,7 +74,7 @@ class Sam3:
         images = 1 if compile_vision else MAX_IMAGES
         place = info.device
         self._encoding = Work(self._runner.encode, images, "encoding an image", place, cost=IMAGE_COST)
-        self._drawing = Work(self._runner.draw, MAX_PROMPTS, "answering a concept", place)
+        self._drawing = Work(self._runner.draw, MAX_PROMPTS, "answering a concept", place, key=lambda row: row.key)
         self._reading = Work(self._runner.read, MAX_PROMPTS, "reading examples", place)
         self._clicking = Work(self._runner.click, MAX_PROMPTS, "answering a click", place)
 

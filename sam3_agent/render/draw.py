@@ -10,8 +10,8 @@ from sam3_agent.errors import InputError
 from sam3_agent.render.labels import draw_labels
 from sam3_agent.render.outline import MARGIN, draw_outline
 from sam3_agent.render.picture import STYLES, Mark, Picture, Style
-from sam3_agent.render.sheet import MOST, draw_sheet, surroundings
-from sam3_agent.render.view import Patch, Window, paint, patch_of, view_of
+from sam3_agent.render.sheet import MOST, draw_sheet, layout_of, surroundings
+from sam3_agent.render.view import Patch, View, Window, is_within, paint, patch_of, view_of
 
 LONGEST = 1024
 GREY = 128
@@ -28,7 +28,9 @@ def draw_picture(
     region: Window | None = None,
     longest: int = LONGEST,
 ) -> Picture:
-    """Draw marks on (H, W, 3) pixels, or on the `region` of them, with the longer side at most `longest`.
+    """Marks on (H, W, 3) pixels, or on the `region` of them, with the longer side at most `longest`.
+
+    The pixels must stay as they are: the picture is drawn when its image is first asked for.
 
     Raises:
         InputError: the style is unknown, or it needs masks and there are none.
@@ -43,15 +45,20 @@ def draw_picture(
     if style == "cutout" and region is None:
         window = _around(marks, pixels.shape[1], pixels.shape[0])
     view = view_of(window, longest, fill=len(marks) > _CROWDED)
-    found = [(mark, patch) for mark in marks if (patch := patch_of(mark.rle, view, MARGIN)) is not None]
-    canvas = _PAINTERS[style](paint(pixels, view), found)
-    image = Image.fromarray(canvas)
-    if style in ("marks", "fill"):
-        draw_labels(image, [(mark.label, patch) for mark, patch in found])
-    return Picture(image, f"{_words(style, marks, found)}; {view.words()}", view.scale)
+    shown = [mark for mark in marks if is_within(mark.rle, view)]
+    words = f"{_words(style, marks, shown)}; {view.words()}"
+    return Picture(lambda: _drawn(pixels, shown, style, view), words, view.scale, (view.width, view.height))
 
 
 _Found = Sequence[tuple[Mark, Patch]]
+
+
+def _drawn(pixels: NDArray[np.uint8], marks: Sequence[Mark], style: Style, view: View) -> Image.Image:
+    found = [(mark, patch) for mark in marks if (patch := patch_of(mark.rle, view, MARGIN)) is not None]
+    image = Image.fromarray(_PAINTERS[style](paint(pixels, view), found))
+    if style in ("marks", "fill"):
+        draw_labels(image, [(mark.label, patch) for mark, patch in found])
+    return image
 
 
 def _plain(canvas: NDArray[np.uint8], found: _Found) -> NDArray[np.uint8]:
@@ -108,18 +115,21 @@ def _sheet(pixels: NDArray[np.uint8], marks: Sequence[Mark], longest: int) -> Pi
     words = f"contact sheet of {', '.join(mark.label for mark in shown)}: each cell is one object with its surroundings"
     if len(marks) > MOST:
         words += f" (the first {MOST} of {len(marks)}; ask for the others by mask_ids)"
-    return Picture(draw_sheet(pixels, shown, longest), f"{words}, each at its own scale", 1.0)
+    layout = layout_of(len(shown), longest)
+    return Picture(
+        lambda: draw_sheet(pixels, shown, layout), f"{words}, each at its own scale", 1.0, (layout.width, layout.height)
+    )
 
 
-def _words(style: Style, marks: Sequence[Mark], found: _Found) -> str:
+def _words(style: Style, marks: Sequence[Mark], shown: Sequence[Mark]) -> str:
     if style == "plain" or not marks:
         return "no masks drawn"
-    solid = ", ".join(mark.label for mark, _ in found if not mark.dashed) or "none"
+    solid = ", ".join(mark.label for mark in shown if not mark.dashed) or "none"
     verb = {"cutout": "cut out on grey", "fill": "filled with colours that are not the objects' own"}.get(
         style, "outlined"
     )
     text = f"{verb}: {solid}"
-    dashed = ", ".join(mark.label for mark, _ in found if mark.dashed)
+    dashed = ", ".join(mark.label for mark in shown if mark.dashed)
     return (
         f"{text}; dashed (near misses): {dashed}"
         if dashed and style != "cutout"

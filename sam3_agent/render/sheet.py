@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,37 @@ _BAR = 20
 _GAP = 4
 
 
-def draw_sheet(pixels: NDArray[np.uint8], marks: Sequence[Mark], longest: int) -> Image.Image:
-    """One cell a mark: the object outlined in its own surroundings, its label above it."""
-    columns = math.ceil(math.sqrt(len(marks)))
-    rows = math.ceil(len(marks) / columns)
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Square cells of `cell` pixels, each under a bar for its label."""
+
+    columns: int
+    rows: int
+    cell: int
+
+    @property
+    def width(self) -> int:
+        """Of the sheet, pixels."""
+        return self.columns * (self.cell + _GAP) + _GAP
+
+    @property
+    def height(self) -> int:
+        """Of the sheet, pixels."""
+        return self.rows * (self.cell + _BAR + _GAP) + _GAP
+
+
+def layout_of(count: int, longest: int) -> Layout:
+    """The layout for `count` cells on a sheet whose sides are at most `longest`."""
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
     cell = min(_LARGEST_CELL, (longest - _GAP) // columns - _GAP, (longest - _GAP) // rows - _GAP - _BAR)
-    sheet = Image.new("RGB", (columns * (cell + _GAP) + _GAP, rows * (cell + _BAR + _GAP) + _GAP), (225, 225, 225))
+    return Layout(columns, rows, cell)
+
+
+def draw_sheet(pixels: NDArray[np.uint8], marks: Sequence[Mark], layout: Layout) -> Image.Image:
+    """One cell a mark: the object outlined in its own surroundings, its label above it."""
+    columns, cell = layout.columns, layout.cell
+    sheet = Image.new("RGB", (layout.width, layout.height), (225, 225, 225))
     draw = ImageDraw.Draw(sheet)
     for index, mark in enumerate(marks):
         x = _GAP + index % columns * (cell + _GAP)

@@ -85,13 +85,20 @@ def paint(pixels: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
     return np.array(part.resize((view.width, view.height), Image.Resampling.LANCZOS, reducing_gap=1.5))
 
 
+def is_within(rle: Rle, view: View) -> bool:
+    """Whether any part of a mask's box lies in the view."""
+    x0, y0, x1, y1 = masks.box(rle)
+    left, top, right, bottom = view.window
+    return x0 < x1 and x1 > left and x0 < right and y1 > top and y0 < bottom
+
+
 def patch_of(rle: Rle, view: View, margin: int) -> Patch | None:
     """A mask at picture resolution with `margin` empty pixels around it; None when it lies outside the view."""
     x0, y0, x1, y1 = masks.box(rle)
     rows, columns = view.rows, view.columns
     top, bottom = np.searchsorted(rows, (y0, y1))
     left, right = np.searchsorted(columns, (x0, x1))
-    if x1 <= view.window[0] or x0 >= view.window[2] or y1 <= view.window[1] or y0 >= view.window[3] or x0 == x1:
+    if not is_within(rle, view):
         return None
     top, left = min(int(top), view.height - 1), min(int(left), view.width - 1)
     bottom, right = max(int(bottom), top + 1), max(int(right), left + 1)

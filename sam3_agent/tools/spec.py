@@ -1,9 +1,11 @@
 """A tool as models see it, derived from one typed function."""
 
+import copy
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -42,12 +44,7 @@ class ToolSpec:
     @property
     def json_schema(self) -> dict[str, Any]:
         """The arguments as a flat JSON schema: no $ref, unions, tuples or titles."""
-        schema = self.arguments.model_json_schema()
-        properties = {name: _without_titles(value) for name, value in schema.get("properties", {}).items()}
-        result: dict[str, Any] = {"type": "object", "properties": properties}
-        if schema.get("required"):
-            result["required"] = schema["required"]
-        return result
+        return copy.deepcopy(_schema_of(self.arguments))
 
     def call(self, workspace: Workspace, raw: Mapping[str, Any]) -> Presentation:
         """Check untrusted arguments, run the tool and present its result.
@@ -97,6 +94,17 @@ class ToolSpec:
         message = str(error["msg"]).replace(" after validation", "")
         told = f"{where} = {_shown(error.get('input'))} is not usable: {message[:1].lower()}{message[1:]}"
         return told if error["type"] == "literal_error" else f"{told}. Expected: {expected}"
+
+
+@cache
+def _schema_of(arguments: type[BaseModel]) -> dict[str, Any]:
+    """Made once: pydantic takes milliseconds for it, and every request to a brain holds the schema of every tool."""
+    schema = arguments.model_json_schema()
+    properties = {name: _without_titles(value) for name, value in schema.get("properties", {}).items()}
+    result: dict[str, Any] = {"type": "object", "properties": properties}
+    if schema.get("required"):
+        result["required"] = schema["required"]
+    return result
 
 
 def _without_titles(schema: dict[str, Any]) -> dict[str, Any]:

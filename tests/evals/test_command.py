@@ -66,6 +66,17 @@ def test_a_model_that_is_not_there_exits_1_with_one_line_and_writes_nothing(tmp_
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_says_on_what_it_was_made_and_is_not_resumed_in_another_number_format(tmp_path: Path) -> None:
+    arguments = ["run", "scenes:1", "--limit", "2", "--device", "cpu", "--out", str(tmp_path), "--json"]
+    made = json.loads(call(app, arguments).stdout)["manifest"]
+    assert (made["device"], made["dtype"]) == ("cpu", "float32")
+    assert call(app, [*arguments, "--dtype", "float32"]).exit_code == 0
+    refused = call(app, [*arguments, "--dtype", "bfloat16"])
+    assert refused.exit_code == 1
+    assert "dtype was 'float32', is 'bfloat16'" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
 def test_a_folder_without_a_run_exits_1_with_one_line(tmp_path: Path) -> None:
     for arguments in (["score", str(tmp_path)], ["report", str(tmp_path)], ["compare", str(tmp_path), str(tmp_path)]):
         result = call(app, arguments)

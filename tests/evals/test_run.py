@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from evals.case import Case, Source
 from evals.datasets import open_dataset
 from evals.manifest import read_manifest
 from evals.prediction import Prediction
-from evals.run import PREDICTIONS, execute, prepare, read_cases, read_predictions
+from evals.run import PREDICTIONS, Plan, execute, prepare, read_cases, read_predictions
 from evals.score import score_run
 from evals.solvers.agent import AgentSolver
 from evals.solvers.concept import ConceptSolver
@@ -117,11 +118,18 @@ def test_a_journal_cut_off_at_any_byte_is_resumed_to_the_undisturbed_result(tmp_
         assert answers(run) == answers(whole)
 
 
-@pytest.mark.parametrize("what", ["model", "limit"])
-def test_a_run_is_not_resumed_as_another_one(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (plan_for(Squares(8), model="other"), "model was 'fake', is 'other'"),
+        (plan_for(Squares(8), limit=4), "cases was 8, is 4"),
+        (replace(plan_for(Squares(8)), device="cuda"), "device was '', is 'cuda'"),
+        (replace(plan_for(Squares(8)), dtype="bfloat16"), "dtype was '', is 'bfloat16'"),
+    ],
+    ids=["model", "limit", "device", "dtype"],
+)
+def test_a_run_is_not_resumed_as_another_one(tmp_path: Path, other: Plan, expected: str) -> None:
     whole_run(tmp_path, Squares(8))
-    other = plan_for(Squares(8), model="other") if what == "model" else plan_for(Squares(8), limit=4)
-    expected = "model was 'fake', is 'other'" if what == "model" else "cases was 8, is 4"
     with pytest.raises(InputError, match=expected):
         prepare(other, tmp_path)
     assert len(list(read_cases(tmp_path))) == 8

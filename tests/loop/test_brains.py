@@ -179,3 +179,60 @@ def test_a_body_that_stays_unusable_fails_the_run_in_one_line(ask: Ask) -> None:
     answer, _ = ask(*[Sent(b"<html>bad gateway</html>")] * 3)
     assert answer.outcome == "failed"
     assert "\n" not in answer.reason
+
+
+VERDICT = "give_verdict"
+REJECTED = {"accepted": [], "rejected": ["m2"], "reasons": ["the smaller one"], "missing": "the larger red circle"}
+OTHER = ("submit_answer", {"mask_ids": ["m2"], "reason": "this one"}, "id_4")
+
+
+def offered(request: dict[str, Any]) -> list[str]:
+    """The tools of a request."""
+    return [str(tool.get("name") or tool["function"]["name"]) for tool in request["tools"]]
+
+
+def test_the_judge_looks_at_pictures_of_its_own_and_its_objection_goes_back(ask: Ask, wire: ModuleType) -> None:
+    verdict = say(wire, (VERDICT, REJECTED, "id_v"))
+    answer, served = ask(say(wire, SEGMENT), say(wire, OTHER), verdict, say(wire, SUBMIT), judge="once")
+    assert (answer.outcome, [instance.id for instance in answer.instances]) == ("answered", ["m1"])
+    judged, after = served.requests[2], served.requests[3]
+    assert offered(judged) == [VERDICT]
+    assert len(pictures(judged)) == 2  # the whole with its outlines, and the contact sheet
+    assert "You check an answer" in json.dumps(judged)
+    assert "read_presence" not in json.dumps(judged)  # nothing of the other conversation
+    assert "m2 rejected: the smaller one" in json.dumps(after)
+    assert VERDICT not in offered(after)
+    assert answer.usage.llm_calls == 4
+    assert answer.usage.input_tokens == 4 * 4200
+
+
+def test_a_judge_in_trouble_is_asked_again_and_one_that_only_talks_too(ask: Ask, wire: ModuleType) -> None:
+    trouble, talk = wire.error(529, "overloaded_error", "Not now"), wire.message(wire.text("It looks right to me."))
+    accepted = say(wire, (VERDICT, {"accepted": ["m1"]}, "id_v"))
+    answer, served = ask(say(wire, SEGMENT), say(wire, SUBMIT), trouble, talk, accepted, judge="once")
+    assert (answer.outcome, [instance.id for instance in answer.instances]) == ("answered", ["m1"])
+    assert [offered(request) for request in served.requests[2:]] == [[VERDICT]] * 3
+    heard = [step.data["faults"] for step in answer.trace.steps if step.kind == "verdict"]
+    assert heard == [["HTTP 529: Not now"], []]
+
+
+def test_a_judge_that_is_refused_lets_the_answer_stand(ask: Ask, wire: ModuleType) -> None:
+    refused = wire.error(400, "invalid_request_error", "no more of this")
+    answer, served = ask(say(wire, SEGMENT), say(wire, SUBMIT), refused, judge="once")
+    assert (answer.outcome, [instance.id for instance in answer.instances]) == ("answered", ["m1"])
+    assert len(served.requests) == 3
+
+
+def test_two_rejected_answers_are_compared_in_both_orders(ask: Ask, wire: ModuleType) -> None:
+    turns: list[Sent] = [say(wire, SEGMENT)]
+    for mask in ("m1", "m2", "m3"):
+        turns.append(say(wire, ("submit_answer", {"mask_ids": [mask], "reason": "r"}, f"id_{mask}")))
+        turns.append(say(wire, (VERDICT, {"rejected": [mask], "reasons": ["no"]}, f"id_v{mask}")))
+    votes = [say(wire, ("prefer_answer", {"better": better}, "id_p")) for better in ("first", "second")]
+    answer, served = ask(*turns, *votes, judge="strict")
+    assert [instance.id for instance in answer.instances] == ["m2"]
+    there, back = (json.dumps(request) for request in served.requests[-2:])
+    assert [offered(request) for request in served.requests[-2:]] == [["prefer_answer"]] * 2
+    assert "first answer: m2\\nsecond answer: m3" in there
+    assert "first answer: m3\\nsecond answer: m2" in back
+    assert pictures(served.requests[-1]) == pictures(served.requests[-2])[::-1]

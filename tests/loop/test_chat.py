@@ -65,6 +65,17 @@ def test_a_brain_may_be_told_that_there_are_no_native_tools(ask: Ask) -> None:
     assert not any("tools" in request for request in served.requests)
 
 
+def test_a_judge_without_native_tools_writes_its_verdict(ask: Ask) -> None:
+    verdict = written("give_verdict", {"rejected": ["m2"], "reasons": ["too small"]})
+    other = written("submit_answer", {"mask_ids": ["m2"], "reason": "r"})
+    lines = [message(text) for text in (SEGMENT_TEXT, other, verdict, SUBMIT_TEXT)]
+    answer, served = ask(*lines, options={"native_tools": False}, judge="once")
+    assert [instance.id for instance in answer.instances] == ["m1"]
+    assert "### give_verdict" in served.requests[2]["messages"][0]["content"]
+    assert "### submit_answer" not in served.requests[2]["messages"][0]["content"]
+    assert "m2 rejected: too small" in json.dumps(served.requests[3]["messages"][-1])
+
+
 def test_a_written_call_that_is_no_json_is_shown_to_the_model(ask: Ask) -> None:
     broken = '```tool\n{"name": "submit_answer", "arguments": {"mask_ids": [m1]}}\n```'
     answer, served = ask(message(SEGMENT_TEXT), message(broken), message(SUBMIT_TEXT), options={"native_tools": False})

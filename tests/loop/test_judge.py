@@ -130,6 +130,13 @@ def test_a_judge_that_cannot_be_understood_rejects_nothing(lines: tuple[Line, ..
     assert (answer.outcome, ids(answer)) == ("answered", ["m1"])
 
 
+def test_the_trace_says_why_a_judge_was_not_heard() -> None:
+    answer, _ = ask(SEGMENT, submit("m1"), LLMError("HTTP 529"))
+    assert kinds(answer) == "start reply tool reply judge error tool end"
+    said = [step.data["message"] for step in answer.trace.steps if step.kind == "error"]
+    assert said == ["the judge was not heard: HTTP 529"]
+
+
 def test_a_mask_both_accepted_and_rejected_is_rejected_and_unknown_ids_count_for_nothing() -> None:
     answer, llm = ask(SEGMENT, submit("m1"), verdict(accepted=["m1"], rejected=["m1", "m9"]), submit("m2"))
     assert "m1 rejected: no reason given" in llm.seen[3][-1].results[0].text

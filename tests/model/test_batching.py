@@ -17,6 +17,7 @@ from sam3_agent.model.plan import Work
 from sam3_agent.model.replicas import load_eye, load_replicas
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.scheduler import Scheduler
+from sam3_agent.model.segmenter import Features
 from sam3_agent.model.texts import TextMemory
 from sam3_agent.types import Concept, ConceptPrompt, Detection, Exemplar, ModelInfo
 from tests.model.conftest import small_model
@@ -220,3 +221,19 @@ def test_texts_are_encoded_together_and_remembered_up_to_their_bytes() -> None:
     assert calls == [[a, b], [c], [d], [a]]
     found = memory.statistics
     assert (found.hits, found.misses, found.evictions, found.items, found.bytes) == (2, 5, 2, 3, 96)
+
+
+def test_rows_that_ask_the_same_of_one_image_have_one_key(eye: Sam3, pictures: Pictures) -> None:
+    first, other = (eye.encode(image) for image in pictures[:2])
+    cup, box = ConceptPrompt("cup"), ConceptPrompt("cup", (Exemplar((2.0, 2.0, 9.0, 9.0)),))
+
+    def key(features: Features, prompt: ConceptPrompt, **options: Any) -> object:
+        return eye.plan_detect(features, [prompt], **options).items[0].key
+
+    assert key(first, cup) == key(first, ConceptPrompt("cup"))
+    different = [
+        key(first, cup), key(other, cup), key(first, box), key(first, ConceptPrompt("mug")),
+        key(first, cup, threshold=0.4), key(first, cup, near_misses=2), key(first, cup, assume_present=True),
+        key(first, learned(eye, pictures[0])),
+    ]  # fmt: skip
+    assert len(set(different)) == len(different)

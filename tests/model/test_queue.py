@@ -102,3 +102,31 @@ def test_who_is_taken_out_leaves_no_gap() -> None:
     queue.add(requests[1])
     assert queue.drain() == [requests[1]]
     assert len(queue) == 0
+
+
+def test_what_is_in_a_full_batch_already_rides_along_and_counts_once() -> None:
+    kind, queue = Work[str, str](lambda items: items, 2, "testing", "cpu", key=str.lower), RequestQueue(10)
+    for each in (["a", "b"], ["B", "A"], ["c", "a"], ["b", "d"]):
+        queue.add(request(kind, each))
+    batch = queue.take(0.0)
+    assert names(batch) == ["a", "b", "B", "A", "b"]
+    assert batch is not None
+    assert (batch.distinct, batch.cost) == (2, 2.0)
+    assert names(queue.take(0.0)) == ["c", "a"]
+    assert names(queue.take(0.0)) == ["d"]
+    assert len(queue) == 0
+
+
+def test_items_of_one_key_are_computed_once_and_all_get_the_result() -> None:
+    seen: list[str] = []
+
+    def shout(items: Sequence[str]) -> list[str]:
+        seen.extend(items)
+        return [item.upper() + str(len(seen)) for item in items]
+
+    kind = Work[str, str](shout, 2, "testing", "cpu", key=lambda item: item[0])
+    found = list(kind.answers(["a", "b1", "a", "c", "b2", "a"]))
+    assert [word[0] for word in found] == ["A", "B", "A", "C", "B", "A"]
+    assert len(seen) == 3
+    assert found[0] == found[2] == found[5]
+    assert found[1] == found[4]

@@ -1,5 +1,6 @@
 """The line in front of one network: who goes next, and with whom."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ class Batch:
     bulk: bool
     slots: tuple[tuple[Request, int], ...]
     """(request, place of one of its items)."""
+    distinct: int
+    """Items that differ, so that the network has to look at each."""
 
     @property
     def requests(self) -> int:
@@ -35,7 +38,7 @@ class Batch:
     @property
     def cost(self) -> float:
         """In prompts."""
-        return self.work.cost * len(self.slots)
+        return self.work.cost * self.distinct
 
 
 class RequestQueue:
@@ -127,14 +130,15 @@ class RequestQueue:
     def _batch(self, head: Request, now: float) -> Batch:
         line, room = self._line(head), self._room(head, now)
         slots: list[tuple[Request, int]] = []
+        taken: set[Hashable] = set()
         for request in [request for request in line if request.work is head.work]:
-            if len(slots) == room:
-                break
-            slots += [(request, place) for place in request.take(room - len(slots))]
-            del line[request]
-            if request.rest:
-                line[request] = None  # behind the others: a long request must not hold up short ones
-        return Batch(head.work, head.bulk, tuple(slots))
+            places = request.take(taken, room)  # in a full batch there is still room for what is in it already
+            slots += [(request, place) for place in places]
+            if places:
+                del line[request]
+                if request.rest:
+                    line[request] = None  # behind the others: a long request must not hold up short ones
+        return Batch(head.work, head.bulk, tuple(slots), len(taken))
 
     def _room(self, head: Request, now: float) -> int:
         if head.bulk and now - self._last_urgent < ATTENTION:

@@ -1,5 +1,6 @@
 """One call that waits for its turn with the network."""
 
+from collections.abc import Hashable
 from concurrent.futures import CancelledError, Future
 from typing import Any, Generic, TypeVar
 
@@ -35,11 +36,19 @@ class Request:
         """Items that have not gone out yet."""
         return len(self._items) - self._taken
 
-    def take(self, number: int) -> list[int]:
-        """The places of the next items to go out, at most `number`."""
-        places = list(range(self._taken, min(self._taken + number, len(self._items))))
-        self._taken += len(places)
-        return places
+    def take(self, taken: set[Hashable], room: int) -> list[int]:
+        """The places of the next items to go out: those that are like one of `taken`, and others until it has `room`.
+
+        Their keys are added to `taken`.
+        """
+        first = self._taken
+        while self.rest:
+            key = self.work.key(self._items[self._taken])
+            if key not in taken and len(taken) >= room:
+                break
+            taken.add(key)
+            self._taken += 1
+        return list(range(first, self._taken))
 
     def item(self, place: int) -> Any:
         """The item at a place."""
