@@ -12,7 +12,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.labeling.truth import CONCEPTS, Counts, counted, matched, write_pictures
+from sam3_agent.formats.files import write_json
 from sam3_agent.labeling.calibrate import calibrate
+from sam3_agent.labeling.engine import Threads
 from sam3_agent.labeling.journal import Journal
 from sam3_agent.labeling.label import ROUTES
 from sam3_agent.labeling.lines import lines_of, set_lines
@@ -40,24 +42,37 @@ def main() -> None:
     parser.add_argument("--calibration", type=int, default=60, help="more scenes, reviewed by the truth")
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--tiles", default="auto", choices=("auto", "never"))
+    parser.add_argument("--parts", nargs="*", default=("routes", "speed"), choices=("routes", "speed"))
     given = parser.parse_args()
     workspace = Workspace(load_eye(given.model))
+    known = given.out / "figures.json"
+    figures: dict[str, Any] = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
+    figures |= {"scenes": given.scenes, "model": workspace.info.to_json()}
     seeds = range(FIRST_SEED, FIRST_SEED + given.scenes)
     truth = write_pictures(given.out / "images", seeds)
-    more = write_pictures(given.out / "more", range(seeds.stop, seeds.stop + given.calibration))
-    journal, seconds, encodes = run(workspace, given.out / "images", given.out / "run", given.tiles)
-    reviewed, _, _ = run(workspace, given.out / "more", given.out / "reviewed", given.tiles)
-    figures: dict[str, Any] = {"scenes": given.scenes, "model": workspace.info.to_json(), "tiles": given.tiles}
-    figures |= {"seconds": round(seconds, 1), "encodes": encodes, "lost": lost(journal)}
+    if "routes" in given.parts:
+        more = write_pictures(given.out / "more", range(seeds.stop, seeds.stop + given.calibration))
+        figures |= routes(workspace, given.out, truth, more, given.tiles)
+    if "speed" in given.parts:
+        figures["speed"] = speed(workspace, given.out)
+    write_json(known, figures, indent=1)
+    print(json.dumps(figures, indent=1))
+
+
+def routes(workspace: Workspace, out: Path, truth: Truth, more: Truth, tiles: Any) -> dict[str, Any]:
+    """Where labels go and how right they are: by the default lines, and by lines fitted to other scenes."""
+    journal, seconds, encodes = run(workspace, out / "images", out / "run", tiles)
+    reviewed, _, _ = run(workspace, out / "more", out / "reviewed", tiles)
+    figures: dict[str, Any] = {"tiles": tiles, "seconds": round(seconds, 1), "encodes": encodes, "lost": lost(journal)}
+    ontology = parse_ontology(CONCEPTS, out / "concepts.yaml")
+    set_lines(journal, {each.name: each.strictness for each in ontology.classes})
     figures["defaults"] = by_route(journal, truth)
     review_by_truth(reviewed, more)
     fits = calibrate(reviewed)
     set_lines(journal, {fit.class_name: fit.after for fit in fits})
     figures["calibrated"] = by_route(journal, truth)
     figures["lines"] = {name: [line.review, line.accept] for name, line in lines_of(journal).items()}
-    figures["speed"] = speed(workspace, given.out)
-    (given.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(figures, indent=1))
+    return figures
 
 
 def run(workspace: Workspace, images: Path, out: Path, tiles: Any) -> tuple[Journal, float, int]:
@@ -65,7 +80,7 @@ def run(workspace: Workspace, images: Path, out: Path, tiles: Any) -> tuple[Jour
     ontology = parse_ontology(CONCEPTS, images / "concepts.yaml")
     journal = Journal.create(out)
     began, before = time.perf_counter(), workspace.encodes
-    ended = label_images(Order(images, llm="rules"), journal, Proposer(workspace, ontology, RulesLLM, tiles))
+    ended = label_images(Order(images, llm="rules"), journal, Threads(Proposer(workspace, ontology, RulesLLM, tiles)))
     assert ended == "finished", ended
     return journal, time.perf_counter() - began, workspace.encodes - before
 
@@ -130,7 +145,7 @@ def speed(workspace: Workspace, out: Path, count: int = 100) -> dict[str, float]
             eye.detect(eye.encode(pixels), prompts, threshold=proposer.floor)
         bare.append(len(files) / (time.perf_counter() - began))
         before, began = workspace.encodes, time.perf_counter()
-        label_images(Order(folder / "images"), Journal.create(folder / f"run{turn}"), proposer)
+        label_images(Order(folder / "images"), Journal.create(folder / f"run{turn}"), Threads(proposer))
         labelled.append(len(files) / (time.perf_counter() - began))
         assert workspace.encodes - before == len(files), "an image was not encoded exactly once"
     middle = {"bare": sorted(bare)[1], "labelling": sorted(labelled)[1]}

@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from sam3_agent import masks
+from sam3_agent.formats.files import replacing
 from sam3_agent.labeling.label import Label
 from sam3_agent.masks import Rle
 from sam3_agent.scenes import Scene, SceneObject, generate_scene
@@ -83,7 +84,8 @@ def write_pictures(folder: Path, seeds: Sequence[int]) -> dict[str, dict[str, li
         scene = generate_scene(seed)
         name = f"{seed:08d}.png"
         if not (folder / name).is_file():
-            Image.fromarray(scene.image).save(folder / name)
+            with replacing(folder / name) as temporary:
+                Image.fromarray(scene.image).save(temporary, "PNG")
         truth[name] = {kind: [masks.encode(t.mask) for t in things(scene)] for kind, things in TRUTH.items()}
     return truth
 

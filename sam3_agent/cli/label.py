@@ -1,29 +1,36 @@
 """`sam3-agent label`: a folder of pictures against a concept file."""
 
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from sam3_agent.cli.eye import open_workspace
 from sam3_agent.cli.options import Eye
 from sam3_agent.cli.terminal import print_line, print_notes, print_table, progress_console
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
+from sam3_agent.labeling.engine import Engine, Threads
 from sam3_agent.labeling.import_files import import_labels
 from sam3_agent.labeling.journal import FILE, ImageRow, Journal
 from sam3_agent.labeling.label import ROUTES
+from sam3_agent.labeling.ontology import Ontology
 from sam3_agent.labeling.ontology_file import read_ontology
-from sam3_agent.labeling.propose import Proposer
+from sam3_agent.labeling.propose import Inquiry
+from sam3_agent.labeling.recipe import Recipe, portable
 from sam3_agent.labeling.run import Order, Progress, label_images
 from sam3_agent.labeling.scan import root_of
 from sam3_agent.labeling.summary import Summary, summarise
+from sam3_agent.loop.llm import load_llm
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace.question import TileMode
 
 MOST_LISTED = 10
+EngineName = Literal["threads", "ray"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,10 @@ class Asked:
     resume: bool = False
     existing: tuple[Path, ...] = ()
     tiles: TileMode = "auto"
+    judge: bool = True
+    """Whether a brain that sees pictures looks at the labels."""
+    engine: EngineName = "threads"
+    jobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,29 +78,51 @@ def label(asked: Asked, eye: Eye) -> LabelReport:
     Raises:
         InputError: the concept file or the images cannot be used, or DIR holds another run.
     """
-    from sam3_agent.loop.llm import load_llm
-
     ontology = read_ontology(asked.concepts)
     if (asked.out / FILE).exists() and not asked.resume:
         raise InputError(f"{asked.out} holds a run already: add --resume to go on with it, or give another --out")
     if not asked.order.images.exists():
         raise InputError(f"{asked.order.images}: no such folder or picture")
-    queries = any(each.query for each in ontology.classes)
-    brain = load_llm(asked.order.llm) if queries else None
-    workspace = open_workspace(eye)
-    proposer = Proposer(workspace, ontology, None if brain is None else lambda: brain, asked.tiles)
-    journal = Journal.create(asked.out)
-    try:
-        ended = _run(asked, journal, proposer)
-        llm = asked.order.llm if queries else ""
-        report = LabelReport(asked.out, ended, summarise(journal), workspace.info, llm, workspace.encodes)
-        write_json(asked.out / "summary.json", report.to_json(), indent=2)
-    finally:
-        journal.close()
+    recipe = _recipe(asked, ontology, eye)
+    with _engine(asked, recipe) as engine:
+        journal = Journal.create(asked.out)
+        try:
+            ended = _run(asked, journal, engine)
+            summary = summarise(journal)
+            report = LabelReport(asked.out, ended, summary, engine.info, recipe.llm, engine.encodes)
+            write_json(asked.out / "summary.json", report.to_json(), indent=2)
+        finally:
+            journal.close()
     return report
 
 
-def _run(asked: Asked, journal: Journal, proposer: Proposer) -> str:
+def _recipe(asked: Asked, ontology: Ontology, eye: Eye) -> Recipe:
+    """What the run asks, and which brain it needs: one that sees judges labels, any answers queries."""
+    spec = asked.order.llm
+    judged = asked.judge and spec != "rules" and load_llm(spec).sees
+    queries = any(each.query for each in ontology.classes)
+    inquiry = Inquiry(ontology, asked.tiles, judged)
+    return Recipe(inquiry, spec if queries or judged else "", eye.model, eye.device, eye.dtype)
+
+
+@contextmanager
+def _engine(asked: Asked, recipe: Recipe) -> Generator[Engine]:
+    """Who does the work; the eye is loaded here or in the workers."""
+    if asked.engine == "ray":
+        from sam3_agent.labeling.ray_engine import RayEngine
+
+        with redirect_stdout(sys.stderr):  # where Ray tells of workers that died
+            with progress_console().status("waiting for the Ray cluster"):
+                engine = RayEngine(portable(recipe), recipe.inquiry, asked.jobs)
+            with engine:
+                yield engine
+        return
+    with progress_console().status(f"loading {recipe.model}"):
+        proposer = recipe()
+    yield Threads(proposer, asked.jobs or 1)
+
+
+def _run(asked: Asked, journal: Journal, engine: Engine) -> str:
     console = progress_console()
     shown = TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[usd]}")
     columns = (TextColumn("labelling"), BarColumn(), MofNCompleteColumn(), *shown, TimeRemainingColumn())
@@ -104,7 +137,7 @@ def _run(asked: Asked, journal: Journal, proposer: Proposer) -> str:
             for source in asked.existing:
                 import_labels(journal, files, source, root_of(asked.order.images))
 
-        return label_images(asked.order, journal, proposer, show, prepare)
+        return label_images(asked.order, journal, engine, show, prepare)
 
 
 def print_report(report: LabelReport) -> None:
@@ -114,6 +147,9 @@ def print_report(report: LabelReport) -> None:
     print_line(f"{report.ended}: {counted} in {report.out}", style="bold")
     rows = [[name, *(str(routes[route]) for route in ROUTES)] for name, routes in summary.classes.items()]
     print_table(("class", *ROUTES), rows, right=ROUTES)
+    if summary.judged:
+        said = ", ".join(f"{count} {verdict}" for verdict, count in summary.judged.items() if count)
+        print_line(f"the judge looked at {sum(summary.judged.values())} labels: {said}")
     if summary.unsure_images:
         print_line(f"{summary.unsure_images} times a class may have been missed on an image")
     for kind, files in (("unreadable", summary.unreadable), ("duplicate", summary.duplicates)):

@@ -1,7 +1,7 @@
 """The commands around labelling, `label`, `review` and `export`, as `app.py` takes them up."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,21 +10,50 @@ from sam3_agent.cli.options import DeviceOption, DtypeOption, Eye, JsonOption, L
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The --out folder of `label`.", file_okay=False, show_default=False)
 ]
+ConceptsOption = Annotated[
+    Path, typer.Option(metavar="FILE.yaml", help="The concept file: classes and their phrases.", show_default=False)
+]
+ImagesArgument = Annotated[
+    Path | None, typer.Argument(metavar="IMAGES", help="A folder of pictures, or one picture.", show_default=False)
+]
+OutOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Where the journal of labels goes; with --suggest, the new file.")
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what DIR holds already.")]
+SuggestOption = Annotated[
+    bool, typer.Option("--suggest", help="Only let --llm draft more phrases and negatives: a new concept file.")
+]
+NoJudgeOption = Annotated[
+    bool, typer.Option("--no-judge", help="Verify by the score rule alone, also where --llm sees pictures.")
+]
+ImportOption = Annotated[
+    list[Path] | None,
+    typer.Option("--import", metavar="FILE", help="Labels to extend: COCO JSON, or YOLO data.yaml; repeatable."),
+]
+EngineOption = Annotated[
+    Literal["threads", "ray"],
+    typer.Option("--engine", metavar="ENGINE", help="threads of this process, or ray: a Ray cluster."),
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, max=1024, help="Images in work at once [1; ray: one a GPU, or for two CPUs]."),
+]
+BudgetOption = Annotated[
+    float | None, typer.Option("--budget-usd", metavar="D", min=0.0, help="Stop when so many dollars are spent.")
+]
 
 
 def label(
-    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="A folder of pictures, or one picture.")],
-    concepts: Annotated[Path, typer.Option(metavar="FILE.yaml", help="The concept file: classes and their phrases.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the journal of labels goes.")],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what DIR holds already.")] = False,
-    existing: Annotated[
-        list[Path] | None,
-        typer.Option("--import", metavar="FILE", help="Labels to extend: COCO JSON, or YOLO data.yaml; repeatable."),
-    ] = None,
-    jobs: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="Images in work at once.")] = 1,
-    budget_usd: Annotated[
-        float | None, typer.Option("--budget-usd", metavar="D", min=0.0, help="Stop when so many dollars are spent.")
-    ] = None,
+    concepts: ConceptsOption,
+    images: ImagesArgument = None,
+    out: OutOption = None,
+    resume: ResumeOption = False,
+    existing: ImportOption = None,
+    suggest: SuggestOption = False,
+    engine: EngineOption = "threads",
+    jobs: JobsOption = None,
+    no_judge: NoJudgeOption = False,
+    budget_usd: BudgetOption = None,
     tiles: TilesOption = "auto",
     llm: LlmOption = "rules",
     model: ModelOption = "tiny",
@@ -34,19 +63,36 @@ def label(
 ) -> None:
     """Label a folder of pictures by a concept file: propose, verify, journal.
 
-    An interrupted run goes on with --resume.
+    An interrupted run goes on with --resume. A brain that sees pictures judges every label and what is missing.
     """
     from sam3_agent.cli import label as room
     from sam3_agent.cli.terminal import print_json
     from sam3_agent.labeling.run import Order
 
-    order = Order(images, jobs, budget_usd, llm)
-    asked = room.Asked(order, concepts, out, resume, tuple(existing or ()), tiles)
+    if suggest:
+        return _suggest(concepts, llm, images, out, as_json=as_json)
+    if images is None or out is None:
+        raise typer.BadParameter("give IMAGES and --out DIR (only --suggest does without)")
+    order = Order(images, budget_usd, llm)
+    known = tuple(existing or ())
+    asked = room.Asked(order, concepts, out, resume, known, tiles, not no_judge, engine, jobs)
     report = room.label(asked, Eye(model, device, dtype))
     if as_json:
         print_json(report.to_json())
     else:
         room.print_report(report)
+    return None
+
+
+def _suggest(concepts: Path, llm: str, images: Path | None, out: Path | None, *, as_json: bool) -> None:
+    from sam3_agent.cli import suggest as room
+    from sam3_agent.cli.terminal import print_json
+
+    report = room.suggest_words(room.Suggesting(concepts, llm, images, out))
+    if as_json:
+        print_json(report.to_json())
+    else:
+        room.print_draft(report)
 
 
 def review(

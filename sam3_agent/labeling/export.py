@@ -157,6 +157,9 @@ def provenance_of(label: Label) -> dict[str, Any]:
         "agreement": round(evidence.agreement, 4),
         "rival": [evidence.rival, round(evidence.rival_score, 4)] if evidence.rival else None,
         "verdict": label.verdict,
+        "judge": {"verdict": evidence.judged, "said": evidence.note, "model": evidence.judge}
+        if evidence.judged
+        else None,
         "reason": label.reason,
         "route": label.route,
         "reviewer": label.reviewer or None,

@@ -159,17 +159,17 @@ class Journal:
         found = self.read("SELECT payload FROM units WHERE sha=? AND unit=?", (sha, unit))
         return found[0][0] if found else None
 
-    def put_unit(self, sha: str, unit: str, payload: bytes, usd: float = 0.0) -> None:
-        """Keep what a unit of work found, and what it cost."""
+    def units(self, sha: str) -> dict[str, bytes]:
+        """What was found by every unit of work that is done on an image."""
+        return dict(self.read("SELECT unit, payload FROM units WHERE sha=?", (sha,)))
+
+    def put_unit(self, sha: str, unit: str, payload: bytes | None, usd: float = 0.0) -> None:
+        """Keep what a unit of work found, and what it cost; None where dollars bought nothing that is kept."""
         with self.writing() as db:
-            db.execute("INSERT OR REPLACE INTO units VALUES(?, ?, ?, ?)", (sha, unit, payload, usd))
+            if payload is not None:
+                db.execute("INSERT OR REPLACE INTO units VALUES(?, ?, ?, ?)", (sha, unit, payload, usd))
             if usd:
                 db.execute("INSERT INTO spent(sha, unit, usd) VALUES(?, ?, ?)", (sha, unit, usd))
-
-    def spend(self, sha: str, unit: str, usd: float) -> None:
-        """Count dollars that bought nothing that is kept."""
-        with self.writing() as db:
-            db.execute("INSERT INTO spent(sha, unit, usd) VALUES(?, ?, ?)", (sha, unit, usd))
 
     def usd(self) -> float:
         """Dollars spent so far, over all calls."""

@@ -39,6 +39,10 @@ class Evidence:
     """How the agent's run ended, for a label of a query."""
     note: str = ""
     """What a judge or a reader of files has to say."""
+    judged: Verdict | Literal[""] = ""
+    """What a language model that looked at the mask says; "" where none did."""
+    judge: str = ""
+    """Which one."""
 
     @property
     def agreement(self) -> float:
@@ -55,6 +59,7 @@ class Evidence:
             "rival_score": round(self.rival_score, 4),
             "outcome": self.outcome,
             "note": self.note,
+            **({"judged": self.judged, "judge": self.judge} if self.judged else {}),
         }
 
     @classmethod
@@ -62,7 +67,14 @@ class Evidence:
         """What `to_json` gave."""
         supports = tuple(Support(phrase, score, relation) for phrase, score, relation in value["supports"])
         return cls(
-            value["asked"], supports, value["rival"], value["rival_score"], value["outcome"], value.get("note", "")
+            value["asked"],
+            supports,
+            value["rival"],
+            value["rival_score"],
+            value["outcome"],
+            value.get("note", ""),
+            value.get("judged", ""),
+            value.get("judge", ""),
         )
 
 

@@ -64,15 +64,19 @@ def read_ontology(path: Path) -> Ontology:
     Raises:
         InputError: it cannot be read, is no YAML or does not fit; the message is "FILE:LINE: what is wrong".
     """
+    return parse_ontology(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """The text of a concept file; raises InputError where it cannot be read."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InputError(f"{path}: {path.stat().st_size} bytes are too many for a concept file")
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot read the concept file '{path}': {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error})") from error
-    return parse_ontology(text, path)
 
 
 def parse_ontology(text: str, path: Path) -> Ontology:

@@ -1,7 +1,7 @@
 """Asking the eye and the agent about one image: one encode, all phrases of all classes together, then the queries."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,30 @@ FLOOR = 0.2
 
 
 @dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What a run asks, whoever asks it."""
+
+    ontology: Ontology
+    tiles: TileMode = "auto"
+    judged: bool = False
+    """Whether a judge looks at the labels."""
+
+    @property
+    def floor(self) -> float:
+        """Least score of what is kept."""
+        return min(FLOOR, *(each.strictness.threshold for each in self.ontology.classes))
+
+    def to_json(self) -> dict[str, object]:
+        """What decides which labels are proposed; only the lines of the rule, and the judge, may change later."""
+        document = self.ontology.to_json()["classes"]
+        lines = ("threshold", "review", "accept")
+        classes = [{key: value for key, value in each.items() if key not in lines} for each in document]
+        return {"classes": classes, "tiles": self.tiles, "floor": self.floor}
+
+
+@dataclass(frozen=True, slots=True)
 class Proposer:
-    """What one run asks; holds no state of its own."""
+    """Asks an eye and a brain what one run asks; holds no state of its own."""
 
     workspace: Workspace
     ontology: Ontology
@@ -32,11 +54,21 @@ class Proposer:
     """Loads the brain that answers queries; None where no class has one."""
     tiles: TileMode = "auto"
     max_turns: int = 24
+    judge: Callable[[], LLM] | None = None
+    """Loads the brain that looks at every label that the score rule does not reject; None where the rule decides."""
+
+    pictures: Mapping[Path, bytes] = field(default_factory=dict[Path, bytes])
+    """Contents of exemplars' pictures that do not lie on this machine."""
+
+    @property
+    def inquiry(self) -> Inquiry:
+        """What is asked."""
+        return Inquiry(self.ontology, self.tiles, self.judge is not None)
 
     @property
     def floor(self) -> float:
         """Least score of what is kept."""
-        return min(FLOOR, *(each.strictness.threshold for each in self.ontology.classes))
+        return self.inquiry.floor
 
     def phrases(self) -> tuple[str, ...]:
         """Everything that is asked about every image, each once."""
@@ -54,7 +86,7 @@ class Proposer:
         """
         for each in self.ontology.classes:
             if each.exemplars:
-                learn_class(self.workspace, each)
+                learn_class(self.workspace, each, self.pictures)
 
     def look(self, image_id: str) -> list[Sighting]:
         """The answer to every phrase on an open image, over the floor."""
@@ -83,15 +115,16 @@ class Proposer:
         return QueryAnswer(answer.outcome, answer.reason, found, round(answer.usage.usd, 6))
 
 
-def learn_class(workspace: Workspace, each: LabelClass) -> None:
+def learn_class(workspace: Workspace, each: LabelClass, pictures: Mapping[Path, bytes] | None = None) -> None:
     """Learn the exemplars of a class under its "@name"; masks speak by their boxes."""
+    contents = pictures or {}
     opened: dict[Path, str] = {}
     positive: list[tuple[str, Box]] = []
     negative: list[tuple[str, Box]] = []
     try:
         for source in each.exemplars:
             if source.image not in opened:
-                opened[source.image] = workspace.open(source.image).id
+                opened[source.image] = workspace.open(contents.get(source.image, source.image)).id
             image_id = opened[source.image]
             (positive if source.positive else negative).append((image_id, _box(workspace, image_id, source)))
         workspace.learn(learned_name(each)[1:], positive_boxes=positive, negative_boxes=negative)
@@ -106,7 +139,7 @@ def _box(workspace: Workspace, image_id: str, source: ExampleSource) -> Box:
     if source.box is not None:
         return source.box
     image = workspace.image(image_id)
-    rle = source.mask if isinstance(source.mask, masks.Rle) else _read_mask(source.mask)
+    rle = source.mask if isinstance(source.mask, masks.Rle) else read_mask(source.mask)
     if rle.size != (image.height, image.width):
         raise InputError(f"a mask of size {list(rle.size)} on a {image.width}x{image.height} picture {source.image}")
     if not masks.area(rle):
@@ -114,7 +147,8 @@ def _box(workspace: Workspace, image_id: str, source: ExampleSource) -> Box:
     return masks.box(rle)
 
 
-def _read_mask(path: Path | None) -> masks.Rle:
+def read_mask(path: Path | None) -> masks.Rle:
+    """The mask of an exemplar: every pixel of a picture that is not black; raises InputError where there is none."""
     if path is None:
         raise InputError("an exemplar needs a box or a mask")
     try:
@@ -129,11 +163,3 @@ def difference_hash(pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -
     small = Image.fromarray(pixels).convert("L").resize((9, 8), Image.Resampling.LANCZOS)
     grey = np.asarray(small, dtype=np.int16)  # (8, 9)
     return np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes().hex()
-
-
-def asked_of(proposer: Proposer) -> dict[str, object]:
-    """What decides which labels a run proposes, in plain values; only the lines of the rule may change later."""
-    document = proposer.ontology.to_json()["classes"]
-    lines = ("threshold", "review", "accept")
-    classes = [{key: value for key, value in each.items() if key not in lines} for each in document]
-    return {"classes": classes, "tiles": proposer.tiles, "floor": proposer.floor}

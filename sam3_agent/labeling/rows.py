@@ -21,8 +21,8 @@ def of(images: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 
 def drop_machine_labels(db: sqlite3.Connection, sha: str) -> None:
-    """Remove from an image what no person and no file decided."""
-    db.execute("DELETE FROM labels WHERE sha=? AND reviewer=''", (sha,))
+    """Remove from an image what no person and no file decided or asked for (".h": more like this)."""
+    db.execute("DELETE FROM labels WHERE sha=? AND reviewer='' AND id NOT GLOB '*.h*'", (sha,))
     db.execute("DELETE FROM checks WHERE sha=? AND reviewer=''", (sha,))
 
 

@@ -1,14 +1,17 @@
-"""Verification without a language model: a rule over scores.
+"""Verification by a rule over scores, and by what a judge said where one looked.
 
 The quality of a label is its score, lowered where phrases of its class disagree and where a rival comes close:
 `score * (1 - 0.2 * (1 - agreement)) * min(1, 0.5 + (score - rival) / score)`. A class's lines on that scale say who
 is accepted, who is seen by a person and who is rejected; they can be fitted to reviewed labels (`calibrate.py`).
+
+A judge looks only at what the rule does not reject. What it calls right is accepted; what it calls wrong is rejected,
+or seen by a person where the rule would have accepted it; where it is unsure or was not heard, a person sees it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from sam3_agent.labeling.label import Check, Label, Route, Verdict
+from sam3_agent.labeling.label import Check, Evidence, Label, Route, Verdict
 from sam3_agent.labeling.merge import ImageFinds, asked_phrases
 from sam3_agent.labeling.ontology import LabelClass, Strictness, fold
 
@@ -16,9 +19,14 @@ DISAGREEMENT = 0.2
 """The share of its score that a label loses when one phrase of very many found it."""
 BELIEVED = 0.5
 """From this presence on, a class without a label may have been missed."""
+JUDGE = "the judge"
+"""Reasons that begin so come from a language model that looked."""
+COMPLETE = f"{JUDGE}: all of it is labelled"
+ABSENT = f"{JUDGE}: not there"
 REPEATS = "labelled already as "
 """The reason of labels that repeat what a file or a person labelled."""
-_AGENT = "the agent's"
+AGENT = "the agent's"
+"""Reasons of checks that begin so come from a query that was not answered; they stay until it is."""
 _VERDICTS: dict[Route, Verdict] = {"accepted": "right", "review": "unsure", "rejected": "wrong"}
 
 
@@ -38,6 +46,8 @@ def verified(label: Label, strict: Strictness) -> Label:
         return label
     quality = quality_of(label)
     route, reason = _route(label, quality, strict)
+    if label.evidence.judged and route != "rejected":
+        route, reason = _overruled(route, reason, label.evidence)
     return replace(label, quality=quality, verdict=_VERDICTS[route], reason=reason, route=route)
 
 
@@ -53,10 +63,19 @@ def _route(label: Label, quality: float, strict: Strictness) -> tuple[Route, str
     if quality < strict.review:
         return "rejected", f"{said} is under {strict.review:.2f}"
     if label.source == "query" and evidence.outcome not in ("answered", ""):
-        return "review", f"{_AGENT} run ended as {evidence.outcome!r}, so this is only its best so far"
+        return "review", f"{AGENT} run ended as {evidence.outcome!r}, so this is only its best so far"
     if quality < strict.accept:
         return "review", f"{said} is under {strict.accept:.2f}"
     return "accepted", said
+
+
+def _overruled(route: Route, reason: str, evidence: Evidence) -> tuple[Route, str]:
+    """The judge's word over the rule's."""
+    if evidence.judged == "right":
+        return "accepted", f"{JUDGE}: right; {reason}"
+    if evidence.judged == "wrong":
+        return "review" if route == "accepted" else "rejected", f"{JUDGE}: wrong, {evidence.note}; {reason}"
+    return "review", f"{JUDGE} {evidence.note}; {reason}"
 
 
 def checked(each: LabelClass, labels: Sequence[Label], finds: ImageFinds) -> Check:
@@ -65,7 +84,7 @@ def checked(each: LabelClass, labels: Sequence[Label], finds: ImageFinds) -> Che
     presence = round(max((s.presence for s in phrases if s is not None), default=0.0), 6)
     answer = finds.answers.get(each.name)
     if answer is not None and answer.outcome in ("failed", "budget"):
-        reason = f"{_AGENT} run ended as {answer.outcome!r}: {answer.reason}"
+        reason = f"{AGENT} run ended as {answer.outcome!r}: {answer.reason}"
         return Check(finds.sha, each.name, presence, "unsure", reason, "review")
     if answer is not None and answer.outcome == "no_match":
         presence = 0.0
@@ -74,9 +93,11 @@ def checked(each: LabelClass, labels: Sequence[Label], finds: ImageFinds) -> Che
 
 def rechecked(check: Check, labels: Sequence[Label]) -> Check:
     """The check by the labels of its class as they are now; what a person or the agent's failure decided stays."""
-    if check.reviewer or check.reason.startswith(_AGENT):
-        return check
     alive = sum(label.route != "rejected" or label.reason.startswith(REPEATS) for label in labels)
+    if check.reviewer or check.reason.startswith(AGENT):
+        return check
+    if check.reason.startswith(JUDGE) and not (check.reason == COMPLETE and not alive):
+        return check
     if alive:
         return replace(check, verdict="right", route="accepted", reason=f"{alive} labelled")
     if check.presence >= BELIEVED:

@@ -1,21 +1,18 @@
 """A labelling run: every pending image is looked at, its labels are merged, verified and written as one step."""
 
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextvars import copy_context
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from sam3_agent.errors import InputError
 from sam3_agent.labeling.budget import BudgetSpent, DollarBudget
 from sam3_agent.labeling.claim import claimed
+from sam3_agent.labeling.engine import Call, Engine
 from sam3_agent.labeling.journal import ImageRow, Journal
 from sam3_agent.labeling.lines import lines_of, set_lines
-from sam3_agent.labeling.propose import Proposer, asked_of
 from sam3_agent.labeling.scan import root_of, scan
-from sam3_agent.labeling.work import Run, label_image, query_unit
+from sam3_agent.labeling.work import JUDGE_UNIT, query_unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +37,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is labelled, and how the work is done."""
+    """What is labelled, and what it may cost."""
 
     images: Path
-    jobs: int = 1
-    """Images in work at once: threads, which pay where queries wait for a language model."""
     budget_usd: float | None = None
     llm: str = ""
     """The spec of the brain, for the record."""
@@ -53,7 +48,7 @@ class Order:
 def label_images(
     order: Order,
     journal: Journal,
-    proposer: Proposer,
+    engine: Engine,
     progress: Callable[[Progress], None] | None = None,
     prepare: Callable[[list[ImageRow]], None] | None = None,
 ) -> str:
@@ -66,22 +61,19 @@ def label_images(
         Sam3AgentError: the journal cannot be written, or the eye or the brain fails for good; what is done is kept.
     """
     with claimed(journal.path.parent):
-        begin(journal, proposer, order)
+        begin(journal, engine, order)
         files = scan(order.images, journal)
         if prepare is not None:
             prepare(files)
         pending = [row for row in files if row.state == "pending"]
-        run = Run(
-            root_of(order.images), journal, proposer, DollarBudget(order.budget_usd, journal.usd()), lines_of(journal)
-        )
-        if pending:
-            proposer.learn()
+        budget = DollarBudget(order.budget_usd, journal.usd())
+        call = Call(root_of(order.images), journal, budget, lines_of(journal))
         began = time.monotonic()
         try:
-            for done, _ in enumerate(_each(run, pending, order.jobs), start=1):
+            for done, _ in enumerate(engine.each(call, pending), start=1):
                 if progress is not None:
                     seconds = time.monotonic() - began
-                    progress(Progress(done, len(pending), run.budget.spent, seconds))
+                    progress(Progress(done, len(pending), budget.spent, seconds))
         except BudgetSpent:
             left = len(journal.images("pending"))
             return (
@@ -90,53 +82,32 @@ def label_images(
         return "finished"
 
 
-def begin(journal: Journal, proposer: Proposer, order: Order) -> None:
+def begin(journal: Journal, engine: Engine, order: Order) -> None:
     """Remember what is asked, or check that it is the same as before.
 
     Raises:
         InputError: it is not.
     """
-    info = proposer.workspace.info
-    asked = {"asked": asked_of(proposer), "eye": info.name, "images": str(root_of(order.images).resolve())}
+    info, inquiry = engine.info, engine.inquiry
+    classes = inquiry.ontology.classes
+    asked = {"asked": inquiry.to_json(), "eye": info.name, "images": str(root_of(order.images).resolve())}
     for key, value in asked.items():
         known = journal.meta(key)
         if known is not None and known != value:
             what = {"asked": "the concept file asks other things", "eye": f"the eye was {known}, not {value}"}
             said = what.get(key, f"the images were {known}, not {value}")
             raise InputError(f"{journal.path.parent} was begun otherwise: {said}; give another --out")
-    if journal.meta("ontology") != proposer.ontology.to_json():
-        set_lines(journal, {each.name: each.strictness for each in proposer.ontology.classes})
-    _ask_again(journal, [each.name for each in proposer.ontology.classes if each.query])
-    journal.remember(
-        {**asked, "ontology": proposer.ontology.to_json(), "llm": order.llm, "model": info.to_json()},
-    )
+    ontology = inquiry.ontology.to_json()
+    if journal.meta("ontology") != ontology:
+        set_lines(journal, {each.name: each.strictness for each in classes})
+    queries = [query_unit(each.name) for each in classes if each.query]
+    _ask_again(journal, queries + ([JUDGE_UNIT] if inquiry.judged else []))
+    journal.remember({**asked, "ontology": ontology, "llm": order.llm, "model": info.to_json()})
 
 
-def _ask_again(journal: Journal, queries: list[str]) -> None:
-    """Images on which a query failed are pending again; what else is known of them is not asked twice."""
+def _ask_again(journal: Journal, needed: list[str]) -> None:
+    """Images on which a unit of work is not done are pending again; what else is known of them is not asked twice."""
     unanswered = "SELECT 1 FROM units WHERE units.sha=images.sha AND unit=?"
     with journal.writing() as db:
-        for name in queries:
-            db.execute(
-                f"UPDATE images SET state='pending' WHERE state='done' AND NOT EXISTS({unanswered})",
-                (query_unit(name),),
-            )
-
-
-def _each(run: Run, pending: list[ImageRow], jobs: int) -> Iterator[ImageRow]:
-    """Every image as it is finished; one more than there are jobs is in the works, so that none waits for files."""
-    with ThreadPoolExecutor(jobs, "label") as pool:
-        rest = iter(pending)
-        working: set[Future[ImageRow]] = set()
-        try:
-            for row in islice(rest, jobs + 1):
-                working.add(pool.submit(copy_context().run, label_image, run, row))
-            while working:
-                done, working = wait(working, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-                    for row in islice(rest, 1):
-                        working.add(pool.submit(copy_context().run, label_image, run, row))
-        finally:
-            for future in working:
-                future.cancel()
+        for unit in needed:
+            db.execute(f"UPDATE images SET state='pending' WHERE state='done' AND NOT EXISTS({unanswered})", (unit,))

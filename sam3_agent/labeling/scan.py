@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +23,7 @@ def scan(images: Path, journal: Journal) -> list[ImageRow]:
         InputError: there is no such folder, or no picture in it.
     """
     known = {row.path: row for row in journal.images()}
-    read = [_read(images, path, known) for path in _paths(images)]
-    if not read:
-        raise InputError(f"no pictures ({', '.join(SUFFIXES)}) in {images}")
+    read = [_read(images, path, known) for path in pictures_in(images)]
     owners: dict[str, str] = {}
     for row in sorted(read, key=lambda row: row.state != "done"):  # stable: in order of paths, the done ones first
         owners.setdefault(row.sha, row.path)
@@ -41,10 +39,14 @@ def root_of(images: Path) -> Path:
     return images if images.is_dir() else images.parent
 
 
-def _paths(images: Path) -> Iterator[Path]:
+def pictures_in(images: Path) -> list[Path]:
+    """Every picture under a folder, or the one file, in the order of their names; hidden ones are left out.
+
+    Raises:
+        InputError: there is none.
+    """
     if images.is_file():
-        yield images
-        return
+        return [images]
     if not images.is_dir():
         raise InputError(f"{images}: no such folder or picture")
     found: list[Path] = []
@@ -52,7 +54,9 @@ def _paths(images: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         here = Path(folder)
         found += [here / n for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
-    yield from sorted(found, key=lambda path: path.relative_to(images).as_posix())
+    if not found:
+        raise InputError(f"no pictures ({', '.join(SUFFIXES)}) in {images}")
+    return sorted(found, key=lambda path: path.relative_to(images).as_posix())
 
 
 def _read(images: Path, path: Path, known: Mapping[str, ImageRow]) -> ImageRow:

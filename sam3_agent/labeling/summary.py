@@ -20,6 +20,8 @@ class Summary:
     """Class -> route -> labels."""
     sources: dict[str, int]
     """How many labels came from phrases, exemplars, queries, files and people."""
+    judged: dict[str, int]
+    """How many labels a judge called right, wrong, or was unsure or not heard of."""
     proposals: int
     """Finds that the labels stand for; those of one object are one label."""
     unsure_images: int
@@ -36,6 +38,7 @@ class Summary:
             "duplicates": [{"path": row.path, "of": row.reason} for row in self.duplicates],
             "classes": self.classes,
             "sources": self.sources,
+            "judged": self.judged,
             "proposals": self.proposals,
             "may_be_missed": self.unsure_images,
             "usd": round(self.usd, 6),
@@ -49,10 +52,12 @@ def summarise(journal: Journal) -> Summary:
     states = Counter(row.state for row in images)
     classes: dict[str, dict[str, int]] = {name: _no_labels() for name in class_names(journal)}
     sources: Counter[str] = Counter()
+    judged: Counter[str] = Counter()
     proposals = 0
     for label in journal.labels():
         classes.setdefault(label.class_name, _no_labels())[label.route] += 1
         sources[label.source] += 1
+        judged.update([label.evidence.judged] if label.evidence.judged else [])
         proposals += len(label.evidence.supports)
     unsure = journal.read("SELECT COUNT(*) FROM checks WHERE route='review'")[0][0]
     return Summary(
@@ -61,6 +66,7 @@ def summarise(journal: Journal) -> Summary:
         duplicates=tuple(row for row in images if row.state == "duplicate"),
         classes=classes,
         sources=dict(sources),
+        judged=dict(sorted(judged.items())),
         proposals=proposals,
         unsure_images=int(unsure),
         usd=journal.usd(),

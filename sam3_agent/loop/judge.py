@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from sam3_agent.errors import LLMError, ToolError
+from sam3_agent.loop.hearing import hear
 from sam3_agent.loop.llm import LLM, Message, Reply
 from sam3_agent.loop.prompts import Prompt, read_prompt
 from sam3_agent.loop.run import Run, picture_json
@@ -20,7 +20,6 @@ MOST_JUDGED = 3
 """Submissions of one run that a strict judge looks at."""
 SHEET = 36
 """Masks on one contact sheet."""
-_ATTEMPTS = 2
 
 Listen = Callable[[Run, Sequence[Message], Sequence[ToolSpec]], Reply]
 """Asks the brain and counts what that costs."""
@@ -82,28 +81,10 @@ class Judge:
         messages = [Message("system", prompt.text), Message("user", words, tuple(pictures))]
         shown: list[Any] = [picture_json(picture, run.keep(picture)) for picture in pictures]
         run.record("judge", 0.0, judge=prompt.id, text=words, pictures=shown)
-        heard = _heard(run, messages, tool, listen)
+        heard = hear(lambda said, tools: listen(run, said, tools), messages, tool)
         if isinstance(heard, str):
             run.record("error", 0.0, message=f"the judge was not heard: {heard}")
         return heard
-
-
-def _heard(run: Run, messages: Sequence[Message], tool: ToolSpec, listen: Listen) -> BaseModel | str:
-    why = ""
-    for _ in range(_ATTEMPTS):
-        try:
-            reply = listen(run, messages, (tool,))
-        except LLMError as error:
-            return str(error)
-        call = next((call for call in reply.message.calls if call.name == tool.name), None)
-        if call is None or call.problem:
-            why = call.problem if call is not None else f"the judge did not call {tool.name}"
-            continue
-        try:
-            return tool.parse(call.arguments)
-        except ToolError as error:
-            why = str(error)
-    return why
 
 
 def _facts(workspace: Workspace, ids: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sam3_agent.labeling.engine import Threads
 from sam3_agent.labeling.journal import Journal
 from sam3_agent.labeling.ontology import Ontology
 from sam3_agent.labeling.ontology_file import parse_ontology
@@ -72,7 +73,7 @@ def label(images: Path, out: Path, eye: FakeSegmenter, concepts: str = CONCEPTS,
     """Label a folder, or go on with it."""
     journal = Journal.create(out)
     proposer = Proposer(Workspace(eye), ontology(concepts), RulesLLM, "never")
-    assert label_images(Order(images, jobs, llm="rules"), journal, proposer) == "finished"
+    assert label_images(Order(images, llm="rules"), journal, Threads(proposer, jobs)) == "finished"
     return journal
 
 

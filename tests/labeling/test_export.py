@@ -10,6 +10,7 @@ from PIL import Image
 
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, read_coco, write_coco
+from sam3_agent.labeling.engine import Threads
 from sam3_agent.labeling.export import FORMATS, Selection, copy_picture, export
 from sam3_agent.labeling.import_files import import_labels
 from sam3_agent.labeling.journal import ImageRow, Journal
@@ -129,8 +130,8 @@ def test_imported_labels_are_extended_and_not_touched(images: Path, tmp_path: Pa
     def prepare(files: list[ImageRow]) -> None:
         assert import_labels(journal, files, tmp_path / "known.json", images) in (0, len(known))
 
-    label_images(Order(images), journal, proposer, prepare=prepare)
-    label_images(Order(images), journal, proposer, prepare=prepare)
+    label_images(Order(images), journal, Threads(proposer), prepare=prepare)
+    label_images(Order(images), journal, Threads(proposer), prepare=prepare)
     imported = [each for each in journal.labels() if each.source == "imported"]
     assert sorted(each.rle.counts for each in imported) == sorted(each.rle.counts for each in known)
     assert len(journal.labels()) == len(plain.labels()) + len(known)
@@ -149,7 +150,7 @@ def test_yolo_that_was_exported_is_imported(journal: Journal, images: Path, tmp_
     export(journal, "yolo", tmp_path / "yolo", Selection())
     shutil.copytree(images, tmp_path / "images")
     again = Journal.create(tmp_path / "again")
-    label_images(Order(tmp_path / "images"), again, Proposer(Workspace(knowing_eye(0)), ontology(SIMPLE)))
+    label_images(Order(tmp_path / "images"), again, Threads(Proposer(Workspace(knowing_eye(0)), ontology(SIMPLE))))
     import_labels(again, again.images(), tmp_path / "yolo" / "data.yaml", tmp_path / "images")
     accepted = [each for each in journal.labels() if each.route == "accepted"]
     assert len(again.labels()) == len(accepted)

@@ -13,6 +13,7 @@ import pytest
 from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.labeling.budget import BudgetSpent, DollarBudget
 from sam3_agent.labeling.claim import claimed
+from sam3_agent.labeling.engine import Threads
 from sam3_agent.labeling.journal import Journal
 from sam3_agent.labeling.propose import Proposer
 from sam3_agent.labeling.run import Order, Progress, label_images
@@ -158,7 +159,7 @@ def test_progress_counts_up_to_all(images: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
     journal = Journal.create(tmp_path)
     proposer = Proposer(Workspace(knowing_eye(COUNT)), ontology("classes: [{name: shape}]"))
-    label_images(Order(images), journal, proposer, seen.append)
+    label_images(Order(images), journal, Threads(proposer), seen.append)
     assert [now.done for now in seen] == list(range(1, COUNT + 1))
     assert {now.total for now in seen} == {COUNT}
     assert seen[-1].rate > 0
@@ -180,7 +181,7 @@ class Costly:
 
 def paid(images: Path, journal: Journal, budget: float | None, brain: LLM) -> str:
     proposer = Proposer(Workspace(knowing_eye(COUNT)), ontology("classes: [{name: x, query: the x}]"), lambda: brain)
-    return label_images(Order(images, budget_usd=budget), journal, proposer)
+    return label_images(Order(images, budget_usd=budget), journal, Threads(proposer))
 
 
 def test_a_budget_ends_the_run_and_nothing_is_paid_twice(images: Path, tmp_path: Path) -> None:
