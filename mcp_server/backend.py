@@ -78,6 +78,10 @@ class Backend:
         return (*HOST_TOOLS, *JOB_TOOLS)
 
     @cached_property
+    def _described(self) -> list[Tool]:
+        return [describe(spec, self.settings) for spec in self.tools]
+
+    @cached_property
     def llm(self) -> "LLM | None":
         """The server's own brain, if it has one.
 
@@ -88,8 +92,7 @@ class Backend:
 
     async def list_tools(self, _: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
         """Answer tools/list; needs no model."""
-        specs = await anyio.to_thread.run_sync(lambda: self.tools)
-        return ListToolsResult(tools=[describe(spec, self.settings) for spec in specs])
+        return ListToolsResult(tools=await anyio.to_thread.run_sync(lambda: self._described))
 
     async def call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult:
         """Answer tools/call; whatever goes wrong comes back as an error result in one line."""

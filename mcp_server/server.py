@@ -35,6 +35,7 @@ def build_server(backend: Backend) -> Server[None]:
         title="SAM 3 with reasoning",
         instructions=INSTRUCTIONS,
         lifespan=lifespan,
+        get_tool_input_schema=_repeated_in_headers,
         on_list_tools=backend.list_tools,
         on_call_tool=backend.call_tool,
         on_list_resources=resources.list_all,
@@ -46,6 +47,10 @@ def build_server(backend: Backend) -> Server[None]:
     )
     server.extensions[UI_EXTENSION] = {"mimeTypes": [VIEWER_MIME]}
     return server
+
+
+def _repeated_in_headers(_: str) -> None:
+    """No tool has arguments that headers repeat. Without this the SDK lists all tools at each call to see for itself."""
 
 
 async def _start_soon(loading: Loading) -> None:
