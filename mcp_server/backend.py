@@ -21,6 +21,7 @@ from mcp_types import (
 from mcp_server.caller import caller_of
 from mcp_server.loading import Loading
 from mcp_server.results import DEFAULTS, Settings, to_error, to_result
+from mcp_server.sizes import take, with_argument
 from mcp_server.viewer import SHOWN_BY_VIEWER, VIEWER_URI
 from sam3_agent.errors import Sam3AgentError
 from sam3_agent.model.caller import calling
@@ -120,8 +121,9 @@ class Backend:
     async def _answer(self, context: Context, params: CallToolRequestParams) -> CallToolResult:
         try:
             spec = await self._find(params.name)
-            presentation = await self._call(context, spec, params.arguments or {})
-            return await _in_thread(to_result, presentation, self.settings)
+            arguments, side = take(spec.name, params.arguments or {})
+            presentation = await self._call(context, spec, arguments)
+            return await _in_thread(to_result, presentation, self.settings, side)
         except Sam3AgentError as error:
             return to_error(str(error))
         except Exception:  # the border: a client gets one line, the log gets the rest
@@ -177,7 +179,7 @@ def describe(spec: "ToolSpec", settings: Settings) -> Tool:
         name=spec.name,
         title=spec.title,
         description=spec.description,
-        input_schema=spec.json_schema,
+        input_schema=with_argument(spec.name, spec.json_schema),
         annotations=hints,
         _meta={"ui": {"resourceUri": VIEWER_URI}} if spec.name in SHOWN_BY_VIEWER else None,
     )

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from mcp_types import CallToolResult, ContentBlock, ImageContent, ResourceLink, TextContent
 
+from mcp_server.sizes import LARGEST
+
 if TYPE_CHECKING:
     from sam3_agent.render import Picture
     from sam3_agent.tools import Presentation
@@ -44,11 +46,15 @@ _MOST_LINKS = 20
 _CUT = "left out here, the result would be too large; ask about fewer concepts, a region or a higher threshold"
 
 
-def to_result(presentation: "Presentation", settings: Settings = DEFAULTS) -> CallToolResult:
-    """Put a presentation on the wire; with `images="omit"` the pictures are named but not sent."""
+def to_result(presentation: "Presentation", settings: Settings = DEFAULTS, side: int = LARGEST) -> CallToolResult:
+    """Put a presentation on the wire.
+
+    Pictures are at most `side` pixels long; with 0, or with `images="omit"`, they are named but not sent.
+    """
     pictures = presentation.pictures
     budget = min(PICTURE_BYTES, ALL_PICTURES_BYTES // max(1, len(pictures)))
-    sent = [_send(picture, budget) if settings.images == "allow" else _withhold(picture) for picture in pictures]
+    why = "the server runs with --images omit" if settings.images == "omit" else "" if side else "max_side is 0"
+    sent = [_withhold(picture, why) if why else _send(picture, budget, side) for picture in pictures]
     notes = [str(note["note"]) for note, _ in sent if "note" in note]
     blocks: list[ContentBlock] = [block for _, block in sent if block is not None]
     if settings.links:
@@ -128,21 +134,23 @@ def to_error(message: str) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=message[:_LONGEST_ERROR])], is_error=True)
 
 
-def _send(picture: "Picture", budget: int) -> tuple[dict[str, Any], ImageContent]:
+def _send(picture: "Picture", budget: int, side: int) -> tuple[dict[str, Any], ImageContent]:
     from PIL import Image
 
-    from sam3_agent.render import encode_picture
+    from sam3_agent.render import Picture, encode_picture
 
-    data, mime_type = encode_picture(picture, budget)
+    image = picture.image.copy()
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)  # never enlarges
+    data, mime_type = encode_picture(Picture.of(image, picture.caption), budget)
     with Image.open(io.BytesIO(data)) as sent:
         width, height = sent.size
     note: dict[str, Any] = {"caption": picture.caption, "width": width, "height": height}
     if width != picture.size[0]:
         # The caption was written for the larger one, so its conversion no longer holds.
         scale = picture.scale * width / picture.size[0]
-        note["note"] = f"this picture had to be shrunk to {width}x{height}; its scale is {scale:.4g}, not the caption's"
+        note["note"] = f"this picture was shrunk to {width}x{height}; its scale is {scale:.4g}, not the caption's"
     return note, ImageContent(type="image", data=base64.b64encode(data).decode("ascii"), mime_type=mime_type)
 
 
-def _withhold(picture: "Picture") -> tuple[dict[str, Any], None]:
-    return {"caption": picture.caption, "note": "the picture is not sent: the server runs with --images omit"}, None
+def _withhold(picture: "Picture", why: str) -> tuple[dict[str, Any], None]:
+    return {"caption": picture.caption, "note": f"the picture is not sent: {why}"}, None

@@ -50,7 +50,7 @@ def build_server(backend: Backend) -> Server[None]:
 
 
 def _repeated_in_headers(_: str) -> None:
-    """No tool has arguments that headers repeat. Without this the SDK lists all tools at each call to see for itself."""
+    """Headers repeat no arguments. Without this answer the SDK would list all tools at each call to find that out."""
 
 
 async def _start_soon(loading: Loading) -> None:

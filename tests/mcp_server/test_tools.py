@@ -149,3 +149,29 @@ async def test_pictures_can_be_left_out(make_server: MakeServer, folder: Path) -
     assert not images_of(result)
     assert "--images omit" in text_of(result)
     assert result.structured_content["pictures"][0]["note"] in text_of(result)
+
+
+@pytest.mark.parametrize(("max_side", "sent"), [(1024, 640), ("320", 320), (64, 64), (0, None)])
+async def test_the_caller_decides_how_large_a_picture_it_gets(
+    make_server: MakeServer, folder: Path, max_side: Any, sent: int | None
+) -> None:
+    async with Client(make_server()) as client:
+        result = await client.call_tool("open_image", {"source": str(folder / "square.png"), "max_side": max_side})
+    assert not result.is_error, text_of(result)
+    pictures = [Image.open(io.BytesIO(base64.b64decode(image.data))) for image in images_of(result)]
+    assert [max(picture.size) for picture in pictures] == ([] if sent is None else [sent])
+    note = result.structured_content["pictures"][0].get("note", "")
+    assert note in text_of(result)
+    if sent is None:
+        assert "max_side is 0" in note
+    elif sent < 640:  # the preview of a 320 pixel image is 640 wide, and its caption says so
+        assert f"its scale is {sent / 320:.4g}, not the caption's" in note
+
+
+@pytest.mark.parametrize("max_side", [-1, 5, "big", 2.5, True, "9" * 5000])
+async def test_an_unusable_max_side_is_explained(make_server: MakeServer, folder: Path, max_side: Any) -> None:
+    async with Client(make_server()) as client:
+        result = await client.call_tool("open_image", {"source": str(folder / "square.png"), "max_side": max_side})
+    assert result.is_error
+    assert "expected 64 to 1024 pixels, or 0" in text_of(result)
+    assert len(text_of(result)) < 200
