@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from mcp_server.arenas import keep_few_arenas
 from mcp_server.options import parser
 from sam3_agent.errors import InputError, LLMError
 
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     # stderr: on stdio, stdout belongs to the protocol.
     logging.basicConfig(stream=sys.stderr, level=options.log_level.upper(), format="sam3-mcp: %(message)s")
+    keep_few_arenas()
     try:
         status = _connect(options) if options.connect else _serve(options)
     except (InputError, LLMError) as error:

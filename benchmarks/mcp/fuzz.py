@@ -30,12 +30,12 @@ def main() -> None:
     """Fuzz, print JSON, exit with 1 when a bar is missed."""
     options = _options()
     with tempfile.TemporaryDirectory() as folder:
-        document = fuzz(Path(folder), options.calls, options.seed, staged=options.staged)
+        document = fuzz(Path(folder), options.calls, options.seed, options.patience, staged=options.staged)
     print(json.dumps(document | {"machine": machine_words()}, indent=1))
     sys.exit(0 if passes(document) else 1)
 
 
-def fuzz(folder: Path, calls: int, start: int, *, staged: bool) -> dict[str, Any]:
+def fuzz(folder: Path, calls: int, start: int, patience: float, *, staged: bool) -> dict[str, Any]:
     """Start a server that works below an empty folder, send it so many messages, and tell what became of it."""
     pictures, out, log = folder / "pictures", folder / "out", folder / "log.txt"
     pictures.mkdir()
@@ -48,7 +48,7 @@ def fuzz(folder: Path, calls: int, start: int, *, staged: bool) -> dict[str, Any
     with log.open("wb") as errors:
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, cwd=pictures, env=_environment())
-        wire = Wire(process, picture)
+        wire = Wire(process, picture, patience)
         wire.open()
         for number, line in enumerate(lines):
             if number == int(calls * _WARM_UP):
@@ -108,6 +108,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--calls", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--staged", action="store_true", help="the deterministic eye in place of the tiny one")
+    parser.add_argument("--patience", type=float, default=60.0, help="seconds after which a request hangs")
     return parser.parse_args()
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 _MOST_WAITING = 8
-_PATIENCE_SECONDS = 60.0
 _FRESH_EVERY = 300
 _LOADING_SECONDS = 600.0
 _ENVELOPE = {"jsonrpc", "id", "method", "params"}
@@ -23,7 +22,9 @@ class Wire:
     every few hundred calls, and what else calls open is forgotten at once, so that memory has no reason to grow.
     """
 
-    def __init__(self, process: "subprocess.Popen[bytes]", picture: Path) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", picture: Path, patience: float) -> None:
+        """What is not answered within `patience` seconds hangs."""
+        self._patience = patience
         self._process = process
         self._picture = picture
         self.waiting: dict[int, float] = {}
@@ -78,25 +79,26 @@ class Wire:
         masks = [m["id"] for each in found["results"] for m in (*each["instances"], *each["near_misses"])]
         self._masks = (masks * 3)[:3]
 
-    def _ask(self, name: str, arguments: dict[str, Any], patience: float = _PATIENCE_SECONDS) -> dict[str, Any]:
+    def _ask(self, name: str, arguments: dict[str, Any], patience: float = 0.0) -> dict[str, Any]:
         """The data of a call that must go well.
 
         Raises:
             RuntimeError: it was refused, or not answered in time; the message says which.
         """
         request = self._request("tools/call", {"name": name, "arguments": arguments}, keep=True)
-        self.settle(patience)
-        if request in self.waiting:
-            raise RuntimeError(f"{name} was not answered within {patience:g} s")
+        patience = patience or self._patience
+        with self._change:
+            if not self._change.wait_for(lambda: request not in self.waiting, patience):
+                raise RuntimeError(f"{name} was not answered within {patience:g} s")
         answer = self._results.pop(request)
         if "structuredContent" not in answer:
             raise RuntimeError(f"{name} with {arguments} was refused: {json.dumps(answer)[:500]}")
         return answer["structuredContent"]
 
-    def settle(self, patience: float = _PATIENCE_SECONDS) -> None:
-        """Wait until everything is answered, at most so many seconds for the slowest."""
+    def settle(self) -> None:
+        """Wait until everything is answered, or has hung."""
         with self._change:
-            while self.waiting and time.monotonic() - min(self.waiting.values()) < patience:
+            while self.waiting and time.monotonic() - min(self.waiting.values()) < self._patience:
                 self._change.wait(1.0)
 
     def resident_mib(self) -> int:
@@ -118,7 +120,7 @@ class Wire:
     def _request(self, method: str, params: Any, *, keep: bool = False) -> int:
         with self._change:
             while len(self.waiting) >= _MOST_WAITING and self._process.poll() is None:
-                if time.monotonic() - min(self.waiting.values()) > _PATIENCE_SECONDS:
+                if time.monotonic() - min(self.waiting.values()) > self._patience:
                     break
                 self._change.wait(1.0)
             self._last += 1
