@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,30 +41,17 @@ def fuzz(folder: Path, calls: int, start: int, patience: float, *, staged: bool)
     pictures, out, log = folder / "pictures", folder / "out", folder / "log.txt"
     pictures.mkdir()
     picture = _picture(pictures)
-    tools = HOST_TOOLS if staged else (*HOST_TOOLS, *JOB_TOOLS)
-    lines = messages(tools, calls, start, picture)
+    lines = messages(HOST_TOOLS if staged else (*HOST_TOOLS, *JOB_TOOLS), calls, start, picture)
     command = [sys.executable, "-m", "benchmarks.mcp.staged" if staged else "mcp_server"]
     command += ["--allow-dir", str(pictures), "--out-dir", str(out), *([] if staged else ["--llm", "rules"])]
-    began, memory = time.monotonic(), {"warm": 0, "end": 0}
+    began, pipe = time.monotonic(), subprocess.PIPE
     with log.open("wb") as errors:
-        pipe = subprocess.PIPE
         process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, cwd=pictures, env=_environment())
         wire = Wire(process, picture, patience)
-        wire.open()
-        for number, line in enumerate(lines):
-            if number == int(calls * _WARM_UP):
-                wire.settle()
-                memory["warm"] = wire.resident_mib()
-            if number % 1000 == 0:
-                print(f"{number} of {calls}, {wire.resident_mib()} MiB", file=sys.stderr)
-            wire.send(line)
-        wire.settle()
-        memory["end"] = wire.resident_mib()
+        warm, end = _send_all(wire, lines)
         alive = process.poll() is None
         wire.close()
-    foreign = [
-        str(p) for p in folder.rglob("*") if p.is_file() and not p.is_relative_to(out) and p not in (picture, log)
-    ]
+    made = [path for path in folder.rglob("*") if path.is_file() and path not in (picture, log)]
     return {
         "calls": calls,
         "eye": "staged" if staged else "tiny",
@@ -71,12 +59,27 @@ def fuzz(folder: Path, calls: int, start: int, patience: float, *, staged: bool)
         "alive": alive,
         "unanswered": len(wire.waiting),
         "outcomes": dict(wire.outcomes),
-        "tools_ok": dict(wire.tools_ok),
+        "tools_ok": {tool: count for tool, count in wire.tools_ok.items() if count},
         "tracebacks_to_client": wire.tracebacks,
         "tracebacks_in_log": log.read_text(errors="replace").count("Traceback"),
-        "files_outside": foreign,
-        "resident_mib": memory,
+        "files_outside": [str(path) for path in made if not path.is_relative_to(out)],
+        "resident_mib": {"warm": warm, "end": end},
     }
+
+
+def _send_all(wire: Wire, lines: Sequence[bytes]) -> tuple[int, int]:
+    """Send everything; MiB of the server's memory when it is warm and at the end, each when nothing runs."""
+    warm = 0
+    wire.open()
+    for number, line in enumerate(lines):
+        if number == int(len(lines) * _WARM_UP):
+            wire.settle()
+            warm = wire.resident_mib()
+        if number % 1000 == 0:
+            print(f"{number} of {len(lines)}, {wire.resident_mib()} MiB", file=sys.stderr)
+        wire.send(line)
+    wire.settle()
+    return warm, wire.resident_mib()
 
 
 def passes(document: dict[str, Any]) -> bool:

@@ -36,7 +36,8 @@ _JUNK = st.one_of(
     ),
 )
 _MASKS = st.lists(st.sampled_from(["m1", "m2", "m3"]), min_size=1, max_size=4)
-_CORNERS = st.tuples(st.floats(0, 100), st.floats(0, 100), st.floats(110, 200), st.floats(110, 200)).map(list)
+_CORNERS = st.sampled_from([[0, 0, 160, 160], [40.5, 20, 300, 310.25], [100, 100, 260, 200]])
+"""Few, as each region that is new costs an encode."""
 _EXISTING: dict[str, st.SearchStrategy[Any]] = {
     "image_id": st.just("img1"),
     "mask_id": st.sampled_from(["", "m1", "m2"]),
@@ -51,6 +52,7 @@ _EXISTING: dict[str, st.SearchStrategy[Any]] = {
     "negative_boxes": st.lists(_CORNERS, max_size=2),
     "points": st.lists(st.tuples(st.integers(0, 200), st.integers(0, 200)).map(list), min_size=1, max_size=2),
     "labels": st.just([]),
+    "tiles": st.sampled_from(["auto", "never", "auto", "never", "always"]),  # "always" takes long
     "name": st.sampled_from(["thing", "other"]),
     "query": st.sampled_from(["the largest house", "every star", "the leftmost house"]),
     "job_id": st.sampled_from(["job1", "job2", "job3"]),

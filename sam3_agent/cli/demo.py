@@ -11,11 +11,12 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from sam3_agent import masks
-from sam3_agent.cli.demo_pictures import answer_picture, overview, scene_picture
+from sam3_agent.cli.demo_pictures import answer_page, answer_picture, overview, scene_picture
 from sam3_agent.cli.marked import write_picture
 from sam3_agent.cli.scene_files import target_mask
 from sam3_agent.cli.terminal import eye_words, print_line, print_notes, progress_console
 from sam3_agent.errors import InputError
+from sam3_agent.formats.files import replacing
 from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.llm import LLM
 from sam3_agent.loop.trace import write_trace
@@ -135,13 +136,15 @@ def questions(scene: Scene) -> list[Query]:
 
 
 def write_demo(report: DemoReport, out: Path) -> None:
-    """Write the pictures and traces, each atomically."""
+    """Write the pictures, the traces and beside each trace its masks as a page for the browser, each atomically."""
     write_picture(Image.fromarray(report.scene.image), out / "scene.png")
     cells = [scene_picture(report.scene)]
     for number, item in enumerate(report.answers, 1):
         picture = answer_picture(report.scene, item.query.text, item.verdict(), item.answer.instances, right=item.right)
         write_picture(picture, out / f"answer-{number}.png")
         write_trace(item.answer.trace, out / "traces" / f"answer-{number}.jsonl")
+        with replacing(out / "traces" / f"answer-{number}.html") as page:
+            page.write_text(answer_page(report.scene, item.answer.instances), encoding="utf-8")
         cells.append(picture)
     write_picture(overview(cells), out / "overview.png")
 

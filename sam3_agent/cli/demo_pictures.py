@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from sam3_agent.render import Mark, draw_picture
+from sam3_agent.render import Mark, Picture, draw_picture, viewer_page
 from sam3_agent.scenes import Scene
 from sam3_agent.types import Instance
 
@@ -40,6 +40,12 @@ def answer_picture(
     longest = max(scene.width, scene.height)
     picture = draw_picture(_dimmed(scene.image, found), marks, style="marks", longest=longest).image
     return _titled(picture, f"“{question}”", verdict, _RIGHT if right else _WRONG)
+
+
+def answer_page(scene: Scene, instances: Sequence[Instance]) -> str:
+    """The scene with the found masks as one HTML document, for any browser."""
+    picture = Picture(Image.fromarray(scene.image), "", 1.0)
+    return viewer_page(picture, [instance.to_json() for instance in instances])
 
 
 def overview(cells: Sequence[Image.Image]) -> Image.Image:

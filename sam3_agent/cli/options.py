@@ -12,7 +12,8 @@ from sam3_agent.masks import Box
 from sam3_agent.model.devices import DEVICE_HELP, names_devices
 from sam3_agent.types import check_box
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".html")
+"""What `--out` may end in; .html is a page that shows the masks in a browser."""
 
 
 def _device(text: str) -> str:
@@ -51,7 +52,13 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout, everything else on stderr.")
 ]
 PictureOption = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", callback=_picture, help="Also write the marked picture there.")
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        callback=_picture,
+        help="Also write the marked picture there; .html: a page to look at the masks in.",
+    ),
 ]
 JudgeOption = Annotated[
     Literal["off", "once", "strict"] | None,

@@ -12,9 +12,8 @@ from pydantic import Field
 from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, to_json
 from sam3_agent.formats.contours import Polygon, polygons_of
 from sam3_agent.formats.labelme import labelme_document
-from sam3_agent.render import viewer_page
-from sam3_agent.tools.lines import instance_data
 from sam3_agent.tools.results import Exported
+from sam3_agent.tools.viewer import viewer_of
 from sam3_agent.types import Instance
 from sam3_agent.workspace import OpenImage, Workspace
 
@@ -132,13 +131,7 @@ def _labelme(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes
 
 
 def _viewer(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    for image_id, ids in groups.items():
-        picture = workspace.look(image_id, style="plain", longest=2048)
-        known = zip((workspace.instance(m) for m in ids), workspace.facts(ids), strict=True)
-        masks = [instance_data(instance, facts) | {"mask": instance.rle.to_json()} for instance, facts in known]
-        files[f"{path}/{image_id}.html"] = _text(viewer_page(picture, masks))
-    return files
+    return {f"{path}/{image_id}.html": _text(viewer_of(workspace, image_id, ids)) for image_id, ids in groups.items()}
 
 
 _WRITERS = {"coco": _coco, "png": _png, "yolo": _yolo, "labelme": _labelme, "viewer": _viewer}
