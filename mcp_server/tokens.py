@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import jwt
 from mcp.server.auth.provider import AccessToken, TokenVerifier
 
 from sam3_agent.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 TOKEN_VARIABLE = "SAM3_MCP_TOKEN"
 SHORTEST = 16
@@ -80,13 +83,16 @@ class JwtTokens(TokenVerifier):
         self._keys = keys
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """The token's claims if signature, issuer, audience and times are right."""
+        """The token's claims if signature, issuer, audience and times are right; nobody gets in without the keys."""
         try:
             claims = await anyio.to_thread.run_sync(self._claims, token)
-        except jwt.PyJWTError:
+        except jwt.PyJWKClientConnectionError as error:
+            logger.warning("the keys of %s cannot be read, so every token is refused: %s", self._issuer, error)
+            return None
+        except (jwt.PyJWTError, ValueError):
             return None
         subject = str(claims["sub"])
-        scopes = str(claims.get("scope", "")).split()
+        scopes = str(claims.get("scope", claims.get("scp", ""))).split()
         client = str(claims.get("client_id") or claims.get("azp") or subject)
         return AccessToken(
             token="",
