@@ -1,4 +1,4 @@
-"""Writes the generated parts of the manual: the README's table of tools, docs/cli.md, the model card's figures.
+"""Writes the generated parts of the manual: the tables of tools in README and docs/mcp.md, docs/cli.md, the model card.
 
 Run by `make docs`.
 """
@@ -11,6 +11,9 @@ from typing import Any
 import typer
 
 from benchmarks.tiny.card import card_tables
+from mcp_server.backend import describe
+from mcp_server.job_tools import JOB_TOOLS
+from mcp_server.results import DEFAULTS
 from sam3_agent.cli.app import app
 from sam3_agent.tools import HOST_TOOLS, LOOP_TOOLS, ToolSpec
 
@@ -19,6 +22,7 @@ CARD = ROOT / "sam3_agent" / "model" / "weights" / "tiny" / "README.md"
 FIGURES = CARD.with_name("figures.json")
 """What `python -m benchmarks.tiny --out` wrote for the embedded weights."""
 CARD_BEGIN, CARD_END = "<!-- figures: written by make docs -->", "<!-- end of figures -->"
+SERVED_BEGIN, SERVED_END = "<!-- served tools: written by make docs -->", "<!-- end of served tools -->"
 BEGIN, END = "<!-- tools: written by make docs -->", "<!-- end of tools -->"
 
 
@@ -45,6 +49,26 @@ def _first_sentence(text: str) -> str:
 def readme(current: str) -> str:
     """The README with a new table of tools."""
     return _between(current, BEGIN, END, tool_table())
+
+
+def served_table() -> str:
+    """One row a tool as `sam3-mcp` lists it: its arguments, what it does, whether it takes anything away."""
+    rows = ["| tool | arguments | does |", "|---|---|---|"]
+    for spec in (*HOST_TOOLS, *JOB_TOOLS):
+        tool = describe(spec, DEFAULTS)
+        required = set(tool.input_schema.get("required", ()))
+        names = (name if name in required else f"{name}?" for name in tool.input_schema["properties"])
+        note = (
+            " *(with `--llm`)*" if spec in JOB_TOOLS else " *(with `--out-dir`)*" if spec.name == "export_masks" else ""
+        )
+        arguments = ", ".join(f"`{name}`" for name in names) or "–"
+        rows.append(f"| `{tool.name}` | {arguments} | {_first_sentence(tool.description or '')}{note} |")
+    return "\n".join(rows)
+
+
+def mcp_page(current: str) -> str:
+    """docs/mcp.md with a new table of what the server offers."""
+    return _between(current, SERVED_BEGIN, SERVED_END, served_table())
 
 
 def model_card(current: str) -> str:
@@ -89,6 +113,8 @@ def main() -> None:
     CARD.write_text(model_card(CARD.read_text(encoding="utf-8")), encoding="utf-8")
     page = ROOT / "README.md"
     page.write_text(readme(page.read_text(encoding="utf-8")), encoding="utf-8")
+    page = ROOT / "docs" / "mcp.md"
+    page.write_text(mcp_page(page.read_text(encoding="utf-8")), encoding="utf-8")
     (ROOT / "docs" / "cli.md").write_text(cli_page(), encoding="utf-8")
 
 

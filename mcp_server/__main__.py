@@ -81,7 +81,7 @@ def _serve(options: argparse.Namespace) -> int:
         return load_llm(options.llm)
 
     make_desks = _desk_maker(options)
-    settings = Settings(options.images, options.links, fetches=bool(options.allow_host))
+    settings = Settings(options.images, options.links, fetches=bool(options.allow_host), seconds=options.max_seconds)
     with ExitStack() as closing:
         backend = Backend(Loading(load, options.model), make_desks, settings, load_llm if options.llm else None)
         if options.transport == "stdio":
@@ -150,7 +150,8 @@ def _desk_maker(options: argparse.Namespace) -> "Callable[[], Desks]":
             size = options.max_image_mib * 2**20
             limits = Limits(options.max_images, size, SHARED.masks, options.max_calls, options.max_jobs)
         pictures = Pictures(access, fetcher)
-        return Desks(pictures, limits=limits, out_dir=options.out_dir, shared=shared)
+        memory = options.feature_mib * 2**20
+        return Desks(pictures, limits=limits, out_dir=options.out_dir, shared=shared, feature_bytes=memory)
 
     return make
 

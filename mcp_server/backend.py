@@ -140,7 +140,9 @@ class Backend:
             workspace = desks.workspace(desk, eye)
             if spec.name in ("ask_image", "get_job", "cancel_job"):
                 return await self._run_errand(context, spec, desk, arguments)
-            with calling():  # what a caller that gives up still waits for is taken out of the eye's queue
+            with calling(
+                seconds=self.settings.seconds
+            ):  # what a caller that gives up still waits for is taken out of the eye's queue
                 return await _in_thread(ticket.carry(spec.call), workspace, arguments)
 
     async def _run_errand(

@@ -23,7 +23,8 @@ from sam3_agent.workspace.memory import FeatureMemory
 
 IDLE_SECONDS = 3600.0
 MOST_DESKS = 1024
-_FEATURE_BYTES = 2 * 2**30
+FEATURE_BYTES = 2 * 2**30
+"""For the features of encoded pictures, of all clients together."""
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _SUFFIX_LENGTH = 10
 _ID = re.compile(rf"\b((?:img|m|job)\d+)(?:-([{_ALPHABET}]{{{_SUFFIX_LENGTH}}}))?(?![\w-])")
@@ -72,12 +73,14 @@ class Desks:
         limits: Limits = UNLIMITED,
         out_dir: Path | None = None,
         shared: bool = False,
+        feature_bytes: int = FEATURE_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """With `shared` there are many clients: ids have suffixes, and each client writes into a folder of its own."""
         self._pictures = pictures
         self._limits = limits
         self._out_dir = out_dir
+        self._feature_bytes = feature_bytes
         self._shared = shared
         self._clock = clock
         self._desks: dict[str, Desk] = {}
@@ -114,7 +117,7 @@ class Desks:
     def workspace(self, desk: Desk, eye: Segmenter) -> Workspace:
         """The workspace of a desk; all share one memory of features."""
         with self._lock:
-            self._memory = self._memory or FeatureMemory(eye, _FEATURE_BYTES)
+            self._memory = self._memory or FeatureMemory(eye, self._feature_bytes)
             if desk.workspace is None:
                 output = OutputFolder(self._folder_of(desk)) if self._out_dir is not None else OutputFolder()
                 read = partial(self._pictures.read, weigh=desk.account.weigh)

@@ -94,6 +94,20 @@ def _add_eye(parser: argparse.ArgumentParser) -> None:
     add("--dtype", choices=["auto", "bfloat16", "float32"], default="auto")
     add("--compile", action="store_true", help="compile the image encoder: minutes at the start, faster on a GPU")
     add("--llm", metavar="SPEC", help="offer ask_image, answered by this brain: rules or anthropic:MODEL")
+    add(
+        "--feature-mib",
+        type=_count,
+        default=2048,
+        metavar="N",
+        help="MiB for what the eye has seen, of all clients together (2048); what is dropped is encoded anew",
+    )
+    add(
+        "--max-seconds",
+        type=_seconds,
+        default=120.0,
+        metavar="S",
+        help="give a call up that waits longer for the eye (120); questions to ask_image have their own limits",
+    )
     parser.add_argument(
         "--log-level", choices=["debug", "info", "warning", "error"], default="warning", help="for stderr"
     )
@@ -109,3 +123,13 @@ def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text!r}")
+    return value

@@ -24,13 +24,15 @@ Images = Literal["allow", "omit"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the operator wants results."""
+    """How the operator wants calls and results."""
 
     images: Images = "allow"
     links: bool = False
     """Add links to the masks as resources; some clients drop a whole result that holds one."""
     fetches: bool = False
     """Pictures may come from other hosts."""
+    seconds: float = 120.0
+    """The longest that one call may wait for the eye; a job has its own budgets."""
 
 
 DEFAULTS = Settings()

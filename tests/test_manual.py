@@ -23,6 +23,12 @@ def test_the_tools_in_the_readme_are_the_tools(checkout: Path, generate: dict[st
     assert generate["readme"](current) == current, "run `make docs`"
 
 
+def test_the_tools_in_the_servers_page_are_those_it_offers(checkout: Path, generate: dict[str, Any]) -> None:
+    current = (checkout / "docs" / "mcp.md").read_text(encoding="utf-8")
+    assert "`max_side?`" in current
+    assert generate["mcp_page"](current) == current, "run `make docs`"
+
+
 def test_the_page_of_commands_is_current(checkout: Path, generate: dict[str, Any]) -> None:
     current = (checkout / "docs" / "cli.md").read_text(encoding="utf-8")
     assert generate["cli_page"]() == current, "run `make docs`"

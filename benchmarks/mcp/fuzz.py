@@ -25,6 +25,8 @@ from sam3_agent.tools import HOST_TOOLS
 _WARM_UP = 0.25
 """Share of the calls before memory is measured: caches fill, allocators settle."""
 _FLAT = 1.1
+_FEATURE_MIB = 128
+"""A small memory for what the eye has seen: it is full before memory is measured for the first time."""
 
 
 def main() -> None:
@@ -43,7 +45,10 @@ def fuzz(folder: Path, calls: int, start: int, patience: float, *, staged: bool)
     picture = _picture(pictures)
     lines = messages(HOST_TOOLS if staged else (*HOST_TOOLS, *JOB_TOOLS), calls, start, picture)
     command = [sys.executable, "-m", "benchmarks.mcp.staged" if staged else "mcp_server"]
-    command += ["--allow-dir", str(pictures), "--out-dir", str(out), *([] if staged else ["--llm", "rules"])]
+    command += ["--allow-dir", str(pictures), "--out-dir", str(out)]
+    command += (
+        [] if staged else ["--llm", "rules", "--feature-mib", str(_FEATURE_MIB), "--max-seconds", str(patience / 2)]
+    )
     began, pipe = time.monotonic(), subprocess.PIPE
     with log.open("wb") as errors:
         process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, cwd=pictures, env=_environment())

@@ -128,6 +128,8 @@ def test_a_signal_ends_the_server_at_once_without_a_traceback(start: Start, numb
         (("--allow-dir", "/no/such/folder"), "/no/such/folder: no such folder"),
         (("--transport", "pigeon"), "invalid choice: 'pigeon'"),
         (("--images", "maybe"), "invalid choice: 'maybe'"),
+        (("--max-seconds", "0"), "expected seconds above 0, got '0'"),
+        (("--feature-mib", "none"), "expected a whole number from 1 on, got 'none'"),
         (("--device", "cuda:0,toaster"), "'cuda:0,toaster' is none of auto, cuda, cuda:N"),
     ],
 )
@@ -137,6 +139,22 @@ def test_a_usage_error_exits_2_and_says_what_is_wrong(start: Start, options: tup
     assert process.returncode == 2
     assert out == b""
     assert words in errors.decode()
+
+
+async def test_a_call_that_takes_too_long_is_given_up_with_words(tmp_path: Path) -> None:
+    if not has_tiny_weights():
+        pytest.skip("the tiny eye's weights are not in sam3_agent/model/weights/tiny")
+    from PIL import Image
+
+    Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
+    command = ["-m", "mcp_server", "--max-seconds", "0.001"]
+    parameters = StdioServerParameters(command=sys.executable, args=command, env=environment(), cwd=tmp_path)
+    async with Client(stdio_client(parameters), read_timeout_seconds=90) as client:
+        result = await client.call_tool("open_image", {"source": "black.png"})
+        after = await client.call_tool("list_images", {})
+    assert result.is_error
+    assert "did not answer in the time given" in text_of(result)
+    assert not after.is_error
 
 
 async def test_the_tiny_eye_finds_the_objects_of_a_scene_over_stdio(start: Start, tmp_path: Path) -> None:
