@@ -135,7 +135,8 @@ class Front:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
-        if COOKIE in request.cookies or {CLIENT_HEADER, SESSION_HEADER} & set(request.headers):
+        told = COOKIE in request.cookies or {CLIENT_HEADER, SESSION_HEADER} & set(request.headers)
+        if told or scope["path"] != "/mcp":
             return await self._app(scope, receive, send)
         key = secrets.token_urlsafe(24)
 
