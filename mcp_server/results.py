@@ -137,9 +137,9 @@ def _send(picture: "Picture", budget: int) -> tuple[dict[str, Any], ImageContent
     with Image.open(io.BytesIO(data)) as sent:
         width, height = sent.size
     note: dict[str, Any] = {"caption": picture.caption, "width": width, "height": height}
-    if width != picture.size[0]:
+    if width != picture.image.width:
         # The caption was written for the larger one, so its conversion no longer holds.
-        scale = picture.scale * width / picture.size[0]
+        scale = picture.scale * width / picture.image.width
         note["note"] = f"this picture had to be shrunk to {width}x{height}; its scale is {scale:.4g}, not the caption's"
     return note, ImageContent(type="image", data=base64.b64encode(data).decode("ascii"), mime_type=mime_type)
 
