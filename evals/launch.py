@@ -15,6 +15,9 @@ from evals.solvers import Solver, make_solver, needs_eye
 if TYPE_CHECKING:
     from sam3_agent.workspace import Workspace
 
+_CALLS = 32
+"""Of the eye, by one job at a time, at most: it asks about several tiles at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
@@ -103,6 +106,7 @@ def _workspaces(given: Launch) -> "list[Workspace]":
 
     if given.jobs == 1:
         return [Workspace(load_eye(given.model, device=given.device, dtype=given.dtype))]
-    # With several callers the scheduler puts their questions into common batches.
-    eye = Scheduler(load_replicas(given.model, device=given.device, dtype=given.dtype))
+    # With several callers the scheduler puts their questions into common batches, and none is sent away.
+    replicas = load_replicas(given.model, device=given.device, dtype=given.dtype)
+    eye = Scheduler(replicas, max_waiting=_CALLS * given.jobs)
     return [Workspace(eye) for _ in range(given.jobs)]

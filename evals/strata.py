@@ -5,7 +5,9 @@ from sam3_agent import masks
 
 SMALL, MEDIUM = 32**2, 96**2
 """Pixels; COCO's borders between small, medium and large objects."""
-_COUNTS = ((1, "1"), (3, "2-3"), (9, "4-9"))
+_COUNTS = ((0, "0"), (1, "1"), (3, "2-3"), (9, "4-9"))
+ORDERS = {"size": ("small", "medium", "large"), "instances": (*(words for _, words in _COUNTS), "10+")}
+"""How the values of a stratum are listed; those of others as they appear."""
 
 
 def strata_of(case: Case) -> dict[str, str]:
@@ -26,6 +28,4 @@ def _size(area: float) -> str:
 
 
 def _count(number: int) -> str:
-    if number == 0:
-        return "0"
     return next((words for most, words in _COUNTS if number <= most), "10+")

@@ -89,7 +89,13 @@ def figure_at(found: dict[str, Any], column: str) -> dict[str, Any] | None:
 def _number(figure: dict[str, Any] | None, key: str, scale: float) -> str:
     if figure is None:
         return _MISSING
-    return f"{scale * figure[key]:.1f}" if scale != 1.0 else f"{figure[key]:.2f}"
+    return rounded(scale * figure[key], 1 if scale != 1.0 else 2)
+
+
+def rounded(value: float, digits: int) -> str:
+    """A number as tables show it; what rounds to zero has no sign."""
+    shown = f"{value:.{digits}f}"
+    return shown.removeprefix("-") if float(shown) == 0 else shown
 
 
 def _bounds(figure: dict[str, Any] | None, scale: float) -> str:

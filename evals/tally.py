@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from evals.metrics import METRICS
 from evals.metrics.scored import Scored
 from evals.resampling import RESAMPLES, interval, weights
+from evals.strata import ORDERS
 
 _ENDS = list(itertools.accumulate(metric.columns for metric in METRICS))
 _PARTS = {metric.name: slice(end - metric.columns, end) for metric, end in zip(METRICS, _ENDS, strict=True)}
@@ -92,7 +93,8 @@ class Tally:
 
     def _order(self, key: tuple[str, str]) -> tuple[int, int]:
         names = list(dict.fromkeys(name for name, _ in self._counts))
-        return names.index(key[0]), list(self._counts).index(key)
+        values = ORDERS.get(key[0]) or [value for name, value in self._counts if name == key[0]]
+        return names.index(key[0]), values.index(key[1])
 
     def _flush(self) -> None:
         if not self._rows:

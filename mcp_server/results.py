@@ -147,9 +147,9 @@ def _send(picture: "Picture", budget: int, side: int) -> tuple[dict[str, Any], I
     with Image.open(io.BytesIO(data)) as sent:
         width, height = sent.size
     note: dict[str, Any] = {"caption": picture.caption, "width": width, "height": height}
-    if width != picture.size[0]:
+    if width != picture.image.width:
         # The caption was written for the larger one, so its conversion no longer holds.
-        scale = picture.scale * width / picture.size[0]
+        scale = picture.scale * width / picture.image.width
         note["note"] = f"this picture was shrunk to {width}x{height}; its scale is {scale:.4g}, not the caption's"
     return note, ImageContent(type="image", data=base64.b64encode(data).decode("ascii"), mime_type=mime_type)
 

@@ -156,7 +156,7 @@ def test_one_object_found_twice_has_one_label() -> None:
 
 def test_a_picture_becomes_a_jpeg_of_at_most_300_kilobytes() -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (1024, 1024, 3), np.uint8))
-    data, kind = encode_picture(Picture.of(noise, "noise"))
+    data, kind = encode_picture(Picture(noise, "noise", 1.0))
     assert kind == "image/jpeg"
     assert len(data) <= 300_000
     flat, _ = encode_picture(drawn(mark("m1", BLUE_CIRCLE)))
@@ -187,7 +187,7 @@ def test_a_pictures_size_is_known_before_it_is_drawn(style: Style, region: tuple
 
 def test_a_tiny_limit_makes_the_picture_smaller_rather_than_failing() -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (600, 800, 3), np.uint8))
-    assert len(encode_picture(Picture.of(noise, ""), max_bytes=5_000)[0]) <= 5_000
+    assert len(encode_picture(Picture(noise, "", 1.0), max_bytes=5_000)[0]) <= 5_000
 
 
 def test_twenty_masks_on_a_4k_image_are_drawn_in_a_quarter_of_a_second() -> None:

@@ -5,11 +5,12 @@
 
 import time
 from collections.abc import Sequence
+from itertools import permutations
 from typing import Any
 
 from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.llm import Message, Reply, ToolCall
-from sam3_agent.scenes import SceneOptions, generate_scene
+from sam3_agent.scenes import Scene, SceneOptions, generate_scene
 from sam3_agent.tools import ToolSpec
 from sam3_agent.workspace import Workspace
 from tests.loop.perfect_eye import perfect_eye
@@ -20,7 +21,7 @@ CHAIN = 3
 
 
 class Thinker:
-    """Waits before each reply, like a model behind an API; then does the same three steps."""
+    """Waits before each reply, like a model behind an API; looks for what the query names, measures, answers."""
 
     name = "thinker"
     sees = False
@@ -33,12 +34,13 @@ class Thinker:
         time.sleep(self._seconds)
         image_id = messages[1].text.split()[1]
         results = [result for message in messages for result in message.results]
+        found = [mask["id"] for entry in results[0].data["results"] for mask in entry["instances"]] if results else []
         if not results:
-            call = ToolCall("1", "segment_concepts", {"image_id": image_id, "concepts": ["object", "house", "star"]})
+            named = messages[1].text.rpartition("query: ")[2].split(" beside ")
+            call = ToolCall("1", "segment_concepts", {"image_id": image_id, "concepts": ["object", *named]})
         elif len(results) == 1:
-            call = ToolCall("2", "measure_masks", {"image_id": image_id})
+            call = ToolCall("2", "measure_masks", {"image_id": image_id, "mask_ids": found})
         else:
-            found = [mask["id"] for entry in results[0].data["results"] for mask in entry["instances"]]
             call = ToolCall("3", "submit_answer", {"mask_ids": found[:1]})
             if not found:
                 call = ToolCall("3", "report_no_match", {"reason": "nothing found"})
@@ -47,17 +49,19 @@ class Thinker:
 
 def measure(runs: int, pictures: int, seconds: float, eye: str) -> dict[str, Any]:
     """`runs` queries on `pictures` open images, all at once; opening them is not timed."""
-    workspace, images = _open(pictures, eye)
+    workspace, images = _open(pictures, eye, runs)
     agent = Agent(workspace, Thinker(seconds))
+    questions = [_question(n, images) for n in range(runs)]
     began = time.monotonic()
-    alone = agent.ask(images[0], "the first thing")
+    alone = agent.ask(*questions[0])
     slowest_alone = time.monotonic() - began
     began = time.monotonic()
-    answers = list(agent.ask_all([(images[n % len(images)], f"thing {n}") for n in range(runs)], jobs=runs))
+    answers = list(agent.ask_all(questions, jobs=runs))
     took = time.monotonic() - began
     return {
         "runs": runs,
         "pictures": len(images),
+        "different_questions": len(set(questions)),
         "eye": workspace.info.name,
         "seconds_a_reply": seconds,
         "one_alone": round(slowest_alone, 2),
@@ -65,16 +69,25 @@ def measure(runs: int, pictures: int, seconds: float, eye: str) -> dict[str, Any
         "slowest_chain_of_waiting": CHAIN * seconds,
         "ratio": round(took / max(slowest_alone, CHAIN * seconds), 2),
         "one_after_the_other": round(slowest_alone * runs, 1),
+        "eye_was_asked": workspace.statistics()["eye"],
         "ended": sum(answer.outcome in ("answered", "no_match") for answer in (*answers, alone)),
     }
 
 
-def _open(pictures: int, eye: str) -> tuple[Workspace, list[str]]:
+def _question(number: int, images: Sequence[tuple[str, Scene]]) -> tuple[str, str]:
+    """Two kinds of thing that are on the picture, in turns."""
+    image_id, scene = images[number % len(images)]
+    pairs = list(permutations(dict.fromkeys(obj.noun for obj in scene.objects), 2)) or [(scene.objects[0].noun,)]
+    return image_id, " beside ".join(pairs[number // len(images) % len(pairs)])
+
+
+def _open(pictures: int, eye: str, runs: int) -> tuple[Workspace, list[tuple[str, Scene]]]:
     scenes = [generate_scene(900_000 + number, OPTIONS) for number in range(pictures)]
     if eye == "perfect":
         workspace = Workspace(perfect_eye(scenes[0]))
-        return workspace, [workspace.open(scenes[0].image).id for _ in scenes]
-    from sam3_agent.model.replicas import load_eye
+        return workspace, [(workspace.open(scenes[0].image).id, scenes[0]) for _ in scenes]
+    from sam3_agent.model.replicas import load_replicas
+    from sam3_agent.model.scheduler import Scheduler
 
-    workspace = Workspace(load_eye(eye))
-    return workspace, [workspace.open(scene.image).id for scene in scenes]
+    workspace = Workspace(Scheduler(load_replicas(eye), max_waiting=runs))
+    return workspace, [(workspace.open(scene.image).id, scene) for scene in scenes]

@@ -157,7 +157,7 @@ def _why(reason: str) -> str:
 
 
 def _timeouts(answer: Answer) -> int:
-    """How often a request of this run timed out."""
+    """How often a request of this run timed out, by its trace; of a reply that failed for good it tells the last."""
     steps = answer.trace.steps
     faults = [str(fault) for step in steps for fault in step.data.get("faults", ())]
     return sum("timed out" in line for line in (*faults, *(str(s.data["message"]) for s in steps if s.kind == "error")))

@@ -12,7 +12,9 @@ from sam3_agent.scenes import Query, Scene, SceneObject
 from sam3_agent.tools import ToolSpec
 
 Box = tuple[float, float, float, float]
-_LINE = re.compile(r"(m\d+) '.*?box \[(\d+), (\d+), (\d+), (\d+)\]")
+_LINE = re.compile(r"(m\d+) '.*?\(object [\d.]+\)\W+box \[(\d+), (\d+), (\d+), (\d+)\]")
+MOST_BOXES = 4
+"""Objects that are asked for by a box each, in one turn."""
 LONGEST, MOST_PIXELS = 1568, 1_150_000
 """Providers reduce larger pictures to this before they count."""
 
@@ -46,7 +48,11 @@ def picture_tokens(width: int, height: int) -> int:
 
 
 class PerfectBrain:
-    """Asks for the nouns of the targets, takes the masks whose boxes are the targets' own, and judges by them too."""
+    """Asks for the nouns of the targets, takes the masks whose boxes are the targets' own, and judges by them too.
+
+    What the nouns do not find it asks for once more, in one turn: in other words, and by a box around it. It knows
+    that nothing is tiny, and asks for no tiles.
+    """
 
     name = "perfect"
     sees = True
@@ -64,17 +70,22 @@ class PerfectBrain:
         image_id = messages[1].text.split()[1]
         results = [result for message in messages for result in message.results]
         if not results:
-            return _call("segment_concepts", image_id=image_id, concepts=self.asks)
-        found = _boxes(results[-1].text)
+            return _calls(self._segment(image_id, self.asks))
+        found = _boxes("\n".join(result.text for result in results))
         chosen = [choose(obj.box, found) for obj in self.targets]
         if not self.targets:
             return _call("report_no_match", reason=f"there is no {self.asks[0]} of that kind")
         if "" in chosen and len(results) == 1:
-            return _call("segment_concepts", image_id=image_id, concepts=[*self.asks, *fallbacks_for(self.targets)])
+            missing = [obj for obj, mask_id in zip(self.targets, chosen, strict=True) if not mask_id]
+            boxes = [("segment_at", {"image_id": image_id, "box": list(obj.box)}) for obj in missing[:MOST_BOXES]]
+            return _calls(self._segment(image_id, fallbacks_for(self.targets)), *boxes)
         ids = [mask_id for mask_id in dict.fromkeys(chosen) if mask_id]
         if not ids:
             return _call("report_no_match", reason="the eye finds none of it")
         return _call("submit_answer", mask_ids=ids, reason="these")
+
+    def _segment(self, image_id: str, concepts: list[str]) -> tuple[str, dict[str, object]]:
+        return "segment_concepts", {"image_id": image_id, "concepts": concepts, "tiles": "never"}
 
     def _judge(self, messages: Sequence[Message]) -> Reply:
         shown = _boxes(messages[1].text)
@@ -118,7 +129,12 @@ def _boxes(text: str) -> dict[str, Box]:
 
 
 def _call(name: str, **arguments: object) -> Reply:
-    return Reply(Message("assistant", calls=(ToolCall("c", name, dict(arguments)),)))
+    return _calls((name, dict(arguments)))
+
+
+def _calls(*calls: tuple[str, dict[str, object]]) -> Reply:
+    named = tuple(ToolCall(f"c{number}", name, arguments) for number, (name, arguments) in enumerate(calls))
+    return Reply(Message("assistant", calls=named))
 
 
 def _size_of(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> tuple[int, list[tuple[int, int]]]:

@@ -28,12 +28,13 @@ class Gathered:
         chance = hashlib.blake2b(case.case.encode(), digest_size=8).hexdigest()  # breaks ties without favour
         if case.has_target:
             self.histogram[min(BINS - 1, int(case.lisa.iou * BINS))] += 1
-            _keep(self._best, (case.lisa.iou, chance, case.case), SHOWN)
+            if case.lisa.iou > 0:
+                _keep(self._best, (case.lisa.iou, chance, case.case), SHOWN)
         _keep(self._worst, (-case.lisa.iou, chance, case.case), SHOWN)
         _keep(self._points, (chance, case.usage.usd, case.usage.seconds, case.lisa.iou), _POINTS)
 
     def best(self) -> list[str]:
-        """Ids of the cases with the largest IoU among those that have a target, best first."""
+        """Ids of the cases with the largest IoU among those that have a target and overlap it, best first."""
         return [name for _, _, name in sorted(self._best, reverse=True)]
 
     def worst(self) -> list[str]:

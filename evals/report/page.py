@@ -11,7 +11,7 @@ from evals.report import plots
 from evals.report.cards import Cards
 from evals.report.gather import SHOWN, Gathered
 from evals.score import Score, score_run
-from evals.table import SECTIONS, figure_at, groups_of
+from evals.table import SECTIONS, figure_at, groups_of, rounded
 from sam3_agent.errors import Sam3AgentError
 from sam3_agent.formats.files import write_text
 
@@ -32,7 +32,7 @@ def write_report(run: Path, out: Path, against: Path | None = None) -> Path:
         *(_table(document, section) for section in SECTIONS),
         _plots(document, gathered),
         _gallery("Worst cases", cards.row(gathered.worst())),
-        _gallery("Best cases", cards.row(gathered.best())),
+        _gallery("Best cases", cards.row(gathered.best())) if gathered.best() else "",
     ]
     if comparison is not None and against is not None:
         body.append(_compared(comparison, cards, Cards(against, dataset, out)))
@@ -96,10 +96,10 @@ def _cell(found: dict[str, Any], column: str) -> str:
     if figure is None:
         return ""
     scale, digits = (1.0, 2) if column.endswith("*") else (100.0, 1)
-    value = f"{scale * figure['value']:.{digits}f}"
+    value = rounded(scale * figure["value"], digits)
     if figure["low"] is None:
         return f"<td>{value}</td>"
-    low, high = (f"{scale * figure[key]:.{digits}f}" for key in ("low", "high"))
+    low, high = (rounded(scale * figure[key], digits) for key in ("low", "high"))
     return f"<td>{value}<br><small>{low} – {high}</small></td>"
 
 

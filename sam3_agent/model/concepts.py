@@ -1,7 +1,8 @@
 """Prompts on their way through the network: before it as rows of a batch, after it as what was drawn."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 
 import numpy as np
 import torch
@@ -64,6 +65,15 @@ class Drawn:
     chosen: Selection
     masks: NDArray[np.float32] | list[Ints]
     """Of K queries, the kept ones first: (K, h, w) logits, or from a GPU the places at which each mask changes."""
+    _lock: Lock = field(default_factory=Lock, init=False)
+    _detected: list[Detection] = field(default_factory=list[Detection], init=False)
+
+    def detection(self) -> Detection:
+        """Masks as run lengths at original size, made once for all callers; what has no pixel there is left out."""
+        with self._lock:
+            if not self._detected:
+                self._detected.append(_detection_of(self))
+            return self._detected[0]
 
     def rles(self) -> list[Rle]:
         """The K masks as run lengths at original size."""
@@ -80,8 +90,7 @@ def coarse_levels(rows: Sequence[ConceptRow] | Sequence[ExemplarRow]) -> torch.T
     return torch.cat(levels)
 
 
-def to_detection(drawn: Drawn) -> Detection:
-    """Masks as run lengths at original size; what has no pixel there is left out."""
+def _detection_of(drawn: Drawn) -> Detection:
     queries = (*drawn.chosen.kept, *drawn.chosen.near_misses)
     found = [
         to_candidate(rle, drawn.boxes[query], float(drawn.scores[query]))

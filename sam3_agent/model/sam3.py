@@ -18,7 +18,7 @@ from sam3_agent.clicks import ClickedMask, ClickPrompt
 from sam3_agent.errors import InputError, ModelUnavailable, ToolError
 from sam3_agent.model import exemplars, loading, network, phrases
 from sam3_agent.model.clicks import ClickRow, RawClick, to_clicked, to_clicks
-from sam3_agent.model.concepts import ConceptRow, ExemplarRow, to_detection
+from sam3_agent.model.concepts import ConceptRow, Drawn, ExemplarRow
 from sam3_agent.model.features import ImageFeatures, own_features
 from sam3_agent.model.memory import exhausted, out_of_memory
 from sam3_agent.model.network import Grounded
@@ -226,7 +226,7 @@ class Sam3:
             ConceptRow(held, tokens, self._flags(tokens), *shapes, known, threshold, near_misses, assume_present)
             for tokens, shapes, known in zip(ids, boxes, learned, strict=True)
         ]
-        return Plan(self._drawing, rows, to_detection)
+        return Plan(self._drawing, rows, Drawn.detection)
 
     def plan_read(self, features: Features, examples: Sequence[Exemplar]) -> Plan[ExemplarTokens]:
         """`read_exemplars` with the boxes checked; see `Engine`."""

@@ -17,24 +17,25 @@ STYLES: tuple[Style, ...] = get_args(Style)
 class Picture:
     """An image to show; `scale` is picture pixels per image pixel, and the caption says how to convert.
 
-    It is drawn when `image` is first asked for: whoever reads only words pays for no pictures.
+    It may be drawn only when `image` is first asked for: whoever reads only words pays for no pictures.
     """
 
-    draw: Callable[[], Image.Image]
+    drawing: Image.Image | Callable[[], Image.Image]
+    """The image, or what draws it."""
     caption: str
     scale: float
-    size: tuple[int, int]
-    """Width and height of what `draw` returns."""
-
-    @classmethod
-    def of(cls, image: Image.Image, caption: str, scale: float = 1.0) -> "Picture":
-        """A picture that is drawn already."""
-        return cls(lambda: image, caption, scale, image.size)
+    known_size: tuple[int, int] | None = None
+    """Of what is not drawn yet, (width, height)."""
 
     @cached_property
     def image(self) -> Image.Image:
-        """The drawing, the same object every time."""
-        return self.draw()
+        """The image, the same object every time."""
+        return self.drawing if isinstance(self.drawing, Image.Image) else self.drawing()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the image; where they were given, without drawing it."""
+        return self.known_size or self.image.size
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from sam3_agent.clicks import ClickSegmentation, Point
 from sam3_agent.errors import UnknownHandle
-from sam3_agent.masks import Box
+from sam3_agent.masks import Box, Rle
 from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.render import Picture, Style, draw_picture
 from sam3_agent.types import Concept, ConceptPrompt, Instance, ModelInfo, Segmentation
@@ -49,7 +49,7 @@ class Workspace(Desk):
         self._segmenter = segmenter
         self._memory = setting.memory or FeatureMemory(segmenter, max_bytes)
         self._concepts = Concepts()
-        self._colours: dict[str, tuple[ColourShare, ...]] = {}
+        self._colours: dict[str, dict[Rle, tuple[ColourShare, ...]]] = {}
         self._segmentations = 0
         self._lock = threading.Lock()
 
@@ -251,8 +251,7 @@ class Workspace(Desk):
         """Free an image, its features and its masks; their ids are not used again."""
         with self._lock:
             self._images.forget(image_id)
-            for record in self._records.of_image(image_id):
-                self._colours.pop(record.instance.id, None)
+            self._colours.pop(image_id, None)
             self._records.forget(image_id)
         self._memory.forget(image_id)
 
@@ -289,10 +288,10 @@ class Workspace(Desk):
         return [record for record in self._records.of_image(image_id) if record.kept]
 
     def _colours_of(self, record: Record) -> tuple[ColourShare, ...]:
-        mask_id = record.instance.id
-        colours = self._colours.get(mask_id)
+        rle = record.instance.rle  # one object found by several callers has one
+        colours = self._colours.get(record.image_id, {}).get(rle)
         if colours is None:
             colours = colours_of(self.pixels(record.image_id), record.instance)
             with self._lock:
-                self._colours[mask_id] = colours
+                self._colours.setdefault(record.image_id, {})[rle] = colours
         return colours

@@ -19,7 +19,7 @@ from evals.resampling import PERMUTATIONS, interval, p_value, signs, weights
 from evals.run import CASES, PREDICTIONS
 from evals.score import score_case, score_run
 from evals.strata import strata_of
-from evals.table import comparison_table, score_table
+from evals.table import comparison_table, rounded, score_table
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.reasonseg import write_record
@@ -50,8 +50,8 @@ TABLE = snapshot("""\
 | target: present |  2 |        66.7 |        60.0 |       66.7 |        60.0 |        50.0 |        50.0 |        50.0 |
 | target: absent  |  2 |       100.0 |           - |        0.0 |           - |       100.0 |       100.0 |       100.0 |
 | size: small     |  2 |        66.7 |        60.0 |       66.7 |        60.0 |        50.0 |        50.0 |        50.0 |
-| instances: 1    |  2 |        66.7 |        60.0 |       66.7 |        60.0 |        50.0 |        50.0 |        50.0 |
 | instances: 0    |  2 |       100.0 |           - |        0.0 |           - |       100.0 |       100.0 |       100.0 |
+| instances: 1    |  2 |        66.7 |        60.0 |       66.7 |        60.0 |        50.0 |        50.0 |        50.0 |
 
 gIoU, cIoU, P@: LISA's convention; VR: VisionReasoner's (`evals/metrics/iou.py`). x 100.
 
@@ -73,8 +73,8 @@ gIoU, cIoU, P@: LISA's convention; VR: VisionReasoner's (`evals/metrics/iou.py`)
 | target: present |  2 |        66.7 |        60.0 |            - |        100.0 |        100.0 |        100.0 |   - |     - |
 | target: absent  |  2 |       100.0 |           - |        100.0 |            - |            - |            - |   - |     - |
 | size: small     |  2 |        66.7 |        60.0 |            - |        100.0 |        100.0 |        100.0 |   - |     - |
-| instances: 1    |  2 |        66.7 |        60.0 |            - |        100.0 |        100.0 |        100.0 |   - |     - |
 | instances: 0    |  2 |       100.0 |           - |        100.0 |            - |            - |            - |   - |     - |
+| instances: 1    |  2 |        66.7 |        60.0 |            - |        100.0 |        100.0 |        100.0 |   - |     - |
 
 GRES: gRefCOCO's. Precision, recall: anything predicted against anything there. ECE, Brier: of presence.
 
@@ -87,8 +87,8 @@ GRES: gRefCOCO's. Precision, recall: anything predicted against anything there. 
 | target: present |  2 |         100.0 |        0.00 |       0.00 |       0.00 |
 | target: absent  |  2 |         100.0 |        0.00 |       0.00 |       0.00 |
 | size: small     |  2 |         100.0 |        0.00 |       0.00 |       0.00 |
-| instances: 1    |  2 |         100.0 |        0.00 |       0.00 |       0.00 |
 | instances: 0    |  2 |         100.0 |        0.00 |       0.00 |       0.00 |
+| instances: 1    |  2 |         100.0 |        0.00 |       0.00 |       0.00 |
 
 In instances; a bias above 0 means too many.
 
@@ -183,8 +183,8 @@ def test_a_comparison_is_paired_and_lists_the_flipped_cases(tmp_path: Path) -> N
 | target: present |  2 |   66.7 |  100.0 | +33.3 | +0.0 .. +66.7 | 1.0000 |        1 |   1 |        0 |
 | target: absent  |  2 |  100.0 |  100.0 |  +0.0 |  +0.0 .. +0.0 | 1.0000 |        0 |   2 |        0 |
 | size: small     |  2 |   66.7 |  100.0 | +33.3 | +0.0 .. +66.7 | 1.0000 |        1 |   1 |        0 |
-| instances: 1    |  2 |   66.7 |  100.0 | +33.3 | +0.0 .. +66.7 | 1.0000 |        1 |   1 |        0 |
 | instances: 0    |  2 |  100.0 |  100.0 |  +0.0 |  +0.0 .. +0.0 | 1.0000 |        0 |   2 |        0 |
+| instances: 1    |  2 |   66.7 |  100.0 | +33.3 | +0.0 .. +66.7 | 1.0000 |        1 |   1 |        0 |
 
 flipped cases (IoU crosses .5): 1
 - c2: 0.33 -> 1.00  'thing 2'\
@@ -279,3 +279,7 @@ def test_a_reasonseg_folder_is_asked_by_its_first_text_and_scored_without_instan
     assert overall["vision_reasoner"]["giou"]["value"] == pytest.approx(0.5, abs=1e-6)
     assert (overall["gres"]["n_acc"]["value"], overall["gres"]["t_acc"]["value"]) == (1.0, 1.0)
     assert "instances" not in overall
+
+
+def test_what_rounds_to_zero_has_no_sign() -> None:
+    assert [rounded(value, 1) for value in (-0.04, -0.05000001, 0.0, -3.21)] == ["0.0", "-0.1", "0.0", "-3.2"]

@@ -25,7 +25,7 @@ class Request:
         self.arrived = arrived
         self.future: Future[list[Any]] = Future()
         self._items = plan.items
-        self._taken = 0
+        self._waiting = list(range(len(plan.items)))
         self._raw: list[Any] = [None] * len(plan.items)
         self._missing = len(plan.items)
         if not plan.items:
@@ -34,21 +34,22 @@ class Request:
     @property
     def rest(self) -> int:
         """Items that have not gone out yet."""
-        return len(self._items) - self._taken
+        return len(self._waiting)
 
     def take(self, taken: set[Hashable], room: int) -> list[int]:
         """The places of the next items to go out: those that are like one of `taken`, and others until it has `room`.
 
         Their keys are added to `taken`.
         """
-        first = self._taken
-        while self.rest:
-            key = self.work.key(self._items[self._taken])
-            if key not in taken and len(taken) >= room:
-                break
-            taken.add(key)
-            self._taken += 1
-        return list(range(first, self._taken))
+        places: list[int] = []
+        for place in self._waiting:
+            key = self.work.key(self._items[place])
+            if key in taken or len(taken) < room:
+                taken.add(key)
+                places.append(place)
+        out = set(places)
+        self._waiting = [place for place in self._waiting if place not in out]
+        return places
 
     def item(self, place: int) -> Any:
         """The item at a place."""
