@@ -16,6 +16,9 @@ from sam3_agent.formats.files import write_text
 from sam3_agent.formats.label_set import LabelledImage, LabelSet
 from sam3_agent.formats.outlines import joined, parts_of
 
+FAR = 0.55
+"""Pixels by which right and lower sides are moved in: Ultralytics cuts fractions off, supervision rounds, both then
+paint the border too."""
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
@@ -56,7 +59,7 @@ def yolo_line(class_index: int, rle: masks.Rle) -> tuple[str, int]:
     if not parts:
         return "", 0
     height, width = rle.size
-    ring = joined(parts) / (width, height)
+    ring = joined(parts, FAR) / (width, height)
     return f"{class_index} " + " ".join(f"{v:.7f}" for v in ring.ravel()), len(parts)
 
 

@@ -23,6 +23,9 @@ SURE = 0.8
 lucky one."""
 PRIOR = 20
 """Decided labels of a class that weigh as much as what is known of all classes."""
+NEAR, NEAR_RIGHT = 10, 0.8
+"""Of so many labels of all classes just over a line at least this share is right: many sure labels above it say
+nothing of those beside it."""
 LOST = 0.02
 """Share of right labels that may fall under the line of review."""
 
@@ -58,7 +61,7 @@ def calibrate(journal: Journal, precision: float = PRECISION) -> list[Fit]:
 
     The line of acceptance is the lowest quality over which the share of right labels reaches `precision` with a
     probability of SURE, by a beta posterior in which all classes together count as PRIOR labels and the class's own
-    for themselves; the line of review the highest under which at most LOST of the right labels lie. Only what people
+    for themselves, and where what lies just over it is mostly right; the line of review the highest under which at most LOST of the right labels lie. Only what people
     saw can speak: reviewing some pictures whole says more than reviewing the queue alone.
 
     Raises:
@@ -78,13 +81,15 @@ def fitted(points: Points, lines: Strictness, precision: float = PRECISION, pool
     `pool` is what is known of all classes.
     """
     known = _over(pool)
+    rising = sorted(pool or points)
     accept = 1.0
     for quality, count, right in _over(points):
         most, good = next(((n, r) for q, n, r in reversed(known) if q >= quality), (0, 0))
         prior = PRIOR if most else 1
         share = (good + 0.5) / (most + 1)
         least = float(betaincinv(right + prior * share, count - right + prior * (1 - share), 1 - SURE))
-        if least >= precision:
+        near = [good for other, good in rising if other >= quality][:NEAR]
+        if least >= precision and sum(near) >= NEAR_RIGHT * len(near):
             accept = quality
     good_ones = sorted(quality for quality, good in points if good)
     review = good_ones[int(LOST * len(good_ones))] if good_ones else lines.review
