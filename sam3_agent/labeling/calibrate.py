@@ -61,8 +61,9 @@ def calibrate(journal: Journal, precision: float = PRECISION) -> list[Fit]:
 
     The line of acceptance is the lowest quality over which the share of right labels reaches `precision` with a
     probability of SURE, by a beta posterior in which all classes together count as PRIOR labels and the class's own
-    for themselves, and where what lies just over it is mostly right; the line of review the highest under which at most LOST of the right labels lie. Only what people
-    saw can speak: reviewing some pictures whole says more than reviewing the queue alone.
+    for themselves, and where what lies just over it is mostly right. The line of review is the highest under which at
+    most LOST of the right labels lie. Only what people saw can speak: reviewing some pictures whole says more than
+    reviewing the queue alone.
 
     Raises:
         InputError: fewer than LEAST labels are decided.
@@ -81,7 +82,7 @@ def fitted(points: Points, lines: Strictness, precision: float = PRECISION, pool
     `pool` is what is known of all classes.
     """
     known = _over(pool)
-    rising = sorted(pool or points)
+    rising = sorted(pool or points, key=lambda point: point[0])
     accept = 1.0
     for quality, count, right in _over(points):
         most, good = next(((n, r) for q, n, r in reversed(known) if q >= quality), (0, 0))

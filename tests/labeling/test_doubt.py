@@ -61,8 +61,10 @@ def test_a_query_is_no_surer_than_what_it_speaks_of() -> None:
 def test_a_line_must_be_sure_and_not_only_lucky() -> None:
     few = [(0.9, True)] * 20
     assert fitted(few, Strictness(), 0.95).accept == 0.9  # nothing is known against them
-    bad = [(0.9, True)] * 30 + [(0.9, False)] * 10
+    bad = ([(0.9, True)] * 17 + [(0.9, False)] * 3) * 3
     assert fitted(few, Strictness(), 0.95, pool=bad + few).accept == 1.0  # other classes say otherwise
     assert fitted([(0.9, True)] * 200, Strictness(), 0.95, pool=bad + few).accept == 0.9  # its own labels outweigh them
     mixed = [(0.9, True)] * 95 + [(0.9, False)] * 5
     assert fitted(mixed, Strictness(), 0.95).accept == 1.0  # 0.95, and as likely less as more
+    sure, beside = [(0.9, True)] * 200, [(0.5, False), (0.5, True)] * 5
+    assert fitted([*sure, *beside], Strictness(), 0.95).accept == 0.9  # 205 of 210, but not those at 0.5
