@@ -1,6 +1,6 @@
 """Reads exported labels with other people's readers; run by a Python that has them, without this package.
 
-`PYTHON -m outside_reader datumaro FORMAT DIR` prints {image: [[class, [h, w], [x0, y0, ...rows of runs]]]} as JSON.
+`PYTHON outside_reader.py READER FORMAT DIR SIZES CLASSES` prints {image: [[class, [h, w], [runs by rows]]]} as JSON.
 """
 
 import json
@@ -60,6 +60,90 @@ def by_label_studio(folder: str) -> dict:
     return found
 
 
+def by_pycocotools(form: str, folder: str, sizes: dict) -> dict:
+    """COCO by its own API, and the run lengths of a JSONL."""
+    from pycocotools import mask as coco
+    from pycocotools.coco import COCO
+
+    found: dict = {}
+    if form == "mllm":
+        for line in (Path(folder) / "train.jsonl").read_text().splitlines():
+            entry = json.loads(line)
+            masks = [coco.decode(rle) for rle in entry["masks"]]
+            found.setdefault(Path(entry["image"]).stem, []).extend(
+                [entry["class"], list(m.shape), runs(m)] for m in masks
+            )
+        return found
+    (path,) = Path(folder).rglob("*.json")
+    dataset = COCO(str(path))
+    for annotation in dataset.anns.values():
+        image, kind = dataset.imgs[annotation["image_id"]], dataset.cats[annotation["category_id"]]
+        mask = dataset.annToMask(annotation)
+        found.setdefault(Path(image["file_name"]).stem, []).append([kind["name"], list(mask.shape), runs(mask)])
+    return found
+
+
+def by_supervision(folder: str, classes: list) -> dict:
+    """YOLO as supervision reads it."""
+    import supervision as sv
+
+    place = Path(folder)
+    images, labels = place / "images" / "train", place / "labels" / "train"
+    dataset = sv.DetectionDataset.from_yolo(str(images), str(labels), str(place / "data.yaml"), force_masks=True)
+    return {
+        Path(path).stem: [
+            [dataset.classes[kind], list(mask.shape), runs(mask)]
+            for kind, mask in zip(found.class_id, np.asarray(found.mask), strict=True)
+        ]
+        for path, found in dataset.annotations.items()
+    }
+
+
+def by_labelme(folder: str, sizes: dict) -> dict:
+    """LabelMe's own files and shapes; those of one group are one object."""
+    from labelme.utils import shape_to_mask
+
+    found: dict = {}
+    for path in sorted((Path(folder) / "train").glob("*.json")):
+        groups: dict = {}
+        for shape in json.loads(path.read_text())["shapes"]:
+            mask = shape_to_mask(tuple(sizes[path.stem]), shape["points"], shape["shape_type"])
+            key = (shape["label"], shape["group_id"])
+            groups[key] = groups[key] | mask if key in groups else mask
+        found[path.stem] = [[name, list(mask.shape), runs(mask)] for (name, _), mask in groups.items()]
+    return found
+
+
+def by_opencv(folder: str) -> dict:
+    """Index pictures by their colours."""
+    import cv2
+
+    table = json.loads((Path(folder) / "classes.json").read_text())
+    found: dict = {}
+    for path in sorted((Path(folder) / "train").glob("*.png")):
+        picture = cv2.imread(str(path))[:, :, ::-1]
+        for entry in table[1:]:
+            mask = (picture == np.array(entry["colour"])).all(axis=2)
+            if mask.any():
+                found.setdefault(path.stem, []).append([entry["name"], list(mask.shape), runs(mask)])
+    return found
+
+
+def main() -> None:
+    """Read and print."""
+    reader, form, folder = sys.argv[1:4]
+    sizes, classes = json.loads(sys.argv[4]), json.loads(sys.argv[5])
+    found = {
+        "datumaro": lambda: by_datumaro(form.removesuffix("-polygons"), folder, sizes),
+        "label-studio": lambda: by_label_studio(folder),
+        "pycocotools": lambda: by_pycocotools(form, folder, sizes),
+        "supervision": lambda: by_supervision(folder, classes),
+        "labelme": lambda: by_labelme(folder, sizes),
+        "opencv": lambda: by_opencv(folder),
+    }[reader]()
+    print()
+    print(json.dumps(found))
+
+
 if __name__ == "__main__":
-    reader, form, folder, sizes = sys.argv[1], sys.argv[2], sys.argv[3], json.loads(sys.argv[4])
-    print(json.dumps(by_datumaro(form, folder, sizes) if reader == "datumaro" else by_label_studio(folder)))
+    main()

@@ -21,25 +21,33 @@ def write_labelme(labels: LabelSet, out: Path) -> list[str]:
     for image in labels.images:
         shapes: list[dict[str, Any]] = []
         for number, label in enumerate(image.labels):
-            parts = parts_of(masks.decode(label.rle))
-            holed += any(part.holes for part in parts)
-            shapes += [
-                {
-                    "label": labels.classes[label.class_index],
-                    "points": [[round(x, 2), round(y, 2)] for x, y in inset(part.ring).tolist()],
-                    "group_id": number,
-                    "description": str(label.provenance.get("phrase", "")),
-                    "shape_type": "polygon",
-                    "flags": {},
-                    "attributes": {**label.attributes, "score": round(label.score, 4), "label_id": label.id},
-                    "mask": None,
-                }
-                for part in parts
-            ]
+            described = str(label.provenance.get("phrase", ""))
+            made, holes = labelme_shapes(labels.classes[label.class_index], label.rle, number, described)
+            attributes = {**label.attributes, "score": round(label.score, 4), "label_id": label.id}
+            shapes += [{**shape, "attributes": attributes} for shape in made]
+            holed += holes
         name = f"{image.stem.rsplit('/', 1)[-1]}.{image.name.rsplit('.', 1)[-1]}"
         document = labelme_document(name, image.width, image.height, shapes)
         write_json(out / image.split / f"{image.stem}.json", document, indent=1)
     return [f"labelme: {holed} labels have holes, which are cut open by bridges of no width"] if holed else []
+
+
+def labelme_shapes(name: str, rle: masks.Rle, group: int, description: str) -> tuple[list[dict[str, Any]], bool]:
+    """A polygon for each part of an object, and whether any of them has holes."""
+    parts = parts_of(masks.decode(rle))
+    shapes: list[dict[str, Any]] = [
+        {
+            "label": name,
+            "points": [[round(x, 2), round(y, 2)] for x, y in inset(part.ring).tolist()],
+            "group_id": group,
+            "description": description,
+            "shape_type": "polygon",
+            "flags": {},
+            "mask": None,
+        }
+        for part in parts
+    ]
+    return shapes, any(part.holes for part in parts)
 
 
 def labelme_document(picture: str, width: int, height: int, shapes: list[dict[str, Any]]) -> dict[str, Any]:

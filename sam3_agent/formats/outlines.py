@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 INSET = 0.05
 """Pixels; pycocotools rounds to fifths of a pixel, others cut fractions off."""
 
+BRIDGE = 0.25
+"""Where in a row a bridge runs: neither cutting nor rounding takes it out of its row."""
+
 Ring = NDArray[np.float64]
 """(N, 2) x, y; closed by itself; each side is horizontal or vertical, and the object lies right of it."""
 _Key = tuple[int, int, int]
@@ -54,19 +57,24 @@ def parts_of(mask: NDArray[np.bool_]) -> list[Part]:
     return sorted(parts, key=lambda part: -signed_area(part.outer))
 
 
-def inset(ring: Ring) -> Ring:
-    """The ring, moved INSET into the object; bridges, which run along the middle of a row, keep their row."""
+def inset(ring: Ring, far: float = INSET) -> Ring:
+    """The ring, moved INSET into the object; bridges, which run inside a row, keep their row.
+
+    Sides at the right and at the bottom are moved `far`: with more than a half, rounding their coordinates gives the
+    last pixel inside as cutting them does.
+    """
     onward, back = np.roll(ring, -1, axis=0) - ring, ring - np.roll(ring, 1, axis=0)
     along = np.sign(np.where(onward != 0, onward, back))  # (N, 2): which way the sides at each corner run
     on_grid = ring[:, 1] % 1 == 0
-    return ring + INSET * np.stack([-along[:, 1], along[:, 0] * on_grid], axis=1)
+    inward = np.stack([-along[:, 1], along[:, 0] * on_grid], axis=1)  # (N, 2): -1 at the right and at the bottom
+    return ring + inward * np.where(inward < 0, far, INSET)
 
 
-def joined(parts: Sequence[Part]) -> Ring:
+def joined(parts: Sequence[Part], far: float = INSET) -> Ring:
     """All parts as one ring, inset: each is tied to the nearest one before by a line of no width."""
-    walk = inset(parts[0].ring)
+    walk = inset(parts[0].ring, far)
     for part in parts[1:]:
-        ring = inset(part.ring)
+        ring = inset(part.ring, far)
         apart = ((walk[:, None] - ring[None]) ** 2).sum(axis=2)  # (walk, ring)
         at, to = (int(v) for v in np.unravel_index(int(apart.argmin()), apart.shape))
         walk = np.concatenate([walk[: at + 1], ring[to:], ring[: to + 1], walk[at:]])
@@ -130,7 +138,7 @@ def _bridged(outer: Ring, holes: Sequence[Ring]) -> Ring:
     walk = outer
     for hole in sorted(holes, key=lambda ring: float(ring[:, 0].min())):
         at = int(np.lexsort((hole[:, 1], hole[:, 0]))[0])  # the upper end of the hole's leftmost side
-        x, y = float(hole[at, 0]), float(hole[at, 1]) + 0.5
+        x, y = float(hole[at, 0]), float(hole[at, 1]) + BRIDGE
         ends = np.roll(walk, -1, axis=0)
         low, high = np.minimum(walk[:, 1], ends[:, 1]), np.maximum(walk[:, 1], ends[:, 1])
         left = (walk[:, 0] == ends[:, 0]) & (low < y) & (y < high) & (walk[:, 0] < x)

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_text
-from sam3_agent.formats.label_set import LabelledImage, LabelSet, MaskLabel
+from sam3_agent.formats.label_set import LabelledImage, LabelSet
 from sam3_agent.formats.outlines import joined, parts_of
 
+FAR = 0.55
+"""Pixels by which right and lower sides are moved in: Ultralytics cuts fractions off, supervision rounds, both then
+paint the border too."""
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
@@ -29,7 +32,7 @@ def write_yolo(labels: LabelSet, out: Path) -> list[str]:
     for image in labels.images:
         lines: list[str] = []
         for label in image.labels:
-            line, parts = _line(label, image)
+            line, parts = yolo_line(label.class_index, label.rle)
             tied += parts > 1
             if line:
                 lines.append(line)
@@ -50,12 +53,14 @@ def picture_name(image: LabelledImage) -> str:
     return f"{image.stem}.{image.name.rsplit('.', 1)[-1]}"
 
 
-def _line(label: MaskLabel, image: LabelledImage) -> tuple[str, int]:
-    parts = parts_of(masks.decode(label.rle))
+def yolo_line(class_index: int, rle: masks.Rle) -> tuple[str, int]:
+    """The line of an object, and of how many parts it is; of an empty mask "" and 0."""
+    parts = parts_of(masks.decode(rle))
     if not parts:
         return "", 0
-    ring = joined(parts) / (image.width, image.height)
-    return f"{label.class_index} " + " ".join(f"{v:.7f}" for v in ring.ravel()), len(parts)
+    height, width = rle.size
+    ring = joined(parts, FAR) / (width, height)
+    return f"{class_index} " + " ".join(f"{v:.7f}" for v in ring.ravel()), len(parts)
 
 
 def read_yolo(data: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, list[tuple[str, masks.Rle, bool]]]:

@@ -43,12 +43,24 @@ class Evidence:
     """What a language model that looked at the mask says; "" where none did."""
     judge: str = ""
     """Which one."""
+    doubtful: str = ""
+    """Of a query's label: the class that the query speaks of and that is in most doubt on this image."""
+    doubt: float = 0.0
+    """How much, 0-1."""
 
     @property
     def agreement(self) -> float:
         """Share of the class's phrases that found the very object, 0-1."""
         same = {s.phrase for s in self.supports if s.relation == "same"}
         return len(same) / max(self.asked, 1)
+
+    @property
+    def doubled(self) -> float:
+        """The best score of a second find by one phrase: a thing that the eye draws twice is often none."""
+        finds: dict[str, list[float]] = {}
+        for support in self.supports:
+            finds.setdefault(support.phrase, []).append(support.score)
+        return max((sorted(scores)[-2] for scores in finds.values() if len(scores) > 1), default=0.0)
 
     def to_json(self) -> dict[str, Any]:
         """In plain values."""
@@ -60,6 +72,7 @@ class Evidence:
             "outcome": self.outcome,
             "note": self.note,
             **({"judged": self.judged, "judge": self.judge} if self.judged else {}),
+            **({"doubtful": self.doubtful, "doubt": self.doubt} if self.doubtful else {}),
         }
 
     @classmethod
@@ -75,6 +88,8 @@ class Evidence:
             value.get("note", ""),
             value.get("judged", ""),
             value.get("judge", ""),
+            value.get("doubtful", ""),
+            value.get("doubt", 0.0),
         )
 
 

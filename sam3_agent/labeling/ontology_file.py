@@ -86,7 +86,9 @@ def parse_ontology(text: str, path: Path) -> Ontology:
         parsed = _File.model_validate(document)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        raise InputError(_complaint(path, lines, first["loc"], first["msg"])) from error
+        raise InputError(
+            _complaint(path, lines, first["loc"], _words(first["type"], first["msg"], first["loc"]))
+        ) from error
     classes = [_build(each, parsed, path, lines, number) for number, each in enumerate(parsed.classes)]
     for count in range(1, len(classes) + 1):  # one by one, so that the complaint names the class that is too much
         try:
@@ -184,6 +186,14 @@ def _scalar(node: yaml.Node, path: Path, line: int) -> object:
         return yaml.SafeLoader("").construct_object(node)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}:{line}: cannot read {node.value!r}: {error}") from error
+
+
+def _words(kind: str, message: str, place: Location) -> str:
+    """What pydantic says, in the words of the file."""
+    if kind != "extra_forbidden":
+        return message
+    model = _Exemplar if "exemplars" in place else _Class if len(place) > 1 else _File
+    return f"unknown key; known here: {', '.join(model.model_fields)}"
 
 
 def _complaint(path: Path, lines: Mapping[Location, int], place: Location, message: str) -> str:

@@ -1,8 +1,10 @@
 """Verification by a rule over scores, and by what a judge said where one looked.
 
-The quality of a label is its score, lowered where phrases of its class disagree and where a rival comes close:
-`score * (1 - 0.2 * (1 - agreement)) * min(1, 0.5 + (score - rival) / score)`. A class's lines on that scale say who
-is accepted, who is seen by a person and who is rejected; they can be fitted to reviewed labels (`calibrate.py`).
+The quality of a label is its score, lowered where phrases of its class disagree, where a rival (or a second find of
+the same thing by the same phrase) comes close, and where a query speaks of a class that is in doubt on the image:
+`score * (1 - 0.2 * (1 - agreement)) * min(1, 0.5 + (score - rival) / score) * (1 - 0.3 * doubt)`. The constants and
+the default lines were chosen on procedural scenes, others than those that are measured. A class's lines on that scale
+say who is accepted, who is seen by a person and who is rejected; they can be fitted to reviewed labels.
 
 A judge looks only at what the rule does not reject. What it calls right is accepted; what it calls wrong is rejected,
 or seen by a person where the rule would have accepted it; where it is unsure or was not heard, a person sees it.
@@ -17,6 +19,8 @@ from sam3_agent.labeling.ontology import LabelClass, Strictness, fold
 
 DISAGREEMENT = 0.2
 """The share of its score that a label loses when one phrase of very many found it."""
+DOUBT = 0.3
+"""The share of its score that a query's label loses where what the query speaks of is in doubt."""
 BELIEVED = 0.5
 """From this presence on, a class without a label may have been missed."""
 JUDGE = "the judge"
@@ -36,8 +40,9 @@ def quality_of(label: Label) -> float:
         return 0.0
     evidence = label.evidence
     agreed = 1 - DISAGREEMENT * (1 - min(evidence.agreement, 1.0))
-    margin = min(1.0, 0.5 + max(label.score - evidence.rival_score, 0.0) / label.score)
-    return round(label.score * agreed * margin, 6)
+    rival = max(evidence.rival_score, evidence.doubled)
+    margin = min(1.0, 0.5 + max(label.score - rival, 0.0) / label.score)
+    return round(label.score * agreed * margin * (1 - DOUBT * evidence.doubt), 6)
 
 
 def verified(label: Label, strict: Strictness) -> Label:
@@ -58,6 +63,8 @@ def _route(label: Label, quality: float, strict: Strictness) -> tuple[Route, str
     if evidence.rival_score >= label.score:
         return "rejected", f"{evidence.rival} scores {evidence.rival_score:.2f} there, this {label.score:.2f}"
     against = f", {evidence.rival} {evidence.rival_score:.2f}" if evidence.rival else ""
+    against += f", found twice, {evidence.doubled:.2f}" if evidence.doubled > label.score / 2 else ""
+    against += f", {evidence.doubtful} in doubt here {evidence.doubt:.2f}" if evidence.doubtful else ""
     found = len({s.phrase for s in evidence.supports if s.relation == "same"})
     said = f"quality {quality:.2f} (score {label.score:.2f}, {found} of {evidence.asked} phrases agree{against})"
     if quality < strict.review:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from sam3_agent.errors import InputError, LLMError
 from sam3_agent.labeling.budget import DollarBudget
+from sam3_agent.labeling.doubt import with_doubts
 from sam3_agent.labeling.imported import beside_imported
 from sam3_agent.labeling.journal import ImageRow
 from sam3_agent.labeling.judge import Judgement, Question, judge, questions_of
@@ -116,7 +117,7 @@ def labels_of(ontology: Ontology, finds: ImageFinds, strict: Mapping[str, Strict
         ]
         for place, each in enumerate(ontology.classes)
     }
-    return verify_all(with_rivals(ontology, by_class, finds), strict)
+    return verify_all(with_doubts(ontology, with_rivals(ontology, by_class, finds)), strict)
 
 
 def query_unit(class_name: str) -> str:

@@ -10,12 +10,12 @@ from PIL import Image
 from pydantic import Field
 
 from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, to_json
-from sam3_agent.formats.contours import Polygon, polygons_of
-from sam3_agent.formats.labelme import labelme_document
+from sam3_agent.formats.labelme import labelme_document, labelme_shapes
+from sam3_agent.formats.yolo import yolo_line
 from sam3_agent.tools.results import Exported
 from sam3_agent.tools.viewer import viewer_of
 from sam3_agent.types import Instance
-from sam3_agent.workspace import OpenImage, Workspace
+from sam3_agent.workspace import Workspace
 
 ExportFormat = Literal["coco", "png", "yolo", "labelme", "viewer"]
 
@@ -86,25 +86,13 @@ def _png(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes]:
 
 
 def _yolo(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes]:
-    """One line a part of a mask: class, then x y pairs as shares of width and height."""
+    """One line a mask: class, then x y pairs as shares of width and height."""
     classes = _classes(workspace, groups)
     files = {f"{path}/classes.txt": _text("".join(f"{name}\n" for name in classes))}
     for image_id, ids in groups.items():
-        image = workspace.image(image_id)
-        lines = [
-            _yolo_line(classes.index(workspace.phrase_of(m)), polygon, image)
-            for m in ids
-            for polygon in polygons_of(workspace.instance(m).mask)
-            if len(polygon) >= 3
-        ]
-        files[f"{path}/{image_id}.txt"] = _text("".join(lines))
+        lines = [yolo_line(classes.index(workspace.phrase_of(m)), workspace.instance(m).rle)[0] for m in ids]
+        files[f"{path}/{image_id}.txt"] = _text("".join(f"{line}\n" for line in lines if line))
     return files
-
-
-def _yolo_line(number: int, polygon: Polygon, image: OpenImage) -> str:
-    # A polygon's corners are pixel centres; YOLO counts from the corner of the picture.
-    shares = [f"{(x + 0.5) / image.width:.6f} {(y + 0.5) / image.height:.6f}" for x, y in polygon]
-    return f"{number} {' '.join(shares)}\n"
 
 
 def _labelme(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes]:
@@ -112,19 +100,9 @@ def _labelme(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes
     files: dict[str, bytes] = {}
     for image_id, ids in groups.items():
         image = workspace.image(image_id)
-        shapes: list[dict[str, Any]] = [
-            {
-                "label": workspace.phrase_of(m),
-                "points": [[x + 0.5, y + 0.5] for x, y in polygon],
-                "group_id": number,
-                "description": m,
-                "shape_type": "polygon",
-                "flags": {},
-            }
-            for number, m in enumerate(ids, 1)
-            for polygon in polygons_of(workspace.instance(m).mask)
-            if len(polygon) >= 3
-        ]
+        shapes: list[dict[str, Any]] = []
+        for number, m in enumerate(ids, 1):
+            shapes += labelme_shapes(workspace.phrase_of(m), workspace.instance(m).rle, number, m)[0]
         document = labelme_document(image.source, image.width, image.height, shapes)
         files[f"{path}/{image_id}.json"] = _text(json.dumps(document, ensure_ascii=False, indent=1))
     return files

@@ -37,7 +37,9 @@ function take(label) {
 }
 
 function draw() {
-  view.masks(desk.labels.filter((label) => isShown(label) || label.id === desk.chosen), desk.chosen);
+  const shown = desk.labels.filter((label) => isShown(label) || label.id === desk.chosen);
+  view.masks(shown, desk.chosen);
+  document.body.dataset.drawn = shown.length;
   drawLabels(at("labels"), desk.labels, desk.chosen, isShown, choose);
 }
 
@@ -58,9 +60,9 @@ async function refresh() {
 
 async function load() {
   const total = await queue.load({ filter: at("filter").value, class: at("class-filter").value });
-  at("count").textContent = `${total} images`;
+  at("count").textContent = `${total} image${total === 1 ? "" : "s"}`;
   at("empty").hidden = total > 0;
-  if (total) await open(0); else { desk.image = null; desk.labels = []; view.close(); draw(); }
+  if (total) await open(0); else { desk.image = null; desk.labels = []; desk.chosen = null; at("title").textContent = "no image"; drawChecks(at("checks"), []); view.close(); draw(); }
 }
 
 async function open(index) {

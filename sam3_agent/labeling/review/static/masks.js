@@ -54,7 +54,7 @@ export function cssOf(n) {
   return `rgb(${colourOf(n).join(",")})`;
 }
 
-// The overlay: fills at a third, borders whole; `chosen` is brighter, what waits has a white border.
+// The overlay: fills at a third, borders whole; the chosen one is stronger, and has its border drawn by the view.
 export function overlay(shown, height, width, chosen) {
   const owner = new Int32Array(width * height);
   shown.forEach((label, index) => paint(label.runs, height, width, owner, index + 1));
@@ -63,9 +63,9 @@ export function overlay(shown, height, width, chosen) {
   const fills = [0], borders = [0];
   for (const label of shown) {
     const [r, g, b] = colourOf(label.number);
-    const alpha = label.id === chosen ? 150 : label.route === "rejected" ? 35 : 85;
+    const alpha = label.id === chosen ? 120 : label.route === "rejected" ? 35 : 85;
     fills.push(((alpha << 24) | (b << 16) | (g << 8) | r) >>> 0);
-    borders.push(label.id === chosen ? 0xffffffff : ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
+    borders.push(label.id === chosen ? fills.at(-1) : ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
   }
   for (let y = 0, at = 0; y < height; y++) {
     for (let x = 0; x < width; x++, at++) {
@@ -77,4 +77,34 @@ export function overlay(shown, height, width, chosen) {
     }
   }
   return { image, owner };
+}
+
+// The border of a mask along the edges of its pixels, to be drawn as a line of any width.
+export function outlineOf(runs, height) {
+  const path = new Path2D();
+  let place = 0, column = -1, before = [], now = [];
+  const across = (x, y) => { path.moveTo(x, y); path.lineTo(x + 1, y); };
+  const between = (x, left, right) => { // upright edges, where only one of two columns is inside
+    const ends = [...left, ...right].sort((a, b) => a - b);
+    for (let i = 0; i + 1 < ends.length; i += 2) if (ends[i] < ends[i + 1]) { path.moveTo(x, ends[i]); path.lineTo(x, ends[i + 1]); }
+  };
+  for (let i = 0; i < runs.length; place += runs[i++]) {
+    if (i % 2 === 0) continue;
+    for (let from = place, left = runs[i]; left > 0;) {
+      const x = Math.floor(from / height), y = from % height, length = Math.min(left, height - y);
+      if (x !== column) columnsDone(x);
+      across(x, y); across(x, y + length);
+      now.push(y, y + length);
+      from += length; left -= length;
+    }
+  }
+  columnsDone(-1);
+  return path;
+
+  function columnsDone(x) {
+    if (column >= 0) between(column, before, now);
+    if (column >= 0 && x !== column + 1) between(column + 1, now, []);
+    before = x === column + 1 ? now : [];
+    now = []; column = x;
+  }
 }

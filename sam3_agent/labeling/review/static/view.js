@@ -1,5 +1,5 @@
 // The picture with its masks: zoom, pan, what lies under the pointer.
-import { overlay, paint } from "./masks.js";
+import { outlineOf, overlay, paint } from "./masks.js";
 
 export class View {
   constructor(canvas) {
@@ -34,6 +34,7 @@ export class View {
   masks(shown, chosen) {
     if (!this.width) return;
     this.shown = [...shown].sort((a, b) => b.area - a.area);
+    this.chosen = chosen;
     const { image, owner } = overlay(this.shown, this.height, this.width, chosen);
     this.owner = owner;
     this.layer.width = this.width; this.layer.height = this.height;
@@ -75,7 +76,11 @@ export class View {
     context.setTransform(ratio * this.scale, 0, 0, ratio * this.scale, ratio * this.x, ratio * this.y);
     context.imageSmoothingEnabled = this.scale < 3;
     context.drawImage(this.picture, 0, 0, this.width, this.height);
-    if (!this.hidden && this.owner) context.drawImage(this.layer, 0, 0);
+    if (!this.hidden && this.owner) {
+      context.drawImage(this.layer, 0, 0);
+      const chosen = this.shown.find((label) => label.id === this.chosen);
+      if (chosen) this.outline(chosen, 2.5);
+    }
     if (this.draft) context.drawImage(this.drawing, 0, 0);
     for (const point of this.points) {
       context.beginPath();
@@ -83,6 +88,17 @@ export class View {
       context.fillStyle = point.on ? "#3fb96f" : "#e5605a";
       context.fill();
       context.lineWidth = 1.5 / this.scale; context.strokeStyle = "#fff"; context.stroke();
+    }
+  }
+
+  // A white line around a mask, on a darker one so that it shows on any picture.
+  outline(label, width) {
+    label.path ??= outlineOf(label.runs, this.height);
+    this.context.lineCap = "square";
+    for (const [style, wide] of [["#000c", width + 2], ["#fff", width]]) {
+      this.context.strokeStyle = style;
+      this.context.lineWidth = wide / this.scale;
+      this.context.stroke(label.path);
     }
   }
 
