@@ -143,7 +143,7 @@ def _send(picture: "Picture", budget: int, side: int) -> tuple[dict[str, Any], I
 
     image = picture.image.copy()
     image.thumbnail((side, side), Image.Resampling.LANCZOS)  # never enlarges
-    data, mime_type = encode_picture(Picture.of(image, picture.caption), budget)
+    data, mime_type = encode_picture(Picture(image, picture.caption, picture.scale), budget)
     with Image.open(io.BytesIO(data)) as sent:
         width, height = sent.size
     note: dict[str, Any] = {"caption": picture.caption, "width": width, "height": height}

@@ -44,7 +44,7 @@ def answer_picture(
 
 def answer_page(scene: Scene, instances: Sequence[Instance]) -> str:
     """The scene with the found masks as one HTML document, for any browser."""
-    picture = Picture.of(Image.fromarray(scene.image), "")
+    picture = Picture(Image.fromarray(scene.image), "", 1.0)
     return viewer_page(picture, [instance.to_json() for instance in instances])
 
 
