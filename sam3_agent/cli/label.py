@@ -137,7 +137,11 @@ def _run(asked: Asked, journal: Journal, engine: Engine) -> str:
             for source in asked.existing:
                 import_labels(journal, files, source, root_of(asked.order.images))
 
-        return label_images(asked.order, journal, engine, show, prepare)
+        try:
+            return label_images(asked.order, journal, engine, show, prepare)
+        except KeyboardInterrupt:
+            sys.stderr.write("stopped; what is done is kept: go on with --resume\n")
+            raise
 
 
 def print_report(report: LabelReport) -> None:
@@ -151,7 +155,9 @@ def print_report(report: LabelReport) -> None:
         said = ", ".join(f"{count} {verdict}" for verdict, count in summary.judged.items() if count)
         print_line(f"the judge looked at {sum(summary.judged.values())} labels: {said}")
     if summary.unsure_images:
-        print_line(f"{summary.unsure_images} times a class may have been missed on an image")
+        print_line(
+            f"something may have been missed: {summary.unsure_images} (class, image); see 'missed?' in the review"
+        )
     for kind, files in (("unreadable", summary.unreadable), ("duplicate", summary.duplicates)):
         for row in files[:MOST_LISTED]:
             print_line(f"{kind}: {row.path} ({row.reason})")

@@ -190,6 +190,10 @@ def _scalar(node: yaml.Node, path: Path, line: int) -> object:
 
 def _words(kind: str, message: str, place: Location) -> str:
     """What pydantic says, in the words of the file."""
+    if kind == "missing":
+        return f"{place[-1]!r} is missing"
+    if kind == "model_type":
+        return "expected keys with values, such as 'classes:' with a list of classes"
     if kind != "extra_forbidden":
         return message
     model = _Exemplar if "exemplars" in place else _Class if len(place) > 1 else _File

@@ -92,7 +92,7 @@ def label_image(run: Run, row: ImageRow) -> Outcome:
     try:
         image = workspace.open(run.contents(row))
     except InputError as error:
-        return Outcome(replace(row, state="unreadable", reason=str(error)))
+        return Outcome(replace(row, state="unreadable", reason=str(error).removeprefix("the given data is ")))
     try:
         row = replace(row, width=image.width, height=image.height)
         sightings = _sightings(run, row, image)

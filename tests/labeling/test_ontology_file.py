@@ -54,7 +54,10 @@ def test_everything_in_a_file_becomes_values() -> None:
     [
         ("", "concepts.yaml: the file is empty"),
         ("classes: []", ":1: classes: List should have at least 1"),
-        ("classes:\n  - name: a\n    phrase: [b]", ":3: classes.0.phrase: Extra inputs are not permitted"),
+        (
+            "classes:\n  - name: a\n    phrase: [b]",
+            ":3: classes.0.phrase: unknown key; known here: name, phrases, negatives",
+        ),
         ("classes:\n  - name: a\n    phrases:\n      - b\n      - yes", ":5: classes.0.phrases.1: Input should be a"),
         ("classes:\n  - name: a\n    threshold: 2", ":3: classes.0.threshold: Input should be less than or equal to 1"),
         ("classes:\n  - name: a\n    name: b", ":3: 'name' is given twice"),
@@ -67,8 +70,8 @@ def test_everything_in_a_file_becomes_values() -> None:
         ("classes:\n- name: a\n  query: [", "not YAML"),
         ("classes:\n- name: a\n  phrases: *b", ":3: not YAML: found undefined alias"),
         ("1: a", ":1: a key must be a word, got '1'"),
-        ("- a", ":1: Input should be a valid dictionary"),
-        ("classes:\n- negatives: [b]", ":2: classes.0: Field required"),
+        ("- a", ":1: expected keys with values"),
+        ("classes:\n- negatives: [b]", ":2: classes.0: 'name' is missing"),
     ],
 )
 def test_a_complaint_names_the_line(text: str, complaint: str) -> None:
