@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--calibration", type=int, default=60, help="more scenes, reviewed by the truth")
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--tiles", default="auto", choices=("auto", "never"))
+    parser.add_argument("--speed-images", type=int, default=100)
     parser.add_argument("--parts", nargs="*", default=("routes", "speed"), choices=("routes", "speed"))
     given = parser.parse_args()
     workspace = Workspace(load_eye(given.model))
@@ -54,7 +55,7 @@ def main() -> None:
         more = write_pictures(given.out / "more", range(seeds.stop, seeds.stop + given.calibration))
         figures |= routes(workspace, given.out, truth, more, given.tiles)
     if "speed" in given.parts:
-        figures["speed"] = speed(workspace, given.out)
+        figures["speed"] = speed(workspace, given.out, given.speed_images)
     write_json(known, figures, indent=1)
     print(json.dumps(figures, indent=1))
 
@@ -123,7 +124,7 @@ def review_by_truth(journal: Journal, truth: Truth) -> None:
                 desk.decide([label.id], "accept" if right else "reject")
 
 
-def speed(workspace: Workspace, out: Path, count: int = 100) -> dict[str, float]:
+def speed(workspace: Workspace, out: Path, count: int) -> dict[str, float]:
     """Images a second of labelling by phrases alone, and of the bare eye with the same phrases, taken in turns."""
     text = "\n".join(line for line in CONCEPTS.splitlines() if "query" not in line or line.startswith("#"))
     ontology = parse_ontology(text, out / "concepts.yaml")
