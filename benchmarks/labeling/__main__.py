@@ -39,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--scenes", type=int, default=300)
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument("--calibration", type=int, default=60, help="more scenes, reviewed by the truth")
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--tiles", default="auto", choices=("auto", "never"))
@@ -49,7 +50,7 @@ def main() -> None:
     known = given.out / "figures.json"
     figures: dict[str, Any] = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
     figures |= {"scenes": given.scenes, "model": workspace.info.to_json()}
-    seeds = range(FIRST_SEED, FIRST_SEED + given.scenes)
+    seeds = range(given.first_seed, given.first_seed + given.scenes)
     truth = write_pictures(given.out / "images", seeds)
     if "routes" in given.parts:
         more = write_pictures(given.out / "more", range(seeds.stop, seeds.stop + given.calibration))
