@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mcp_server.quota import Adds
     from sam3_agent.loop.llm import LLM
     from sam3_agent.tools import Presentation, ToolSpec
+    from sam3_agent.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -122,28 +123,32 @@ class Backend:
         try:
             spec = await self._find(params.name)
             arguments, side = take(spec.name, params.arguments or {})
-            presentation = await self._call(context, spec, arguments)
-            return await _in_thread(to_result, presentation, self.settings, side)
+            return await self._call(context, spec, arguments, side)
         except Sam3AgentError as error:
             return to_error(str(error))
         except Exception:  # the border: a client gets one line, the log gets the rest
             logger.exception("tool %s failed", params.name[:100])
             return to_error(f"internal error in {params.name[:100]!r}; the server's log has the details")
 
-    async def _call(self, context: Context, spec: "ToolSpec", raw: dict[str, Any]) -> "Presentation":
+    async def _call(self, context: Context, spec: "ToolSpec", raw: dict[str, Any], side: int) -> CallToolResult:
         caller = caller_of(context.request)
-        desks = await anyio.to_thread.run_sync(lambda: self.desks)
+        # Making the desks belongs into a thread; each change of threads costs a call a good part of a millisecond.
+        desks = self.desks if "desks" in self.__dict__ else await anyio.to_thread.run_sync(lambda: self.desks)
         adds: Adds = "image" if spec.name == "open_image" else "masks" if spec.name in _MAKES_MASKS else "nothing"
         with desks.using(caller, raw) as desk, desk.account.call(adds) as ticket:
             arguments = desk.complete(raw)
             eye = await self.loading.eye(context.session.report_progress)
             workspace = desks.workspace(desk, eye)
             if spec.name in ("ask_image", "get_job", "cancel_job"):
-                return await self._run_errand(context, spec, desk, arguments)
+                presentation = await self._run_errand(context, spec, desk, arguments)
+                return await _in_thread(to_result, presentation, self.settings, side)
             with calling(
                 seconds=self.settings.seconds
             ):  # what a caller that gives up still waits for is taken out of the eye's queue
-                return await _in_thread(ticket.carry(spec.call), workspace, arguments)
+                return await _in_thread(ticket.carry(self._run), spec, workspace, arguments, side)
+
+    def _run(self, spec: "ToolSpec", workspace: "Workspace", arguments: dict[str, Any], side: int) -> CallToolResult:
+        return to_result(spec.call(workspace, arguments), self.settings, side)
 
     async def _run_errand(
         self, context: Context, spec: "ToolSpec", desk: "Desk", arguments: dict[str, Any]
@@ -156,7 +161,7 @@ class Backend:
         return await spec.function(errand, **spec.checked(arguments))
 
     async def _find(self, name: str) -> "ToolSpec":
-        specs = await anyio.to_thread.run_sync(lambda: self.tools)
+        specs = self.tools if "tools" in self.__dict__ else await anyio.to_thread.run_sync(lambda: self.tools)
         for spec in specs:
             if spec.name == name:
                 return spec

@@ -144,3 +144,14 @@ def test_a_picture_of_one_pixel_is_looked_at(run: Run, tmp_path: Path) -> None:
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
     ran = run("segment", tmp_path / "dot.png", "cat", "--json", "--device", "cpu")
     assert (ran.status, ran.json()["image"]["width"]) == (0, 1)
+
+
+def test_out_html_is_a_page_with_the_masks_inside(scene: Scene, picture: Path, tmp_path: Path) -> None:
+    workspace, report = report_of(perfect_eye(scene), picture, "house")
+    room.write_result(workspace, report, tmp_path / "masks.html")
+    page = (tmp_path / "masks.html").read_text(encoding="utf-8")
+    instances = [instance for result in report.results for instance in result.instances]
+    assert instances
+    assert all(f'"id": "{instance.id}"' in page for instance in instances)
+    assert page.count('"counts"') == len(instances)
+    assert "http://" not in page.replace("http://www.w3.org", "")
