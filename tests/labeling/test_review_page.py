@@ -77,6 +77,10 @@ def chosen(page: Any) -> str:
     return str(page.locator(".label.now").get_attribute("data-id"))
 
 
+def ids_on(page: Any) -> list[str]:
+    return [str(each.get_attribute("data-id")) for each in page.locator(".label").all()]
+
+
 def until(site: Served, label_id: str, route: str) -> Label:
     """The label, once it has that route."""
     for _ in range(200):
@@ -122,6 +126,21 @@ def test_keys_decide_and_undo_and_a_reload_loses_nothing(page: Any, site: Served
     page.wait_for_selector("#toast >> text=nothing to undo")
     page.keyboard.press("j")
     page.wait_for_selector(f"body[data-image]:not([data-image='{sha}'])")
+
+
+def test_keys_faster_than_the_server_act_one_after_the_other(page: Any, site: Served) -> None:
+    opened(page, site)
+    waiting = [label_id for label_id in ids_on(page) if site.calls.journal.label(label_id).route == "review"]
+    assert len(waiting) >= 2
+    page.route("**/decide*", lambda route: (time.sleep(0.2), route.continue_()))
+    page.evaluate(
+        """() => { for (const key of ["a", "r", "u"])
+                   document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })); }"""
+    )
+    page.wait_for_selector("#toast >> text=undone: reject")
+    routes = [site.calls.journal.label(label_id).route for label_id in waiting]
+    assert routes.count("accepted") == 1
+    assert routes.count("rejected") == 0
 
 
 def test_the_slider_shows_at_once_and_routes_when_it_is_set(page: Any, site: Served) -> None:

@@ -9,7 +9,7 @@ const at = (id) => document.getElementById(id);
 const view = new View(at("picture"));
 const queue = new Queue(at("queue"), at("queue-space"), (index) => run(() => open(index)));
 const desk = { classes: [], image: null, labels: [], chosen: null, sliders: new Map(), clicks: null };
-let turn = 0, hush = 0;
+let turn = 0, hush = 0, last = Promise.resolve();
 
 function say(text, bad = false) {
   at("toast").textContent = text;
@@ -19,9 +19,12 @@ function say(text, bad = false) {
   hush = setTimeout(() => { at("toast").hidden = true; }, bad ? 9000 : 3000);
 }
 
-async function run(act) {
+async function now(act) {
   try { return await act(); } catch (error) { say(error.message, true); return null; }
 }
+
+// One after the other, in the order of keys and clicks: each acts on what the one before it left.
+function run(act) { return (last = last.then(() => now(act))); }
 
 const numberOf = (name) => Math.max(desk.classes.findIndex((each) => each.name === name), 0);
 const lineOf = (name) => desk.sliders.get(name) ?? desk.classes[numberOf(name)]?.threshold ?? 0;
@@ -226,18 +229,23 @@ const KEYS = {
   h: () => { view.hidden = !view.hidden; view.draw(); }, "?": () => at("help").showModal(),
 };
 
+// What a key does by now; null for keys of others.
+function actOf(key, back) {
+  const number = /^[1-9]$/.test(key) ? Number(key) - 1 : null;
+  if (key === "Tab") return () => next(back ? -1 : 1);
+  if (desk.clicks && key === "Escape") return leave;
+  if (desk.clicks && key === "Enter") return () => keep(null);
+  if (desk.clicks && key === "n") return () => { desk.chosen = null; draw(); enter(); };
+  if (number !== null && number < desk.classes.length) return () => (desk.clicks ? keep(number) : decide("relabel", desk.classes[number].name));
+  return KEYS[key] ?? null;
+}
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || at("help").open || ["SELECT"].includes(event.target.tagName)) return;
-  const number = /^[1-9]$/.test(event.key) ? Number(event.key) - 1 : null;
-  let act = KEYS[event.key];
-  if (event.key === "Tab") act = () => next(event.shiftKey ? -1 : 1);
-  else if (desk.clicks && event.key === "Escape") act = leave;
-  else if (desk.clicks && event.key === "Enter") act = () => keep(null);
-  else if (desk.clicks && event.key === "n") act = () => { desk.chosen = null; draw(); enter(); };
-  else if (number !== null && number < desk.classes.length) act = () => (desk.clicks ? keep(number) : decide("relabel", desk.classes[number].name));
-  if (!act) return;
-  event.preventDefault();
-  run(async () => act());
+  const { key, shiftKey } = event;
+  if (actOf(key, shiftKey)) event.preventDefault();
+  if (key === "Escape") now(async () => leave());  // whatever is still on its way
+  run(async () => actOf(key, shiftKey)?.());
 });
 
 view.onclick = (place, beside) => run(() => press(place, beside));
