@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from mcp_server.arenas import keep_few_arenas
+from mcp_server.heap import keep_memory_flat
 from mcp_server.options import parser
 from sam3_agent.errors import InputError, LLMError
 
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     # stderr: on stdio, stdout belongs to the protocol.
     logging.basicConfig(stream=sys.stderr, level=options.log_level.upper(), format="sam3-mcp: %(message)s")
-    keep_few_arenas()
+    keep_memory_flat()
     try:
         status = _connect(options) if options.connect else _serve(options)
     except (InputError, LLMError) as error:

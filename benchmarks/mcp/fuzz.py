@@ -19,6 +19,7 @@ from typing import Any
 from benchmarks.machine import machine_words
 from benchmarks.mcp.messages import messages
 from benchmarks.mcp.wire import Wire
+from mcp_server.heap import TRIM_SECONDS
 from mcp_server.job_tools import JOB_TOOLS
 from sam3_agent.tools import HOST_TOOLS
 
@@ -78,13 +79,18 @@ def _send_all(wire: Wire, lines: Sequence[bytes]) -> tuple[int, int]:
     wire.open()
     for number, line in enumerate(lines):
         if number == int(len(lines) * _WARM_UP):
-            wire.settle()
-            warm = wire.resident_mib()
+            warm = _at_rest(wire)
         if number % 1000 == 0:
             print(f"{number} of {len(lines)}, {wire.resident_mib()} MiB", file=sys.stderr)
         wire.send(line)
+    return warm, _at_rest(wire)
+
+
+def _at_rest(wire: Wire) -> int:
+    """MiB when everything is answered and what was freed has been given back."""
     wire.settle()
-    return warm, wire.resident_mib()
+    time.sleep(2 * TRIM_SECONDS)
+    return wire.resident_mib()
 
 
 def passes(document: dict[str, Any]) -> bool:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcp_server.access import Access
-from mcp_server.arenas import keep_few_arenas
 from mcp_server.backend import Backend
 from mcp_server.desks import Desks
+from mcp_server.heap import keep_memory_flat
 from mcp_server.loading import Loading
 from mcp_server.pictures import Pictures
 from mcp_server.server import build_server
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--allow-dir", type=Path, required=True)
     parser.add_argument("--out-dir", type=Path)
     options = parser.parse_args()
-    keep_few_arenas()
+    keep_memory_flat()
     pictures = Pictures(Access.of([options.allow_dir]))
     loading = Loading(lambda: FakeSegmenter(answers), "fake")
     backend = Backend(loading, lambda: Desks(pictures, out_dir=options.out_dir))
