@@ -1,6 +1,5 @@
 """`sam3-agent segment`: all instances of each concept."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +7,12 @@ from typing import Any
 
 import typer
 
+from sam3_agent.cli.looked import Looked, look_once
 from sam3_agent.cli.marked import write_marked
-from sam3_agent.cli.terminal import box_words, eye_words, print_line, print_notes, print_table
+from sam3_agent.cli.terminal import box_words, print_line, print_table
 from sam3_agent.formats.concept_file import SUFFIX, read_concept
 from sam3_agent.masks import Box
-from sam3_agent.types import ConceptPrompt, Exemplar, ModelInfo, Segmentation
+from sam3_agent.types import ConceptPrompt, Exemplar, Segmentation
 from sam3_agent.workspace import OpenImage, TileMode, Workspace
 
 
@@ -30,28 +30,14 @@ class How:
 
 @dataclass(frozen=True, slots=True)
 class SegmentReport:
-    """What was found; times in seconds."""
+    """What was found, and how it was looked at."""
 
-    image: OpenImage
-    info: ModelInfo
+    looked: Looked
     results: tuple[Segmentation, ...]
-    encode: float
-    prompt: float
-    total: float
-    """Everything a person waited for, loading the eye included."""
 
     def to_json(self) -> dict[str, Any]:
         """The public JSON of `segment` (README)."""
-        return {
-            "image": {"source": self.image.source, "width": self.image.width, "height": self.image.height},
-            "model": self.info.to_json(),
-            "results": [_result_json(result) for result in self.results],
-            "seconds": {
-                "encode": round(self.encode, 3),
-                "prompt": round(self.prompt, 3),
-                "total": round(self.total, 3),
-            },
-        }
+        return self.looked.document(results=[_result_json(result) for result in self.results])
 
 
 def prompts_of(concepts: Sequence[str], like: Sequence[Box], unlike: Sequence[Box]) -> list[ConceptPrompt]:
@@ -71,40 +57,42 @@ def segment(
     began: float,
 ) -> SegmentReport:
     """Open the picture and answer the prompts; `began` (perf_counter) is when the person began to wait."""
-    opening = time.perf_counter()
-    image = workspace.open(source)
-    opened = time.perf_counter()
-    results = workspace.segment(
-        image.id,
-        prompts,
-        threshold=how.threshold,
-        region=how.region,
-        tiles=how.tiles,
-        assume_present=how.assume_present,
-        max_iou=how.max_iou,
-        max_containment=how.max_containment,
+    looked, results = look_once(
+        workspace,
+        source,
+        lambda image_id: workspace.segment(
+            image_id,
+            prompts,
+            threshold=how.threshold,
+            region=how.region,
+            tiles=how.tiles,
+            assume_present=how.assume_present,
+            max_iou=how.max_iou,
+            max_containment=how.max_containment,
+        ),
+        began,
     )
-    done = time.perf_counter()
-    return SegmentReport(image, workspace.info, tuple(results), opened - opening, done - opened, done - began)
+    return SegmentReport(looked, tuple(results))
 
 
 def write_result(workspace: Workspace, report: SegmentReport, path: Path) -> None:
     """Write the marked picture, atomically."""
     found = [instance.id for result in report.results for instance in result.instances]
-    write_marked(workspace, report.image.id, list(dict.fromkeys(found)), path)
+    write_marked(workspace, report.looked.image.id, list(dict.fromkeys(found)), path)
 
 
 def print_report(report: SegmentReport, out: Path | None) -> None:
     """A short table for a person."""
-    print_line(f"{report.image.source}  {report.image.width}x{report.image.height}  {eye_words(report.info)}")
+    report.looked.print_head()
     numbers = ("presence", "score", "object", "area", "near misses")
     columns = ("concept", "presence", "near misses", "id", "score", "object", "area", "box")
-    print_table(columns, [row for result in report.results for row in _rows(result, report.image)], right=numbers)
-    print_line(f"encode {report.encode:.2f} s, prompts {report.prompt:.2f} s, in all {report.total:.2f} s")
+    print_table(
+        columns, [row for result in report.results for row in _rows(result, report.looked.image)], right=numbers
+    )
+    report.looked.print_seconds("prompts")
     if any(result.tiles for result in report.results):
         print_line(f"looked at more closely in {max(result.tiles for result in report.results)} tiles")
-    print_line(f"marked picture: {out}" if out else "for the picture add --out FILE.png, for the masks --json")
-    print_notes(report.info)
+    report.looked.print_end(out)
 
 
 def _prompt(concept: str, exemplars: tuple[Exemplar, ...]) -> ConceptPrompt:

@@ -1,6 +1,5 @@
 """`sam3-agent segment-at`: one object by clicks or a box."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,40 +7,28 @@ from typing import Any
 
 import typer
 
+from sam3_agent.cli.looked import Looked, look_once
 from sam3_agent.cli.marked import write_marked
-from sam3_agent.cli.terminal import box_words, eye_words, print_line, print_notes, print_table
+from sam3_agent.cli.terminal import box_words, print_table
 from sam3_agent.clicks import ClickPrompt, ClickSegmentation, Point
 from sam3_agent.masks import Box
-from sam3_agent.types import ModelInfo
-from sam3_agent.workspace import OpenImage, Workspace
+from sam3_agent.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentAtReport:
-    """The best mask, and other readings of the same clicks; times in seconds."""
+    """The best mask, and other readings of the same clicks."""
 
-    image: OpenImage
-    info: ModelInfo
+    looked: Looked
     found: ClickSegmentation
-    encode: float
-    prompt: float
-    total: float
-    """Everything a person waited for, loading the eye included."""
 
     def to_json(self) -> dict[str, Any]:
         """One document for `--json`: the scores are the IoU that the eye expects of each mask."""
-        return {
-            "image": {"source": self.image.source, "width": self.image.width, "height": self.image.height},
-            "model": self.info.to_json(),
-            "asked": self.found.prompt.label,
-            "instances": [instance.to_json() for instance in self.found.instances],
-            "near_misses": [instance.to_json() for instance in self.found.near_misses],
-            "seconds": {
-                "encode": round(self.encode, 3),
-                "prompt": round(self.prompt, 3),
-                "total": round(self.total, 3),
-            },
-        }
+        return self.looked.document(
+            asked=self.found.prompt.label,
+            instances=[instance.to_json() for instance in self.found.instances],
+            near_misses=[instance.to_json() for instance in self.found.near_misses],
+        )
 
 
 def parse_point(text: str, option: str) -> Point:
@@ -64,29 +51,31 @@ def segment_at(
     workspace: Workspace, source: str, prompt: ClickPrompt, region: Box | None, *, began: float
 ) -> SegmentAtReport:
     """Open the picture and segment the object; `began` (perf_counter) is when the person began to wait."""
-    opening = time.perf_counter()
-    image = workspace.open(source)
-    opened = time.perf_counter()
-    found = workspace.segment_at(image.id, points=prompt.points, labels=prompt.labels, box=prompt.box, region=region)
-    done = time.perf_counter()
-    return SegmentAtReport(image, workspace.info, found, opened - opening, done - opened, done - began)
+    looked, found = look_once(
+        workspace,
+        source,
+        lambda image_id: workspace.segment_at(
+            image_id, points=prompt.points, labels=prompt.labels, box=prompt.box, region=region
+        ),
+        began,
+    )
+    return SegmentAtReport(looked, found)
 
 
 def write_result(workspace: Workspace, report: SegmentAtReport, path: Path) -> None:
     """Write the picture with the best mask marked, atomically."""
-    write_marked(workspace, report.image.id, [instance.id for instance in report.found.instances], path)
+    write_marked(workspace, report.looked.image.id, [instance.id for instance in report.found.instances], path)
 
 
 def print_report(report: SegmentAtReport, out: Path | None) -> None:
     """A short table for a person."""
-    print_line(f"{report.image.source}  {report.image.width}x{report.image.height}  {eye_words(report.info)}")
-    pixels = report.image.width * report.image.height
+    report.looked.print_head()
+    pixels = report.looked.image.width * report.looked.image.height
     rows = [
         [name, each.id, f"{each.score:.2f}", f"{each.area / pixels:.1%}", box_words(each.box)]
         for name, instances in (("best", report.found.instances), ("other reading", report.found.near_misses))
         for each in instances
     ]
     print_table(("", "id", "expected IoU", "area", "box"), rows or [["nothing", "", "", "", ""]])
-    print_line(f"encode {report.encode:.2f} s, prompt {report.prompt:.2f} s, in all {report.total:.2f} s")
-    print_line(f"marked picture: {out}" if out else "for the picture add --out FILE.png, for the masks --json")
-    print_notes(report.info)
+    report.looked.print_seconds("prompt")
+    report.looked.print_end(out)
