@@ -49,6 +49,7 @@ def test_every_file_that_a_page_links_to_exists(checkout: Path, page: str) -> No
     assert [link for link in links if not (checkout / link).exists()] == []
 
 
+@pytest.mark.integration
 def test_the_example_runs_and_is_short(checkout: Path) -> None:
     program = checkout / "examples" / "hello.py"
     assert len(program.read_text(encoding="utf-8").splitlines()) <= 30

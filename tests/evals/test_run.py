@@ -83,6 +83,7 @@ execute(run, dataset, [ConceptSolver(workspace_for(dataset))], lambda *_: time.s
 """
 
 
+@pytest.mark.integration
 def test_kill_9_at_random_moments_loses_no_case_and_doubles_none(tmp_path: Path) -> None:
     chance = random.Random(5)
     whole_run(tmp_path / "whole", Squares(30))

@@ -13,7 +13,10 @@ from sam3_agent.labeling.label import Label
 from tests.labeling.page import Served, big_journal, chromium, served, three_hundred
 from tests.labeling.staging import knowing_eye, label, write_scenes
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 COUNT = 4
 HERE = ("http://127.0.0.1:", "data:", "blob:")

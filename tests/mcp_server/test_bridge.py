@@ -20,7 +20,7 @@ from tests.mcp_server.staging import images_of, make_backend, text_of
 from tests.mcp_server.test_http import client, open_square, serving
 from tests.mcp_server.test_processes import free_port, wait_for
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 CHECKOUT = Path(__file__).resolve().parents[2]
 TOKEN = "t" * 20
 

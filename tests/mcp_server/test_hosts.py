@@ -17,6 +17,7 @@ from benchmarks.mcp.standin import Host
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOSTS: tuple[Host, ...] = ("claude", "gemini")
 SERVER = [sys.executable, "-m", "mcp_server"]
+pytestmark = pytest.mark.integration
 
 
 def program_of(host: Host) -> str:

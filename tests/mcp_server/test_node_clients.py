@@ -18,6 +18,7 @@ from tests.mcp_server.staging import make_backend
 from tests.mcp_server.test_http import serving
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture

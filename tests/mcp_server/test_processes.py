@@ -21,7 +21,7 @@ from mcp.client.stdio import stdio_client
 import mcp_server
 from tests.mcp_server.staging import images_of, text_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 CHECKOUT = Path(mcp_server.__file__).resolve().parents[1]
 INITIALIZE = {
     "jsonrpc": "2.0",
