@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.machine import machine_words
-from benchmarks.random_eye import eye_of, processor, random_model
+from benchmarks.random_model import eye_of, processor, random_model
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.types import ConceptPrompt

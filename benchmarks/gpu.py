@@ -18,11 +18,11 @@ from transformers import Sam3Config
 
 from benchmarks.machine import machine_words
 from benchmarks.mask_runs import planes
-from benchmarks.random_eye import eye_of, random_model, tokenizer
+from benchmarks.random_model import eye_of, random_model, tokenizer
 from sam3_agent.masks import Rle
-from sam3_agent.model.device_runs import to_edges
+from sam3_agent.model.mask_rle import rle_of_edges
+from sam3_agent.model.mask_rle_gpu import to_edges
 from sam3_agent.model.sam3 import Sam3
-from sam3_agent.model.upsample import rle_of_edges
 from sam3_agent.training.tiny import tiny_config
 from sam3_agent.types import ConceptPrompt
 

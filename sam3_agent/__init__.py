@@ -20,13 +20,13 @@ if TYPE_CHECKING:
         ToolError,
         UnknownHandle,
     )
+    from sam3_agent.llm.base import load_llm
     from sam3_agent.loop.agent import Agent
-    from sam3_agent.loop.llm import load_llm
     from sam3_agent.masks import Box, Rle
-    from sam3_agent.model.caller import calling
     from sam3_agent.model.replicas import load_eye, load_replicas
     from sam3_agent.model.sam3 import Sam3
     from sam3_agent.model.scheduler import Scheduler
+    from sam3_agent.model.scheduler.request_context import calling
     from sam3_agent.types import (
         Answer,
         Concept,
@@ -94,9 +94,9 @@ _HOMES = {
         "UnknownHandle",
     ),
     "sam3_agent.loop.agent": ("Agent",),
-    "sam3_agent.loop.llm": ("load_llm",),
+    "sam3_agent.llm.base": ("load_llm",),
     "sam3_agent.masks": ("Box", "Rle"),
-    "sam3_agent.model.caller": ("calling",),
+    "sam3_agent.model.scheduler.request_context": ("calling",),
     "sam3_agent.model.replicas": ("load_eye", "load_replicas"),
     "sam3_agent.model.sam3": ("Sam3",),
     "sam3_agent.model.scheduler": ("Scheduler",),

@@ -10,20 +10,23 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-PACKAGES = ("sam3_agent", "mcp_server", "evals")
+PACKAGES = {"sam3_agent": "sam3_agent", "sam3_mcp": "mcp_server/sam3_mcp", "sam3_evals": "evals/sam3_evals"}
+"""Import package -> its folder."""
 
 FLOORS: dict[str, int] = {
-    "mcp_server": 6,
-    "evals": 6,
-    "sam3_agent.cli": 6,
-    "sam3_agent.__main__": 6,
-    "sam3_agent": 5,  # the facade: it names what lies below, and only the front doors may use it
-    "sam3_agent.labeling": 5,
-    "sam3_agent.loop": 4,
-    "sam3_agent.tools": 3,
-    "sam3_agent.training": 3,
-    "sam3_agent.workspace": 2,
-    "sam3_agent.model": 1,
+    "sam3_mcp": 9,
+    "sam3_evals": 9,
+    "sam3_agent.cli": 9,
+    "sam3_agent.__main__": 9,
+    "sam3_agent": 8,  # the facade: it names what lies below, and only the front doors may use it
+    "sam3_agent.labeling": 8,
+    "sam3_agent.loop": 7,
+    "sam3_agent.planner": 6,
+    "sam3_agent.llm": 5,
+    "sam3_agent.tools": 4,
+    "sam3_agent.training": 4,
+    "sam3_agent.workspace": 3,
+    "sam3_agent.model": 2,
     "sam3_agent.render": 1,
     "sam3_agent.formats": 1,
     "sam3_agent.scenes": 1,
@@ -49,10 +52,10 @@ TORCH = {"torch", "torchvision", "transformers"}
 TORCH_ROOMS = {"sam3_agent.model", "sam3_agent.training"}
 
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
-MOST_LINES = 300
+MOST_LINES = 500
 MOST_FUNCTION_LINES = 40
 TOO_LONG: tuple[str, ...] = ()
-"""Files ("evals/run.py") and functions ("evals/run.py:main") over the limit. This list may only shrink."""
+"""Files ("evals/sam3_evals/run.py") and functions ("evals/sam3_evals/run.py:main") over the limit. This list may only shrink."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,9 @@ class Module:
 
 
 def modules() -> Iterator[Module]:
-    for path in sorted(path for package in PACKAGES for path in (CHECKOUT / package).rglob("*.py")):
-        parts = path.relative_to(CHECKOUT).with_suffix("").parts
+    paths = [(path, CHECKOUT / folder) for folder in PACKAGES.values() for path in (CHECKOUT / folder).rglob("*.py")]
+    for path, package_folder in sorted(paths):
+        parts = path.relative_to(package_folder.parent).with_suffix("").parts
         package = parts[-1] == "__init__"
         yield Module(".".join(parts[:-1] if package else parts), path.read_text(encoding="utf-8"), package)
 
@@ -141,14 +145,14 @@ def test_every_import_points_down_and_every_file_has_a_floor() -> None:
 @pytest.mark.parametrize(
     ("planted", "sentence"),
     [
-        (Module("sam3_agent.masks", "from sam3_agent import loop"), "imports sam3_agent.loop (floor 4): up"),
+        (Module("sam3_agent.masks", "from sam3_agent import loop"), "imports sam3_agent.loop (floor 7): up"),
         (
             Module("sam3_agent.tools.look", "def f():\n    import torch.nn"),
             "sam3_agent.tools.look imports torch.nn; only",
         ),
-        (Module("evals.run", "from mcp_server.server import build"), "another room on floor 6"),
+        (Module("sam3_evals.run", "from sam3_mcp.server import build"), "another room on floor 9"),
         (Module("sam3_agent.tools", "from ..loop.agent import Agent", package=True), "imports sam3_agent.loop.agent"),
-        (Module("sam3_agent.workspace", "from sam3_agent import Agent"), "imports sam3_agent (floor 5): up"),
+        (Module("sam3_agent.workspace", "from sam3_agent import Agent"), "imports sam3_agent (floor 8): up"),
         (Module("sam3_agent.helpers", "import json"), "sam3_agent.helpers has no floor"),
     ],
 )
@@ -168,7 +172,7 @@ def test_importing_the_package_or_the_terminal_does_not_import_torch() -> None:
 
 
 def test_files_and_functions_stay_small() -> None:
-    folders = [*PACKAGES, "benchmarks", "examples", "docs", "tests"]
+    folders = [*PACKAGES.values(), "benchmarks", "examples", "docs", "tests"]
     found = [name for folder in folders for name in too_long(CHECKOUT / folder)]
     over, repaired = sorted(set(found) - set(TOO_LONG)), sorted(set(TOO_LONG) - set(found))
     assert not over, f"over {MOST_LINES} lines a file or {MOST_FUNCTION_LINES} a function: {', '.join(over)}"
@@ -176,5 +180,7 @@ def test_files_and_functions_stay_small() -> None:
 
 
 def test_no_file_is_called_by_a_name_that_says_nothing() -> None:
-    names = [path for package in PACKAGES for path in (CHECKOUT / package).rglob("*") if path.stem in FORBIDDEN_NAMES]
+    names = [
+        path for folder in PACKAGES.values() for path in (CHECKOUT / folder).rglob("*") if path.stem in FORBIDDEN_NAMES
+    ]
     assert names == []

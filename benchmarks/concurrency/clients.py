@@ -12,7 +12,7 @@ from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.scenes.vocabulary import COLOURS, NOUNS
 from sam3_agent.types import ConceptPrompt
-from sam3_agent.workspace.memory import FeatureMemory
+from sam3_agent.workspace.feature_cache import FeatureMemory
 
 Picture = NDArray[np.uint8]
 

@@ -13,19 +13,19 @@ from PIL import Image
 
 from benchmarks.labeling.truth import CONCEPTS, Counts, counted, matched, write_pictures
 from sam3_agent.formats.files import write_json
-from sam3_agent.labeling.calibrate import calibrate
-from sam3_agent.labeling.engine import Threads
-from sam3_agent.labeling.journal import Journal
-from sam3_agent.labeling.label import ROUTES
-from sam3_agent.labeling.lines import lines_of, set_lines
-from sam3_agent.labeling.ontology_file import parse_ontology
-from sam3_agent.labeling.propose import Proposer
-from sam3_agent.labeling.review.desk import ReviewDesk
-from sam3_agent.labeling.run import Order, label_images
-from sam3_agent.labeling.summary import class_names, summarise
-from sam3_agent.loop.rules import RulesLLM
+from sam3_agent.labeling.ontology.yaml_file import parse_ontology
+from sam3_agent.labeling.pipeline.executor import Threads
+from sam3_agent.labeling.pipeline.proposer import Proposer
+from sam3_agent.labeling.pipeline.run import Order, label_images
+from sam3_agent.labeling.review.decisions import ReviewDesk
+from sam3_agent.labeling.store.journal import Journal
+from sam3_agent.labeling.store.label import ROUTES
+from sam3_agent.labeling.store.summary import class_names, summarise
+from sam3_agent.labeling.verify.calibrate import calibrate
+from sam3_agent.labeling.verify.thresholds import lines_of, set_lines
 from sam3_agent.masks import Rle
 from sam3_agent.model.replicas import load_eye
+from sam3_agent.planner import RulesLLM
 from sam3_agent.types import ConceptPrompt
 from sam3_agent.workspace import Workspace
 

@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sam3_agent.labeling.journal import Journal
-from tests.labeling.staging import contents, knowing_eye, label, write_scenes
+from sam3_agent.labeling.store.journal import Journal
+from tests.labeling.fixtures_runs import contents, knowing_eye, label, write_scenes
 
 COUNT = 12
 LIMITS = (20_000, 60_000, 100_000, 150_000, 250_000)
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _program(images: Path, out: Path, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.labeling.staging", images, out, *arguments]
+    command = [sys.executable, "-m", "tests.labeling.fixtures_runs", images, out, *arguments]
     return subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True)
 
 

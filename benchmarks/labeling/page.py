@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sam3_agent.labeling.journal import Journal
-from sam3_agent.labeling.label import Label
-from tests.labeling.page import big_journal, chromium, served, three_hundred
-from tests.labeling.staging import knowing_eye
+from sam3_agent.labeling.store.journal import Journal
+from sam3_agent.labeling.store.label import Label
+from tests.labeling.fixtures_page import big_journal, chromium, served, three_hundred
+from tests.labeling.fixtures_runs import knowing_eye
 
 IMAGES = 10_000
 EACH = 5

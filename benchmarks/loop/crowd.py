@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from itertools import permutations
 from typing import Any
 
+from sam3_agent.llm.base import Message, Reply, ToolCall
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.llm import Message, Reply, ToolCall
 from sam3_agent.scenes import Scene, SceneOptions, generate_scene
 from sam3_agent.tools import ToolSpec
 from sam3_agent.workspace import Workspace
-from tests.loop.perfect_eye import perfect_eye
+from tests.loop.fixtures_segmenter import perfect_eye
 
 OPTIONS = SceneOptions(min_side=512, max_side=512, min_objects=6, max_objects=10)
 CHAIN = 3

@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
+from sam3_agent.llm.base import LLM
+from sam3_agent.llm.retry import Patience
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.llm import LLM
-from sam3_agent.loop.retry import Patience
 from sam3_agent.types import Answer
-from tests.desk import desk
-from tests.loop.brains import WIRES, brain
-from tests.loop.wire.server import Sent
+from tests.fixtures_workspace import desk
+from tests.llm.fixtures_llm import WIRES, brain
+from tests.llm.wire.server import Sent
 
 HASTY = Patience(timeout=10.0, retries=2, first_pause=0.01, longest_pause=0.05)
 """So long that only what is told to hang times out: client and server share the machine, and 16 runs its cores."""

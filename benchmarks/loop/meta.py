@@ -9,7 +9,7 @@ the prompt demands, so that the figures favour this protocol.
 
 from dataclasses import dataclass
 
-from benchmarks.loop.perfect import Bill, Box, choose, fallbacks_for, head_of, phrases_for
+from benchmarks.loop.perfect_llm import Bill, Box, choose, fallbacks_for, head_of, phrases_for
 from sam3_agent.scenes import SUPERCATEGORY_PHRASE, Query, Scene, SceneObject
 from sam3_agent.types import Instance
 from sam3_agent.workspace import Workspace

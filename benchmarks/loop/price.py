@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.loop.meta import run_meta
-from benchmarks.loop.perfect import Bill, PerfectBrain
+from benchmarks.loop.perfect_llm import Bill, PerfectBrain
 from sam3_agent import masks
 from sam3_agent.loop.agent import Agent
 from sam3_agent.scenes import Query, Scene, SceneOptions, generate_scene, queries_of
 from sam3_agent.types import Instance
 from sam3_agent.workspace import Workspace
-from tests.loop.perfect_eye import perfect_eye
+from tests.loop.fixtures_segmenter import perfect_eye
 
 SEED = 770_000
 OPTIONS = SceneOptions(min_side=512, max_side=1536, max_objects=12)

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.loop.price import eye_for, iou_of, truth_of
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.rules import RulesLLM
+from sam3_agent.planner import RulesLLM
 from sam3_agent.scenes import Query, Scene, generate_scene, queries_of
 
 SEED = 880_000

@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sam3_mcp.job_tools import JOB_TOOLS
+from sam3_mcp.malloc_tuning import TRIM_SECONDS
+
 from benchmarks.machine import machine_words
 from benchmarks.mcp.messages import messages
 from benchmarks.mcp.wire import Wire
-from mcp_server.heap import TRIM_SECONDS
-from mcp_server.job_tools import JOB_TOOLS
 from sam3_agent.tools import HOST_TOOLS
 
 _WARM_UP = 0.25

@@ -36,7 +36,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         picture = _scene(Path(folder))
         port = free_port()
-        command = [sys.executable, "-m", "mcp_server", "--transport", "http", "--port", str(port)]
+        command = [sys.executable, "-m", "sam3_mcp", "--transport", "http", "--port", str(port)]
         command += ["--allow-dir", folder, "--model", options.model, "--device", options.device]
         environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
         process = subprocess.Popen(command, env=environment)

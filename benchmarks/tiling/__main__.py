@@ -10,7 +10,7 @@ from typing import get_args
 
 from benchmarks.tiling.figures import Figures, figures_of, total
 from benchmarks.tiling.scene import BigScene, crosses_every_seam, draw_crowd, draw_seams
-from benchmarks.tiling.truth_eye import TruthEye, map_picture
+from benchmarks.tiling.truth_segmenter import TruthEye, map_picture
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace import TileMode, Workspace

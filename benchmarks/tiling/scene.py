@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from sam3_agent import masks
 from sam3_agent.masks import Rle
+from sam3_agent.scenes.appearance import draw_look, dress, hidden_colours
 from sam3_agent.scenes.background import draw_background
-from sam3_agent.scenes.cast import Character
-from sam3_agent.scenes.chance import pick
 from sam3_agent.scenes.composition import Actor, Stack, paint_actors
+from sam3_agent.scenes.object_sampling import Character
 from sam3_agent.scenes.placement import Layout, Placement
+from sam3_agent.scenes.rng import pick
 from sam3_agent.scenes.silhouettes import Silhouette, draw_silhouette
 from sam3_agent.scenes.vocabulary import COLOURS
-from sam3_agent.scenes.wardrobe import draw_look, dress, hidden_colours
 
 SIDE = 2048
 CROWD = 150

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 
 import torch
+from sam3_evals.metrics.cgf1 import CgF1, PairCounts, aggregate
 
 from benchmarks.tiny import sections
 from benchmarks.tiny.sections import NegativeRow, Row
-from evals.metrics.cgf1 import CgF1, PairCounts, aggregate
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.segmenter import Segmenter
 

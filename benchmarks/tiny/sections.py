@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import numpy as np
+from sam3_evals.metrics.cgf1 import PairCounts, score_masks
 
-from benchmarks.tiny.eye import Looked, count, example, found_by, lent, look_at, text
-from evals.metrics.cgf1 import PairCounts, score_masks
+from benchmarks.tiny.model import Looked, count, example, found_by, lent, look_at, text
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.scenes import Scene, SceneOptions, generate_scene
 from sam3_agent.scenes.concepts import concepts_of

@@ -12,7 +12,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 on a failure, 2 on a usage error, 130 on Ctrl-C."""
     try:
         # Even the imports can be interrupted; they take longer than everything else in a wrong call.
-        from sam3_agent.cli.border import run
+        from sam3_agent.cli.main import run
 
         return run(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:

@@ -79,9 +79,9 @@ def demo(
 ) -> None:
     """See it work: a scene, three questions, answers."""
     from sam3_agent.cli import demo as room
-    from sam3_agent.cli.eye import open_workspace
-    from sam3_agent.cli.terminal import print_json
-    from sam3_agent.loop.llm import load_llm
+    from sam3_agent.cli.loading import open_workspace
+    from sam3_agent.cli.output import print_json
+    from sam3_agent.llm.base import load_llm
 
     room.check_folder(out)
     brain = load_llm(llm)
@@ -115,8 +115,8 @@ def segment(
 ) -> None:
     """Find every instance of each concept."""
     from sam3_agent.cli import segment as room
-    from sam3_agent.cli.eye import check_picture, open_workspace
-    from sam3_agent.cli.terminal import print_json
+    from sam3_agent.cli.loading import check_picture, open_workspace
+    from sam3_agent.cli.output import print_json
 
     began = time.perf_counter()
     prompts = room.prompts_of(concepts or [], parse_boxes(like or [], "--like"), parse_boxes(unlike or [], "--unlike"))
@@ -154,8 +154,8 @@ def segment_at(
 ) -> None:
     """Segment exactly one object by pointing at it."""
     from sam3_agent.cli import segment_at as room
-    from sam3_agent.cli.eye import check_picture, open_workspace
-    from sam3_agent.cli.terminal import print_json
+    from sam3_agent.cli.loading import check_picture, open_workspace
+    from sam3_agent.cli.output import print_json
 
     began = time.perf_counter()
     points = [[room.parse_point(t, name) for t in given or []] for given, name in ((on, "--on"), (beside, "--beside"))]
@@ -191,8 +191,8 @@ def learn(
 ) -> None:
     """Learn a concept from examples, for other images: give the file to `segment` as a CONCEPT."""
     from sam3_agent.cli import learn as room
-    from sam3_agent.cli.eye import open_workspace
-    from sam3_agent.cli.terminal import print_json
+    from sam3_agent.cli.loading import open_workspace
+    from sam3_agent.cli.output import print_json
 
     examples = room.parse_examples(like, "--like"), room.parse_examples(unlike or [], "--unlike")
     path = room.concept_path(name, out)
@@ -225,9 +225,9 @@ def ask(
 ) -> None:
     """Answer one referring expression."""
     from sam3_agent.cli import ask as room
-    from sam3_agent.cli.eye import check_picture, open_workspace
+    from sam3_agent.cli.loading import check_picture, open_workspace
     from sam3_agent.cli.marked import write_marked
-    from sam3_agent.cli.terminal import print_json
+    from sam3_agent.cli.output import print_json
 
     room.check_query(query)
     brain = room.load_brain(llm, record)
@@ -263,7 +263,7 @@ def scenes(
     An interrupted call goes on where it stopped when it is given again.
     """
     from sam3_agent.cli import scenes as room
-    from sam3_agent.cli.terminal import print_json, print_line
+    from sam3_agent.cli.output import print_json, print_line
 
     report = room.write_scenes(room.Order(count, seed, form), out)
     if as_json:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sam3_agent.cli.terminal import box_words, print_line, print_notes, print_table, progress_console
+from sam3_agent.cli.output import box_words, print_line, print_notes, print_table, progress_console
 from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.budget import Budget
@@ -12,8 +12,8 @@ from sam3_agent.types import Answer, ModelInfo
 from sam3_agent.workspace import OpenImage, Workspace
 
 if TYPE_CHECKING:
+    from sam3_agent.llm.base import LLM
     from sam3_agent.loop.judge import JudgeMode
-    from sam3_agent.loop.llm import LLM
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class Written:
 
 def load_brain(spec: str, record: Path | None) -> "LLM":
     """The brain; with `record`, everything that it says goes into a new file, for `replay:`."""
-    from sam3_agent.loop.llm import load_llm
-    from sam3_agent.loop.replay import RecordingLLM
+    from sam3_agent.llm.base import load_llm
+    from sam3_agent.llm.recording import RecordingLLM
 
     brain = load_llm(spec)
     return brain if record is None else RecordingLLM(brain, record)
@@ -81,8 +81,8 @@ def make_agent(
 
 def ask(agent: Agent, source: str, query: str, written: Written) -> AskReport:
     """Open the picture, ask, write trace and page; a run that Ctrl-C ended raises KeyboardInterrupt after these."""
-    from sam3_agent.loop.page import write_page
     from sam3_agent.loop.trace import write_trace
+    from sam3_agent.loop.trace_page import write_page
 
     image = agent.workspace.open(source)
     with progress_console().status(f"asking {agent.llm.name}"):

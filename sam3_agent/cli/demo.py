@@ -13,12 +13,12 @@ from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportMissin
 from sam3_agent import masks
 from sam3_agent.cli.demo_pictures import answer_page, answer_picture, overview, scene_picture
 from sam3_agent.cli.marked import write_picture
+from sam3_agent.cli.output import eye_words, print_line, print_notes, progress_console
 from sam3_agent.cli.scene_files import target_mask
-from sam3_agent.cli.terminal import eye_words, print_line, print_notes, progress_console
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import replacing
+from sam3_agent.llm.base import LLM
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.llm import LLM
 from sam3_agent.loop.trace import write_trace
 from sam3_agent.scenes import Query, Scene, SceneOptions, generate_scene, queries_of
 from sam3_agent.types import Answer, ModelInfo, Trace

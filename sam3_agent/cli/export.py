@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from sam3_agent.cli.terminal import print_line
-from sam3_agent.labeling.export import ExportReport, Selection, export
-from sam3_agent.labeling.journal import Journal
+from sam3_agent.cli.output import print_line
+from sam3_agent.labeling.io.export_labels import ExportReport, Selection, export
+from sam3_agent.labeling.store.journal import Journal
 
 
 def export_run(folder: Path, form: str, out: Path | None, selection: Selection, *, pictures: bool) -> ExportReport:

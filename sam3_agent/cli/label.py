@@ -11,23 +11,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from sam3_agent.cli.options import Eye
-from sam3_agent.cli.terminal import print_line, print_notes, print_table, progress_console
+from sam3_agent.cli.output import print_line, print_notes, print_table, progress_console
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
-from sam3_agent.labeling.engine import Engine, Threads
 from sam3_agent.labeling.import_files import import_labels
-from sam3_agent.labeling.journal import FILE, ImageRow, Journal
-from sam3_agent.labeling.label import ROUTES
-from sam3_agent.labeling.ontology import Ontology
-from sam3_agent.labeling.ontology_file import read_ontology
-from sam3_agent.labeling.propose import Inquiry
+from sam3_agent.labeling.ontology.ontology import Ontology
+from sam3_agent.labeling.ontology.yaml_file import read_ontology
+from sam3_agent.labeling.pipeline.executor import Engine, Threads
+from sam3_agent.labeling.pipeline.proposer import Inquiry
+from sam3_agent.labeling.pipeline.run import Order, Progress, label_images
+from sam3_agent.labeling.pipeline.scan import root_of
 from sam3_agent.labeling.recipe import Recipe, portable
-from sam3_agent.labeling.run import Order, Progress, label_images
-from sam3_agent.labeling.scan import root_of
-from sam3_agent.labeling.summary import Summary, summarise
-from sam3_agent.loop.llm import load_llm
+from sam3_agent.labeling.store.journal import FILE, ImageRow, Journal
+from sam3_agent.labeling.store.label import ROUTES
+from sam3_agent.labeling.store.summary import Summary, summarise
+from sam3_agent.llm.base import load_llm
 from sam3_agent.types import ModelInfo
-from sam3_agent.workspace.question import TileMode
+from sam3_agent.workspace.query import TileMode
 
 MOST_LISTED = 10
 EngineName = Literal["threads", "ray"]
@@ -109,7 +109,7 @@ def _recipe(asked: Asked, ontology: Ontology, eye: Eye) -> Recipe:
 def _engine(asked: Asked, recipe: Recipe) -> Generator[Engine]:
     """Who does the work; the eye is loaded here or in the workers."""
     if asked.engine == "ray":
-        from sam3_agent.labeling.ray_engine import RayEngine
+        from sam3_agent.labeling.pipeline.ray_executor import RayEngine
 
         with redirect_stdout(sys.stderr):  # where Ray tells of workers that died
             with progress_console().status("waiting for the Ray cluster"):

@@ -66,8 +66,8 @@ def label(
     An interrupted run goes on with --resume. A brain that sees pictures judges every label and what is missing.
     """
     from sam3_agent.cli import label as room
-    from sam3_agent.cli.terminal import print_json
-    from sam3_agent.labeling.run import Order
+    from sam3_agent.cli.output import print_json
+    from sam3_agent.labeling.pipeline.run import Order
 
     if suggest:
         return _suggest(concepts, llm, images, out, as_json=as_json)
@@ -86,7 +86,7 @@ def label(
 
 def _suggest(concepts: Path, llm: str, images: Path | None, out: Path | None, *, as_json: bool) -> None:
     from sam3_agent.cli import suggest as room
-    from sam3_agent.cli.terminal import print_json
+    from sam3_agent.cli.output import print_json
 
     report = room.suggest_words(room.Suggesting(concepts, llm, images, out))
     if as_json:
@@ -115,7 +115,7 @@ def review(
     The page is served on this machine only, at an address with a key in it. The eye is loaded at the first click.
     """
     from sam3_agent.cli import review as room
-    from sam3_agent.cli.terminal import print_json
+    from sam3_agent.cli.output import print_json
 
     if not calibrate:
         return room.serve(folder, room.Page(port, reviewer), Eye(model, device, dtype))
@@ -144,8 +144,8 @@ def export(
 ) -> None:
     """Write the accepted labels of a run in a label format."""
     from sam3_agent.cli import export as room
-    from sam3_agent.cli.terminal import print_json
-    from sam3_agent.labeling.export import Selection
+    from sam3_agent.cli.output import print_json
+    from sam3_agent.labeling.io.export_labels import Selection
 
     selection = Selection(("accepted", "review") if review else ("accepted",), val, seed)
     report = room.export_run(folder, form, out, selection, pictures=pictures)

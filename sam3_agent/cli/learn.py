@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from sam3_agent.cli.options import parse_box
-from sam3_agent.cli.terminal import eye_words, print_line, print_notes
+from sam3_agent.cli.output import eye_words, print_line, print_notes
 from sam3_agent.formats.concept_file import SUFFIX, write_concept
 from sam3_agent.masks import Box
 from sam3_agent.types import Concept, ModelInfo

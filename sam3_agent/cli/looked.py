@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sam3_agent.cli.terminal import eye_words, print_line, print_notes
+from sam3_agent.cli.output import eye_words, print_line, print_notes
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace import OpenImage, Workspace
 

@@ -5,16 +5,16 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from sam3_agent.cli.eye import open_workspace
+from sam3_agent.cli.loading import open_workspace
 from sam3_agent.cli.options import Eye
-from sam3_agent.cli.terminal import print_line, print_table
+from sam3_agent.cli.output import print_line, print_table
 from sam3_agent.errors import Sam3AgentError
-from sam3_agent.labeling.calibrate import Fit, calibrate
-from sam3_agent.labeling.journal import Journal
-from sam3_agent.labeling.review.calls import Calls
-from sam3_agent.labeling.review.desk import ReviewDesk
-from sam3_agent.labeling.review.eye import ReviewEye
+from sam3_agent.labeling.review.decisions import ReviewDesk
+from sam3_agent.labeling.review.handlers import Calls
+from sam3_agent.labeling.review.refine import ReviewEye
 from sam3_agent.labeling.review.server import build_app, new_token
+from sam3_agent.labeling.store.journal import Journal
+from sam3_agent.labeling.verify.calibrate import Fit, calibrate
 
 HOST = "127.0.0.1"
 

@@ -11,9 +11,9 @@ from typing import Any, Literal, cast
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sam3_agent.cli.output import progress_console
 from sam3_agent.cli.scene_files import write_coco_scene, write_reasonseg_scene
 from sam3_agent.cli.scene_index import write_coco_index
-from sam3_agent.cli.terminal import progress_console
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
 

@@ -9,7 +9,7 @@ import typer
 
 from sam3_agent.cli.looked import Looked, look_once
 from sam3_agent.cli.marked import write_marked
-from sam3_agent.cli.terminal import box_words, print_table
+from sam3_agent.cli.output import box_words, print_table
 from sam3_agent.clicks import ClickPrompt, ClickSegmentation, Point
 from sam3_agent.masks import Box
 from sam3_agent.workspace import Workspace

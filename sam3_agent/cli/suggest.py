@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sam3_agent.cli.terminal import print_line, progress_console
+from sam3_agent.cli.output import print_line, progress_console
 from sam3_agent.errors import InputError, LLMConfigError
 from sam3_agent.formats.files import write_text
-from sam3_agent.labeling.ontology_file import read_text
-from sam3_agent.labeling.scan import pictures_in
-from sam3_agent.labeling.suggest import Draft, suggest
-from sam3_agent.loop.llm import load_llm
+from sam3_agent.labeling.ontology.suggest import Draft, suggest
+from sam3_agent.labeling.ontology.yaml_file import read_text
+from sam3_agent.labeling.pipeline.scan import pictures_in
+from sam3_agent.llm.base import load_llm
 from sam3_agent.render import Picture, draw_picture
-from sam3_agent.workspace.source import read_source
+from sam3_agent.workspace.image_loading import read_source
 
 SAMPLES = 4
 """Pictures that the brain is shown, spread over the folder."""

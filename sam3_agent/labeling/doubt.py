@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from sam3_agent.labeling.label import Label
-from sam3_agent.labeling.ontology import LabelClass, Ontology, fold
-from sam3_agent.labeling.rule import quality_of
+from sam3_agent.labeling.ontology.ontology import LabelClass, Ontology, fold
+from sam3_agent.labeling.store.label import Label
+from sam3_agent.labeling.verify.score_rule import quality_of
 
 
 def with_doubts(ontology: Ontology, labels: Sequence[Label]) -> list[Label]:

@@ -10,8 +10,8 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import read_coco
 from sam3_agent.formats.orientation import upright_size
 from sam3_agent.formats.yolo import read_yolo
-from sam3_agent.labeling.imported import put_imported
-from sam3_agent.labeling.journal import ImageRow, Journal
+from sam3_agent.labeling.io.import_labels import put_imported
+from sam3_agent.labeling.store.journal import ImageRow, Journal
 
 Existing = dict[str, list[tuple[str, masks.Rle, bool]]]
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from sam3_agent.labeling.judge import Judgement, Question
-from sam3_agent.labeling.label import Check, Label
-from sam3_agent.labeling.ontology import Strictness
-from sam3_agent.labeling.rule import ABSENT, AGENT, COMPLETE, JUDGE, verified
+from sam3_agent.labeling.ontology.ontology import Strictness
+from sam3_agent.labeling.store.label import Check, Label
+from sam3_agent.labeling.verify.judge import Judgement, Question
+from sam3_agent.labeling.verify.score_rule import ABSENT, AGENT, COMPLETE, JUDGE, verified
 
 
 def with_judgement(

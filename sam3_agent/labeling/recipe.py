@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sam3_agent.errors import InputError
-from sam3_agent.labeling.ontology import LabelClass, Ontology
-from sam3_agent.labeling.propose import Inquiry, Proposer, read_mask
-from sam3_agent.loop.llm import load_llm
+from sam3_agent.labeling.ontology.ontology import LabelClass, Ontology
+from sam3_agent.labeling.pipeline.proposer import Inquiry, Proposer, read_mask
+from sam3_agent.llm.base import load_llm
 from sam3_agent.masks import Rle
 from sam3_agent.workspace import Workspace
 

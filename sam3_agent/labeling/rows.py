@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Any, cast
 
-from sam3_agent.labeling.label import Check, Evidence, Label
+from sam3_agent.labeling.store.label import Check, Evidence, Label
 from sam3_agent.masks import Box, Rle
 
 IMAGE = "path, sha, bytes, mtime, state, reason, width, height, dhash, seconds"

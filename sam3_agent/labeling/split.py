@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.labeling.journal import ImageRow
+from sam3_agent.labeling.store.journal import ImageRow
 
 NEAR_BITS = 4
 """Pictures whose difference hashes differ in at most this many of 64 bits are near duplicates."""

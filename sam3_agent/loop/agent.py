@@ -4,18 +4,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Event
 
 from sam3_agent.errors import InputError
+from sam3_agent.llm.base import LLM, Message, Reply, ToolCall, ToolResult
+from sam3_agent.llm.clock import KeepsTime, RunClock
+from sam3_agent.llm.deadline import Stopped, deadline
+from sam3_agent.llm.task import Task
 from sam3_agent.loop.border import Failure, attempt
 from sam3_agent.loop.budget import Budget
-from sam3_agent.loop.clock import KeepsTime, RunClock
-from sam3_agent.loop.context import as_shown
-from sam3_agent.loop.deadline import Stopped, deadline
+from sam3_agent.loop.history import as_shown
 from sam3_agent.loop.judge import Judge, JudgeMode
-from sam3_agent.loop.llm import LLM, Message, Reply, ToolCall, ToolResult
 from sam3_agent.loop.many import Question, answer_all
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.loop.run import Run
 from sam3_agent.loop.settle import settle
-from sam3_agent.loop.task import Task
 from sam3_agent.tools import LOOP_TOOLS, Presentation, ToolSpec
 from sam3_agent.types import INTERRUPTED, Answer
 from sam3_agent.workspace import Workspace

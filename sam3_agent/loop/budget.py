@@ -3,8 +3,8 @@
 import time
 from dataclasses import dataclass, field
 
-from sam3_agent.loop.clock import Clock
-from sam3_agent.loop.llm import Reply
+from sam3_agent.llm.base import Reply
+from sam3_agent.llm.clock import Clock
 from sam3_agent.types import Usage
 
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any, cast
 
-from sam3_agent.loop.llm import ToolCall
+from sam3_agent.llm.base import ToolCall
 
 CUT = "your reply was cut off in the middle of this call, so it was not made; make it again, and think briefly"
 

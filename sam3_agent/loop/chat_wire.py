@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sam3_agent.loop.jpeg import jpeg_url
-from sam3_agent.loop.llm import Message, ToolResult
-from sam3_agent.loop.provider import Spent
-from sam3_agent.loop.retry import PassingFault
-from sam3_agent.loop.text_calls import explain_tools, write_call
+from sam3_agent.llm.base import Message, ToolResult
+from sam3_agent.llm.image_encoding import jpeg_url
+from sam3_agent.llm.provider import Spent
+from sam3_agent.llm.retry import PassingFault
+from sam3_agent.llm.tool_calls import explain_tools, write_call
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pydantic import BaseModel
 
 from sam3_agent.errors import LLMError, ToolError
-from sam3_agent.loop.llm import Message, Reply
+from sam3_agent.llm.base import Message, Reply
 from sam3_agent.tools import ToolSpec
 
 ATTEMPTS = 2

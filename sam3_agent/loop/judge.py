@@ -5,14 +5,14 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
+from sam3_agent.llm.base import LLM, Message, Reply
 from sam3_agent.loop.hearing import hear
-from sam3_agent.loop.llm import LLM, Message, Reply
 from sam3_agent.loop.prompts import Prompt, read_prompt
 from sam3_agent.loop.run import Run, picture_json
 from sam3_agent.loop.verdict import PREFERENCE, VERDICT, Verdict, read_verdict
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
-from sam3_agent.tools.lines import instance_line
+from sam3_agent.tools.formatting import instance_line
 from sam3_agent.workspace import Workspace
 
 JudgeMode = Literal["off", "once", "strict"]

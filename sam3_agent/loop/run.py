@@ -5,12 +5,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from sam3_agent.llm.base import Message, Reply, ToolCall, ToolResult
+from sam3_agent.llm.clock import Clock
+from sam3_agent.llm.image_encoding import jpeg
+from sam3_agent.llm.task import Task
 from sam3_agent.loop.budget import Meter
-from sam3_agent.loop.clock import Clock
-from sam3_agent.loop.jpeg import jpeg
-from sam3_agent.loop.llm import Message, Reply, ToolCall, ToolResult
 from sam3_agent.loop.prompts import Prompt
-from sam3_agent.loop.task import Task
 from sam3_agent.loop.trace import TRACE_VERSION, plain
 from sam3_agent.loop.verdict import Verdict
 from sam3_agent.render import Picture

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sam3_agent.errors import InputError
-from sam3_agent.loop.jpeg import jpeg
-from sam3_agent.loop.llm import Message, Reply, ToolCall
+from sam3_agent.llm.base import Message, Reply, ToolCall
+from sam3_agent.llm.image_encoding import jpeg
 from sam3_agent.loop.trace import plain
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec

@@ -13,7 +13,7 @@ from sam3_agent import masks
 from sam3_agent.clicks import ClickedMask, ClickPrompt, check_points
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
-from sam3_agent.model.plan import IMAGE_COST, Plan, Work
+from sam3_agent.model.batching import IMAGE_COST, Plan, Work
 from sam3_agent.model.segmenter import Features
 from sam3_agent.types import Candidate, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo, clip_box
 

@@ -14,9 +14,9 @@ from transformers import CLIPTokenizer, Sam3Config, Sam3Model
 
 from sam3_agent.errors import ModelUnavailable
 from sam3_agent.model.hub import fetch
-from sam3_agent.model.memory import out_of_memory
-from sam3_agent.model.network import LAYER_NORM_EPS
-from sam3_agent.model.phrases import Tokenizer
+from sam3_agent.model.oom import out_of_memory
+from sam3_agent.model.sam3_forward import LAYER_NORM_EPS
+from sam3_agent.model.text_prompts import Tokenizer
 
 TINY = "tiny"
 REAL = "facebook/sam3"

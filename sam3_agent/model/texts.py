@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from sam3_agent.model.lru import ByteLru, CacheStatistics
+from sam3_agent.model.lru_cache import ByteLru, CacheStatistics
 
 Ids = tuple[int, ...]
 """CONTEXT token ids of a phrase."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
-from sam3_agent.scenes.cast import Character
+from sam3_agent.scenes.appearance import Look
+from sam3_agent.scenes.object_sampling import Character
 from sam3_agent.scenes.placement import Placement
 from sam3_agent.scenes.sprite import Sprite
-from sam3_agent.scenes.wardrobe import Look
 
 LEAST_VISIBLE = 0.45
 ROUNDS = 4

@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 import numpy as np
 
-from sam3_agent.scenes.chance import picks, shuffled
+from sam3_agent.scenes.rng import picks, shuffled
 from sam3_agent.scenes.scene import Scene, SceneObject
 from sam3_agent.scenes.vocabulary import (
     COLOURS,

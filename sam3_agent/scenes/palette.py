@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.scenes.chance import pick
+from sam3_agent.scenes.rng import pick
 from sam3_agent.scenes.vocabulary import COLOURS
 
 RGB = tuple[int, int, int]

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sam3_agent.scenes.appearance import Look, draw_look, dress, hidden_colours
 from sam3_agent.scenes.background import draw_background, draw_near_white
-from sam3_agent.scenes.cast import Character, draw_cast
-from sam3_agent.scenes.chance import shuffled
+from sam3_agent.scenes.camera_effects import finish_picture
 from sam3_agent.scenes.composition import Actor, Stack, paint_actors, stack_actors
-from sam3_agent.scenes.finish import finish_picture
+from sam3_agent.scenes.object_sampling import Character, draw_cast
 from sam3_agent.scenes.options import SceneOptions
 from sam3_agent.scenes.placement import Layout, place_objects
+from sam3_agent.scenes.rng import shuffled
 from sam3_agent.scenes.silhouettes import draw_silhouette
 from sam3_agent.scenes.vocabulary import SUPERCATEGORY
-from sam3_agent.scenes.wardrobe import Look, draw_look, dress, hidden_colours
 
 FLAT_SCENES = 0.15
 

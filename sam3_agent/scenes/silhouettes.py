@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from sam3_agent.scenes.everyday_shapes import THING_DRAWERS
 from sam3_agent.scenes.parts import Part
 from sam3_agent.scenes.shapes import SHAPE_DRAWERS
-from sam3_agent.scenes.things import THING_DRAWERS
 
 FULL_TURN = 180.0
 JITTER_TURN = 15.0

@@ -6,8 +6,8 @@ from typing import Any
 from sam3_agent.clicks import ClickSegmentation
 from sam3_agent.masks import Box
 from sam3_agent.render import Picture
-from sam3_agent.tools.advice import click_hints, hints_for, presence_hint, size_hints, warnings_for
-from sam3_agent.tools.lines import instance_data, instance_line, percent
+from sam3_agent.tools.formatting import instance_data, instance_line, percent
+from sam3_agent.tools.hints import click_hints, hints_for, presence_hint, size_hints, warnings_for
 from sam3_agent.tools.results import (
     Combined,
     Exported,

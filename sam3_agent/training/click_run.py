@@ -17,7 +17,7 @@ from sam3_agent.training.checkpoint import read_state, write_state
 from sam3_agent.training.click_evaluate import quick_click_evaluation
 from sam3_agent.training.click_steps import ClickLearner, click_step
 from sam3_agent.training.config import Stage, TrainConfig
-from sam3_agent.training.descent import descend, learning_rate, ranks_together
+from sam3_agent.training.optimizer_step import descend, learning_rate, ranks_together
 from sam3_agent.training.report import Report
 from sam3_agent.training.tiny import HIDDEN
 from sam3_agent.training.tiny_tracker import new_tracker, tiny_tracker_config

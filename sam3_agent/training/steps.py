@@ -12,13 +12,13 @@ from transformers import CLIPTokenizer, Sam3Model
 from sam3_agent.scenes.options import SceneOptions
 from sam3_agent.scenes.scene import generate_scene
 from sam3_agent.scenes.vocabulary import COLOURS, NOUNS, PATTERNS
-from sam3_agent.training.alignment import Alignment, DenseTruth, WordTable, dense_loss, prompt_loss
 from sam3_agent.training.batch import Batch, SceneTargets, collate, scene_targets
 from sam3_agent.training.config import Stage, TrainConfig
 from sam3_agent.training.forward import Exemplars, Grounding, Vision, answer, draw_masks, encode_images, ground
+from sam3_agent.training.grounding_loss import Alignment, DenseTruth, WordTable, dense_loss, prompt_loss
 from sam3_agent.training.losses import LossWeights, detection_loss, mask_loss
 from sam3_agent.training.prompts import HELD_OUT_PAIRS, lend_exemplars, sample_prompts
-from sam3_agent.training.words import describing_words, word_matches
+from sam3_agent.training.vocabulary_probe import describing_words, word_matches
 
 FIRST_TRAINING_SEED = 1 << 40
 """Scene seeds below this one are never trained on; tests and benchmarks use those."""

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from sam3_agent.masks import Window
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.types import ConceptPrompt, Detection
-from sam3_agent.workspace.memory import FeatureMemory
-from sam3_agent.workspace.question import Question
-from sam3_agent.workspace.windows import prompt_in_window
+from sam3_agent.workspace.crops import prompt_in_window
+from sam3_agent.workspace.feature_cache import FeatureMemory
+from sam3_agent.workspace.query import Question
 
 
 @dataclass(frozen=True, slots=True, eq=False)

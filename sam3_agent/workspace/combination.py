@@ -7,7 +7,7 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Rle
 from sam3_agent.types import Instance
-from sam3_agent.workspace.records import Finding
+from sam3_agent.workspace.mask_store import Finding
 
 Operation = Literal["union", "intersect", "subtract"]
 

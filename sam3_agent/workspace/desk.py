@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent.types import Instance
-from sam3_agent.workspace.images import Images, OpenImage
-from sam3_agent.workspace.output import OutputFolder
-from sam3_agent.workspace.records import Records
+from sam3_agent.workspace.image_store import Images, OpenImage
+from sam3_agent.workspace.mask_store import Records
+from sam3_agent.workspace.output_folder import OutputFolder
 from sam3_agent.workspace.setting import Setting
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from sam3_agent.clicks import ClickedMask
 from sam3_agent.types import Candidate
-from sam3_agent.workspace.memory import Window
-from sam3_agent.workspace.records import Finding
-from sam3_agent.workspace.windows import candidate_in_image
+from sam3_agent.workspace.crops import candidate_in_image
+from sam3_agent.workspace.feature_cache import Window
+from sam3_agent.workspace.mask_store import Finding
 
 
 def clicked(answers: Sequence[ClickedMask], window: Window, width: int, height: int) -> list[Finding]:

@@ -11,7 +11,7 @@ from sam3_agent.masks import Box
 from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.types import Concept, Exemplar
 from sam3_agent.workspace.concepts import MOST_EXAMPLES, joined, thumbnail
-from sam3_agent.workspace.records import Record
+from sam3_agent.workspace.mask_store import Record
 
 
 @dataclass(frozen=True, slots=True)

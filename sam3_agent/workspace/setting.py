@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from sam3_agent.workspace.memory import FeatureMemory
-from sam3_agent.workspace.output import NO_OUTPUT, OutputFolder
-from sam3_agent.workspace.source import Reader, read_source
+from sam3_agent.workspace.feature_cache import FeatureMemory
+from sam3_agent.workspace.image_loading import Reader, read_source
+from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ import numpy as np
 from sam3_agent import masks
 from sam3_agent.render import Mark
 from sam3_agent.workspace.colours import ColourShare
-from sam3_agent.workspace.facts import Facts, centre_of
-from sam3_agent.workspace.measure import SAME_OBJECT
-from sam3_agent.workspace.records import Record
+from sam3_agent.workspace.geometry import SAME_OBJECT
+from sam3_agent.workspace.mask_facts import Facts, centre_of
+from sam3_agent.workspace.mask_store import Record
 
 _ONE_LABEL = 0.9
 """Masks that overlap more than this (IoU) share one outline and one label in a picture."""

@@ -16,22 +16,22 @@ from sam3_agent.workspace.asking import Asking
 from sam3_agent.workspace.colours import ColourShare
 from sam3_agent.workspace.combination import Operation, combined
 from sam3_agent.workspace.concepts import Concepts
+from sam3_agent.workspace.crops import clicks_in_window, window_of
 from sam3_agent.workspace.desk import Desk
-from sam3_agent.workspace.facts import Facts, colours_of
+from sam3_agent.workspace.feature_cache import FeatureMemory, Window
 from sam3_agent.workspace.findings import clicked
-from sam3_agent.workspace.images import OpenImage
+from sam3_agent.workspace.geometry import MeasurementTable, OrderBy, measure
+from sam3_agent.workspace.image_loading import Source
+from sam3_agent.workspace.image_store import OpenImage
 from sam3_agent.workspace.learning import gather_examples, learn_concept
-from sam3_agent.workspace.measure import MeasurementTable, OrderBy, measure
-from sam3_agent.workspace.memory import FeatureMemory, Window
+from sam3_agent.workspace.mask_facts import Facts, colours_of
+from sam3_agent.workspace.mask_store import Finding, Prompt, Record
+from sam3_agent.workspace.nms import Suppression
 from sam3_agent.workspace.prompts import click_prompt, distinct_prompts, prompt_by_example
-from sam3_agent.workspace.question import Question, TileMode
-from sam3_agent.workspace.records import Finding, Prompt, Record
+from sam3_agent.workspace.query import Question, TileMode
 from sam3_agent.workspace.setting import ALONE, Setting
 from sam3_agent.workspace.sightings import concept_scores, facts_of, marks_of
-from sam3_agent.workspace.source import Source
-from sam3_agent.workspace.suppression import Suppression
 from sam3_agent.workspace.tiling import Found, found_in, look_closer
-from sam3_agent.workspace.windows import clicks_in_window, window_of
 
 _log = logging.getLogger(__name__)
 

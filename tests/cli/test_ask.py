@@ -6,13 +6,13 @@ import pytest
 
 from sam3_agent.cli import ask as room
 from sam3_agent.errors import Sam3AgentError
+from sam3_agent.llm.base import load_llm
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.llm import load_llm
 from sam3_agent.loop.trace import read_trace
 from sam3_agent.scenes import Scene
 from sam3_agent.workspace import Workspace
 from tests.cli.conftest import Run
-from tests.loop.perfect_eye import perfect_eye
+from tests.loop.fixtures_segmenter import perfect_eye
 
 
 @pytest.fixture

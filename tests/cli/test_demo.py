@@ -6,12 +6,12 @@ import pytest
 from PIL import Image
 
 from sam3_agent.cli import demo as room
-from sam3_agent.loop.llm import load_llm
+from sam3_agent.llm.base import load_llm
 from sam3_agent.loop.trace import read_trace
 from sam3_agent.scenes import generate_scene
 from sam3_agent.workspace import Workspace
 from tests.cli.conftest import Run
-from tests.loop.perfect_eye import perfect_eye
+from tests.loop.fixtures_segmenter import perfect_eye
 
 WRITTEN = ["answer-1.png", "answer-2.png", "answer-3.png", "overview.png", "scene.png", "traces"]
 

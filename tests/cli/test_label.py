@@ -7,12 +7,12 @@ import pytest
 
 from sam3_agent.cli import label as room
 from sam3_agent.cli.review import print_fits
-from sam3_agent.labeling.calibrate import calibrate
-from sam3_agent.labeling.review.desk import ReviewDesk
-from sam3_agent.labeling.summary import summarise
+from sam3_agent.labeling.review.decisions import ReviewDesk
+from sam3_agent.labeling.store.summary import summarise
+from sam3_agent.labeling.verify.calibrate import calibrate
 from sam3_agent.model.fake import FAKE
 from tests.cli.conftest import Run
-from tests.labeling.staging import knowing_eye, label, write_scenes
+from tests.labeling.fixtures_runs import knowing_eye, label, write_scenes
 
 CONCEPTS = "classes: [{name: shape}, {name: animal}]"
 

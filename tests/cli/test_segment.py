@@ -13,7 +13,7 @@ from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.scenes import Scene
 from sam3_agent.workspace import Workspace
 from tests.cli.conftest import Run
-from tests.loop.perfect_eye import perfect_eye
+from tests.loop.fixtures_segmenter import perfect_eye
 
 
 def report_of(eye: FakeSegmenter, picture: Path, *concepts: str) -> tuple[Workspace, room.SegmentReport]:

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import sam3_evals
+from sam3_evals.__main__ import app
 from typer.testing import CliRunner
 
-import evals
-from evals.__main__ import app
-from tests.evals.staging import Squares, whole_run
+from tests.evals.fixtures_runs import Squares, whole_run
 
-CHECKOUT = Path(evals.__file__).resolve().parents[1]
+CHECKOUT = Path(sam3_evals.__file__).resolve().parents[2]
 call = CliRunner().invoke
 
 
@@ -127,7 +127,7 @@ def test_a_function_of_one_s_own_is_run_without_an_eye(tmp_path: Path, monkeypat
 def test_scoring_imports_no_torch(tmp_path: Path) -> None:
     run = whole_run(tmp_path, Squares(4))
     program = (
-        "import sys\nfrom pathlib import Path\nimport evals.__main__\nfrom evals.score import score_run\n"
+        "import sys\nfrom pathlib import Path\nimport sam3_evals.__main__\nfrom sam3_evals.score import score_run\n"
         f"score_run(Path({str(run)!r}))\nsys.exit(bool({{'torch', 'transformers', 'anthropic'}} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, check=False).returncode == 0

@@ -6,19 +6,19 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from sam3_evals.datasets import open_dataset
+from sam3_evals.manifest import read_manifest
+from sam3_evals.prediction import Prediction
+from sam3_evals.report import plots
+from sam3_evals.report.collect import SHOWN, Gathered
+from sam3_evals.report.page import write_report
+from sam3_evals.run import Plan, execute, prepare
+from sam3_evals.sample import Case, Source
+from sam3_evals.score import score_cases
 
-from evals.case import Case, Source
-from evals.datasets import open_dataset
-from evals.manifest import read_manifest
-from evals.prediction import Prediction
-from evals.report import plots
-from evals.report.gather import SHOWN, Gathered
-from evals.report.page import write_report
-from evals.run import Plan, execute, prepare
-from evals.score import score_cases
 from sam3_agent.errors import InputError
 from sam3_agent.types import Step, Trace, Usage
-from tests.evals.staging import Squares, whole_run
+from tests.evals.fixtures_runs import Squares, whole_run
 
 SPEC = "scenes:3/queries"
 

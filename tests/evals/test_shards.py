@@ -6,21 +6,21 @@ import time
 from pathlib import Path
 
 import pytest
+from sam3_evals.merge import merge
+from sam3_evals.prediction import Prediction
+from sam3_evals.progress import Progress
+from sam3_evals.run import PREDICTIONS, Plan, execute, prepare, read_cases, read_predictions, trace_name
+from sam3_evals.sample import Case, Source
+from sam3_evals.score import score_run
+from sam3_evals.shard import Shard, read_shard
+from sam3_evals.solvers.agent import AgentSolver
+from sam3_evals.solvers.concept import ConceptSolver
 
-from evals.case import Case, Source
-from evals.merge import merge
-from evals.prediction import Prediction
-from evals.progress import Progress
-from evals.run import PREDICTIONS, Plan, execute, prepare, read_cases, read_predictions, trace_name
-from evals.score import score_run
-from evals.shard import Shard, read_shard
-from evals.solvers.agent import AgentSolver
-from evals.solvers.concept import ConceptSolver
 from sam3_agent.errors import InputError, Sam3AgentError
-from sam3_agent.loop.llm import ToolCall
-from sam3_agent.loop.scripted import ScriptedLLM
+from sam3_agent.llm.base import ToolCall
+from sam3_agent.llm.scripted import ScriptedLLM
 from sam3_agent.loop.trace import read_trace
-from tests.evals.staging import Squares, plan_for, whole_run, workspace_for
+from tests.evals.fixtures_runs import Squares, plan_for, whole_run, workspace_for
 
 
 def solver() -> ConceptSolver:

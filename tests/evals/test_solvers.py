@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sam3_evals.sample import Case
+from sam3_evals.solvers import check_solver, make_solver, needs_eye
+from sam3_evals.solvers.function import FunctionSolver, load_function
+from sam3_evals.solvers.oracle import OracleSolver, best_subset, phrases_of
 
-from evals.case import Case
-from evals.solvers import check_solver, make_solver, needs_eye
-from evals.solvers.function import FunctionSolver, load_function
-from evals.solvers.oracle import OracleSolver, best_subset, phrases_of
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Rle
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.workspace import Workspace
-from tests.evals.staging import SIDE, square
+from tests.evals.fixtures_runs import SIDE, square
 
 PICTURE = np.zeros((SIDE, SIDE, 3), dtype=np.uint8)
 

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 from sam3_agent.errors import LLMError
-from sam3_agent.labeling.export import provenance_of
-from sam3_agent.labeling.journal import Journal
-from sam3_agent.labeling.judge import SHEET, questions_of
-from sam3_agent.labeling.lines import lines_of, set_lines
-from sam3_agent.labeling.ontology import Strictness
-from sam3_agent.labeling.review.desk import ReviewDesk
-from sam3_agent.loop.scripted import ScriptedLLM
-from tests.labeling.judges import COUNT, PRICE, Seeing, all_right, asked_in, judged
-from tests.labeling.staging import ontology, write_scenes
-from tests.loop.brains import HASTY, brain, set_keys
-from tests.loop.wire import chat
-from tests.loop.wire.server import Sent
+from sam3_agent.labeling.io.export_labels import provenance_of
+from sam3_agent.labeling.ontology.ontology import Strictness
+from sam3_agent.labeling.review.decisions import ReviewDesk
+from sam3_agent.labeling.store.journal import Journal
+from sam3_agent.labeling.verify.judge import SHEET, questions_of
+from sam3_agent.labeling.verify.thresholds import lines_of, set_lines
+from sam3_agent.llm.scripted import ScriptedLLM
+from tests.labeling.fixtures_judges import COUNT, PRICE, Seeing, all_right, asked_in, judged
+from tests.labeling.fixtures_runs import ontology, write_scenes
+from tests.llm.fixtures_llm import HASTY, brain, set_keys
+from tests.llm.wire import chat
+from tests.llm.wire.server import Sent
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,10 @@ import pytest
 from numpy.typing import NDArray
 
 from sam3_agent import masks
-from sam3_agent.labeling.label import Label
-from sam3_agent.labeling.merge import ImageFinds
-from sam3_agent.labeling.ontology import Ontology
-from sam3_agent.labeling.rule import checked, quality_of
-from sam3_agent.labeling.sighting import (
+from sam3_agent.labeling.ontology.ontology import Ontology
+from sam3_agent.labeling.pipeline.label_image import labels_of
+from sam3_agent.labeling.pipeline.merge import ImageFinds
+from sam3_agent.labeling.store.detections import (
     QueryAnswer,
     Seen,
     Sighting,
@@ -18,8 +17,9 @@ from sam3_agent.labeling.sighting import (
     unpack_answer,
     unpack_sightings,
 )
-from sam3_agent.labeling.work import labels_of
-from tests.labeling.staging import ontology
+from sam3_agent.labeling.store.label import Label
+from sam3_agent.labeling.verify.score_rule import checked, quality_of
+from tests.labeling.fixtures_runs import ontology
 
 SIZE = (60, 80)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from sam3_agent.errors import InputError
-from sam3_agent.labeling.ontology import Ontology, Strictness
-from sam3_agent.labeling.ontology_file import parse_ontology, read_ontology
+from sam3_agent.labeling.ontology.ontology import Ontology, Strictness
+from sam3_agent.labeling.ontology.yaml_file import parse_ontology, read_ontology
 from sam3_agent.masks import Rle
 
 HERE = Path("/data/concepts.yaml")

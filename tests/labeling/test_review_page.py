@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from sam3_agent import masks
-from sam3_agent.labeling.label import Label
-from tests.labeling.page import Served, big_journal, chromium, served, three_hundred
-from tests.labeling.staging import knowing_eye, label, write_scenes
+from sam3_agent.labeling.store.label import Label
+from tests.labeling.fixtures_page import Served, big_journal, chromium, served, three_hundred
+from tests.labeling.fixtures_runs import knowing_eye, label, write_scenes
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 

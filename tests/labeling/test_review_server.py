@@ -7,17 +7,17 @@ import pytest
 from starlette.testclient import TestClient
 
 from sam3_agent.errors import InputError, ToolError
-from sam3_agent.labeling.calibrate import calibrate, fitted
-from sam3_agent.labeling.journal import Journal
-from sam3_agent.labeling.ontology import Strictness
-from sam3_agent.labeling.review.calls import Calls
-from sam3_agent.labeling.review.desk import ReviewDesk
-from sam3_agent.labeling.review.eye import ReviewEye
+from sam3_agent.labeling.ontology.ontology import Strictness
+from sam3_agent.labeling.review.decisions import ReviewDesk
+from sam3_agent.labeling.review.handlers import Calls
+from sam3_agent.labeling.review.refine import ReviewEye
 from sam3_agent.labeling.review.server import build_app, new_token
 from sam3_agent.labeling.rows import label_json
+from sam3_agent.labeling.store.journal import Journal
+from sam3_agent.labeling.verify.calibrate import calibrate, fitted
 from sam3_agent.model.fake import FakeSegmenter
 from sam3_agent.workspace import Workspace
-from tests.labeling.staging import knowing_eye, label, write_scenes
+from tests.labeling.fixtures_runs import knowing_eye, label, write_scenes
 
 COUNT = 4
 CONCEPTS = "accept: 0.99\nclasses: [{name: shape}, {name: animal}]"

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from sam3_agent.errors import InputError, Sam3AgentError
-from sam3_agent.labeling.budget import BudgetSpent, DollarBudget
 from sam3_agent.labeling.claim import claimed
-from sam3_agent.labeling.engine import Threads
-from sam3_agent.labeling.journal import Journal
-from sam3_agent.labeling.propose import Proposer
-from sam3_agent.labeling.run import Order, Progress, label_images
-from sam3_agent.labeling.summary import summarise
-from sam3_agent.loop.llm import LLM, Message, Reply
-from sam3_agent.loop.scripted import ScriptedLLM
+from sam3_agent.labeling.pipeline.budget import BudgetSpent, DollarBudget
+from sam3_agent.labeling.pipeline.executor import Threads
+from sam3_agent.labeling.pipeline.proposer import Proposer
+from sam3_agent.labeling.pipeline.run import Order, Progress, label_images
+from sam3_agent.labeling.store.journal import Journal
+from sam3_agent.labeling.store.summary import summarise
+from sam3_agent.llm.base import LLM, Message, Reply
+from sam3_agent.llm.scripted import ScriptedLLM
 from sam3_agent.workspace import Workspace
-from tests.labeling.staging import CONCEPTS, contents, knowing_eye, label, ontology, write_scenes
+from tests.labeling.fixtures_runs import CONCEPTS, contents, knowing_eye, label, ontology, write_scenes
 
 COUNT = 12
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def undisturbed(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
 
 def program(images: Path, out: Path, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.labeling.staging", images, out, *arguments]
+    command = [sys.executable, "-m", "tests.labeling.fixtures_runs", images, out, *arguments]
     return subprocess.Popen([str(part) for part in command], cwd=CHECKOUT, stderr=subprocess.PIPE, text=True)
 
 
@@ -173,7 +173,7 @@ class Costly:
     sees = False
 
     def reply(self, messages: object, tools: object) -> Reply:
-        from sam3_agent.loop.llm import ToolCall
+        from sam3_agent.llm.base import ToolCall
 
         call = ToolCall("1", "report_no_match", {"reason": "nothing like it"})
         return Reply(Message("assistant", calls=(call,)), usd=0.1)

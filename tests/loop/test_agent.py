@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import pytest
 
 from sam3_agent.errors import InputError, LLMError, ModelUnavailable, UnknownHandle
+from sam3_agent.llm.base import Message, Reply, ToolCall
+from sam3_agent.llm.scripted import Line, ScriptedLLM
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.llm import Message, Reply, ToolCall
-from sam3_agent.loop.scripted import Line, ScriptedLLM
 from sam3_agent.model.fake import FakeSegmenter
 from sam3_agent.types import Answer, Detection
 from sam3_agent.workspace import Workspace
-from tests.desk import RED_CIRCLES, desk, eye, picture
+from tests.fixtures_workspace import RED_CIRCLES, desk, eye, picture
 
 SEGMENT = ToolCall("c1", "segment_concepts", {"image_id": "img1", "concepts": ["circle"]})
 NOTHING = ToolCall("c2", "segment_concepts", {"image_id": "img1", "concepts": ["zebra"]})

@@ -4,13 +4,13 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 
 from sam3_agent.errors import LLMError
+from sam3_agent.llm.base import Message, Reply, ToolCall
+from sam3_agent.llm.scripted import Line, ScriptedLLM
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.llm import Message, Reply, ToolCall
-from sam3_agent.loop.rules import RulesLLM
-from sam3_agent.loop.scripted import Line, ScriptedLLM
 from sam3_agent.loop.trace import plain
+from sam3_agent.planner import RulesLLM
 from sam3_agent.types import Answer
-from tests.desk import desk
+from tests.fixtures_workspace import desk
 
 SOUND: tuple[Line, ...] = (
     ToolCall("s", "segment_concepts", {"image_id": "img1", "concepts": ["circle", "square"]}),

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from sam3_agent.errors import LLMError
+from sam3_agent.llm.base import ToolCall
+from sam3_agent.llm.scripted import Line, ScriptedLLM
 from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.judge import JudgeMode
-from sam3_agent.loop.llm import ToolCall
-from sam3_agent.loop.scripted import Line, ScriptedLLM
 from sam3_agent.types import Answer
-from tests.desk import desk
+from tests.fixtures_workspace import desk
 
 SEGMENT = ToolCall("c1", "segment_concepts", {"image_id": "img1", "concepts": ["circle"]})
 NONE = ToolCall("c4", "report_no_match", {"reason": "no zebra"})

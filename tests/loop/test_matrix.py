@@ -11,16 +11,16 @@ import pytest
 from PIL import Image
 
 from sam3_agent.errors import LLMError
+from sam3_agent.llm.base import Message, Reply, ToolCall
+from sam3_agent.llm.scripted import Line, ScriptedLLM
+from sam3_agent.llm.tool_calls import read_text
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.llm import Message, Reply, ToolCall
-from sam3_agent.loop.scripted import Line, ScriptedLLM
-from sam3_agent.loop.text_calls import read_text
 from sam3_agent.loop.trace import write_trace
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.tools import LOOP_TOOLS
 from sam3_agent.types import Answer, Detection
 from sam3_agent.workspace import Workspace
-from tests.desk import desk, disc, picture, square
+from tests.fixtures_workspace import desk, disc, picture, square
 
 SEGMENT = ToolCall("c1", "segment_concepts", {"image_id": "img1", "concepts": ["circle"]})
 NOTHING = ToolCall("c2", "segment_concepts", {"image_id": "img1", "concepts": ["zebra"]})

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from sam3_agent.errors import InputError
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.rules import RulesLLM
 from sam3_agent.loop.trace import plain, read_trace, write_trace
+from sam3_agent.planner import RulesLLM
 from sam3_agent.types import Step, Trace
-from tests.desk import desk
+from tests.fixtures_workspace import desk
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from mcp.server.lowlevel import Server
 from PIL import Image
+from sam3_mcp.results import DEFAULTS, Settings
+from sam3_mcp.server import build_server
 
-from mcp_server.results import DEFAULTS, Settings
-from mcp_server.server import build_server
 from sam3_agent.model.segmenter import Segmenter
-from tests.mcp_server.staging import HEIGHT, WIDTH, MakeServer, make_backend
+from tests.mcp_server.fixtures_server import HEIGHT, WIDTH, MakeServer, make_backend
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from mcp import Client
 from numpy.typing import NDArray
+from sam3_mcp.path_allowlist import Access
 
-from mcp_server.access import Access
 from sam3_agent.errors import InputError, ModelUnavailable
 from sam3_agent.model.fake import FakeFeatures, FakeSegmenter
 from sam3_agent.model.scheduler import Scheduler
 from sam3_agent.model.segmenter import Segmenter
-from tests.mcp_server.staging import MakeServer, answers, text_of
-from tests.model.gated import GatedEngine, image
+from tests.mcp_server.fixtures_server import MakeServer, answers, text_of
+from tests.model.fixtures_gated import GatedEngine, image
 
 pytestmark = pytest.mark.anyio
 

@@ -13,15 +13,15 @@ import pytest
 import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from sam3_mcp.auth import Tokens
+from sam3_mcp.http_app import Door, build_app
+from sam3_mcp.metrics import Metrics
+from sam3_mcp.quota import Limits
+from sam3_mcp.server import build_server
+from sam3_mcp.tool_handler import Backend
 
-from mcp_server.backend import Backend
-from mcp_server.metrics import Metrics
-from mcp_server.quota import Limits
-from mcp_server.server import build_server
-from mcp_server.tokens import Tokens
-from mcp_server.web import Door, build_app
 from sam3_agent.errors import InputError
-from tests.mcp_server.staging import make_backend, text_of
+from tests.mcp_server.fixtures_server import make_backend, text_of
 
 pytestmark = pytest.mark.anyio
 ACCEPT = {"Accept": "application/json, text/event-stream"}
@@ -169,7 +169,7 @@ async def test_calls_at_a_time_are_bounded_for_each_client(folder: Path) -> None
 
     def load() -> Any:
         from sam3_agent.model.fake import FakeSegmenter
-        from tests.mcp_server.staging import answers
+        from tests.mcp_server.fixtures_server import answers
 
         assert release.wait(30)
         return FakeSegmenter(answers)

@@ -8,14 +8,14 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
+from sam3_mcp.jobs import KEPT_SECONDS, Job, Jobs
+from sam3_mcp.quota import Limits
+from sam3_mcp.server import build_server
 
-from mcp_server.jobs import KEPT_SECONDS, Job, Jobs
-from mcp_server.quota import Limits
-from mcp_server.server import build_server
 from sam3_agent.errors import Busy, UnknownHandle
-from sam3_agent.loop.llm import LLM, Message, Reply, ToolCall, load_llm
+from sam3_agent.llm.base import LLM, Message, Reply, ToolCall, load_llm
 from sam3_agent.tools import Presentation, ToolSpec
-from tests.mcp_server.staging import MakeServer, images_of, make_backend, text_of
+from tests.mcp_server.fixtures_server import MakeServer, images_of, make_backend, text_of
 
 pytestmark = pytest.mark.anyio
 

@@ -14,10 +14,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from sam3_mcp.auth import JwtTokens
+from sam3_mcp.http_app import Door
 
-from mcp_server.tokens import JwtTokens
-from mcp_server.web import Door
-from tests.mcp_server.staging import make_backend, text_of
+from tests.mcp_server.fixtures_server import make_backend, text_of
 from tests.mcp_server.test_http import open_square, serving
 
 pytestmark = pytest.mark.anyio

@@ -12,12 +12,12 @@ from inline_snapshot import snapshot
 from mcp import Client
 from mcp_types import CallToolResult
 from PIL import Image
+from sam3_mcp.instructions import INSTRUCTIONS
+from sam3_mcp.results import Settings
+from sam3_mcp.server import build_server
 
-from mcp_server.instructions import INSTRUCTIONS
-from mcp_server.results import Settings
-from mcp_server.server import build_server
-from sam3_agent.loop.llm import load_llm
-from tests.mcp_server.staging import MakeServer, images_of, make_backend, text_of
+from sam3_agent.llm.base import load_llm
+from tests.mcp_server.fixtures_server import MakeServer, images_of, make_backend, text_of
 
 pytestmark = pytest.mark.anyio
 ERAS = ("legacy", "auto")

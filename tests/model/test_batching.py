@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from transformers import CLIPTokenizer
 
 from sam3_agent.errors import ModelUnavailable
-from sam3_agent.model import network
-from sam3_agent.model.pause import listen
-from sam3_agent.model.plan import Work
+from sam3_agent.model import sam3_forward
+from sam3_agent.model.batching import Work
 from sam3_agent.model.replicas import load_eye, load_replicas
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.scheduler import Scheduler
+from sam3_agent.model.scheduler.preemption import listen
 from sam3_agent.model.segmenter import Features
 from sam3_agent.model.texts import TextMemory
 from sam3_agent.types import Concept, ConceptPrompt, Detection, Exemplar, ModelInfo
 from tests.model.conftest import small_model
-from tests.model.gated import in_thread
+from tests.model.fixtures_gated import in_thread
 from tests.model.test_sam3 import BOTH, CAT, LIKE, same
 
 Pictures = Sequence[NDArray[np.uint8]]
@@ -190,11 +190,11 @@ def test_bulk_answers_pause_before_the_masks_of_each_prompt(eye: Sam3, pictures:
 
 def test_a_compiled_vision_encoder_is_one_graph_and_answers_the_same(eye: Sam3, picture: NDArray[np.uint8]) -> None:
     model = small_model()
-    network.prepare(model)
-    network.compile_vision(model, backend="eager", fullgraph=True)  # a break in the graph would be an error
+    sam3_forward.prepare(model)
+    sam3_forward.compile_vision(model, backend="eager", fullgraph=True)  # a break in the graph would be an error
     pixels = eye.plan_encode(picture).items[0].pixels
     with torch.inference_mode():
-        _, levels = network.encode_pixels(model, pixels)
+        _, levels = sam3_forward.encode_pixels(model, pixels)
     for level, plain in zip(levels, eye.encode(picture).levels, strict=True):
         assert torch.allclose(level, plain, atol=1e-5)
 

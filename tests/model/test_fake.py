@@ -12,7 +12,7 @@ from sam3_agent.masks import Box
 from sam3_agent.model.fake import UNKNOWN_PRESENCE, FakeSegmenter, detection
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.types import ConceptPrompt, Detection, Exemplar
-from tests.desk import BLUE_CIRCLE, GREEN_SQUARE, RED_CIRCLES, eye, picture
+from tests.fixtures_workspace import BLUE_CIRCLE, GREEN_SQUARE, RED_CIRCLES, eye, picture
 
 FIRST_RED, SECOND_RED, BLUE = (masks.box(masks.encode(m)) for m in (*RED_CIRCLES, BLUE_CIRCLE))
 

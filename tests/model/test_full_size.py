@@ -10,8 +10,8 @@ from transformers import CLIPTokenizer, Sam3Config, Sam3Model
 
 from sam3_agent import masks
 from sam3_agent.model.exemplars import box_tensors
-from sam3_agent.model.phrases import token_ids
 from sam3_agent.model.sam3 import Sam3
+from sam3_agent.model.text_prompts import token_ids
 from sam3_agent.types import ConceptPrompt, Exemplar, ModelInfo
 from tests.model.conftest import SHARED
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sam3_agent import masks
-from sam3_agent.model import network, phrases
+from sam3_agent.model import sam3_forward, text_prompts
 from sam3_agent.model.exemplars import box_tensors
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.preprocess import to_pixels
@@ -26,7 +26,11 @@ SCORE, BOX, PIXELS, DEAD_BAND = 5e-5, 2e-2, 2e-4, 1e-4
 
 
 def differences(
-    parity: Parity, case: Mapping[str, Any], eye: Sam3, seen: ImageFeatures, grounded: network.Grounded | None = None
+    parity: Parity,
+    case: Mapping[str, Any],
+    eye: Sam3,
+    seen: ImageFeatures,
+    grounded: sam3_forward.Grounded | None = None,
 ) -> dict[str, float]:
     """Largest absolute difference of every raw output."""
     if grounded is None:
@@ -100,9 +104,9 @@ def test_without_the_cls_token_the_tolerance_is_missed(parity: Parity) -> None:
     ids = tuple(case["input_ids"])
     model = parity.eye._model
     with torch.inference_mode():
-        tokens = network.encode_text(model, torch.tensor([ids]))
-        mask = torch.tensor([phrases.text_mask(ids, hide_zero=True)])
-        grounded = network.ground(model, seen.levels[-1], tokens, mask)
+        tokens = sam3_forward.encode_text(model, torch.tensor([ids]))
+        mask = torch.tensor([text_prompts.text_mask(ids, hide_zero=True)])
+        grounded = sam3_forward.ground(model, seen.levels[-1], tokens, mask)
     found = differences(parity, case, parity.eye, seen, grounded)
     assert all(found[key] > 100 * limit for key, limit in TOLERANCE.items()), found
 
@@ -131,10 +135,10 @@ def test_with_the_exclamation_mark_in_sight_the_tolerance_is_missed(parity: Pari
 
 def test_phrases_are_cleaned_and_masked_as_metas_code_does(parity: Parity) -> None:
     for entry in parity.phrases:
-        if 0 < len(entry["ids"]) <= phrases.USABLE:
-            ids = phrases.token_ids(parity.eye._tokenizer, entry["text"])
+        if 0 < len(entry["ids"]) <= text_prompts.USABLE:
+            ids = text_prompts.token_ids(parity.eye._tokenizer, entry["text"])
             assert list(ids) == entry["padded32"]
-            assert list(phrases.text_mask(ids, hide_zero=True)) == [bool(flag) for flag in entry["mask"]]
+            assert list(text_prompts.text_mask(ids, hide_zero=True)) == [bool(flag) for flag in entry["mask"]]
 
 
 @pytest.mark.parametrize("name", ["truck", "dog", "groceries", "chelsea", "rocket", "coins"])

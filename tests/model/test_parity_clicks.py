@@ -10,7 +10,7 @@ import torch
 
 from sam3_agent import masks
 from sam3_agent.clicks import ClickPrompt
-from sam3_agent.model.clicks import to_clicked, to_clicks
+from sam3_agent.model.click_prompts import to_clicked, to_clicks
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.tracker import Clicks
 from tests.model.conftest import Parity

@@ -8,13 +8,13 @@ from functools import partial
 import pytest
 
 from sam3_agent.errors import Busy, InputError
-from sam3_agent.model.caller import calling
 from sam3_agent.model.scheduler import Pending, PlacedFeatures, Scheduler
+from sam3_agent.model.scheduler.request_context import calling
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.workspace import Workspace
-from sam3_agent.workspace.memory import FeatureMemory
-from tests.desk import eye, picture
-from tests.model.gated import SECONDS, GatedEngine, features, held, image, in_thread, presences, prompts, said
+from sam3_agent.workspace.feature_cache import FeatureMemory
+from tests.fixtures_workspace import eye, picture
+from tests.model.fixtures_gated import SECONDS, GatedEngine, features, held, image, in_thread, presences, prompts, said
 
 
 def test_prompts_of_several_clients_and_images_go_through_together_and_each_gets_its_own_answers() -> None:

@@ -7,10 +7,10 @@ import weakref
 import pytest
 
 from sam3_agent.errors import Busy, Cancelled, InputError, ModelUnavailable
-from sam3_agent.model.caller import calling
-from sam3_agent.model.plan import RECOVERY
+from sam3_agent.model.batching import RECOVERY
 from sam3_agent.model.scheduler import Scheduler
-from tests.model.gated import (
+from sam3_agent.model.scheduler.request_context import calling
+from tests.model.fixtures_gated import (
     BAD,
     SECONDS,
     GatedEngine,

@@ -6,7 +6,7 @@ from PIL import Image
 
 from sam3_agent.tools import ALL_TOOLS
 from sam3_agent.workspace import Workspace
-from tests.desk import eye, picture
+from tests.fixtures_workspace import eye, picture
 
 OPEN = next(tool for tool in ALL_TOOLS if tool.name == "open_image")
 

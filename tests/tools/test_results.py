@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from inline_snapshot import snapshot
 
-from benchmarks.tiling.truth_eye import TruthEye, map_picture
+from benchmarks.tiling.truth_segmenter import TruthEye, map_picture
 from sam3_agent import masks
 from sam3_agent.errors import ToolError
 from sam3_agent.tools import ALL_TOOLS, Presentation
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace import Workspace
-from tests.desk import desk, picture, square
+from tests.fixtures_workspace import desk, picture, square
 
 TOOLS = {tool.name: tool for tool in ALL_TOOLS}
 INSTANCE_KEYS = {

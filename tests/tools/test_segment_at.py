@@ -10,7 +10,7 @@ from inline_snapshot import snapshot
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.tools import ALL_TOOLS, Presentation
 from sam3_agent.workspace import Workspace
-from tests.desk import desk, disc, picture
+from tests.fixtures_workspace import desk, disc, picture
 
 TOOLS = {tool.name: tool for tool in ALL_TOOLS}
 INSTANCE_KEYS = {

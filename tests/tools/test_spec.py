@@ -8,7 +8,7 @@ import pytest
 
 from sam3_agent.errors import ToolError
 from sam3_agent.tools import ALL_TOOLS, HOST_TOOLS, LOOP_TOOLS, ToolSpec
-from tests.desk import desk
+from tests.fixtures_workspace import desk
 
 TOOLS = {tool.name: tool for tool in ALL_TOOLS}
 FORBIDDEN = {"$ref", "$defs", "anyOf", "oneOf", "allOf", "prefixItems", "title", "const", "additionalProperties"}

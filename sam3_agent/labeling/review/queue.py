@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from sam3_agent.errors import InputError
-from sam3_agent.labeling.journal import Journal
+from sam3_agent.labeling.store.journal import Journal
 
 Filter = Literal["review", "missed", "accepted", "rejected", "all"]
 

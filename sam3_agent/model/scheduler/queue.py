@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sam3_agent.errors import Busy
-from sam3_agent.model.plan import Work
+from sam3_agent.model.batching import Work
 from sam3_agent.model.scheduler.request import Request
 
 Line = dict[Request, None]

@@ -5,8 +5,8 @@ from concurrent.futures import CancelledError, Future
 from typing import Any, Generic, TypeVar
 
 from sam3_agent.errors import Busy, Cancelled
-from sam3_agent.model.caller import Caller
-from sam3_agent.model.plan import Plan
+from sam3_agent.model.batching import Plan
+from sam3_agent.model.scheduler.request_context import Caller
 
 Answer = TypeVar("Answer")
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent.clicks import ClickedMask, ClickPrompt
-from sam3_agent.model.caller import current_caller
-from sam3_agent.model.plan import IMAGE_COST, Engine, Plan
+from sam3_agent.model.batching import IMAGE_COST, Engine, Plan
 from sam3_agent.model.scheduler.queue import RequestQueue
 from sam3_agent.model.scheduler.request import Pending, Request
+from sam3_agent.model.scheduler.request_context import current_caller
 from sam3_agent.model.scheduler.worker import Worker
 from sam3_agent.model.segmenter import Features, KeepsStatistics
 from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo

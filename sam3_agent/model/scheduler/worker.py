@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from sam3_agent.errors import Busy, ModelUnavailable
-from sam3_agent.model.pause import listen
+from sam3_agent.model.scheduler.preemption import listen
 from sam3_agent.model.scheduler.queue import Batch, RequestQueue
 from sam3_agent.model.scheduler.request import Request
 

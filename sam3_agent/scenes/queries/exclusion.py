@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sam3_agent.scenes.chance import shuffled
 from sam3_agent.scenes.queries.group import Group, kinds_of
 from sam3_agent.scenes.queries.query import Query, Wording
+from sam3_agent.scenes.rng import shuffled
 from sam3_agent.scenes.scene import Scene
 from sam3_agent.scenes.vocabulary import COLOURS, NOUNS, plural_of
 

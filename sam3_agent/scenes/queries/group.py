@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sam3_agent.scenes.chance import picks, shuffled
+from sam3_agent.scenes.rng import picks, shuffled
 from sam3_agent.scenes.scene import Scene, SceneObject
 from sam3_agent.scenes.vocabulary import COLOURS, NOUNS, SUPERCATEGORY_PHRASE, UNKNOWN_WORDS, plural_of
 

@@ -7,11 +7,11 @@ from itertools import product
 
 import numpy as np
 
-from sam3_agent.scenes.chance import shuffled
 from sam3_agent.scenes.queries import counting, exclusion, odd_one_out, ordinal, plain, relation, superlative
 from sam3_agent.scenes.queries.function import FUNCTIONS, ask_function
 from sam3_agent.scenes.queries.group import absent_groups, groups_of, kinds_of, references_of
 from sam3_agent.scenes.queries.query import Query
+from sam3_agent.scenes.rng import shuffled
 from sam3_agent.scenes.scene import Scene
 
 KIND = "no_target"

@@ -8,10 +8,10 @@ from itertools import product
 
 import numpy as np
 
-from sam3_agent.scenes.chance import shuffled
 from sam3_agent.scenes.queries.group import Group, groups_of, references_of
 from sam3_agent.scenes.queries.query import Query, Wording
 from sam3_agent.scenes.queries.superlative import PLACE_MARGIN
+from sam3_agent.scenes.rng import shuffled
 from sam3_agent.scenes.scene import Scene, SceneObject
 
 KIND = "relation"

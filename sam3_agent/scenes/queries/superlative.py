@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sam3_agent.scenes.chance import shuffled
 from sam3_agent.scenes.queries.group import Group, groups_of
 from sam3_agent.scenes.queries.query import Query, Wording
+from sam3_agent.scenes.rng import shuffled
 from sam3_agent.scenes.scene import Scene, SceneObject
 
 KIND = "superlative"

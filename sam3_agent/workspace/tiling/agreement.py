@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from sam3_agent import masks
-from sam3_agent.workspace.tiling.piece import Piece
-from sam3_agent.workspace.tiling.plan import SMALL
+from sam3_agent.workspace.tiling.planning import SMALL
+from sam3_agent.workspace.tiling.tile_detections import Piece
 from sam3_agent.workspace.tiling.view import View
 
 SAME = 0.4

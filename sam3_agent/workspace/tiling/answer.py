@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sam3_agent.types import ConceptPrompt, Instance, Segmentation
-from sam3_agent.workspace.question import Question
-from sam3_agent.workspace.records import Finding
+from sam3_agent.workspace.mask_store import Finding
+from sam3_agent.workspace.query import Question
 from sam3_agent.workspace.tiling.agreement import groups_of
 from sam3_agent.workspace.tiling.leftovers import without_leftovers
-from sam3_agent.workspace.tiling.piece import pieces_of
-from sam3_agent.workspace.tiling.stitch import stitched
+from sam3_agent.workspace.tiling.merging import stitched
+from sam3_agent.workspace.tiling.tile_detections import pieces_of
 from sam3_agent.workspace.tiling.view import View
 
 NEAR_MISSES = 8

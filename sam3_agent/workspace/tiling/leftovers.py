@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from sam3_agent import masks
-from sam3_agent.workspace.suppression import Suppression
-from sam3_agent.workspace.tiling.piece import REPEATED
-from sam3_agent.workspace.tiling.stitch import Stitched
+from sam3_agent.workspace.nms import Suppression
+from sam3_agent.workspace.tiling.merging import Stitched
+from sam3_agent.workspace.tiling.tile_detections import REPEATED
 from sam3_agent.workspace.tiling.view import View
 
 EXPLAINED = 0.5

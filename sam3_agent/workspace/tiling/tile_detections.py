@@ -1,0 +1,85 @@
+"""What one view shows of one object, in the whole image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sam3_agent import masks
+from sam3_agent.masks import Box, Rle, Window
+from sam3_agent.types import Candidate
+from sam3_agent.workspace.crops import candidate_in_image
+from sam3_agent.workspace.nms import Suppression
+from sam3_agent.workspace.query import Question
+from sam3_agent.workspace.tiling.view import View
+
+REPEATED = 0.7
+"""Masks of one view that overlap more than this (IoU) are one object, which the eye pointed at twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One candidate of one view."""
+
+    rle: Rle
+    box: Box
+    """As the eye gave it."""
+    area: int
+    view: View
+    object_score: float
+    score: float
+    """Presence of its view x object score."""
+    rank: float
+    """What was compared with the threshold: `score`, or what stands for it where presence is assumed."""
+    kept: bool
+    cut: bool
+    """An edge of its view goes through it, as far as can be seen."""
+
+
+def pieces_of(views: Sequence[View], question: Question, height: int, width: int) -> list[Piece]:
+    """The candidates of all views of one concept, the whole picture's first, each object once a view.
+
+    Args:
+        views: the first of them of the whole picture (or region).
+        question: the threshold, and whether presence is assumed.
+        height: of the image.
+        width: of the image.
+    """
+    picture = views[0].window
+    beliefs = beliefs_in(views, question)
+    pieces: list[Piece] = []
+    for view, belief in zip(views, beliefs, strict=True):
+        detection = view.detection
+        told = (*detection.kept, *detection.near_misses)
+        once = Suppression(max_iou=REPEATED).keep([c.rle for c in told]) if len(views) > 1 else range(len(told))
+        for number in once:
+            placed = candidate_in_image(told[number], view.window, width, height)
+            kept = number < len(detection.kept) and belief * placed.object_score > question.threshold
+            pieces.append(_piece(placed, view, belief, picture, kept=kept))
+    return pieces
+
+
+def beliefs_in(views: Sequence[View], question: Question) -> list[float]:
+    """What each view's object scores are multiplied with: its own presence, so that a tile without the concept is mute.
+
+    What is assumed to be in the picture is not assumed to be in each tile: tiles count in proportion to the view that
+    believes most.
+    """
+    presence = [view.detection.presence for view in views]
+    if not question.assume_present:
+        return presence
+    most = max(presence)
+    return [1.0, *(value / most if most > 0 else 0.0 for value in presence[1:])]
+
+
+def _piece(placed: Candidate, view: View, belief: float, picture: Window, *, kept: bool) -> Piece:
+    clear, box = view.clear(picture), masks.box(placed.rle)
+    return Piece(
+        rle=placed.rle,
+        box=placed.box,
+        area=masks.area(placed.rle),
+        view=view,
+        object_score=placed.object_score,
+        score=view.detection.presence * placed.object_score,
+        rank=belief * placed.object_score,
+        kept=kept,
+        cut=box[0] < clear[0] or box[1] < clear[1] or box[2] > clear[2] or box[3] > clear[3],
+    )
