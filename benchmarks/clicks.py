@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import machine_words
 from sam3_agent import masks
-from sam3_agent.clicks import ClickedMask, ClickPrompt
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.scenes.scene import SceneObject
 from sam3_agent.training.click_prompts import interior_point
+from sam3_agent.types import ClickedMask, ClickPrompt
 
 FIRST_SEED = 70_000
 PER_SCENE = 3

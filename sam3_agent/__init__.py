@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sam3_agent.clicks import ClickPrompt, ClickSegmentation
     from sam3_agent.errors import (
         Busy,
         Cancelled,
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
         ToolError,
         UnknownHandle,
     )
-    from sam3_agent.llm.base import load_llm
     from sam3_agent.loop.agent import Agent
+    from sam3_agent.loop.load_llm import load_llm
     from sam3_agent.masks import Box, Rle
     from sam3_agent.model.replicas import load_eye, load_replicas
     from sam3_agent.model.sam3 import Sam3
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     from sam3_agent.model.scheduler.request_context import calling
     from sam3_agent.types import (
         Answer,
+        ClickPrompt,
+        ClickSegmentation,
         Concept,
         ConceptPrompt,
         Exemplar,
@@ -81,7 +82,6 @@ __all__ = [
 ]
 
 _HOMES = {
-    "sam3_agent.clicks": ("ClickPrompt", "ClickSegmentation"),
     "sam3_agent.errors": (
         "Busy",
         "Cancelled",
@@ -102,6 +102,8 @@ _HOMES = {
     "sam3_agent.model.scheduler": ("Scheduler",),
     "sam3_agent.types": (
         "Answer",
+        "ClickPrompt",
+        "ClickSegmentation",
         "Concept",
         "ConceptPrompt",
         "Exemplar",

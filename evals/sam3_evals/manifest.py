@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import sam3_agent
+import sam3_evals
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
 

@@ -76,7 +76,7 @@ def _serve(options: argparse.Namespace) -> int:
         return closing.enter_context(_scheduled_eye(options))
 
     def load_llm() -> "LLM":
-        from sam3_agent.llm.base import load_llm
+        from sam3_agent.loop.load_llm import load_llm
 
         return load_llm(options.llm)
 

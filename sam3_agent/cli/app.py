@@ -81,7 +81,7 @@ def demo(
     from sam3_agent.cli import demo as room
     from sam3_agent.cli.loading import open_workspace
     from sam3_agent.cli.output import print_json
-    from sam3_agent.llm.base import load_llm
+    from sam3_agent.loop.load_llm import load_llm
 
     room.check_folder(out)
     brain = load_llm(llm)
@@ -225,8 +225,7 @@ def ask(
 ) -> None:
     """Answer one referring expression."""
     from sam3_agent.cli import ask as room
-    from sam3_agent.cli.loading import check_picture, open_workspace
-    from sam3_agent.cli.marked import write_marked
+    from sam3_agent.cli.loading import check_picture, open_workspace, write_marked
     from sam3_agent.cli.output import print_json
 
     room.check_query(query)

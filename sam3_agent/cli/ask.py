@@ -55,8 +55,8 @@ class Written:
 
 def load_brain(spec: str, record: Path | None) -> "LLM":
     """The brain; with `record`, everything that it says goes into a new file, for `replay:`."""
-    from sam3_agent.llm.base import load_llm
     from sam3_agent.llm.recording import RecordingLLM
+    from sam3_agent.loop.load_llm import load_llm
 
     brain = load_llm(spec)
     return brain if record is None else RecordingLLM(brain, record)

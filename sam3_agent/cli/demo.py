@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportMissin
 
 from sam3_agent import masks
 from sam3_agent.cli.demo_pictures import answer_page, answer_picture, overview, scene_picture
-from sam3_agent.cli.marked import write_picture
+from sam3_agent.cli.loading import write_picture
 from sam3_agent.cli.output import eye_words, print_line, print_notes, progress_console
 from sam3_agent.cli.scene_files import target_mask
 from sam3_agent.errors import InputError

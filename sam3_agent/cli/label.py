@@ -14,18 +14,17 @@ from sam3_agent.cli.options import Eye
 from sam3_agent.cli.output import print_line, print_notes, print_table, progress_console
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
-from sam3_agent.labeling.import_files import import_labels
+from sam3_agent.labeling.io.import_labels import import_labels
 from sam3_agent.labeling.ontology.ontology import Ontology
 from sam3_agent.labeling.ontology.yaml_file import read_ontology
 from sam3_agent.labeling.pipeline.executor import Engine, Threads
-from sam3_agent.labeling.pipeline.proposer import Inquiry
+from sam3_agent.labeling.pipeline.proposer import Inquiry, Recipe, portable
 from sam3_agent.labeling.pipeline.run import Order, Progress, label_images
 from sam3_agent.labeling.pipeline.scan import root_of
-from sam3_agent.labeling.recipe import Recipe, portable
 from sam3_agent.labeling.store.journal import FILE, ImageRow, Journal
 from sam3_agent.labeling.store.label import ROUTES
 from sam3_agent.labeling.store.summary import Summary, summarise
-from sam3_agent.llm.base import load_llm
+from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace.query import TileMode
 

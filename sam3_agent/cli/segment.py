@@ -7,9 +7,8 @@ from typing import Any
 
 import typer
 
-from sam3_agent.cli.looked import Looked, look_once
-from sam3_agent.cli.marked import write_marked
-from sam3_agent.cli.output import box_words, print_line, print_table
+from sam3_agent.cli.loading import write_marked
+from sam3_agent.cli.output import Looked, box_words, look_once, print_line, print_table
 from sam3_agent.formats.concept_file import SUFFIX, read_concept
 from sam3_agent.masks import Box
 from sam3_agent.types import ConceptPrompt, Exemplar, Segmentation

@@ -7,11 +7,10 @@ from typing import Any
 
 import typer
 
-from sam3_agent.cli.looked import Looked, look_once
-from sam3_agent.cli.marked import write_marked
-from sam3_agent.cli.output import box_words, print_table
-from sam3_agent.clicks import ClickPrompt, ClickSegmentation, Point
+from sam3_agent.cli.loading import write_marked
+from sam3_agent.cli.output import Looked, box_words, look_once, print_table
 from sam3_agent.masks import Box
+from sam3_agent.types import ClickPrompt, ClickSegmentation, Point
 from sam3_agent.workspace import Workspace
 
 

@@ -11,7 +11,7 @@ from sam3_agent.formats.files import write_text
 from sam3_agent.labeling.ontology.suggest import Draft, suggest
 from sam3_agent.labeling.ontology.yaml_file import read_text
 from sam3_agent.labeling.pipeline.scan import pictures_in
-from sam3_agent.llm.base import load_llm
+from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.render import Picture, draw_picture
 from sam3_agent.workspace.image_loading import read_source
 

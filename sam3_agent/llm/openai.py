@@ -10,7 +10,7 @@ from sam3_agent.llm.image_encoding import jpeg_url
 from sam3_agent.llm.pricing import TABLE, PriceTable
 from sam3_agent.llm.provider import Provider, ProviderLLM, Spent, key_of
 from sam3_agent.llm.retry import PassingFault, Patience
-from sam3_agent.loop.calls import read_call
+from sam3_agent.llm.tool_calls import read_call
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
 

@@ -1,15 +1,171 @@
 """Brains that record another brain, and that give a recording again."""
 
+import hashlib
+import json
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from sam3_agent.errors import LLMError
-from sam3_agent.llm.base import LLM, Message, Reply, WrappedLLM
+from sam3_agent.errors import InputError, LLMError
+from sam3_agent.formats.files import plain
+from sam3_agent.llm.base import LLM, Message, Reply, ToolCall, WrappedLLM
 from sam3_agent.llm.clock import RecordedClock, RunClock
-from sam3_agent.loop.tape import Heard, TapeWriter, Timed, read_tape, request_hash
+from sam3_agent.llm.image_encoding import jpeg
+from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
+
+TAPE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One line: to this request came this reply, or this error."""
+
+    request: str
+    reply: Reply | None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """One line: the readings of the clock in a run, in order; seconds."""
+
+    run: str
+    readings: tuple[float, ...]
+
+
+def request_hash(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
+    """SHA-256 over all that a brain is given: words, calls, results, the pixels of pictures as sent, tool schemas."""
+    asked = {
+        "messages": [_message_json(message) for message in messages],
+        "tools": [[tool.name, tool.description, tool.json_schema] for tool in tools],
+    }
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
+
+
+class TapeWriter:
+    """Appends to a tape; every line is on its way to the disk before the run goes on."""
+
+    def __init__(self, path: str | Path, name: str) -> None:
+        """Begin a new tape of the brain `name`.
+
+        Raises:
+            InputError: the file exists already, or cannot be written.
+        """
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("x", encoding="utf-8") as file:
+                file.write(json.dumps({"tape": TAPE_VERSION, "llm": name}) + "\n")
+        except FileExistsError as error:
+            raise InputError(f"{path} exists already; record into a new file") from error
+        except OSError as error:
+            raise InputError(f"cannot record into {path}: {error.strerror or error}") from error
+
+    def write(self, line: Heard | Timed) -> None:
+        """Add one line.
+
+        Raises:
+            InputError: the file cannot be written any more.
+        """
+        value = _heard_json(line) if isinstance(line, Heard) else {"run": line.run, "clock": list(line.readings)}
+        try:
+            with self._lock, self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(value) + "\n")
+        except OSError as error:
+            raise InputError(f"cannot record into {self.path}: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """A whole tape."""
+
+    llm: str
+    heard: tuple[Heard, ...]
+    timed: tuple[Timed, ...]
+
+
+def read_tape(path: str | Path) -> Tape:
+    """Read a tape; a last line that was cut off is left out, as after a crash.
+
+    Raises:
+        InputError: the file is missing or no tape; the message names the line.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the recording {path}: {error}") from error
+    values: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            values.append(dict(json.loads(line)))
+        except (TypeError, ValueError) as error:
+            if number == len(lines) > 1:
+                break
+            raise InputError(f"{path}, line {number}: no line of a recording") from error
+    if not values or values[0].get("tape") != TAPE_VERSION:
+        raise InputError(f"{path} is no recording of version {TAPE_VERSION}; make one with --record")
+    try:
+        heard = tuple(_read_heard(value) for value in values[1:] if "request" in value)
+        timed = tuple(Timed(value["run"], tuple(map(float, value["clock"]))) for value in values[1:] if "run" in value)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: a line of the recording lacks {error}") from error
+    return Tape(str(values[0]["llm"]), heard, timed)
+
+
+def _message_json(message: Message) -> dict[str, Any]:
+    return {
+        "role": message.role,
+        "text": message.text,
+        "pictures": [_picture_hash(picture) for picture in message.pictures],
+        "calls": [[call.id, call.name, call.arguments, call.problem] for call in message.calls],
+        "results": [
+            [r.call_id, r.name, r.text, r.is_error, [_picture_hash(picture) for picture in r.pictures]]
+            for r in message.results
+        ],
+        "raw": message.raw,
+    }
+
+
+def _picture_hash(picture: Picture) -> str:
+    return hashlib.sha256(jpeg(picture) + picture.caption.encode()).hexdigest()
+
+
+def _heard_json(line: Heard) -> dict[str, Any]:
+    if line.reply is None:
+        return {"request": line.request, "error": line.error}
+    reply = line.reply
+    said = {
+        "text": reply.message.text,
+        "calls": [
+            {"id": c.id, "name": c.name, "arguments": c.arguments, "problem": c.problem} for c in reply.message.calls
+        ],
+        "raw": list(reply.message.raw) if reply.message.raw is not None else None,
+        "input_tokens": reply.input_tokens,
+        "output_tokens": reply.output_tokens,
+        "cached_tokens": reply.cached_tokens,
+        "usd": reply.usd,
+        "stop": reply.stop,
+        "thoughts": reply.thoughts,
+        "note": reply.note,
+        "faults": list(reply.faults),
+    }
+    return {"request": line.request, "reply": plain(said)}
+
+
+def _read_heard(value: dict[str, Any]) -> Heard:
+    if "reply" not in value:
+        return Heard(value["request"], None, str(value["error"]))
+    said: dict[str, Any] = dict(value["reply"])
+    faults: Any = tuple(said.pop("faults"))
+    calls = tuple(ToolCall(c["id"], c["name"], c["arguments"], c["problem"]) for c in said.pop("calls"))
+    raw = said.pop("raw")
+    message = Message("assistant", said.pop("text"), calls=calls, raw=tuple(raw) if raw is not None else None)
+    return Heard(value["request"], Reply(message, **said, faults=faults))
 
 
 class RecordingLLM(WrappedLLM):

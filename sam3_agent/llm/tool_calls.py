@@ -4,12 +4,33 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from typing import Any, cast
 
 from sam3_agent.llm.base import ToolCall
-from sam3_agent.loop.calls import CUT, read_call
-from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.tools import ToolSpec
+
+CUT = "your reply was cut off in the middle of this call, so it was not made; make it again, and think briefly"
+
+
+def read_call(call_id: str, name: str, arguments: Any, *, cut: bool = False) -> ToolCall:
+    """A call from its arguments (an object, or the JSON text of one); what cannot be read becomes its problem."""
+    if cut:
+        return ToolCall(call_id, name, problem=CUT)
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments) if arguments.strip() else {}
+        except ValueError as error:
+            return ToolCall(
+                call_id, name, problem=f"the arguments are no JSON ({error}): {arguments!r:.80}; make the call again"
+            )
+    if not isinstance(arguments, dict):
+        return ToolCall(
+            call_id, name, problem=f"the arguments must be a JSON object, got {arguments!r:.80}; make the call again"
+        )
+    return ToolCall(call_id, name, cast(dict[str, Any], arguments))
+
 
 _THOUGHTS = re.compile(r"<(think|thinking|reasoning)>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"```[\w-]*\s*\n?(.*?)(?:```|\Z)|<tool(?:_call)?>(.*?)(?:</tool(?:_call)?>|\Z)", re.DOTALL)
@@ -29,7 +50,13 @@ class Said:
 def explain_tools(tools: Sequence[ToolSpec]) -> str:
     """How to call which tools, for the system prompt."""
     described = "\n\n".join(f"### {t.name}\n{t.description}\narguments: {json.dumps(t.json_schema)}" for t in tools)
-    return f"{read_prompt('text_tools').text}\n\n{described}"
+    return f"{_instruction()}\n\n{described}"
+
+
+@cache
+def _instruction() -> str:
+    """Return how to write a call as text; the file beside this one."""
+    return resources.files("sam3_agent.llm").joinpath("text_tools.md").read_text(encoding="utf-8").strip()
 
 
 def write_call(name: str, arguments: Any) -> str:

@@ -5,8 +5,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
+from sam3_agent.errors import LLMError, ToolError
 from sam3_agent.llm.base import LLM, Message, Reply
-from sam3_agent.loop.hearing import hear
 from sam3_agent.loop.prompts import Prompt, read_prompt
 from sam3_agent.loop.run import Run, picture_json
 from sam3_agent.loop.verdict import PREFERENCE, VERDICT, Verdict, read_verdict
@@ -14,6 +14,33 @@ from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
 from sam3_agent.tools.formatting import instance_line
 from sam3_agent.workspace import Workspace
+
+ATTEMPTS = 2
+
+
+def hear(
+    ask: Callable[[Sequence[Message], Sequence[ToolSpec]], Reply], messages: Sequence[Message], tool: ToolSpec
+) -> BaseModel | str:
+    """The checked arguments of the call that the brain makes of `tool`, or in words why there are none.
+
+    A reply without a usable call is asked for ATTEMPTS times; a brain that raises LLMError is not asked again.
+    """
+    why = ""
+    for _ in range(ATTEMPTS):
+        try:
+            reply = ask(messages, (tool,))
+        except LLMError as error:
+            return str(error)
+        call = next((call for call in reply.message.calls if call.name == tool.name), None)
+        if call is None or call.problem:
+            why = call.problem if call is not None else f"no call of {tool.name}"
+            continue
+        try:
+            return tool.parse(call.arguments)
+        except ToolError as error:
+            why = str(error)
+    return why
+
 
 JudgeMode = Literal["off", "once", "strict"]
 MOST_JUDGED = 3

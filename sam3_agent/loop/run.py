@@ -5,13 +5,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from sam3_agent.formats.files import plain
 from sam3_agent.llm.base import Message, Reply, ToolCall, ToolResult
 from sam3_agent.llm.clock import Clock
 from sam3_agent.llm.image_encoding import jpeg
 from sam3_agent.llm.task import Task
 from sam3_agent.loop.budget import Meter
 from sam3_agent.loop.prompts import Prompt
-from sam3_agent.loop.trace import TRACE_VERSION, plain
+from sam3_agent.loop.trace import TRACE_VERSION
 from sam3_agent.loop.verdict import Verdict
 from sam3_agent.render import Picture
 from sam3_agent.types import Answer, Instance, Outcome, Step, Trace

@@ -13,10 +13,9 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.clicks import ClickedMask, ClickPrompt
 from sam3_agent.model.oom import exhausted, free_memory, out_of_memory
 from sam3_agent.model.segmenter import Features
-from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
+from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 Item = TypeVar("Item")
 Raw = TypeVar("Raw")

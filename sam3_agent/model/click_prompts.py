@@ -8,13 +8,12 @@ import torch
 from numpy.typing import NDArray
 
 from sam3_agent import masks
-from sam3_agent.clicks import ClickedMask, ClickPrompt, check_points
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Rle
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.mask_rle import to_rle
 from sam3_agent.model.tracker import Clicks, Tracker
-from sam3_agent.types import clip_box
+from sam3_agent.types import ClickedMask, ClickPrompt, check_points, clip_box
 
 MASK_LOGIT = 10.0
 """Logit of a plain mask that is given to be refined; Meta's tracker reads masks as +-10 too."""

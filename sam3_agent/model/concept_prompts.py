@@ -9,12 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from sam3_agent.masks import Rle
-from sam3_agent.model.candidates import to_candidate
 from sam3_agent.model.exemplars import Boxes, Labels
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.mask_rle import Ints, rle_of_edges, to_rle
-from sam3_agent.model.postprocess import Selection
-from sam3_agent.model.texts import Ids
+from sam3_agent.model.postprocess import Selection, to_candidate
+from sam3_agent.model.text_prompts import Ids
 from sam3_agent.types import Detection, ExemplarTokens
 
 

@@ -10,12 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent import masks
-from sam3_agent.clicks import ClickedMask, ClickPrompt, check_points
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
 from sam3_agent.model.batching import IMAGE_COST, Plan, Work
 from sam3_agent.model.segmenter import Features
-from sam3_agent.types import Candidate, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo, clip_box
+from sam3_agent.types import (
+    Candidate,
+    ClickedMask,
+    ClickPrompt,
+    ConceptPrompt,
+    Detection,
+    Exemplar,
+    ExemplarTokens,
+    ModelInfo,
+    check_points,
+    clip_box,
+)
 
 Answers = Mapping[str, Detection]
 FAKE = ModelInfo("fake", "cpu", "float32")

@@ -20,7 +20,7 @@ from sam3_agent.model.postprocess import select
 from sam3_agent.model.preprocess import PreparedImage
 from sam3_agent.model.sam3_forward import Grounded
 from sam3_agent.model.scheduler.preemption import listened, pause
-from sam3_agent.model.texts import Ids, TextMemory
+from sam3_agent.model.text_prompts import Ids, TextMemory
 from sam3_agent.model.tracker import Clicks, Tracker
 
 TEXT_BYTES = 32 * 2**20

@@ -14,23 +14,21 @@ import torch
 from numpy.typing import NDArray
 from transformers import Sam3Model
 
-from sam3_agent.clicks import ClickedMask, ClickPrompt
 from sam3_agent.errors import InputError, ModelUnavailable, ToolError
 from sam3_agent.model import exemplars, loading, sam3_forward, text_prompts
 from sam3_agent.model.batching import IMAGE_COST, Plan, Work
 from sam3_agent.model.click_prompts import ClickRow, RawClick, to_clicked, to_clicks
 from sam3_agent.model.concept_prompts import ConceptRow, Drawn, ExemplarRow
 from sam3_agent.model.features import ImageFeatures, own_features
+from sam3_agent.model.loading import load_tracker
 from sam3_agent.model.oom import exhausted, out_of_memory
 from sam3_agent.model.preprocess import prepare_image
 from sam3_agent.model.runner import Learned, Runner
 from sam3_agent.model.sam3_forward import Grounded
 from sam3_agent.model.segmenter import Features
-from sam3_agent.model.text_prompts import Tokenizer
-from sam3_agent.model.texts import Ids
+from sam3_agent.model.text_prompts import Ids, Tokenizer
 from sam3_agent.model.tracker import Clicks, Tracker
-from sam3_agent.model.tracker_loading import load_tracker
-from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
+from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 MAX_PROMPTS = 16
 """Prompts that go through the network together; more are answered in several goes (0.1 GB each at full size)."""

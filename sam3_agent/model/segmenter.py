@@ -6,8 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.clicks import ClickedMask, ClickPrompt
-from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
+from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 
 class Features(Protocol):

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sam3_agent.clicks import ClickSegmentation
-from sam3_agent.types import ModelInfo, Segmentation
+from sam3_agent.types import ClickSegmentation, ModelInfo, Segmentation
 from sam3_agent.workspace import Facts, OpenImage
 
 _CONFLICT_SHARE = 0.5

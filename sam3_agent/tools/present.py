@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sam3_agent.clicks import ClickSegmentation
 from sam3_agent.masks import Box
 from sam3_agent.render import Picture
 from sam3_agent.tools.formatting import instance_data, instance_line, percent
@@ -22,7 +21,7 @@ from sam3_agent.tools.results import (
     SegmentedAt,
     Submission,
 )
-from sam3_agent.types import Instance, Segmentation
+from sam3_agent.types import ClickSegmentation, Instance, Segmentation
 from sam3_agent.workspace import Facts, Measurement, MeasurementTable, OpenImage, Workspace
 
 _CROWD = 40

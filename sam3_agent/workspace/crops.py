@@ -4,10 +4,9 @@ import math
 from dataclasses import replace
 
 from sam3_agent import masks
-from sam3_agent.clicks import ClickPrompt, check_points
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box, Window
-from sam3_agent.types import Candidate, ConceptPrompt, Exemplar, clip_box
+from sam3_agent.types import Candidate, ClickPrompt, ConceptPrompt, Exemplar, check_points, clip_box
 
 
 def window_of(region: Box | None, width: int, height: int) -> Window:

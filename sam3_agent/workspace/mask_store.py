@@ -4,10 +4,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sam3_agent.clicks import ClickPrompt
 from sam3_agent.errors import InputError, UnknownHandle
 from sam3_agent.masks import Box, Rle
-from sam3_agent.types import ConceptPrompt, Instance
+from sam3_agent.types import Candidate, ClickedMask, ClickPrompt, ConceptPrompt, Instance
+from sam3_agent.workspace.crops import candidate_in_image
+from sam3_agent.workspace.feature_cache import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +120,10 @@ class Records:
         if key is not None:
             self._known[key] = record.instance.id
         return record.instance
+
+
+def clicked(answers: Sequence[ClickedMask], window: Window, width: int, height: int) -> list[Finding]:
+    """The best answer is kept, the others are near misses; both scores are the predicted IoU."""
+    given = [Candidate(answer.rle, answer.box, answer.predicted_iou) for answer in answers]
+    placed = [candidate_in_image(c, window, width, height) for c in given]
+    return [Finding(c.rle, c.box, c.object_score, c.object_score, kept=not index) for index, c in enumerate(placed)]

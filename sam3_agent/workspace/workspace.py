@@ -3,35 +3,103 @@
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sam3_agent.clicks import ClickSegmentation, Point
 from sam3_agent.errors import UnknownHandle
 from sam3_agent.masks import Box, Rle
 from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.render import Picture, Style, draw_picture
-from sam3_agent.types import Concept, ConceptPrompt, Instance, ModelInfo, Segmentation
-from sam3_agent.workspace.asking import Asking
-from sam3_agent.workspace.colours import ColourShare
-from sam3_agent.workspace.combination import Operation, combined
-from sam3_agent.workspace.concepts import Concepts
+from sam3_agent.types import ClickSegmentation, Concept, ConceptPrompt, Instance, ModelInfo, Point, Segmentation
+from sam3_agent.workspace.concepts import Concepts, gather_examples, learn_concept
 from sam3_agent.workspace.crops import clicks_in_window, window_of
-from sam3_agent.workspace.desk import Desk
 from sam3_agent.workspace.feature_cache import FeatureMemory, Window
-from sam3_agent.workspace.findings import clicked
-from sam3_agent.workspace.geometry import MeasurementTable, OrderBy, measure
-from sam3_agent.workspace.image_loading import Source
-from sam3_agent.workspace.image_store import OpenImage
-from sam3_agent.workspace.learning import gather_examples, learn_concept
-from sam3_agent.workspace.mask_facts import Facts, colours_of
-from sam3_agent.workspace.mask_store import Finding, Prompt, Record
+from sam3_agent.workspace.geometry import MeasurementTable, Operation, OrderBy, combined, measure
+from sam3_agent.workspace.image_loading import Reader, Source, read_source
+from sam3_agent.workspace.image_store import Images, OpenImage
+from sam3_agent.workspace.mask_facts import ColourShare, Facts, colours_of, concept_scores, facts_of, marks_of
+from sam3_agent.workspace.mask_store import Finding, Prompt, Record, Records, clicked
 from sam3_agent.workspace.nms import Suppression
+from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
 from sam3_agent.workspace.prompts import click_prompt, distinct_prompts, prompt_by_example
-from sam3_agent.workspace.query import Question, TileMode
-from sam3_agent.workspace.setting import ALONE, Setting
-from sam3_agent.workspace.sightings import concept_scores, facts_of, marks_of
+from sam3_agent.workspace.query import Asking, Question, TileMode
 from sam3_agent.workspace.tiling import Found, found_in, look_closer
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """The defaults are those of a desk that stands alone; a server gives each of its clients a desk of its own."""
+
+    read: Reader = read_source
+    """Turns the sources that `open` is given into pixels: the place to decide what may be opened."""
+    output: OutputFolder = NO_OUTPUT
+    """Where tools may write files."""
+    suffix: str = ""
+    """Ends every id, as in "m7-k3v9": ids of desks beside each other do not meet and cannot be guessed."""
+    memory: FeatureMemory | None = None
+    """Shared with other desks, whose suffixes must then differ; None for one of its own."""
+
+
+ALONE = Setting()
+
+
+class Desk:
+    """Open images and recorded masks, to be read; a `Workspace` puts them there."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._records = Records(setting.suffix)
+        self._images = Images(setting.suffix)
+
+    @property
+    def output(self) -> OutputFolder:
+        """Where tools may write files."""
+        return self._setting.output
+
+    def images(self) -> list[OpenImage]:
+        """All open images, oldest first."""
+        return self._images.all()
+
+    def image(self, image_id: str) -> OpenImage:
+        """An open image.
+
+        Raises:
+            UnknownHandle: no such image.
+        """
+        return self._images.get(image_id)
+
+    def pixels(self, image_id: str) -> NDArray[np.uint8]:
+        """The (H, W, 3) RGB pixels of an image, read-only."""
+        return self._images.pixels(image_id)
+
+    def instance(self, mask_id: str) -> Instance:
+        """A mask by its id."""
+        return self._records.get(mask_id).instance
+
+    def image_of(self, mask_id: str) -> str:
+        """The id of the image that a mask lies on."""
+        return self._records.get(mask_id).image_id
+
+    def phrase_of(self, mask_id: str) -> str:
+        """What was asked when the mask was found, or how it was combined."""
+        return self._records.get(mask_id).phrase
+
+    def is_near_miss(self, mask_id: str) -> bool:
+        """Whether the mask was below its threshold when it was last found."""
+        return not self._records.get(mask_id).kept
+
+    @property
+    def mask_count(self) -> int:
+        """Masks of all images, near misses included."""
+        return len(self._records)
+
+    def masks_of(self, image_id: str, *, near_misses: bool = True) -> list[Instance]:
+        """All masks of an image, oldest first."""
+        self.image(image_id)
+        return [r.instance for r in self._records.of_image(image_id) if near_misses or r.kept]
+
 
 _log = logging.getLogger(__name__)
 

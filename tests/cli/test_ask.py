@@ -6,8 +6,8 @@ import pytest
 
 from sam3_agent.cli import ask as room
 from sam3_agent.errors import Sam3AgentError
-from sam3_agent.llm.base import load_llm
 from sam3_agent.loop.agent import Agent
+from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.loop.trace import read_trace
 from sam3_agent.scenes import Scene
 from sam3_agent.workspace import Workspace

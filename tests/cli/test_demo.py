@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from sam3_agent.cli import demo as room
-from sam3_agent.llm.base import load_llm
+from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.loop.trace import read_trace
 from sam3_agent.scenes import generate_scene
 from sam3_agent.workspace import Workspace

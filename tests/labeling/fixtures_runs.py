@@ -18,8 +18,7 @@ from sam3_agent.labeling.ontology.yaml_file import parse_ontology
 from sam3_agent.labeling.pipeline.executor import Threads
 from sam3_agent.labeling.pipeline.proposer import Proposer
 from sam3_agent.labeling.pipeline.run import Order, label_images
-from sam3_agent.labeling.rows import label_json
-from sam3_agent.labeling.store.journal import Journal
+from sam3_agent.labeling.store.journal import Journal, label_json
 from sam3_agent.model.fake import Answers, FakeSegmenter
 from sam3_agent.planner import RulesLLM
 from sam3_agent.scenes import Scene, SceneOptions, generate_scene

@@ -10,14 +10,13 @@ from PIL import Image
 
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, read_coco, write_coco
-from sam3_agent.labeling.import_files import import_labels
-from sam3_agent.labeling.io.export_labels import FORMATS, Selection, copy_picture, export
+from sam3_agent.labeling.io.export_labels import FORMATS, Selection, copy_picture, export, near_duplicates, split_of
+from sam3_agent.labeling.io.import_labels import import_labels
 from sam3_agent.labeling.ontology.ontology import Ontology
 from sam3_agent.labeling.pipeline.executor import Threads
 from sam3_agent.labeling.pipeline.proposer import Proposer, difference_hash
 from sam3_agent.labeling.pipeline.run import Order, label_images
 from sam3_agent.labeling.review.decisions import ReviewDesk
-from sam3_agent.labeling.split import near_duplicates, split_of
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.workspace import Workspace
 from tests.labeling.fixtures_runs import knowing_eye, label, ontology, write_scenes

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from sam3_agent import masks
 from sam3_agent.labeling.ontology.ontology import Ontology
 from sam3_agent.labeling.pipeline.label_image import labels_of
-from sam3_agent.labeling.pipeline.merge import ImageFinds
 from sam3_agent.labeling.store.detections import (
+    ImageFinds,
     QueryAnswer,
     Seen,
     Sighting,

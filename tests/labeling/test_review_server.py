@@ -12,8 +12,7 @@ from sam3_agent.labeling.review.decisions import ReviewDesk
 from sam3_agent.labeling.review.handlers import Calls
 from sam3_agent.labeling.review.refine import ReviewEye
 from sam3_agent.labeling.review.server import build_app, new_token
-from sam3_agent.labeling.rows import label_json
-from sam3_agent.labeling.store.journal import Journal
+from sam3_agent.labeling.store.journal import Journal, label_json
 from sam3_agent.labeling.verify.calibrate import calibrate, fitted
 from sam3_agent.model.fake import FakeSegmenter
 from sam3_agent.workspace import Workspace

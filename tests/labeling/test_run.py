@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from sam3_agent.errors import InputError, Sam3AgentError
-from sam3_agent.labeling.claim import claimed
 from sam3_agent.labeling.pipeline.budget import BudgetSpent, DollarBudget
 from sam3_agent.labeling.pipeline.executor import Threads
 from sam3_agent.labeling.pipeline.proposer import Proposer
-from sam3_agent.labeling.pipeline.run import Order, Progress, label_images
+from sam3_agent.labeling.pipeline.run import Order, Progress, claimed, label_images
 from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.labeling.store.summary import summarise
 from sam3_agent.llm.base import LLM, Message, Reply

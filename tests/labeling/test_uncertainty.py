@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 
 from sam3_agent import masks
-from sam3_agent.labeling.doubt import with_doubts
 from sam3_agent.labeling.ontology.ontology import Strictness
 from sam3_agent.labeling.store.label import Evidence, Label, Support
 from sam3_agent.labeling.verify.calibrate import fitted
-from sam3_agent.labeling.verify.score_rule import quality_of, verified
+from sam3_agent.labeling.verify.score_rule import quality_of, verified, with_doubts
 from tests.labeling.fixtures_runs import ontology
 
 CLASSES = """

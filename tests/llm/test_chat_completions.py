@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from sam3_agent.errors import LLMConfigError
-from sam3_agent.llm.base import load_llm
 from sam3_agent.llm.chat_completions import ChatLLM
 from sam3_agent.llm.tool_calls import read_text
+from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.tools import LOOP_TOOLS
 from tests.llm.fixtures_llm import Ask, asker
 from tests.llm.wire.chat import ChatDialect, error, message, use

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from sam3_agent.errors import LLMConfigError
-from sam3_agent.llm.base import Message, ToolCall, ToolResult, load_llm
+from sam3_agent.llm.base import Message, ToolCall, ToolResult
 from sam3_agent.llm.openai import request_of
+from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.tools import LOOP_TOOLS
 from tests.llm.fixtures_llm import Ask, asker
 from tests.llm.wire.openai import OpenAIDialect, error, message, reasoning, refusal, text, use

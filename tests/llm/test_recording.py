@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from sam3_agent.errors import InputError, LLMError
-from sam3_agent.llm.base import Message, Reply, ToolCall, load_llm
+from sam3_agent.llm.base import Message, Reply, ToolCall
 from sam3_agent.llm.recording import RecordingLLM
 from sam3_agent.llm.scripted import Line, ScriptedLLM
 from sam3_agent.loop.agent import Agent
+from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.loop.trace import write_trace
 from sam3_agent.planner import RulesLLM
 from sam3_agent.types import Answer

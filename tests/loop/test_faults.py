@@ -4,10 +4,10 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 
 from sam3_agent.errors import LLMError
+from sam3_agent.formats.files import plain
 from sam3_agent.llm.base import Message, Reply, ToolCall
 from sam3_agent.llm.scripted import Line, ScriptedLLM
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.trace import plain
 from sam3_agent.planner import RulesLLM
 from sam3_agent.types import Answer
 from tests.fixtures_workspace import desk

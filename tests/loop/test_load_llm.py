@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from sam3_agent.errors import InputError, LLMConfigError
-from sam3_agent.llm.base import load_llm
 from sam3_agent.llm.pricing import Price, price_of, read_prices
+from sam3_agent.loop.load_llm import load_llm
 
 
 def test_rules_needs_nothing() -> None:

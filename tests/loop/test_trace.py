@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.files import plain
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.trace import plain, read_trace, write_trace
+from sam3_agent.loop.trace import read_trace, write_trace
 from sam3_agent.planner import RulesLLM
 from sam3_agent.types import Step, Trace
 from tests.fixtures_workspace import desk

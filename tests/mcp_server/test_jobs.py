@@ -13,7 +13,8 @@ from sam3_mcp.quota import Limits
 from sam3_mcp.server import build_server
 
 from sam3_agent.errors import Busy, UnknownHandle
-from sam3_agent.llm.base import LLM, Message, Reply, ToolCall, load_llm
+from sam3_agent.llm.base import LLM, Message, Reply, ToolCall
+from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.tools import Presentation, ToolSpec
 from tests.mcp_server.fixtures_server import MakeServer, images_of, make_backend, text_of
 

@@ -16,7 +16,7 @@ from sam3_mcp.instructions import INSTRUCTIONS
 from sam3_mcp.results import Settings
 from sam3_mcp.server import build_server
 
-from sam3_agent.llm.base import load_llm
+from sam3_agent.loop.load_llm import load_llm
 from tests.mcp_server.fixtures_server import MakeServer, images_of, make_backend, text_of
 
 pytestmark = pytest.mark.anyio

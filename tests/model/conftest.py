@@ -18,10 +18,10 @@ from transformers import CLIPTokenizer, Sam3Config, Sam3Model, Sam3TrackerVideoC
 
 from sam3_agent.model import loading
 from sam3_agent.model.features import ImageFeatures
+from sam3_agent.model.loading import load_tracker
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.text_prompts import EXEMPLAR_PHRASE, clean
 from sam3_agent.model.tracker import Tracker
-from sam3_agent.model.tracker_loading import load_tracker
 from sam3_agent.types import ModelInfo
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sam3_agent.clicks import ClickedMask, ClickPrompt
 from sam3_agent.errors import InputError
 from sam3_agent.model.batching import IMAGE_COST, Plan, Work
 from sam3_agent.model.scheduler import Pending, PlacedFeatures, Scheduler
 from sam3_agent.model.scheduler.preemption import pause
 from sam3_agent.model.segmenter import Features
-from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
+from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 SECONDS = 60.0
 BAD = "fails in the network"

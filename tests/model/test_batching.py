@@ -18,7 +18,7 @@ from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.scheduler import Scheduler
 from sam3_agent.model.scheduler.preemption import listen
 from sam3_agent.model.segmenter import Features
-from sam3_agent.model.texts import TextMemory
+from sam3_agent.model.text_prompts import TextMemory
 from sam3_agent.types import Concept, ConceptPrompt, Detection, Exemplar, ModelInfo
 from tests.model.conftest import small_model
 from tests.model.fixtures_gated import in_thread

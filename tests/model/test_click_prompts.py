@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 from transformers import CLIPTokenizer
 
 from sam3_agent import masks
-from sam3_agent.clicks import ClickPrompt
 from sam3_agent.errors import InputError, ToolError
 from sam3_agent.model.click_prompts import mask_logits, to_clicks, without_holes
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.scheduler import Scheduler
-from sam3_agent.types import ModelInfo
+from sam3_agent.types import ClickPrompt, ModelInfo
 from tests.model.conftest import SIDE, small_model, small_tracker
 
 CLICK = ClickPrompt(((60.0, 40.0),))

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
-from sam3_agent.clicks import ClickPrompt
 from sam3_agent.errors import ModelUnavailable, ToolError
 from sam3_agent.model import loading
 from sam3_agent.model.sam3 import Sam3
-from sam3_agent.types import ConceptPrompt, ModelInfo
+from sam3_agent.types import ClickPrompt, ConceptPrompt, ModelInfo
 from tests.model.conftest import small_model, small_tracker
 
 

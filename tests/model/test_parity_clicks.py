@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from sam3_agent import masks
-from sam3_agent.clicks import ClickPrompt
 from sam3_agent.model.click_prompts import to_clicked, to_clicks
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.tracker import Clicks
+from sam3_agent.types import ClickPrompt
 from tests.model.conftest import Parity
 
 CASES = ["p01", "p02", "p03", "p05", "p06", "p07", "p08", "p10", "p11"]

@@ -1,9 +1,8 @@
 import numpy as np
 
 from sam3_agent import masks
-from sam3_agent.model.candidates import to_candidate
 from sam3_agent.model.mask_rle import to_rle
-from sam3_agent.model.postprocess import Selection, select
+from sam3_agent.model.postprocess import Selection, select, to_candidate
 
 APART = np.array([[0.0, 0.0, 0.1, 0.1], [0.5, 0.0, 0.6, 0.1], [0.0, 0.5, 0.1, 0.6], [0.5, 0.5, 0.6, 0.6]])
 

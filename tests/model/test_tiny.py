@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from sam3_agent import masks
-from sam3_agent.clicks import ClickPrompt
 from sam3_agent.model import loading
 from sam3_agent.model.sam3 import Sam3
-from sam3_agent.types import ConceptPrompt, Exemplar
+from sam3_agent.types import ClickPrompt, ConceptPrompt, Exemplar
 
 
 @pytest.fixture(scope="module")

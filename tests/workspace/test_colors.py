@@ -6,8 +6,7 @@ import pytest
 from sam3_agent import masks
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.types import Instance
-from sam3_agent.workspace.colours import dominant_colours
-from sam3_agent.workspace.mask_facts import colours_of
+from sam3_agent.workspace.mask_facts import colours_of, dominant_colours
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from sam3_agent import masks
-from sam3_agent.clicks import ClickPrompt
 from sam3_agent.errors import InputError, ToolError, UnknownHandle
 from sam3_agent.model.fake import Answers, FakeSegmenter, detection
+from sam3_agent.types import ClickPrompt
 from sam3_agent.workspace import Workspace
 from tests.fixtures_workspace import BLUE_CIRCLE, GREEN_SQUARE, RED, RED_CIRCLES, desk, disc, eye, picture
 

@@ -14,8 +14,8 @@ from sam3_agent.masks import Rle, Window
 from sam3_agent.types import Candidate, ConceptPrompt, Detection, ModelInfo
 from sam3_agent.workspace.query import Question
 from sam3_agent.workspace.tiling import Found, found_in
-from sam3_agent.workspace.tiling.grid import grid
-from sam3_agent.workspace.tiling.view import View
+from sam3_agent.workspace.tiling.planning import grid
+from sam3_agent.workspace.tiling.tile_detections import View
 from tests.fixtures_workspace import disc, square
 
 HEIGHT, WIDTH = 90, 120

@@ -12,9 +12,8 @@ from sam3_agent.errors import InputError
 from sam3_agent.masks import Window
 from sam3_agent.types import Candidate, Detection, ModelInfo
 from sam3_agent.workspace.query import Question
-from sam3_agent.workspace.tiling.grid import grid
-from sam3_agent.workspace.tiling.planning import Wish, tiles_for, wish_of
-from sam3_agent.workspace.tiling.view import View
+from sam3_agent.workspace.tiling.planning import Wish, grid, tiles_for, wish_of
+from sam3_agent.workspace.tiling.tile_detections import View
 
 EYE = ModelInfo("eye", "cpu", "float32", input_side=1000, queries=10, patch=10)
 PICTURE = (0, 0, 4000, 2000)

@@ -61,6 +61,6 @@ def make_solver(name: str, workspace: "Workspace | None", llm: str) -> Solver:
         return ConceptSolver(workspace)
     if name == "oracle":
         return OracleSolver(workspace)
-    from sam3_agent.llm.base import load_llm
+    from sam3_agent.loop.load_llm import load_llm
 
     return AgentSolver(workspace, load_llm(llm))

@@ -12,7 +12,7 @@ from sam3_agent.errors import InputError, LLMError
 from sam3_agent.labeling.ontology.ontology import Ontology, fold
 from sam3_agent.labeling.ontology.yaml_file import parse_ontology
 from sam3_agent.llm.base import LLM, Message, Reply
-from sam3_agent.loop.hearing import hear
+from sam3_agent.loop.judge import hear
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 from sam3_agent.errors import InputError, LLMError
-from sam3_agent.labeling.doubt import with_doubts
-from sam3_agent.labeling.io.import_labels import beside_imported
-from sam3_agent.labeling.judged import with_completeness, with_judgement
 from sam3_agent.labeling.ontology.ontology import LabelClass, Ontology, Strictness, fold
 from sam3_agent.labeling.pipeline.budget import DollarBudget
-from sam3_agent.labeling.pipeline.merge import ImageFinds, merged, with_choices, with_rivals
+from sam3_agent.labeling.pipeline.merge import beside_imported, merged, with_choices, with_rivals
 from sam3_agent.labeling.pipeline.proposer import Proposer, difference_hash
 from sam3_agent.labeling.store.detections import (
+    ImageFinds,
     QueryAnswer,
     Sighting,
     pack_answer,
@@ -27,8 +25,8 @@ from sam3_agent.labeling.store.detections import (
 )
 from sam3_agent.labeling.store.journal import ImageRow
 from sam3_agent.labeling.store.label import Check, Label
-from sam3_agent.labeling.verify.judge import Judgement, Question, judge, questions_of
-from sam3_agent.labeling.verify.score_rule import checked, verify_all
+from sam3_agent.labeling.verify.judge import Judgement, Question, judge, questions_of, with_completeness, with_judgement
+from sam3_agent.labeling.verify.score_rule import checked, verify_all, with_doubts
 from sam3_agent.llm.base import LLM
 from sam3_agent.workspace import OpenImage
 

@@ -7,19 +7,18 @@ import numpy as np
 
 from sam3_agent import masks
 from sam3_agent.labeling.ontology.ontology import AttributeValue, LabelClass, Ontology, attribute_phrases, fold
-from sam3_agent.labeling.store.detections import QueryAnswer, Seen, Sighting
+from sam3_agent.labeling.store.detections import (
+    GROUP_COVER,
+    GROUP_RATIO,
+    INSIDE,
+    RIVAL_IOU,
+    SAME_IOU,
+    ImageFinds,
+    Seen,
+    asked_phrases,
+)
 from sam3_agent.labeling.store.label import Evidence, Label, Relation, Source, Support
-
-SAME_IOU = 0.6
-"""Two masks of a class that overlap more than this are one object."""
-INSIDE = 0.85
-"""A mask of which more than this share lies in another one is a part of it."""
-GROUP_COVER = 0.7
-"""A mask is a group when two or more separate finds cover more than this share of it."""
-GROUP_RATIO = 0.7
-"""... and each of them scores at least this share of what the group scores."""
-RIVAL_IOU = 0.5
-"""A negative, or another class, is about the same pixels from this overlap on."""
+from sam3_agent.labeling.verify.score_rule import REPEATS
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +29,6 @@ class Proposal:
     phrase: str
     source: Source
     presence: float
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFinds:
-    """All that was found on one image."""
-
-    sha: str
-    sightings: Mapping[str, Sighting]
-    """By folded phrase."""
-    answers: Mapping[str, QueryAnswer]
-    """By class name."""
-    model: str
 
 
 def proposals_of(each: LabelClass, finds: ImageFinds) -> list[Proposal]:
@@ -56,16 +43,6 @@ def proposals_of(each: LabelClass, finds: ImageFinds) -> list[Proposal]:
     if answer is not None and each.query is not None:
         proposals += [Proposal(seen, each.query, "query", 1.0) for seen in answer.found]
     return sorted(proposals, key=lambda p: (-p.seen.score, -masks.area(p.seen.rle), p.phrase, p.seen.rle.counts))
-
-
-def asked_phrases(each: LabelClass) -> tuple[str, ...]:
-    """The phrases of a class, and the name of what its exemplars taught."""
-    return (*each.phrases, learned_name(each)) if each.exemplars else each.phrases
-
-
-def learned_name(each: LabelClass) -> str:
-    """What the exemplars of a class teach is asked for as "@this"; any class name will do."""
-    return "@" + "".join(c if c.isalnum() else "-" for c in f"class-{each.name}")[:60]
 
 
 def merged(each: LabelClass, finds: ImageFinds) -> list[Label]:
@@ -202,3 +179,21 @@ def _against(label: Label, rivals: Sequence[tuple[str, masks.Rle, float]]) -> La
         return label
     score, name = max(about)
     return replace(label, evidence=replace(label.evidence, rival=name, rival_score=score))
+
+
+def beside_imported(labels: Sequence[Label], existing: Sequence[Label]) -> list[Label]:
+    """Without the labels that say again what is labelled already, by a file or a person: those are rejected."""
+    kept = [label for label in existing if label.reviewer and label.route == "accepted"]
+    return [_beside(label, [k for k in kept if k.class_name == label.class_name]) for label in labels]
+
+
+def _beside(label: Label, known: Sequence[Label]) -> Label:
+    if not known or label.route == "rejected":
+        return label
+    rles = [each.rle for each in known]
+    overlap = masks.iou([label.rle], rles)[0]
+    inside = np.maximum(masks.containment([label.rle], rles)[0], masks.containment(rles, [label.rle])[:, 0])
+    index = int(np.argmax(np.maximum(overlap, inside)))
+    if overlap[index] > SAME_IOU or inside[index] > INSIDE:
+        return replace(label, verdict="right", route="rejected", reason=f"{REPEATS}{known[index].id}")
+    return label

@@ -1,7 +1,7 @@
 """Asking the eye and the agent about one image: one encode, all phrases of all classes together, then the queries."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,11 @@ from PIL import Image
 from sam3_agent import masks
 from sam3_agent.errors import InputError, LLMError
 from sam3_agent.labeling.ontology.ontology import ExampleSource, LabelClass, Ontology, attribute_phrases, distinct
-from sam3_agent.labeling.pipeline.merge import learned_name
-from sam3_agent.labeling.store.detections import QueryAnswer, Sighting, seen_of
+from sam3_agent.labeling.store.detections import QueryAnswer, Sighting, learned_name, seen_of
 from sam3_agent.llm.base import LLM
 from sam3_agent.loop.agent import Agent
-from sam3_agent.masks import Box
+from sam3_agent.loop.load_llm import load_llm
+from sam3_agent.masks import Box, Rle
 from sam3_agent.workspace import Workspace
 from sam3_agent.workspace.query import TileMode
 
@@ -163,3 +163,60 @@ def difference_hash(pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -
     small = Image.fromarray(pixels).convert("L").resize((9, 8), Image.Resampling.LANCZOS)
     grey = np.asarray(small, dtype=np.int16)  # (8, 9)
     return np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes().hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """An eye, a brain, and what they are asked; call it for a new proposer."""
+
+    inquiry: Inquiry
+    llm: str = ""
+    """The spec of the brain; "" where neither a query nor the judge needs one."""
+    model: str = "tiny"
+    device: str = "auto"
+    dtype: str = "auto"
+    pictures: Mapping[Path, bytes] = field(default_factory=dict[Path, bytes])
+
+    def __call__(self) -> Proposer:
+        """Load the brain and the eye.
+
+        Raises:
+            ModelUnavailable: the eye cannot be loaded.
+            LLMConfigError: the brain cannot.
+        """
+        from sam3_agent.model.replicas import load_eye  # imports torch
+
+        brain = load_llm(self.llm) if self.llm else None
+        workspace = Workspace(load_eye(self.model, device=self.device, dtype=self.dtype))
+        load = None if brain is None else lambda: brain
+        judge = load if self.inquiry.judged else None
+        ontology, tiles = self.inquiry.ontology, self.inquiry.tiles
+        return Proposer(workspace, ontology, load, tiles, judge=judge, pictures=self.pictures)
+
+
+def portable(recipe: Recipe) -> Recipe:
+    """The recipe with the pictures and masks of its exemplars, which another machine does not have.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    pictures = {
+        source.image: _contents(source.image) for each in recipe.inquiry.ontology.classes for source in each.exemplars
+    }
+    classes = tuple(_with_masks(each) for each in recipe.inquiry.ontology.classes)
+    return replace(recipe, inquiry=replace(recipe.inquiry, ontology=Ontology(classes)), pictures=pictures)
+
+
+def _with_masks(each: LabelClass) -> LabelClass:
+    sources = [
+        source if source.mask is None or isinstance(source.mask, Rle) else replace(source, mask=read_mask(source.mask))
+        for source in each.exemplars
+    ]
+    return replace(each, exemplars=tuple(sources))
+
+
+def _contents(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the exemplar {path}: {error.strerror or error}") from error

@@ -1,18 +1,41 @@
 """A labelling run: every pending image is looked at, its labels are merged, verified and written as one step."""
 
+import fcntl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sam3_agent.errors import InputError
-from sam3_agent.labeling.claim import claimed
+from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.labeling.pipeline.budget import BudgetSpent, DollarBudget
 from sam3_agent.labeling.pipeline.executor import Call, Engine
 from sam3_agent.labeling.pipeline.label_image import JUDGE_UNIT, query_unit
 from sam3_agent.labeling.pipeline.scan import root_of, scan
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.verify.thresholds import lines_of, set_lines
+
+FILE = ".labeling"
+
+
+@contextmanager
+def claimed(folder: Path) -> Generator[None]:
+    """Hold a folder for this run; the claim ends with the process, however it ends.
+
+    Raises:
+        InputError: another run holds it.
+        Sam3AgentError: the folder cannot be written.
+    """
+    try:
+        file = (folder / FILE).open("w")
+    except OSError as error:
+        raise Sam3AgentError(f"cannot write {folder}: {error.strerror or error}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"another 'sam3-agent label' is working on {folder}; wait for it or stop it") from error
+        yield
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,16 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.labeling.io.import_labels import IMPORT
 from sam3_agent.labeling.ontology.ontology import Strictness
-from sam3_agent.labeling.rows import PUT_CHECK, PUT_LABEL, check, check_row, label_json, label_of, label_row
-from sam3_agent.labeling.store.journal import Journal
+from sam3_agent.labeling.store.journal import (
+    PUT_CHECK,
+    PUT_LABEL,
+    Journal,
+    check_row,
+    label_json,
+    label_of,
+    label_row,
+    read_check,
+)
 from sam3_agent.labeling.store.label import Check, Evidence, Label, Source, Support
 from sam3_agent.labeling.store.summary import class_names
 from sam3_agent.labeling.verify.thresholds import lines_of, recheck, set_lines
@@ -143,7 +151,7 @@ class ReviewDesk:
             for document in after.get("labels", []):
                 db.execute("DELETE FROM labels WHERE id=?", (document["id"],))
             db.executemany(PUT_LABEL, [label_row(label_of(document)) for document in before.get("labels", [])])
-            db.executemany(PUT_CHECK, [check_row(check(document)) for document in before.get("checks", [])])
+            db.executemany(PUT_CHECK, [check_row(read_check(document)) for document in before.get("checks", [])])
         if "lines" in before:
             lines = {name: Strictness(*values) for name, values in before["lines"].items()}
             set_lines(self.journal, {**lines_of(self.journal), **lines})

@@ -8,8 +8,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.labeling.review.decisions import ReviewDesk
 from sam3_agent.labeling.review.queue import progress_of, queue_of
 from sam3_agent.labeling.review.refine import ReviewEye, prompt_phrase
-from sam3_agent.labeling.rows import label_json
-from sam3_agent.labeling.store.journal import Journal
+from sam3_agent.labeling.store.journal import Journal, label_json
 from sam3_agent.labeling.store.label import Check, Label
 from sam3_agent.labeling.store.summary import class_names
 from sam3_agent.labeling.verify.calibrate import calibrate

@@ -11,8 +11,8 @@ import numpy as np
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError, Sam3AgentError
-from sam3_agent.labeling.pipeline.merge import SAME_IOU
 from sam3_agent.labeling.review.decisions import ReviewDesk
+from sam3_agent.labeling.store.detections import SAME_IOU
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.store.label import Label
 from sam3_agent.masks import Box, Rle

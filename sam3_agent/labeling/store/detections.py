@@ -2,13 +2,26 @@
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from sam3_agent.errors import InputError
+from sam3_agent.labeling.ontology.ontology import LabelClass
 from sam3_agent.masks import Box, Rle
 from sam3_agent.types import Instance
+
+SAME_IOU = 0.6
+"""Two masks of a class that overlap more than this are one object."""
+INSIDE = 0.85
+"""A mask of which more than this share lies in another one is a part of it."""
+GROUP_COVER = 0.7
+"""A mask is a group when two or more separate finds cover more than this share of it."""
+GROUP_RATIO = 0.7
+"""... and each of them scores at least this share of what the group scores."""
+RIVAL_IOU = 0.5
+"""A negative, or another class, is about the same pixels from this overlap on."""
+
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
@@ -41,6 +54,28 @@ class QueryAnswer:
     reason: str
     found: tuple[Seen, ...]
     usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFinds:
+    """All that was found on one image."""
+
+    sha: str
+    sightings: Mapping[str, Sighting]
+    """By folded phrase."""
+    answers: Mapping[str, QueryAnswer]
+    """By class name."""
+    model: str
+
+
+def asked_phrases(each: LabelClass) -> tuple[str, ...]:
+    """The phrases of a class, and the name of what its exemplars taught."""
+    return (*each.phrases, learned_name(each)) if each.exemplars else each.phrases
+
+
+def learned_name(each: LabelClass) -> str:
+    """What the exemplars of a class teach is asked for as "@this"; any class name will do."""
+    return "@" + "".join(c if c.isalnum() else "-" for c in f"class-{each.name}")[:60]
 
 
 def seen_of(instance: Instance) -> Seen:

@@ -9,13 +9,105 @@ import sqlite3
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from sam3_agent.errors import InputError, Sam3AgentError
-from sam3_agent.labeling import rows
-from sam3_agent.labeling.store.label import Check, Label
+from sam3_agent.labeling.store.label import Check, Evidence, Label
+from sam3_agent.masks import Box, Rle
+
+IMAGE = "path, sha, bytes, mtime, state, reason, width, height, dhash, seconds"
+PUT_IMAGE = f"INSERT OR REPLACE INTO images({IMAGE}) VALUES({', '.join('?' * 10)})"
+PUT_LABEL = "INSERT OR REPLACE INTO labels VALUES(?, ?, ?, ?, ?, ?, ?)"
+PUT_CHECK = "INSERT OR REPLACE INTO checks VALUES(?, ?, ?, ?, ?)"
+
+
+def image_rows(images: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The rows of image values."""
+    return [astuple(image) for image in images]
+
+
+def drop_machine_labels(db: sqlite3.Connection, sha: str) -> None:
+    """Remove from an image what no person and no file decided or asked for (".h": more like this)."""
+    db.execute("DELETE FROM labels WHERE sha=? AND reviewer='' AND id NOT GLOB '*.h*'", (sha,))
+    db.execute("DELETE FROM checks WHERE sha=? AND reviewer=''", (sha,))
+
+
+def label_row(label: Label) -> tuple[Any, ...]:
+    """The row of a label."""
+    document = json.dumps(label_json(label), separators=(",", ":"), ensure_ascii=False)
+    return (label.id, label.sha, label.class_name, label.route, label.reviewer, label.quality, document)
+
+
+def label_json(label: Label) -> dict[str, Any]:
+    """A label in plain values; `label_of` reads it back."""
+    return {
+        "id": label.id,
+        "sha": label.sha,
+        "class": label.class_name,
+        "mask": label.rle.to_json(),
+        "box": [round(v, 3) for v in label.box],
+        "score": label.score,
+        "object_score": label.object_score,
+        "presence": label.presence,
+        "source": label.source,
+        "phrase": label.phrase,
+        "evidence": label.evidence.to_json(),
+        "attributes": dict(label.attributes),
+        "quality": label.quality,
+        "verdict": label.verdict,
+        "reason": label.reason,
+        "route": label.route,
+        "reviewer": label.reviewer,
+        "proposed_class": label.proposed_class,
+        "model": label.model,
+        "usd": label.usd,
+    }
+
+
+def label_of(value: dict[str, Any]) -> Label:
+    """What `label_json` wrote."""
+    height, width = value["mask"]["size"]
+    return Label(
+        id=value["id"],
+        sha=value["sha"],
+        class_name=value["class"],
+        rle=Rle((height, width), value["mask"]["counts"]),
+        box=cast(Box, tuple(value["box"])),
+        score=value["score"],
+        object_score=value["object_score"],
+        presence=value["presence"],
+        source=value["source"],
+        phrase=value["phrase"],
+        evidence=Evidence.from_json(value["evidence"]),
+        attributes=value["attributes"],
+        quality=value["quality"],
+        verdict=value["verdict"],
+        reason=value["reason"],
+        route=value["route"],
+        reviewer=value["reviewer"],
+        proposed_class=value["proposed_class"],
+        model=value["model"],
+        usd=value["usd"],
+    )
+
+
+def read_label(document: str) -> Label:
+    """The label of a row's document."""
+    return label_of(json.loads(document))
+
+
+def check_row(check: Check) -> tuple[Any, ...]:
+    """The row of a check."""
+    document = json.dumps([*astuple(check)], ensure_ascii=False)
+    return (check.sha, check.class_name, check.route, check.reviewer, document)
+
+
+def read_check(document: str) -> Check:
+    """The check of a row's document."""
+    return Check(*json.loads(document))
+
 
 FILE = "journal.sqlite"
 VERSION = "1"
@@ -140,11 +232,11 @@ class Journal:
     def images(self, state: State | None = None) -> list[ImageRow]:
         """The files of the run in the order of their paths."""
         where, values = ("WHERE state=?", (state,)) if state else ("", ())
-        return [ImageRow(*row) for row in self.read(f"SELECT {rows.IMAGE} FROM images {where} ORDER BY path", values)]
+        return [ImageRow(*row) for row in self.read(f"SELECT {IMAGE} FROM images {where} ORDER BY path", values)]
 
     def image(self, sha: str) -> ImageRow:
         """The labelled file with that content; raises InputError where there is none."""
-        found = self.read(f"SELECT {rows.IMAGE} FROM images WHERE sha=? AND state!='duplicate' LIMIT 1", (sha,))
+        found = self.read(f"SELECT {IMAGE} FROM images WHERE sha=? AND state!='duplicate' LIMIT 1", (sha,))
         if not found:
             raise InputError(f"no image {sha!r:.24} in this run")
         return ImageRow(*found[0])
@@ -152,7 +244,7 @@ class Journal:
     def put_images(self, images: Sequence[ImageRow]) -> None:
         """Add files, or say anew what they are."""
         with self.writing() as db:
-            db.executemany(rows.PUT_IMAGE, rows.of(images))
+            db.executemany(PUT_IMAGE, image_rows(images))
 
     def unit(self, sha: str, unit: str) -> bytes | None:
         """What was found by one unit of work on an image; None where it is not done yet."""
@@ -178,41 +270,41 @@ class Journal:
     def finish(self, image: ImageRow, labels: Sequence[Label], checks: Sequence[Check]) -> None:
         """Write an image with its labels and checks as one step; labels that people or files made stay."""
         with self.writing() as db:
-            rows.drop_machine_labels(db, image.sha)
+            drop_machine_labels(db, image.sha)
             decided = {row[0] for row in db.execute("SELECT id FROM labels WHERE sha=?", (image.sha,))}
-            db.executemany(rows.PUT_LABEL, [rows.label_row(label) for label in labels if label.id not in decided])
+            db.executemany(PUT_LABEL, [label_row(label) for label in labels if label.id not in decided])
             kept = {row[0] for row in db.execute("SELECT class FROM checks WHERE sha=?", (image.sha,))}
             fresh = [check for check in checks if check.class_name not in kept]
-            db.executemany(rows.PUT_CHECK, [rows.check_row(check) for check in fresh])
-            db.executemany(rows.PUT_IMAGE, rows.of([image]))
+            db.executemany(PUT_CHECK, [check_row(check) for check in fresh])
+            db.executemany(PUT_IMAGE, image_rows([image]))
 
     def labels(self, sha: str | None = None) -> list[Label]:
         """Every label, or those of one image, by id."""
         where, values = ("WHERE sha=?", (sha,)) if sha is not None else ("", ())
-        return [rows.label(row[0]) for row in self.read(f"SELECT document FROM labels {where} ORDER BY id", values)]
+        return [read_label(row[0]) for row in self.read(f"SELECT document FROM labels {where} ORDER BY id", values)]
 
     def label(self, label_id: str) -> Label:
         """One label; raises InputError where there is none of that id."""
         found = self.read("SELECT document FROM labels WHERE id=?", (label_id,))
         if not found:
             raise InputError(f"unknown label {label_id!r:.60}")
-        return rows.label(found[0][0])
+        return read_label(found[0][0])
 
     def checks(self, sha: str | None = None) -> list[Check]:
         """Every check, or those of one image."""
         where, values = ("WHERE sha=?", (sha,)) if sha is not None else ("", ())
         found = self.read(f"SELECT document FROM checks {where} ORDER BY sha, class", values)
-        return [rows.check(row[0]) for row in found]
+        return [read_check(row[0]) for row in found]
 
     def put_labels(self, labels: Sequence[Label]) -> None:
         """Add labels, or replace those of the same id."""
         with self.writing() as db:
-            db.executemany(rows.PUT_LABEL, [rows.label_row(label) for label in labels])
+            db.executemany(PUT_LABEL, [label_row(label) for label in labels])
 
     def put_checks(self, checks: Sequence[Check]) -> None:
         """Say anew how exhaustive classes are."""
         with self.writing() as db:
-            db.executemany(rows.PUT_CHECK, [rows.check_row(check) for check in checks])
+            db.executemany(PUT_CHECK, [check_row(check) for check in checks])
 
     def _check_version(self) -> None:
         known = self.read("SELECT value FROM meta WHERE key='version'")

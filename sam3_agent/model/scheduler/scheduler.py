@@ -11,14 +11,13 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.clicks import ClickedMask, ClickPrompt
 from sam3_agent.model.batching import IMAGE_COST, Engine, Plan
 from sam3_agent.model.scheduler.queue import RequestQueue
 from sam3_agent.model.scheduler.request import Pending, Request
 from sam3_agent.model.scheduler.request_context import current_caller
 from sam3_agent.model.scheduler.worker import Worker
 from sam3_agent.model.segmenter import Features, KeepsStatistics
-from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
+from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 Answer = TypeVar("Answer")
 

@@ -11,7 +11,7 @@ from sam3_agent.model.scheduler.request_context import calling
 from sam3_agent.types import ConceptPrompt, Detection, ModelInfo
 from sam3_agent.workspace.query import Question
 from sam3_agent.workspace.tiling.planning import Wish, finest, tiles_for, wish_of
-from sam3_agent.workspace.tiling.view import View
+from sam3_agent.workspace.tiling.tile_detections import View
 
 MOST_TILES = 2048
 """In one call; when more are wanted, they get larger, and the log says so."""
