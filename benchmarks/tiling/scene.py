@@ -10,10 +10,10 @@ from sam3_agent import masks
 from sam3_agent.masks import Rle
 from sam3_agent.scenes.appearance import draw_look, dress, hidden_colours
 from sam3_agent.scenes.background import draw_background
-from sam3_agent.scenes.composition import Actor, Stack, paint_actors
 from sam3_agent.scenes.object_sampling import Character
 from sam3_agent.scenes.placement import Layout, Placement
 from sam3_agent.scenes.rng import pick
+from sam3_agent.scenes.scene import Actor, Stack, paint_actors
 from sam3_agent.scenes.silhouettes import Silhouette, draw_silhouette
 from sam3_agent.scenes.vocabulary import COLOURS
 

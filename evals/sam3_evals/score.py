@@ -9,7 +9,6 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.types import Usage
 from sam3_evals.accumulator import Sums, Tally
-from sam3_evals.caveats import caveats_of
 from sam3_evals.journal import JournalIndex
 from sam3_evals.manifest import Manifest, read_manifest
 from sam3_evals.metrics import cgf1, iou
@@ -19,6 +18,25 @@ from sam3_evals.prediction import Prediction
 from sam3_evals.run import PREDICTIONS, read_cases
 from sam3_evals.sample import Case
 from sam3_evals.strata import strata_of
+
+_TINY = "tiny"
+
+
+def caveats_of(manifest: Manifest, cases: int, missing: int, errors: int) -> Iterator[str]:
+    """One sentence each, the gravest first."""
+    if missing:
+        yield f"INCOMPLETE: {missing} of {cases} cases have no prediction; they score as empty."
+    if manifest.shard:
+        yield f"PART OF A RUN: shard {manifest.shard}, {cases} of {manifest.cases} cases; merge all shards for figures."
+    if errors:
+        yield f"{errors} cases ended in an error; they score as empty or as the best so far."
+    if manifest.model == _TINY and not manifest.dataset.startswith("scenes:"):
+        yield (
+            "OUT OF ITS DOMAIN: the tiny eye knows only drawings by this project's generator. On anything else its"
+            " figures are poor by nature and say nothing about facebook/sam3."
+        )
+    if manifest.solver == "oracle":
+        yield "The oracle reads the truth: an upper bound for what can be chosen among this eye's masks, no contender."
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     if options.transport == "http" and not options.connect:
-        from sam3_mcp.http_server import leave
+        from sam3_mcp.http_app import leave
 
         leave(status)
     return status
@@ -96,8 +96,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _serve_http(options: argparse.Namespace, backend: "Backend") -> int:
     from functools import partial
 
-    from sam3_mcp.http_app import build_app
-    from sam3_mcp.http_server import serve_http
+    from sam3_mcp.http_app import build_app, serve_http
     from sam3_mcp.metrics import Metrics
     from sam3_mcp.server import build_server
 

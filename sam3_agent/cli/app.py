@@ -78,7 +78,7 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """See it work: a scene, three questions, answers."""
-    from sam3_agent.cli import demo as room
+    from sam3_agent.cli.commands import demo as room
     from sam3_agent.cli.loading import open_workspace
     from sam3_agent.cli.output import print_json
     from sam3_agent.loop.load_llm import load_llm
@@ -114,7 +114,7 @@ def segment(
     as_json: JsonOption = False,
 ) -> None:
     """Find every instance of each concept."""
-    from sam3_agent.cli import segment as room
+    from sam3_agent.cli.commands import segment as room
     from sam3_agent.cli.loading import check_picture, open_workspace
     from sam3_agent.cli.output import print_json
 
@@ -153,7 +153,7 @@ def segment_at(
     as_json: JsonOption = False,
 ) -> None:
     """Segment exactly one object by pointing at it."""
-    from sam3_agent.cli import segment_at as room
+    from sam3_agent.cli.commands import segment_at as room
     from sam3_agent.cli.loading import check_picture, open_workspace
     from sam3_agent.cli.output import print_json
 
@@ -190,7 +190,7 @@ def learn(
     as_json: JsonOption = False,
 ) -> None:
     """Learn a concept from examples, for other images: give the file to `segment` as a CONCEPT."""
-    from sam3_agent.cli import learn as room
+    from sam3_agent.cli.commands import learn as room
     from sam3_agent.cli.loading import open_workspace
     from sam3_agent.cli.output import print_json
 
@@ -224,7 +224,7 @@ def ask(
     as_json: JsonOption = False,
 ) -> None:
     """Answer one referring expression."""
-    from sam3_agent.cli import ask as room
+    from sam3_agent.cli.commands import ask as room
     from sam3_agent.cli.loading import check_picture, open_workspace, write_marked
     from sam3_agent.cli.output import print_json
 
@@ -261,7 +261,7 @@ def scenes(
 
     An interrupted call goes on where it stopped when it is given again.
     """
-    from sam3_agent.cli import scenes as room
+    from sam3_agent.cli.commands import scenes as room
     from sam3_agent.cli.output import print_json, print_line
 
     report = room.write_scenes(room.Order(count, seed, form), out)

@@ -65,7 +65,7 @@ def label(
 
     An interrupted run goes on with --resume. A brain that sees pictures judges every label and what is missing.
     """
-    from sam3_agent.cli import label as room
+    from sam3_agent.cli.commands import label as room
     from sam3_agent.cli.output import print_json
     from sam3_agent.labeling.pipeline.run import Order
 
@@ -85,7 +85,7 @@ def label(
 
 
 def _suggest(concepts: Path, llm: str, images: Path | None, out: Path | None, *, as_json: bool) -> None:
-    from sam3_agent.cli import suggest as room
+    from sam3_agent.cli.commands import suggest as room
     from sam3_agent.cli.output import print_json
 
     report = room.suggest_words(room.Suggesting(concepts, llm, images, out))
@@ -114,7 +114,7 @@ def review(
 
     The page is served on this machine only, at an address with a key in it. The eye is loaded at the first click.
     """
-    from sam3_agent.cli import review as room
+    from sam3_agent.cli.commands import review as room
     from sam3_agent.cli.output import print_json
 
     if not calibrate:
@@ -143,7 +143,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the accepted labels of a run in a label format."""
-    from sam3_agent.cli import export as room
+    from sam3_agent.cli.commands import export as room
     from sam3_agent.cli.output import print_json
     from sam3_agent.labeling.io.export_labels import Selection
 

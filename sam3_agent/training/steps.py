@@ -1,6 +1,6 @@
 """One training step of each kind: scenes in, loss terms out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,15 +10,47 @@ from torch import Tensor
 from transformers import CLIPTokenizer, Sam3Model
 
 from sam3_agent.scenes.options import SceneOptions
-from sam3_agent.scenes.scene import generate_scene
-from sam3_agent.scenes.vocabulary import COLOURS, NOUNS, PATTERNS
+from sam3_agent.scenes.scene import SceneObject, generate_scene
+from sam3_agent.scenes.vocabulary import COLOURS, NOUNS, PATTERNS, PLURAL, SUPERCATEGORIES, SUPERCATEGORY
 from sam3_agent.training.batch import Batch, SceneTargets, collate, scene_targets
 from sam3_agent.training.config import Stage, TrainConfig
 from sam3_agent.training.forward import Exemplars, Grounding, Vision, answer, draw_masks, encode_images, ground
 from sam3_agent.training.grounding_loss import Alignment, DenseTruth, WordTable, dense_loss, prompt_loss
 from sam3_agent.training.losses import LossWeights, detection_loss, mask_loss
 from sam3_agent.training.prompts import HELD_OUT_PAIRS, lend_exemplars, sample_prompts
-from sam3_agent.training.vocabulary_probe import describing_words, word_matches
+
+
+def word_matches(word: str, thing: SceneObject) -> bool | None:
+    """Whether a single word describes the object; None for words that describe nothing ("the")."""
+    return _WORD_TESTS[word](thing) if word in _WORD_TESTS else None
+
+
+def describing_words() -> tuple[str, ...]:
+    """Every word that holds of some objects and not of others (or of all: "thing")."""
+    return tuple(_WORD_TESTS)
+
+
+def _word_tests() -> dict[str, Callable[[SceneObject], bool]]:
+    tests: dict[str, Callable[[SceneObject], bool]] = {}
+    for colour in COLOURS:
+        tests[colour] = lambda o, c=colour: o.colour == c
+    for pattern in PATTERNS:
+        tests[pattern] = lambda o, p=pattern: o.pattern == p
+    for noun in NOUNS:
+        for form in (noun, PLURAL[noun]):
+            tests[form] = lambda o, n=noun: o.noun == n
+    for name in SUPERCATEGORIES:
+        if name != "object":
+            for form in (name, PLURAL[name]):
+                tests[form] = lambda o, s=name: o.supercategory == s
+    tests["household"] = lambda o: SUPERCATEGORY[o.noun] == "object"
+    for word in ("object", "objects", "thing", "things"):
+        tests[word] = lambda o: True
+    return tests
+
+
+_WORD_TESTS = _word_tests()
+
 
 FIRST_TRAINING_SEED = 1 << 40
 """Scene seeds below this one are never trained on; tests and benchmarks use those."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sam3_agent.cli import main
+from sam3_agent.cli.main import main
 from sam3_agent.scenes import Scene, SceneOptions, generate_scene
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sam3_agent.cli import ask as room
+from sam3_agent.cli.commands import ask as room
 from sam3_agent.errors import Sam3AgentError
 from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.load_llm import load_llm

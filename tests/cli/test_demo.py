@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sam3_agent.cli import demo as room
+from sam3_agent.cli.commands import demo as room
 from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.loop.trace import read_trace
 from sam3_agent.scenes import generate_scene

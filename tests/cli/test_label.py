@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sam3_agent.cli import label as room
-from sam3_agent.cli.review import print_fits
+from sam3_agent.cli.commands import label as room
+from sam3_agent.cli.commands.review import print_fits
 from sam3_agent.labeling.review.decisions import ReviewDesk
 from sam3_agent.labeling.store.summary import summarise
 from sam3_agent.labeling.verify.calibrate import calibrate

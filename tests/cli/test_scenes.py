@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sam3_agent.cli.scenes import PARTS, Order, write_scenes
+from sam3_agent.cli.commands.scenes import PARTS, Order, write_scenes
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import read_coco
 from sam3_agent.formats.reasonseg import read_reasonseg

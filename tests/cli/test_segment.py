@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sam3_agent import masks
-from sam3_agent.cli import segment as room
+from sam3_agent.cli.commands import segment as room
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.scenes import Scene
 from sam3_agent.workspace import Workspace

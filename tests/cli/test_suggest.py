@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sam3_agent.cli.suggest import Suggesting, suggest_words
+from sam3_agent.cli.commands.suggest import Suggesting, suggest_words
 from sam3_agent.errors import InputError
 from tests.cli.conftest import Run
 from tests.labeling.fixtures_runs import write_scenes

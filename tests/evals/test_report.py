@@ -10,8 +10,7 @@ from sam3_evals.datasets import open_dataset
 from sam3_evals.manifest import read_manifest
 from sam3_evals.prediction import Prediction
 from sam3_evals.report import plots
-from sam3_evals.report.collect import SHOWN, Gathered
-from sam3_evals.report.page import write_report
+from sam3_evals.report.page import SHOWN, Gathered, write_report
 from sam3_evals.run import Plan, execute, prepare
 from sam3_evals.sample import Case, Source
 from sam3_evals.score import score_cases

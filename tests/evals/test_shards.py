@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sam3_evals.merge import merge
 from sam3_evals.prediction import Prediction
-from sam3_evals.progress import Progress
 from sam3_evals.run import PREDICTIONS, Plan, execute, prepare, read_cases, read_predictions, trace_name
+from sam3_evals.runner import Progress
 from sam3_evals.sample import Case, Source
 from sam3_evals.score import score_run
 from sam3_evals.shard import Shard, read_shard

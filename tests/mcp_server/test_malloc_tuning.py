@@ -7,9 +7,9 @@ import pytest
 
 _PROGRAM = """
 import time
-from sam3_mcp import heap
-heap.TRIM_SECONDS = 0.2
-heap.keep_memory_flat()
+from sam3_mcp import malloc_tuning
+malloc_tuning.TRIM_SECONDS = 0.2
+malloc_tuning.keep_memory_flat()
 
 def resident():
     with open("/proc/self/statm") as file:

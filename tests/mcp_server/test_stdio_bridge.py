@@ -77,7 +77,7 @@ def test_a_message_of_the_2026_protocol_is_repeated_in_headers() -> None:
 SERVER = """
 import functools, sys, threading, anyio, pathlib
 from sam3_mcp.server import build_server
-from sam3_mcp.http_server import leave, serve_http
+from sam3_mcp.http_app import leave, serve_http
 from sam3_mcp.http_app import Door, build_app
 from sam3_agent.model.fake import FakeSegmenter
 from tests.mcp_server.fixtures_server import answers, make_backend

@@ -12,9 +12,8 @@ from inline_snapshot import snapshot
 from mcp import Client
 from mcp_types import CallToolResult
 from PIL import Image
-from sam3_mcp.instructions import INSTRUCTIONS
 from sam3_mcp.results import Settings
-from sam3_mcp.server import build_server
+from sam3_mcp.server import INSTRUCTIONS, build_server
 
 from sam3_agent.loop.load_llm import load_llm
 from tests.mcp_server.fixtures_server import MakeServer, images_of, make_backend, text_of

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sam3_agent.planner.aggregate_queries import Census
-from sam3_agent.planner.nouns import singular
 from sam3_agent.planner.parse import parse_query
+from sam3_agent.planner.phrase import singular
 from sam3_agent.planner.query_ast import BeyondRules, Plan, Selection
 
 

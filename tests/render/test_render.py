@@ -11,7 +11,7 @@ from PIL import Image
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.render import STYLES, Mark, Picture, Style, draw_picture, encode_picture
-from sam3_agent.render.labels import draw_labels
+from sam3_agent.render.draw import draw_labels
 from sam3_agent.render.outline import MARGIN
 from sam3_agent.render.view import View, patch_of, view_of
 from tests.fixtures_workspace import BLUE, BLUE_CIRCLE, GREEN_SQUARE, RED, RED_CIRCLES, desk, disc, picture

@@ -6,7 +6,7 @@ import pytest
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.scenes.vocabulary import COLOURS, HELD_OUT_UNKNOWN_WORDS, NOUNS
 from sam3_agent.training.prompts import HELD_OUT_PAIRS, sample_prompts, vocabulary_words
-from sam3_agent.training.vocabulary_probe import word_matches
+from sam3_agent.training.steps import word_matches
 
 SMALL = SceneOptions(max_side=300, excluded_pairs=HELD_OUT_PAIRS)
 
