@@ -28,8 +28,8 @@ def random_model(device: str, dtype: torch.dtype, config: Sam3Config | None = No
     return model.eval()
 
 
-def eye_of(model: Sam3Model) -> Sam3:
-    """The model as our eye, with the embedded model's tokenizer: its ids are valid ones of the big vocabulary."""
+def segmenter_of(model: Sam3Model) -> Sam3:
+    """The model as our model, with the embedded model's tokenizer: its ids are valid ones of the big vocabulary."""
     first = next(model.parameters())
     info = ModelInfo("random weights", str(first.device), str(first.dtype).removeprefix("torch."))
     return Sam3(model, tokenizer(), info)

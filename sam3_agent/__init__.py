@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sam3_agent.loop.agent import Agent
     from sam3_agent.loop.load_llm import load_llm
     from sam3_agent.masks import Box, Rle
-    from sam3_agent.model.replicas import load_eye, load_replicas
+    from sam3_agent.model.replicas import load_replicas, load_segmenter
     from sam3_agent.model.sam3 import Sam3
     from sam3_agent.model.scheduler import Scheduler
     from sam3_agent.model.scheduler.request_context import calling
@@ -76,9 +76,9 @@ __all__ = [
     "Workspace",
     "__version__",
     "calling",
-    "load_eye",
     "load_llm",
     "load_replicas",
+    "load_segmenter",
 ]
 
 _HOMES = {
@@ -94,10 +94,10 @@ _HOMES = {
         "UnknownHandle",
     ),
     "sam3_agent.loop.agent": ("Agent",),
-    "sam3_agent.llm.base": ("load_llm",),
+    "sam3_agent.loop.load_llm": ("load_llm",),
     "sam3_agent.masks": ("Box", "Rle"),
     "sam3_agent.model.scheduler.request_context": ("calling",),
-    "sam3_agent.model.replicas": ("load_eye", "load_replicas"),
+    "sam3_agent.model.replicas": ("load_segmenter", "load_replicas"),
     "sam3_agent.model.sam3": ("Sam3",),
     "sam3_agent.model.scheduler": ("Scheduler",),
     "sam3_agent.types": (

@@ -35,13 +35,13 @@ class Exemplar:
 
 @dataclass(frozen=True, slots=True)
 class ExemplarTokens:
-    """What an eye has read off exemplars: prompt tokens, which may be appended to a prompt about any other image."""
+    """What a model has read off exemplars: prompt tokens, which may be appended to a prompt about any other image."""
 
     values: bytes
     """(count, width) little-endian float32."""
     count: int
     width: int
-    eye: str
+    segmenter: str
     """Fingerprint of the weights that read them; to any other weights they mean nothing."""
 
     def __post_init__(self) -> None:
@@ -56,7 +56,7 @@ class ExemplarTokens:
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """A concept learnt from examples on any images, under a name: it goes wherever a phrase goes, as "@name"."""
+    """A concept learned from examples on any images, under a name: it goes wherever a phrase goes, as "@name"."""
 
     name: str
     phrase: str | None
@@ -75,7 +75,7 @@ class Concept:
 
 @dataclass(frozen=True, slots=True)
 class ConceptPrompt:
-    """What to find: a noun phrase, exemplar boxes on this image, a learnt concept, or several of them."""
+    """What to find: a noun phrase, exemplar boxes on this image, a learned concept, or several of them."""
 
     phrase: str | None = None
     exemplars: tuple[Exemplar, ...] = ()
@@ -89,7 +89,7 @@ class ConceptPrompt:
 
     @property
     def label(self) -> str:
-        """A learnt concept's "@name", else the phrase, or 'exemplar' where there is none."""
+        """A learned concept's "@name", else the phrase, or 'exemplar' where there is none."""
         if self.learned is not None:
             return f"@{self.learned.name}"
         return self.phrase if self.phrase is not None else "exemplar"
@@ -167,7 +167,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What the eye says to one prompt."""
+    """What the model says to one prompt."""
 
     presence: float
     kept: tuple[Candidate, ...]
@@ -177,7 +177,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Which eye looked."""
+    """Which model looked."""
 
     name: str
     device: str
@@ -200,7 +200,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a run cost. Tokens and dollars are 0 for brains that use none."""
+    """What a run cost. Tokens and dollars are 0 for LLMs that use none."""
 
     turns: int = 0
     llm_calls: int = 0
@@ -326,12 +326,12 @@ class ClickedMask:
     box: Box
     """Tight."""
     predicted_iou: float
-    """What the eye expects of its own mask, 0-1."""
+    """What the model expects of its own mask, 0-1."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClickSegmentation:
-    """The answer to one click prompt on one image: the scores are the IoU that the eye expects of each mask."""
+    """The answer to one click prompt on one image: the scores are the IoU that the model expects of each mask."""
 
     id: str
     image_id: str

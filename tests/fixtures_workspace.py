@@ -1,4 +1,4 @@
-"""A picture with known things on it, an eye that knows them, and a workspace over both."""
+"""A picture with known things on it, a model that knows them, and a workspace over both."""
 
 import io
 
@@ -32,12 +32,12 @@ GREEN_SQUARE = square(230, 120, 290, 180)
 def picture() -> NDArray[np.uint8]:
     """Two red circles, a blue circle and a green square on grey."""
     pixels = np.full((HEIGHT, WIDTH, 3), 200, dtype=np.uint8)
-    for mask, colour in (*((m, RED) for m in RED_CIRCLES), (BLUE_CIRCLE, BLUE), (GREEN_SQUARE, GREEN)):
-        pixels[mask] = colour
+    for mask, color in (*((m, RED) for m in RED_CIRCLES), (BLUE_CIRCLE, BLUE), (GREEN_SQUARE, GREEN)):
+        pixels[mask] = color
     return pixels
 
 
-def eye() -> FakeSegmenter:
+def fake_segmenter() -> FakeSegmenter:
     """Knows the things of `picture`; takes the green square for a weak circle, and doubts that there is a star."""
     circles = [*RED_CIRCLES, BLUE_CIRCLE]
     return FakeSegmenter(
@@ -51,9 +51,9 @@ def eye() -> FakeSegmenter:
     )
 
 
-def desk() -> Workspace:
+def make_workspace() -> Workspace:
     """A workspace with `picture` open as img1."""
-    workspace = Workspace(eye())
+    workspace = Workspace(fake_segmenter())
     workspace.open(picture())
     return workspace
 

@@ -37,7 +37,7 @@ FLOORS: dict[str, int] = {
 }
 """Room -> floor; a module belongs to the longest name that it starts with."""
 
-NEIGHBOURS = {
+NEIGHBORS = {
     ("sam3_agent.types", "sam3_agent.masks"),
     ("sam3_agent.types", "sam3_agent.errors"),
     ("sam3_agent.masks", "sam3_agent.errors"),
@@ -117,7 +117,7 @@ def violations(module: Module) -> list[str]:
             found.append(f"{module.name} imports {name}, which has no floor")
         elif FLOORS[room] > FLOORS[home]:
             found.append(f"{module.name} (floor {FLOORS[home]}) imports {name} (floor {FLOORS[room]}): up")
-        elif FLOORS[room] == FLOORS[home] and room != home and (home, room) not in NEIGHBOURS:
+        elif FLOORS[room] == FLOORS[home] and room != home and (home, room) not in NEIGHBORS:
             found.append(f"{module.name} imports {name}: another room on floor {FLOORS[home]}")
     return found
 

@@ -1,6 +1,7 @@
 """A run that is killed with SIGKILL again and again: `python -m benchmarks.evals.kill [--kills 20]`.
 
-Runs `sam3-eval run` with a quick solver (no eye), kills it at random moments, start-up included, resumes it until it is
+Runs `sam3-eval run` with a quick solver (no model), kills it at random moments, start-up included, resumes it until
+it is
 done, and compares what it left with an undisturbed run: no case lost, none twice, all figures equal.
 """
 

@@ -28,7 +28,7 @@ from sam3_agent import masks
 from sam3_agent.masks import Rle
 
 HEIGHT, WIDTH = 480, 640
-_KINDS = ("colour", "relation", "superlative", "ordinal")
+_KINDS = ("color", "relation", "superlative", "ordinal")
 _POOL = 400
 
 

@@ -1,4 +1,4 @@
-"""A brain that knows the truth of a scene and can act only through the tools: what is left is the price of the loop."""
+"""An LLM that knows the truth of a scene and can act only through the tools: what is left is the price of the loop."""
 
 import math
 import re
@@ -47,7 +47,7 @@ def picture_tokens(width: int, height: int) -> int:
     return math.ceil(width * scale * height * scale / 750)
 
 
-class PerfectBrain:
+class PerfectLLM:
     """Asks for the nouns of the targets, takes the masks whose boxes are the targets' own, and judges by them too.
 
     What the nouns do not find it asks for once more, in one turn: in other words, and by a box around it. It knows
@@ -81,7 +81,7 @@ class PerfectBrain:
             return _calls(self._segment(image_id, fallbacks_for(self.targets)), *boxes)
         ids = [mask_id for mask_id in dict.fromkeys(chosen) if mask_id]
         if not ids:
-            return _call("report_no_match", reason="the eye finds none of it")
+            return _call("report_no_match", reason="the model finds none of it")
         return _call("submit_answer", mask_ids=ids, reason="these")
 
     def _segment(self, image_id: str, concepts: list[str]) -> tuple[str, dict[str, object]]:
@@ -99,8 +99,8 @@ def phrases_for(targets: Sequence[SceneObject]) -> list[str]:
 
 
 def fallbacks_for(targets: Sequence[SceneObject]) -> list[str]:
-    """Other wordings: with the colour, and the most general one."""
-    return list(dict.fromkeys([*(f"{obj.colour} {obj.noun}" for obj in targets), "object"]))[:8]
+    """Other wordings: with the color, and the most general one."""
+    return list(dict.fromkeys([*(f"{obj.color} {obj.noun}" for obj in targets), "object"]))[:8]
 
 
 def head_of(text: str) -> str:

@@ -1,4 +1,5 @@
-"""An eye that knows what is where and answers crops, all but what is too small for it: tiling is tested on this double.
+"""A model that knows what is where and answers crops, all but what is too small for it: tiling is tested on this
+double.
 
 It cannot see: it is shown `map_picture`, whose pixels say where they are, and so knows which part it was given.
 """
@@ -35,7 +36,7 @@ def map_picture(height: int, width: int) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a picture that the eye was shown lies in the map."""
+    """Where a picture that the model was shown lies in the map."""
 
     height: int
     width: int
@@ -44,12 +45,12 @@ class Place:
     nbytes: int
 
 
-class TruthEye:
+class TruthSegmenter:
     """A `Segmenter` over `map_picture`: the truth, cut off at the edges of what it is shown.
 
     It misses what is smaller than `least_side` of its own pixels (the side of a square of the visible area), points at
     no more instances than `info.queries`, the largest first, and scores an object lower the less of it is visible. With
-    `cells` its masks are as blurred as an eye's that draws them on a grid of so many cells a side.
+    `cells` its masks are as blurred as a model's that draws them on a grid of so many cells a side.
     """
 
     def __init__(
@@ -88,13 +89,13 @@ class TruthEye:
     ) -> list[Detection]:
         """Answer phrases with the truth; see `Segmenter.detect`."""
         if not isinstance(features, Place):
-            raise TypeError(f"these features are not of this eye but {type(features).__name__}")
+            raise TypeError(f"these features are not of this model but {type(features).__name__}")
         answers = [self._answer(features, prompt.phrase or "") for prompt in prompts]
         return [split(answer, threshold, near_misses, assume_present=assume_present) for answer in answers]
 
     def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
         """Refuse: it knows phrases only."""
-        raise InputError("this eye knows phrases only, no examples")
+        raise InputError("this model knows phrases only, no examples")
 
     def _answer(self, place: Place, phrase: str) -> Detection:
         zoom = self._info.input_side / math.sqrt(place.width * place.height)

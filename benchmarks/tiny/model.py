@@ -1,4 +1,4 @@
-"""Asking the eye about a scene and comparing with the truth."""
+"""Asking the model about a scene and comparing with the truth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from sam3_agent.types import Concept, ConceptPrompt, Exemplar
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A scene that the eye has encoded, with the truth as run-length masks by object id."""
+    """A scene that the model has encoded, with the truth as run-length masks by object id."""
 
     scene: Scene
     features: Features
     truth: dict[int, Rle]
 
 
-def look_at(eye: Segmenter, scene: Scene) -> Looked:
+def look_at(segmenter: Segmenter, scene: Scene) -> Looked:
     """Encode the scene once."""
-    return Looked(scene, eye.encode(scene.image), {o.id: masks.encode(o.mask) for o in scene.objects})
+    return Looked(scene, segmenter.encode(scene.image), {o.id: masks.encode(o.mask) for o in scene.objects})
 
 
-def found_by(eye: Segmenter, looked: Looked, prompts: Sequence[ConceptPrompt]) -> list[list[Rle]]:
+def found_by(segmenter: Segmenter, looked: Looked, prompts: Sequence[ConceptPrompt]) -> list[list[Rle]]:
     """The masks kept at threshold 0.5 for each prompt."""
-    detections = eye.detect(looked.features, prompts, threshold=0.5, near_misses=0)
+    detections = segmenter.detect(looked.features, prompts, threshold=0.5, near_misses=0)
     return [[c.rle for c in detection.kept] for detection in detections]
 
 
@@ -48,8 +48,8 @@ def example(looked: Looked, object_id: int, *, positive: bool = True, phrase: st
     return ConceptPrompt(phrase, (Exemplar(thing.box, positive),))
 
 
-def lent(eye: Segmenter, lender: Looked, object_id: int) -> ConceptPrompt:
+def lent(segmenter: Segmenter, lender: Looked, object_id: int) -> ConceptPrompt:
     """An object of one scene as an exemplar for others."""
     thing = next(o for o in lender.scene.objects if o.id == object_id)
-    tokens = eye.read_exemplars(lender.features, [Exemplar(thing.box)])
+    tokens = segmenter.read_exemplars(lender.features, [Exemplar(thing.box)])
     return ConceptPrompt(None, (), Concept("lent", None, tokens))

@@ -50,9 +50,9 @@ def run_command(
     dataset: Annotated[str, typer.Argument(help=FORMS)],
     out: Annotated[Path, typer.Option(help="The run's folder; the same command again resumes it.")],
     solver: Annotated[
-        str, typer.Option(help="concept (the eye alone), agent, oracle (upper bound), or MODULE:FUNCTION")
+        str, typer.Option(help="concept (the model alone), agent, oracle (upper bound), or MODULE:FUNCTION")
     ] = "concept",
-    llm: Annotated[str, typer.Option(help="The agent's brain: rules, anthropic:MODEL, ...")] = "",
+    llm: Annotated[str, typer.Option(help="The agent's LLM: rules, anthropic:MODEL, ...")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first cases.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Pictures that are worked on at a time.")] = 1,
     shard: Annotated[str, typer.Option(metavar="I/N", help="Only this part; put them together with merge.")] = "",
@@ -91,7 +91,7 @@ def score_command(
     coco_ap: Annotated[bool, typer.Option("--coco-ap", help="COCO AP and AR too; holds all masks in memory.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score a run, finished or not, with 95 % intervals; needs no model and no brain."""
+    """Score a run, finished or not, with 95 % intervals; needs no model and no LLM."""
     with _clear_errors(_FAILURE):
         _show(score_run(run), as_json, _coco(run) if coco_ap else None)
 

@@ -55,7 +55,7 @@ class Sums:
         return self.point[_PARTS[name]]
 
 
-class Tally:
+class Accumulator:
     """Takes in cases one by one, for the group of all and for every stratum."""
 
     def __init__(self) -> None:

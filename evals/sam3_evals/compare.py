@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent.errors import InputError
-from sam3_evals.accumulator import Sums, Tally
+from sam3_evals.accumulator import Accumulator, Sums
 from sam3_evals.manifest import Manifest, read_manifest
 from sam3_evals.metrics.matched_sample import Scored
 from sam3_evals.resampling import PERMUTATIONS, interval, p_value, signs
@@ -86,7 +86,7 @@ def compare(a: Path, b: Path, each: Callable[[Scored, Scored], None] | None = No
     """
     first, second = read_manifest(a), read_manifest(b)
     _check_comparable(a, b, first, second)
-    tallies, pairs, flips = (Tally(), Tally()), dict[tuple[str, str], _Pairs](), list[Flip]()
+    tallies, pairs, flips = (Accumulator(), Accumulator()), dict[tuple[str, str], _Pairs](), list[Flip]()
     missing = 0
     for one, other in _paired(a, b):
         tallies[0].add(one)

@@ -28,17 +28,17 @@ class Manifest:
     solver: str
     model: str
     weights: str
-    """Hash of the eye's weights; empty where the solver uses no eye."""
+    """Hash of the model's weights; empty where the solver uses no model."""
     llm: str
     prompts: str
-    """Hash of the prompts that a brain reads; empty where there is none."""
+    """Hash of the prompts that an LLM reads; empty where there is none."""
     seed: int
     code: str
     """Version and a hash of all of this project's sources, and of a solver's that is not part of it."""
     device: str = ""
-    """What the eye runs on, "cpu", "cuda" or "mps"; empty where the solver uses no eye."""
+    """What the model runs on, "cpu", "cuda" or "mps"; empty where the solver uses no model."""
     dtype: str = ""
-    """The eye's number format; empty where the solver uses no eye."""
+    """The model's number format; empty where the solver uses no model."""
     shard: str = ""
     """"i/n" of a part of a run; empty for a whole one."""
 
@@ -98,7 +98,7 @@ def weights_hash(folder: Path) -> str:
 
 
 def prompts_hash() -> str:
-    """Of every prompt that the loop's brains read."""
+    """Of every prompt that the loop's LLMs read."""
     digest = hashlib.sha256()
     for path in sorted((Path(str(sam3_agent.__file__)).parent / "loop" / "prompts").glob("*.md")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

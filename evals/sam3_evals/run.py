@@ -96,26 +96,26 @@ def execute(run: Path, dataset: Dataset, solvers: Sequence[Solver], progress: Pr
     caller's thread, in order. The first error or Ctrl-C stops all; what was journalled stays.
 
     Raises:
-        Sam3AgentError: a picture is unusable, or the eye is.
+        Sam3AgentError: a picture is unusable, or the model is.
     """
     done = JournalIndex(run / PREDICTIONS, "case")
     groups = (list(group) for _, group in itertools.groupby(_open_cases(run, done), key=lambda case: case.picture))
     with Journal(run / PREDICTIONS) as journal:
-        desk = _Desk(run, dataset, groups, journal, progress)
+        workspace = _Records(run, dataset, groups, journal, progress)
         if len(solvers) == 1:
-            desk.work(solvers[0])
+            workspace.work(solvers[0])
         else:
-            threads = [threading.Thread(target=desk.work, args=(solver,), daemon=True) for solver in solvers]
+            threads = [threading.Thread(target=workspace.work, args=(solver,), daemon=True) for solver in solvers]
             for thread in threads:
                 thread.start()
             try:
                 for thread in threads:
                     thread.join()
             finally:
-                desk.close()  # after Ctrl-C: cases in flight are not written any more
-        if desk.error is not None:
-            raise desk.error
-        return desk.answered
+                workspace.close()  # after Ctrl-C: cases in flight are not written any more
+        if workspace.error is not None:
+            raise workspace.error
+        return workspace.answered
 
 
 def read_cases(run: Path) -> Iterator[Case]:
@@ -134,7 +134,7 @@ def trace_name(case: str) -> str:
     return f"{plain[:60]}-{hashlib.blake2b(case.encode(), digest_size=4).hexdigest()}.jsonl"
 
 
-class _Desk:
+class _Records:
     """Where threads fetch pictures' cases and leave their predictions."""
 
     def __init__(
@@ -193,7 +193,7 @@ def _open_cases(run: Path, done: JournalIndex) -> Iterator[Case]:
 def _solve(solver: Solver, case: Case, dataset: Dataset) -> Prediction:
     try:
         return solver.solve(case, dataset.picture(case))
-    except Sam3AgentError as error:  # the picture or the eye: no case after this one would be worth its figure
+    except Sam3AgentError as error:  # the picture or the model: no case after this one would be worth its figure
         raise Sam3AgentError(f"case {case.id}: {error}") from error
 
 

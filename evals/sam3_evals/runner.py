@@ -1,4 +1,4 @@
-"""Launching a run: the plan, the eye, a solver a job, the progress."""
+"""Launching a run: the plan, the model, a solver a job, the progress."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from sam3_evals.manifest import FILE as MANIFEST
 from sam3_evals.manifest import prompts_hash, weights_hash
 from sam3_evals.run import Plan, execute, prepare
 from sam3_evals.shard import Shard
-from sam3_evals.solvers import Solver, make_solver, needs_eye
+from sam3_evals.solvers import Solver, make_solver, needs_model
 
 if TYPE_CHECKING:
     from sam3_agent.workspace import Workspace
@@ -106,7 +106,7 @@ def _clock(seconds: float) -> str:
 
 
 _CALLS = 32
-"""Of the eye, by one job at a time, at most: it asks about several tiles at once."""
+"""Of the model, by one job at a time, at most: it asks about several tiles at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def launch(given: Launch) -> int:
     Raises:
         InputError: the folder holds another run, or the dataset is broken.
         ModelUnavailable: there is no such model, or it does not fit.
-        LLMConfigError: there is no such brain.
+        LLMConfigError: there is no such LLM.
     """
     plan = _plan(given)
     if resuming := (given.out / MANIFEST).exists():
@@ -146,7 +146,7 @@ def launch(given: Launch) -> int:
 
 def _plan(given: Launch) -> Plan:
     weights = model = device = dtype = ""
-    if needs_eye(given.solver):
+    if needs_model(given.solver):
         from sam3_agent.model.loading import locate  # torch: not for score and compare
 
         model, folder = locate(given.model)
@@ -182,21 +182,21 @@ def _numbers(given: Launch) -> tuple[str, str]:
 
 
 def _solvers(given: Launch) -> list[Solver]:
-    """One a job; each has a workspace of its own over the one eye."""
-    if not needs_eye(given.solver):
+    """One a job; each has a workspace of its own over the one model."""
+    if not needs_model(given.solver):
         return [make_solver(given.solver, None, given.llm) for _ in range(given.jobs)]
     spaces = _workspaces(given)
     return [make_solver(given.solver, space, given.llm) for space in spaces]
 
 
 def _workspaces(given: Launch) -> "list[Workspace]":
-    from sam3_agent.model.replicas import load_eye, load_replicas
+    from sam3_agent.model.replicas import load_replicas, load_segmenter
     from sam3_agent.model.scheduler import Scheduler
     from sam3_agent.workspace import Workspace
 
     if given.jobs == 1:
-        return [Workspace(load_eye(given.model, device=given.device, dtype=given.dtype))]
+        return [Workspace(load_segmenter(given.model, device=given.device, dtype=given.dtype))]
     # With several callers the scheduler puts their questions into common batches, and none is sent away.
     replicas = load_replicas(given.model, device=given.device, dtype=given.dtype)
-    eye = Scheduler(replicas, max_waiting=_CALLS * given.jobs)
-    return [Workspace(eye) for _ in range(given.jobs)]
+    segmenter = Scheduler(replicas, max_waiting=_CALLS * given.jobs)
+    return [Workspace(segmenter) for _ in range(given.jobs)]

@@ -1,4 +1,4 @@
-"""Scoring a run: needs its folder and nothing else, no model, no dataset, no brain; memory is that of one case."""
+"""Scoring a run: needs its folder and nothing else, no model, no dataset, no LLM; memory is that of one case."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -8,7 +8,7 @@ from typing import Any
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.types import Usage
-from sam3_evals.accumulator import Sums, Tally
+from sam3_evals.accumulator import Accumulator, Sums
 from sam3_evals.journal import JournalIndex
 from sam3_evals.manifest import Manifest, read_manifest
 from sam3_evals.metrics import cgf1, iou
@@ -32,11 +32,11 @@ def caveats_of(manifest: Manifest, cases: int, missing: int, errors: int) -> Ite
         yield f"{errors} cases ended in an error; they score as empty or as the best so far."
     if manifest.model == _TINY and not manifest.dataset.startswith("scenes:"):
         yield (
-            "OUT OF ITS DOMAIN: the tiny eye knows only drawings by this project's generator. On anything else its"
+            "OUT OF ITS DOMAIN: the tiny model knows only drawings by this project's generator. On anything else its"
             " figures are poor by nature and say nothing about facebook/sam3."
         )
     if manifest.solver == "oracle":
-        yield "The oracle reads the truth: an upper bound for what can be chosen among this eye's masks, no contender."
+        yield "The oracle reads the truth: an upper bound of what this model's masks allow, no contender."
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def score_run(run: Path, each: Callable[[Scored], None] | None = None) -> Score:
     Raises:
         InputError: the folder holds no run, or its files are broken.
     """
-    manifest, tally = read_manifest(run), Tally()
+    manifest, tally = read_manifest(run), Accumulator()
     cases = missing = errors = 0
     usage = Usage()
     for scored in score_cases(run):

@@ -16,9 +16,9 @@ def score_table(score: Score) -> str:
     """Everything a run scored, with its warnings on top."""
     document = score.to_json()
     made = document["manifest"]
-    brain = f", brain {made['llm']}" if made["llm"] else ""
-    eye = f" (eye {made['model']}{brain})" if made["model"] else ""
-    lines = [f"# {made['dataset']} with {made['solver']}{eye}", ""]
+    llm = f", LLM {made['llm']}" if made["llm"] else ""
+    segmenter = f" (model {made['model']}{llm})" if made["model"] else ""
+    lines = [f"# {made['dataset']} with {made['solver']}{segmenter}", ""]
     lines += [f"**{sentence}**" for sentence in document["caveats"]] + ([""] if document["caveats"] else [])
     groups = groups_of(document)
     for header, columns, note in SECTIONS:
@@ -109,7 +109,7 @@ def _price(document: dict[str, Any]) -> str:
     usage, made = document["usage"], document["manifest"]
     weights = f", weights {made['weights']} ({made['device']}, {made['dtype']})" if made["weights"] else ""
     return (
-        f"{usage['seconds']:.1f} s, {usage['encodes']} encodes, {usage['llm_calls']} brain calls, "
+        f"{usage['seconds']:.1f} s, {usage['encodes']} encodes, {usage['llm_calls']} LLM calls, "
         f"{usage['usd']:.4f} USD. Code {made['code']}, cases {made['dataset_hash']}{weights}."
     )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sam3_agent.llm.base import LLM
     from sam3_agent.model.scheduler import Scheduler
     from sam3_mcp.http_app import Door
-    from sam3_mcp.sessions import Desks
+    from sam3_mcp.sessions import Sessions
     from sam3_mcp.tool_handler import Backend
 
 logger = logging.getLogger(__name__)
@@ -73,17 +73,17 @@ def _serve(options: argparse.Namespace) -> int:
     from sam3_mcp.tool_handler import Backend
 
     def load() -> "Scheduler":
-        return closing.enter_context(_scheduled_eye(options))
+        return closing.enter_context(_scheduled_segmenter(options))
 
     def load_llm() -> "LLM":
         from sam3_agent.loop.load_llm import load_llm
 
         return load_llm(options.llm)
 
-    make_desks = _desk_maker(options)
+    make_sessions = _session_maker(options)
     settings = Settings(options.images, options.links, fetches=bool(options.allow_host), seconds=options.max_seconds)
     with ExitStack() as closing:
-        backend = Backend(Loading(load, options.model), make_desks, settings, load_llm if options.llm else None)
+        backend = Backend(Loading(load, options.model), make_sessions, settings, load_llm if options.llm else None)
         if options.transport == "stdio":
             from sam3_mcp.server import build_server
             from sam3_mcp.stdio_server import serve_stdio
@@ -131,18 +131,18 @@ def _door(options: argparse.Namespace) -> "Door":
     )
 
 
-def _desk_maker(options: argparse.Namespace) -> "Callable[[], Desks]":
-    """How the desks are made at the first call; what is wrong with the folders or hosts is told now."""
+def _session_maker(options: argparse.Namespace) -> "Callable[[], Sessions]":
+    """How the sessions are made at the first call; what is wrong with the folders or hosts is told now."""
     from sam3_mcp.path_allowlist import Access
     from sam3_mcp.url_fetcher import Fetcher
 
     shared = options.transport == "http"
     access, fetcher = Access.of(options.allow_dir, default_here=not shared), Fetcher.of(options.allow_host)
 
-    def make() -> "Desks":
+    def make() -> "Sessions":
         from sam3_mcp.image_access import Pictures
         from sam3_mcp.quota import SHARED, Limits
-        from sam3_mcp.sessions import Desks
+        from sam3_mcp.sessions import Sessions
 
         limits = Limits(jobs=options.max_jobs)
         if shared:
@@ -150,14 +150,14 @@ def _desk_maker(options: argparse.Namespace) -> "Callable[[], Desks]":
             limits = Limits(options.max_images, size, SHARED.masks, options.max_calls, options.max_jobs)
         pictures = Pictures(access, fetcher)
         memory = options.feature_mib * 2**20
-        return Desks(pictures, limits=limits, out_dir=options.out_dir, shared=shared, feature_bytes=memory)
+        return Sessions(pictures, limits=limits, out_dir=options.out_dir, shared=shared, feature_bytes=memory)
 
     return make
 
 
 @contextmanager
-def _scheduled_eye(options: argparse.Namespace) -> Generator["Scheduler"]:
-    """The eye for many clients at once, warm; at the end nobody waits for what it still does."""
+def _scheduled_segmenter(options: argparse.Namespace) -> Generator["Scheduler"]:
+    """The model for many clients at once, warm; at the end nobody waits for what it still does."""
     from sam3_agent.model.replicas import load_replicas
     from sam3_agent.model.scheduler import Scheduler
 

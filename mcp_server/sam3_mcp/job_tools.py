@@ -18,7 +18,7 @@ from sam3_agent.types import Answer
 from sam3_agent.workspace import Workspace
 from sam3_mcp.jobs import Job
 from sam3_mcp.model_loader import Report
-from sam3_mcp.sessions import Desk
+from sam3_mcp.sessions import Session
 
 MOST_WAIT = 20.0
 """Seconds; some hosts give up after 60."""
@@ -32,9 +32,9 @@ JobId = Annotated[str, Field(description="Job id from ask_image, such as 'job1'.
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One call of a job tool: for whom, on which workspace, with which brain."""
+    """One call of a job tool: for whom, on which workspace, with which LLM."""
 
-    desk: Desk
+    session: Session
     workspace: Workspace
     llm: LLM | None
     report: Report
@@ -58,7 +58,7 @@ async def ask_image(
     if not query.strip():
         raise InputError("the query is empty; say what to find, such as 'the person furthest to the right'")
     errand.workspace.image(image_id)
-    job = errand.desk.jobs.start(query, lambda job: _ask(errand.workspace, llm, image_id, query, job))
+    job = errand.session.jobs.start(query, lambda job: _ask(errand.workspace, llm, image_id, query, job))
     return await _after(errand, job, wait_s)
 
 
@@ -67,12 +67,12 @@ async def get_job(errand: Errand, job_id: JobId, wait_s: WaitSeconds = MOST_WAIT
 
     Give wait_s to wait for the end instead of asking again and again.
     """
-    return await _after(errand, errand.desk.jobs.get(job_id), wait_s)
+    return await _after(errand, errand.session.jobs.get(job_id), wait_s)
 
 
 async def cancel_job(errand: Errand, job_id: JobId) -> Presentation:
     """Stop a job that is no longer needed; what it has found so far stays."""
-    job = errand.desk.jobs.get(job_id)
+    job = errand.session.jobs.get(job_id)
     job.cancel()
     return await _after(errand, job, 2.0)
 
@@ -81,17 +81,17 @@ JOB_TOOLS = (ToolSpec.of(ask_image), ToolSpec.of(get_job), ToolSpec.of(cancel_jo
 
 
 class WatchedLLM(WrappedLLM):
-    """A brain under a job: it notes each turn and stops when the job is cancelled."""
+    """An LLM under a job: it notes each turn and stops when the job is cancelled."""
 
     def __init__(self, llm: LLM, job: Job) -> None:
         super().__init__(llm)
         self._job = job
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
-        """The brain's reply.
+        """The LLM's reply.
 
         Raises:
-            LLMError: the job was cancelled, or the brain failed.
+            LLMError: the job was cancelled, or the LLM failed.
         """
         if not self._job.wanted:
             raise LLMError("cancelled")
@@ -143,7 +143,7 @@ async def _after(errand: Errand, job: Job, wait_s: float) -> Presentation:
 
 
 def _said(errand: Errand, job: Job) -> Presentation:
-    seconds = errand.desk.jobs.seconds(job)
+    seconds = errand.session.jobs.seconds(job)
     head = f"{job.id} '{job.what}': {job.state} after {seconds:.1f} s, {len(job.notes)} steps"
     data: dict[str, Any] = {
         "job_id": job.id,

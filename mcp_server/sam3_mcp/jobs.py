@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sam3_agent.errors import Busy, Sam3AgentError, UnknownHandle
-from sam3_agent.model.scheduler.request_context import Caller as EyeCaller
+from sam3_agent.model.scheduler.request_context import Caller as SegmenterCaller
 from sam3_agent.model.scheduler.request_context import calling
 from sam3_agent.tools import Presentation
 
@@ -36,13 +36,15 @@ class Job:
     finished: threading.Event = field(default_factory=threading.Event)
     wanted: bool = True
     """False once it was cancelled; the work looks at it between its steps."""
-    eye_caller: EyeCaller | None = None
+    segmenter_caller: SegmenterCaller | None = None
 
     def cancel(self) -> None:
-        """Ask it to stop: what it waits for from the eye is dropped at once, everything else after its current step."""
+        """Ask it to stop: what it waits for from the model is dropped at once, everything else after its current
+        step.
+        """
         self.wanted = False
-        if self.eye_caller is not None:
-            self.eye_caller.cancel()
+        if self.segmenter_caller is not None:
+            self.segmenter_caller.cancel()
 
 
 Work = Callable[[Job], Presentation]
@@ -107,7 +109,7 @@ class Jobs:
 
     def _run(self, job: Job, work: Work) -> None:
         try:
-            with calling() as job.eye_caller:
+            with calling() as job.segmenter_caller:
                 if not job.wanted:
                     job.cancel()
                 job.result = work(job)

@@ -74,7 +74,7 @@ class Metrics:
 
 
 class _Now(Collector):
-    """Gauges read at the moment of asking: desks, queue, memories, GPU memory."""
+    """Gauges read at the moment of asking: sessions, queue, memories, GPU memory."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -83,7 +83,7 @@ class _Now(Collector):
         """All gauges."""
         state = self._backend.loading.state
         yield _gauge("sam3_model_ready", "1 when the model is loaded.", [({}, float(state == "ready"))])
-        found = self._backend.desks.statistics()
+        found = self._backend.sessions.statistics()
         for name in ("desks", "images", "masks", "jobs"):
             yield _gauge(f"sam3_{name}", f"{name.capitalize()} now.", [({}, float(found[name]))])
         features = cast(dict[str, Any], found["features"])

@@ -1,4 +1,4 @@
-"""Loads the eye in the background, so that a host's handshake never waits for a model."""
+"""Loads the model in the background, so that a host's handshake never waits for a model."""
 
 import logging
 import threading
@@ -23,14 +23,14 @@ _REPORT_SECONDS = 1.0
 
 
 class Loading:
-    """An eye that one background thread loads, once; any number of calls may wait for it."""
+    """A model that one background thread loads, once; any number of calls may wait for it."""
 
     def __init__(self, make: Callable[[], "Segmenter"], what: str) -> None:
         """`make` does the slow work (importing torch included); `what` names the model in messages."""
         self._make = make
         self._what = what
         self._done = threading.Event()
-        self._eye: Segmenter | None = None
+        self._segmenter: Segmenter | None = None
         self._failure = ""
         self._start_lock = threading.Lock()
         self._started = False
@@ -40,7 +40,7 @@ class Loading:
         """One of "loading", "ready" and "failed"."""
         if not self._done.is_set():
             return "loading"
-        return "ready" if self._eye is not None else "failed"
+        return "ready" if self._segmenter is not None else "failed"
 
     def start(self) -> None:
         """Begin to load; later calls do nothing."""
@@ -50,8 +50,8 @@ class Loading:
             self._started = True
         threading.Thread(target=self._run, name="load-model", daemon=True).start()
 
-    async def eye(self, report: Report) -> "Segmenter":
-        """Wait for the eye, reporting once a second how long it has taken.
+    async def fake_segmenter(self, report: Report) -> "Segmenter":
+        """Wait for the model, reporting once a second how long it has taken.
 
         Raises:
             ModelUnavailable: the model could not be loaded; every call says why.
@@ -64,13 +64,13 @@ class Loading:
             if now - reported >= _REPORT_SECONDS:
                 reported = now
                 await report(round(now - began, 1), None, f"loading the model {self._what} ({now - began:.0f} s)")
-        if self._eye is None:
+        if self._segmenter is None:
             raise ModelUnavailable(f"the model {self._what} is not available: {self._failure}")
-        return self._eye
+        return self._segmenter
 
     def _run(self) -> None:
         try:
-            self._eye = self._make()
+            self._segmenter = self._make()
         except Sam3AgentError as error:
             self._failure = str(error)
         except Exception as error:  # the border: a thread has no caller to raise to

@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     _add_http(result)
     _add_auth(result)
     _add_limits(result)
-    _add_eye(result)
+    _add_model(result)
     return result
 
 
@@ -87,26 +87,26 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         add(f"--max-{name}", type=_count, default=most, metavar="N", help=f"{words} ({most})")
 
 
-def _add_eye(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("eye and brain").add_argument
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("model and LLM").add_argument
     add("--model", default="tiny", help="tiny (default), facebook/sam3, or the folder of a checkpoint")
     add("--device", type=_device, default="auto", help=DEVICE_HELP)
     add("--dtype", choices=["auto", "bfloat16", "float32"], default="auto")
     add("--compile", action="store_true", help="compile the image encoder: minutes at the start, faster on a GPU")
-    add("--llm", metavar="SPEC", help="offer ask_image, answered by this brain: rules or anthropic:MODEL")
+    add("--llm", metavar="SPEC", help="offer ask_image, answered by this LLM: rules or anthropic:MODEL")
     add(
         "--feature-mib",
         type=_count,
         default=2048,
         metavar="N",
-        help="MiB for what the eye has seen, of all clients together (2048); what is dropped is encoded anew",
+        help="MiB for what the model has seen, of all clients together (2048); what is dropped is encoded anew",
     )
     add(
         "--max-seconds",
         type=_seconds,
         default=120.0,
         metavar="S",
-        help="give a call up that waits longer for the eye (120); questions to ask_image have their own limits",
+        help="give a call up that waits longer for the model (120); questions to ask_image have their own limits",
     )
     parser.add_argument(
         "--log-level", choices=["debug", "info", "warning", "error"], default="warning", help="for stderr"

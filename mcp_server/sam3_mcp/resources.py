@@ -83,14 +83,14 @@ class Resources:
 
     def _all(self, request: Any) -> list[Resource]:
         found = [Resource(uri=VIEWER_URI, name="viewer", title="Masks on a picture", mime_type=VIEWER_MIME)]
-        with self._backend.desks.using(caller_of(request), {}) as desk:
-            for image in desk.workspace.images() if desk.workspace is not None else []:
+        with self._backend.sessions.using(caller_of(request), {}) as session:
+            for image in session.workspace.images() if session.workspace is not None else []:
                 title = f"{image.id}, {image.width}x{image.height}"
                 for kind in ("images", "overlays"):
                     uri = f"sam3://{kind}/{image.id}.jpg"
                     found.append(Resource(uri=uri, name=f"{kind} {image.id}", title=title, mime_type="image/jpeg"))
-                assert desk.workspace is not None
-                for mask in desk.workspace.masks_of(image.id):
+                assert session.workspace is not None
+                for mask in session.workspace.masks_of(image.id):
                     uri = f"sam3://masks/{mask.id}.png"
                     found.append(Resource(uri=uri, name=f"mask {mask.id}", mime_type="image/png"))
         return found
@@ -99,11 +99,11 @@ class Resources:
         from sam3_agent.errors import UnknownHandle
 
         named = {"mask_id" if parts["kind"] == "masks" else "image_id": parts["id"]}
-        with self._backend.desks.using(caller_of(request), named) as desk, desk.account.call():
-            if desk.workspace is None:
+        with self._backend.sessions.using(caller_of(request), named) as session, session.account.call():
+            if session.workspace is None:
                 raise UnknownHandle("image", parts["id"], ())
             draw = _FORMS[parts["kind"], parts["form"]]
-            content, mime = draw(desk.workspace, desk.complete_id(parts["id"]))
+            content, mime = draw(session.workspace, session.complete_id(parts["id"]))
         if isinstance(content, str):
             return ReadResourceResult(contents=[TextResourceContents(uri=uri, mime_type=mime, text=content)])
         blob = base64.b64encode(content).decode("ascii")

@@ -32,7 +32,7 @@ class Settings:
     fetches: bool = False
     """Pictures may come from other hosts."""
     seconds: float = 120.0
-    """The longest that one call may wait for the eye; a job has its own budgets."""
+    """The longest that one call may wait for the model; a job has its own budgets."""
 
 
 DEFAULTS = Settings()

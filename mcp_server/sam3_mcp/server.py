@@ -92,8 +92,9 @@ Find, outline and measure things in pictures with SAM 3: use it when a task need
    noun, a lower threshold, a region, or refine_with_exemplars ("more like m3, not like m7").
    read_presence is the cheapest question: is it there, without masks.
    segment_at outlines ONE thing that you can point at: a click, a box, or a mask to mend with further clicks.
-4. measure_masks ranks masks (left to right, largest first) and tells what contains what, and the nearest neighbours:
-   use it for "leftmost", "second largest", "inside"; never judge such things by eye. combine_masks adds and subtracts.
+4. measure_masks ranks masks (left to right, largest first) and tells what contains what, and the nearest neighbors:
+   use it for "leftmost", "second largest", "inside"; never judge such things by model. combine_masks adds and
+   subtracts.
 5. look shows masks, or zooms into a region at full resolution: do it before you trust small or doubtful masks.
 
 Ids ("img1", "m7") stay valid and are never renumbered. Boxes are [x0, y0, x1, y1] in pixels of the original picture.

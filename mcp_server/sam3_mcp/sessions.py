@@ -1,4 +1,4 @@
-"""A desk for each client: its images, masks and jobs, which no other client can reach."""
+"""A session for each client: its images, masks and jobs, which no other client can reach."""
 
 import hashlib
 import re
@@ -14,8 +14,8 @@ from typing import Any, cast
 
 from sam3_agent.errors import Busy
 from sam3_agent.model.segmenter import Segmenter
-from sam3_agent.workspace import OutputFolder, Setting, Workspace
-from sam3_agent.workspace.feature_cache import FeatureMemory
+from sam3_agent.workspace import OutputFolder, Workspace, WorkspaceConfig
+from sam3_agent.workspace.feature_cache import FeatureCache
 from sam3_mcp.client_identity import Caller
 from sam3_mcp.image_access import Pictures
 from sam3_mcp.jobs import Jobs
@@ -32,7 +32,7 @@ _ID_ARGUMENTS = frozenset({"image_id", "mask_id", "job_id", "mask_ids", "positiv
 
 
 @dataclass(eq=False)
-class Desk:
+class Session:
     """What one client has here; made when it first calls."""
 
     owner: Caller
@@ -48,7 +48,7 @@ class Desk:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def complete(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments with this desk's suffix on ids that lack one: pictures show ids short."""
+        """The arguments with this session's suffix on ids that lack one: pictures show ids short."""
         return {k: self._complete(v) if k in _ID_ARGUMENTS else v for k, v in arguments.items()}
 
     def complete_id(self, text: str) -> str:
@@ -63,8 +63,8 @@ class Desk:
         return value
 
 
-class Desks:
-    """All desks of a server. Safe to call from several threads."""
+class Sessions:
+    """All sessions of a server. Safe to call from several threads."""
 
     def __init__(
         self,
@@ -83,84 +83,88 @@ class Desks:
         self._feature_bytes = feature_bytes
         self._shared = shared
         self._clock = clock
-        self._desks: dict[str, Desk] = {}
+        self._sessions: dict[str, Session] = {}
         """By suffix."""
-        self._memory: FeatureMemory | None = None
+        self._memory: FeatureCache | None = None
         self._lock = threading.RLock()
 
-    def of(self, caller: Caller, arguments: Mapping[str, Any]) -> Desk:
-        """The desk that a call is about: the one of the ids in its arguments if the caller may use it, else its own.
+    def of(self, caller: Caller, arguments: Mapping[str, Any]) -> Session:
+        """The session that a call is about: the one of the ids in its arguments if the caller may use it, else its own.
 
         Raises:
-            Busy: there are as many desks as there may be, and all are in use.
+            Busy: there are as many sessions as there may be, and all are in use.
         """
         with self._lock:
             self._sweep()
-            desk = self._named(caller, arguments) or self._own(caller) or self._new(caller)
-            desk.proven = desk.proven or (caller.proven and desk.owner.key == caller.key)
-            desk.used = self._clock()
-            return desk
+            session = self._named(caller, arguments) or self._own(caller) or self._new(caller)
+            session.proven = session.proven or (caller.proven and session.owner.key == caller.key)
+            session.used = self._clock()
+            return session
 
     @contextmanager
-    def using(self, caller: Caller, arguments: Mapping[str, Any]) -> Generator[Desk]:
-        """`of`, and the desk is not cleared away meanwhile."""
-        desk = self.of(caller, arguments)
+    def using(self, caller: Caller, arguments: Mapping[str, Any]) -> Generator[Session]:
+        """`of`, and the session is not cleared away meanwhile."""
+        session = self.of(caller, arguments)
         with self._lock:
-            desk.running += 1
+            session.running += 1
         try:
-            yield desk
+            yield session
         finally:
             with self._lock:
-                desk.running -= 1
-                desk.used = self._clock()
+                session.running -= 1
+                session.used = self._clock()
 
-    def workspace(self, desk: Desk, eye: Segmenter) -> Workspace:
-        """The workspace of a desk; all share one memory of features."""
+    def workspace(self, session: Session, segmenter: Segmenter) -> Workspace:
+        """The workspace of a session; all share one memory of features."""
         with self._lock:
-            self._memory = self._memory or FeatureMemory(eye, self._feature_bytes)
-            if desk.workspace is None:
-                output = OutputFolder(self._folder_of(desk)) if self._out_dir is not None else OutputFolder()
-                read = partial(self._pictures.read, weigh=desk.account.weigh)
-                desk.workspace = Workspace(eye, setting=Setting(read, output, desk.suffix, self._memory))
-            return desk.workspace
+            self._memory = self._memory or FeatureCache(segmenter, self._feature_bytes)
+            if session.workspace is None:
+                output = OutputFolder(self._folder_of(session)) if self._out_dir is not None else OutputFolder()
+                read = partial(self._pictures.read, weigh=session.account.weigh)
+                session.workspace = Workspace(
+                    segmenter, setting=WorkspaceConfig(read, output, session.suffix, self._memory)
+                )
+            return session.workspace
 
     def statistics(self) -> dict[str, Any]:
-        """{"desks", "images", "masks", "jobs"} now, and what the memory of features and the eye count."""
+        """{"sessions", "images", "masks", "jobs"} now, and what the memory of features and the model count."""
         with self._lock:
-            desks = list(self._desks.values())
+            sessions = list(self._sessions.values())
             memory = self._memory
-        held = [holdings_of([desk]) for desk in desks]
+        held = [holdings_of([session]) for session in sessions]
         counts = {
-            "desks": len(desks),
+            "desks": len(sessions),
             "images": sum(each.images for each in held),
             "masks": sum(each.masks for each in held),
-            "jobs": sum(desk.jobs.running for desk in desks),
+            "jobs": sum(session.jobs.running for session in sessions),
         }
         return counts | (memory.statistics() if memory is not None else {"features": {}, "eye": {}})
 
-    def _named(self, caller: Caller, arguments: Mapping[str, Any]) -> Desk | None:
+    def _named(self, caller: Caller, arguments: Mapping[str, Any]) -> Session | None:
         for suffix in _suffixes(arguments):
-            desk = self._desks.get("-" + suffix)
-            if desk is not None and _may_use(caller, desk):
-                return desk
+            session = self._sessions.get("-" + suffix)
+            if session is not None and _may_use(caller, session):
+                return session
         return None
 
-    def _own(self, caller: Caller) -> Desk | None:
-        found = (d for d in self._desks.values() if d.owner.key == caller.key and d.owner.principal == caller.principal)
+    def _own(self, caller: Caller) -> Session | None:
+        found = (
+            d for d in self._sessions.values() if d.owner.key == caller.key and d.owner.principal == caller.principal
+        )
         return next(found, None)
 
-    def _new(self, caller: Caller) -> Desk:
-        if len(self._desks) >= MOST_DESKS:
-            idle = [desk for desk in self._desks.values() if not _in_use(desk)]
+    def _new(self, caller: Caller) -> Session:
+        if len(self._sessions) >= MOST_DESKS:
+            idle = [session for session in self._sessions.values() if not _in_use(session)]
             if not idle:
                 raise Busy("the server has as many clients as it can serve; try again in a minute")
-            self._clear(min(idle, key=lambda desk: desk.used))
+            self._clear(min(idle, key=lambda session: session.used))
         suffix = "-" + "".join(secrets.choice(_ALPHABET) for _ in range(_SUFFIX_LENGTH)) if self._shared else ""
         account = self._account_of(caller)
         jobs = Jobs(suffix, self._limits.jobs, clock=self._clock)
-        desk = Desk(caller, suffix, account, jobs, caller.proven, self._clock())
-        self._desks[suffix] = desk
-        return desk
+        session = Session(caller, suffix, account, jobs, caller.proven, self._clock())
+        self._sessions[suffix] = session
+        return session
 
     def _account_of(self, caller: Caller) -> Account:
         """A new account; unproven callers of one address share theirs, or each new image would have one of its own."""
@@ -169,48 +173,52 @@ class Desks:
         mine = self._belonging_to(caller)
         return mine[0].account if mine else Account(self._limits, lambda: holdings_of(self._belonging_to(caller)))
 
-    def _belonging_to(self, caller: Caller) -> list[Desk]:
+    def _belonging_to(self, caller: Caller) -> list[Session]:
         with self._lock:
-            desks = list(self._desks.values())
+            sessions = list(self._sessions.values())
         if caller.proven:
-            return [d for d in desks if d.owner.key == caller.key and d.owner.principal == caller.principal]
+            return [d for d in sessions if d.owner.key == caller.key and d.owner.principal == caller.principal]
         who = (caller.principal, caller.address)
-        return [d for d in desks if not d.owner.proven and (d.owner.principal, d.owner.address) == who]
+        return [d for d in sessions if not d.owner.proven and (d.owner.principal, d.owner.address) == who]
 
-    def _folder_of(self, desk: Desk) -> Path | None:
+    def _folder_of(self, session: Session) -> Path | None:
         if self._out_dir is None or not self._shared:
             return self._out_dir
-        name = hashlib.sha256(f"{desk.owner.principal}\n{desk.owner.key}".encode()).hexdigest()[:16]
+        name = hashlib.sha256(f"{session.owner.principal}\n{session.owner.key}".encode()).hexdigest()[:16]
         return self._out_dir / f"client-{name}"
 
     def _sweep(self) -> None:
-        """Clear the desks of clients that have not called for an hour."""
+        """Clear the sessions of clients that have not called for an hour."""
         old = self._clock() - IDLE_SECONDS
-        for desk in [desk for desk in self._desks.values() if self._shared and desk.used < old and not _in_use(desk)]:
-            self._clear(desk)
+        for session in [
+            session
+            for session in self._sessions.values()
+            if self._shared and session.used < old and not _in_use(session)
+        ]:
+            self._clear(session)
 
-    def _clear(self, desk: Desk) -> None:
-        del self._desks[desk.suffix]
-        if desk.workspace is not None:
-            for image in desk.workspace.images():
-                desk.workspace.forget(image.id)
+    def _clear(self, session: Session) -> None:
+        del self._sessions[session.suffix]
+        if session.workspace is not None:
+            for image in session.workspace.images():
+                session.workspace.forget(image.id)
 
 
-def holdings_of(desks: Iterable[Desk]) -> Holdings:
-    """What lies on these desks together."""
-    spaces = [desk.workspace for desk in desks if desk.workspace is not None]
+def holdings_of(sessions: Iterable[Session]) -> Holdings:
+    """What lies on these sessions together."""
+    spaces = [session.workspace for session in sessions if session.workspace is not None]
     images = [image for space in spaces for image in space.images()]
     return Holdings(len(images), sum(i.width * i.height * 3 for i in images), sum(space.mask_count for space in spaces))
 
 
-def _may_use(caller: Caller, desk: Desk) -> bool:
-    if caller.principal != desk.owner.principal:
+def _may_use(caller: Caller, session: Session) -> bool:
+    if caller.principal != session.owner.principal:
         return False
-    return caller.key == desk.owner.key or not (caller.proven or desk.proven)
+    return caller.key == session.owner.key or not (caller.proven or session.proven)
 
 
-def _in_use(desk: Desk) -> bool:
-    return bool(desk.running or desk.jobs.running)
+def _in_use(session: Session) -> bool:
+    return bool(session.running or session.jobs.running)
 
 
 def _suffixes(arguments: Mapping[str, Any]) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""What stands behind a server: the eye in the making, a desk for each client, and the calls of tools."""
+"""What stands behind a server: the model in the making, a session for each client, and the calls of tools."""
 
 import logging
 import threading
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sam3_agent.tools import Presentation, ToolSpec
     from sam3_agent.workspace import Workspace
     from sam3_mcp.quota import Adds
-    from sam3_mcp.sessions import Desk, Desks
+    from sam3_mcp.sessions import Session, Sessions
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +49,13 @@ class Backend:
     def __init__(
         self,
         loading: Loading,
-        make_desks: Callable[[], "Desks"],
+        make_sessions: Callable[[], "Sessions"],
         settings: Settings = DEFAULTS,
         make_llm: Callable[[], "LLM"] | None = None,
     ) -> None:
         self.loading = loading
         self.settings = settings
-        self._make_desks = make_desks
+        self._make_sessions = make_sessions
         self._make_llm = make_llm
         self._lock = threading.Lock()
         self.draining = False
@@ -63,14 +63,14 @@ class Backend:
         self._running: set[anyio.CancelScope] = set()
 
     @cached_property
-    def desks(self) -> "Desks":
-        """All desks; the first use imports much, so it belongs into a thread."""
+    def sessions(self) -> "Sessions":
+        """All sessions; the first use imports much, so it belongs into a thread."""
         with self._lock:
-            return self._make_desks()
+            return self._make_sessions()
 
     @cached_property
     def tools(self) -> "Sequence[ToolSpec]":
-        """The tools for hosts, and with a brain those for jobs; imported at the first use."""
+        """The tools for hosts, and with an LLM those for jobs; imported at the first use."""
         from sam3_agent.tools import HOST_TOOLS
 
         if self._make_llm is None:
@@ -85,7 +85,7 @@ class Backend:
 
     @cached_property
     def llm(self) -> "LLM | None":
-        """The server's own brain, if it has one.
+        """The server's own LLM, if it has one.
 
         Raises:
             LLMConfigError: its spec is wrong or its key is missing.
@@ -132,32 +132,32 @@ class Backend:
 
     async def _call(self, context: Context, spec: "ToolSpec", raw: dict[str, Any], side: int) -> CallToolResult:
         caller = caller_of(context.request)
-        # Making the desks belongs into a thread; each change of threads costs a call a good part of a millisecond.
-        desks = self.desks if "desks" in self.__dict__ else await anyio.to_thread.run_sync(lambda: self.desks)
+        # Making the sessions belongs into a thread; each change of threads costs a call a good part of a millisecond.
+        sessions = self.sessions if "desks" in self.__dict__ else await anyio.to_thread.run_sync(lambda: self.sessions)
         adds: Adds = "image" if spec.name == "open_image" else "masks" if spec.name in _MAKES_MASKS else "nothing"
-        with desks.using(caller, raw) as desk, desk.account.call(adds) as ticket:
-            arguments = desk.complete(raw)
-            eye = await self.loading.eye(context.session.report_progress)
-            workspace = desks.workspace(desk, eye)
+        with sessions.using(caller, raw) as session, session.account.call(adds) as ticket:
+            arguments = session.complete(raw)
+            segmenter = await self.loading.segmenter(context.session.report_progress)
+            workspace = sessions.workspace(session, segmenter)
             if spec.name in ("ask_image", "get_job", "cancel_job"):
-                presentation = await self._run_errand(context, spec, desk, arguments)
+                presentation = await self._run_errand(context, spec, session, arguments)
                 return await _in_thread(to_result, presentation, self.settings, side)
             with calling(
                 seconds=self.settings.seconds
-            ):  # what a caller that gives up still waits for is taken out of the eye's queue
+            ):  # what a caller that gives up still waits for is taken out of the model's queue
                 return await _in_thread(ticket.carry(self._run), spec, workspace, arguments, side)
 
     def _run(self, spec: "ToolSpec", workspace: "Workspace", arguments: dict[str, Any], side: int) -> CallToolResult:
         return to_result(spec.call(workspace, arguments), self.settings, side)
 
     async def _run_errand(
-        self, context: Context, spec: "ToolSpec", desk: "Desk", arguments: dict[str, Any]
+        self, context: Context, spec: "ToolSpec", session: "Session", arguments: dict[str, Any]
     ) -> "Presentation":
         from sam3_mcp.job_tools import Errand
 
-        assert desk.workspace is not None
+        assert session.workspace is not None
         llm = await anyio.to_thread.run_sync(lambda: self.llm)
-        errand = Errand(desk, desk.workspace, llm, context.session.report_progress)
+        errand = Errand(session, session.workspace, llm, context.session.report_progress)
         return await spec.function(errand, **spec.checked(arguments))
 
     async def _find(self, name: str) -> "ToolSpec":

@@ -1,11 +1,11 @@
-"""From options to a workspace with an eye in it."""
+"""From options to a workspace with a model in it."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 
-from sam3_agent.cli.options import Eye
+from sam3_agent.cli.options import ModelOptions
 from sam3_agent.cli.output import progress_console
 from sam3_agent.formats.files import replacing
 from sam3_agent.tools.viewer import viewer_of
@@ -47,9 +47,9 @@ def check_picture(source: str) -> None:
     read_source(source)
 
 
-def open_workspace(eye: Eye) -> Workspace:
-    """Load the eye; raises ModelUnavailable."""
-    with progress_console().status(f"loading {eye.model}"):
-        from sam3_agent.model.replicas import load_eye  # imports torch
+def open_workspace(segmenter: ModelOptions) -> Workspace:
+    """Load the model; raises ModelUnavailable."""
+    with progress_console().status(f"loading {segmenter.model}"):
+        from sam3_agent.model.replicas import load_segmenter  # imports torch
 
-        return Workspace(load_eye(eye.model, device=eye.device, dtype=eye.dtype))
+        return Workspace(load_segmenter(segmenter.model, device=segmenter.device, dtype=segmenter.dtype))

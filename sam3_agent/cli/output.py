@@ -28,7 +28,7 @@ def progress_console() -> Console:
 
 
 def result_console() -> Console:
-    """Where a person's result goes; colours on a terminal only, no line is ever cut in a pipe."""
+    """Where a person's result goes; colors on a terminal only, no line is ever cut in a pipe."""
     console = Console(highlight=False, soft_wrap=True)
     return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=160)
 
@@ -66,8 +66,8 @@ def box_words(box: Box) -> str:
     return ",".join(f"{value:.0f}" for value in box)
 
 
-def eye_words(info: ModelInfo) -> str:
-    """The eye in words."""
+def model_words(info: ModelInfo) -> str:
+    """The model in words."""
     return f"{info.name} on {info.device} ({info.dtype})"
 
 
@@ -76,14 +76,14 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The picture, the eye, and times in seconds."""
+    """The picture, the model, and times in seconds."""
 
     image: OpenImage
     info: ModelInfo
     encode: float
     prompt: float
     total: float
-    """Everything a person waited for, loading the eye included."""
+    """Everything a person waited for, loading the model included."""
 
     def document(self, **found: Any) -> dict[str, Any]:
         """One JSON document: image and model, what was found, seconds."""
@@ -99,8 +99,8 @@ class Looked:
         }
 
     def print_head(self) -> None:
-        """The line above the table: which picture, seen by which eye."""
-        print_line(f"{self.image.source}  {self.image.width}x{self.image.height}  {eye_words(self.info)}")
+        """The line above the table: which picture, seen by which model."""
+        print_line(f"{self.image.source}  {self.image.width}x{self.image.height}  {model_words(self.info)}")
 
     def print_seconds(self, prompts: str) -> None:
         """The line below the table; `prompts` names what was asked."""

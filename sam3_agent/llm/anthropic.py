@@ -9,7 +9,7 @@ from sam3_agent.llm.base import Message, Reply, Stop, ToolCall, ToolResult
 from sam3_agent.llm.image_encoding import jpeg_base64
 from sam3_agent.llm.pricing import TABLE, PriceTable
 from sam3_agent.llm.provider import Provider, ProviderLLM, Spent, key_of
-from sam3_agent.llm.retry import PassingFault, Patience
+from sam3_agent.llm.retry import RetryPolicy, TransientError
 from sam3_agent.llm.tool_calls import read_call
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
@@ -42,7 +42,7 @@ class AnthropicLLM(ProviderLLM):
         *,
         stream: bool = True,
         max_tokens: int = MAX_TOKENS,
-        patience: Patience | None = None,
+        patience: RetryPolicy | None = None,
         prices: PriceTable = TABLE,
     ) -> None:
         self._stream = stream
@@ -51,7 +51,7 @@ class AnthropicLLM(ProviderLLM):
         import anthropic
 
         url = str(self._client.base_url)
-        super().__init__(Provider(f"anthropic:{model}", model, anthropic, url, patience or Patience(), prices))
+        super().__init__(Provider(f"anthropic:{model}", model, anthropic, url, patience or RetryPolicy(), prices))
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The next assistant message.
@@ -75,9 +75,9 @@ class AnthropicLLM(ProviderLLM):
         else:
             response = api.create(**request, timeout=timeout)
         if not isinstance(response, anthropic.types.Message) or not isinstance(cast(Any, response.content), list):
-            raise PassingFault(f"the answer is no message: {response!r:.120}")
+            raise TransientError(f"the answer is no message: {response!r:.120}")
         if response.stop_reason is None or cast(Any, response.usage) is None:
-            raise PassingFault("the answer broke off")
+            raise TransientError("the answer broke off")
         return response
 
     def _read(self, response: "Response", faults: tuple[str, ...]) -> Reply:
@@ -152,7 +152,7 @@ def _turn(message: Message) -> dict[str, Any] | None:
 
 
 def _blocks_of(message: Message) -> list[dict[str, Any]]:
-    """The blocks of an assistant message that another brain wrote."""
+    """The blocks of an assistant message that another LLM wrote."""
     said = [_text(message.text)] if message.text.strip() else []
     calls = [{"type": "tool_use", "id": c.id, "name": c.name, "input": c.arguments} for c in message.calls]
     return [*said, *calls]

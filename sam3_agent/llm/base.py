@@ -1,4 +1,4 @@
-"""What a brain is: messages go in, one reply comes out."""
+"""What an LLM is: messages go in, one reply comes out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer of a brain, with its price."""
+    """One answer of an LLM, with its price."""
 
     message: Message
     input_tokens: int = 0
@@ -67,7 +67,7 @@ class Reply:
 
 
 class LLM(Protocol):
-    """A brain. Safe to call from several threads; all it knows of a run is in `messages`."""
+    """An LLM. Safe to call from several threads; all it knows of a run is in `messages`."""
 
     @property
     def name(self) -> str:
@@ -89,17 +89,17 @@ class LLM(Protocol):
 
 
 class WrappedLLM:
-    """Shows itself as the brain that it wraps; what is passed on, and what is done beside, is for who builds on it."""
+    """Shows itself as the LLM that it wraps; what is passed on, and what is done beside, is for who builds on it."""
 
     def __init__(self, llm: LLM) -> None:
         self._llm = llm
 
     @property
     def name(self) -> str:
-        """The wrapped brain's."""
+        """The wrapped LLM's."""
         return self._llm.name
 
     @property
     def sees(self) -> bool:
-        """Whether the wrapped brain does."""
+        """Whether the wrapped LLM does."""
         return self._llm.sees

@@ -9,7 +9,7 @@ from sam3_agent.errors import LLMConfigError, LLMError
 from sam3_agent.llm.base import Message, Reply, Stop
 from sam3_agent.llm.pricing import TABLE, Price, PriceTable
 from sam3_agent.llm.provider import Provider, ProviderLLM, key_of
-from sam3_agent.llm.retry import PassingFault, Patience
+from sam3_agent.llm.retry import RetryPolicy, TransientError
 from sam3_agent.llm.tool_calls import read_call, read_text
 from sam3_agent.tools import ToolSpec
 
@@ -80,10 +80,10 @@ def read_completion(completion: Any) -> Said:
         or not isinstance(cast(Any, completion.choices), list)
         or not completion.choices
     ):
-        raise PassingFault(f"the answer is no chat completion: {completion!r:.120}")
+        raise TransientError(f"the answer is no chat completion: {completion!r:.120}")
     message = cast(Any, completion.choices[0].message)
     if message is None:
-        raise PassingFault("the answer has no message")
+        raise TransientError("the answer has no message")
     calls = [
         Called(str(call.id or ""), str(call.function.name or ""), _text_of(call.function.arguments))
         for call in cast(list[Any], message.tool_calls or [])
@@ -242,7 +242,7 @@ class ChatLLM(ProviderLLM):
         *,
         stream: bool = False,
         native_tools: bool = True,
-        patience: Patience | None = None,
+        patience: RetryPolicy | None = None,
         prices: PriceTable = TABLE,
     ) -> None:
         self._stream = stream
@@ -253,7 +253,7 @@ class ChatLLM(ProviderLLM):
         if urlsplit(base_url).hostname in _OWN_HOSTS and prices.price_of(model) is None:
             prices = PriceTable({model: Price(0, 0, 0, 0)})  # one's own server costs nothing a token
         name = f"chat:{model}@{base_url}"
-        super().__init__(Provider(name, model, openai, base_url, patience or Patience(), prices))
+        super().__init__(Provider(name, model, openai, base_url, patience or RetryPolicy(), prices))
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The next assistant message.
@@ -288,7 +288,7 @@ class ChatLLM(ProviderLLM):
         with api.create(**request, stream=True, stream_options=options, timeout=timeout) as chunks:
             said = read_chunks(chunks)
         if not said.finish:
-            raise PassingFault("the answer broke off")
+            raise TransientError("the answer broke off")
         return said
 
     def _read(

@@ -10,7 +10,7 @@ Clock = Callable[[], float]
 
 @runtime_checkable
 class KeepsTime(Protocol):
-    """A brain that says what time it is in its runs: one that records, or one that replays."""
+    """An LLM that says what time it is in its runs: one that records, or one that replays."""
 
     def start_clock(self, run: str) -> "RunClock":
         """The clock of a run; `run` says in words what is asked about which image."""

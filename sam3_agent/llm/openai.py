@@ -9,7 +9,7 @@ from sam3_agent.llm.base import Message, Reply, Stop, ToolCall, ToolResult
 from sam3_agent.llm.image_encoding import jpeg_url
 from sam3_agent.llm.pricing import TABLE, PriceTable
 from sam3_agent.llm.provider import Provider, ProviderLLM, Spent, key_of
-from sam3_agent.llm.retry import PassingFault, Patience
+from sam3_agent.llm.retry import RetryPolicy, TransientError
 from sam3_agent.llm.tool_calls import read_call
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
@@ -37,7 +37,7 @@ class OpenAILLM(ProviderLLM):
         *,
         stream: bool = True,
         max_tokens: int = MAX_TOKENS,
-        patience: Patience | None = None,
+        patience: RetryPolicy | None = None,
         prices: PriceTable = TABLE,
     ) -> None:
         self._stream = stream
@@ -46,7 +46,7 @@ class OpenAILLM(ProviderLLM):
         import openai
 
         url = str(self._client.base_url)
-        super().__init__(Provider(f"openai:{model}", model, openai, url, patience or Patience(), prices))
+        super().__init__(Provider(f"openai:{model}", model, openai, url, patience or RetryPolicy(), prices))
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The next assistant message.
@@ -71,13 +71,13 @@ class OpenAILLM(ProviderLLM):
         else:
             response = api.create(**request, timeout=timeout)
         if response is None:
-            raise PassingFault("the answer broke off")
+            raise TransientError("the answer broke off")
         if not isinstance(response, Kind) or not isinstance(cast(Any, response.output), list):
-            raise PassingFault(f"the answer is no response: {response!r:.120}")
+            raise TransientError(f"the answer is no response: {response!r:.120}")
         if response.status == "failed":
             error = response.error
             said = error.message if error is not None else "the response failed without a reason"
-            raise PassingFault(said) if error is None or error.code in _PASSING_CODES else LLMError(said)
+            raise TransientError(said) if error is None or error.code in _PASSING_CODES else LLMError(said)
         return response
 
     def _read(self, response: "Response", faults: tuple[str, ...]) -> Reply:
@@ -192,7 +192,7 @@ def _items(message: Message) -> list[dict[str, Any]]:
 
 
 def _items_of(message: Message) -> list[dict[str, Any]]:
-    """The items of an assistant message that another brain wrote."""
+    """The items of an assistant message that another LLM wrote."""
     said = [{"role": "assistant", "content": message.text}] if message.text.strip() else []
     return [*said, *(_called(call) for call in message.calls)]
 

@@ -1,4 +1,4 @@
-"""What the brains behind an API have in common: patience, prices, one line for every error."""
+"""What the LLMs behind an API have in common: patience, prices, one line for every error."""
 
 import logging
 import os
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sam3_agent.errors import LLMConfigError, LLMError
 from sam3_agent.llm.base import Message, Reply, Stop
 from sam3_agent.llm.pricing import PRICES_AS_OF, PRICES_VARIABLE, PriceTable
-from sam3_agent.llm.retry import Heard, Patience, persist, translate
+from sam3_agent.llm.retry import Heard, RetryPolicy, persist, translate
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -33,7 +33,9 @@ class Spent:
 class Provider:
     """Calls one model on one server through its SDK."""
 
-    def __init__(self, name: str, model: str, sdk: Any, base_url: str, patience: Patience, prices: PriceTable) -> None:
+    def __init__(
+        self, name: str, model: str, sdk: Any, base_url: str, patience: RetryPolicy, prices: PriceTable
+    ) -> None:
         self.name = name
         self.model = model
         self.sdk = sdk
@@ -49,7 +51,7 @@ class Provider:
         """Send a request, again while its failures pass; `send` gets the timeout of the attempt in seconds.
 
         Raises:
-            LLMError: it failed for good; the message begins with the name of the brain.
+            LLMError: it failed for good; the message begins with the name of the LLM.
         """
         try:
             return persist(lambda timeout: translate(self.sdk, self.base_url, lambda: send(timeout)), self._patience)
@@ -83,7 +85,7 @@ class Provider:
 
 
 class ProviderLLM:
-    """What every brain behind an API shows of itself."""
+    """What every LLM behind an API shows of itself."""
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider

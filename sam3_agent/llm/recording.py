@@ -1,4 +1,4 @@
-"""Brains that record another brain, and that give a recording again."""
+"""LLMs that record another LLM, and that give a recording again."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from sam3_agent.llm.image_encoding import jpeg
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
 
-TAPE_VERSION = 1
+RECORDING_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Timed:
 
 
 def request_hash(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
-    """SHA-256 over all that a brain is given: words, calls, results, the pixels of pictures as sent, tool schemas."""
+    """SHA-256 over all that an LLM is given: words, calls, results, the pixels of pictures as sent, tool schemas."""
     asked = {
         "messages": [_message_json(message) for message in messages],
         "tools": [[tool.name, tool.description, tool.json_schema] for tool in tools],
@@ -46,11 +46,11 @@ def request_hash(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
 
 
-class TapeWriter:
-    """Appends to a tape; every line is on its way to the disk before the run goes on."""
+class RecordingWriter:
+    """Appends to a recording; every line is on its way to the disk before the run goes on."""
 
     def __init__(self, path: str | Path, name: str) -> None:
-        """Begin a new tape of the brain `name`.
+        """Begin a new recording of the LLM `name`.
 
         Raises:
             InputError: the file exists already, or cannot be written.
@@ -60,7 +60,7 @@ class TapeWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("x", encoding="utf-8") as file:
-                file.write(json.dumps({"tape": TAPE_VERSION, "llm": name}) + "\n")
+                file.write(json.dumps({"tape": RECORDING_VERSION, "llm": name}) + "\n")
         except FileExistsError as error:
             raise InputError(f"{path} exists already; record into a new file") from error
         except OSError as error:
@@ -81,19 +81,19 @@ class TapeWriter:
 
 
 @dataclass(frozen=True, slots=True)
-class Tape:
-    """A whole tape."""
+class Recording:
+    """A whole recording."""
 
     llm: str
     heard: tuple[Heard, ...]
     timed: tuple[Timed, ...]
 
 
-def read_tape(path: str | Path) -> Tape:
-    """Read a tape; a last line that was cut off is left out, as after a crash.
+def read_recording(path: str | Path) -> Recording:
+    """Read a recording; a last line that was cut off is left out, as after a crash.
 
     Raises:
-        InputError: the file is missing or no tape; the message names the line.
+        InputError: the file is missing or no recording; the message names the line.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -107,14 +107,14 @@ def read_tape(path: str | Path) -> Tape:
             if number == len(lines) > 1:
                 break
             raise InputError(f"{path}, line {number}: no line of a recording") from error
-    if not values or values[0].get("tape") != TAPE_VERSION:
-        raise InputError(f"{path} is no recording of version {TAPE_VERSION}; make one with --record")
+    if not values or values[0].get("tape") != RECORDING_VERSION:
+        raise InputError(f"{path} is no recording of version {RECORDING_VERSION}; make one with --record")
     try:
         heard = tuple(_read_heard(value) for value in values[1:] if "request" in value)
         timed = tuple(Timed(value["run"], tuple(map(float, value["clock"]))) for value in values[1:] if "run" in value)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: a line of the recording lacks {error}") from error
-    return Tape(str(values[0]["llm"]), heard, timed)
+    return Recording(str(values[0]["llm"]), heard, timed)
 
 
 def _message_json(message: Message) -> dict[str, Any]:
@@ -169,81 +169,81 @@ def _read_heard(value: dict[str, Any]) -> Heard:
 
 
 class RecordingLLM(WrappedLLM):
-    """Passes everything on to another brain, and writes down what came back and what time it was."""
+    """Passes everything on to another LLM, and writes down what came back and what time it was."""
 
     def __init__(self, llm: LLM, path: str | Path) -> None:
-        """Begin a new tape at `path`.
+        """Begin a new recording at `path`.
 
         Raises:
             InputError: the file exists already, or cannot be written.
         """
         super().__init__(llm)
-        self._tape = TapeWriter(path, llm.name)
+        self._recording = RecordingWriter(path, llm.name)
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
-        """The recorded brain's next message.
+        """The recorded LLM's next message.
 
         Raises:
-            LLMError: the recorded brain's, which is on the tape too.
-            InputError: the tape cannot be written any more.
+            LLMError: the recorded LLM's, which is on the recording too.
+            InputError: the recording cannot be written any more.
         """
         asked = request_hash(messages, tools)
         try:
             reply = self._llm.reply(messages, tools)
         except LLMError as error:
-            self._tape.write(Heard(asked, None, str(error)))
+            self._recording.write(Heard(asked, None, str(error)))
             raise
-        self._tape.write(Heard(asked, reply))
+        self._recording.write(Heard(asked, reply))
         return reply
 
     def start_clock(self, run: str) -> RunClock:
         """The machine's clock, its readings written down when the run is over."""
-        return _WrittenClock(self._tape, run)
+        return _WrittenClock(self._recording, run)
 
 
 class _WrittenClock(RunClock):
-    def __init__(self, tape: TapeWriter, run: str) -> None:
+    def __init__(self, recording: RecordingWriter, run: str) -> None:
         super().__init__()
-        self._tape = tape
+        self._recording = recording
         self._run = run
 
     def stop(self) -> None:
         """Write the readings."""
-        self._tape.write(Timed(self._run, tuple(self.readings)))
+        self._recording.write(Timed(self._run, tuple(self.readings)))
 
 
 class ReplayLLM:
     """Gives a recording again, reply by reply, by the hash of the request: no key, no network, the same trace.
 
-    It goes by the name of the brain that was recorded. A request that is on the tape several times gets its replies
+    It goes by the name of the LLM that was recorded. A request that is on the recording several times gets its replies
     in their order, then the last one again.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Read the tape.
+        """Read the recording.
 
         Raises:
-            InputError: it is missing, or no tape.
+            InputError: it is missing, or no recording.
         """
-        tape = read_tape(path)
+        recording = read_recording(path)
         self._path = path
-        self._name = tape.llm
+        self._name = recording.llm
         self._lock = threading.Lock()
         self._replies: dict[str, deque[Heard]] = {}
-        for heard in tape.heard:
+        for heard in recording.heard:
             self._replies.setdefault(heard.request, deque()).append(heard)
         self._clocks: dict[str, deque[Timed]] = {}
-        for timed in tape.timed:
+        for timed in recording.timed:
             self._clocks.setdefault(timed.run, deque()).append(timed)
 
     @property
     def name(self) -> str:
-        """The recorded brain's."""
+        """The recorded LLM's."""
         return self._name
 
     @property
     def sees(self) -> bool:
-        """Every recorded brain may have been a judge; the rules never are."""
+        """Every recorded LLM may have been a judge; the rules never are."""
         return self._name != "rules"
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:

@@ -25,7 +25,7 @@ LONGEST_ASKED = 120.0
 """A server that asks for a longer pause in Retry-After is not waited for."""
 
 
-class PassingFault(Exception):
+class TransientError(Exception):
     """A failure that may be gone at the next attempt; `pause` is what the server asked for, in seconds."""
 
     def __init__(self, message: str, pause: float | None = None) -> None:
@@ -34,7 +34,7 @@ class PassingFault(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How often and how long one reply is tried for; seconds."""
 
     timeout: float = 180.0
@@ -58,7 +58,7 @@ class Heard(Generic[T]):
     faults: tuple[str, ...]
 
 
-def persist(attempt: Callable[[float], T], patience: Patience) -> Heard[T]:
+def persist(attempt: Callable[[float], T], patience: RetryPolicy) -> Heard[T]:
     """Call `attempt(timeout)` until it gives something; neither attempts nor pauses go past the run's deadline.
 
     Raises:
@@ -74,7 +74,7 @@ def persist(attempt: Callable[[float], T], patience: Patience) -> Heard[T]:
         try:
             timeout = patience.timeout if left is None else min(patience.timeout, left)
             return Heard(attempt(timeout), tuple(faults))
-        except PassingFault as fault:
+        except TransientError as fault:
             faults.append(str(fault))
             wait = patience.pause(len(faults) - 1, fault.pause)
         if len(faults) > patience.retries:
@@ -96,23 +96,23 @@ def translate(sdk: Any, base_url: str, act: Callable[[], T]) -> T:
     """
     try:
         return act()
-    except (PassingFault, LLMError):
+    except (TransientError, LLMError):
         raise
     except sdk.APIStatusError as error:
         raise _status_error(error) from error
     except (sdk.APIConnectionError, *_transport_errors()) as error:
         why = error.__cause__ or error
         said = one_line(str(why)) or type(why).__name__
-        raise PassingFault(f"cannot reach {base_url}: {said}") from error
+        raise TransientError(f"cannot reach {base_url}: {said}") from error
     except sdk.APIResponseValidationError as error:
-        raise PassingFault(f"the answer is no message: {one_line(str(error))}") from error
+        raise TransientError(f"the answer is no message: {one_line(str(error))}") from error
     except sdk.APIError as error:  # an error in the middle of a stream
         kind = str(getattr(error, "type", None) or getattr(error, "code", None) or "")
         raise _sorted(one_line(str(error)), kind in _PASSING_KINDS or not kind) from error
     except sdk.APIError.__mro__[1] as error:  # AnthropicError, OpenAIError
         raise LLMError(one_line(str(error))) from error
     except ValueError as error:  # a body or an event that is no JSON
-        raise PassingFault(f"the answer is no message: {one_line(str(error))}") from error
+        raise TransientError(f"the answer is no message: {one_line(str(error))}") from error
 
 
 def one_line(text: str, most: int = 300) -> str:
@@ -155,7 +155,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _sorted(message: str, passing: bool, pause: float | None = None) -> Exception:
-    return PassingFault(message, pause) if passing else LLMError(message)
+    return TransientError(message, pause) if passing else LLMError(message)
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:

@@ -1,4 +1,4 @@
-"""A brain that says what it was told to say: the shipped double of `LLM`."""
+"""An LLM that says what it was told to say: the shipped double of `LLM`."""
 
 import threading
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The loop: ask the brain, do what it asks for, until there is an answer."""
+"""The loop: ask the LLM, do what it asks for, until there is an answer."""
 
 import logging
 from collections import deque
@@ -45,7 +45,7 @@ class Success(Generic[T]):
 def attempt(act: Callable[[], T]) -> Success[T] | Failure:
     """Call `act` and return what it gives or how it failed; only KeyboardInterrupt and its kin pass through.
 
-    A missing or exhausted eye (ModelUnavailable) is not repairable: a model that is told of it could only answer
+    A missing or exhausted model (ModelUnavailable) is not repairable: a model that is told of it could only answer
     "no match", which would be a lie.
     """
     try:
@@ -54,7 +54,7 @@ def attempt(act: Callable[[], T]) -> Success[T] | Failure:
         return Failure(str(error), repairable=True)
     except (Cancelled, LLMError, ModelUnavailable) as error:
         return Failure(str(error))
-    except Exception as error:  # the documented border: a bug in one tool or brain must not end a run
+    except Exception as error:  # the documented border: a bug in one tool or LLM must not end a run
         logger.warning("internal error in a run", exc_info=True)
         return Failure(f"internal error: {type(error).__name__}: {error}", repairable=True)
 
@@ -94,7 +94,7 @@ def answer_all(ask: Callable[..., Answer], questions: Iterable[Question], jobs: 
 
 
 def settle(run: Run, tool: str, presentation: Presentation, judge: Judge, listen: Listen) -> Presentation:
-    """Draw the consequence, and return what the brain reads of the call."""
+    """Draw the consequence, and return what the LLM reads of the call."""
     data = presentation.data
     if tool == "submit_answer":
         return _submitted(run, presentation, judge, listen)
@@ -140,7 +140,7 @@ def _best_of(run: Run, judge: Judge, listen: Listen) -> list[str]:
 
 
 def _objection(presentation: Presentation, verdict: Verdict) -> Presentation:
-    """What the brain reads instead of the end: not accepted, why, and what it may do."""
+    """What the LLM reads instead of the end: not accepted, why, and what it may do."""
     text = (
         f"Not accepted. A judge who looked at this answer says: {verdict.words()}\n"
         "Repair the answer and submit again; if you are sure that it is right as it is, submit the same again."
@@ -155,7 +155,7 @@ MAX_NUDGES = 2
 class Agent:
     """Answers referring expressions about open images. One agent may run many asks at once, each in its thread.
 
-    `judge` None means "once" for a brain that sees pictures and "off" for one that does not (the rules).
+    `judge` None means "once" for an LLM that sees pictures and "off" for one that does not (the rules).
     With `keep_pictures` the trace holds every picture that was shown, as a JPEG file.
     """
 
@@ -180,7 +180,7 @@ class Agent:
         self.tools: dict[str, ToolSpec] = {tool.name: tool for tool in LOOP_TOOLS}
 
     def ask(self, image_id: str, query: str, *, stop: Event | None = None) -> Answer:
-        """Find what `query` refers to; nothing that a brain or a tool does is raised, it ends in the answer's outcome.
+        """Find what `query` refers to; nothing that an LLM or a tool does is raised, it ends in the answer's outcome.
 
         Ctrl-C, or `stop` once it is set, ends the run with outcome "budget", reason "interrupted" and the best so far.
         `usage.encodes` counts the workspace's encodes during this run, those of runs beside it included.
@@ -218,16 +218,16 @@ class Agent:
         done = attempt(lambda: act(run))
         if isinstance(done, Failure):
             run.record("error", run.clock() - began, message=done.message)
-            spent = self.budget.spent(run.meter)  # a deadline cuts calls short: that is the budget, not the brain
+            spent = self.budget.spent(run.meter)  # a deadline cuts calls short: that is the budget, not the LLM
             run.end("budget" if spent else "failed", spent or done.message)
 
     def _begin(self, run: Run) -> None:
-        """Show the brain its task."""
+        """Show the LLM its task."""
         preview = self.workspace.look(run.task.image_id, style="plain")
         run.begin(preview, llm=self.llm.name)
 
     def _turn(self, run: Run, stop: Event | None) -> None:
-        """One reply of the brain, with the tools that it calls."""
+        """One reply of the LLM, with the tools that it calls."""
         if stop is not None and stop.is_set():
             raise Stopped
         if spent := self.budget.spent(run.meter):
@@ -255,7 +255,7 @@ class Agent:
         began = run.clock()
         with deadline(self.budget.seconds_left(run.meter), stop):
             reply = self.llm.reply(tuple(messages), tuple(tools))
-        if not isinstance(reply, Reply):  # pyright: ignore[reportUnnecessaryIsInstance] - brains are plugs
+        if not isinstance(reply, Reply):  # pyright: ignore[reportUnnecessaryIsInstance] - LLMs are plugs
             reply = Reply(Message("assistant"), note=f"replied with {type(reply).__name__}, expected a Reply")
         run.heard(reply, run.clock() - began, kind=kind)
         return reply

@@ -54,7 +54,7 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits of one run; None means no limit. Checked before each call of the brain, so one call may overshoot."""
+    """Limits of one run; None means no limit. Checked before each call of the LLM, so one call may overshoot."""
 
     max_turns: int = 24
     max_llm_calls: int | None = None

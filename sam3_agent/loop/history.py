@@ -1,4 +1,4 @@
-"""What a brain is shown of a long conversation: what is old shrinks to a ledger, and the beginning stays the same."""
+"""What an LLM is shown of a long conversation: what is old shrinks to a ledger, and the beginning stays the same."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ _WORDS = 160
 def as_shown(messages: Sequence[Message]) -> tuple[Message, ...]:
     """The conversation with old results as a ledger: what was tried, how it scored, and no pictures.
 
-    The task with its preview always stays, and so does every word of the brain. What a message becomes depends only
+    The task with its preview always stays, and so does every word of the LLM. What a message becomes depends only
     on how many turns follow it, so the same conversation always looks the same.
     """
     turns = [index for index, message in enumerate(messages) if message.results]
@@ -30,7 +30,7 @@ def _shrunk(message: Message) -> Message:
 
 
 def _ledger(result: ToolResult) -> ToolResult:
-    """One result in a few lines; its data stays, for brains that read it."""
+    """One result in a few lines; its data stays, for LLMs that read it."""
     entries = result.data.get("results")
     if result.is_error or not isinstance(entries, list):
         lines = [_cut(result.text)]
@@ -53,7 +53,7 @@ def _concept(entry: dict[str, Any]) -> str:
 
 
 def _mask(mask: dict[str, Any]) -> str:
-    x, y = mask["centre"]
+    x, y = mask["center"]
     return f"{mask['id']} {mask['score']:.2f} at ({x:.0f}, {y:.0f})"
 
 

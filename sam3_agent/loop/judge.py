@@ -21,9 +21,9 @@ ATTEMPTS = 2
 def hear(
     ask: Callable[[Sequence[Message], Sequence[ToolSpec]], Reply], messages: Sequence[Message], tool: ToolSpec
 ) -> BaseModel | str:
-    """The checked arguments of the call that the brain makes of `tool`, or in words why there are none.
+    """The checked arguments of the call that the LLM makes of `tool`, or in words why there are none.
 
-    A reply without a usable call is asked for ATTEMPTS times; a brain that raises LLMError is not asked again.
+    A reply without a usable call is asked for ATTEMPTS times; an LLM that raises LLMError is not asked again.
     """
     why = ""
     for _ in range(ATTEMPTS):
@@ -49,12 +49,12 @@ SHEET = 36
 """Masks on one contact sheet."""
 
 Listen = Callable[[Run, Sequence[Message], Sequence[ToolSpec]], Reply]
-"""Asks the brain and counts what that costs."""
+"""Asks the LLM and counts what that costs."""
 T = TypeVar("T")
 
 
 class Judge:
-    """Asks the brain, in a conversation of its own, whether an answer is right.
+    """Asks the LLM, in a conversation of its own, whether an answer is right.
 
     "once" looks at the first submission of a run; "strict" at up to MOST_JUDGED, at a report of no match, and compares
     two rejected answers that are equally bad, in both orders. A judge that cannot be heard rejects nothing.
@@ -69,7 +69,7 @@ class Judge:
         if self.mode == "off" or (not ids and (self.mode == "once" or run.none_judged)):
             return False
         if tuple(ids) in [tuple(before) for before, _ in run.rejected]:
-            return False  # the brain insists
+            return False  # the LLM insists
         return len(run.rejected) < (1 if self.mode == "once" else MOST_JUDGED)
 
     def judge(self, run: Run, ids: Sequence[str], reason: str, listen: Listen) -> Verdict:

@@ -13,7 +13,7 @@ _CHAT = re.compile(r"^(?P<model>.+?)@(?P<url>https?://\S+)$")
 
 
 def load_llm(spec: str) -> LLM:
-    """Load a brain by its spec, one of SPEC_FORMS; SAM3_AGENT_PRICES may name a file of prices.
+    """Load an LLM by its spec, one of SPEC_FORMS; SAM3_AGENT_PRICES may name a file of prices.
 
     Raises:
         LLMConfigError: the spec is unknown, or its key or package is missing.

@@ -1,7 +1,8 @@
-"""A call of the eye in two parts: what each caller does alone, and the network's part, which callers can share.
+"""A call of the model in two parts: what each caller does alone, and the network's part, which callers can share.
 
 Checking and preparing (tokens, boxes, resized pixels) and finishing (masks as run lengths) belong to the caller. In
-between lies a list of items, which may go through the network in one batch with the items of other callers. An eye that
+between lies a list of items, which may go through the network in one batch with the items of other callers. A model
+that
 makes such plans is an `Engine`; a `Scheduler` merges the plans of many callers, and `Plan.run` serves a single one.
 """
 
@@ -139,7 +140,7 @@ class Plan(Generic[Answer_co]):
 
 
 class Engine(Protocol):
-    """An eye whose calls can meet those of other callers in one batch.
+    """A model whose calls can meet those of other callers in one batch.
 
     Its plans are made in the callers' threads, several at once, and fail there where a call is unusable; the work of
     one engine is run by one thread at a time.
@@ -147,7 +148,7 @@ class Engine(Protocol):
 
     @property
     def info(self) -> ModelInfo:
-        """Which eye this is."""
+        """Which model this is."""
         ...
 
     def plan_encode(self, image: NDArray[np.uint8]) -> Plan[Features]:

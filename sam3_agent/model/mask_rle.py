@@ -49,10 +49,10 @@ def reach(first: int, last: int, source: int, size: int) -> slice:
 def weights_of(source: int, size: int, part: slice) -> tuple[Ints, Ints, Floats]:
     """For output places: the two source places and the weight of the second, in torch's own float32 arithmetic."""
     scale = np.float32(source) / np.float32(size)
-    centre = scale * (np.arange(part.start, part.stop, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
-    centre = np.maximum(centre, np.float32(0))
-    low = np.minimum(centre.astype(np.int64), source - 1)
-    return low, np.minimum(low + 1, source - 1), (centre - low.astype(np.float32)).astype(np.float32)
+    center = scale * (np.arange(part.start, part.stop, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
+    center = np.maximum(center, np.float32(0))
+    low = np.minimum(center.astype(np.int64), source - 1)
+    return low, np.minimum(low + 1, source - 1), (center - low.astype(np.float32)).astype(np.float32)
 
 
 def _edges(logits: Floats, height: int, width: int) -> Ints:

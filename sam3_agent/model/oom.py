@@ -1,6 +1,6 @@
 """Out of memory: how each device says it, and what is left to do about it.
 
-torch is imported only when memory has run out, so that an eye without torch can use this file too.
+torch is imported only when memory has run out, so that a model without torch can use this file too.
 """
 
 from sam3_agent.errors import ModelUnavailable

@@ -13,14 +13,14 @@ from sam3_agent.model import sam3_forward
 from sam3_agent.model.click_prompts import ClickRow, RawClick
 from sam3_agent.model.concept_prompts import ConceptRow, Drawn, ExemplarRow, coarse_levels
 from sam3_agent.model.exemplars import box_tensors, learned_tensors
-from sam3_agent.model.features import ClickMemory, ImageFeatures
+from sam3_agent.model.features import ClickCache, ImageFeatures
 from sam3_agent.model.mask_rle import Ints
 from sam3_agent.model.mask_rle_gpu import to_edges
 from sam3_agent.model.postprocess import select
 from sam3_agent.model.preprocess import PreparedImage
 from sam3_agent.model.sam3_forward import Grounded
 from sam3_agent.model.scheduler.preemption import listened, pause
-from sam3_agent.model.text_prompts import Ids, TextMemory
+from sam3_agent.model.text_prompts import Ids, TextCache
 from sam3_agent.model.tracker import Clicks, Tracker
 
 TEXT_BYTES = 32 * 2**20
@@ -40,7 +40,7 @@ class Runner:
         sam3_forward.prepare(model)
         if compile_vision:
             sam3_forward.compile_vision(model)
-        self.texts = TextMemory(self._encode_texts, TEXT_BYTES)
+        self.texts = TextCache(self._encode_texts, TEXT_BYTES)
         self._model = model
         self._tracker = tracker
         self._compiled = compile_vision
@@ -117,7 +117,7 @@ class Runner:
         To be called `alone`.
         """
         if self._tracker is None or features.clicks is None:
-            raise TypeError("these features were encoded by an eye without a tracker half")
+            raise TypeError("these features were encoded by a model without a tracker half")
         seen = features.clicks.features(self._tracker)
         given = clicks.on(seen.embedding.device)
         logits, quality = self._tracker.decode(seen, *self._tracker.embed(given), multimask=multimask)
@@ -156,8 +156,8 @@ class Runner:
         chosen = torch.tensor(queries, device=self._model.device)
         return sam3_forward.decode_masks(self._model, features.levels, grounded, row, chosen)
 
-    def _for_clicks(self, grid: torch.Tensor) -> ClickMemory | None:
-        return ClickMemory(grid) if self._tracker else None
+    def _for_clicks(self, grid: torch.Tensor) -> ClickCache | None:
+        return ClickCache(grid) if self._tracker else None
 
     def _drawn(
         self,

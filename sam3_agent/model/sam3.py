@@ -1,4 +1,6 @@
-"""The eye: encodes an image once, then answers phrases and exemplars in one batch, and clicks one object at a time."""
+"""The model: encodes an image once, then answers phrases and exemplars in one batch, and clicks one object at a
+time.
+"""
 
 import threading
 import time
@@ -106,12 +108,12 @@ class Sam3:
 
     @property
     def info(self) -> ModelInfo:
-        """Which eye this is."""
+        """Which model this is."""
         return self._info
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of the weights; a learnt concept belongs to them."""
+        """16 hex digits of the weights; a learned concept belongs to them."""
         return sam3_forward.fingerprint(self._model)
 
     def warm_up(self) -> float:
@@ -215,7 +217,7 @@ class Sam3:
         near_misses: int = 8,
         assume_present: bool = False,
     ) -> Plan[Detection]:
-        """`detect` with the prompts checked and tokenised; see `Engine`."""
+        """`detect` with the prompts checked and tokenized; see `Engine`."""
         held = own_features(features)
         ids = [self._token_ids(prompt.phrase or text_prompts.EXEMPLAR_PHRASE) for prompt in prompts]
         boxes = exemplars.box_rows(prompts, held.width, held.height)

@@ -141,7 +141,7 @@ def encode_exemplars(
 
 
 def fingerprint(model: Sam3Model) -> str:
-    """16 hex digits that tell two eyes apart whose exemplar tokens must not be mixed.
+    """16 hex digits that tell two models apart whose exemplar tokens must not be mixed.
 
     Taken over what makes the tokens and what first reads them, in bfloat16, so that one checkpoint gives one value in
     every number format.

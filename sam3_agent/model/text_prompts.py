@@ -21,7 +21,7 @@ Ids = tuple[int, ...]
 """CONTEXT token ids of a phrase."""
 
 
-class TextMemory:
+class TextCache:
     """Text tokens by token ids, kept up to a number of bytes; the new ones of a call are encoded together."""
 
     def __init__(self, encode: Callable[[Sequence[Ids]], torch.Tensor], limit: int) -> None:

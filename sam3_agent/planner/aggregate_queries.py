@@ -13,7 +13,7 @@ Often = Literal["most", "least"]
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """Group everything by kind or colour and take the group of that size; by look: the one thing unlike all others."""
+    """Group everything by kind or color and take the group of that size; by look: the one thing unlike all others."""
 
     by: By
     often: int | Often = 1
@@ -41,7 +41,7 @@ _LEAST = re.compile(r"least (?:common|frequent|often|numerous)|\brarest|fewer of
 
 
 def read_census(text: str) -> Census | None:
-    """The census that a normalised query asks for, or None."""
+    """The census that a normalized query asks for, or None."""
     if _ODD.search(text):
         return Census("look")
     by: By | None = "kind" if re.search(_KIND, text) else "colour" if re.search(r"\bcolours?\b", text) else None

@@ -17,11 +17,11 @@ ORDINALS = {
 NUMBER = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\d+)"
 ORDINAL = rf"(?:(?:second|third) (?:to )?last|next to last|{'|'.join(ORDINALS)}|\d+(?:st|nd|rd|th))"
 
-COLOURS = word_set("""
+COLORS = word_set("""
     red orange yellow green blue purple violet pink white black brown grey gray golden gold silver beige turquoise cyan
-    magenta maroon navy teal dark colourful bright
+    magenta maroon navy teal dark colorful bright
 """)
-ADJECTIVES = COLOURS | word_set("""
+ADJECTIVES = COLORS | word_set("""
     striped dotted spotted checkered chequered checked plain plaid patterned wooden metal metallic plastic leather round
     rectangular triangular big small large little tall short open closed empty full broken old young male female wet dry
     furry transparent
@@ -33,16 +33,16 @@ PATTERN_NOUNS = {
 }  # fmt: skip
 """What an object has -> what it then is."""
 
-NAMED_COLOURS = (
+NAMED_COLORS = (
     "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "white", "black", "grey",
 )  # fmt: skip
-"""The colours looked for when a query asks about colours without naming them."""
+"""The colors looked for when a query asks about colors without naming them."""
 
 GENERIC = word_set("""
     thing things object objects item items one ones something anything everything stuff what whatever element elements
     entity entities those
 """)
-"""Words for any object; the eye is asked for "object" instead."""
+"""Words for any object; the model is asked for "object" instead."""
 ANAPHORS = word_set("one ones those")
 """Of these, the ones that stand for a noun named before."""
 PERSONS = word_set("who someone somebody anyone anybody everyone everybody whoever")

@@ -100,7 +100,7 @@ _TWO_CLAUSES = re.compile(
 )
 
 
-def normalise(query: str) -> str:
+def normalize(query: str) -> str:
     """Lower case, no contractions, no mention of the picture itself; sentences end in " . ", clauses in " , "."""
     text = unicodedata.normalize("NFKC", query).lower()
     for pattern, replacement in _SPELLINGS:
@@ -110,7 +110,7 @@ def normalise(query: str) -> str:
 
 
 def unwrap(text: str) -> str:
-    """A normalised sentence without greetings and verbs of asking."""
+    """A normalized sentence without greetings and verbs of asking."""
     before = None
     while before != text and text:
         before = text

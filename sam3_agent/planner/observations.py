@@ -21,11 +21,11 @@ class Thing:
     phrase: str
     score: float
     box: tuple[float, float, float, float]
-    centre: tuple[float, float]
+    center: tuple[float, float]
     area: int
     scores: Mapping[str, float] = field(default_factory=dict[str, float])
     """Phrase -> score of the same object under it, for every phrase that was asked and has it."""
-    colour: str = ""
+    color: str = ""
     """The one that most of its pixels have; "" where that is not told."""
     contains: frozenset[str] = frozenset()
     inside: frozenset[str] = frozenset()
@@ -109,7 +109,7 @@ def _entries(results: Iterable[ToolResult], tool: str) -> list[dict[str, Any]]:
 
 def _thing(phrase: str, facts: dict[str, Any]) -> Thing:
     x0, y0, x1, y1 = (float(v) for v in facts["box"])
-    x, y = (float(v) for v in facts["centre"])
+    x, y = (float(v) for v in facts["center"])
     return Thing(
         str(facts["id"]),
         phrase,
@@ -118,7 +118,7 @@ def _thing(phrase: str, facts: dict[str, Any]) -> Thing:
         (x, y),
         int(facts["area"]),
         dict(facts["concept_scores"]),
-        next((str(colour["name"]) for colour in facts["colours"]), ""),
+        next((str(color["name"]) for color in facts["colors"]), ""),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sam3_agent.planner.aggregate_queries import Census, read_census
 from sam3_agent.planner.lexicon import NUMBER, number
-from sam3_agent.planner.normalize import merge_clauses, normalise, unwrap
+from sam3_agent.planner.normalize import merge_clauses, normalize, unwrap
 from sam3_agent.planner.phrase import read_selection
 from sam3_agent.planner.purposes import nouns_for_purpose
 from sam3_agent.planner.query_ast import BeyondRules, Condition, Plan, Selection
@@ -54,7 +54,7 @@ class NumberClause:
 
 
 def take_condition(text: str) -> NumberClause | None:
-    """The condition of a normalised query, or None when it has none."""
+    """The condition of a normalized query, or None when it has none."""
     text = _ELSE.sub("", text)
     for form in _FORMS:
         if found := form.match(text):
@@ -116,7 +116,7 @@ def parse_query(query: str) -> Plan | Census:
     Raises:
         BeyondRules: it needs more than these rules; the message names the part.
     """
-    text = normalise(query)
+    text = normalize(query)
     if not re.search(r"\w", text):
         raise BeyondRules(f"the expression {query!r}")
     if len(text) > MAX_CHARACTERS:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from sam3_agent.planner.lexicon import (
     ADJECTIVES,
     ANAPHORS,
-    COLOURS,
+    COLORS,
     GENERIC,
     NUMBER,
     ORDINAL,
@@ -134,14 +134,14 @@ _TRAILERS = re.compile(
     r"|sitting|lying|one|being|of all|of them(?: all)?|and|,|in total|the))+$"
 )
 _WHICH_IS = re.compile(r"^(?P<noun>.+?) (?:(?:that|which|who) )?(?:is|are) (?P<what>[\w -]+(?: and [\w -]+)?)$")
-_COLOURED = re.compile(
+_COLORED = re.compile(
     r"^(?P<noun>.+?) (?:(?:that|which) (?:is|are) )?(?:coloured (?:in )?|in |of |painted )(?P<what>[\w-]+)(?: colour)?$"
 )
 _WITH = re.compile(
     r"^(?P<noun>.+?) (?:(?:that|which|who) (?:has|have)|having|with|has|have)(?: an?| the| some)? "
     r"(?P<what>.+?)(?: on (?:it|them))?$"
 )
-_TWO_COLOURS = re.compile(rf"^(?P<one>{'|'.join(COLOURS)}) (?:and|or) (?P<other>{'|'.join(COLOURS)}) (?P<noun>.+)$")
+_TWO_COLORS = re.compile(rf"^(?P<one>{'|'.join(COLORS)}) (?:and|or) (?P<other>{'|'.join(COLORS)}) (?P<noun>.+)$")
 _SUPERLATIVE = re.compile(
     r"\b(?!(?:for|ch|n|gu|t|w|v|cr|pri|harv|requ|inter|r|p|qu|bequ|conqu|z|b|j|dig)est\b)\w+est\b|\bmost \w+"
 )
@@ -178,7 +178,7 @@ def _read_noun(text: str, inherited: tuple[str, ...], *, bare: bool) -> tuple[tu
     if words[-1] in PERSONS:
         words = [*words[:-1], "person"]
     one, plural = singular_phrase(" ".join(words))
-    if plural and (mixed := _TWO_COLOURS.match(one)) and {mixed["one"], mixed["other"]} != {"black", "white"}:
+    if plural and (mixed := _TWO_COLORS.match(one)) and {mixed["one"], mixed["other"]} != {"black", "white"}:
         return (f"{mixed['one']} {mixed['noun']}", f"{mixed['other']} {mixed['noun']}"), True
     phrase = re.sub(r"\b(?:the|an?) (?=\w)", "", " ".join((*behind, one)))
     _check(phrase, text)
@@ -201,7 +201,7 @@ def _stands_for_any(words: list[str], inherited: tuple[str, ...], *, bare: bool)
 def _qualities(text: str) -> tuple[list[str], str]:
     """What a clause behind the noun says of it, as words to stand before it, and the noun."""
     text = re.sub(r"\b(\w+) coloured\b", r"\1", text)
-    for pattern in (_WHICH_IS, _COLOURED):
+    for pattern in (_WHICH_IS, _COLORED):
         found = pattern.match(text)
         if found and all(word in ADJECTIVES or word == "and" for word in found["what"].split()):
             return [word for word in found["what"].split() if word != "and"], _strip(found["noun"])

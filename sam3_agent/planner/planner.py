@@ -1,4 +1,4 @@
-"""A brain without an LLM: parses the query once more at each reply and goes on from what the tools have said."""
+"""An LLM without an LLM: parses the query once more at each reply and goes on from what the tools have said."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ LEAST_ALIKE = 0.6
 
 
 def phrases_of_census(census: Census, presence: dict[str, float]) -> tuple[str, ...]:
-    """What to segment: every object, and the nouns that seem to be there, surest first. Colours are read off pixels."""
+    """What to segment: every object, and the nouns that seem to be there, surest first. Colors are read off pixels."""
     present = sorted((noun for noun, value in presence.items() if value >= PRESENT), key=lambda n: -presence[n])
     return (EVERYTHING, *(present[:MOST_NOUNS] if census.by != "colour" else ()))
 
@@ -54,7 +54,7 @@ def take_census(census: Census, evidence: Evidence) -> tuple[list[Thing], str]:
 
 
 def _odd_one(things: list[Thing], evidence: Evidence) -> tuple[list[Thing], str]:
-    """The one thing whose kind or colour nobody shares while the others, or nearly all of them, share theirs."""
+    """The one thing whose kind or color nobody shares while the others, or nearly all of them, share theirs."""
     odd: dict[str, str] = {}
     for by in ("colour", "kind"):
         values = _values(things, by, evidence)
@@ -85,9 +85,9 @@ def _surest(alone: Sequence[tuple[Thing, str]], common: str, by: By) -> Thing | 
 
 
 def _values(things: Sequence[Thing], by: By, evidence: Evidence) -> list[str]:
-    """The colour of each thing's pixels, or the noun, of those looked for, that fits it best; empty when none fits."""
+    """The color of each thing's pixels, or the noun, of those looked for, that fits it best; empty when none fits."""
     if by == "colour":
-        return [thing.colour for thing in things]
+        return [thing.color for thing in things]
     nouns = [phrase for phrase in evidence.looked if phrase != EVERYTHING]
     best = [max((n for n in nouns if n in t.scores), key=lambda n, t=t: t.scores[n], default="") for t in things]
     counts = Counter(noun for noun in best if noun)
@@ -116,7 +116,7 @@ def _leaning(thing: Thing, noun: str, common: str) -> str:
 MOST_CONCEPTS = 16
 """What one tool call takes; longer lists are split over several calls of one turn."""
 MOST_TURNS = 6
-"""Presence, segments, measures, end: more turns would mean that the eye does not answer what was asked."""
+"""Presence, segments, measures, end: more turns would mean that the model does not answer what was asked."""
 
 
 class RulesLLM:

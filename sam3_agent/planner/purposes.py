@@ -90,5 +90,5 @@ def nouns_for_purpose(text: str) -> tuple[str, ...]:
 
 
 def speaks_of_purpose(text: str) -> bool:
-    """Whether a query describes by use or behaviour, known or not."""
+    """Whether a query describes by use or behavior, known or not."""
     return _CLAUSE.match(text) is not None

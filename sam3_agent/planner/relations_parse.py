@@ -1,12 +1,12 @@
 """Relations to other things as markers (<left of>, <inside>), and what is to be left out (<but>, <not>, <lacks>)."""
 
-from sam3_agent.planner.lexicon import CLOTHES, COLOURS
+from sam3_agent.planner.lexicon import CLOTHES, COLORS
 from sam3_agent.planner.rewrite import Table, any_of, rewrite
 from sam3_agent.planner.superlatives import OTHERS
 
 _THAT = r"(?:that |which )?"
 _THE = r"(?= (?:(?:the|an?|this|that|one|any|its|his|her|their)\b|<))"
-_WORN = rf"(?! (?:an? |the |his |her |their )?(?:\w+ )?{any_of(*sorted(CLOTHES | COLOURS))}\b)"
+_WORN = rf"(?! (?:an? |the |his |her |their )?(?:\w+ )?{any_of(*sorted(CLOTHES | COLORS))}\b)"
 _NP = r"(?P<np>the(?: (?!the |that |which )[\w-]+){1,4}?)"
 _MORE = r"(?:further |farther |more )?(?:over )?(?:(?:to|on|at|towards?|in) )?(?:the )?"
 _OF = r"(?: hand)?(?: side)? (?:of|from|than)"

@@ -1,4 +1,4 @@
-"""Many wordings into few: what a table of patterns recognises becomes a marker such as <leftmost> or <left of>."""
+"""Many wordings into few: what a table of patterns recognizes becomes a marker such as <leftmost> or <left of>."""
 
 import re
 

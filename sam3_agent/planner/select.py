@@ -7,10 +7,10 @@ from sam3_agent.planner.observations import Evidence, Thing, distinct
 from sam3_agent.planner.query_ast import Pick, Plan, Relation, RelationKind, Selection
 
 _PAIRWISE: dict[RelationKind, Callable[[Thing, Thing], bool]] = {
-    "left of": lambda a, b: a.centre[0] < b.centre[0],
-    "right of": lambda a, b: a.centre[0] > b.centre[0],
-    "above": lambda a, b: a.centre[1] < b.centre[1],
-    "below": lambda a, b: a.centre[1] > b.centre[1],
+    "left of": lambda a, b: a.center[0] < b.center[0],
+    "right of": lambda a, b: a.center[0] > b.center[0],
+    "above": lambda a, b: a.center[1] < b.center[1],
+    "below": lambda a, b: a.center[1] > b.center[1],
     "larger than": lambda a, b: a.area > b.area,
     "smaller than": lambda a, b: a.area < b.area,
 }
@@ -57,8 +57,8 @@ def _keep(
 
 
 def _apart(a: Thing, b: Thing) -> float:
-    """Distance of the centres."""
-    return hypot(a.centre[0] - b.centre[0], a.centre[1] - b.centre[1])
+    """Distance of the centers."""
+    return hypot(a.center[0] - b.center[0], a.center[1] - b.center[1])
 
 
 def _gap(a: Thing, b: Thing) -> float:
@@ -73,23 +73,23 @@ def _side(thing: Thing) -> float:
 
 
 def _rests_on(a: Thing, b: Thing) -> bool:
-    """Its foot is within the other's height (a tenth of slack), its centre within its width and above its foot."""
+    """Its foot is within the other's height (a tenth of slack), its center within its width and above its foot."""
     x0, y0, x1, y1 = b.box
     slack = 0.1 * (y1 - y0)
-    return x0 <= a.centre[0] <= x1 and y0 - slack <= a.box[3] <= y1 + slack and a.centre[1] < y1 and a.box[1] < y1
+    return x0 <= a.center[0] <= x1 and y0 - slack <= a.box[3] <= y1 + slack and a.center[1] < y1 and a.box[1] < y1
 
 
 def _between(thing: Thing, references: Sequence[Sequence[Thing]]) -> bool:
-    """Its centre lies beside the line from one end to the other, at most half its length away, and between the ends."""
+    """Its center lies beside the line from one end to the other, at most half its length away, and between the ends."""
     ends = [group[0] for group in references] if len(references) > 1 else list(references[0][:2])
     if len(ends) != 2:
         return False
-    (ax, ay), (bx, by) = ends[0].centre, ends[1].centre
+    (ax, ay), (bx, by) = ends[0].center, ends[1].center
     dx, dy = bx - ax, by - ay
     length = hypot(dx, dy)
     if length == 0:
         return False
-    x, y = thing.centre[0] - ax, thing.centre[1] - ay
+    x, y = thing.center[0] - ax, thing.center[1] - ay
     return 0 < (x * dx + y * dy) / length**2 < 1 and abs(x * dy - y * dx) / length <= length / 2
 
 
@@ -202,8 +202,8 @@ class Chooser:
         return sizes[key] if key in sizes else self._distance(thing, key)
 
     def _distance(self, thing: Thing, side: str) -> float:
-        """How far a thing's centre is from a side, corner or the middle of the picture, which is 1 wide and 1 high."""
-        x, y = thing.centre[0] / self.width, thing.centre[1] / self.height
+        """How far a thing's center is from a side, corner or the middle of the picture, which is 1 wide and 1 high."""
+        x, y = thing.center[0] / self.width, thing.center[1] / self.height
         across = x if "left" in side else 1 - x if "right" in side else None
         down = y if "top" in side else 1 - y if "bottom" in side else None
         if across is None and down is None:

@@ -24,17 +24,17 @@ _DIRECTIONS = [(math.cos(a * math.pi / 8), math.sin(a * math.pi / 8)) for a in (
 """Up right first, then up left, above, right, ..."""
 
 
-def draw_labels(image: Image.Image, labelled: Sequence[tuple[str, Patch]]) -> None:
+def draw_labels(image: Image.Image, labeled: Sequence[tuple[str, Patch]]) -> None:
     """Write each label beside its patch, with a leader line where it had to go further away."""
-    if not labelled:
+    if not labeled:
         return
     width, height = image.size
     font = _font(max(12, min(18, round(max(image.size) / 60))))
-    hidden = _crowding(width, height, [patch for _, patch in labelled])
+    hidden = _crowding(width, height, [patch for _, patch in labeled])
     taken: list[Rect] = []
     draw = ImageDraw.Draw(image)
     spots: list[tuple[str, Rect]] = []
-    for text, patch in sorted(labelled, key=lambda item: int(item[1].mask.sum())):
+    for text, patch in sorted(labeled, key=lambda item: int(item[1].mask.sum())):
         left, top, right, bottom = font.getbbox(text)
         size = (math.ceil(right - left) + 2 * _PADDING, math.ceil(bottom - top) + 2 * _PADDING)
         spot = _place(patch.box, size, (width, height), hidden, taken)
@@ -68,11 +68,11 @@ def _place(
 ) -> Rect:
     """The rectangle that hides least and lies nearest."""
     best, least = (0, 0, *size), math.inf
-    centre_x, centre_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    center_x, center_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     for reach in _REACHES:
         for order, (along_x, along_y) in enumerate(_DIRECTIONS):
-            middle_x = centre_x + along_x * ((box[2] - box[0] + size[0]) / 2 + reach)
-            middle_y = centre_y + along_y * ((box[3] - box[1] + size[1]) / 2 + reach)
+            middle_x = center_x + along_x * ((box[2] - box[0] + size[0]) / 2 + reach)
+            middle_y = center_y + along_y * ((box[3] - box[1] + size[1]) / 2 + reach)
             x0 = round(min(max(middle_x - size[0] / 2, 0), max(canvas[0] - size[0], 0)))
             y0 = round(min(max(middle_y - size[1] / 2, 0), max(canvas[1] - size[1], 0)))
             spot = (x0, y0, x0 + size[0], y0 + size[1])
@@ -301,7 +301,7 @@ def _words(style: Style, marks: Sequence[Mark], shown: Sequence[Mark]) -> str:
     if style == "plain" or not marks:
         return "no masks drawn"
     solid = ", ".join(mark.label for mark in shown if not mark.dashed) or "none"
-    verb = {"cutout": "cut out on grey", "fill": "filled with colours that are not the objects' own"}.get(
+    verb = {"cutout": "cut out on grey", "fill": "filled with colors that are not the objects' own"}.get(
         style, "outlined"
     )
     text = f"{verb}: {solid}"

@@ -15,7 +15,7 @@ from sam3_agent.scenes.placement import Layout, Placement
 from sam3_agent.scenes.rng import pick
 from sam3_agent.scenes.silhouettes import Silhouette
 from sam3_agent.scenes.sprite import Coat, Sprite, paint_sprite
-from sam3_agent.scenes.vocabulary import COLOURS
+from sam3_agent.scenes.vocabulary import COLORS
 
 INKS: tuple[RGB, ...] = ((16, 16, 18), (250, 250, 250))
 SAMPLE_STEPS = (-0.55, -0.3, 0.0, 0.3, 0.55)
@@ -40,12 +40,12 @@ def draw_look(flat: bool, rng: np.random.Generator) -> Look:
     return Look(shadow, ink, line)
 
 
-def hidden_colours(background: Image.Image) -> frozenset[str]:
-    """The colours that would not stand out from a good part of `background`."""
+def hidden_colors(background: Image.Image) -> frozenset[str]:
+    """The colors that would not stand out from a good part of `background`."""
     pixels = np.asarray(background)
     height, width = pixels.shape[:2]
     sample = pixels[height // 16 :: height // 8, width // 16 :: width // 8]
-    return frozenset(colour for colour, tint in COLOURS.items() if is_hidden(tint, sample))
+    return frozenset(color for color, tint in COLORS.items() if is_hidden(tint, sample))
 
 
 def dress(
@@ -61,9 +61,9 @@ def dress(
     sprites: list[Sprite] = []
     for place in layout.placed:
         character = cast[place.index]
-        tint = draw_tint(character.colour, rng)
+        tint = draw_tint(character.color, rng)
         behind = _behind(pixels, place)
-        second = draw_second_tone(character.colour, behind, rng)
+        second = draw_second_tone(character.color, behind, rng)
         faint = is_hidden(tint, behind) or (character.pattern != "plain" and is_hidden(second, behind))
         ink = look.ink
         if faint or (ink is None and _touches_alike(place, layout, cast)):
@@ -82,10 +82,10 @@ def _behind(pixels: NDArray[np.uint8], place: Placement) -> NDArray[np.uint8]:
 
 
 def _touches_alike(place: Placement, layout: Layout, cast: Sequence[Character]) -> bool:
-    """Whether the bounds of an object of the same colour reach into those of `place`."""
+    """Whether the bounds of an object of the same color reach into those of `place`."""
     return any(
         other is not place
-        and cast[other.index].colour == cast[place.index].colour
+        and cast[other.index].color == cast[place.index].color
         and abs(other.x - place.x) < (other.width + place.width) / 2.0
         and abs(other.y - place.y) < (other.height + place.height) / 2.0
         for other in layout.placed

@@ -53,7 +53,7 @@ def boat(variant: int) -> tuple[Part, ...]:
 
 
 def fish(variant: int) -> tuple[Part, ...]:
-    """An oval that looks right, with a forked tail, fins and an eye."""
+    """An oval that looks right, with a forked tail, fins and a model."""
     body = ellipse("body", 0.1, 0.0, 0.42, 0.27 + 0.05 * variant)
     tail = polygon("body", (-0.2, 0.0), (-0.54, -0.34), (-0.42, 0.0), (-0.54, 0.34))
     fin = polygon("detail", (-0.1, -0.22), (0.06, -0.42), (0.22, -0.22))
@@ -81,10 +81,10 @@ def cat(variant: int) -> tuple[Part, ...]:
         polygon("body", (-0.4, -0.54), (-0.12, -0.32), (-0.38, -0.1)),
         polygon("body", (0.16, -0.54), (-0.12, -0.32), (0.14, -0.1)),
     )
-    eyes = (ellipse("dark", -0.22, -0.17, 0.045, 0.06), ellipse("dark", -0.02, -0.17, 0.045, 0.06))
+    segmenters = (ellipse("dark", -0.22, -0.17, 0.045, 0.06), ellipse("dark", -0.02, -0.17, 0.045, 0.06))
     nose = polygon("dark", (-0.16, -0.07), (-0.08, -0.07), (-0.12, -0.02))
     belly = (ellipse("detail", -0.1, 0.32, 0.12, 0.16),) if variant else ()
-    return (curve("body", outer, inner), body, head, *ears, *belly, *eyes, nose)
+    return (curve("body", outer, inner), body, head, *ears, *belly, *segmenters, nose)
 
 
 def cup(variant: int) -> tuple[Part, ...]:

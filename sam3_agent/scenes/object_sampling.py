@@ -1,4 +1,4 @@
-"""Which objects a scene shows: noun, colour and pattern of each."""
+"""Which objects a scene shows: noun, color and pattern of each."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Character:
     """One object before it has a place."""
 
     noun: str
-    colour: str
+    color: str
     pattern: str
 
 
 def draw_cast(
     count: int, options: SceneOptions, hidden: Collection[str], rng: np.random.Generator
 ) -> tuple[Character, ...]:
-    """`count` characters; colours in `hidden` (too near the background) are avoided unless a pair is required."""
+    """`count` characters; colors in `hidden` (too near the background) are avoided unless a pair is required."""
     pairs = tuple(pair for pair in allowed_pairs(options.excluded_pairs) if pair[1] not in hidden)
     everything = pairs = pairs or allowed_pairs(options.excluded_pairs)
     if count >= 3 and not options.required_pairs and rng.random() < ODD_SCENES:
@@ -46,7 +46,7 @@ def draw_cast(
     if options.required_pairs:
         amount = min(count, int(rng.integers(1, REQUIRED_AT_MOST + 1)))
         drawn[:amount] = picks(options.required_pairs, amount, rng)
-    return tuple(Character(noun, colour, _draw_pattern(options.plain_objects, rng)) for noun, colour in drawn)
+    return tuple(Character(noun, color, _draw_pattern(options.plain_objects, rng)) for noun, color in drawn)
 
 
 def _draw_pattern(plain: float, rng: np.random.Generator) -> str:
@@ -55,24 +55,24 @@ def _draw_pattern(plain: float, rng: np.random.Generator) -> str:
 
 
 def _narrow(pairs: tuple[Pair, ...], rng: np.random.Generator) -> tuple[Pair, ...]:
-    """The pairs of two to four nouns and three or four colours; all of them if those have none in common."""
+    """The pairs of two to four nouns and three or four colors; all of them if those have none in common."""
     nouns = set(shuffled(NOUNS, rng)[: int(rng.integers(2, 5))])
-    usable = sorted({colour for _, colour in pairs})
-    colours = set(shuffled(usable, rng)[: int(rng.integers(3, 5))])
-    return tuple(pair for pair in pairs if pair[0] in nouns and pair[1] in colours) or pairs
+    usable = sorted({color for _, color in pairs})
+    colors = set(shuffled(usable, rng)[: int(rng.integers(3, 5))])
+    return tuple(pair for pair in pairs if pair[0] in nouns and pair[1] in colors) or pairs
 
 
 def _draw_odd_cast(
     count: int, pairs: tuple[Pair, ...], plain: float, rng: np.random.Generator
 ) -> tuple[Character, ...]:
-    """All alike but one, which differs by its noun or by its colour; empty if the pairs allow no such cast."""
-    noun, colour = pick(pairs, rng)
+    """All alike but one, which differs by its noun or by its color; empty if the pairs allow no such cast."""
+    noun, color = pick(pairs, rng)
     if rng.random() < 0.5:
-        others = [pair for pair in pairs if pair[0] == noun and pair[1] != colour]
+        others = [pair for pair in pairs if pair[0] == noun and pair[1] != color]
     else:
-        others = [pair for pair in pairs if pair[1] == colour and pair[0] != noun]
+        others = [pair for pair in pairs if pair[1] == color and pair[0] != noun]
     if not others:
         return ()
     pattern = _draw_pattern(plain, rng)
     odd = pick(others, rng)
-    return (Character(*odd, pattern), *(Character(noun, colour, pattern) for _ in range(count - 1)))
+    return (Character(*odd, pattern), *(Character(noun, color, pattern) for _ in range(count - 1)))

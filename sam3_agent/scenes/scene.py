@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
-from sam3_agent.scenes.appearance import Look, draw_look, dress, hidden_colours
+from sam3_agent.scenes.appearance import Look, draw_look, dress, hidden_colors
 from sam3_agent.scenes.background import draw_background, draw_near_white
 from sam3_agent.scenes.camera_effects import finish_picture
 from sam3_agent.scenes.object_sampling import Character, draw_cast
@@ -36,7 +36,7 @@ class Actor:
 
     @classmethod
     def at(cls, character: Character, place: Placement, sprite: Sprite) -> Actor:
-        """The actor whose patch is centred on `place`."""
+        """The actor whose patch is centerd on `place`."""
         height, width = sprite.mask.shape
         return cls(character, sprite, round(place.x - width / 2.0), round(place.y - height / 2.0))
 
@@ -122,7 +122,7 @@ class SceneObject:
 
     id: int
     noun: str
-    colour: str
+    color: str
     pattern: str
     supercategory: str
     mask: NDArray[np.bool_]
@@ -133,12 +133,12 @@ class SceneObject:
 
     @property
     def cx(self) -> float:
-        """Horizontal centre of the box, pixels."""
+        """Horizontal center of the box, pixels."""
         return (self.box[0] + self.box[2]) / 2.0
 
     @property
     def cy(self) -> float:
-        """Vertical centre of the box, pixels."""
+        """Vertical center of the box, pixels."""
         return (self.box[1] + self.box[3]) / 2.0
 
 
@@ -160,7 +160,7 @@ def generate_scene(seed: int, options: SceneOptions = SceneOptions()) -> Scene: 
     flat = options.style == "flat" or rng.random() < FLAT_SCENES
     background = (draw_near_white if flat else draw_background)(width, height, rng)
     count = int(rng.integers(options.min_objects, options.max_objects + 1))
-    cast = draw_cast(count, options, hidden_colours(background), rng)
+    cast = draw_cast(count, options, hidden_colors(background), rng)
     look = draw_look(flat, rng)
     actors = _draw_actors(cast, background, look, options.min_objects, rng)
     stack = stack_actors(actors, width, height)
@@ -207,7 +207,7 @@ def _objects(stack: Stack, width: int, height: int) -> tuple[SceneObject, ...]:
             SceneObject(
                 id=number + 1,
                 noun=character.noun,
-                colour=character.colour,
+                color=character.color,
                 pattern=character.pattern,
                 supercategory=SUPERCATEGORY[character.noun],
                 mask=mask,

@@ -33,7 +33,7 @@ TURNS: dict[str, float] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Silhouette:
-    """The parts of one object, scaled so that the longer side of their bounds is 1 and centred on (0, 0).
+    """The parts of one object, scaled so that the longer side of their bounds is 1 and centerd on (0, 0).
 
     `extent` is (width, height) of the bounds, the larger of them 1. Holes never reach past the bodies around them.
     """

@@ -80,11 +80,11 @@ def _draw_dots(draw: ImageDraw.ImageDraw, canvas: tuple[int, int], size: float, 
 def _draw_checks(draw: ImageDraw.ImageDraw, canvas: tuple[int, int], size: float, rng: np.random.Generator) -> None:
     """Squares on every second field of a board."""
     cell = size * rng.uniform(0.16, 0.2)
-    centres = _lattice(canvas, 2.0 * cell, rng)
-    centres = np.concatenate((centres, centres + cell))
+    centers = _lattice(canvas, 2.0 * cell, rng)
+    centers = np.concatenate((centers, centers + cell))
     half = 0.46 * cell
     corners = np.array([(-half, -half), (half, -half), (half, half), (-half, half)])
-    fields = _turned(centres[:, None, :] + corners, canvas, rng)  # (N, 4, 2)
+    fields = _turned(centers[:, None, :] + corners, canvas, rng)  # (N, 4, 2)
     low, high = fields.min(axis=1), fields.max(axis=1)
     seen = (high > 0).all(axis=1) & (low < canvas).all(axis=1)
     for field in fields[seen].reshape(-1, 8).tolist():
@@ -102,7 +102,7 @@ OPAQUE = 255
 
 @dataclass(frozen=True, slots=True)
 class Coat:
-    """How body, pattern and dark parts are painted; `outline` is (colour, width as a fraction of the size) or None."""
+    """How body, pattern and dark parts are painted; `outline` is (color, width as a fraction of the size) or None."""
 
     tint: RGB
     second: RGB
@@ -123,14 +123,14 @@ class Sprite:
 def paint_sprite(silhouette: Silhouette, size: float, coat: Coat, rng: np.random.Generator) -> Sprite:
     """`silhouette` with its longer side `size` pixels, drawn at two to four times the size and reduced.
 
-    The large drawing is premultiplied (mode RGBa): opaque or all zero, so that reducing it mixes no colour in.
+    The large drawing is premultiplied (mode RGBa): opaque or all zero, so that reducing it mixes no color in.
     """
     factor = 4 if size <= 32 else 3 if size <= 72 else 2
     width, height = (math.ceil(side * size) + 2 * PAD for side in silhouette.extent)
     canvas = (width * factor, height * factor)
-    centre = (canvas[0] / 2.0, canvas[1] / 2.0)
+    center = (canvas[0] / 2.0, canvas[1] / 2.0)
     parts: list[tuple[Role, list[float]]] = [
-        (part.role, (part.points * (size * factor) + centre).ravel().tolist()) for part in silhouette.parts
+        (part.role, (part.points * (size * factor) + center).ravel().tolist()) for part in silhouette.parts
     ]
     large = Image.new("RGBa", canvas)
     _fill(large, parts, {"body": (*coat.tint, OPAQUE), "hole": (0, 0, 0, 0)})

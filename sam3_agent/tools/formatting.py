@@ -14,10 +14,10 @@ def instance_data(instance: Instance, facts: Facts) -> dict[str, Any]:
         "score": round(instance.score, 3),
         "object_score": round(instance.object_score, 3),
         "box": [round(v, 1) for v in instance.box],
-        "centre": [round(v, 1) for v in facts.centre],
+        "center": [round(v, 1) for v in facts.center],
         "area": facts.area,
         "area_share": round(facts.area_share, 5),
-        "colours": [{"name": c.name, "share": c.share} for c in facts.colours],
+        "colors": [{"name": c.name, "share": c.share} for c in facts.colors],
         "concept_scores": {phrase: round(score, 3) for phrase, score in facts.concept_scores.items()},
     }
 
@@ -28,11 +28,11 @@ def instance_line(instance: Instance, facts: Facts) -> str:
     parts = [
         f"{instance.id} '{facts.phrase}': score {instance.score:.2f} (object {instance.object_score:.2f})",
         f"box [{box}]",
-        f"centre ({facts.centre[0]:.0f}, {facts.centre[1]:.0f})",
+        f"center ({facts.center[0]:.0f}, {facts.center[1]:.0f})",
         f"area {facts.area} px ({percent(facts.area_share)})",
     ]
-    if facts.colours:
-        parts.append(", ".join(f"{c.name} {percent(c.share)}" for c in facts.colours))
+    if facts.colors:
+        parts.append(", ".join(f"{c.name} {percent(c.share)}" for c in facts.colors))
     others = [f"'{phrase}' {score:.2f}" for phrase, score in facts.concept_scores.items() if phrase != facts.phrase]
     if others:
         parts.append("also as " + ", ".join(others))

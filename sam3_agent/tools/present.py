@@ -33,16 +33,16 @@ _DOUBTFUL_CLICK = 0.7
 """An expected IoU below this is worth a correction."""
 
 _LARGE = 2
-"""A picture is large from so many times the eye's own side on."""
+"""A picture is large from so many times the model's own side on."""
 
 
 def size_hints(image: OpenImage, info: ModelInfo) -> list[str]:
-    """What the eye hardly sees in a picture much larger than what it is shown."""
+    """What the model hardly sees in a picture much larger than what it is shown."""
     if max(image.width, image.height) < _LARGE * info.input_side:
         return []
     side = info.patch_in(image.width, image.height)
     return [
-        f"the picture is large for the eye, which hardly sees what is under {side:.0f} pixels a side in it: look for "
+        f"the picture is large for the model, which hardly sees what is under {side:.0f} pixels a side in it: look for "
         "small things in a region of the image, or with tiles='always'"
     ]
 
@@ -69,14 +69,15 @@ def hints_for(results: Sequence[Segmentation]) -> list[str]:
 
 
 def click_hints(result: ClickSegmentation) -> list[str]:
-    """What to try where clicks gave nothing, or a mask that the eye itself doubts."""
+    """What to try where clicks gave nothing, or a mask that the model itself doubts."""
     if not result.instances:
         return ["no mask came of it. Put a point deeper inside the object, or draw a tight box around it"]
     best = result.instances[0]
     if best.score >= _DOUBTFUL_CLICK:
         return []
     return [
-        f"the eye doubts {best.id}. Look at it; add a point (label 1 or 0) with mask_id {best.id}, or give a tight box"
+        f"the model doubts {best.id}. Look at it; add a point (label 1 or 0) with mask_id {best.id}, or give a"
+        f" tight box"
     ]
 
 
@@ -299,7 +300,7 @@ def _learned(result: Learned) -> Presentation:
     words = f", asked with the phrase '{concept.phrase}'" if concept.phrase else ""
     count = concept.tokens.count
     text = (
-        f"learnt '@{concept.name}' from {count} example{'' if count == 1 else 's'}{words}. "
+        f"learned '@{concept.name}' from {count} example{'' if count == 1 else 's'}{words}. "
         f"Use '@{concept.name}' as a concept on any image."
     )
     return Presentation(text, {"concept": f"@{concept.name}", "phrase": concept.phrase or "", "examples": count})

@@ -28,7 +28,7 @@ class SegmentedAt:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A concept learnt from examples."""
+    """A concept learned from examples."""
 
     concept: Concept
 

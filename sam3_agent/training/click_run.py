@@ -38,7 +38,7 @@ from sam3_agent.training.tiny import HIDDEN
 from sam3_agent.training.tiny_tracker import new_tracker, tiny_tracker_config
 
 MASK_SCALE = 10.0
-"""Logit of a mask that is given as such, and not as an earlier answer; the eye gives the same to masks by id."""
+"""Logit of a mask that is given as such, and not as an earlier answer; the model gives the same to masks by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def click_step(learner: ClickLearner, config: TrainConfig, stage: Stage, rng: np
     with torch.autocast(config.device, torch.bfloat16):
         features = learner.tracker.features(encode_grid(learner, batch.pixels))
         groups = np.array_split(rng.permutation(len(batch.index)), 3)
-        kinds = (centre_clicks, shaken_boxes, _RARER[int(rng.integers(len(_RARER)))])
+        kinds = (center_clicks, shaken_boxes, _RARER[int(rng.integers(len(_RARER)))])
         terms: dict[str, Tensor] = {}
         for group, kind in zip(groups, kinds, strict=True):
             if len(group):
@@ -98,7 +98,7 @@ def _two_rounds(
     return {name: (value + two[name]) / 2 for name, value in one.items()}
 
 
-def centre_clicks(batch: ObjectBatch, group: NDArray[np.int64], rng: np.random.Generator) -> Clicks:
+def center_clicks(batch: ObjectBatch, group: NDArray[np.int64], rng: np.random.Generator) -> Clicks:
     """One click on each object's most interior point, off by up to a cell."""
     shake = rng.uniform(-1, 1, size=(len(group), 2))
     points = [interior_point(batch.solid[i]) for i in group]
@@ -162,7 +162,7 @@ def _floats(array: NDArray[np.floating[Any]]) -> Tensor:
 
 @torch.inference_mode()
 def quick_click_evaluation(learner: ClickLearner, image_size: int, scenes: int = 20) -> dict[str, str]:
-    """Mean IoU on the mask grid from a centre click, from a box, and after one correction of the click."""
+    """Mean IoU on the mask grid from a center click, from a box, and after one correction of the click."""
     learner.tracker.eval()
     options = SceneOptions(min_side=256, max_side=512)
     ious: dict[str, list[float]] = {}
@@ -194,14 +194,14 @@ def _ask_all(
     batch: ObjectBatch,
     rng: np.random.Generator,
 ) -> dict[str, list[float]]:
-    centres = [(*interior_point(solid), 1) for solid in batch.solid]
-    click = ask(clicks_of([[centre] for centre in centres], batch.cell))
+    centers = [(*interior_point(solid), 1) for solid in batch.solid]
+    click = ask(clicks_of([[center] for center in centers], batch.cell))
     boxes = torch.from_numpy(batch.boxes * batch.cell)  # pyright: ignore[reportUnknownMemberType]
-    nothing = clicks_of([[] for _ in centres], batch.cell)
+    nothing = clicks_of([[] for _ in centers], batch.cell)
     box = ask(Clicks(nothing.points, nothing.labels, boxes))
     logits: Tensor = click.best()
     found = (logits > 0).cpu().numpy()
-    rows = [[c, correction(s, f, rng)] for c, s, f in zip(centres, batch.solid, found, strict=True)]
+    rows = [[c, correction(s, f, rng)] for c, s, f in zip(centers, batch.solid, found, strict=True)]
     more = clicks_of(rows, batch.cell)
     after = ask(Clicks(more.points, more.labels, masks=logits[:, None]))
     oracle = _list(mask_iou(click.masks[:, 1:].cpu(), batch.cover).max(1).values)

@@ -16,7 +16,7 @@ from sam3_agent.training.forward import encode_text
 from sam3_agent.training.losses import focal
 
 GROUP_WEIGHT = {"pattern": 4.0}
-"""Patterns are learnt last: they need the most resolution, and most objects have none."""
+"""Patterns are learned last: they need the most resolution, and most objects have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class WordTable:
     input_ids: Tensor
     """(W, T)"""
     groups: dict[str, list[int]]
-    """Which rows exclude each other: nouns, colours, patterns."""
+    """Which rows exclude each other: nouns, colors, patterns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class DenseTruth:
     labels: dict[str, Tensor]
     """group -> (B, h, w) index into the group's rows, -1 on background"""
     boxes: Tensor
-    """(B, 4, h, w) xyxy of the patch's object relative to the patch centre, NaN on background"""
+    """(B, 4, h, w) xyxy of the patch's object relative to the patch center, NaN on background"""
 
 
 class Alignment(nn.Module):
@@ -83,7 +83,7 @@ def dense_loss(
 ) -> dict[str, Tensor]:
     """Every word of the vocabulary against every patch of every image; `features` is (B, C, h, w).
 
-    Words of one group (nouns, colours, patterns) compete for a patch by cross-entropy, which teaches the backbone to
+    Words of one group (nouns, colors, patterns) compete for a patch by cross-entropy, which teaches the backbone to
     tell them apart; the focal term says whether a word holds at all; the box term says where the patch's object ends.
     """
     text = encode_text(model, words.input_ids)  # (W, T, C)

@@ -1,4 +1,4 @@
-"""Concepts learnt from examples, by name."""
+"""Concepts learned from examples, by name."""
 
 import io
 import threading
@@ -16,7 +16,7 @@ from sam3_agent.types import Concept, ConceptPrompt, Exemplar, ExemplarTokens
 from sam3_agent.workspace.mask_store import Record
 
 MARK = "@"
-"""A phrase that begins so names a learnt concept."""
+"""A phrase that begins so names a learned concept."""
 MOST_EXAMPLES = 32
 """Examples of one concept; each is a prompt token that every question about it pays for."""
 _THUMBNAIL = 96
@@ -24,7 +24,7 @@ _MARGIN = 0.15
 
 
 class Concepts:
-    """The learnt concepts of a workspace. Safe to call from several threads."""
+    """The learned concepts of a workspace. Safe to call from several threads."""
 
     def __init__(self) -> None:
         self._known: dict[str, Concept] = {}
@@ -53,7 +53,7 @@ class Concepts:
             return list(self._known.values())
 
     def prompt(self, phrase: str) -> ConceptPrompt:
-        """A phrase as a prompt; "@name" becomes the concept of that name with the phrase it was learnt with."""
+        """A phrase as a prompt; "@name" becomes the concept of that name with the phrase it was learned with."""
         name = phrase.strip()
         if not name.startswith(MARK):
             return ConceptPrompt(phrase)
@@ -68,9 +68,9 @@ class Concepts:
 
 
 def joined(parts: Sequence[ExemplarTokens]) -> ExemplarTokens:
-    """Tokens of several images as one set; all must come from the same eye."""
+    """Tokens of several images as one set; all must come from the same model."""
     first = parts[0]
-    return ExemplarTokens(b"".join(p.values for p in parts), sum(p.count for p in parts), first.width, first.eye)
+    return ExemplarTokens(b"".join(p.values for p in parts), sum(p.count for p in parts), first.width, first.segmenter)
 
 
 def thumbnail(pixels: NDArray[np.uint8], box: Box) -> bytes:
@@ -125,7 +125,7 @@ def learn_concept(
     if not any(example.exemplar.positive for example in examples):
         raise InputError("give at least one positive example to learn from: positive_masks or positive_boxes")
     if len(examples) > MOST_EXAMPLES:
-        raise InputError(f"a concept is learnt from at most {MOST_EXAMPLES} examples, got {len(examples)}")
+        raise InputError(f"a concept is learned from at most {MOST_EXAMPLES} examples, got {len(examples)}")
     by_image: dict[str, list[Exemplar]] = {}
     for example in examples:
         by_image.setdefault(example.image_id, []).append(example.exemplar)

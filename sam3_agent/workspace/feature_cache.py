@@ -17,11 +17,11 @@ Key = tuple[str, Window]
 """Image id and window."""
 
 
-class FeatureMemory:
+class FeatureCache:
     """Encodes on demand and forgets what was used least recently once `max_bytes` are exceeded.
 
     The newest features are kept even when they alone exceed the limit. Safe to call from several threads: however many
-    ask for the same window at once, one of them encodes it; different windows go to the eye at the same time.
+    ask for the same window at once, one of them encodes it; different windows go to the model at the same time.
     """
 
     def __init__(self, segmenter: Segmenter, max_bytes: int) -> None:
@@ -42,12 +42,12 @@ class FeatureMemory:
         return self._kept.statistics.bytes
 
     def statistics(self) -> dict[str, object]:
-        """{"features": of this memory, "eye": what the eye counts, {} where it does not count}.
+        """{"features": of this memory, "model": what the model counts, {} where it does not count}.
 
         A thread that waited for another one's encode counts as a hit.
         """
-        eye = self._segmenter.statistics() if isinstance(self._segmenter, KeepsStatistics) else {}
-        return {"features": self._kept.statistics.to_json(), "eye": eye}
+        segmenter = self._segmenter.statistics() if isinstance(self._segmenter, KeepsStatistics) else {}
+        return {"features": self._kept.statistics.to_json(), "eye": segmenter}
 
     def get(self, key: Key, pixels: Callable[[], NDArray[np.uint8]], *, passing: bool = False) -> Features:
         """The features of a window, from memory or by encoding what `pixels()` returns.

@@ -1,4 +1,4 @@
-"""Deterministic geometry of several masks of one image: order, ranks, containment, neighbours."""
+"""Deterministic geometry of several masks of one image: order, ranks, containment, neighbors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box, Rle
 from sam3_agent.types import Instance
-from sam3_agent.workspace.mask_facts import SAME_OBJECT, Facts, centre_of, sample_grid
+from sam3_agent.workspace.mask_facts import SAME_OBJECT, Facts, center_of, sample_grid
 from sam3_agent.workspace.mask_store import Finding
 
 Operation = Literal["union", "intersect", "subtract"]
@@ -48,14 +48,14 @@ ORDERS: tuple[OrderBy, ...] = get_args(OrderBy)
 INSIDE = 0.9
 
 RULES: dict[str, str] = {
-    "centre": "The centre of a mask is the centre of its box; x grows to the right, y grows downwards.",
-    "left of": "A is left of B when A's centre lies left of B's centre (smaller x).",
-    "right of": "A is right of B when A's centre lies right of B's centre (larger x).",
-    "above": "A is above B when A's centre lies above B's centre (smaller y).",
-    "below": "A is below B when A's centre lies below B's centre (larger y).",
+    "center": "The center of a mask is the center of its box; x grows to the right, y grows downwards.",
+    "left of": "A is left of B when A's center lies left of B's center (smaller x).",
+    "right of": "A is right of B when A's center lies right of B's center (larger x).",
+    "above": "A is above B when A's center lies above B's center (smaller y).",
+    "below": "A is below B when A's center lies below B's center (larger y).",
     "inside": "A is inside B when A's box is smaller and at least 90 % of A lies in B's mask or in the convex "
     "outline around it (so a thing in the hole of a ring is inside the ring).",
-    "nearest": "The nearest neighbour has the smallest distance between centres, in pixels.",
+    "nearest": "The nearest neighbor has the smallest distance between centers, in pixels.",
     "largest": "Size is the number of pixels in the mask (the visible part only).",
     "same object": "Masks that overlap by more than 70 % (IoU) are one object found twice: neither inside "
     "nor near each other.",
@@ -63,8 +63,8 @@ RULES: dict[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
-    """Another mask and how far its centre is, in pixels."""
+class Neighbor:
+    """Another mask and how far its center is, in pixels."""
 
     id: str
     distance: float
@@ -88,7 +88,7 @@ class Measurement:
     ranks: Ranks
     contains: tuple[str, ...]
     inside: tuple[str, ...]
-    nearest: Neighbour | None
+    nearest: Neighbor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +107,12 @@ def measure(
     """Relate masks of one image to each other; `facts` go with `instances`."""
     if order_by not in ORDERS:
         raise InputError(f"order_by must be one of {', '.join(ORDERS)}; got {order_by!r}")
-    centres = np.array([fact.centre for fact in facts], dtype=np.float64).reshape(-1, 2)  # (N, 2) x, y
+    centers = np.array([fact.center for fact in facts], dtype=np.float64).reshape(-1, 2)  # (N, 2) x, y
     areas = np.array([fact.area for fact in facts], dtype=np.float64)
     scores = np.array([instance.score for instance in instances], dtype=np.float64)
     same = _same_object(instances)  # (N, N)
     inside = _inside(instances) & ~same  # (N inner, N outer)
-    ranks = [_ranks(values) for values in (centres[:, 0], centres[:, 1], -areas)]
+    ranks = [_ranks(values) for values in (centers[:, 0], centers[:, 1], -areas)]
     ids = [instance.id for instance in instances]
     rows = [
         Measurement(
@@ -121,11 +121,11 @@ def measure(
             Ranks(*(int(rank[i]) for rank in ranks)),
             contains=tuple(ids[j] for j in np.flatnonzero(inside[:, i])),
             inside=tuple(ids[j] for j in np.flatnonzero(inside[i])),
-            nearest=_nearest(i, centres, same, ids),
+            nearest=_nearest(i, centers, same, ids),
         )
         for i, instance in enumerate(instances)
     ]
-    keys = {"left": centres[:, 0], "right": -centres[:, 0], "top": centres[:, 1], "bottom": -centres[:, 1]}
+    keys = {"left": centers[:, 0], "right": -centers[:, 0], "top": centers[:, 1], "bottom": -centers[:, 1]}
     keys |= {"largest": -areas, "smallest": areas, "score": -scores}
     order = np.argsort(keys[order_by], kind="stable")
     return MeasurementTable(image_id, order_by, tuple(rows[int(i)] for i in order), dict(RULES))
@@ -143,11 +143,11 @@ def _same_object(instances: Sequence[Instance]) -> NDArray[np.bool_]:
     return (masks.iou(rles, rles) > SAME_OBJECT) | np.eye(len(rles), dtype=bool)
 
 
-def _nearest(index: int, centres: NDArray[np.float64], same: NDArray[np.bool_], ids: Sequence[str]) -> Neighbour | None:
-    distance = np.hypot(*(centres - centres[index]).T)
+def _nearest(index: int, centers: NDArray[np.float64], same: NDArray[np.bool_], ids: Sequence[str]) -> Neighbor | None:
+    distance = np.hypot(*(centers - centers[index]).T)
     distance[same[index]] = np.inf
     best = int(np.argmin(distance))
-    return Neighbour(ids[best], float(distance[best])) if np.isfinite(distance[best]) else None
+    return Neighbor(ids[best], float(distance[best])) if np.isfinite(distance[best]) else None
 
 
 def _inside(instances: Sequence[Instance]) -> NDArray[np.bool_]:
@@ -182,7 +182,7 @@ def _points(instance: Instance) -> NDArray[np.float64]:
     """(N, 2) x, y of grid points in the mask, row by row."""
     rows, columns = sample_grid(instance.rle)
     if rows.size == 0:
-        return np.array([centre_of(instance.box)])
+        return np.array([center_of(instance.box)])
     ys, xs = np.nonzero(masks.sample(instance.rle, rows, columns))
     return np.stack([columns[xs], rows[ys]], axis=1).astype(np.float64)
 

@@ -11,7 +11,7 @@ from sam3_agent.errors import UnknownHandle
 
 @dataclass(frozen=True, slots=True)
 class OpenImage:
-    """An image on the desk."""
+    """An image on the workspace."""
 
     id: str
     width: int

@@ -1,4 +1,4 @@
-"""What can be said about one mask without asking the eye again."""
+"""What can be said about one mask without asking the model again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,26 +21,26 @@ _HUES = ((15, "red"), (42, "orange"), (68, "yellow"), (165, "green"), (195, "cya
 
 
 @dataclass(frozen=True, slots=True)
-class ColourShare:
-    """One colour and the share of the pixels that have it, 0-1."""
+class ColorShare:
+    """One color and the share of the pixels that have it, 0-1."""
 
     name: str
     share: float
 
 
-def dominant_colours(
+def dominant_colors(
     pixels: NDArray[np.uint8], *, at_most: int = 3, least_share: float = 0.05
-) -> tuple[ColourShare, ...]:
-    """Name the colours of (N, 3) RGB pixels, largest share first; colours below `least_share` are left out."""
+) -> tuple[ColorShare, ...]:
+    """Name the colors of (N, 3) RGB pixels, largest share first; colors below `least_share` are left out."""
     if len(pixels) == 0:
         return ()
-    counts = np.bincount(colour_index(pixels), minlength=len(NAMES))
+    counts = np.bincount(color_index(pixels), minlength=len(NAMES))
     order = np.argsort(-counts, kind="stable")[:at_most]
     shares = counts / len(pixels)
-    return tuple(ColourShare(NAMES[int(i)], round(float(shares[i]), 2)) for i in order if shares[i] >= least_share)
+    return tuple(ColorShare(NAMES[int(i)], round(float(shares[i]), 2)) for i in order if shares[i] >= least_share)
 
 
-def colour_index(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
+def color_index(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
     """(N,) index into NAMES of each of (N, 3) RGB pixels, by hue, saturation, value with a few human corrections."""
     hue, saturation, value = _hsv(pixels)
     result = np.full(len(pixels), _INDEX["red"], dtype=np.intp)
@@ -89,36 +89,36 @@ _GRID = 64
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Geometry, colours and scores of one mask."""
+    """Geometry, colors and scores of one mask."""
 
     phrase: str
     """What was asked when it was found, or how it was combined."""
-    centre: tuple[float, float]
-    """Centre of its box, pixels."""
+    center: tuple[float, float]
+    """Center of its box, pixels."""
     area: int
     """Pixels."""
     area_share: float
     """Of the whole image, 0-1."""
-    colours: tuple[ColourShare, ...]
+    colors: tuple[ColorShare, ...]
     """Largest share first; measured away from the edge of the mask."""
     concept_scores: dict[str, float]
     """Phrase asked on this image -> best score of this same object under it."""
 
 
-def centre_of(box: Box) -> tuple[float, float]:
-    """The centre of an xyxy box."""
+def center_of(box: Box) -> tuple[float, float]:
+    """The center of an xyxy box."""
     return ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
 
 
-def colours_of(pixels: NDArray[np.uint8], instance: Instance) -> tuple[ColourShare, ...]:
-    """Dominant colours of the inner pixels of a mask in an (H, W, 3) picture."""
+def colors_of(pixels: NDArray[np.uint8], instance: Instance) -> tuple[ColorShare, ...]:
+    """Dominant colors of the inner pixels of a mask in an (H, W, 3) picture."""
     rows, columns = sample_grid(instance.rle)
     if rows.size == 0:
         return ()
     inside = masks.sample(instance.rle, rows, columns)  # (rows, columns)
     inner = _erode(_erode(inside))
     chosen = next(m for m in (inner, _erode(inside), inside) if m.sum() >= min(12, int(inside.sum())))
-    return dominant_colours(pixels[np.ix_(rows, columns)][chosen])
+    return dominant_colors(pixels[np.ix_(rows, columns)][chosen])
 
 
 def sample_grid(rle: Rle) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -159,16 +159,16 @@ def concept_scores(wanted: Sequence[Record], all_records: Sequence[Record]) -> d
     return result
 
 
-def facts_of(record: Record, colours: tuple[ColourShare, ...], scores: dict[str, float]) -> Facts:
+def facts_of(record: Record, colors: tuple[ColorShare, ...], scores: dict[str, float]) -> Facts:
     """Gather what is known of one mask."""
     instance = record.instance
     height, width = instance.rle.size
     area = instance.area
-    return Facts(record.phrase, centre_of(instance.box), area, area / (height * width), colours, scores)
+    return Facts(record.phrase, center_of(instance.box), area, area / (height * width), colors, scores)
 
 
 def marks_of(records: Sequence[Record]) -> list[Mark]:
-    """Marks to draw; an object found twice gets one mark, labelled "m2=m7". Labels leave out a desk's suffix."""
+    """Marks to draw; an object found twice gets one mark, labeled "m2=m7". Labels leave out a workspace's suffix."""
     ordered = sorted(records, key=lambda record: not record.kept)  # a kept mask speaks for its near-miss twins
     rles = [record.instance.rle for record in ordered]
     overlap = masks.iou(rles, rles)

@@ -12,7 +12,7 @@ from sam3_agent.masks import Window
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.types import ConceptPrompt, Detection
 from sam3_agent.workspace.crops import prompt_in_window
-from sam3_agent.workspace.feature_cache import FeatureMemory
+from sam3_agent.workspace.feature_cache import FeatureCache
 from sam3_agent.workspace.nms import Suppression
 
 TileMode = Literal["auto", "never", "always"]
@@ -43,7 +43,7 @@ class Asking:
     """One question about one image; may be put to several windows at the same time."""
 
     segmenter: Segmenter
-    memory: FeatureMemory
+    memory: FeatureCache
     image_id: str
     pixels: NDArray[np.uint8]
     """(H, W, 3) RGB"""

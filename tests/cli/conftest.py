@@ -80,6 +80,6 @@ def picture(scene: Scene, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tiny() -> None:
-    """Asks for the embedded eye."""
+    """Asks for the embedded model."""
     if not WEIGHTS.is_dir():
         pytest.skip("the embedded weights are not in this checkout")

@@ -1,4 +1,4 @@
-"""An eye that knows the answers to given cases, and a plan to run over it."""
+"""A model that knows the answers to given cases, and a plan to run over it."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Squares:
         return np.full((SIDE, SIDE, 3), int(case.picture), dtype=np.uint8)
 
 
-def knowing_eye(cases: Iterable[Case]) -> FakeSegmenter:
+def knowing_segmenter(cases: Iterable[Case]) -> FakeSegmenter:
     """Answers the query of every case with its targets, and with nothing where there are none."""
     answers: dict[str, Detection] = {}
     for case in cases:
@@ -58,7 +58,7 @@ def knowing_eye(cases: Iterable[Case]) -> FakeSegmenter:
 
 
 def workspace_for(dataset: Dataset, limit: int | None = None) -> Workspace:
-    return Workspace(knowing_eye(dataset.cases(limit)))
+    return Workspace(knowing_segmenter(dataset.cases(limit)))
 
 
 def plan_for(dataset: Dataset, limit: int | None = None, model: str = "fake") -> Plan:

@@ -109,7 +109,7 @@ def test_coco_ap_is_printed_where_it_is_asked_for(tmp_path: Path) -> None:
     assert document["coco"]["segm"]["ap50"]["value"] == pytest.approx(1.0)
 
 
-def test_a_function_of_one_s_own_is_run_without_an_eye(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_function_of_one_s_own_is_run_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "blind_solver.py").write_text(
         "import numpy as np\n\ndef everything(picture, query):\n    return np.ones(picture.shape[:2], dtype=bool)\n"
     )

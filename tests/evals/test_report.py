@@ -95,7 +95,7 @@ def test_tables_plots_and_cases_are_on_the_page(tmp_path: Path) -> None:
         assert words in text
     assert text.count("<svg") == 3
     assert "could not be read" not in text
-    assert "OUT OF ITS DOMAIN" not in text  # scenes are what the tiny eye knows
+    assert "OUT OF ITS DOMAIN" not in text  # scenes are what the tiny model knows
 
 
 def test_flipped_cases_are_shown_from_both_runs(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_flipped_cases_are_shown_from_both_runs(tmp_path: Path) -> None:
         write_report(other, tmp_path / "page.html", against=whole_run(tmp_path / "c", Squares(4)))
 
 
-def test_the_tiny_eye_away_from_its_scenes_is_warned_of_on_top(tmp_path: Path) -> None:
+def test_the_tiny_model_away_from_its_scenes_is_warned_of_on_top(tmp_path: Path) -> None:
     run = whole_run(tmp_path / "run", Squares(4))
     replace(read_manifest(run), model="tiny").write(run)
     text = write_report(run, tmp_path / "page.html").read_text()

@@ -147,7 +147,7 @@ def test_a_dataset_whose_truth_changed_is_another_run(tmp_path: Path) -> None:
         prepare(plan_for(Moved(8)), tmp_path)
 
 
-def test_a_query_that_the_eye_refuses_is_an_error_prediction_that_counts_as_empty(tmp_path: Path) -> None:
+def test_a_query_that_the_model_refuses_is_an_error_prediction_that_counts_as_empty(tmp_path: Path) -> None:
     case = Case(id="long", picture="0", query="x" * 301, size=(64, 64), strata={})
     prediction = ConceptSolver(workspace_for(Squares(2))).solve(case, Squares(2).picture(case))
     assert prediction.rles == ()
@@ -188,7 +188,7 @@ def test_an_agent_that_is_interrupted_leaves_no_half_done_prediction(tmp_path: P
 
 
 @pytest.mark.parametrize("spec", ["scenes:5/concepts", "scenes:5/queries"])
-def test_generated_scenes_are_the_same_every_time_and_an_eye_that_knows_them_scores_full_marks(
+def test_generated_scenes_are_the_same_every_time_and_a_model_that_knows_them_scores_full_marks(
     tmp_path: Path, spec: str
 ) -> None:
     dataset = open_dataset(spec, "concept")

@@ -39,7 +39,7 @@ MANIFEST = Manifest(
 )
 EXACT: dict[str, int] = dict.fromkeys(("c0", "c1", "c2", "c3"), 0)
 TABLE = snapshot("""\
-# squares with concept (eye fake)
+# squares with concept (model fake)
 
 | cases           |  n |        gIoU |        cIoU |    gIoU VR |     cIoU VR |        P@.5 |        P@.7 |        P@.9 |
 | :-------------- | -: | ----------: | ----------: | ---------: | ----------: | ----------: | ----------: | ----------: |
@@ -92,7 +92,7 @@ GRES: gRefCOCO's. Precision, recall: anything predicted against anything there. 
 
 In instances; a bias above 0 means too many.
 
-0.0 s, 0 encodes, 0 brain calls, 0.0000 USD. Code 0.1.0+0, cases 0123456789abcdef.\
+0.0 s, 0 encodes, 0 LLM calls, 0.0000 USD. Code 0.1.0+0, cases 0123456789abcdef.\
 """)  # noqa: E501 - a table is as wide as it is
 
 

@@ -108,7 +108,7 @@ class Slow:
         with Slow.lock:
             Slow.busy -= 1
         if case.id == self.fails_at:
-            raise Sam3AgentError("the eye went blind")
+            raise Sam3AgentError("the model went blind")
         return self.inner.solve(case, picture)
 
 
@@ -124,7 +124,7 @@ def test_several_jobs_work_at_once_and_answer_what_one_would(tmp_path: Path) -> 
 
 def test_an_error_in_one_job_stops_all_and_what_was_answered_stays(tmp_path: Path) -> None:
     prepare(plan_for(Squares(20)), tmp_path)
-    with pytest.raises(Sam3AgentError, match="case c9: the eye went blind"):
+    with pytest.raises(Sam3AgentError, match="case c9: the model went blind"):
         execute(tmp_path, Squares(20), [Slow("c9") for _ in range(3)])
     kept = answers(tmp_path)
     assert "c9" not in kept

@@ -11,7 +11,7 @@ from sam3_agent.labeling.pipeline.run import Order, label_images
 from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.llm.base import LLM, Message, Reply, ToolCall
 from sam3_agent.workspace import Workspace
-from tests.labeling.fixtures_runs import knowing_eye, ontology
+from tests.labeling.fixtures_runs import knowing_segmenter, ontology
 
 COUNT = 6
 ANIMALS = "classes: [{name: animal, phrases: [animal, fish, bird, cat]}, {name: vehicle}, {name: zebra}]"
@@ -31,7 +31,7 @@ def all_right(asked: Mapping[str, str]) -> dict[str, Any]:
 
 
 class Seeing:
-    """A brain that looks, for a cent a reply; it keeps what it was shown."""
+    """An LLM that looks, for a cent a reply; it keeps what it was shown."""
 
     name = "seeing"
     sees = True
@@ -47,11 +47,17 @@ class Seeing:
         return Reply(Message("assistant", calls=(call,)), usd=PRICE)
 
 
-def judged(images: Path, out: Path, brain: LLM | None, concepts: str = ANIMALS, budget: float | None = None) -> Journal:
+def judged(
+    images: Path, out: Path, loaded_llm: LLM | None, concepts: str = ANIMALS, budget: float | None = None
+) -> Journal:
     """Label a folder with a judge (or by the rule), whatever way it ends."""
     journal = Journal.create(out)
     proposer = Proposer(
-        Workspace(knowing_eye(COUNT)), ontology(concepts), None, "never", judge=brain and (lambda: brain)
+        Workspace(knowing_segmenter(COUNT)),
+        ontology(concepts),
+        None,
+        "never",
+        judge=loaded_llm and (lambda: loaded_llm),
     )
     label_images(Order(images, budget_usd=budget), journal, Threads(proposer))
     return journal

@@ -15,9 +15,9 @@ import uvicorn
 from PIL import Image
 
 from sam3_agent import masks
-from sam3_agent.labeling.review.decisions import ReviewDesk
+from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.review.handlers import Calls
-from sam3_agent.labeling.review.refine import ReviewEye
+from sam3_agent.labeling.review.refine import ReviewSegmenter
 from sam3_agent.labeling.review.server import build_app
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.store.label import Label
@@ -36,9 +36,9 @@ class Served:
 
 
 @contextmanager
-def served(journal: Journal, eye: FakeSegmenter) -> Generator[Served]:
+def served(journal: Journal, segmenter: FakeSegmenter) -> Generator[Served]:
     """Serve the page of a journal until the block ends."""
-    calls = Calls(journal, ReviewDesk(journal, "tester"), ReviewEye(journal, lambda: Workspace(eye)))
+    calls = Calls(journal, ReviewDecisions(journal, "tester"), ReviewSegmenter(journal, lambda: Workspace(segmenter)))
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(build_app(calls, TOKEN), log_level="error", access_log=False, ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -48,7 +48,7 @@ def served(journal: Journal, eye: FakeSegmenter) -> Generator[Served]:
             time.sleep(0.01)
         yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}/{TOKEN}/", calls)
     finally:
-        calls.eye.stop_search()
+        calls.segmenter.stop_search()
         server.should_exit = True
         thread.join()
         listener.close()
@@ -64,7 +64,7 @@ def chromium() -> str:
 
 
 def big_journal(folder: Path, images: Path, count: int, labels: list[Label]) -> Journal:
-    """A journal of so many labelled images, the first of which has the labels given, the others one each."""
+    """A journal of so many labeled images, the first of which has the labels given, the others one each."""
     journal = Journal.create(folder)
     journal.remember(
         {

@@ -1,4 +1,4 @@
-"""Pictures of procedural scenes in a folder, and an eye that knows the truth about each of them.
+"""Pictures of procedural scenes in a folder, and a model that knows the truth about each of them.
 
 Run as a program, it labels such a folder: `python -m tests.labeling.fixtures_runs IMAGES OUT [MOST_BYTES]`.
 """
@@ -23,7 +23,7 @@ from sam3_agent.model.fake import Answers, FakeSegmenter
 from sam3_agent.planner import RulesLLM
 from sam3_agent.scenes import Scene, SceneOptions, generate_scene
 from sam3_agent.workspace import Workspace
-from tests.loop.fixtures_segmenter import perfect_eye
+from tests.loop.fixtures_segmenter import perfect_segmenter
 
 OPTIONS = SceneOptions(min_objects=6, max_objects=9, min_side=128, max_side=160, max_aspect=1.2)
 CONCEPTS = """
@@ -35,7 +35,7 @@ classes:
     negatives: [building]
   - name: vehicle
     phrases: [vehicle]
-    attributes: {source: scenes, colour: [red, blue, green]}
+    attributes: {source: scenes, color: [red, blue, green]}
   - name: leftmost
     query: the leftmost shape
 """
@@ -56,22 +56,22 @@ def write_scenes(folder: Path, count: int) -> None:
         Image.fromarray(scene.image).save(folder / f"{scene.seed:03d}.png")
 
 
-def knowing_eye(count: int, delay: float = 0.0) -> FakeSegmenter:
+def knowing_segmenter(count: int, delay: float = 0.0) -> FakeSegmenter:
     """Answers on the pictures of `write_scenes` what is true of them."""
     known = {scene.image.tobytes(): scene for scene in scenes(count)}
 
     def answers(image: NDArray[np.uint8]) -> Answers:
         time.sleep(delay)
         scene = known.get(image.tobytes())
-        return {} if scene is None else perfect_eye(scene).encode(image).answers
+        return {} if scene is None else perfect_segmenter(scene).encode(image).answers
 
     return FakeSegmenter(answers)
 
 
-def label(images: Path, out: Path, eye: FakeSegmenter, concepts: str = CONCEPTS, jobs: int = 1) -> Journal:
+def label(images: Path, out: Path, segmenter: FakeSegmenter, concepts: str = CONCEPTS, jobs: int = 1) -> Journal:
     """Label a folder, or go on with it."""
     journal = Journal.create(out)
-    proposer = Proposer(Workspace(eye), ontology(concepts), RulesLLM, "never")
+    proposer = Proposer(Workspace(segmenter), ontology(concepts), RulesLLM, "never")
     assert label_images(Order(images, llm="rules"), journal, Threads(proposer, jobs)) == "finished"
     return journal
 
@@ -82,7 +82,7 @@ def contents(journal: Journal) -> dict[str, object]:
         "labels": [label_json(each) for each in journal.labels()],
         "checks": journal.checks(),
         "images": [(row.path, row.sha, row.state, row.reason, row.dhash) for row in journal.images()],
-        "sightings": journal.read("SELECT sha, payload FROM units WHERE unit='eye' ORDER BY sha"),
+        "sightings": journal.read("SELECT sha, payload FROM units WHERE unit='model' ORDER BY sha"),
         "asked": journal.read("SELECT sha, unit, usd FROM units ORDER BY sha, unit"),
     }
 
@@ -90,4 +90,4 @@ def contents(journal: Journal) -> dict[str, object]:
 if __name__ == "__main__":
     if len(sys.argv) > 3:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
-    label(Path(sys.argv[1]), Path(sys.argv[2]), knowing_eye(12, delay=0.01)).close()
+    label(Path(sys.argv[1]), Path(sys.argv[2]), knowing_segmenter(12, delay=0.01)).close()

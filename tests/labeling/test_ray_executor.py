@@ -1,4 +1,4 @@
-"""Labelling over a Ray cluster of this machine: two workers, and what happens when they die."""
+"""Labeling over a Ray cluster of this machine: two workers, and what happens when they die."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ from sam3_agent.llm.scripted import ScriptedLLM
 from sam3_agent.planner import RulesLLM
 from sam3_agent.workspace import Workspace
 from tests.labeling.fixtures_judges import PRICE, Seeing
-from tests.labeling.fixtures_runs import contents, knowing_eye, label, ontology, write_scenes
+from tests.labeling.fixtures_runs import contents, knowing_segmenter, label, ontology, write_scenes
 
 ray: Any = pytest.importorskip("ray", reason="Ray is not installed: pip install 'sam3-agent[ray]'")
 
@@ -47,20 +47,20 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_queries(delay: float) -> Proposer:
-    return Proposer(Workspace(knowing_eye(COUNT, delay)), ontology(), RulesLLM, "never")
+    return Proposer(Workspace(knowing_segmenter(COUNT, delay)), ontology(), RulesLLM, "never")
 
 
 def simple(delay: float = 0.0) -> Proposer:
-    return Proposer(Workspace(knowing_eye(COUNT, delay)), ontology(SIMPLE), None, "never")
+    return Proposer(Workspace(knowing_segmenter(COUNT, delay)), ontology(SIMPLE), None, "never")
 
 
 def judging() -> Proposer:
-    return Proposer(Workspace(knowing_eye(COUNT)), ontology(SIMPLE), None, "never", judge=Seeing)
+    return Proposer(Workspace(knowing_segmenter(COUNT)), ontology(SIMPLE), None, "never", judge=Seeing)
 
 
 def failing() -> Proposer:
     return Proposer(
-        Workspace(knowing_eye(COUNT)), ontology(SIMPLE), None, "never", judge=lambda: ScriptedLLM(sees=True)
+        Workspace(knowing_segmenter(COUNT)), ontology(SIMPLE), None, "never", judge=lambda: ScriptedLLM(sees=True)
     )
 
 
@@ -69,7 +69,7 @@ def blind() -> Proposer:
 
 
 class Dying:
-    """A brain that takes its whole process with it, over one picture of the folder."""
+    """An LLM that takes its whole process with it, over one picture of the folder."""
 
     name = "dying"
     sees = True
@@ -82,12 +82,12 @@ class Dying:
 
 
 def dying() -> Proposer:
-    return Proposer(Workspace(knowing_eye(COUNT)), ontology(SIMPLE), None, "never", judge=Dying)
+    return Proposer(Workspace(knowing_segmenter(COUNT)), ontology(SIMPLE), None, "never", judge=Dying)
 
 
 @pytest.mark.timeout(240)
 def test_a_worker_that_is_killed_changes_nothing(images: Path, tmp_path: Path) -> None:
-    undisturbed = contents(label(images, tmp_path / "plain", knowing_eye(COUNT)))
+    undisturbed = contents(label(images, tmp_path / "plain", knowing_segmenter(COUNT)))
     killed: list[int] = []
     with RayEngine(partial(with_queries, 0.05), Inquiry(ontology(), "never"), 2) as engine:
         pids = engine.pids()
@@ -108,7 +108,7 @@ def test_a_worker_that_is_killed_changes_nothing(images: Path, tmp_path: Path) -
 
 
 @pytest.mark.timeout(240)
-def test_an_image_that_kills_every_worker_is_listed_and_the_others_are_labelled(images: Path, tmp_path: Path) -> None:
+def test_an_image_that_kills_every_worker_is_listed_and_the_others_are_labeled(images: Path, tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     for name in ("000.png", "001.png", "002.png"):
@@ -146,7 +146,7 @@ def test_errors_of_workers_end_the_run_in_one_line_with_what_is_done_kept(images
         RayEngine(simple, Inquiry(ontology(SIMPLE)), 3)
     journal = Journal.create(tmp_path)
     inquiry = Inquiry(ontology(SIMPLE), "never", judged=True)
-    with RayEngine(failing, inquiry, 1) as engine, pytest.raises(LLMError, match="5 judgements failed one after"):
+    with RayEngine(failing, inquiry, 1) as engine, pytest.raises(LLMError, match="5 judgments failed one after"):
         label_images(Order(images), journal, engine)
     with RayEngine(judging, inquiry, 1) as engine:
         assert label_images(Order(images), journal, engine) == "finished"

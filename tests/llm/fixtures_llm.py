@@ -1,4 +1,4 @@
-"""Every brain behind an API, with the server that speaks its wire format: what runs for one runs for all."""
+"""Every LLM behind an API, with the server that speaks its wire format: what runs for one runs for all."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -10,22 +10,22 @@ from sam3_agent.llm.anthropic import AnthropicLLM
 from sam3_agent.llm.base import LLM
 from sam3_agent.llm.chat_completions import ChatLLM
 from sam3_agent.llm.openai import OpenAILLM
-from sam3_agent.llm.retry import Patience
+from sam3_agent.llm.retry import RetryPolicy
 from sam3_agent.loop.agent import Agent
 from sam3_agent.types import Answer
-from tests.fixtures_workspace import desk
+from tests.fixtures_workspace import make_workspace
 from tests.llm.wire import anthropic, chat, openai
 from tests.llm.wire.server import Answering, Api, Sent
 
 WIRES: dict[str, ModuleType] = {"anthropic": anthropic, "openai": openai, "chat": chat}
 MODELS = {"anthropic": "claude-opus-5-5", "openai": "gpt-6-sol", "chat": "gemini-2.5-pro"}
-HASTY = Patience(timeout=20.0, retries=2, first_pause=0.01)
+HASTY = RetryPolicy(timeout=20.0, retries=2, first_pause=0.01)
 
 Ask = Callable[..., tuple[Answer, Api]]
 
 
-def brain(kind: str, url: str, *, stream: bool, patience: Patience = HASTY, **options: Any) -> LLM:
-    """The brain; ANTHROPIC_API_KEY and OPENAI_API_KEY must be set, and the base URLs point to `url`."""
+def make_llm(kind: str, url: str, *, stream: bool, patience: RetryPolicy = HASTY, **options: Any) -> LLM:
+    """The LLM; ANTHROPIC_API_KEY and OPENAI_API_KEY must be set, and the base URLs point to `url`."""
     if kind == "anthropic":
         return AnthropicLLM(MODELS[kind], stream=stream, patience=patience, **options)
     if kind == "openai":
@@ -42,19 +42,19 @@ def set_keys(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 
 
 def asker(monkeypatch: pytest.MonkeyPatch, kind: str, *, stream: bool) -> Ask:
-    """Ask about the desk's picture, with a server that follows the script; bad requests fail the test."""
+    """Ask about the workspace's picture, with a server that follows the script; bad requests fail the test."""
 
     def run(
         *script: Sent,
         answer: Answering | None = None,
-        patience: Patience = HASTY,
+        patience: RetryPolicy = HASTY,
         options: dict[str, Any] | None = None,
         **limits: Any,
     ) -> tuple[Answer, Api]:
         with WIRES[kind].api(*script, answer=answer) as served:
             set_keys(monkeypatch, served.url)
-            llm = brain(kind, served.url, stream=stream, patience=patience, **(options or {}))
-            given = Agent(desk(), llm, **{"judge": "off"} | limits).ask("img1", "the larger red circle")
+            llm = make_llm(kind, served.url, stream=stream, patience=patience, **(options or {}))
+            given = Agent(make_workspace(), llm, **{"judge": "off"} | limits).ask("img1", "the larger red circle")
         assert served.problems == []
         return given, served
 

@@ -1,4 +1,4 @@
-"""The Claude brain against a server that speaks the real wire format."""
+"""The Claude LLM against a server that speaks the real wire format."""
 
 import base64
 import io
@@ -11,11 +11,11 @@ from PIL import Image
 
 from sam3_agent.llm.anthropic import AnthropicLLM, request_of
 from sam3_agent.llm.base import Message, ToolCall, ToolResult
-from sam3_agent.llm.retry import Patience
+from sam3_agent.llm.retry import RetryPolicy
 from sam3_agent.loop.agent import Agent
 from sam3_agent.tools import LOOP_TOOLS
 from sam3_agent.types import Answer
-from tests.fixtures_workspace import desk
+from tests.fixtures_workspace import make_workspace
 from tests.llm.wire.anthropic import api, error, message, text, use
 from tests.llm.wire.server import Api, Sent
 
@@ -30,7 +30,7 @@ Ask = Callable[..., tuple[Answer, Api]]
 
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """Ask about the desk's picture, with a server that follows the script."""
+    """Ask about the workspace's picture, with a server that follows the script."""
 
     def run(
         *script: Sent, model: str = "claude-opus-5-5", retries: int = 2, stream: bool = False
@@ -38,8 +38,8 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
         with api(*script) as served:
             monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
             monkeypatch.setenv("ANTHROPIC_BASE_URL", served.url)
-            llm = AnthropicLLM(model, stream=stream, patience=Patience(20.0, retries, first_pause=0.01))
-            answer = Agent(desk(), llm, judge="off").ask("img1", "the larger red circle")
+            llm = AnthropicLLM(model, stream=stream, patience=RetryPolicy(20.0, retries, first_pause=0.01))
+            answer = Agent(make_workspace(), llm, judge="off").ask("img1", "the larger red circle")
         assert served.problems == []
         return answer, served
 
@@ -176,7 +176,9 @@ def test_a_body_that_is_no_message_fails_the_run_in_one_line(ask: Ask, body: byt
 def test_a_server_that_is_not_there_fails_the_run_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
-    answer = Agent(desk(), AnthropicLLM("claude-opus-5-5", patience=Patience(retries=0))).ask("img1", "the circle")
+    answer = Agent(make_workspace(), AnthropicLLM("claude-opus-5-5", patience=RetryPolicy(retries=0))).ask(
+        "img1", "the circle"
+    )
     assert answer.outcome == "failed"
     assert answer.reason.startswith("anthropic:claude-opus-5-5: cannot reach http://127.0.0.1:9")
 
@@ -189,7 +191,7 @@ def test_an_unknown_model_costs_nothing_and_says_so(ask: Ask, caplog: pytest.Log
     assert "counts as 0 USD" in answer.trace.steps[1].data["note"]
 
 
-def test_a_conversation_that_another_brain_began_can_be_continued() -> None:
+def test_a_conversation_that_another_llm_began_can_be_continued() -> None:
     call = ToolCall("rules-1-1", "segment_concepts", {"image_id": "img1", "concepts": ["cup"]})
     result = ToolResult("rules-1-1", "segment_concepts", "nothing found")
     conversation = (Message("user", "hello"), Message("assistant", calls=(call,)), Message("tool", results=(result,)))

@@ -1,4 +1,4 @@
-"""The brain for Chat Completions servers, with and without native tool calls."""
+"""The LLM for Chat Completions servers, with and without native tool calls."""
 
 import json
 from typing import Any
@@ -59,7 +59,7 @@ def test_a_model_that_writes_its_calls_although_it_has_tools_is_understood(ask: 
     assert served.requests[1]["messages"][-3]["tool_calls"][0]["function"]["name"] == "segment_concepts"
 
 
-def test_a_brain_may_be_told_that_there_are_no_native_tools(ask: Ask) -> None:
+def test_an_llm_may_be_told_that_there_are_no_native_tools(ask: Ask) -> None:
     answer, served = ask(message(SEGMENT_TEXT), message(SUBMIT_TEXT), options={"native_tools": False})
     assert answer.outcome == "answered"
     assert not any("tools" in request for request in served.requests)

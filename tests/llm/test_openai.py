@@ -1,4 +1,4 @@
-"""The GPT brain against a server that speaks the Responses wire format."""
+"""The GPT LLM against a server that speaks the Responses wire format."""
 
 import json
 from typing import Any
@@ -98,7 +98,7 @@ def test_a_missing_key_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         load_llm("openai:gpt-6-sol")
 
 
-def test_a_conversation_that_another_brain_began_can_be_continued() -> None:
+def test_a_conversation_that_another_llm_began_can_be_continued() -> None:
     call = ToolCall("rules-1-1", "segment_concepts", {"image_id": "img1", "concepts": ["cup"]})
     result = ToolResult("rules-1-1", "segment_concepts", "nothing found")
     conversation = (

@@ -1,4 +1,4 @@
-"""What must hold for every brain behind an API, streaming or not."""
+"""What must hold for every LLM behind an API, streaming or not."""
 
 import base64
 import io
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sam3_agent.llm.retry import Patience
+from sam3_agent.llm.retry import RetryPolicy
 from sam3_agent.types import Answer
 from tests.llm.fixtures_llm import MODELS, WIRES, Ask, asker
 from tests.llm.wire.server import Sent
@@ -143,7 +143,7 @@ def test_a_body_that_is_no_answer_is_tried_again(ask: Ask, wire: ModuleType, bod
 def test_a_server_that_hangs_is_given_up_after_the_timeout(ask: Ask, wire: ModuleType) -> None:
     late = Sent(say(wire, SEGMENT).body, delay=1.5)
     answer, served = ask(
-        late, say(wire, SUBMIT), max_turns=1, patience=Patience(timeout=0.4, retries=1, first_pause=0.01)
+        late, say(wire, SUBMIT), max_turns=1, patience=RetryPolicy(timeout=0.4, retries=1, first_pause=0.01)
     )
     assert len(served.requests) == 2
     assert "cannot reach" in faults(answer)[0]

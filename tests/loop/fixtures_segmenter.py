@@ -1,4 +1,4 @@
-"""An eye that knows the truth of a procedural scene and answers every phrase that holds in it."""
+"""A model that knows the truth of a procedural scene and answers every phrase that holds in it."""
 
 from itertools import product
 
@@ -9,8 +9,8 @@ from sam3_agent.scenes.vocabulary import SUPERCATEGORY_PHRASE
 from sam3_agent.types import Candidate, Detection
 
 
-def perfect_eye(scene: Scene) -> FakeSegmenter:
-    """Answers nouns, supercategories, "object" and "thing", with any of colour and pattern in front, in any order."""
+def perfect_segmenter(scene: Scene) -> FakeSegmenter:
+    """Answers nouns, supercategories, "object" and "thing", with any of color and pattern in front, in any order."""
     found: dict[str, list[Candidate]] = {}
     for obj in scene.objects:
         rle = masks.encode(obj.mask)
@@ -22,5 +22,5 @@ def perfect_eye(scene: Scene) -> FakeSegmenter:
 
 def _phrases(obj: SceneObject) -> set[str]:
     nouns = (obj.noun, SUPERCATEGORY_PHRASE[obj.supercategory], "object", "thing")
-    qualities = ("", obj.colour, obj.pattern, f"{obj.colour} {obj.pattern}", f"{obj.pattern} {obj.colour}")
+    qualities = ("", obj.color, obj.pattern, f"{obj.color} {obj.pattern}", f"{obj.pattern} {obj.color}")
     return {f"{quality} {noun}".strip() for quality, noun in product(qualities, nouns)}

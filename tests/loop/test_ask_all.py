@@ -10,19 +10,19 @@ from sam3_agent.llm.base import Message, Reply, ToolCall
 from sam3_agent.loop.agent import Agent
 from sam3_agent.planner import RulesLLM
 from sam3_agent.tools import ToolSpec
-from tests.fixtures_workspace import desk
+from tests.fixtures_workspace import make_workspace
 
 QUERIES = {"the largest circle": 1, "the red circles": 2, "the zebra": 0, "the square": 1, "all circles": 3}
 
 
 def test_answers_come_in_the_order_of_the_questions() -> None:
-    answers = list(Agent(desk(), RulesLLM()).ask_all([("img1", query) for query in QUERIES] * 3, jobs=4))
+    answers = list(Agent(make_workspace(), RulesLLM()).ask_all([("img1", query) for query in QUERIES] * 3, jobs=4))
     assert [answer.query for answer in answers] == [*QUERIES] * 3
     assert [len(answer.instances) for answer in answers] == [*QUERIES.values()] * 3
 
 
 def test_a_bad_question_takes_no_other_with_it() -> None:
-    good, bad, empty = Agent(desk(), RulesLLM()).ask_all(
+    good, bad, empty = Agent(make_workspace(), RulesLLM()).ask_all(
         [("img1", "the square"), ("img9", "the square"), ("img1", " ")]
     )
     assert (good.outcome, bad.outcome, empty.outcome) == ("answered", "failed", "failed")
@@ -51,9 +51,9 @@ class Slow:
         return Reply(Message("assistant", calls=(call,)))
 
 
-def test_waiting_for_brains_overlaps_and_no_more_wait_than_allowed() -> None:
+def test_waiting_for_llms_overlaps_and_no_more_wait_than_allowed() -> None:
     llm = Slow(0.2)
-    list(Agent(desk(), llm).ask_all([("img1", "the circle")] * 24, jobs=8))
+    list(Agent(make_workspace(), llm).ask_all([("img1", "the circle")] * 24, jobs=8))
     assert llm.most == 8
 
 
@@ -66,7 +66,7 @@ def test_an_endless_list_of_questions_is_taken_as_it_is_needed() -> None:
             taken += 1
             yield "img1", "the square"
 
-    answers = Agent(desk(), RulesLLM()).ask_all(endless(), jobs=2)
+    answers = Agent(make_workspace(), RulesLLM()).ask_all(endless(), jobs=2)
     assert next(answers).outcome == "answered"
     assert taken <= 6
     answers.close()  # type: ignore[attr-defined]
@@ -78,7 +78,7 @@ def test_ctrl_c_ends_the_runs_that_were_begun() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(Agent(desk(), Slow(0.1)).ask_all(interrupted(), jobs=3))
+        list(Agent(make_workspace(), Slow(0.1)).ask_all(interrupted(), jobs=3))
 
 
 def test_a_run_that_is_told_to_stop_gives_its_best_so_far() -> None:
@@ -90,5 +90,5 @@ def test_a_run_that_is_told_to_stop_gives_its_best_so_far() -> None:
             call = ToolCall("c", "segment_concepts", {"image_id": "img1", "concepts": ["circle"]})
             return Reply(Message("assistant", calls=(call,)))
 
-    answer = Agent(desk(), Stopping(0)).ask("img1", "the circles", stop=stop)
+    answer = Agent(make_workspace(), Stopping(0)).ask("img1", "the circles", stop=stop)
     assert (answer.outcome, answer.reason, len(answer.instances)) == ("budget", "interrupted", 3)

@@ -6,7 +6,7 @@ from sam3_agent.llm.base import Message, ToolCall
 from sam3_agent.llm.scripted import ScriptedLLM
 from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.history import KEPT, STRIDE, as_shown
-from tests.fixtures_workspace import desk
+from tests.fixtures_workspace import make_workspace
 
 TURNS = 16
 
@@ -17,9 +17,9 @@ def look(number: int) -> ToolCall:
 
 
 def conversation() -> list[tuple[Message, ...]]:
-    """What a brain was shown at each of TURNS turns."""
+    """What an LLM was shown at each of TURNS turns."""
     llm = ScriptedLLM(*(look(number) for number in range(TURNS)))
-    Agent(desk(), llm, max_turns=TURNS).ask("img1", "the circles")
+    Agent(make_workspace(), llm, max_turns=TURNS).ask("img1", "the circles")
     return llm.seen
 
 

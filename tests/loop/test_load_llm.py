@@ -1,4 +1,4 @@
-"""A spec loads a brain, or one line says what is wrong with it."""
+"""A spec loads an LLM, or one line says what is wrong with it."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.trace import read_trace, write_trace
 from sam3_agent.loop.trace_page import render_page, write_page
 from sam3_agent.types import Answer, Trace
-from tests.fixtures_workspace import desk
+from tests.fixtures_workspace import make_workspace
 
 HOSTILE = '</script><script>alert(1)</script><!-- "quoted" & \u2028'
 SEGMENT = ToolCall("c1", "segment_concepts", {"image_id": "img1", "concepts": ["circle"]})
@@ -24,7 +24,7 @@ VERDICT = ToolCall("v", "give_verdict", {"accepted": ["m1"]})
 def run(*, keep: bool = True) -> Answer:
     thinking = Reply(Message("assistant", HOSTILE, calls=(SEGMENT,)), thoughts=HOSTILE, input_tokens=5, usd=0.25)
     llm = ScriptedLLM(thinking, SUBMIT, VERDICT, sees=True)
-    return Agent(desk(), llm, keep_pictures=keep).ask("img1", f"the circle {HOSTILE}")
+    return Agent(make_workspace(), llm, keep_pictures=keep).ask("img1", f"the circle {HOSTILE}")
 
 
 def inside(page: str) -> dict[str, object]:

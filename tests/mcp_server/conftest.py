@@ -1,4 +1,4 @@
-"""A server over a deterministic eye, and a picture that it knows."""
+"""A server over a deterministic model, and a picture that it knows."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_server(folder: Path) -> MakeServer:
-    def make(settings: Settings = DEFAULTS, make_eye: Callable[[], Segmenter] | None = None) -> Server[None]:
-        return build_server(make_backend(folder, settings, make_eye))
+    def make(settings: Settings = DEFAULTS, make_segmenter: Callable[[], Segmenter] | None = None) -> Server[None]:
+        return build_server(make_backend(folder, settings, make_segmenter))
 
     return make

@@ -1,4 +1,4 @@
-"""The picture and the deterministic eye that the tests of the server share, and how they read a result."""
+"""The picture and the deterministic model that the tests of the server share, and how they read a result."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from sam3_mcp.image_access import Pictures
 from sam3_mcp.model_loader import Loading
 from sam3_mcp.path_allowlist import Access
 from sam3_mcp.results import DEFAULTS, Settings
-from sam3_mcp.sessions import Desks
+from sam3_mcp.sessions import Sessions
 from sam3_mcp.tool_handler import Backend
 
 from sam3_agent.llm.base import LLM
@@ -44,14 +44,16 @@ def answers(image: NDArray[np.uint8]) -> dict[str, Detection]:
 def make_backend(
     folder: Path,
     settings: Settings = DEFAULTS,
-    make_eye: Callable[[], Segmenter] | None = None,
+    make_segmenter: Callable[[], Segmenter] | None = None,
     make_llm: Callable[[], LLM] | None = None,
-    **desks: Any,
+    **sessions: Any,
 ) -> Backend:
-    """A backend over the deterministic eye, which may open what is in `folder`; `desks` are options of the desks."""
-    make_it = make_eye or (lambda: FakeSegmenter(answers))
-    pictures = desks.pop("pictures", None) or Pictures(Access.of([folder]))
-    return Backend(Loading(make_it, "fake"), lambda: Desks(pictures, **desks), settings, make_llm)
+    """A backend over the deterministic model, which may open what is in `folder`; `sessions` are options of the
+    sessions.
+    """
+    make_it = make_segmenter or (lambda: FakeSegmenter(answers))
+    pictures = sessions.pop("pictures", None) or Pictures(Access.of([folder]))
+    return Backend(Loading(make_it, "fake"), lambda: Sessions(pictures, **sessions), settings, make_llm)
 
 
 def text_of(result: CallToolResult) -> str:

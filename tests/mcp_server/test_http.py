@@ -1,4 +1,4 @@
-"""Many clients over HTTP: isolation, quotas, tokens, health and metrics, with the deterministic eye."""
+"""Many clients over HTTP: isolation, quotas, tokens, health and metrics, with the deterministic model."""
 
 import threading
 import time
@@ -48,8 +48,8 @@ def serving(backend: Backend, door: Door) -> Iterator[str]:
 
 @pytest.fixture
 def serve(folder: Path, request: pytest.FixtureRequest) -> Serving:
-    def begin(door: Door = OPEN, **desks: Any) -> str:
-        running = serving(make_backend(folder, shared=True, **desks), door)
+    def begin(door: Door = OPEN, **sessions: Any) -> str:
+        running = serving(make_backend(folder, shared=True, **sessions), door)
         url = running.__enter__()
         request.addfinalizer(lambda: running.__exit__(None, None, None))
         return url
@@ -174,7 +174,7 @@ async def test_calls_at_a_time_are_bounded_for_each_client(folder: Path) -> None
         assert release.wait(30)
         return FakeSegmenter(answers)
 
-    backend = make_backend(folder, make_eye=load, shared=True, limits=Limits(calls=2))
+    backend = make_backend(folder, make_segmenter=load, shared=True, limits=Limits(calls=2))
     with serving(backend, Door()) as url:
         async with client(url, "legacy") as mine, client(url, "legacy") as other, anyio.create_task_group() as tasks:
             for who in (mine, mine, other):

@@ -163,7 +163,9 @@ async def test_metrics_want_the_token_too(url: str, issuer: Issuer) -> None:
     assert (refused.status_code, given.status_code) == (401, 200)
 
 
-async def test_two_people_with_the_same_client_key_do_not_share_a_desk(url: str, issuer: Issuer, folder: Path) -> None:
+async def test_two_people_with_the_same_client_key_do_not_share_a_session(
+    url: str, issuer: Issuer, folder: Path
+) -> None:
     key = {"Sam3-Client": "the same secret of both".replace(" ", "-")}
     sessions = [
         httpx2.AsyncClient(headers=key | {"Authorization": f"Bearer {issuer.token(sub=name)}"}, timeout=30)

@@ -144,7 +144,7 @@ def test_a_usage_error_exits_2_and_says_what_is_wrong(start: Start, options: tup
 
 async def test_a_call_that_takes_too_long_is_given_up_with_words(tmp_path: Path) -> None:
     if not has_tiny_weights():
-        pytest.skip("the tiny eye's weights are not in sam3_agent/model/weights/tiny")
+        pytest.skip("the tiny model's weights are not in sam3_agent/model/weights/tiny")
     from PIL import Image
 
     Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
@@ -158,9 +158,9 @@ async def test_a_call_that_takes_too_long_is_given_up_with_words(tmp_path: Path)
     assert not after.is_error
 
 
-async def test_the_tiny_eye_finds_the_objects_of_a_scene_over_stdio(start: Start, tmp_path: Path) -> None:
+async def test_the_tiny_model_finds_the_objects_of_a_scene_over_stdio(start: Start, tmp_path: Path) -> None:
     if not has_tiny_weights():
-        pytest.skip("the tiny eye's weights are not in sam3_agent/model/weights/tiny yet (training is still running)")
+        pytest.skip("the tiny model's weights are not in sam3_agent/model/weights/tiny yet (training is still running)")
     from PIL import Image
 
     from sam3_agent.scenes import SceneOptions, generate_scene

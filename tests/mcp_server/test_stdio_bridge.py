@@ -1,4 +1,4 @@
-"""`sam3-mcp --connect` in front of a server with the deterministic eye; and how a server ends."""
+"""`sam3-mcp --connect` in front of a server with the deterministic model; and how a server ends."""
 
 import os
 import signal

@@ -78,7 +78,7 @@ async def test_every_input_schema_is_flat_and_every_name_short(folder: Path) -> 
     backend = make_backend(folder, make_llm=lambda: load_llm("rules"))
     async with Client(build_server(backend)) as client:
         tools = (await client.list_tools()).tools
-    assert len(tools) == 15  # with a brain of its own the server offers jobs too
+    assert len(tools) == 15  # with an LLM of its own the server offers jobs too
     for tool in tools:
         assert len(f"mcp__sam3__{tool.name}") <= 60
         assert tool.description

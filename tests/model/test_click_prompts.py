@@ -21,11 +21,11 @@ BOX = ClickPrompt(box=(20.0, 10.0, 120.0, 90.0))
 
 
 def test_three_readings_come_best_first_at_the_size_of_the_image(
-    clicking_eye: Sam3, picture: NDArray[np.uint8]
+    clicking_segmenter: Sam3, picture: NDArray[np.uint8]
 ) -> None:
-    seen = clicking_eye.encode(picture)
+    seen = clicking_segmenter.encode(picture)
     for prompt in (CLICK, BOX, replace(BOX, points=((30.0, 30.0),), labels=(False,))):
-        found = clicking_eye.segment_at(seen, prompt)
+        found = clicking_segmenter.segment_at(seen, prompt)
         assert len(found) == 3
         expected = [answer.predicted_iou for answer in found]
         assert expected == sorted(expected, reverse=True)
@@ -36,8 +36,8 @@ def test_three_readings_come_best_first_at_the_size_of_the_image(
             assert answer.box == masks.box(answer.rle)
 
 
-def test_every_part_of_a_prompt_changes_the_answer(clicking_eye: Sam3, picture: NDArray[np.uint8]) -> None:
-    seen = clicking_eye.encode(picture)
+def test_every_part_of_a_prompt_changes_the_answer(clicking_segmenter: Sam3, picture: NDArray[np.uint8]) -> None:
+    seen = clicking_segmenter.encode(picture)
     mask = masks.encode(np.indices((120, 180)).sum(0) < 120)
     prompts = [
         CLICK,
@@ -49,25 +49,29 @@ def test_every_part_of_a_prompt_changes_the_answer(clicking_eye: Sam3, picture: 
         ClickPrompt(mask=mask),
         replace(CLICK, mask=mask),
     ]
-    found = [tuple(round(answer.predicted_iou, 6) for answer in clicking_eye.segment_at(seen, p)) for p in prompts]
+    found = [
+        tuple(round(answer.predicted_iou, 6) for answer in clicking_segmenter.segment_at(seen, p)) for p in prompts
+    ]
     assert len(set(found)) == len(prompts)
 
 
 def test_clicks_phrases_and_exemplars_share_one_encoding_and_its_memory(
-    clicking_eye: Sam3, eye: Sam3, picture: NDArray[np.uint8]
+    clicking_segmenter: Sam3, segmenter: Sam3, picture: NDArray[np.uint8]
 ) -> None:
-    seen = clicking_eye.encode(picture)
+    seen = clicking_segmenter.encode(picture)
     hidden = 4 * 32 * (SIDE // 8) ** 2  # the small ViT has 32 channels
-    assert seen.nbytes == eye.encode(picture).nbytes + hidden
-    first = clicking_eye.segment_at(seen, CLICK)
+    assert seen.nbytes == segmenter.encode(picture).nbytes + hidden
+    first = clicking_segmenter.segment_at(seen, CLICK)
     # 4, 8 and 32 channels on 4, 2 and 1 times the grid; at full size both states have the same bytes
-    assert seen.nbytes == eye.encode(picture).nbytes + hidden * (4 * 16 + 8 * 4 + 32) // 32
-    assert clicking_eye.segment_at(seen, CLICK) == first
+    assert seen.nbytes == segmenter.encode(picture).nbytes + hidden * (4 * 16 + 8 * 4 + 32) // 32
+    assert clicking_segmenter.segment_at(seen, CLICK) == first
 
 
-def test_an_eye_without_a_tracker_half_says_so_and_what_else_to_do(eye: Sam3, picture: NDArray[np.uint8]) -> None:
+def test_a_model_without_a_tracker_half_says_so_and_what_else_to_do(
+    segmenter: Sam3, picture: NDArray[np.uint8]
+) -> None:
     with pytest.raises(ToolError, match="no tracker half for clicks and boxes; use segment_concepts"):
-        eye.segment_at(eye.encode(picture), CLICK)
+        segmenter.segment_at(segmenter.encode(picture), CLICK)
 
 
 def test_x_and_y_are_scaled_each_by_itself_and_a_box_is_clipped() -> None:
@@ -91,10 +95,10 @@ def test_x_and_y_are_scaled_each_by_itself_and_a_box_is_clipped() -> None:
     ],
 )
 def test_what_lies_outside_the_image_is_refused(
-    clicking_eye: Sam3, picture: NDArray[np.uint8], prompt: ClickPrompt, message: str
+    clicking_segmenter: Sam3, picture: NDArray[np.uint8], prompt: ClickPrompt, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        clicking_eye.segment_at(clicking_eye.encode(picture), prompt)
+        clicking_segmenter.segment_at(clicking_segmenter.encode(picture), prompt)
 
 
 def test_a_mask_becomes_logits_by_the_share_of_each_cell() -> None:
@@ -131,7 +135,7 @@ def test_the_hole_area_is_metas_at_full_size_and_in_proportion_below() -> None:
 
 
 def test_bfloat16_keeps_positions_exact_and_stays_near_float32(
-    clicking_eye: Sam3, tokenizer: CLIPTokenizer, picture: NDArray[np.uint8]
+    clicking_segmenter: Sam3, tokenizer: CLIPTokenizer, picture: NDArray[np.uint8]
 ) -> None:
     tracker = small_tracker()
     for name, parameter in tracker.named_parameters():
@@ -141,13 +145,17 @@ def test_bfloat16_keeps_positions_exact_and_stays_near_float32(
     mask = masks.encode(np.indices((120, 180)).sum(0) < 120)
     for prompt in (CLICK, BOX, ClickPrompt(mask=mask)):
         near = [answer.predicted_iou for answer in half.segment_at(half.encode(picture), prompt)]
-        exact = [answer.predicted_iou for answer in clicking_eye.segment_at(clicking_eye.encode(picture), prompt)]
+        exact = [
+            answer.predicted_iou for answer in clicking_segmenter.segment_at(clicking_segmenter.encode(picture), prompt)
+        ]
         assert near == pytest.approx(exact, abs=0.05)
 
 
-def test_a_scheduler_answers_clicks_as_the_eye_itself_does(clicking_eye: Sam3, picture: NDArray[np.uint8]) -> None:
-    expected = clicking_eye.segment_at(clicking_eye.encode(picture), CLICK)
-    with Scheduler([clicking_eye]) as scheduler:
+def test_a_scheduler_answers_clicks_as_the_model_itself_does(
+    clicking_segmenter: Sam3, picture: NDArray[np.uint8]
+) -> None:
+    expected = clicking_segmenter.segment_at(clicking_segmenter.encode(picture), CLICK)
+    with Scheduler([clicking_segmenter]) as scheduler:
         assert scheduler.segment_at(scheduler.encode(picture), CLICK) == expected
         outside = ClickPrompt(((500.0, 5.0),))
         with pytest.raises(InputError, match="outside the 180x120 image"):
@@ -155,11 +163,11 @@ def test_a_scheduler_answers_clicks_as_the_eye_itself_does(clicking_eye: Sam3, p
 
 
 def test_images_that_were_encoded_together_are_clicked_each_by_itself(
-    clicking_eye: Sam3, picture: NDArray[np.uint8]
+    clicking_segmenter: Sam3, picture: NDArray[np.uint8]
 ) -> None:
-    plans = [clicking_eye.plan_encode(image) for image in (picture, picture[::-1])]
+    plans = [clicking_segmenter.plan_encode(image) for image in (picture, picture[::-1])]
     together = list(plans[0].work.answers([plan.items[0] for plan in plans]))
     for seen, image in zip(together, (picture, picture[::-1]), strict=True):
-        alone = clicking_eye.segment_at(clicking_eye.encode(image), CLICK)
-        found = clicking_eye.segment_at(seen, CLICK)
+        alone = clicking_segmenter.segment_at(clicking_segmenter.encode(image), CLICK)
+        found = clicking_segmenter.segment_at(seen, CLICK)
         assert [a.predicted_iou for a in found] == pytest.approx([a.predicted_iou for a in alone], abs=1e-5)

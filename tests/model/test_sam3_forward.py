@@ -22,60 +22,60 @@ def ids_of(tokenizer: CLIPTokenizer, words: list[str]) -> list[tuple[int, ...]]:
 
 
 def test_the_pieces_equal_the_whole_forward_pass_of_transformers(
-    eye: Sam3, tokenizer: CLIPTokenizer, picture: NDArray[np.uint8]
+    segmenter: Sam3, tokenizer: CLIPTokenizer, picture: NDArray[np.uint8]
 ) -> None:
     ids = ids_of(tokenizer, WORDS)
     boxes, labels = box_tensors(list(zip(BOXES, LABELS, strict=True)))
     with torch.inference_mode():
-        whole = eye._model(
+        whole = segmenter._model(
             pixel_values=to_pixels(picture, SIDE).expand(3, -1, -1, -1),
             input_ids=torch.tensor(ids),
             attention_mask=torch.tensor(ids) != 0,
             input_boxes=boxes,
             input_boxes_labels=labels,
         )
-    seen = eye.encode(picture)
-    grounded = eye.ground(seen, ids, boxes, labels)
+    seen = segmenter.encode(picture)
+    grounded = segmenter.ground(seen, ids, boxes, labels)
     assert torch.allclose(grounded.logits, whole.pred_logits, atol=1e-5)
     assert torch.allclose(grounded.presence, whole.presence_logits[:, 0], atol=1e-5)
     assert torch.allclose(grounded.boxes, whole.pred_boxes, atol=1e-6)
     for row in range(3):
         chosen = [11, 0, 5]
-        planes = torch.from_numpy(eye.masks(seen, grounded, row, chosen))
+        planes = torch.from_numpy(segmenter.masks(seen, grounded, row, chosen))
         assert torch.allclose(planes, whole.pred_masks[row, chosen], atol=1e-4)
 
 
 def test_a_prompt_in_a_batch_equals_the_prompt_alone(
-    eye: Sam3, tokenizer: CLIPTokenizer, picture: NDArray[np.uint8]
+    segmenter: Sam3, tokenizer: CLIPTokenizer, picture: NDArray[np.uint8]
 ) -> None:
-    seen = eye.encode(picture)
+    seen = segmenter.encode(picture)
     ids = ids_of(tokenizer, WORDS)
     rows = list(zip(BOXES, LABELS, strict=True))
-    together = eye.ground(seen, ids, *box_tensors(rows))
+    together = segmenter.ground(seen, ids, *box_tensors(rows))
     for row in range(3):
-        alone = eye.ground(seen, ids[row : row + 1], *box_tensors(rows[row : row + 1]))
+        alone = segmenter.ground(seen, ids[row : row + 1], *box_tensors(rows[row : row + 1]))
         assert torch.allclose(together.logits[row], alone.logits[0], atol=1e-4)
         assert torch.allclose(together.boxes[row], alone.boxes[0], atol=1e-4)
         assert torch.allclose(together.presence[row], alone.presence[0], atol=1e-4)
-        first, second = eye.masks(seen, together, row, [3, 4]), eye.masks(seen, alone, 0, [3, 4])
+        first, second = segmenter.masks(seen, together, row, [3, 4]), segmenter.masks(seen, alone, 0, [3, 4])
         assert np.allclose(first, second, atol=1e-4)
 
 
-def test_prompts_differ_from_each_other(eye: Sam3, tokenizer: CLIPTokenizer, picture: NDArray[np.uint8]) -> None:
-    grounded = eye.ground(eye.encode(picture), ids_of(tokenizer, WORDS), *box_tensors([((), ())] * 3))
+def test_prompts_differ_from_each_other(segmenter: Sam3, tokenizer: CLIPTokenizer, picture: NDArray[np.uint8]) -> None:
+    grounded = segmenter.ground(segmenter.encode(picture), ids_of(tokenizer, WORDS), *box_tensors([((), ())] * 3))
     assert (grounded.logits[0] - grounded.logits[1]).abs().max() > 1e-2
     assert (grounded.logits[0] - grounded.logits[2]).abs().max() > 1e-2
 
 
 def test_bfloat16_keeps_positions_in_float32_and_stays_near_float32(
-    eye: Sam3, tokenizer: CLIPTokenizer, picture: NDArray[np.uint8]
+    segmenter: Sam3, tokenizer: CLIPTokenizer, picture: NDArray[np.uint8]
 ) -> None:
     half = Sam3(small_model().to(torch.bfloat16), tokenizer, ModelInfo("small", "cpu", "bfloat16"))
     for layer in half._model.vision_encoder.backbone.layers:
         assert layer.position_ids.dtype == layer.rotary_emb.inv_freq.dtype == torch.float32
     ids = ids_of(tokenizer, WORDS)
     rows = box_tensors(list(zip(BOXES, LABELS, strict=True)))
-    exact, near = (one.ground(one.encode(picture), ids, *rows) for one in (eye, half))
+    exact, near = (one.ground(one.encode(picture), ids, *rows) for one in (segmenter, half))
     assert near.logits.dtype == near.boxes.dtype == torch.float32
     assert near.queries.dtype == torch.bfloat16
     assert (exact.boxes - near.boxes).abs().median() < 0.02
@@ -91,5 +91,5 @@ def test_preparing_sets_eval_mode_and_metas_layer_norm_eps() -> None:
     assert model.config.vision_config.backbone_config.layer_norm_eps == 1e-5
 
 
-def test_gradients_are_not_kept(eye: Sam3, picture: NDArray[np.uint8]) -> None:
-    assert not any(level.requires_grad for level in eye.encode(picture).levels)
+def test_gradients_are_not_kept(segmenter: Sam3, picture: NDArray[np.uint8]) -> None:
+    assert not any(level.requires_grad for level in segmenter.encode(picture).levels)

@@ -46,5 +46,5 @@ def test_a_phrase_that_cleans_to_nothing_is_refused(tokenizer: CLIPTokenizer, ph
 
 
 @pytest.mark.parametrize("phrase", ["狗", "😀 face", "naïve café", "a\x00b", "<|endoftext|>"])
-def test_any_text_tokenises(tokenizer: CLIPTokenizer, phrase: str) -> None:
+def test_any_text_tokenizes(tokenizer: CLIPTokenizer, phrase: str) -> None:
     assert len(text_prompts.token_ids(tokenizer, phrase)) == text_prompts.CONTEXT

@@ -148,7 +148,7 @@ def test_plurals_become_singular_and_singulars_stay(plural: str, one: str) -> No
 VOCABULARY = """
     the a all every which what is are not of and or to from left right top largest second third two cup cups red striped
     closest nearest than other others if there at least more that with without except but , . ? between inside in on one
-    ones it find show count most common kind colour twice only takes up you can see drink has no 3 last edge side < >
+    ones it find show count most common kind color twice only takes up you can see drink has no 3 last edge side < >
 """
 WORDS = st.sampled_from(VOCABULARY.split())
 

@@ -15,14 +15,14 @@ from sam3_agent.scenes.queries import Query, queries_of
 from sam3_agent.tools import LOOP_TOOLS
 from sam3_agent.types import Answer
 from sam3_agent.workspace import Workspace
-from tests.fixtures_workspace import RED_CIRCLES, desk, picture
-from tests.loop.fixtures_segmenter import perfect_eye
+from tests.fixtures_workspace import RED_CIRCLES, make_workspace, picture
+from tests.loop.fixtures_segmenter import perfect_segmenter
 
 SMALL = SceneOptions(min_side=256, max_side=256, max_objects=12)
 
 
 def ask(query: str) -> Answer:
-    return Agent(desk(), RulesLLM()).ask("img1", query)
+    return Agent(make_workspace(), RulesLLM()).ask("img1", query)
 
 
 def tools_used(answer: Answer) -> list[str]:
@@ -72,14 +72,14 @@ def test_what_the_rules_do_not_handle_fails_and_says_so() -> None:
     assert answer.reason == "the rules planner does not handle depth ('behind'); use an LLM for this query"
 
 
-def test_a_phrase_that_the_eye_refuses_fails_in_one_line() -> None:
+def test_a_phrase_that_the_model_refuses_fails_in_one_line() -> None:
     answer = ask("x" * 299)
     assert answer.outcome in ("no_match", "failed")
     assert "\n" not in answer.reason
 
 
 def test_every_reply_depends_on_the_messages_alone() -> None:
-    task = Message("user", Task("img1", 320, 200, "the largest circle").message(desk().look("img1")).text)
+    task = Message("user", Task("img1", 320, 200, "the largest circle").message(make_workspace().look("img1")).text)
     first, again = (RulesLLM().reply((task,), LOOP_TOOLS) for _ in range(2))
     assert first == again
     assert first.message.calls[0].arguments == {"image_id": "img1", "concepts": ["circle"]}
@@ -96,7 +96,7 @@ def score(seeds: range, per_kind: int) -> tuple[Counter[str], Counter[str], list
     right, asked, wrong = Counter[str](), Counter[str](), list[str]()
     for seed in seeds:
         scene = generate_scene(seed, SMALL)
-        workspace = Workspace(perfect_eye(scene))
+        workspace = Workspace(perfect_segmenter(scene))
         image = workspace.open(scene.image)
         truth = {obj.id: obj.mask for obj in scene.objects}
         for query in queries_of(scene, np.random.default_rng(seed), limit_per_kind=per_kind):
@@ -109,7 +109,7 @@ def score(seeds: range, per_kind: int) -> tuple[Counter[str], Counter[str], list
     return right, asked, wrong
 
 
-def test_a_perfect_eye_and_the_rules_answer_scene_queries() -> None:
+def test_a_perfect_model_and_the_rules_answer_scene_queries() -> None:
     right, asked, wrong = score(range(500, 505), per_kind=1)
     assert right.total() >= 0.9 * asked.total(), wrong
 

@@ -105,7 +105,7 @@ def test_one_object_found_under_two_phrases_is_excluded_by_either_mask() -> None
 
 def test_one_object_found_under_two_names_is_answered_once_by_the_better_mask() -> None:
     cup = thing("a", "cup", 50, 60, scores={"mug": 0.95})
-    mug = Thing("x", "mug", 0.95, cup.box, cup.centre, 400, {"cup": 0.9})
+    mug = Thing("x", "mug", 0.95, cup.box, cup.center, 400, {"cup": 0.9})
     known = evidence(cup, mug, absent=("glass", "bottle"))
     assert choose("something you could drink from", known) == ["x"]
 

@@ -1,4 +1,4 @@
-"""Pictures are honest: about colour, about scale, about what is a near miss."""
+"""Pictures are honest: about color, about scale, about what is a near miss."""
 
 import io
 import time
@@ -14,7 +14,7 @@ from sam3_agent.render import STYLES, Mark, Picture, Style, draw_picture, encode
 from sam3_agent.render.draw import draw_labels
 from sam3_agent.render.outline import MARGIN
 from sam3_agent.render.view import View, patch_of, view_of
-from tests.fixtures_workspace import BLUE, BLUE_CIRCLE, GREEN_SQUARE, RED, RED_CIRCLES, desk, disc, picture
+from tests.fixtures_workspace import BLUE, BLUE_CIRCLE, GREEN_SQUARE, RED, RED_CIRCLES, disc, make_workspace, picture
 
 
 def mark(label: str, mask: NDArray[np.bool_], *, dashed: bool = False) -> Mark:
@@ -56,7 +56,7 @@ def test_a_near_miss_is_dashed_and_named_as_one() -> None:
     assert "outlined: none; dashed (near misses): m1" in drawn(dashed).caption
 
 
-def test_the_fill_style_says_that_its_colours_are_not_the_objects_own() -> None:
+def test_the_fill_style_says_that_its_colors_are_not_the_objects_own() -> None:
     result = drawn(mark("m1", BLUE_CIRCLE), style="fill")
     assert tuple(shown(result)[140, 150]) != BLUE
     assert "not the objects' own" in result.caption
@@ -148,7 +148,7 @@ def test_a_label_hides_neither_a_small_object_nor_another_label() -> None:
 
 
 def test_one_object_found_twice_has_one_label() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     workspace.segment("img1", ["circle", "red circle"])
     caption = workspace.look("img1").caption
     assert "outlined: m1=m5, m2=m6, m3;" in caption

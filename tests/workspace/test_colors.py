@@ -1,4 +1,4 @@
-"""Colours get the names that people give them."""
+"""Colors get the names that people give them."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from sam3_agent import masks
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.types import Instance
-from sam3_agent.workspace.mask_facts import colours_of, dominant_colours
+from sam3_agent.workspace.mask_facts import colors_of, dominant_colors
 
 
 @pytest.mark.parametrize(
@@ -26,18 +26,18 @@ from sam3_agent.workspace.mask_facts import colours_of, dominant_colours
         ("black", [(0, 0, 0), (25, 25, 28), (40, 20, 10)]),
     ],
 )
-def test_well_known_colours_have_their_names(name: str, examples: list[tuple[int, int, int]]) -> None:
+def test_well_known_colors_have_their_names(name: str, examples: list[tuple[int, int, int]]) -> None:
     for example in examples:
-        assert dominant_colours(np.array([example], np.uint8))[0].name == name, example
+        assert dominant_colors(np.array([example], np.uint8))[0].name == name, example
 
 
 def test_shares_come_largest_first_without_traces() -> None:
     pixels = np.array([(255, 0, 0)] * 70 + [(0, 0, 255)] * 27 + [(0, 255, 0)] * 3, np.uint8)
-    assert [(c.name, c.share) for c in dominant_colours(pixels)] == [("red", 0.7), ("blue", 0.27)]
+    assert [(c.name, c.share) for c in dominant_colors(pixels)] == [("red", 0.7), ("blue", 0.27)]
 
 
-def test_no_pixels_have_no_colour() -> None:
-    assert dominant_colours(np.zeros((0, 3), np.uint8)) == ()
+def test_no_pixels_have_no_color() -> None:
+    assert dominant_colors(np.zeros((0, 3), np.uint8)) == ()
 
 
 def test_the_edge_of_a_mask_does_not_count() -> None:
@@ -45,26 +45,26 @@ def test_the_edge_of_a_mask_does_not_count() -> None:
     pixels[11:29, 11:29] = (0, 0, 255)
     mask = np.zeros((40, 40), dtype=bool)
     mask[10:30, 10:30] = True  # one pixel too wide
-    found = colours_of(pixels, Instance("m1", masks.encode(mask), (10, 10, 30, 30), 1, 1))
+    found = colors_of(pixels, Instance("m1", masks.encode(mask), (10, 10, 30, 30), 1, 1))
     assert [(c.name, c.share) for c in found] == [("blue", 1.0)]
 
 
-def test_a_hair_thin_mask_still_has_a_colour() -> None:
+def test_a_hair_thin_mask_still_has_a_color() -> None:
     mask = np.zeros((20, 20), dtype=bool)
     mask[10] = True
     pixels = np.full((20, 20, 3), (255, 0, 0), np.uint8)
-    assert colours_of(pixels, Instance("m1", masks.encode(mask), (0, 10, 20, 11), 1, 1))[0].name == "red"
+    assert colors_of(pixels, Instance("m1", masks.encode(mask), (0, 10, 20, 11), 1, 1))[0].name == "red"
 
 
 def test_an_empty_mask_has_none() -> None:
-    assert colours_of(np.zeros((5, 5, 3), np.uint8), Instance("m1", masks.empty(5, 5), (0, 0, 1, 1), 1, 1)) == ()
+    assert colors_of(np.zeros((5, 5, 3), np.uint8), Instance("m1", masks.empty(5, 5), (0, 0, 1, 1), 1, 1)) == ()
 
 
-def test_the_colours_of_objects_in_scenes_are_named_as_in_their_truth() -> None:
+def test_the_colors_of_objects_in_scenes_are_named_as_in_their_truth() -> None:
     right: list[bool] = []
     for seed in range(8200, 8212):
         scene = generate_scene(seed, SceneOptions(max_side=512))
         for thing in (o for o in scene.objects if o.area > 100):
-            found = colours_of(scene.image, Instance("m", masks.encode(thing.mask), thing.box, 1, 1))
-            right.append(thing.colour in [c.name for c in found if c.share >= 0.15])
+            found = colors_of(scene.image, Instance("m", masks.encode(thing.mask), thing.box, 1, 1))
+            right.append(thing.color in [c.name for c in found if c.share >= 0.15])
     assert np.mean(right) >= 0.97

@@ -1,4 +1,4 @@
-"""Concepts learnt on some images and asked on others."""
+"""Concepts learned on some images and asked on others."""
 
 from pathlib import Path
 
@@ -10,18 +10,18 @@ from sam3_agent.formats.concept_file import read_concept, write_concept
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.types import Concept, ConceptPrompt, ExemplarTokens
 from sam3_agent.workspace import Workspace
-from tests.fixtures_workspace import desk, disc, eye, picture
+from tests.fixtures_workspace import disc, fake_segmenter, make_workspace, picture
 
 
 @pytest.fixture
 def workspace() -> Workspace:
     """Two pictures open."""
-    workspace = desk()
+    workspace = make_workspace()
     workspace.open(picture())
     return workspace
 
 
-def test_a_concept_learnt_on_one_image_finds_its_kind_on_another(workspace: Workspace) -> None:
+def test_a_concept_learned_on_one_image_finds_its_kind_on_another(workspace: Workspace) -> None:
     square = workspace.segment("img1", ["square"])[0].instances[0]
     concept = workspace.learn("box", positive_masks=[square.id])
     assert concept.tokens.count == 1
@@ -44,7 +44,7 @@ def test_examples_may_be_of_several_images_and_of_either_sign(workspace: Workspa
     assert not {i.box for i in found.instances} & {left.box}
 
 
-def test_a_learnt_concept_can_be_refined_on_an_image(workspace: Workspace) -> None:
+def test_a_learned_concept_can_be_refined_on_an_image(workspace: Workspace) -> None:
     workspace.learn("round", positive_boxes=[("img1", (20.0, 20.0, 81.0, 81.0))])
     wider = workspace.refine("img2", "@round", positive_boxes=[(230.0, 120.0, 290.0, 180.0)])
     assert len(wider.instances) == 3
@@ -57,14 +57,14 @@ def test_a_concept_survives_a_file_and_another_workspace(workspace: Workspace, t
     assert path.stat().st_size < 10_000
     again = read_concept(path)
     assert again == concept
-    other = Workspace(eye())
+    other = Workspace(fake_segmenter())
     image = other.open(picture())
     other.add_concept(again)
     assert len(other.segment(image.id, ["@box"])[0].instances) == 1
     assert other.concepts() == [concept]
 
 
-def test_scores_of_a_learnt_concept_are_not_compared_with_those_of_phrases(workspace: Workspace) -> None:
+def test_scores_of_a_learned_concept_are_not_compared_with_those_of_phrases(workspace: Workspace) -> None:
     workspace.learn("box", "square", positive_boxes=[("img1", (230.0, 120.0, 290.0, 180.0))])
     found = workspace.segment("img1", ["@box"])[0].instances[0]
     assert workspace.facts([found.id])[0].concept_scores == {}
@@ -76,7 +76,7 @@ def test_a_name_that_is_none_is_refused(workspace: Workspace, name: str) -> None
         workspace.learn(name, positive_boxes=[("img1", (230.0, 120.0, 290.0, 180.0))])
 
 
-def test_what_cannot_be_learnt_says_why(workspace: Workspace) -> None:
+def test_what_cannot_be_learned_says_why(workspace: Workspace) -> None:
     box = (230.0, 120.0, 290.0, 180.0)
     with pytest.raises(InputError, match="positive example"):
         workspace.learn("a", negative_boxes=[("img1", box)])
@@ -90,7 +90,7 @@ def test_what_cannot_be_learnt_says_why(workspace: Workspace) -> None:
         workspace.segment("img1", ["@a"])
 
 
-def test_a_concept_of_another_eye_is_refused(workspace: Workspace) -> None:
+def test_a_concept_of_another_model_is_refused(workspace: Workspace) -> None:
     alien = Concept("x", None, ExemplarTokens(np.zeros((1, 4), "<f4").tobytes(), 1, 4, "feedfacefeedface"))
     with pytest.raises(InputError, match="other weights"):
         workspace.segment("img1", [ConceptPrompt(None, (), alien)])
@@ -116,7 +116,7 @@ def test_a_damaged_file_says_what_is_wrong(workspace: Workspace, tmp_path: Path,
         read_concept(path)
 
 
-def test_the_fake_eye_learns_a_kind_not_a_place() -> None:
+def test_the_fake_model_learns_a_kind_not_a_place() -> None:
     """A disc elsewhere on a picture of another size is of the same kind."""
     workspace = Workspace(FakeSegmenter(lambda image: {"circle": detection([disc(20, 20, 10, *image.shape[:2])])}))
     workspace.open(np.zeros((40, 60, 3), np.uint8))

@@ -8,7 +8,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.workspace import MeasurementTable, OrderBy, Workspace
-from tests.fixtures_workspace import HEIGHT, WIDTH, desk, disc, square
+from tests.fixtures_workspace import HEIGHT, WIDTH, disc, make_workspace, square
 
 
 def measured(*shapes: NDArray[np.bool_], order_by: OrderBy = "left") -> MeasurementTable:
@@ -71,7 +71,7 @@ def test_a_thing_in_the_corner_of_a_box_is_not_inside_the_diamond_in_it() -> Non
     assert all(row.inside == () for row in table.rows)
 
 
-def test_the_nearest_neighbour_is_by_centres() -> None:
+def test_the_nearest_neighbor_is_by_centers() -> None:
     rows = {row.instance.id: row.nearest for row in measured(SMALL_RIGHT, LARGE_LEFT, MIDDLE_LOW).rows}
     nearest = rows["m2"]
     assert nearest is not None
@@ -88,7 +88,7 @@ def test_one_object_found_twice_is_neither_inside_nor_near_itself() -> None:
 
 
 def test_without_ids_near_misses_stay_out_and_with_ids_they_are_measured() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     found = workspace.segment("img1", ["circle"])[0]
     assert len(workspace.measure("img1").rows) == 3
     missed = found.near_misses[0].id
@@ -96,12 +96,12 @@ def test_without_ids_near_misses_stay_out_and_with_ids_they_are_measured() -> No
 
 
 def test_an_image_without_masks_measures_to_nothing() -> None:
-    assert desk().measure("img1").rows == ()
+    assert make_workspace().measure("img1").rows == ()
 
 
 def test_the_rules_are_stated() -> None:
     rules = measured(SMALL_RIGHT).rules
-    assert "centre lies right of" in rules["right of"]
+    assert "center lies right of" in rules["right of"]
     assert set(rules) >= {"left of", "above", "below", "inside", "nearest"}
 
 

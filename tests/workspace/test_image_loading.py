@@ -16,7 +16,7 @@ from PIL import Image
 from sam3_agent.errors import InputError
 from sam3_agent.workspace import Workspace
 from sam3_agent.workspace.image_loading import MAX_PIXELS, read_source
-from tests.fixtures_workspace import encoded, eye, picture
+from tests.fixtures_workspace import encoded, fake_segmenter, picture
 
 
 def read(source: object) -> NDArray[np.uint8]:
@@ -145,7 +145,7 @@ def test_a_palette_with_a_transparent_entry_lies_on_white() -> None:
 
 
 @pytest.mark.parametrize(("mode", "kind"), [("CMYK", "JPEG"), ("L", "PNG"), ("1", "PNG"), ("P", "GIF"), ("LA", "PNG")])
-def test_other_colour_modes_become_rgb(mode: str, kind: str) -> None:
+def test_other_color_modes_become_rgb(mode: str, kind: str) -> None:
     image = Image.fromarray(np.full((8, 8, 3), 255, np.uint8)).convert(mode)
     pixels = read(encoded(image, kind))
     assert pixels.shape == (8, 8, 3)
@@ -163,7 +163,7 @@ def test_exif_orientation_is_applied() -> None:
 
 
 def test_an_animation_gives_its_first_frame() -> None:
-    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
     assert read(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))[0, 0].tolist() == [255, 0, 0]
 
 
@@ -203,7 +203,7 @@ def test_a_damaged_file_is_read_or_refused_but_never_raises_anything_else(
 
 
 def test_a_picture_that_cannot_be_read_leaves_nothing_behind() -> None:
-    workspace = Workspace(eye())
+    workspace = Workspace(fake_segmenter())
     with pytest.raises(InputError):
         workspace.open(b"rubbish")
     assert workspace.images() == []

@@ -1,4 +1,4 @@
-"""One object by clicks, a box or a mask: the prompt itself, the deterministic eye, the desk."""
+"""One object by clicks, a box or a mask: the prompt itself, the deterministic model, the workspace."""
 
 import math
 
@@ -11,12 +11,21 @@ from sam3_agent.errors import InputError, ToolError, UnknownHandle
 from sam3_agent.model.fake import Answers, FakeSegmenter, detection
 from sam3_agent.types import ClickPrompt
 from sam3_agent.workspace import Workspace
-from tests.fixtures_workspace import BLUE_CIRCLE, GREEN_SQUARE, RED, RED_CIRCLES, desk, disc, eye, picture
+from tests.fixtures_workspace import (
+    BLUE_CIRCLE,
+    GREEN_SQUARE,
+    RED,
+    RED_CIRCLES,
+    disc,
+    fake_segmenter,
+    make_workspace,
+    picture,
+)
 
 WHOLE, PART, OTHER = disc(100, 100, 60), disc(100, 100, 20), disc(250, 100, 40)
 
 
-def parts_desk() -> Workspace:
+def parts_workspace() -> Workspace:
     """A disc with a smaller one on it, and another disc."""
     workspace = Workspace(FakeSegmenter({"disc": detection([WHOLE, OTHER]), "button": detection([PART])}))
     workspace.open(picture())
@@ -52,7 +61,7 @@ def test_a_prompt_is_named_by_what_it_is_made_of() -> None:
 
 
 def test_a_click_means_the_smallest_thing_under_it_and_larger_ones_are_near_misses() -> None:
-    workspace = parts_desk()
+    workspace = parts_workspace()
     found = workspace.segment_at("img1", points=[(100, 100)])
     assert [i.id for i in (*found.instances, *found.near_misses)] == ["m1", "m2"]
     assert np.array_equal(found.instances[0].mask, PART)
@@ -64,15 +73,15 @@ def test_a_click_means_the_smallest_thing_under_it_and_larger_ones_are_near_miss
 
 
 def test_a_point_beside_the_object_rules_a_reading_out() -> None:
-    whole = parts_desk().segment_at("img1", points=[(100, 100), (150, 100)])
+    whole = parts_workspace().segment_at("img1", points=[(100, 100), (150, 100)])
     assert [np.array_equal(i.mask, WHOLE) for i in whole.instances] == [True]
-    part = parts_desk().segment_at("img1", points=[(100, 100), (150, 100)], labels=[True, False])
+    part = parts_workspace().segment_at("img1", points=[(100, 100), (150, 100)], labels=[True, False])
     assert [np.array_equal(i.mask, PART) for i in part.instances] == [True]
     assert part.near_misses == ()
 
 
 def test_a_box_and_a_mask_to_refine_choose_by_overlap() -> None:
-    workspace = parts_desk()
+    workspace = parts_workspace()
     (boxed,) = workspace.segment_at("img1", box=(41, 41, 160, 160)).instances
     assert np.array_equal(boxed.mask, WHOLE)
     refined = workspace.segment_at("img1", points=[(100, 100)], mask_id=boxed.id)
@@ -80,21 +89,21 @@ def test_a_box_and_a_mask_to_refine_choose_by_overlap() -> None:
 
 
 def test_a_click_on_nothing_finds_nothing_and_leaves_nothing() -> None:
-    workspace = parts_desk()
+    workspace = parts_workspace()
     found = workspace.segment_at("img1", points=[(3, 3)])
     assert found.instances == found.near_misses == ()
     assert workspace.masks_of("img1") == []
 
 
 def test_the_same_click_gives_the_same_ids_again() -> None:
-    workspace = parts_desk()
+    workspace = parts_workspace()
     first, again = (workspace.segment_at("img1", points=[(100, 100)]) for _ in range(2))
     assert [i.id for i in first.instances] == [i.id for i in again.instances]
     assert first.id != again.id
 
 
 def test_a_clicked_mask_combines_measures_and_is_seen_under_phrases() -> None:
-    workspace = parts_desk()
+    workspace = parts_workspace()
     workspace.segment("img1", ["disc"])
     (clicked,) = workspace.segment_at("img1", box=(41, 41, 160, 160)).instances
     (facts,) = workspace.facts([clicked.id])
@@ -125,14 +134,14 @@ def test_a_region_is_looked_at_by_itself_and_masks_are_still_those_of_the_image(
     ],
 )
 def test_what_lies_outside_the_region_is_refused(arguments: dict[str, object], message: str) -> None:
-    workspace = desk()
+    workspace = make_workspace()
     workspace.segment("img1", ["red circle"])
     with pytest.raises(InputError, match=message):
         workspace.segment_at("img1", region=(200, 20, 300, 100), **arguments)  # pyright: ignore[reportArgumentType]
 
 
-def test_unusable_clicks_are_refused_before_the_eye_is_asked() -> None:
-    workspace = desk()
+def test_unusable_clicks_are_refused_before_the_model_is_asked() -> None:
+    workspace = make_workspace()
     with pytest.raises(InputError, match="outside the 320x200 image"):
         workspace.segment_at("img1", points=[(320.5, 10)])
     with pytest.raises(InputError, match="add one on it"):
@@ -147,8 +156,8 @@ def test_unusable_clicks_are_refused_before_the_eye_is_asked() -> None:
         workspace.segment_at("img1", mask_id="m1")
 
 
-def test_the_deterministic_eye_prefers_the_surer_of_two_equal_masks() -> None:
-    segmenter = eye()
+def test_the_deterministic_model_prefers_the_surer_of_two_equal_masks() -> None:
+    segmenter = fake_segmenter()
     found = segmenter.segment_at(segmenter.encode(picture()), ClickPrompt(((260.0, 150.0),)))
     assert [answer.predicted_iou for answer in found] == [0.9]
     assert np.array_equal(masks.decode(found[0].rle), GREEN_SQUARE)
@@ -156,7 +165,7 @@ def test_the_deterministic_eye_prefers_the_surer_of_two_equal_masks() -> None:
     assert np.array_equal(masks.decode(blue[0].rle), BLUE_CIRCLE)
 
 
-def test_an_eye_that_knows_no_clicks_leaves_the_desk_as_it_was() -> None:
+def test_a_model_that_knows_no_clicks_leaves_the_workspace_as_it_was() -> None:
     class WordsOnly(FakeSegmenter):
         def segment_at(self, features: object, prompt: ClickPrompt) -> tuple[()]:
             raise ToolError("no tracker half")

@@ -1,4 +1,4 @@
-"""Big pictures through the desk: when tiles are taken, what they find, what they cost."""
+"""Big pictures through the workspace: when tiles are taken, what they find, what they cost."""
 
 import logging
 import threading
@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.tiling.figures import figures_of
-from benchmarks.tiling.truth_segmenter import Place, TruthEye, map_picture
+from benchmarks.tiling.truth_segmenter import Place, TruthSegmenter, map_picture
 from sam3_agent import masks
 from sam3_agent.errors import InputError, ModelUnavailable, UnknownHandle
 from sam3_agent.masks import Rle
@@ -16,7 +16,7 @@ from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.model.scheduler.request_context import current_caller
 from sam3_agent.types import ConceptPrompt, Exemplar, ModelInfo
 from sam3_agent.workspace import Workspace
-from sam3_agent.workspace.feature_cache import FeatureMemory
+from sam3_agent.workspace.feature_cache import FeatureCache
 from tests.fixtures_workspace import disc, square
 
 HEIGHT, WIDTH = 480, 640
@@ -32,8 +32,8 @@ def crowd(count: int, side: int, seed: int = 0) -> list[Rle]:
     return [masks.place(block, HEIGHT, WIDTH, int(x), int(y)) for x, y in cells[:count]]
 
 
-def desk(eye: TruthEye, height: int = HEIGHT, width: int = WIDTH, **options: int) -> Workspace:
-    workspace = Workspace(eye, **options)
+def make_workspace(segmenter: TruthSegmenter, height: int = HEIGHT, width: int = WIDTH, **options: int) -> Workspace:
+    workspace = Workspace(segmenter, **options)
     workspace.open(map_picture(height, width))
     return workspace
 
@@ -46,7 +46,7 @@ def found_rles(workspace: Workspace, **options: object) -> set[Rle]:
 
 def test_small_objects_bring_tiles_by_themselves_and_large_ones_do_not() -> None:
     small, large = crowd(15, 14), [masks.encode(disc(300, 200, 90, HEIGHT, WIDTH))]
-    workspace = desk(TruthEye({"dot": small, "disc": large}, INFO, least_side=3.0))
+    workspace = make_workspace(TruthSegmenter({"dot": small, "disc": large}, INFO, least_side=3.0))
     dots, discs = workspace.segment("img1", ["dot", "disc"])
     assert {instance.rle for instance in dots.instances} == set(small)
     assert (dots.tiles > 0, discs.tiles) == (True, 0)
@@ -55,24 +55,24 @@ def test_small_objects_bring_tiles_by_themselves_and_large_ones_do_not() -> None
 
 def test_never_looks_once() -> None:
     small = crowd(15, 14)
-    workspace = desk(TruthEye({"dot": small}, INFO, least_side=4.5))
+    workspace = make_workspace(TruthSegmenter({"dot": small}, INFO, least_side=4.5))
     assert found_rles(workspace, tiles="never") == set()
     assert workspace.encodes == 1
     assert found_rles(workspace, tiles="always") == set(small)
 
 
-def test_more_objects_than_the_eye_has_queries_are_all_found() -> None:
+def test_more_objects_than_the_model_has_queries_are_all_found() -> None:
     many = crowd(150, 24)
-    workspace = desk(TruthEye({"dot": many}, INFO))
+    workspace = make_workspace(TruthSegmenter({"dot": many}, INFO))
     assert len(found_rles(workspace, tiles="never")) == INFO.queries
     assert found_rles(workspace) == set(many)
 
 
-def test_objects_of_every_size_are_found_once_with_masks_as_rough_as_those_of_an_eye() -> None:
+def test_objects_of_every_size_are_found_once_with_masks_as_rough_as_those_of_a_model() -> None:
     large = [disc(120, 120, 110, HEIGHT, WIDTH), square(300, 150, 620, 460, HEIGHT, WIDTH)]
     free = [r for r in crowd(300, 14, seed=3) if all(masks.iou([r], [masks.encode(m)])[0, 0] == 0 for m in large)]
     truth = [*map(masks.encode, large), *free[:60]]
-    workspace = desk(TruthEye({"dot": truth}, INFO, least_side=3.0, cells=40))
+    workspace = make_workspace(TruthSegmenter({"dot": truth}, INFO, least_side=3.0, cells=40))
     found = workspace.segment("img1", ["dot"], tiles="always")[0].instances
     figures = figures_of([instance.rle for instance in found], truth)
     assert (figures.targets, figures.right, figures.duplicates, figures.stray) == (62, 62, 0, 0)
@@ -81,10 +81,10 @@ def test_objects_of_every_size_are_found_once_with_masks_as_rough_as_those_of_an
 
 def test_tiles_stay_inside_the_region() -> None:
     small = crowd(60, 14)
-    eye = TruthEye({"dot": small}, INFO)
-    workspace = desk(eye)
+    segmenter = TruthSegmenter({"dot": small}, INFO)
+    workspace = make_workspace(segmenter)
     found = found_rles(workspace, region=(100, 100, 500, 400), tiles="always")
-    windows = eye.windows[1:]
+    windows = segmenter.windows[1:]
     assert len(windows) > 4
     assert all(x0 >= 100 and y0 >= 100 and x1 <= 500 and y1 <= 400 for x0, y0, x1, y1 in windows)
     inside = [r for r in small if masks.area_in(r, (100, 100, 500, 400)) == masks.area(r)]
@@ -93,7 +93,7 @@ def test_tiles_stay_inside_the_region() -> None:
 
 
 def test_asking_again_encodes_nothing_and_gives_the_same_ids() -> None:
-    workspace = desk(TruthEye({"dot": crowd(15, 14)}, INFO))
+    workspace = make_workspace(TruthSegmenter({"dot": crowd(15, 14)}, INFO))
     first = workspace.segment("img1", ["dot"])[0]
     encodes = workspace.encodes
     again, _ = workspace.segment("img1", ["dot", "cat"])
@@ -103,7 +103,7 @@ def test_asking_again_encodes_nothing_and_gives_the_same_ids() -> None:
 
 
 def test_an_example_box_is_asked_of_the_whole_picture_alone_and_not_of_tiles() -> None:
-    workspace = desk(TruthEye({"dot": crowd(15, 14)}, INFO))
+    workspace = make_workspace(TruthSegmenter({"dot": crowd(15, 14)}, INFO))
     shown = ConceptPrompt("dot", (Exemplar((10, 10, 40, 40)),))
     assert [each.tiles > 0 for each in workspace.segment("img1", [shown, "dot"])] == [False, True]
     with pytest.raises(InputError, match=r"'dot' has some\): a tile elsewhere"):
@@ -124,7 +124,7 @@ def test_assuming_presence_keeps_what_the_object_score_allows() -> None:
 
 
 def test_many_tiles_push_no_lasting_features_out() -> None:
-    truth = TruthEye({"dot": crowd(15, 14)}, INFO)
+    truth = TruthSegmenter({"dot": crowd(15, 14)}, INFO)
     picture = map_picture(HEIGHT, WIDTH)
     workspace = Workspace(truth, max_bytes=2 * picture.nbytes + 200_000)
     workspace.open(picture)
@@ -138,21 +138,21 @@ def test_many_tiles_push_no_lasting_features_out() -> None:
 
 
 def test_the_first_tiles_of_a_scan_are_still_there_for_the_next_one() -> None:
-    eye = FakeSegmenter({}, feature_bytes=10)
-    memory = FeatureMemory(eye, 35)
+    segmenter = FakeSegmenter({}, feature_bytes=10)
+    memory = FeatureCache(segmenter, 35)
     picture = np.zeros((1, 1, 3), np.uint8)
     memory.get(("img1", (0, 0, 9, 9)), lambda: picture)
     for scan in range(2):
         for x in range(5):
             memory.get(("img1", (x, 0, x + 1, 1)), lambda: picture, passing=True)
-        assert (memory.nbytes, eye.encodes) == (30, 6 + 3 * scan)
+        assert (memory.nbytes, segmenter.encodes) == (30, 6 + 3 * scan)
 
 
 def test_tiles_are_looked_at_side_by_side() -> None:
     counting, begun = threading.Lock(), list[int]()
     four = threading.Event()
 
-    class Slow(TruthEye):
+    class Slow(TruthSegmenter):
         """Ends no tile before it has begun four."""
 
         def encode(self, image: NDArray[np.uint8]) -> Place:
@@ -164,7 +164,7 @@ def test_tiles_are_looked_at_side_by_side() -> None:
                 assert four.wait(20)
             return super().encode(image)
 
-    workspace = desk(Slow({"dot": crowd(15, 14)}, INFO))
+    workspace = make_workspace(Slow({"dot": crowd(15, 14)}, INFO))
     assert workspace.segment("img1", ["dot"], tiles="always")[0].tiles > 4
     assert four.is_set()
 
@@ -172,19 +172,19 @@ def test_tiles_are_looked_at_side_by_side() -> None:
 def test_tiles_let_interactive_callers_go_first() -> None:
     bulk: dict[bool, set[bool]] = {True: set(), False: set()}
 
-    class Listening(TruthEye):
+    class Listening(TruthSegmenter):
         """Notes who asks."""
 
         def encode(self, image: NDArray[np.uint8]) -> Place:
             bulk[image.shape[0] < HEIGHT].add(current_caller().bulk)
             return super().encode(image)
 
-    desk(Listening({"dot": crowd(15, 14)}, INFO)).segment("img1", ["dot"], tiles="always")
+    make_workspace(Listening({"dot": crowd(15, 14)}, INFO)).segment("img1", ["dot"], tiles="always")
     assert bulk == {True: {True}, False: {False}}
 
 
 def test_a_tile_that_fails_ends_the_call_and_the_rest_is_not_looked_at() -> None:
-    class Failing(TruthEye):
+    class Failing(TruthSegmenter):
         """Runs out of memory at the tenth tile."""
 
         def encode(self, image: NDArray[np.uint8]) -> Place:
@@ -192,22 +192,22 @@ def test_a_tile_that_fails_ends_the_call_and_the_rest_is_not_looked_at() -> None
                 raise ModelUnavailable("out of memory")
             return super().encode(image)
 
-    eye = Failing({"dot": crowd(15, 14)}, INFO)
+    segmenter = Failing({"dot": crowd(15, 14)}, INFO)
     with pytest.raises(ModelUnavailable, match="out of memory"):
-        desk(eye).segment("img1", ["dot"], tiles="always")
-    assert len(eye.windows) == 10
+        make_workspace(segmenter).segment("img1", ["dot"], tiles="always")
+    assert len(segmenter.windows) == 10
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("tile")]
 
 
 def test_a_long_scan_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    workspace = desk(TruthEye({"dot": crowd(15, 14)}, INFO))
+    workspace = make_workspace(TruthSegmenter({"dot": crowd(15, 14)}, INFO))
     with caplog.at_level(logging.INFO, "sam3_agent.workspace.tiling"):
         tiles = workspace.segment("img1", ["dot"])[0].tiles
     assert f"looking closer, at {tiles} tiles" in caplog.text
 
 
 def test_an_image_forgotten_while_tiles_are_looked_at_leaves_nothing() -> None:
-    class Forgetful(TruthEye):
+    class Forgetful(TruthSegmenter):
         """Has its image forgotten at the first tile."""
 
         def encode(self, image: NDArray[np.uint8]) -> Place:
@@ -215,7 +215,7 @@ def test_an_image_forgotten_while_tiles_are_looked_at_leaves_nothing() -> None:
                 workspace.forget("img1")
             return super().encode(image)
 
-    workspace = desk(Forgetful({"dot": crowd(15, 14)}, INFO))
+    workspace = make_workspace(Forgetful({"dot": crowd(15, 14)}, INFO))
     with pytest.raises(UnknownHandle, match="img1"):
         workspace.segment("img1", ["dot"], tiles="always")
     assert workspace.images() == []

@@ -15,14 +15,14 @@ from sam3_agent.workspace.query import Question
 from sam3_agent.workspace.tiling.planning import Wish, grid, tiles_for, wish_of
 from sam3_agent.workspace.tiling.tile_detections import View
 
-EYE = ModelInfo("eye", "cpu", "float32", input_side=1000, queries=10, patch=10)
+SEGMENTER = ModelInfo("eye", "cpu", "float32", input_side=1000, queries=10, patch=10)
 PICTURE = (0, 0, 4000, 2000)
 RLE = masks.empty(2000, 4000)
 
 
 def view(*boxes: tuple[float, float, float, float], presence: float = 0.9, score: float = 0.9) -> View:
     """A whole picture, half as high as wide, with objects in these boxes."""
-    return View(PICTURE, Detection(presence, tuple(Candidate(RLE, box, score) for box in boxes)), EYE)
+    return View(PICTURE, Detection(presence, tuple(Candidate(RLE, box, score) for box in boxes)), SEGMENTER)
 
 
 def wish(seen: View, question: Question | None = None, *, whole: bool = True) -> Wish | None:
@@ -30,7 +30,7 @@ def wish(seen: View, question: Question | None = None, *, whole: bool = True) ->
 
 
 def tiles(picture: Window, called: Wish, room: int = 999) -> list[Window]:
-    return list(tiles_for({picture: called}, picture, EYE, room))
+    return list(tiles_for({picture: called}, picture, SEGMENTER, room))
 
 
 LARGE, SMALL = (0, 0, 800, 600), (100, 100, 130, 150)
@@ -52,7 +52,7 @@ def test_a_grid_covers_the_window_with_tiles_of_one_size_that_overlap(
 
 
 @given(st.integers(2, 60), st.tuples(*[st.floats(0, 1)] * 4), st.data())
-def test_the_tiles_of_a_part_belong_to_the_grid_and_hold_whole_what_is_centred_there(
+def test_the_tiles_of_a_part_belong_to_the_grid_and_hold_whole_what_is_centerd_there(
     side: int, place: tuple[float, float, float, float], data: st.DataObject
 ) -> None:
     picture, overlap = (10, 20, 210, 150), data.draw(st.integers(0, side // 2))
@@ -60,9 +60,9 @@ def test_the_tiles_of_a_part_belong_to_the_grid_and_hold_whole_what_is_centred_t
     part = (int(x), int(y), int(x) + 50, int(y) + 30)
     tiles = grid(picture, side, overlap, part)
     assert set(tiles) <= set(grid(picture, side, overlap))
-    centre = (part[0] + 50 * place[2], part[1] + 30 * place[3])
-    box = [max(c - overlap / 2, low) for c, low in zip(centre, picture[:2], strict=True)]
-    box += [min(c + overlap / 2, high) for c, high in zip(centre, picture[2:], strict=True)]
+    center = (part[0] + 50 * place[2], part[1] + 30 * place[3])
+    box = [max(c - overlap / 2, low) for c, low in zip(center, picture[:2], strict=True)]
+    box += [min(c + overlap / 2, high) for c, high in zip(center, picture[2:], strict=True)]
     assert any(t[0] <= box[0] and t[1] <= box[1] and t[2] >= box[2] and t[3] >= box[3] for t in tiles)
     assert all(t[0] < part[2] and t[2] > part[0] and t[1] < part[3] and t[3] > part[1] for t in tiles)
 
@@ -137,10 +137,10 @@ def test_too_many_tiles_become_larger_and_fewer(caplog: pytest.LogCaptureFixture
 
 def test_windows_that_call_for_more_share_the_tiles_between_them() -> None:
     left, right = (0, 0, 1414, 1414), (1060, 0, 2474, 1414)
-    both = tiles_for({left: Wish(700, 50), right: Wish(700, 300)}, PICTURE, EYE, 999)
+    both = tiles_for({left: Wish(700, 50), right: Wish(700, 300)}, PICTURE, SEGMENTER, 999)
     assert {len(callers) for callers in both.values()} == {1, 2}
     assert set(both) <= set(tiles(PICTURE, Wish(700, 300)))
-    one, other = (set(tiles_for({window: Wish(700, 300)}, PICTURE, EYE, 999)) for window in (left, right))
+    one, other = (set(tiles_for({window: Wish(700, 300)}, PICTURE, SEGMENTER, 999)) for window in (left, right))
     assert set(both) == one | other
     assert len(both) < len(one) + len(other)
 
@@ -148,6 +148,6 @@ def test_windows_that_call_for_more_share_the_tiles_between_them() -> None:
 @given(st.floats(20, 200), st.floats(0, 1), st.floats(0, 1))
 def test_what_is_held_lies_clear_in_one_tile_at_least(reach: float, across: float, down: float) -> None:
     x, y = across * (4000 - reach), down * (2000 - reach)
-    views = [View(tile, Detection(0, ()), EYE) for tile in tiles(PICTURE, Wish(500, reach))]
+    views = [View(tile, Detection(0, ()), SEGMENTER) for tile in tiles(PICTURE, Wish(500, reach))]
     clear = [each.clear(PICTURE) for each in views]
     assert any(x0 <= x and y0 <= y and x + reach <= x1 and y + reach <= y1 for x0, y0, x1, y1 in clear)

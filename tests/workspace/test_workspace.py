@@ -1,4 +1,4 @@
-"""The desk: ids, features, regions, refining, combining, forgetting."""
+"""The workspace: ids, features, regions, refining, combining, forgetting."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,10 +11,18 @@ from sam3_agent.errors import InputError, UnknownHandle
 from sam3_agent.model.fake import Answers, FakeSegmenter, detection
 from sam3_agent.types import ConceptPrompt, Exemplar
 from sam3_agent.workspace import Workspace
-from tests.fixtures_workspace import BLUE_CIRCLE, GREEN_SQUARE, RED, RED_CIRCLES, desk, eye, picture
+from tests.fixtures_workspace import (
+    BLUE_CIRCLE,
+    GREEN_SQUARE,
+    RED,
+    RED_CIRCLES,
+    fake_segmenter,
+    make_workspace,
+    picture,
+)
 
 
-def colour_eye() -> FakeSegmenter:
+def color_segmenter() -> FakeSegmenter:
     """Finds red pixels in whatever it is shown, crops included."""
 
     def answers(image: NDArray[np.uint8]) -> Answers:
@@ -24,7 +32,7 @@ def colour_eye() -> FakeSegmenter:
 
 
 def test_opening_gives_an_id_the_size_and_one_encode() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     image = workspace.image("img1")
     assert (image.id, image.width, image.height, image.source) == ("img1", 320, 200, "array")
     assert workspace.encodes == 1
@@ -33,11 +41,11 @@ def test_opening_gives_an_id_the_size_and_one_encode() -> None:
 
 def test_pixels_are_read_only() -> None:
     with pytest.raises(ValueError, match="read-only"):
-        desk().pixels("img1")[0, 0] = 0
+        make_workspace().pixels("img1")[0, 0] = 0
 
 
 def test_every_mask_has_its_own_id_near_misses_included() -> None:
-    circles, stars = desk().segment("img1", ["circle", "star"])
+    circles, stars = make_workspace().segment("img1", ["circle", "star"])
     assert [i.id for i in circles.instances] == ["m1", "m2", "m3"]
     assert [i.id for i in circles.near_misses] == ["m4"]
     assert [i.id for i in (*stars.instances, *stars.near_misses)] == ["m5"]
@@ -46,7 +54,7 @@ def test_every_mask_has_its_own_id_near_misses_included() -> None:
 
 
 def test_many_questions_encode_once() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     workspace.segment("img1", ["circle", "square"])
     workspace.presence("img1", ["dog"])
     workspace.refine("img1", None, positive_boxes=[(20, 20, 80, 80)])
@@ -54,7 +62,7 @@ def test_many_questions_encode_once() -> None:
 
 
 def test_asking_again_gives_the_same_ids() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     first = workspace.segment("img1", ["circle"])[0]
     again = workspace.segment("img1", ["circle"], threshold=0.1)[0]
     assert {i.id for i in again.instances} == {i.id for i in (*first.instances, *first.near_misses)}
@@ -62,35 +70,35 @@ def test_asking_again_gives_the_same_ids() -> None:
 
 
 def test_a_concept_given_twice_is_answered_once() -> None:
-    found = desk().segment("img1", ["circle", " Circle ", "square"])
+    found = make_workspace().segment("img1", ["circle", " Circle ", "square"])
     assert [each.prompt.phrase for each in found] == ["circle", "square"]
 
 
 @pytest.mark.parametrize("concepts", [[], [" "], "circle"])
 def test_concepts_that_say_nothing_are_refused(concepts: list[str]) -> None:
     with pytest.raises(InputError):
-        desk().segment("img1", concepts)
+        make_workspace().segment("img1", concepts)
 
 
-def test_the_eyes_own_refusal_comes_through() -> None:
+def test_the_models_own_refusal_comes_through() -> None:
     with pytest.raises(InputError, match="500 characters"):
-        desk().segment("img1", ["x" * 500])
+        make_workspace().segment("img1", ["x" * 500])
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
 def test_a_threshold_is_a_number_from_0_to_1(threshold: float) -> None:
     with pytest.raises(InputError, match="threshold"):
-        desk().segment("img1", ["circle"], threshold=threshold)
+        make_workspace().segment("img1", ["circle"], threshold=threshold)
 
 
 def test_presence_comes_by_phrase_without_masks() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     assert workspace.presence("img1", ["circle", "dog", "Dog"]) == {"circle": 0.95, "dog": 0.02}
     assert workspace.masks_of("img1") == []
 
 
 def test_a_region_is_encoded_once_and_its_masks_lie_in_the_whole_image() -> None:
-    workspace = Workspace(colour_eye())
+    workspace = Workspace(color_segmenter())
     workspace.open(picture())
     found = workspace.segment("img1", ["red thing"], region=(220.4, 30.2, 300, 100))[0].instances[0]
     workspace.segment("img1", ["red thing"], region=(220.4, 30.2, 300, 100))
@@ -100,7 +108,7 @@ def test_a_region_is_encoded_once_and_its_masks_lie_in_the_whole_image() -> None
 
 
 def test_a_region_over_the_border_is_clipped_and_one_outside_is_refused() -> None:
-    workspace = Workspace(colour_eye())
+    workspace = Workspace(color_segmenter())
     workspace.open(picture())
     assert workspace.segment("img1", ["red thing"], region=(-50, -50, 100, 100))[0].instances[0].box[0] == 20
     with pytest.raises(InputError, match="outside the 320x200 image"):
@@ -108,7 +116,7 @@ def test_a_region_over_the_border_is_clipped_and_one_outside_is_refused() -> Non
 
 
 def test_exemplars_move_with_the_region() -> None:
-    workspace = Workspace(colour_eye())
+    workspace = Workspace(color_segmenter())
     workspace.open(picture())
     inside = ConceptPrompt(None, (Exemplar((230.0, 40.0, 271.0, 81.0)),))
     found = workspace.segment("img1", [inside], region=(200, 0, 320, 100))[0]
@@ -117,15 +125,15 @@ def test_exemplars_move_with_the_region() -> None:
         workspace.segment("img1", [inside], region=(0, 0, 100, 100))
 
 
-def test_boxes_of_the_eye_are_clipped_to_the_image() -> None:
-    for instance in desk().segment("img1", ["circle"], threshold=0)[0].instances:
+def test_boxes_of_the_model_are_clipped_to_the_image() -> None:
+    for instance in make_workspace().segment("img1", ["circle"], threshold=0)[0].instances:
         x0, y0, x1, y1 = instance.box
         assert 0 <= x0 < x1 <= 320
         assert 0 <= y0 < y1 <= 200
 
 
 def test_more_like_this_and_not_like_that() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     circles = workspace.segment("img1", ["circle"])[0].instances
     alike = workspace.refine("img1", None, positive_masks=[circles[0].id])
     assert alike.prompt.label == "exemplar"
@@ -135,7 +143,7 @@ def test_more_like_this_and_not_like_that() -> None:
 
 
 def test_refining_needs_an_example_and_something_to_look_for() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     with pytest.raises(InputError, match="at least one example"):
         workspace.refine("img1", "circle")
     with pytest.raises(InputError, match="negative examples alone"):
@@ -149,7 +157,7 @@ def test_refining_needs_an_example_and_something_to_look_for() -> None:
 
 
 def test_combining_gives_a_new_mask_with_the_score_of_the_weakest_part() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     first, second, _ = workspace.segment("img1", ["circle"])[0].instances
     both = workspace.combine([first.id, second.id], "union")
     assert both.id == "m5"
@@ -162,7 +170,7 @@ def test_combining_gives_a_new_mask_with_the_score_of_the_weakest_part() -> None
 
 
 def test_combining_refuses_what_makes_no_mask() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     first, second, _ = (i.id for i in workspace.segment("img1", ["circle"])[0].instances)
     with pytest.raises(InputError, match="intersect of m1, m2 is empty"):
         workspace.combine([first, second], "intersect")
@@ -176,7 +184,7 @@ def test_combining_refuses_what_makes_no_mask() -> None:
 
 
 def test_masks_of_two_images_do_not_mix() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     workspace.open(picture())
     one = workspace.segment("img1", ["square"])[0].instances[0]
     other = workspace.segment("img2", ["square"])[0].instances[0]
@@ -188,7 +196,7 @@ def test_masks_of_two_images_do_not_mix() -> None:
 
 
 def test_an_object_has_its_score_under_every_phrase_asked() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     circle = workspace.segment("img1", ["circle"])[0].instances[2]
     assert workspace.facts([circle.id])[0].concept_scores == {"circle": pytest.approx(0.95 * 0.86)}
     workspace.segment("img1", ["star", "square"])
@@ -197,21 +205,21 @@ def test_an_object_has_its_score_under_every_phrase_asked() -> None:
 
 
 def test_scores_by_example_are_not_scores_of_a_phrase() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     found = workspace.refine("img1", "circle", positive_boxes=[(20, 20, 80, 80)]).instances[0]
     assert workspace.facts([found.id])[0].concept_scores == {}
 
 
-def test_facts_tell_centre_area_and_colours() -> None:
-    workspace = desk()
+def test_facts_tell_center_area_and_colors() -> None:
+    workspace = make_workspace()
     square = workspace.segment("img1", ["square"])[0].instances[0]
     facts = workspace.facts([square.id])[0]
-    assert (facts.centre, facts.area, facts.area_share) == ((260, 150), 3600, 3600 / 64000)
-    assert [(c.name, c.share) for c in facts.colours] == [("green", 1.0)]
+    assert (facts.center, facts.area, facts.area_share) == ((260, 150), 3600, 3600 / 64000)
+    assert [(c.name, c.share) for c in facts.colors] == [("green", 1.0)]
 
 
 def test_features_beyond_the_limit_are_encoded_again_and_masks_stay() -> None:
-    workspace = Workspace(eye(), max_bytes=picture().nbytes)
+    workspace = Workspace(fake_segmenter(), max_bytes=picture().nbytes)
     workspace.open(picture())
     square = workspace.segment("img1", ["square"])[0].instances[0]
     workspace.open(picture())
@@ -222,7 +230,7 @@ def test_features_beyond_the_limit_are_encoded_again_and_masks_stay() -> None:
 
 
 def test_forgetting_frees_an_image_and_its_ids_for_good() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     workspace.segment("img1", ["circle"])
     workspace.forget("img1")
     assert workspace.images() == []
@@ -235,7 +243,7 @@ def test_forgetting_frees_an_image_and_its_ids_for_good() -> None:
 
 
 def test_many_threads_get_distinct_ids_and_encode_each_image_once() -> None:
-    workspace = Workspace(eye())
+    workspace = Workspace(fake_segmenter())
     with ThreadPoolExecutor(8) as pool:
         images = list(pool.map(workspace.open, [picture()] * 8))
         found = list(pool.map(lambda image: workspace.segment(image.id, ["circle"])[0], images * 4))
@@ -265,6 +273,6 @@ def test_a_picture_of_one_pixel_goes_all_the_way() -> None:
     workspace = Workspace(FakeSegmenter({"dot": detection([np.ones((1, 1), dtype=bool)])}))
     workspace.open(np.zeros((1, 1, 3), np.uint8))
     dot = workspace.segment("img1", ["dot"])[0].instances[0]
-    assert workspace.facts([dot.id])[0].colours[0].name == "black"
+    assert workspace.facts([dot.id])[0].colors[0].name == "black"
     assert workspace.measure("img1").rows[0].nearest is None
     assert workspace.look("img1").image.size == (8, 8)

@@ -20,7 +20,7 @@ class Sentence(pydantic.BaseModel):
 
     sent_id: int
     sent: Annotated[str, pydantic.Field(min_length=1)]
-    """As normalised by REFER; what published figures ask."""
+    """As normalized by REFER; what published figures ask."""
 
 
 class Ref(pydantic.BaseModel):

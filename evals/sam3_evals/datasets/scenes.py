@@ -1,7 +1,7 @@
 """Generated scenes: without end, with exact truth, nothing to download.
 
 `scenes:SEED/queries` asks referring queries, `scenes:SEED/concepts` plain noun phrases with hard negatives, one mask
-per instance. Without either, the solver settles it: the bare eye gets concepts, everything else queries.
+per instance. Without either, the solver settles it: the bare model gets concepts, everything else queries.
 """
 
 from collections.abc import Iterator, Sequence

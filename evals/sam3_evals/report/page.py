@@ -36,7 +36,7 @@ class Gathered:
 
     def take(self, case: Scored) -> None:
         """Take in one case."""
-        chance = hashlib.blake2b(case.case.encode(), digest_size=8).hexdigest()  # breaks ties without favour
+        chance = hashlib.blake2b(case.case.encode(), digest_size=8).hexdigest()  # breaks ties without favor
         if case.has_target:
             self.histogram[min(BINS - 1, int(case.lisa.iou * BINS))] += 1
             if case.lisa.iou > 0:
@@ -115,7 +115,7 @@ def _head(document: dict[str, Any]) -> str:
         "errors": document["errors"],
         "seconds": f"{usage['seconds']:.1f}",
         "encodes": usage["encodes"],
-        "brain calls": usage["llm_calls"],
+        "LLM calls": usage["llm_calls"],
         "USD": f"{usage['usd']:.4f}",
         **made,
     }

@@ -23,13 +23,13 @@ class Solver(Protocol):
         """Answer one case; a query that it cannot handle becomes a prediction with `error` set.
 
         Raises:
-            Sam3AgentError: the picture itself is unusable, or the eye is.
+            Sam3AgentError: the picture itself is unusable, or the model is.
         """
         ...
 
 
 def check_solver(name: str, llm: str) -> None:
-    """Refuse an unknown solver, or an agent without a brain, before anything heavy is loaded.
+    """Refuse an unknown solver, or an agent without an LLM, before anything heavy is loaded.
 
     Raises:
         InputError: as said.
@@ -39,11 +39,11 @@ def check_solver(name: str, llm: str) -> None:
     elif name not in SOLVERS:
         raise InputError(f"unknown solver {name!r}; use one of: {', '.join(SOLVERS)}, or MODULE:FUNCTION")
     if name == "agent" and not llm:
-        raise InputError("the solver agent needs a brain: add --llm rules, or --llm anthropic:MODEL")
+        raise InputError("the solver agent needs an LLM: add --llm rules, or --llm anthropic:MODEL")
 
 
-def needs_eye(name: str) -> bool:
-    """Whether the solver looks through the eye; a function of one's own does not."""
+def needs_model(name: str) -> bool:
+    """Whether the solver looks through the model; a function of one's own does not."""
     return ":" not in name
 
 
@@ -52,7 +52,7 @@ def make_solver(name: str, workspace: "Workspace | None", llm: str) -> Solver:
 
     Raises:
         InputError: see `check_solver`.
-        LLMConfigError: the brain cannot be loaded.
+        LLMConfigError: the LLM cannot be loaded.
     """
     check_solver(name, llm)
     if workspace is None:

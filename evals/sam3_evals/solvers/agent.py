@@ -1,4 +1,4 @@
-"""The agent: the loop with a brain, on one case after the other."""
+"""The agent: the loop with an LLM, on one case after the other."""
 
 import time
 from dataclasses import replace
@@ -8,14 +8,14 @@ from sam3_agent.loop.agent import Agent
 from sam3_agent.workspace import Workspace
 from sam3_evals.prediction import Prediction
 from sam3_evals.sample import Case, Source
-from sam3_evals.solvers.open_image import Sitting
+from sam3_evals.solvers.open_image import OpenedImage
 
 
 class AgentSolver:
     """Asks the agent; its answer's masks are the prediction, whatever the outcome ("best so far" counts)."""
 
     def __init__(self, workspace: Workspace, llm: LLM) -> None:
-        self._sitting = Sitting(workspace)
+        self._sitting = OpenedImage(workspace)
         self._agent = Agent(workspace, llm)
 
     def solve(self, case: Case, picture: Source) -> Prediction:

@@ -1,4 +1,4 @@
-"""The bare eye: the query, word for word, as one concept; everything above the threshold is the answer."""
+"""The bare model: the query, word for word, as one concept; everything above the threshold is the answer."""
 
 import time
 
@@ -7,7 +7,7 @@ from sam3_agent.types import Usage
 from sam3_agent.workspace import Workspace
 from sam3_evals.prediction import Prediction
 from sam3_evals.sample import Case, Source
-from sam3_evals.solvers.open_image import Sitting
+from sam3_evals.solvers.open_image import OpenedImage
 
 THRESHOLD = 0.5
 
@@ -16,10 +16,10 @@ class ConceptSolver:
     """SAM 3 without a loop: what every agent has to beat."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self._sitting = Sitting(workspace)
+        self._sitting = OpenedImage(workspace)
 
     def solve(self, case: Case, picture: Source) -> Prediction:
-        """Segment the query as it stands; a phrase that the eye refuses (too long) is an error prediction."""
+        """Segment the query as it stands; a phrase that the model refuses (too long) is an error prediction."""
         workspace = self._sitting.workspace
         began, encodes = time.monotonic(), workspace.encodes
         image_id = self._sitting.open(case, picture)

@@ -4,7 +4,7 @@ from sam3_agent.workspace import Workspace
 from sam3_evals.sample import Case, Source
 
 
-class Sitting:
+class OpenedImage:
     """Opens a picture when it is first asked about, and forgets it when the next one comes."""
 
     def __init__(self, workspace: Workspace) -> None:

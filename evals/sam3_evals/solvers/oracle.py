@@ -1,6 +1,6 @@
-"""The oracle: the best subset of the eye's masks, chosen with the truth in hand. An upper bound, no contender.
+"""The oracle: the best subset of the model's masks, chosen with the truth in hand. An upper bound, no contender.
 
-The eye is asked for the query, for "object", and for every word and pair of neighbouring words of the query, with its
+The model is asked for the query, for "object", and for every word and pair of neighboring words of the query, with its
 near misses and presence assumed. Of all masks that it draws, the subset whose union has the largest IoU with the target
 is the answer; where there is no target, nothing is.
 """
@@ -20,7 +20,7 @@ from sam3_agent.types import Instance, Usage
 from sam3_agent.workspace import Workspace
 from sam3_evals.prediction import Prediction
 from sam3_evals.sample import Case, Source
-from sam3_evals.solvers.open_image import Sitting
+from sam3_evals.solvers.open_image import OpenedImage
 
 THRESHOLD = 0.1
 MOST_PHRASES = 24
@@ -33,13 +33,13 @@ _STOP = re.compile(
 
 
 class OracleSolver:
-    """What an agent over this eye could reach if it always chose best."""
+    """What an agent over this model could reach if it always chose best."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self._sitting = Sitting(workspace)
+        self._sitting = OpenedImage(workspace)
 
     def solve(self, case: Case, picture: Source) -> Prediction:
-        """Choose among everything that the eye draws for the query and its parts."""
+        """Choose among everything that the model draws for the query and its parts."""
         workspace = self._sitting.workspace
         began, encodes = time.monotonic(), workspace.encodes
         image_id = self._sitting.open(case, picture)
@@ -65,7 +65,7 @@ class OracleSolver:
         return found
 
     def _drawn(self, image_id: str, phrases: list[str]) -> list[Instance]:
-        """Everything for these phrases in one batched call; nothing where the eye refuses one (a query too long)."""
+        """Everything for these phrases in one batched call; nothing where the model refuses one (a query too long)."""
         try:
             said = self._sitting.workspace.segment(
                 image_id, phrases, threshold=THRESHOLD, assume_present=True, tiles="never"
@@ -76,7 +76,7 @@ class OracleSolver:
 
 
 def phrases_of(query: str) -> list[str]:
-    """The query, its words and pairs of neighbouring words without stop words, "object"; each once."""
+    """The query, its words and pairs of neighboring words without stop words, "object"; each once."""
     words = re.findall(r"[^\W_]+(?:[-'][^\W_]+)*", query.lower())
     telling = [word for word in words if not _STOP.fullmatch(word)]
     pairs = [

@@ -53,22 +53,22 @@ class Written:
         return self.trace is not None or self.page is not None
 
 
-def load_brain(spec: str, record: Path | None) -> "LLM":
-    """The brain; with `record`, everything that it says goes into a new file, for `replay:`."""
+def load_recorded_llm(spec: str, record: Path | None) -> "LLM":
+    """The LLM; with `record`, everything that it says goes into a new file, for `replay:`."""
     from sam3_agent.llm.recording import RecordingLLM
     from sam3_agent.loop.load_llm import load_llm
 
-    brain = load_llm(spec)
-    return brain if record is None else RecordingLLM(brain, record)
+    loaded_llm = load_llm(spec)
+    return loaded_llm if record is None else RecordingLLM(loaded_llm, record)
 
 
 def make_agent(
-    workspace: Workspace, brain: "LLM", budget: Budget, judge: "JudgeMode | None", written: Written
+    workspace: Workspace, loaded_llm: "LLM", budget: Budget, judge: "JudgeMode | None", written: Written
 ) -> Agent:
     """The agent of one command."""
     return Agent(
         workspace,
-        brain,
+        loaded_llm,
         max_turns=budget.max_turns,
         max_llm_calls=budget.max_llm_calls,
         max_usd=budget.max_usd,

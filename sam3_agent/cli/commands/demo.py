@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportMissin
 
 from sam3_agent import masks
 from sam3_agent.cli.loading import write_picture
-from sam3_agent.cli.output import eye_words, print_line, print_notes, progress_console
+from sam3_agent.cli.output import model_words, print_line, print_notes, progress_console
 from sam3_agent.cli.scene_files import target_mask
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import replacing
@@ -75,20 +75,20 @@ def overview(cells: Sequence[Image.Image]) -> Image.Image:
 
 
 def _dimmed(pixels: NDArray[np.uint8], bright: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """(H, W, 3), dark and nearly grey outside the (H, W) bright part, whose colours stay exactly as they are."""
+    """(H, W, 3), dark and nearly grey outside the (H, W) bright part, whose colors stay exactly as they are."""
     grey = pixels.mean(axis=2, keepdims=True)  # (H, W, 1)
     dim = ((0.35 * pixels + 0.65 * grey) * _REST).astype(np.uint8)
     return np.where(bright[..., None], pixels, dim)
 
 
-def _titled(picture: Image.Image, title: str, line: str, colour: tuple[int, int, int]) -> Image.Image:
+def _titled(picture: Image.Image, title: str, line: str, color: tuple[int, int, int]) -> Image.Image:
     canvas = Image.new("RGB", (picture.width, picture.height + _STRIP), _DARK)
     canvas.paste(picture, (0, _STRIP))
     draw = ImageDraw.Draw(canvas)
     room = picture.width - 32
     draw.text((16, 12), title, fill=_WHITE, font=_fitting(title, 25, room))
-    draw.ellipse((17, 51, 27, 61), fill=colour)
-    draw.text((36, 46), line, fill=colour, font=_fitting(line, 17, room - 20))
+    draw.ellipse((17, 51, 27, 61), fill=color)
+    draw.text((36, 46), line, fill=color, font=_fitting(line, 17, room - 20))
     return canvas
 
 
@@ -101,7 +101,7 @@ def _fitting(text: str, size: int, width: int) -> ImageFont.FreeTypeFont | Image
 
 SEED = 32
 QUESTIONS_SEED = 1
-"""Both picked among many: a pleasant picture, and three questions unlike each other that the embedded eye gets right.
+"""Both picked among many: a pleasant picture, and three questions unlike each other that the embedded model gets right.
 
 A demo shows what works; how often it works is what `python -m benchmarks.tiny` and `sam3-eval` say.
 """
@@ -114,7 +114,7 @@ RIGHT_IOU = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One concept that the brain had the eye look for."""
+    """One concept that the LLM had the model look for."""
 
     concept: str
     presence: float
@@ -192,7 +192,7 @@ def check_folder(out: Path) -> None:
 
 
 def run_demo(workspace: Workspace, llm: LLM, *, loading: float) -> DemoReport:
-    """Draw the scene, encode it once, ask the questions; `loading` is how long the eye took to load."""
+    """Draw the scene, encode it once, ask the questions; `loading` is how long the model took to load."""
     scene = generate_scene(SEED, OPTIONS)
     began = time.perf_counter()
     image = workspace.open(scene.image)
@@ -229,7 +229,7 @@ def print_report(report: DemoReport, out: Path) -> None:
     scene = report.scene
     print_line(f"scene   {scene.width}x{scene.height}, {len(scene.objects)} objects, drawn by seed {scene.seed}")
     times = f"loaded in {report.loading:.1f} s, picture encoded once in {report.encoding:.2f} s"
-    print_line(f"eye     {eye_words(report.info)}, {times}")
+    print_line(f"model     {model_words(report.info)}, {times}")
     for number, item in enumerate(report.answers, 1):
         print_line("")
         print_line(f'{number}. "{item.query.text}"', style="bold")

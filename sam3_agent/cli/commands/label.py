@@ -10,7 +10,7 @@ from typing import Any, Literal
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from sam3_agent.cli.options import Eye
+from sam3_agent.cli.options import ModelOptions
 from sam3_agent.cli.output import print_line, print_notes, print_table, progress_console
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
@@ -43,7 +43,7 @@ class Asked:
     existing: tuple[Path, ...] = ()
     tiles: TileMode = "auto"
     judge: bool = True
-    """Whether a brain that sees pictures looks at the labels."""
+    """Whether an LLM that sees pictures looks at the labels."""
     engine: EngineName = "threads"
     jobs: int | None = None
 
@@ -71,7 +71,7 @@ class LabelReport:
         }
 
 
-def label(asked: Asked, eye: Eye) -> LabelReport:
+def label(asked: Asked, segmenter: ModelOptions) -> LabelReport:
     """Label what is pending, and say what there is.
 
     Raises:
@@ -82,7 +82,7 @@ def label(asked: Asked, eye: Eye) -> LabelReport:
         raise InputError(f"{asked.out} holds a run already: add --resume to go on with it, or give another --out")
     if not asked.order.images.exists():
         raise InputError(f"{asked.order.images}: no such folder or picture")
-    recipe = _recipe(asked, ontology, eye)
+    recipe = _recipe(asked, ontology, segmenter)
     with _engine(asked, recipe) as engine:
         journal = Journal.create(asked.out)
         try:
@@ -95,18 +95,18 @@ def label(asked: Asked, eye: Eye) -> LabelReport:
     return report
 
 
-def _recipe(asked: Asked, ontology: Ontology, eye: Eye) -> Recipe:
-    """What the run asks, and which brain it needs: one that sees judges labels, any answers queries."""
+def _recipe(asked: Asked, ontology: Ontology, segmenter: ModelOptions) -> Recipe:
+    """What the run asks, and which LLM it needs: one that sees judges labels, any answers queries."""
     spec = asked.order.llm
     judged = asked.judge and spec != "rules" and load_llm(spec).sees
     queries = any(each.query for each in ontology.classes)
     inquiry = Inquiry(ontology, asked.tiles, judged)
-    return Recipe(inquiry, spec if queries or judged else "", eye.model, eye.device, eye.dtype)
+    return Recipe(inquiry, spec if queries or judged else "", segmenter.model, segmenter.device, segmenter.dtype)
 
 
 @contextmanager
 def _engine(asked: Asked, recipe: Recipe) -> Generator[Engine]:
-    """Who does the work; the eye is loaded here or in the workers."""
+    """Who does the work; the model is loaded here or in the workers."""
     if asked.engine == "ray":
         from sam3_agent.labeling.pipeline.ray_executor import RayEngine
 
@@ -124,7 +124,7 @@ def _engine(asked: Asked, recipe: Recipe) -> Generator[Engine]:
 def _run(asked: Asked, journal: Journal, engine: Engine) -> str:
     console = progress_console()
     shown = TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[usd]}")
-    columns = (TextColumn("labelling"), BarColumn(), MofNCompleteColumn(), *shown, TimeRemainingColumn())
+    columns = (TextColumn("labeling"), BarColumn(), MofNCompleteColumn(), *shown, TimeRemainingColumn())
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None, rate="", usd="")
 

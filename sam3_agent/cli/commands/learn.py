@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from sam3_agent.cli.options import parse_box
-from sam3_agent.cli.output import eye_words, print_line, print_notes
+from sam3_agent.cli.output import model_words, print_line, print_notes
 from sam3_agent.formats.concept_file import SUFFIX, write_concept
 from sam3_agent.masks import Box
 from sam3_agent.types import Concept, ModelInfo
@@ -20,7 +20,7 @@ Example = tuple[str, Box]
 
 @dataclass(frozen=True, slots=True)
 class LearnReport:
-    """What was learnt, and the file that holds it."""
+    """What was learned, and the file that holds it."""
 
     concept: Concept
     images: int
@@ -77,8 +77,8 @@ def print_report(report: LearnReport) -> None:
     """A few lines for a person."""
     count, images = report.concept.tokens.count, report.images
     print_line(
-        f"learnt '@{report.concept.name}' from {count} example{'' if count == 1 else 's'} on {images}"
-        f" image{'' if images == 1 else 's'}  {eye_words(report.info)}"
+        f"learned '@{report.concept.name}' from {count} example{'' if count == 1 else 's'} on {images}"
+        f" image{'' if images == 1 else 's'}  {model_words(report.info)}"
     )
     print_line(f"use it on other pictures: sam3-agent segment IMAGE {report.path}")
     print_notes(report.info)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sam3_agent.cli.loading import open_workspace
-from sam3_agent.cli.options import Eye
+from sam3_agent.cli.options import ModelOptions
 from sam3_agent.cli.output import print_line, print_table
 from sam3_agent.errors import Sam3AgentError
-from sam3_agent.labeling.review.decisions import ReviewDesk
+from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.review.handlers import Calls
-from sam3_agent.labeling.review.refine import ReviewEye
+from sam3_agent.labeling.review.refine import ReviewSegmenter
 from sam3_agent.labeling.review.server import build_app, new_token
 from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.labeling.verify.calibrate import Fit, calibrate
@@ -53,7 +53,7 @@ def print_fits(fits: list[Fit]) -> None:
     print_table(("class", "decided", "right", "review from", "accept from", "by labels of"), rows)
 
 
-def serve(folder: Path, page: Page, eye: Eye) -> None:
+def serve(folder: Path, page: Page, segmenter: ModelOptions) -> None:
     """Serve the page until Ctrl-C.
 
     Raises:
@@ -64,9 +64,9 @@ def serve(folder: Path, page: Page, eye: Eye) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     journal = Journal.open(folder)
     try:
-        desk = ReviewDesk(journal, page.reviewer)
+        workspace = ReviewDecisions(journal, page.reviewer)
         token = new_token()
-        app = build_app(Calls(journal, desk, ReviewEye(journal, lambda: open_workspace(eye))), token)
+        app = build_app(Calls(journal, workspace, ReviewSegmenter(journal, lambda: open_workspace(segmenter))), token)
         with _listening(page.port) as listener:
             print_line(f"http://{HOST}:{listener.getsockname()[1]}/{token}/", before=("review: ", "bold"))
             print_line("the address holds a key: whoever has it can decide; Ctrl-C ends")

@@ -41,7 +41,7 @@ def _image(entry: dict[str, Any]) -> CocoImage:
 
 def _annotation(thing: dict[str, Any], image_id: int) -> CocoAnnotation:
     rle = masks.from_json(thing["rle"])
-    further = {key: thing[key] for key in ("colour", "pattern", "visible_fraction", "depth")}
+    further = {key: thing[key] for key in ("color", "pattern", "visible_fraction", "depth")}
     area = float(masks.area(rle))
     category = CATEGORY_IDS[thing["noun"]]
     return CocoAnnotation(thing["id"], image_id, category, masks.box(rle), rle, area, attributes=further)

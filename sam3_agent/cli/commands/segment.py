@@ -95,7 +95,7 @@ def print_report(report: SegmentReport, out: Path | None) -> None:
 
 
 def _prompt(concept: str, exemplars: tuple[Exemplar, ...]) -> ConceptPrompt:
-    """A phrase, or a learnt concept by its file."""
+    """A phrase, or a learned concept by its file."""
     if not concept.endswith(SUFFIX):
         return ConceptPrompt(concept, exemplars)
     learned = read_concept(Path(concept))

@@ -22,7 +22,7 @@ class SegmentAtReport:
     found: ClickSegmentation
 
     def to_json(self) -> dict[str, Any]:
-        """One document for `--json`: the scores are the IoU that the eye expects of each mask."""
+        """One document for `--json`: the scores are the IoU that the model expects of each mask."""
         return self.looked.document(
             asked=self.found.prompt.label,
             instances=[instance.to_json() for instance in self.found.instances],

@@ -1,4 +1,4 @@
-"""`sam3-agent label --suggest`: a brain drafts phrases and negatives for a concept file."""
+"""`sam3-agent label --suggest`: an LLM drafts phrases and negatives for a concept file."""
 
 import sys
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from sam3_agent.render import Picture, draw_picture
 from sam3_agent.workspace.image_loading import read_source
 
 SAMPLES = 4
-"""Pictures that the brain is shown, spread over the folder."""
+"""Pictures that the LLM is shown, spread over the folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ def suggest_words(asked: Suggesting) -> SuggestReport:
     text = read_text(asked.concepts)
     if asked.llm == "rules":
         raise LLMConfigError("--suggest needs a language model: --llm anthropic:MODEL (or openai:, chat:)")
-    brain = load_llm(asked.llm)
-    pictures = _samples(asked.images) if asked.images is not None and brain.sees else []
-    with progress_console().status(f"asking {brain.name}"):
-        draft = suggest(brain, text, asked.concepts, pictures)
+    loaded_llm = load_llm(asked.llm)
+    pictures = _samples(asked.images) if asked.images is not None and loaded_llm.sees else []
+    with progress_console().status(f"asking {loaded_llm.name}"):
+        draft = suggest(loaded_llm, text, asked.concepts, pictures)
     if asked.out is not None:
         write_text(asked.out, draft.text)
     return SuggestReport(draft, asked.out)

@@ -16,7 +16,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.coco_labels import write_coco_labels
 from sam3_agent.formats.cvat import write_cvat
 from sam3_agent.formats.files import replacing, write_text
-from sam3_agent.formats.label_set import LabelledImage, LabelSet, MaskLabel, unique_stems
+from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel, unique_stems
 from sam3_agent.formats.label_studio import write_label_studio
 from sam3_agent.formats.labelme import write_labelme
 from sam3_agent.formats.mllm import write_mllm
@@ -31,7 +31,7 @@ from sam3_agent.labeling.store.summary import class_names
 NEAR_BITS = 4
 """Pictures whose difference hashes differ in at most this many of 64 bits are near duplicates."""
 TELLING = range(6, 59)
-"""Hashes with fewer or more bits say too little: pictures that are almost of one colour would all look alike."""
+"""Hashes with fewer or more bits say too little: pictures that are almost of one color would all look alike."""
 
 
 def split_of(images: Sequence[ImageRow], val: float, seed: int = 0) -> dict[str, str]:
@@ -89,7 +89,7 @@ FORMATS: Mapping[str, Writer] = {
     "mllm": write_mllm,
 }
 """Name on the command line -> writer."""
-_PICTURES: Mapping[str, Callable[[LabelledImage], str]] = {
+_PICTURES: Mapping[str, Callable[[LabeledImage], str]] = {
     "yolo": lambda image: f"images/{image.split}/{picture_name(image)}",
     "voc": lambda image: f"JPEGImages/{flat(image.name)}",
     "labelme": lambda image: f"{image.split}/{picture_name(image)}",
@@ -134,7 +134,7 @@ def export(journal: Journal, form: str, out: Path, selection: Selection, *, pict
         raise InputError(f"unknown format {form!r}; known: {', '.join(FORMATS)}")
     labels = label_set(journal, selection)
     if not labels.images:
-        raise InputError(f"{journal.path.parent} has no labelled pictures yet; run 'sam3-agent label' first")
+        raise InputError(f"{journal.path.parent} has no labeled pictures yet; run 'sam3-agent label' first")
     warnings = FORMATS[form](labels, out)
     write_provenance(labels, out / "provenance.jsonl")
     if pictures:
@@ -144,14 +144,14 @@ def export(journal: Journal, form: str, out: Path, selection: Selection, *, pict
             copy_picture(root / image.name, out / place(image))
     pending = len(journal.images("pending"))
     if pending:
-        warnings = [*warnings, f"{pending} pictures are not labelled yet and left out"]
+        warnings = [*warnings, f"{pending} pictures are not labeled yet and left out"]
     splits = {split: len(labels.of_split(split)) for split in labels.splits()}
     count = sum(len(image.labels) for image in labels.images)
     return ExportReport(out, form, len(labels.images), count, splits, tuple(warnings))
 
 
 def label_set(journal: Journal, selection: Selection) -> LabelSet:
-    """The chosen labels of every labelled picture, in a fixed order; duplicates of a file are left out."""
+    """The chosen labels of every labeled picture, in a fixed order; duplicates of a file are left out."""
     images = journal.images("done")
     labels = journal.labels()
     by_image: dict[str, list[Label]] = {}
@@ -218,7 +218,7 @@ def provenance_of(label: Label) -> dict[str, Any]:
     }
 
 
-def _image(row: ImageRow, stem: str, labels: Sequence[Label], classes: Sequence[str], split: str) -> LabelledImage:
+def _image(row: ImageRow, stem: str, labels: Sequence[Label], classes: Sequence[str], split: str) -> LabeledImage:
     places = {name: index for index, name in enumerate(classes)}
     made = [
         MaskLabel(
@@ -232,7 +232,7 @@ def _image(row: ImageRow, stem: str, labels: Sequence[Label], classes: Sequence[
         )
         for label in labels
     ]
-    return LabelledImage(row.path, stem, row.width, row.height, tuple(made), split)
+    return LabeledImage(row.path, stem, row.width, row.height, tuple(made), split)
 
 
 def _absent(

@@ -90,7 +90,7 @@ def import_labels(journal: Journal, files: Sequence[ImageRow], source: Path, roo
         raise InputError(f"--import {source}: give a COCO .json or a YOLO data.yaml")
     known = {row.path for row in files} | {row.path.rsplit("/", 1)[-1] for row in files}
     if not any(name in known or name.rsplit("/", 1)[-1] in known for name in found):
-        raise InputError(f"--import {source}: none of its pictures is among the {len(files)} that are labelled")
+        raise InputError(f"--import {source}: none of its pictures is among the {len(files)} that are labeled")
     return put_imported(journal, files, found, source.name)
 
 

@@ -1,4 +1,4 @@
-"""What is to be labelled: classes, the words and examples that find each, and how strict to be."""
+"""What is to be labeled: classes, the words and examples that find each, and how strict to be."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,7 +59,7 @@ class LabelClass:
     phrases: tuple[str, ...] = ()
     """Noun phrases that each mean the class; what any of them finds is proposed."""
     negatives: tuple[str, ...] = ()
-    """Phrases for what is easily mistaken for it and must not be labelled."""
+    """Phrases for what is easily mistaken for it and must not be labeled."""
     query: str | None = None
     """What only the agent can find: a sentence."""
     exemplars: tuple[ExampleSource, ...] = ()
@@ -68,7 +68,7 @@ class LabelClass:
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict[str, AttributeValue])
     """Written on every label of the class."""
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    """Attributes that the eye decides label by label: name -> values, each asked as "VALUE PHRASE"."""
+    """Attributes that the model decides label by label: name -> values, each asked as "VALUE PHRASE"."""
 
     def __post_init__(self) -> None:
         name = self.name
@@ -87,7 +87,7 @@ class LabelClass:
 
 @dataclass(frozen=True, slots=True)
 class Ontology:
-    """All classes of a labelling run, in the order of the file; the number of a class in formats is its place."""
+    """All classes of a labeling run, in the order of the file; the number of a class in formats is its place."""
 
     classes: tuple[LabelClass, ...]
 
@@ -121,7 +121,7 @@ class Ontology:
 
 
 def fold(phrase: str) -> str:
-    """The phrase as the eye compares it: case and spaces say nothing."""
+    """The phrase as the model compares it: case and spaces say nothing."""
     return " ".join(phrase.lower().split())
 
 

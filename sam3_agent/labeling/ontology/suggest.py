@@ -56,7 +56,7 @@ class Draft:
 
 
 @dataclass(slots=True)
-class _Tally:
+class _Accumulator:
     """Replies, counted."""
 
     llm: LLM
@@ -75,12 +75,12 @@ def suggest(llm: LLM, text: str, path: Path, pictures: Sequence[Picture] = ()) -
 
     Raises:
         InputError: the old one is not usable, or every class of it has a query.
-        LLMError: the brain gives no usable answer.
+        LLMError: the LLM gives no usable answer.
     """
     ontology = parse_ontology(text, path)
     if all(each.query for each in ontology.classes):
         raise InputError(f"{path}: every class is found by a query; there are no phrases to suggest")
-    tally = _Tally(llm)
+    tally = _Accumulator(llm)
     system = Message("system", read_prompt("suggest_words").text)
     heard = hear(tally.ask, (system, Message("user", _words(ontology), tuple(pictures))), SUGGEST)
     if isinstance(heard, str):

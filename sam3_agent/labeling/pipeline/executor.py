@@ -39,7 +39,7 @@ class Engine(Protocol):
 
     @property
     def info(self) -> ModelInfo:
-        """The eye that looks."""
+        """The model that looks."""
         ...
 
     @property
@@ -52,7 +52,7 @@ class Engine(Protocol):
 
         Raises:
             BudgetSpent: no dollars are left.
-            Sam3AgentError: the eye or the brain fails for good; what is done is kept.
+            Sam3AgentError: the model or the LLM fails for good; what is done is kept.
         """
         ...
 
@@ -72,7 +72,7 @@ class Threads:
 
     @property
     def info(self) -> ModelInfo:
-        """The proposer's eye."""
+        """The proposer's model."""
         return self.proposer.workspace.info
 
     @property
@@ -91,13 +91,13 @@ class Threads:
             working: set[Future[ImageRow]] = set()
             try:
                 for row in islice(rest, self.jobs + 1):
-                    working.add(pool.submit(copy_context().run, _labelled, run, call.journal, row))
+                    working.add(pool.submit(copy_context().run, _labeled, run, call.journal, row))
                 while working:
                     done, working = wait(working, return_when=FIRST_COMPLETED)
                     for future in done:
                         yield future.result()
                         for row in islice(rest, 1):
-                            working.add(pool.submit(copy_context().run, _labelled, run, call.journal, row))
+                            working.add(pool.submit(copy_context().run, _labeled, run, call.journal, row))
             finally:
                 for future in working:
                     future.cancel()
@@ -112,5 +112,5 @@ def write(journal: Journal, outcome: Outcome) -> ImageRow:
     return outcome.row
 
 
-def _labelled(run: Run, journal: Journal, row: ImageRow) -> ImageRow:
+def _labeled(run: Run, journal: Journal, row: ImageRow) -> ImageRow:
     return write(journal, label_image(run, row))

@@ -25,16 +25,16 @@ from sam3_agent.labeling.store.detections import (
 )
 from sam3_agent.labeling.store.journal import ImageRow
 from sam3_agent.labeling.store.label import Check, Label
-from sam3_agent.labeling.verify.judge import Judgement, Question, judge, questions_of, with_completeness, with_judgement
+from sam3_agent.labeling.verify.judge import Judgment, Question, judge, questions_of, with_completeness, with_judgment
 from sam3_agent.labeling.verify.score_rule import checked, verify_all, with_doubts
 from sam3_agent.llm.base import LLM
 from sam3_agent.workspace import OpenImage
 
-EYE_UNIT = "eye"
+DETECT_UNIT = "eye"
 JUDGE_UNIT = "judge"
 """Kept once the judge was heard on everything of an image."""
 MOST_FAILURES = 5
-"""So many queries or judgements may fail in a row; then something is wrong that the next image will not mend."""
+"""So many queries or judgments may fail in a row; then something is wrong that the next image will not mend."""
 
 
 class Ledger(Protocol):
@@ -74,7 +74,7 @@ class Run:
     strict: Mapping[str, Strictness]
     """The lines of the rule by class: those of the concept file, or what calibration made of them."""
     failures: dict[str, int] = field(default_factory=dict[str, int])
-    """How many queries, and how many judgements, failed one after another."""
+    """How many queries, and how many judgments, failed one after another."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -132,28 +132,28 @@ def _verified(run: Run, row: ImageRow, image: OpenImage, finds: ImageFinds) -> t
     checks = [checked(each, alive[each.name], finds) for each in ontology.classes]
     if run.proposer.judge is None:
         return labels, checks
-    brain = run.proposer.judge()
+    loaded_llm = run.proposer.judge()
     decided = {label.id for label in known if label.reviewer}
     settled = [label for label in known if label.reviewer and label.route == "accepted"]
     open_labels = [label for label in labels if label.id not in decided]
     heard = True
     for question in questions_of(ontology.classes, open_labels, settled):
-        said = _judgement(run, row, image, brain, question)
+        said = _judgment(run, row, image, loaded_llm, question)
         heard = heard and not said.unheard
-        labels = with_judgement(labels, question, said, brain.name, run.strict)
+        labels = with_judgment(labels, question, said, loaded_llm.name, run.strict)
         checks = with_completeness(checks, question, said, labels)
     if heard:
         run.journal.put_unit(row.sha, JUDGE_UNIT, b"")
     return labels, checks
 
 
-def _judgement(run: Run, row: ImageRow, image: OpenImage, brain: LLM, question: Question) -> Judgement:
+def _judgment(run: Run, row: ImageRow, image: OpenImage, loaded_llm: LLM, question: Question) -> Judgment:
     """What the judge says to a question, now or before; a failure is not kept, so that --resume asks again."""
     known = run.journal.unit(row.sha, question.unit)
     if known is not None:
-        return Judgement.from_json(json.loads(known))
+        return Judgment.from_json(json.loads(known))
     run.budget.left()
-    said = judge(brain, run.proposer.workspace.pixels(image.id), question)
+    said = judge(loaded_llm, run.proposer.workspace.pixels(image.id), question)
     run.budget.spend(said.usd)
     if said.unheard:
         run.journal.put_unit(row.sha, question.unit, None, said.usd)
@@ -176,10 +176,10 @@ def read_contents(root: Path, row: ImageRow) -> bytes:
 
 
 def _sightings(run: Run, row: ImageRow, image: OpenImage) -> list[Sighting]:
-    known = run.journal.unit(row.sha, EYE_UNIT)
+    known = run.journal.unit(row.sha, DETECT_UNIT)
     if known is None:
         known = pack_sightings(run.proposer.look(image.id))
-        run.journal.put_unit(row.sha, EYE_UNIT, known)
+        run.journal.put_unit(row.sha, DETECT_UNIT, known)
     return unpack_sightings(known, (image.height, image.width))
 
 

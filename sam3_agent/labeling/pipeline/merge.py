@@ -182,7 +182,7 @@ def _against(label: Label, rivals: Sequence[tuple[str, masks.Rle, float]]) -> La
 
 
 def beside_imported(labels: Sequence[Label], existing: Sequence[Label]) -> list[Label]:
-    """Without the labels that say again what is labelled already, by a file or a person: those are rejected."""
+    """Without the labels that say again what is labeled already, by a file or a person: those are rejected."""
     kept = [label for label in existing if label.reviewer and label.route == "accepted"]
     return [_beside(label, [k for k in kept if k.class_name == label.class_name]) for label in labels]
 

@@ -1,4 +1,4 @@
-"""Asking the eye and the agent about one image: one encode, all phrases of all classes together, then the queries."""
+"""Asking the model and the agent about one image: one encode, all phrases of all classes together, then the queries."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -46,16 +46,16 @@ class Inquiry:
 
 @dataclass(frozen=True, slots=True)
 class Proposer:
-    """Asks an eye and a brain what one run asks; holds no state of its own."""
+    """Asks a model and an LLM what one run asks; holds no state of its own."""
 
     workspace: Workspace
     ontology: Ontology
-    brain: Callable[[], LLM] | None = None
-    """Loads the brain that answers queries; None where no class has one."""
+    loaded_llm: Callable[[], LLM] | None = None
+    """Loads the LLM that answers queries; None where no class has one."""
     tiles: TileMode = "auto"
     max_turns: int = 24
     judge: Callable[[], LLM] | None = None
-    """Loads the brain that looks at every label that the score rule does not reject; None where the rule decides."""
+    """Loads the LLM that looks at every label that the score rule does not reject; None where the rule decides."""
 
     pictures: Mapping[Path, bytes] = field(default_factory=dict[Path, bytes])
     """Contents of exemplars' pictures that do not lie on this machine."""
@@ -103,11 +103,11 @@ class Proposer:
         """The agent's answer to the query of a class; a run that fails is an answer too.
 
         Raises:
-            LLMError: there is no brain.
+            LLMError: there is no LLM.
         """
-        if each.query is None or self.brain is None:
-            raise LLMError(f"class {each.name!r} has a query, and no brain was given; add --llm")
-        agent = Agent(self.workspace, self.brain(), max_turns=self.max_turns, max_usd=max_usd)
+        if each.query is None or self.loaded_llm is None:
+            raise LLMError(f"class {each.name!r} has a query, and no LLM was given; add --llm")
+        agent = Agent(self.workspace, self.loaded_llm(), max_turns=self.max_turns, max_usd=max_usd)
         answer = agent.ask(image_id, each.query)
         if answer.interrupted:
             raise KeyboardInterrupt
@@ -167,28 +167,28 @@ def difference_hash(pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """An eye, a brain, and what they are asked; call it for a new proposer."""
+    """A model, an LLM, and what they are asked; call it for a new proposer."""
 
     inquiry: Inquiry
     llm: str = ""
-    """The spec of the brain; "" where neither a query nor the judge needs one."""
+    """The spec of the LLM; "" where neither a query nor the judge needs one."""
     model: str = "tiny"
     device: str = "auto"
     dtype: str = "auto"
     pictures: Mapping[Path, bytes] = field(default_factory=dict[Path, bytes])
 
     def __call__(self) -> Proposer:
-        """Load the brain and the eye.
+        """Load the LLM and the model.
 
         Raises:
-            ModelUnavailable: the eye cannot be loaded.
-            LLMConfigError: the brain cannot.
+            ModelUnavailable: the model cannot be loaded.
+            LLMConfigError: the LLM cannot.
         """
-        from sam3_agent.model.replicas import load_eye  # imports torch
+        from sam3_agent.model.replicas import load_segmenter  # imports torch
 
-        brain = load_llm(self.llm) if self.llm else None
-        workspace = Workspace(load_eye(self.model, device=self.device, dtype=self.dtype))
-        load = None if brain is None else lambda: brain
+        loaded_llm = load_llm(self.llm) if self.llm else None
+        workspace = Workspace(load_segmenter(self.model, device=self.device, dtype=self.dtype))
+        load = None if loaded_llm is None else lambda: loaded_llm
         judge = load if self.inquiry.judged else None
         ontology, tiles = self.inquiry.ontology, self.inquiry.tiles
         return Proposer(workspace, ontology, load, tiles, judge=judge, pictures=self.pictures)

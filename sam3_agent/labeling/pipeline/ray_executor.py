@@ -1,4 +1,4 @@
-"""Labelling over a Ray cluster: workers with an eye each, one process that writes the journal."""
+"""Labeling over a Ray cluster: workers with a model each, one process that writes the journal."""
 
 import importlib
 import os
@@ -49,14 +49,14 @@ class _Work:
 class RayEngine:
     """Labels on the workers of a Ray cluster, the one of RAY_ADDRESS or else one of this machine.
 
-    Each worker loads an eye of its own, on a GPU where the cluster has any. Another takes the place of one that dies,
+    Each worker loads a model of its own, on a GPU where the cluster has any. Another takes the place of one that dies,
     and its images are given out again: what was paid for them is in the journal already. A context manager, which lets
     the cluster go.
 
     Raises:
         Sam3AgentError: Ray is not installed, or the cluster cannot be reached.
         InputError: more workers than the cluster has room for.
-        ModelUnavailable, LLMConfigError: the first worker cannot load its eye or its brain.
+        ModelUnavailable, LLMConfigError: the first worker cannot load its model or its LLM.
     """
 
     def __init__(self, load: Callable[[], Proposer], inquiry: Inquiry, jobs: int | None = None, **options: Any) -> None:
@@ -93,7 +93,7 @@ class RayEngine:
 
     @property
     def info(self) -> ModelInfo:
-        """The eye of the first worker."""
+        """The model of the first worker."""
         return self._info
 
     @property

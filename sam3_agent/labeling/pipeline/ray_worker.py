@@ -1,4 +1,4 @@
-"""The work on images in another process: an eye of its own, and every result sent as it comes."""
+"""The work on images in another process: a model of its own, and every result sent as it comes."""
 
 import os
 import queue
@@ -102,7 +102,7 @@ class Worker:
             self._problem = error
 
     def hello(self) -> Hello:
-        """Who this is, once the eye is loaded."""
+        """Who this is, once the model is loaded."""
         info = self._proposer.workspace.info if self._proposer is not None else None
         return Hello(os.getpid(), info, self._problem)
 

@@ -1,4 +1,4 @@
-"""A labelling run: every pending image is looked at, its labels are merged, verified and written as one step."""
+"""A labeling run: every pending image is looked at, its labels are merged, verified and written as one step."""
 
 import fcntl
 import time
@@ -60,12 +60,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is labelled, and what it may cost."""
+    """What is labeled, and what it may cost."""
 
     images: Path
     budget_usd: float | None = None
     llm: str = ""
-    """The spec of the brain, for the record."""
+    """The spec of the LLM, for the record."""
 
 
 def label_images(
@@ -77,11 +77,11 @@ def label_images(
 ) -> str:
     """Label what is pending; gives "finished", or why the run stopped early. Call it again to go on.
 
-    `prepare` is called when the files are known, before the first is labelled: imports happen there.
+    `prepare` is called when the files are known, before the first is labeled: imports happen there.
 
     Raises:
         InputError: the journal was begun with other questions, or the images cannot be found.
-        Sam3AgentError: the journal cannot be written, or the eye or the brain fails for good; what is done is kept.
+        Sam3AgentError: the journal cannot be written, or the model or the LLM fails for good; what is done is kept.
     """
     with claimed(journal.path.parent):
         begin(journal, engine, order)
@@ -117,7 +117,7 @@ def begin(journal: Journal, engine: Engine, order: Order) -> None:
     for key, value in asked.items():
         known = journal.meta(key)
         if known is not None and known != value:
-            what = {"asked": "the concept file asks other things", "eye": f"the eye was {known}, not {value}"}
+            what = {"asked": "the concept file asks other things", "eye": f"the model was {known}, not {value}"}
             said = what.get(key, f"the images were {known}, not {value}")
             raise InputError(f"{journal.path.parent} was begun otherwise: {said}; give another --out")
     ontology = inquiry.ontology.to_json()

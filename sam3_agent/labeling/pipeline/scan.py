@@ -16,8 +16,8 @@ _BATCH = 500
 def scan(images: Path, journal: Journal) -> list[ImageRow]:
     """Enter every picture under a folder (or the one file) into the journal; gives the files of this folder now.
 
-    A file is read again only where its size or time has changed. Of files with one content the one that is labelled
-    already, else the first in order, is labelled; the others are its duplicates.
+    A file is read again only where its size or time has changed. Of files with one content the one that is labeled
+    already, else the first in order, is labeled; the others are its duplicates.
 
     Raises:
         InputError: there is no such folder, or no picture in it.

@@ -28,7 +28,7 @@ from sam3_agent.masks import Rle
 Action = Literal["accept", "reject", "relabel"]
 
 
-class ReviewDesk:
+class ReviewDecisions:
     """Decisions of one reviewer on one journal; each is one transaction, and can be undone. Thread-safe."""
 
     def __init__(self, journal: Journal, reviewer: str = "person") -> None:

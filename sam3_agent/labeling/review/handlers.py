@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast, get_args
 
 from sam3_agent.errors import InputError
-from sam3_agent.labeling.review.decisions import ReviewDesk
-from sam3_agent.labeling.review.refine import ReviewEye, prompt_phrase
+from sam3_agent.labeling.review.decisions import ReviewDecisions
+from sam3_agent.labeling.review.refine import ReviewSegmenter, prompt_phrase
 from sam3_agent.labeling.store.journal import Journal, label_json
 from sam3_agent.labeling.store.label import Check, Label
 from sam3_agent.labeling.store.summary import class_names
@@ -76,10 +76,10 @@ Call = Callable[[dict[str, Any]], Any]
 class Calls:
     """The page's calls over one journal."""
 
-    def __init__(self, journal: Journal, desk: ReviewDesk, eye: ReviewEye) -> None:
+    def __init__(self, journal: Journal, workspace: ReviewDecisions, segmenter: ReviewSegmenter) -> None:
         self.journal = journal
-        self.desk = desk
-        self.eye = eye
+        self.workspace = workspace
+        self.segmenter = segmenter
 
     def by_name(self) -> dict[str, Call]:
         """Name in the address -> call."""
@@ -103,14 +103,14 @@ class Calls:
         """Classes, their lines, progress, and the search through the queue."""
         lines = lines_of(self.journal)
         classes = [{"name": n, **(asdict(lines[n]) if n in lines else {})} for n in class_names(self.journal)]
-        search = self.eye.search
+        search = self.segmenter.search
         running = {"done": search.done, "total": search.total, "found": search.found, "running": search.running}
         return {
             "folder": self.journal.path.parent.name,
             "classes": classes,
             "progress": progress_of(self.journal),
             "search": {**running, "error": search.error},
-            "reviewer": self.desk.reviewer,
+            "reviewer": self.workspace.reviewer,
         }
 
     def queue(self, given: dict[str, Any]) -> Any:
@@ -136,19 +136,19 @@ class Calls:
     def decide(self, given: dict[str, Any]) -> Any:
         """{"labels": ids, "action", "class"} -> the labels as they are now."""
         ids = [str(each) for each in cast(Sequence[Any], given["labels"])]
-        return _labels(self.desk.decide(ids, str(given["action"]), given.get("class")))
+        return _labels(self.workspace.decide(ids, str(given["action"]), given.get("class")))
 
     def confirm(self, given: dict[str, Any]) -> Any:
         """Nothing is missing on an image."""
-        return {"checks": [_check(check) for check in self.desk.confirm(str(given["sha"]))]}
+        return {"checks": [_check(check) for check in self.workspace.confirm(str(given["sha"]))]}
 
     def undo(self, given: dict[str, Any]) -> Any:
         """The decision that was taken back, if any."""
-        return {"undone": self.desk.undo()}
+        return {"undone": self.workspace.undo()}
 
     def threshold(self, given: dict[str, Any]) -> Any:
         """{"class", "threshold"}: route the undecided labels of a class by another threshold."""
-        return {"changed": self.desk.move_line(str(given["class"]), float(given["threshold"]))}
+        return {"changed": self.workspace.move_line(str(given["class"]), float(given["threshold"]))}
 
     def calibrate(self, given: dict[str, Any]) -> Any:
         """Fit the lines to what has been decided."""
@@ -159,30 +159,30 @@ class Calls:
         points = [_point(point) for point in cast(Sequence[Any], given["points"])]
         on = [bool(each) for each in cast(Sequence[Any], given["labels"])]
         box = cast(Box, tuple(float(v) for v in given["box"])) if given.get("box") else None
-        name, (rle, score, _) = self.eye.click(str(given["sha"]), points, on, box)
+        name, (rle, score, _) = self.segmenter.click(str(given["sha"]), points, on, box)
         return {"find": name, "mask": rle.to_json(), "score": score}
 
     def mask(self, given: dict[str, Any]) -> Any:
         """{"find", "class", "id"}: keep the mask of a click as a new label, or as that of an existing one."""
-        sha, (rle, score, _) = self.eye.drawn(str(given["find"]))
+        sha, (rle, score, _) = self.segmenter.drawn(str(given["find"]))
         label_id = str(given["id"]) if given.get("id") else None
-        return _labels([self.desk.put_mask(sha, rle, str(given["class"]), label_id, score)])
+        return _labels([self.workspace.put_mask(sha, rle, str(given["class"]), label_id, score)])
 
     def like(self, given: dict[str, Any]) -> Any:
         """{"id"}: more like that label on its image."""
         label = self.journal.label(str(given["id"]))
-        found = self.eye.like(label, prompt_phrase(self.journal, label))
-        return _labels(self.desk.propose(label.sha, found, label.class_name, "exemplar"))
+        found = self.segmenter.like(label, prompt_phrase(self.journal, label))
+        return _labels(self.workspace.propose(label.sha, found, label.class_name, "exemplar"))
 
     def start_search(self, given: dict[str, Any]) -> Any:
         """{"id"}: more like that label on all other images, in the background."""
         label = self.journal.label(str(given["id"]))
-        self.eye.start_search(label, prompt_phrase(self.journal, label), self.desk)
+        self.segmenter.start_search(label, prompt_phrase(self.journal, label), self.workspace)
         return {"started": True}
 
     def stop_search(self, given: dict[str, Any]) -> Any:
         """End the search."""
-        self.eye.stop_search()
+        self.segmenter.stop_search()
         return {"stopped": True}
 
 

@@ -1,4 +1,4 @@
-"""The eye behind the review page: masks by clicks, and more of what a person points at."""
+"""The model behind the review page: masks by clicks, and more of what a person points at."""
 
 import threading
 from collections import OrderedDict
@@ -11,7 +11,7 @@ import numpy as np
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError, Sam3AgentError
-from sam3_agent.labeling.review.decisions import ReviewDesk
+from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.store.detections import SAME_IOU
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.store.label import Label
@@ -42,8 +42,8 @@ class Search:
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
-class ReviewEye:
-    """Looks again where a person points. The eye is loaded when it is first needed. Thread-safe."""
+class ReviewSegmenter:
+    """Looks again where a person points. The model is loaded when it is first needed. Thread-safe."""
 
     def __init__(self, journal: Journal, load: Callable[[], Workspace]) -> None:
         self._journal = journal
@@ -63,7 +63,7 @@ class ReviewEye:
         """The one object under the clicks, and a name by which it can be kept.
 
         Raises:
-            ToolError: the eye knows no clicks, or a point lies outside the image.
+            ToolError: the model knows no clicks, or a point lies outside the image.
         """
         with self._lock:
             workspace, image_id = self._opened(sha)
@@ -100,7 +100,7 @@ class ReviewEye:
             )
         return _new(found.instances, known)
 
-    def start_search(self, label: Label, phrase: str | None, desk: ReviewDesk) -> None:
+    def start_search(self, label: Label, phrase: str | None, workspace: ReviewDecisions) -> None:
         """Look for what is like a label on every other image, in a thread; finds wait for review as they come.
 
         Raises:
@@ -111,7 +111,7 @@ class ReviewEye:
                 raise InputError("a search is running already; wait for it, or stop it")
             rows = [row for row in self._journal.images("done") if row.sha != label.sha]
             self.search = Search(total=len(rows), running=True)
-            self._thread = threading.Thread(target=self._run, args=(label, phrase, desk, rows), daemon=True)
+            self._thread = threading.Thread(target=self._run, args=(label, phrase, workspace, rows), daemon=True)
             self._thread.start()
 
     def stop_search(self) -> None:
@@ -120,7 +120,7 @@ class ReviewEye:
         if self._thread is not None:
             self._thread.join(timeout=60)
 
-    def _run(self, label: Label, phrase: str | None, desk: ReviewDesk, rows: Sequence[ImageRow]) -> None:
+    def _run(self, label: Label, phrase: str | None, workspace: ReviewDecisions, rows: Sequence[ImageRow]) -> None:
         search = self.search
         try:
             name = self._learn(label, phrase)
@@ -131,7 +131,7 @@ class ReviewEye:
                     workspace, image_id = self._opened(row.sha)
                     (found,) = workspace.segment(image_id, [name], threshold=LIKE_THRESHOLD, tiles="never")
                 new = _new(found.instances, self._journal.labels(row.sha))
-                search.found += len(desk.propose(row.sha, new, label.class_name, "exemplar"))
+                search.found += len(workspace.propose(row.sha, new, label.class_name, "exemplar"))
                 search.done += 1
         except Sam3AgentError as error:
             search.error = str(error)
@@ -173,7 +173,7 @@ def prompt_phrase(journal: Journal, label: Label) -> str | None:
 
 
 def _new(found: Sequence[Instance], known: Sequence[Label]) -> list[Find]:
-    """The finds that are not labelled or decided already."""
+    """The finds that are not labeled or decided already."""
     rles = [each.rle for each in known if each.route != "rejected" or each.reviewer]
     fresh: list[Find] = []
     for instance in found:

@@ -1,4 +1,4 @@
-"""What the eye and the agent said about one image, as it is kept: everything that labels are made of."""
+"""What the model and the agent said about one image, as it is kept: everything that labels are made of."""
 
 import json
 import zlib

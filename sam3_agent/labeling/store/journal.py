@@ -1,4 +1,4 @@
-"""The journal of a labelling run: one SQLite file in WAL mode that survives kill -9.
+"""The journal of a labeling run: one SQLite file in WAL mode that survives kill -9.
 
 An image is finished by one transaction that writes its labels, its checks and its state together; what a paid query
 answered is written at once. So a run that was killed goes on with the images and queries that are not in here.
@@ -235,7 +235,7 @@ class Journal:
         return [ImageRow(*row) for row in self.read(f"SELECT {IMAGE} FROM images {where} ORDER BY path", values)]
 
     def image(self, sha: str) -> ImageRow:
-        """The labelled file with that content; raises InputError where there is none."""
+        """The labeled file with that content; raises InputError where there is none."""
         found = self.read(f"SELECT {IMAGE} FROM images WHERE sha=? AND state!='duplicate' LIMIT 1", (sha,))
         if not found:
             raise InputError(f"no image {sha!r:.24} in this run")

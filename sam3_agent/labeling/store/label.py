@@ -56,7 +56,7 @@ class Evidence:
 
     @property
     def doubled(self) -> float:
-        """The best score of a second find by one phrase: a thing that the eye draws twice is often none."""
+        """The best score of a second find by one phrase: a thing that the model draws twice is often none."""
         finds: dict[str, list[float]] = {}
         for support in self.supports:
             finds.setdefault(support.phrase, []).append(support.score)
@@ -126,7 +126,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Whether a class is labelled exhaustively on an image, as far as can be told."""
+    """Whether a class is labeled exhaustively on an image, as far as can be told."""
 
     sha: str
     class_name: str

@@ -1,4 +1,4 @@
-"""What a labelling run has come to."""
+"""What a labeling run has come to."""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -41,7 +41,7 @@ def verify_labels(
         Sequence[str], Field(description="For each missing class, in the same order, what has no mask and where.")
     ] = (),
 ) -> None:
-    """Say which masks are right, which are wrong and why, and which classes are not labelled completely."""
+    """Say which masks are right, which are wrong and why, and which classes are not labeled completely."""
 
 
 VERIFY = ToolSpec.of(verify_labels)
@@ -54,7 +54,7 @@ class Question:
     classes: tuple[LabelClass, ...]
     labels: tuple[Label, ...]
     known: tuple[Label, ...] = ()
-    """What a person or a file labelled with these classes."""
+    """What a person or a file labeled with these classes."""
 
     @property
     def words(self) -> str:
@@ -72,7 +72,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgment:
     """What the judge said to one question."""
 
     verdicts: dict[str, tuple[Verdict, str]]
@@ -88,7 +88,7 @@ class Judgement:
         return {"verdicts": self.verdicts, "missing": self.missing, "usd": self.usd}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Judgement":
+    def from_json(cls, value: dict[str, Any]) -> "Judgment":
         """What `to_json` gave."""
         verdicts = {name: (verdict, said) for name, (verdict, said) in value["verdicts"].items()}
         return cls(verdicts, value["missing"], value["usd"])
@@ -109,8 +109,8 @@ def questions_of(classes: Sequence[LabelClass], labels: Sequence[Label], known: 
     ]
 
 
-def judge(llm: LLM, pixels: NDArray[np.uint8], question: Question) -> Judgement:
-    """Ask about the masks and classes of one question; pixels (H, W, 3). Whatever the brain does, this answers."""
+def judge(llm: LLM, pixels: NDArray[np.uint8], question: Question) -> Judgment:
+    """Ask about the masks and classes of one question; pixels (H, W, 3). Whatever the LLM does, this answers."""
     spent: list[float] = []
 
     def ask(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
@@ -124,12 +124,12 @@ def judge(llm: LLM, pixels: NDArray[np.uint8], question: Question) -> Judgement:
     heard = hear(ask, (system, Message("user", question.words, tuple(_pictures(pixels, question)))), VERIFY)
     usd = round(sum(spent), 6)
     if isinstance(heard, str):
-        return Judgement({}, {}, usd, heard or "no answer")
-    return read_judgement(question, heard.model_dump(), usd)
+        return Judgment({}, {}, usd, heard or "no answer")
+    return read_judgment(question, heard.model_dump(), usd)
 
 
-def read_judgement(question: Question, fields: dict[str, Any], usd: float = 0.0) -> Judgement:
-    """The judgement in the arguments of a call; numbers that were not asked about count for nothing.
+def read_judgment(question: Question, fields: dict[str, Any], usd: float = 0.0) -> Judgment:
+    """The judgment in the arguments of a call; numbers that were not asked about count for nothing.
 
     A class that is called missing under a name that nobody knows makes every class of the question doubtful.
     """
@@ -152,7 +152,7 @@ def read_judgement(question: Question, fields: dict[str, Any], usd: float = 0.0)
         text = place or "somewhere"
         for name in [known] if known is not None else names.values():
             missing[name] = text if known is not None else f"{given}: {text}"
-    return Judgement(verdicts, missing, usd)
+    return Judgment(verdicts, missing, usd)
 
 
 def _paired(names: Sequence[Any], texts: Sequence[Any]) -> list[tuple[str, str]]:
@@ -193,22 +193,22 @@ def _pictures(pixels: NDArray[np.uint8], question: Question) -> list[Picture]:
     return [whole, *(draw_picture(pixels, sheet, style="contact_sheet") for sheet in sheets)]
 
 
-def with_judgement(
-    labels: Sequence[Label], question: Question, judgement: Judgement, name: str, strict: Mapping[str, Strictness]
+def with_judgment(
+    labels: Sequence[Label], question: Question, judgment: Judgment, name: str, strict: Mapping[str, Strictness]
 ) -> list[Label]:
-    """All labels of an image, those of the question routed anew by the judgement and with their share of its price.
+    """All labels of an image, those of the question routed anew by the judgment and with their share of its price.
 
     Where there is no answer, every label that was asked about is for a person to see.
     """
     asked = {label.id for label in question.labels}
-    share = round(judgement.usd / len(asked), 6) if asked else 0.0
+    share = round(judgment.usd / len(asked), 6) if asked else 0.0
     done: list[Label] = []
     for label in labels:
         if label.id not in asked:
             done.append(label)
             continue
-        unsaid = f"was not heard ({judgement.unheard})" if judgement.unheard else "says nothing about it"
-        verdict, said = judgement.verdicts.get(label.id, ("unsure", unsaid))
+        unsaid = f"was not heard ({judgment.unheard})" if judgment.unheard else "says nothing about it"
+        verdict, said = judgment.verdicts.get(label.id, ("unsure", unsaid))
         evidence = replace(label.evidence, judged=verdict, note=said, judge=name)
         seen = replace(label, evidence=evidence, usd=round(label.usd + share, 6))
         done.append(verified(seen, strict[label.class_name]))
@@ -216,7 +216,7 @@ def with_judgement(
 
 
 def with_completeness(
-    checks: Sequence[Check], question: Question, judgement: Judgement, labels: Sequence[Label]
+    checks: Sequence[Check], question: Question, judgment: Judgment, labels: Sequence[Label]
 ) -> list[Check]:
     """All checks of an image, those of the question's classes by what the judge says is missing."""
     asked = {each.name for each in question.classes}
@@ -225,9 +225,9 @@ def with_completeness(
     for check in checks:
         if check.class_name not in asked or check.reason.startswith(AGENT):
             done.append(check)
-        elif judgement.unheard or check.class_name in judgement.missing:
-            missed = f"missing: {judgement.missing.get(check.class_name)}"
-            reason = f"{JUDGE} {f'was not heard ({judgement.unheard})' if judgement.unheard else f'says {missed}'}"
+        elif judgment.unheard or check.class_name in judgment.missing:
+            missed = f"missing: {judgment.missing.get(check.class_name)}"
+            reason = f"{JUDGE} {f'was not heard ({judgment.unheard})' if judgment.unheard else f'says {missed}'}"
             done.append(replace(check, verdict="unsure", route="review", reason=reason))
         else:
             reason = COMPLETE if check.class_name in alive else ABSENT

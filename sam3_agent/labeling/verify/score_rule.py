@@ -26,10 +26,10 @@ BELIEVED = 0.5
 """From this presence on, a class without a label may have been missed."""
 JUDGE = "the judge"
 """Reasons that begin so come from a language model that looked."""
-COMPLETE = f"{JUDGE}: all of it is labelled"
+COMPLETE = f"{JUDGE}: all of it is labeled"
 ABSENT = f"{JUDGE}: not there"
-REPEATS = "labelled already as "
-"""The reason of labels that repeat what a file or a person labelled."""
+REPEATS = "labeled already as "
+"""The reason of labels that repeat what a file or a person labeled."""
 AGENT = "the agent's"
 """Reasons of checks that begin so come from a query that was not answered; they stay until it is."""
 _VERDICTS: dict[Route, Verdict] = {"accepted": "right", "review": "unsure", "rejected": "wrong"}
@@ -107,9 +107,9 @@ def rechecked(check: Check, labels: Sequence[Label]) -> Check:
     if check.reason.startswith(JUDGE) and not (check.reason == COMPLETE and not alive):
         return check
     if alive:
-        return replace(check, verdict="right", route="accepted", reason=f"{alive} labelled")
+        return replace(check, verdict="right", route="accepted", reason=f"{alive} labeled")
     if check.presence >= BELIEVED:
-        reason = f"believed to be there (presence {check.presence:.2f}), but nothing is labelled"
+        reason = f"believed to be there (presence {check.presence:.2f}), but nothing is labeled"
         return replace(check, verdict="unsure", route="review", reason=reason)
     return replace(check, verdict="right", route="accepted", reason="not there")
 

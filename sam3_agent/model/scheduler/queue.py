@@ -71,7 +71,8 @@ class RequestQueue:
         """
         if len(self) >= self._most_waiting:
             raise Busy(
-                f"the eye is busy: {len(self)} calls wait for it already, which is the most it lets wait; make the same"
+                f"the model is busy: {len(self)} calls wait for it already, which is the most it lets wait;"
+                f" make the same"
                 " call again in a moment"
             )
         if not request.bulk:

@@ -1,6 +1,6 @@
-"""Who asks the eye: how urgent it is, how long they wait, whether they have given up.
+"""Who asks the model: how urgent it is, how long they wait, whether they have given up.
 
-A front door says so once (`with calling(...)`), and it holds for every call of a scheduled eye inside that block,
+A front door says so once (`with calling(...)`), and it holds for every call of a scheduled model inside that block,
 through workspace, tools and loop. It is a context variable: it follows into `anyio.to_thread.run_sync`, but a thread
 pool's threads take it along only if the work is submitted as `contextvars.copy_context().run`.
 """
@@ -32,7 +32,7 @@ class Caller:
         self._lock = threading.Lock()
 
     def cancel(self) -> None:
-        """Give up: what waits for the eye is taken out of the queue, and further calls are refused."""
+        """Give up: what waits for the model is taken out of the queue, and further calls are refused."""
         with self._lock:
             self._cancelled = True
             waiting = list(self._waiting)
@@ -55,7 +55,7 @@ class Caller:
         """
         with self._lock:
             if self._cancelled:
-                raise Cancelled("the caller gave up before it asked the eye")
+                raise Cancelled("the caller gave up before it asked the model")
             self._waiting[future] = advance
             hurried = self.hurried
         if hurried:
@@ -89,7 +89,7 @@ def current_caller() -> Caller:
 
 @contextmanager
 def calling(*, bulk: bool = False, seconds: float | None = None) -> Generator[Caller]:
-    """Calls of a scheduled eye inside this block are one caller's; leaving it gives up whatever still waits.
+    """Calls of a scheduled model inside this block are one caller's; leaving it gives up whatever still waits.
 
     Args:
         bulk: let interactive callers go first.

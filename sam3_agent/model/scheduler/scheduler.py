@@ -1,4 +1,4 @@
-"""The eye for many callers at once: their calls meet in batches."""
+"""The model for many callers at once: their calls meet in batches."""
 
 import copy
 import threading
@@ -90,7 +90,7 @@ class Scheduler:
         if not engines:
             raise ValueError("a scheduler needs at least one engine")
         self._replicas = [
-            Replica(engine, Worker(f"eye-{number}", RequestQueue(max_waiting), max_wait=max_wait))
+            Replica(engine, Worker(f"model-{number}", RequestQueue(max_waiting), max_wait=max_wait))
             for number, engine in enumerate(engines)
         ]
         self._choosing = threading.Lock()
@@ -233,5 +233,5 @@ class Scheduler:
 
     def _home(self, features: Features) -> tuple[Replica, Features]:
         if not isinstance(features, PlacedFeatures) or features.replica not in self._replicas:
-            raise TypeError(f"these features are not of this eye but {type(features).__name__}")
+            raise TypeError(f"these features are not of this model but {type(features).__name__}")
         return features.replica, features.own

@@ -15,7 +15,7 @@ from sam3_agent.model.scheduler.queue import Batch, RequestQueue
 from sam3_agent.model.scheduler.request import Request
 
 _log = logging.getLogger(__name__)
-_CLOSED = "the eye was closed; load it again"
+_CLOSED = "the model was closed; load it again"
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 def look_closer(
-    ask: Ask, picture: Window, prompts: Sequence[ConceptPrompt], question: Question, eye: ModelInfo
+    ask: Ask, picture: Window, prompts: Sequence[ConceptPrompt], question: Question, segmenter: ModelInfo
 ) -> list[list[View]]:
     """Look at the whole, then at tiles of it where that pays, then at tiles of the tiles where it still does.
 
@@ -33,11 +33,11 @@ def look_closer(
     exist in one place only and cannot be shown to a tile elsewhere: a prompt that has any is asked of the whole alone.
 
     Args:
-        ask: the eye, for windows of one image; called from several threads.
+        ask: the model, for windows of one image; called from several threads.
         picture: the whole image, or the region that is asked about.
         prompts: each gets its list of views, the whole first.
         question: whether to look closer at all.
-        eye: how large its input is and how many queries it has.
+        model: how large its input is and how many queries it has.
 
     Raises:
         InputError: tiles are demanded for a prompt with example boxes.
@@ -52,14 +52,14 @@ def look_closer(
         for window, asked, detections in _answers(ask, wave, prompts):
             calls: dict[int, Wish] = {}
             for index, detection in zip(asked, detections, strict=True):
-                view = View(window, detection, eye)
+                view = View(window, detection, segmenter)
                 views[index].append(view)
                 wish = None if prompts[index].exemplars else wish_of(view, question, whole=window == picture)
                 if wish is not None:
                     calls[index] = wish
             if calls:
                 wishes[window], wishing[window] = finest(list(calls.values())), list(calls)
-        tiles = tiles_for(wishes, picture, eye, room)
+        tiles = tiles_for(wishes, picture, segmenter, room)
         wave = {tile: sorted({i for window in windows for i in wishing[window]}) for tile, windows in tiles.items()}
         room -= len(wave)
     return views
@@ -84,7 +84,7 @@ def _answers(
         return [(window, asked, ask(window, wanted)) for window, asked, wanted in calls]
     _log.info("looking closer, at %d tiles", len(calls))
     found: list[tuple[Window, list[int], list[Detection]]] = []
-    # Many tiles must not keep others waiting. When one fails, those that wait for the eye are given up, and the pool
+    # Many tiles must not keep others waiting. When one fails, those that wait for the model are given up, and the pool
     # ends.
     with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="tile") as pool, calling(bulk=True):
         pending = [pool.submit(copy_context().run, ask, window, wanted) for window, _, wanted in calls]

@@ -24,7 +24,7 @@ def groups_of(pieces: Sequence[Piece]) -> list[list[int]]:
     """Numbers of the pieces of each object, by agreement of masks; what only touches stays apart.
 
     The closest views are joined first, the best agreement before the others. Two pieces of one view never come
-    together: there the eye saw two objects, and touching ones stay two even where another view blurs them into one.
+    together: there the model saw two objects, and touching ones stay two even where another view blurs them into one.
     """
     agreeing: list[tuple[float, float, int, int]] = []
     for first, second, shared in masks.overlaps([piece.rle for piece in pieces]):
@@ -55,7 +55,10 @@ def agreement(one: Piece, other: Piece, shared: int) -> float:
     """
     coarse, fine = (one, other) if one.view.zoom < other.view.zoom else (other, one)
     in_coarse, in_fine = _area_seen_by(coarse, fine.view), _area_seen_by(fine, coarse.view)
-    if coarse.view.zoom < fine.view.zoom and coarse.view.seen_side(coarse.area**0.5) < SMALL * coarse.view.eye.patch:
+    if (
+        coarse.view.zoom < fine.view.zoom
+        and coarse.view.seen_side(coarse.area**0.5) < SMALL * coarse.view.segmenter.patch
+    ):
         over = shared / min(in_coarse, in_fine)
         return over if over >= INSIDE else 0.0
     if shared < INSIDE * fine.area and not coarse.cut:

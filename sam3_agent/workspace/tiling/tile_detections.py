@@ -14,11 +14,11 @@ from sam3_agent.workspace.query import Question
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the eye said to one concept in one window; masks and boxes of the detection are those of the window."""
+    """What the model said to one concept in one window; masks and boxes of the detection are those of the window."""
 
     window: Window
     detection: Detection
-    eye: ModelInfo
+    segmenter: ModelInfo
 
     @property
     def longer(self) -> int:
@@ -27,21 +27,21 @@ class View:
 
     @property
     def zoom(self) -> float:
-        """Pixels that the eye had for each pixel of the picture, along the longer side."""
-        return self.eye.input_side / self.longer
+        """Pixels that the model had for each pixel of the picture, along the longer side."""
+        return self.segmenter.input_side / self.longer
 
     @property
     def margin(self) -> int:
-        """How near, in pixels of the picture, a mask may end to an edge that cuts it: half a patch of the eye."""
-        return math.ceil(self.eye.patch / 2 / self.zoom)
+        """How near, in pixels of the picture, a mask may end to an edge that cuts it: half a patch of the model."""
+        return math.ceil(self.segmenter.patch / 2 / self.zoom)
 
     def seen_side(self, side: float) -> float:
-        """How long `side` pixels of the picture are in the eye's own, the mean of across and down.
+        """How long `side` pixels of the picture are in the model's own, the mean of across and down.
 
         A window is stretched to a square, so both differ where it is none.
         """
         x0, y0, x1, y1 = self.window
-        return side * self.eye.input_side / math.sqrt((x1 - x0) * (y1 - y0))
+        return side * self.segmenter.input_side / math.sqrt((x1 - x0) * (y1 - y0))
 
     def clear(self, picture: Window) -> Window:
         """The window without the margins along edges beyond which the picture (or region) goes on.
@@ -58,7 +58,7 @@ class View:
 
 
 REPEATED = 0.7
-"""Masks of one view that overlap more than this (IoU) are one object, which the eye pointed at twice."""
+"""Masks of one view that overlap more than this (IoU) are one object, which the model pointed at twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Piece:
 
     rle: Rle
     box: Box
-    """As the eye gave it."""
+    """As the model gave it."""
     area: int
     view: View
     object_score: float
