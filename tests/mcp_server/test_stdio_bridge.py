@@ -133,7 +133,9 @@ async def test_running_calls_finish_when_the_server_is_told_to_end_or_are_cancel
                     await anyio.sleep(0.05)  # the signal is still on its way
                 if finishes:
                     await anyio.to_thread.run_sync(end_encoding, process)
-        assert await anyio.to_thread.run_sync(lambda: process.wait(60), abandon_on_cancel=True) == signal.SIGTERM  # what serve_http gives
+        assert (
+            await anyio.to_thread.run_sync(lambda: process.wait(60), abandon_on_cancel=True) == signal.SIGTERM
+        )  # what serve_http gives
     finally:
         process.kill()
         _, errors = process.communicate()
