@@ -47,7 +47,7 @@ FALSE_CALLS: tuple[tuple[str, Any], ...] = (
 
 
 class Script:
-    """What the server of one API says: sound replies, and faults in a share of them, drawn by one dice."""
+    """Script of the server of one API: sound replies, and faults in a share of them, drawn by one dice."""
 
     def __init__(self, kind: str, share: float, seed: int) -> None:
         self._wire = WIRES[kind]
@@ -157,7 +157,9 @@ def _why(reason: str) -> str:
 
 
 def _timeouts(answer: Answer) -> int:
-    """How often a request of this run timed out, by its trace; of a reply that failed for good it tells the last."""
+    """Count how often a request of this run timed out, by its trace; of a reply that failed for good it tells the
+    last.
+    """
     steps = answer.trace.steps
     faults = [str(fault) for step in steps for fault in step.data.get("faults", ())]
     return sum("timed out" in line for line in (*faults, *(str(s.data["message"]) for s in steps if s.kind == "error")))

@@ -27,7 +27,7 @@ Figure = tuple[float | None, float | None, float | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sums:
-    """What the cases of one group add up to."""
+    """Sums over the cases of one group."""
 
     cases: int
     pictures: int

@@ -197,7 +197,7 @@ def _content(content: Any) -> str:
 
 
 def _thoughts(message: Any) -> str:
-    """What vLLM ("reasoning_content") and others ("reasoning") show of the thinking."""
+    """Return the thinking that vLLM ("reasoning_content") and others ("reasoning") show."""
     extra = cast(dict[str, Any], getattr(message, "model_extra", None) or {})
     return str(extra.get("reasoning_content") or extra.get("reasoning") or "")
 

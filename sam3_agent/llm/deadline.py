@@ -1,4 +1,4 @@
-"""When a run must be over: known to whoever waits for a model on its behalf."""
+"""Deadline of a run, known to whoever waits for a model on its behalf."""
 
 import time
 from collections.abc import Generator

@@ -138,7 +138,7 @@ def message_of(response: "Response", *, truncated: bool) -> Message:
 
 
 def _stop_of(response: "Response") -> tuple[Stop, str]:
-    """How the response ended, and what the API said about it."""
+    """Return how the response ended, and the API's words about it."""
     refusals = [
         part.refusal
         for item in response.output

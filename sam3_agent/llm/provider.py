@@ -1,4 +1,4 @@
-"""What the LLMs behind an API have in common: patience, prices, one line for every error."""
+"""Base of the LLMs behind an API: patience, prices, one line for every error."""
 
 import logging
 import os
@@ -85,7 +85,7 @@ class Provider:
 
 
 class ProviderLLM:
-    """What every LLM behind an API shows of itself."""
+    """Base class of every LLM behind an API."""
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider

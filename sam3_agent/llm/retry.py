@@ -1,4 +1,4 @@
-"""Asks a model server again when it fails in a way that passes."""
+"""Retry of transient provider errors."""
 
 import math
 import random
@@ -35,7 +35,7 @@ class TransientError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long one reply is tried for; seconds."""
+    """Retry policy of one reply; seconds."""
 
     timeout: float = 180.0
     """For one attempt; while a reply streams, for the pause between two pieces of it."""
@@ -52,7 +52,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Heard(Generic[T]):
-    """What came back, and what went wrong before it did."""
+    """Value of the attempt that worked, and the faults of those before."""
 
     value: T
     faults: tuple[str, ...]

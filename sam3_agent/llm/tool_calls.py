@@ -48,7 +48,7 @@ class Said:
 
 
 def explain_tools(tools: Sequence[ToolSpec]) -> str:
-    """How to call which tools, for the system prompt."""
+    """Explain how to call which tools, for the system prompt."""
     described = "\n\n".join(f"### {t.name}\n{t.description}\narguments: {json.dumps(t.json_schema)}" for t in tools)
     return f"{_instruction()}\n\n{described}"
 

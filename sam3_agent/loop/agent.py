@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong; `repairable` when the model can do something about it and should be told."""
+    """Failure of an act; `repairable` when the model can do something about it and should be told."""
 
     message: str
     repairable: bool = False
@@ -37,7 +37,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Success(Generic[T]):
-    """What came back."""
+    """Value of an act that worked."""
 
     value: T
 
@@ -140,7 +140,7 @@ def _best_of(run: Run, judge: Judge, listen: Listen) -> list[str]:
 
 
 def _objection(presentation: Presentation, verdict: Verdict) -> Presentation:
-    """What the LLM reads instead of the end: not accepted, why, and what it may do."""
+    """Tell the LLM that its answer was not accepted, why, and what it may do."""
     text = (
         f"Not accepted. A judge who looked at this answer says: {verdict.words()}\n"
         "Repair the answer and submit again; if you are sure that it is right as it is, submit the same again."

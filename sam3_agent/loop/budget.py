@@ -1,4 +1,4 @@
-"""What a run may cost, against what it has cost."""
+"""Budget of a run, and the meter of its cost."""
 
 import time
 from dataclasses import dataclass, field
@@ -67,7 +67,7 @@ class Budget:
         return None if self.max_seconds is None else self.max_seconds - meter.seconds
 
     def spent(self, meter: Meter) -> str:
-        """Which limit is reached, as a reason; empty while none is."""
+        """Name the limit that is reached, as a reason; empty while none is."""
         if meter.turns >= self.max_turns:
             return f"stopped after {meter.turns} turns (max_turns={self.max_turns})"
         if self.max_llm_calls is not None and meter.llm_calls >= self.max_llm_calls:

@@ -1,4 +1,4 @@
-"""What the camera does to a finished picture: uneven light, blur, sensor noise, JPEG."""
+"""Camera effects on a finished picture: uneven light, blur, sensor noise, JPEG."""
 
 from __future__ import annotations
 

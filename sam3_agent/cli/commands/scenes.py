@@ -53,7 +53,7 @@ PARTS = Path(".scenes", "parts")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was asked for; scene n of a seed is the same in every order."""
+    """Order for scenes; scene n of a seed is the same in every order."""
 
     count: int
     seed: int
@@ -62,7 +62,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class ScenesReport:
-    """What lies in the folder now."""
+    """Report of the folder's scenes."""
 
     out: Path
     order: Order
