@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sam3_agent.errors import InputError
 from sam3_agent.video.video import Pixels, Video, VideoInfo, VideoLimits, check_count, check_size, mean_rate
 
 DEFAULT_RATE = 25.0
+INSTALL = "PyAV reads more: pip install 'sam3-agent[video]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +62,7 @@ def open_with_opencv(path: Path, limits: VideoLimits) -> Video:
         rotation = round(float(capture.get(cv2.CAP_PROP_ORIENTATION_META)))
         rate = float(capture.get(cv2.CAP_PROP_FPS)) or DEFAULT_RATE
         codec = _codec(capture)
-        milliseconds: list[float] = []
-        size = _size(capture)
-        while capture.grab():
-            milliseconds.append(float(capture.get(cv2.CAP_PROP_POS_MSEC)))
-            check_count(len(milliseconds), shown, limits)
-            if len(milliseconds) == 1:
-                found, first = capture.retrieve()
-                size = first.shape[1::-1] if found else size
-    check_count(len(milliseconds), shown, limits)
-    times = (np.array(milliseconds) - milliseconds[0]) / 1000.0
+        times, size = _scan(capture, shown, limits)
     warnings: list[str] = []
     if times.size > 1 and not (np.diff(times) > 0.0).all():
         times = np.arange(times.size) / rate
@@ -87,7 +80,24 @@ def open_with_opencv(path: Path, limits: VideoLimits) -> Video:
         rotation=-rotation % 360,
         warnings=tuple(warnings),
     )
-    return Video(info, OpenCvReader(path, (size[0], size[1])))
+    return Video(info, OpenCvReader(path, size))
+
+
+def _scan(capture: Any, shown: str, limits: VideoLimits) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """(T,) seconds from the first frame, and the upright width and height of that."""
+    import cv2
+
+    milliseconds: list[float] = []
+    size = _size(capture)
+    while capture.grab():
+        milliseconds.append(float(capture.get(cv2.CAP_PROP_POS_MSEC)))
+        check_count(len(milliseconds), shown, limits)
+        if len(milliseconds) == 1:
+            found, first = capture.retrieve()
+            size = (first.shape[1], first.shape[0]) if found else size
+    if not milliseconds:
+        raise InputError(f"OpenCV decodes no frame of {shown}, which may be in a codec that it lacks; {INSTALL}")
+    return (np.array(milliseconds) - milliseconds[0]) / 1000.0, size
 
 
 @contextmanager
@@ -97,7 +107,7 @@ def _opened(path: Path) -> Generator[Any]:
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         if not capture.isOpened():
-            raise InputError(f"{str(path)!r} cannot be read as a video by OpenCV; PyAV reads more")
+            raise InputError(f"{str(path)!r} cannot be read as a video by OpenCV; {INSTALL}")
         yield capture
     finally:
         capture.release()

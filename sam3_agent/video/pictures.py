@@ -26,8 +26,11 @@ FOLDER_RATE = 25.0
 """Frames a second of a folder that says nothing: what FFmpeg takes for image sequences."""
 SHORTEST_STEP = 0.011
 """GIF frames of 10 ms or less are shown for 100 ms, as browsers do."""
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
-"""What Pillow's decoders raise on damaged files."""
+BROKEN = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error,
+    Image.DecompressionBombError, Warning,
+)  # fmt: skip
+"""What Pillow's decoders raise on damaged files; warnings only where a program turns them into errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class FolderReader:
         """The picture, or None where the file is damaged; raises InputError where it is another one than before."""
         path = self.files[index]
         try:
-            with Image.open(path, formats=FORMATS) as picture:
+            with _opened(path) as picture:
                 pixels = to_pixels(picture)
         except FileNotFoundError as error:
             raise InputError(f"{str(path)!r} is gone; open the folder anew") from error
@@ -115,9 +118,11 @@ def open_files(files: tuple[Path, ...], name: str, limits: VideoLimits, fps: flo
 def _size(path: Path, limits: VideoLimits) -> tuple[int, int]:
     """Upright width and height by the header."""
     try:
-        with Image.open(path, formats=FORMATS) as picture:
+        with _opened(path) as picture:
             width, height = picture.size
-            sideways = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # EXIF orientations that swap the sides
+            # of a PNG without EXIF in its header, Pillow would decode the whole picture to look for it at the end
+            has_exif = picture.format != "PNG" or "exif" in picture.info
+            sideways = has_exif and picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # orientations that swap sides
     except UnidentifiedImageError as error:
         raise InputError(f"{str(path)!r} is no image, though its name says so") from error
     except BROKEN as error:
@@ -143,7 +148,11 @@ class AnimationReader:
     def read(self, indices: Sequence[int]) -> Iterator[tuple[int, Pixels, bool]]:
         """The frames of `indices`; one that cannot be decoded shows the one before it."""
         last: Pixels | None = None
-        with _opened(self.path) as picture:
+        try:
+            opened = _opened(self.path)
+        except BROKEN as error:
+            raise InputError(f"{str(self.path)!r} cannot be read any more: {error}") from error
+        with opened as picture:
             for index in indices:
                 try:
                     picture.seek(index)
@@ -164,7 +173,11 @@ def open_animation(path: Path, limits: VideoLimits) -> Video:
         InputError: it is no such file, or not one frame of it can be read.
     """
     shown = repr(str(path))
-    with _opened(path) as picture:
+    try:
+        opened = _opened(path)
+    except BROKEN as error:
+        raise InputError(f"{shown} cannot be read as a video or an animation: {error}") from error
+    with opened as picture:
         if picture.format not in ANIMATED:
             raise InputError(f"{shown} is a picture and no video; open it as an image")
         check_size(*picture.size, shown, limits)
@@ -205,10 +218,9 @@ def _steps(picture: Image.Image, limits: VideoLimits) -> tuple[list[float], bool
 
 
 def _opened(path: Path) -> Image.Image:
-    try:
-        return Image.open(path, formats=FORMATS)
-    except BROKEN as error:
-        raise InputError(f"{str(path)!r} cannot be read as a video or an animation: {error}") from error
+    """The image, of which no more than the header is read; raises what Pillow raises."""
+    Image.init()
+    return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class PyAvReader:
     rotation: int
     pts: NDArray[np.int64]
     keys: NDArray[np.int64]
+    """(K, 2) presentation and decoding time of each keyframe, rising."""
     is_counted: bool
 
     def read(self, indices: Sequence[int]) -> Iterator[tuple[int, Pixels, bool]]:
@@ -64,7 +65,7 @@ class PyAvReader:
             cursor = _Cursor(source, self)
             for index in indices:
                 shown, frame = cursor.go_to(index)
-                yield index, _to_pixels(frame, self.rotation, self.size), shown != index
+                yield index, _to_pixels(frame, self.rotation, self.size), shown != index or frame.is_corrupt
 
     def _check_unchanged(self) -> None:
         try:
@@ -75,35 +76,65 @@ class PyAvReader:
             raise InputError(f"{str(self.path)!r} has changed since it was opened; open the video anew")
 
 
-@dataclass(slots=True)
 class _Source:
-    """An open container with the one stream of it that is read; `decoder` where its own codec is not used."""
+    """An open container with the one stream of it that is read, and the decoder of that."""
 
-    container: av.container.InputContainer
-    stream: av.video.stream.VideoStream
-    decoder: Any
+    def __init__(self, path: Path, stream: int | None) -> None:
+        self._path = path
+        self._wanted = stream
+        self._waiting: list[Any] = []
+        self.container, self.stream = _open_stream(path, stream)
+        self.decoder = _decoder(self.stream)
+
+    def close(self) -> None:
+        """Let the file go."""
+        self.container.close()
+
+    def restart(self) -> None:
+        """Begin at the beginning."""
+        self.close()
+        self._waiting = []
+        self.container, self.stream = _open_stream(self._path, self._wanted)
+        self.decoder = _decoder(self.stream)
+
+    def packets(self) -> Iterator[Any]:
+        """Packets up to the end, or to where the container breaks off: then a last None."""
+        while True:
+            try:
+                yield from self.container.demux(self.stream)
+            except IndexError:
+                continue  # PyAV's answer to a packet of a stream that begins later than the file; it is behind us now
+            except av.error.FFmpegError:
+                yield None
+            return
 
     def frames(self) -> Iterator[Any]:
         """Decoded frames from here on; packets that cannot be decoded are passed over."""
-        packets = self.container.demux(self.stream)
-        while True:
-            try:
-                packet = next(packets)
-            except (StopIteration, av.error.FFmpegError):
-                break
+        waiting, self._waiting = self._waiting, []
+        for packet in chain(waiting, self.packets(), (None,)):
             try:
                 yield from self.decoder.decode(packet)
+            except av.error.EOFError:  # drained already, by the empty packet at the end
+                return
             except av.error.FFmpegError:
                 continue
-        try:
-            yield from self.decoder.decode(None)
-        except av.error.FFmpegError:  # already drained, or nothing was ever decoded
-            return
 
-    def seek(self, pts: int) -> None:
-        """Go to the last keyframe at or before `pts`."""
-        self.container.seek(pts, stream=self.stream, backward=True)
-        self.decoder.flush_buffers()
+    def seek(self, key: tuple[int, int]) -> bool:
+        """Go to the keyframe of that presentation and decoding time, or one before it; False where neither is found.
+
+        Containers find packets by the one or by the other time; a wrong one leads into the middle of a group.
+        """
+        for target in key:
+            try:
+                self.container.seek(target, stream=self.stream, backward=True)
+            except av.error.FFmpegError:
+                continue
+            self.decoder.flush_buffers()
+            packet = next((packet for packet in self.packets() if packet is not None and packet.size), None)
+            if packet is not None and packet.is_keyframe and packet.pts is not None and packet.pts <= key[0]:
+                self._waiting = [packet]
+                return True
+        return False
 
 
 class _Cursor:
@@ -119,9 +150,9 @@ class _Cursor:
 
     def go_to(self, index: int) -> tuple[int, Any]:
         """The frame nearest to `index`, from before it if there is one, with its number; raises InputError if none."""
-        key = self._key_before(index)
-        if key is not None and np.searchsorted(self._reader.pts, key) > self._position + 1:
-            self._jump(key, index)
+        place = int(np.searchsorted(self._reader.keys[:, 0], self._reader.pts[index], side="right")) - 1
+        if place >= 0 and np.searchsorted(self._reader.pts, self._reader.keys[place, 0]) > self._position + 1:
+            self._jump(place)
         self._decode_to(index)
         if self._latest is not None:
             return self._position, self._latest
@@ -129,24 +160,13 @@ class _Cursor:
             return self._ahead
         raise InputError(f"no frame of {str(self._reader.path)!r} can be decoded")
 
-    def _key_before(self, index: int) -> int | None:
-        place = int(np.searchsorted(self._reader.keys, self._reader.pts[index], side="right")) - 1
-        return int(self._reader.keys[place]) if place >= 0 else None
-
-    def _jump(self, key: int, index: int) -> None:
-        """Seek to `key`; from the beginning instead where the container does not lead there."""
-        self._seek(key)
-        self._ahead = self._next()
-        if self._ahead is None or self._ahead[0] > index:
-            self._seek(int(self._reader.pts[0]))
-            self._ahead = None
-
-    def _seek(self, pts: int) -> None:
-        try:
-            self._source.seek(pts)
-        except av.error.FFmpegError as error:
-            raise InputError(f"cannot seek in {str(self._reader.path)!r}: {error.strerror}") from error
+    def _jump(self, place: int) -> None:
+        """Seek to keyframe number `place`; from the beginning instead where the container does not lead there."""
+        pts, dts = self._reader.keys[place].tolist()
+        if not self._source.seek((pts, dts)):
+            self._source.restart()
         self._frames = enumerate(self._source.frames())
+        self._ahead = None
 
     def _decode_to(self, index: int) -> None:
         while self._position < index:
@@ -174,7 +194,7 @@ class _Cursor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Index:
-    """Timestamps (T,) in presentation order, keyframes among them, and what is wrong with the file."""
+    """Timestamps (T,) in presentation order, keyframes among them (K, 2), and what is wrong with the file."""
 
     pts: NDArray[np.int64]
     keys: NDArray[np.int64]
@@ -198,15 +218,14 @@ def open_with_pyav(path: Path, limits: VideoLimits) -> Video:
         codec = stream.codec_context.name
         index, declared, is_cut = _scan(source, shown, limits)
     first, index = _check_beginning(path, number, index, limits)
-    if is_cut and not index.is_counted and index.keys.size:
+    if is_cut and index.keys.size:
         index = _check_end(path, number, index)
     check_count(index.pts.size, shown, limits)
-    missing = declared - index.pts.size
-    if is_cut and missing > 0:
+    if is_cut and declared > index.pts.size:
         told = f"the file is cut off or damaged: {index.pts.size} of {declared} frames can be read"
-        index = _Index(index.pts, index.keys, index.is_counted, (*index.warnings, told))
+        index = replace(index, warnings=(*index.warnings, told))
     times = (index.pts - index.pts[0]) * (1.0 / rate if index.is_counted else step)
-    rotation = int(first.rotation) % 360
+    rotation = round(first.rotation / 90) * 90 % 360
     size = (first.height, first.width) if rotation in (90, 270) else (first.width, first.height)
     check_size(*size, shown, limits)
     info = VideoInfo(
@@ -227,10 +246,9 @@ def open_with_pyav(path: Path, limits: VideoLimits) -> Video:
 def _scan(source: _Source, shown: str, limits: VideoLimits) -> tuple[_Index, int, bool]:
     """The index by packets alone, how many frames the file claims or begins, and whether its end needs a check."""
     pts: list[int] = []
-    keys: list[int] = []
+    keys: list[tuple[int, int]] = []
     packets, is_cut, has_times = 0, False, True
-    stream = source.stream
-    for packet in _packets(source):
+    for packet in source.packets():
         if packet is None or packet.is_corrupt:
             is_cut = True
         if packet is None or packet.size == 0:
@@ -243,59 +261,45 @@ def _scan(source: _Source, shown: str, limits: VideoLimits) -> tuple[_Index, int
             continue
         pts.append(packet.pts)
         if packet.is_keyframe:
-            keys.append(packet.pts)
+            keys.append((packet.pts, packet.pts if packet.dts is None else packet.dts))
         check_count(len(pts), shown, limits)
     ordered = np.unique(np.array(pts, dtype=np.int64))
-    is_cut = is_cut or stream.frames == 0 or stream.frames > packets
+    declared = source.stream.frames
+    is_cut = is_cut or declared == 0 or declared > packets
     usable = has_times and ordered.size == len(pts) and ordered.size > 0
-    index = _Index(ordered if usable else ordered[:0], np.unique(np.array(keys, dtype=np.int64)))
-    return index, max(stream.frames, packets), is_cut
-
-
-def _packets(source: _Source) -> Iterator[Any]:
-    """Packets up to the end, or to where the container breaks off: then a last None."""
-    try:
-        yield from source.container.demux(source.stream)
-    except av.error.FFmpegError:
-        yield None
+    table = np.array(sorted(keys), dtype=np.int64).reshape(-1, 2)
+    return _Index(ordered if usable else ordered[:0], table), max(declared, packets), is_cut
 
 
 def _check_beginning(path: Path, stream: int, index: _Index, limits: VideoLimits) -> tuple[Any, _Index]:
     """The first frame, and the index without frames before it; a new index where packets are not frames."""
-    decoded: list[Any] = []
     with _opened(path, stream) as source:
-        for frame in source.frames():
-            decoded.append(frame.pts)
-            if len(decoded) == 1:
-                first = frame
-            if len(decoded) == PROBED:
-                break
-        else:
-            if not decoded:
-                raise InputError(f"no frame of {str(path)!r} can be decoded; it is damaged or protected")
-    if decoded[0] is not None:
-        begin = int(np.searchsorted(index.pts, decoded[0]))
-        if index.pts[begin : begin + len(decoded)].tolist() == decoded:
+        decoded = list(islice(source.frames(), PROBED))
+    if not decoded:
+        raise InputError(f"no frame of {str(path)!r} can be decoded; it is damaged or protected")
+    times = [frame.pts for frame in decoded]
+    if times[0] is not None:
+        begin = int(np.searchsorted(index.pts, times[0]))
+        if index.pts[begin : begin + len(times)].tolist() == times:
             pts = index.pts[begin:]
             told = (f"the first {begin} frames cannot be decoded and are left out",) if begin else ()
-            return first, _Index(pts, index.keys[index.keys >= pts[0]], warnings=told)
-    return first, _count(path, stream, limits)
+            return decoded[0], _Index(pts, index.keys[index.keys[:, 0] >= pts[0]], warnings=told)
+    return decoded[0], _count(path, stream, limits)
 
 
 def _check_end(path: Path, stream: int, index: _Index) -> _Index:
-    """The index without what cannot be decoded at its end: decodes from the last keyframe that gives any frame."""
-    pts, keys = index.pts, index.keys
-    while keys.size:
-        with _opened(path, stream) as source:
-            source.seek(int(keys[-1]))
-            found = {frame.pts for frame in source.frames() if frame.pts is not None and frame.pts >= keys[-1]}
-        end = pts[pts >= keys[-1]]
-        good = [value for value in end.tolist() if value in found]
-        if good:
-            # only the tail goes: a hole before a frame that can be decoded is shown as damaged
-            return _Index(pts[pts <= good[-1]], keys, warnings=index.warnings)
-        pts, keys = pts[pts < keys[-1]], keys[:-1]
-    return _Index(pts, keys, warnings=index.warnings)
+    """The index without what cannot be decoded at its end: decodes from the last keyframe that gives any frame.
+
+    Only the tail goes: a hole before a frame that can be decoded stays, and is shown as damaged.
+    """
+    with _opened(path, stream) as source:
+        for pts, dts in reversed(index.keys.tolist()):
+            if not source.seek((pts, dts)):
+                source.restart()
+            last = max((frame.pts for frame in source.frames() if frame.pts is not None), default=None)
+            if last is not None and last >= pts:
+                return replace(index, pts=index.pts[index.pts <= last])
+    return index
 
 
 def _count(path: Path, stream: int, limits: VideoLimits) -> _Index:
@@ -305,32 +309,37 @@ def _count(path: Path, stream: int, limits: VideoLimits) -> _Index:
         for frame in source.frames():
             found.append(frame.pts)
             check_count(len(found), repr(str(path)), limits)
-    none = np.zeros(0, dtype=np.int64)
+    no_keys = np.zeros((0, 2), dtype=np.int64)
     times = [value for value in found if value is not None]
     if len(times) == len(found) and all(one < two for one, two in pairwise(times)):
-        return _Index(np.array(times, dtype=np.int64), none)
+        return _Index(np.array(times, dtype=np.int64), no_keys)
     told = "the file has no usable times: its frames are taken to be evenly spaced"
-    return _Index(np.arange(len(found), dtype=np.int64), none, is_counted=True, warnings=(told,))
+    return _Index(np.arange(len(found), dtype=np.int64), no_keys, is_counted=True, warnings=(told,))
 
 
 @contextmanager
 def _opened(path: Path, stream: int | None) -> Generator[_Source]:
-    """The container, opened for the stream of that number (None: the first that is a video and no cover picture)."""
+    """The stream of that number (None: the first that is a video and no cover picture), open while the block runs."""
+    source = _Source(path, stream)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def _open_stream(path: Path, stream: int | None) -> tuple[av.container.InputContainer, av.video.stream.VideoStream]:
     shown = repr(str(path))
     try:
         container = av.open(str(path), options={"format_whitelist": DEMUXERS}, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"{shown} cannot be read as a video: {reason or error}") from error
-    with container:
-        videos = [video for video in container.streams.video if not video.disposition & Disposition.attached_pic]
-        chosen = videos[:1] if stream is None else [video for video in videos if video.index == stream]
-        if not chosen:
-            raise InputError(f"{shown} has no video in it")
-        video = chosen[0]
-        if _codec_of(video) is None:
-            raise InputError(f"{shown} is in a codec that this FFmpeg does not decode")
-        yield _Source(container, video, _decoder(video))
+    videos = [video for video in container.streams.video if not video.disposition & Disposition.attached_pic]
+    chosen = videos[:1] if stream is None else [video for video in videos if video.index == stream]
+    if not chosen or _codec_of(chosen[0]) is None:
+        container.close()
+        raise InputError(f"{shown} has no video in it{' that this FFmpeg decodes' if chosen else ''}")
+    return container, chosen[0]
 
 
 def _codec_of(video: av.video.stream.VideoStream) -> Any:

@@ -30,10 +30,11 @@ to milliseconds (Matroska) and to hundredths (GIF)."""
 class VideoLimits:
     """Sizes beyond which a video is refused before anything is decoded.
 
-    200 megapixels is the limit of images too; a million frames are nine hours at 30 fps, and 8 MB of times.
+    80 megapixels are more than twice an 8K frame, and below the size at which Pillow suspects a bomb; a million frames
+    are nine hours at 30 fps, and 8 MB of times.
     """
 
-    max_pixels: int = 200_000_000
+    max_pixels: int = 80_000_000
     max_frames: int = 1_000_000
 
 
@@ -41,7 +42,8 @@ class VideoLimits:
 class Frame:
     """One frame, `image` (H, W, 3) uint8 RGB and the reader's own copy, shown from second `time` on.
 
-    `damaged` means that it could not be decoded and the picture is that of the nearest frame that could.
+    `damaged` means that it could not be decoded whole; where nothing of it could, the picture is that of the nearest
+    frame that could be decoded, an earlier one if there is one.
     """
 
     index: int
