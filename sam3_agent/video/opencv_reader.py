@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,18 +30,18 @@ class OpenCvReader:
 
     def read(self, indices: Sequence[int]) -> Iterator[tuple[int, Pixels, bool]]:
         """The frames of `indices`, rising; one that cannot be decoded shows the one before it."""
-        import cv2
-
-        position, last = -1, None
+        position = -1
+        last: Any = None
         with _opened(self.path) as capture:
             for index in indices:
                 while position < index and capture.grab():
                     position += 1
-                retrieved, pixels = capture.retrieve() if position == index else (False, None)
+                retrieved = False
+                pixels: Any = None
+                if position == index:
+                    retrieved, pixels = capture.retrieve()
                 if retrieved:
-                    if pixels.shape[1::-1] != self.size:
-                        pixels = cv2.resize(pixels, self.size, interpolation=cv2.INTER_AREA)
-                    last = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+                    last = _to_rgb(pixels, self.size)
                 elif last is None:
                     raise InputError(f"frame {index} of {str(self.path)!r} cannot be decoded; the file has changed")
                 yield index, np.asarray(last, dtype=np.uint8).copy(), not retrieved
@@ -117,6 +117,15 @@ def _size(capture: Any) -> tuple[int, int]:
     import cv2
 
     return round(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), round(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+
+
+def _to_rgb(pixels: Any, size: tuple[int, int]) -> Pixels:
+    """(H, W, 3) RGB, scaled where the stream changes its size on the way."""
+    import cv2
+
+    if pixels.shape[1::-1] != size:
+        pixels = cv2.resize(cast(Any, pixels), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(cast(Any, pixels), cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def _codec(capture: Any) -> str:

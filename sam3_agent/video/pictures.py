@@ -243,12 +243,13 @@ def open_array(frames: NDArray[Any], limits: VideoLimits, fps: float | None) -> 
     """
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
         raise InputError(f"a video array must be uint8 RGB (T, H, W, 3), got {frames.dtype} {frames.shape}")
-    count, height, width = frames.shape[:3]
+    count, height, width = (int(side) for side in frames.shape[:3])
     check_count(count, "the array", limits)
     check_size(width, height, "the array", limits)
     rate = fps or FOLDER_RATE
     warnings = () if fps else (f"an array has no times: {FOLDER_RATE:g} frames a second are assumed",)
-    info = VideoInfo("array", width, height, np.arange(count) / rate, rate, "array", "rgb", warnings=warnings)
+    times: NDArray[np.float64] = np.arange(count, dtype=np.float64) / rate
+    info = VideoInfo("array", width, height, times, rate, "array", "rgb", warnings=warnings)
     return Video(info, ArrayReader(frames))
 
 

@@ -150,9 +150,10 @@ class _Cursor:
 
     def go_to(self, index: int) -> tuple[int, Any]:
         """The frame nearest to `index`, from before it if there is one, with its number; raises InputError if none."""
-        place = int(np.searchsorted(self._reader.keys[:, 0], self._reader.pts[index], side="right")) - 1
-        if place >= 0 and np.searchsorted(self._reader.pts, self._reader.keys[place, 0]) > self._position + 1:
-            self._jump(place)
+        if index > self._position + 1:
+            place = int(np.count_nonzero(self._reader.keys[:, 0] <= self._reader.pts[index])) - 1
+            if place >= 0 and np.count_nonzero(self._reader.pts < self._reader.keys[place, 0]) > self._position + 1:
+                self._jump(place)
         self._decode_to(index)
         if self._latest is not None:
             return self._position, self._latest
@@ -183,7 +184,7 @@ class _Cursor:
         """The next frame that is in the index, with its number."""
         pts = self._reader.pts
         for number, frame in self._frames:
-            value = number if self._reader.is_counted else frame.pts
+            value: int | None = number if self._reader.is_counted else frame.pts
             if value is None:
                 continue
             place = int(np.searchsorted(pts, value))
@@ -277,7 +278,7 @@ def _check_beginning(path: Path, stream: int, index: _Index, limits: VideoLimits
         decoded = list(islice(source.frames(), PROBED))
     if not decoded:
         raise InputError(f"no frame of {str(path)!r} can be decoded; it is damaged or protected")
-    times = [frame.pts for frame in decoded]
+    times: list[int | None] = [frame.pts for frame in decoded]
     if times[0] is not None:
         begin = int(np.searchsorted(index.pts, times[0]))
         if index.pts[begin : begin + len(times)].tolist() == times:

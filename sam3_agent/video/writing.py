@@ -145,7 +145,8 @@ def _encode(path: Path, frames: Iterable[tuple[float, Pixels]], fps: float, time
     clock = Fraction(1, TICKS) if timed else 1 / rate
     container_options = {"movflags": "+faststart"} if path.suffix.lower() == ".mp4" else {}
     try:
-        with av.open(str(path), "w", options=container_options) as container:
+        with av.open(str(path), "w", options=container_options) as opened:
+            container: Any = opened  # PyAV's stubs know the type of a stream by its literal name only
             stream: Any = container.add_stream(name, rate=rate, options=options)
             _set_up(stream, clock, max(1, round(fps * KEYFRAME_SECONDS)))
             begin: float | None = None

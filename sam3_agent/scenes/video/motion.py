@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,8 +133,13 @@ USUAL_ROLES: tuple[tuple[str, float], ...] = (
 
 def draw_role(weights: tuple[tuple[str, float], ...], rng: np.random.Generator) -> str:
     """One role, as likely as its weight."""
-    total = np.cumsum([weight for _, weight in weights])
-    return weights[int(np.searchsorted(total, rng.random() * total[-1], side="right"))][0]
+    return weights[_draw_index([weight for _, weight in weights], rng)][0]
+
+
+def _draw_index(weights: Sequence[float], rng: np.random.Generator) -> int:
+    """An index, as likely as its weight."""
+    total = np.cumsum(np.array(weights, dtype=np.float64))
+    return int(np.count_nonzero(total <= rng.random() * total[-1]))
 
 
 def draw_sway(room: Room, rng: np.random.Generator) -> Callable[[Floats], Floats]:
@@ -169,9 +174,8 @@ def inside(place: Point, walker: Walker, room: Room, margin: float = 0.75) -> Po
 def draw_outside(place: Point, walker: Walker, room: Room, rng: np.random.Generator) -> Point:
     """A place beyond one of the borders, where nothing of the object is seen; the nearer borders are more likely."""
     sides = (room.width, room.height)
-    gaps = np.array([place[0], sides[0] - place[0], place[1], sides[1] - place[1]]) / max(sides)
-    weights = np.cumsum(1.0 / (0.1 + np.maximum(gaps, 0.0)))
-    side = int(np.searchsorted(weights, rng.random() * weights[-1], side="right"))
+    gaps = (place[0], sides[0] - place[0], place[1], sides[1] - place[1])
+    side = _draw_index([1.0 / (0.1 + max(gap, 0.0) / max(sides)) for gap in gaps], rng)
     axis, far = side // 2, side % 2
     across = place[1 - axis] + rng.uniform(-0.5, 0.5) * DRIFTING * min(sides)
     out = [0.0, 0.0]

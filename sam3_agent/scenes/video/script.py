@@ -107,8 +107,8 @@ def _draw_recolor(
         return None, blend
     when = rng.uniform(0.25, 0.75) * (frames - 1)
     width = FADE if rng.random() < 0.5 else 1e-3
-    blend = np.clip((np.arange(frames) - when) / width + 0.5, 0.0, 1.0)
-    return pick(colors, rng), blend
+    blend += (np.arange(frames) - when) / width + 0.5
+    return pick(colors, rng), blend.clip(0.0, 1.0)
 
 
 def _draw_together(parts: list[Part], cast: Cast, clock: Floats, room: Room, rng: np.random.Generator) -> None:
@@ -122,8 +122,8 @@ def _draw_together(parts: list[Part], cast: Cast, clock: Floats, room: Room, rng
     free = [index for index, part in enumerate(parts) if index not in taken and part.role != "stay"]
     if len(free) >= 2 and rng.random() < 0.3:
         one, other = (free[int(number)] for number in rng.permutation(len(free))[:2])
-        walkers = [_walker(index, cast, parts[index].scale) for index in (one, other)]
-        for index, path in zip((one, other), motion.draw_meeting(*walkers, room, rng), strict=True):
+        first, second = (_walker(index, cast, parts[index].scale) for index in (one, other))
+        for index, path in zip((one, other), motion.draw_meeting(first, second, room, rng), strict=True):
             parts[index] = _moved(parts[index], "meet", path, clock)
 
 
