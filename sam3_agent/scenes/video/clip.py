@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.scenes.vocabulary import SUPERCATEGORY
 from sam3_agent.scenes.video.options import MOST_FRAMES, ClipOptions
 from sam3_agent.scenes.video.staging import Stage, draw_frame, draw_stage
+from sam3_agent.scenes.vocabulary import SUPERCATEGORY
 
 FIRST_TRAINING_SEED = 1 << 40
 """Clips of smaller seeds are kept for evaluation; nothing may ever be trained on them."""
