@@ -145,8 +145,8 @@ def draw_clip(
 def _object(number: int, stage: Stage) -> ClipObject:
     """The words of object `number`; while a color fades into another, the nearer of the two counts."""
     character, part = stage.cast.characters[number], stage.parts[number]
-    second = part.second_color or character.colour
-    colors = tuple(second if share > 0.5 else character.colour for share in part.blend.tolist())
+    second = part.second_color or character.color
+    colors = tuple(second if share > 0.5 else character.color for share in part.blend.tolist())
     model = stage.cast.twin_of[number]
     return ClipObject(
         id=number + 1,

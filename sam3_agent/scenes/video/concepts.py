@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from sam3_agent.scenes.chance import picks, shuffled
 from sam3_agent.scenes.concepts import Concept
+from sam3_agent.scenes.rng import picks, shuffled
 from sam3_agent.scenes.video.truth import VideoTruth
-from sam3_agent.scenes.vocabulary import COLOURS, NOUNS, SUPERCATEGORY_PHRASE, UNKNOWN_WORDS
+from sam3_agent.scenes.vocabulary import COLORS, NOUNS, SUPERCATEGORY_PHRASE, UNKNOWN_WORDS
 
 NEGATIVES = 2
 """Phrases of each negative kind."""
@@ -31,6 +31,6 @@ def video_concepts_of(truth: VideoTruth, rng: np.random.Generator) -> list[Conce
     nouns = sorted({thing.noun for thing in things})
     pairs = {(thing.color, thing.noun) for thing in things} | changing
     absent = shuffled([noun for noun in NOUNS if noun not in nouns], rng)[:NEGATIVES]
-    near = shuffled([f"{c} {n}" for n in nouns for c in COLOURS if (c, n) not in pairs], rng)[:NEGATIVES]
+    near = shuffled([f"{c} {n}" for n in nouns for c in COLORS if (c, n) not in pairs], rng)[:NEGATIVES]
     rows = (("negative_noun", absent), ("negative_color", near), ("negative_unknown", picks(UNKNOWN_WORDS, 1, rng)))
     return positive + [Concept(phrase, (), kind) for kind, phrases in rows for phrase in phrases]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.scenes.chance import pick
+from sam3_agent.scenes.rng import pick
 
 Point = tuple[float, float]
 Floats = NDArray[np.float64]

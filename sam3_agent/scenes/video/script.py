@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.scenes.chance import pick
 from sam3_agent.scenes.options import allowed_pairs
+from sam3_agent.scenes.rng import pick
 from sam3_agent.scenes.video import motion
 from sam3_agent.scenes.video.extras import Cast, reach_of
 from sam3_agent.scenes.video.motion import Floats, Path, Room, Walker
@@ -101,7 +101,7 @@ def _draw_recolor(
     twins = {*cast.twin_of, *(index for index, model in enumerate(cast.twin_of) if model is not None)}
     if rng.random() >= options.recolors or number in twins or frames < 3:
         return None, blend
-    noun, old = cast.characters[number].noun, cast.characters[number].colour
+    noun, old = cast.characters[number].noun, cast.characters[number].color
     colors = [color for n, color in allowed_pairs(options.excluded_pairs) if n == noun and color != old]
     if not colors:
         return None, blend

@@ -8,16 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sam3_agent.scenes.appearance import Look, draw_look, dress, hidden_colors
 from sam3_agent.scenes.background import draw_background, draw_near_white
-from sam3_agent.scenes.cast import Character
-from sam3_agent.scenes.composition import Actor, Stack, paint_actors
-from sam3_agent.scenes.finish import Finish, draw_finish, draw_noise_start, finish_picture
-from sam3_agent.scenes.scene import FLAT_SCENES, draw_size
+from sam3_agent.scenes.camera_effects import Finish, draw_finish, draw_noise_start, finish_picture
+from sam3_agent.scenes.object_sampling import Character
+from sam3_agent.scenes.scene import FLAT_SCENES, Actor, Stack, draw_size, paint_actors
 from sam3_agent.scenes.sprite import Sprite
 from sam3_agent.scenes.video.extras import Cast, draw_clip_cast
 from sam3_agent.scenes.video.options import ClipOptions
 from sam3_agent.scenes.video.script import Part, draw_parts
-from sam3_agent.scenes.wardrobe import Look, draw_look, dress, hidden_colours
 
 MARGIN = 0.25
 """How far a moving camera can go, in sides of the picture."""
@@ -71,7 +70,7 @@ def draw_stage(seed: int, frames: int, size: tuple[int, int] | None, options: Cl
     camera = _draw_camera(frames, width, height, options, rng)
     shots = _draw_shots(frames, width, height, camera, flat, options, rng)
     view = _view(shots[0].background, width, height, camera[0])
-    cast = draw_clip_cast(width, height, hidden_colours(view), options, rng)
+    cast = draw_clip_cast(width, height, hidden_colors(view), options, rng)
     parts = draw_parts(cast, frames, [shot.first for shot in shots], options, rng)
     sprites = _dress(cast, parts, view, shots[0].look, rng)
     order = _draw_order(cast, rng)
@@ -114,7 +113,7 @@ def _draw_shots(
     if rng.random() < options.cuts and frames >= 2 * FEWEST_FRAMES_A_SHOT:
         first = int(rng.integers(FEWEST_FRAMES_A_SHOT, frames - FEWEST_FRAMES_A_SHOT + 1))
         backgrounds = [draw_background(*wide, rng) for _ in range(CUT_TRIES)]
-        shots.append(Shot(first, min(backgrounds, key=lambda image: len(hidden_colours(image))), shots[0].look))
+        shots.append(Shot(first, min(backgrounds, key=lambda image: len(hidden_colors(image))), shots[0].look))
     return shots
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from sam3_agent.scenes.chance import shuffled
 from sam3_agent.scenes.queries.query import Query
+from sam3_agent.scenes.rng import shuffled
 from sam3_agent.scenes.video.queries import changing, coming, moving, placing
 from sam3_agent.scenes.video.queries.course import Course, courses_of
 from sam3_agent.scenes.video.queries.form import Form

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sam3_agent.scenes.chance import shuffled
 from sam3_agent.scenes.queries.query import Wording
+from sam3_agent.scenes.rng import shuffled
 from sam3_agent.scenes.video.queries.course import CLEAR_SHARE, Course
 from sam3_agent.scenes.video.queries.form import Form, Found, Rule
 from sam3_agent.scenes.video.queries.group import VideoGroup
-from sam3_agent.scenes.vocabulary import COLOURS
+from sam3_agent.scenes.vocabulary import COLORS
 
 GROWN, SAME = 1.4, 1.12
 """Whose area changes does so at least GROWN times between whole views of it; all others at most SAME times."""
@@ -102,5 +102,5 @@ def turning_forms(courses: Sequence[Course], rng: np.random.Generator) -> tuple[
     """One form a color that anything turns to, and one of a color that nothing in the video ever has."""
     shown = {color for course in courses for color in course.thing.colors}
     turned = sorted({course.thing.colors[-1] for course in courses if len(set(course.thing.colors)) > 1})
-    never = shuffled([color for color in COLOURS if color not in shown], rng)[:1]
+    never = shuffled([color for color in COLORS if color not in shown], rng)[:1]
     return tuple(_turning_form(color) for color in (*shuffled(turned, rng), *never))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sam3_agent.scenes.chance import pick
 from sam3_agent.scenes.queries.query import Query, Wording
+from sam3_agent.scenes.rng import pick
 from sam3_agent.scenes.video.queries.course import Course
 from sam3_agent.scenes.video.queries.group import VideoGroup
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sam3_agent.scenes.chance import picks, shuffled
+from sam3_agent.scenes.rng import picks, shuffled
 from sam3_agent.scenes.video.queries.course import Course
-from sam3_agent.scenes.vocabulary import COLOURS, NOUNS, SUPERCATEGORY_PHRASE, UNKNOWN_WORDS, plural_of
+from sam3_agent.scenes.vocabulary import COLORS, NOUNS, SUPERCATEGORY_PHRASE, UNKNOWN_WORDS, plural_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,6 @@ def absent_groups(courses: Sequence[Course], rng: np.random.Generator) -> list[V
     nouns = {course.thing.noun for course in courses}
     pairs = {(color, course.thing.noun) for course in courses for color in course.thing.colors}
     absent = [noun for noun in NOUNS if noun not in nouns]
-    near = [f"{color} {noun}" for noun in sorted(nouns) for color in COLOURS if (color, noun) not in pairs]
+    near = [f"{color} {noun}" for noun in sorted(nouns) for color in COLORS if (color, noun) not in pairs]
     names = shuffled(absent, rng)[:3] + shuffled(near, rng)[:3] + picks(UNKNOWN_WORDS, 1, rng)
     return [VideoGroup(name, ()) for name in shuffled(names, rng)]
