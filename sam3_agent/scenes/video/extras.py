@@ -127,5 +127,5 @@ def _add_occluder(
 
 
 def reach_of(place: Placement) -> float:
-    """Pixels from the centre of an object to the furthest corner of its bounds."""
+    """Pixels from the center of an object to the furthest corner of its bounds."""
     return math.hypot(place.width, place.height) / 2.0

@@ -67,15 +67,16 @@ class Course:
         return int(self.frames[-1])
 
     @cached_property
-    def centre(self) -> NDArray[np.float64]:
+    def center(self) -> NDArray[np.float64]:
         """(T, 2) xy pixels of the middle of the visible box."""
         return (self.boxes[:, :2] + self.boxes[:, 2:]) / 2.0
 
     @cached_property
     def at_border(self) -> NDArray[np.bool_]:
         """(T,) whether the visible box touches the border."""
-        far = (self.width - BORDER, self.height - BORDER)
-        return (self.boxes[:, :2] <= BORDER).any(axis=1) | (self.boxes[:, 2:] >= far).any(axis=1)
+        low = self.boxes[:, :2].min(axis=1)  # (T,)
+        gaps: NDArray[np.float64] = np.array([self.width, self.height], dtype=np.float64) - self.boxes[:, 2:]  # (T, 2)
+        return np.minimum(low, gaps.min(axis=1)) <= BORDER
 
     @property
     def is_doubtful(self) -> bool:
@@ -115,7 +116,7 @@ class Course:
 
     def displacement(self) -> tuple[float, float]:
         """How far it has moved from the first to the last frame in which it is seen, in widths and heights."""
-        x, y = (self.centre[self.last] - self.centre[self.first]).tolist()
+        x, y = (self.center[self.last] - self.center[self.first]).tolist()
         return x / self.width, y / self.height
 
     def speed(self, least_share: float) -> float | None:
@@ -124,12 +125,12 @@ class Course:
         steps = np.flatnonzero(good[:-1] & good[1:])
         if steps.size < 3:
             return None
-        ways = np.hypot(*(self.centre[steps + 1] - self.centre[steps]).T)
+        ways = np.hypot(*(self.center[steps + 1] - self.center[steps]).T)
         return float(ways.mean()) / max(self.width, self.height)
 
     def reach(self) -> float:
         """How far it ever gets from where it is first seen, in longer sides."""
-        ways = np.hypot(*(self.centre[self.frames] - self.centre[self.first]).T)
+        ways = np.hypot(*(self.center[self.frames] - self.center[self.first]).T)
         return float(ways.max()) / max(self.width, self.height)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sam3_agent.scenes.queries.query import Wording
 from sam3_agent.scenes.video.queries.course import CLEAR_SHARE, Course
@@ -55,10 +56,10 @@ def fastest(group: VideoGroup) -> Found:
         known = [speed for speed in speeds if speed is not None]
         if len(known) < len(speeds):
             return None
-        order = np.argsort(known)[::-1]
-        if known[order[0]] < max(FAST, FASTER * known[order[1]]):
+        first, second = sorted(known, reverse=True)[:2]
+        if first < max(FAST, FASTER * second):
             return None
-        leaders.add(int(order[0]))
+        leaders.add(known.index(first))
     return (group.members[leaders.pop()],) if len(leaders) == 1 else None
 
 
@@ -92,14 +93,14 @@ def meeting(group: VideoGroup) -> Found:
     return met[0] if len(met) == 1 else () if not met else None
 
 
-def _gaps(one: Course, other: Course) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _gaps(one: Course, other: Course) -> NDArray[np.float64]:
     """(T,) distance of the two visible boxes in longer sides, 0 or less where they overlap."""
     low = np.maximum(one.boxes[:, :2], other.boxes[:, :2])
     high = np.minimum(one.boxes[:, 2:], other.boxes[:, 2:])
-    apart = low - high  # (T, 2), negative where the boxes overlap on that axis
-    return np.where((apart > 0.0).any(axis=1), np.hypot(*apart.clip(0.0).T), apart.max(axis=1)) / max(
-        one.width, one.height
-    )
+    x, y = (low - high).T  # (T,) each, negative where the boxes overlap on that axis
+    apart = np.hypot(x.clip(0.0), y.clip(0.0))
+    gaps: NDArray[np.float64] = np.where(apart > 0.0, apart, np.maximum(x, y))
+    return gaps / max(one.width, one.height)
 
 
 def _side_form(side: str) -> Form:

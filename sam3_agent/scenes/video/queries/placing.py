@@ -8,7 +8,7 @@ from sam3_agent.scenes.video.queries.form import Form, Found, Rule, clear_leader
 from sam3_agent.scenes.video.queries.group import VideoGroup
 
 PLACE_MARGIN = 0.06
-"""How far apart centres must be, in widths or heights of the picture."""
+"""How far apart centers must be, in widths or heights of the picture."""
 
 EXTREMES: dict[str, tuple[int, float]] = {
     "leftmost": (0, -1.0),
@@ -34,7 +34,7 @@ def _extreme(word: str, frame: int) -> Rule:
         there = [course for course in group.members if course.seen[frame]]
         if len(there) < 2:
             return None
-        scores = [(sign * course.centre[frame][axis] / (course.width, course.height)[axis], course) for course in there]
+        scores = [(sign * course.center[frame][axis] / (course.width, course.height)[axis], course) for course in there]
         found = clear_leader([(float(score), course) for score, course in scores], PLACE_MARGIN)
         if not found:
             return found

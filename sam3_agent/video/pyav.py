@@ -1,4 +1,4 @@
-"""Video files read by PyAV (FFmpeg): exact frames by timestamp, seeking by keyframes, truncated tails kept.
+"""PyAV (FFmpeg) as decoder and encoder: exact frames by timestamp, seeking by keyframes, truncated tails kept.
 
 The index is made by reading the packets without decoding them (5 ms for 289 frames). Packets are not frames, though:
 the beginning is decoded as a check, and the end where a file seems cut off; a stream whose packets and frames do not
@@ -8,7 +8,7 @@ agree is decoded once from beginning to end.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -35,6 +35,19 @@ PROBED = 12
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """FFmpeg's own decoders of these leave the alpha layer of WebM out."""
 DEFAULT_RATE = 25.0
+ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
+    "h264": ("libx264", {"preset": "veryfast", "crf": "20"}),
+    "av1": ("libsvtav1", {"preset": "10", "crf": "32"}),
+    "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "6", "crf": "31", "b": "0", "row-mt": "1"}),
+}
+"""FFmpeg's encoder and its options; 200 frames of 960x540 took 2.5, 2.3 and 2.1 CPU-s (1.1 to 1.4 MB)."""
+TICKS = 90_000
+"""Timestamps a second where frames are not evenly spaced: MPEG's usual clock."""
+BT709 = 1
+"""FFmpeg's number of BT.709 as matrix, primaries and transfer: what browsers assume of what does not say."""
+NARROW_RANGE = 1
+KEYFRAME_SECONDS = 1.0
+"""A keyframe each second, so that a page can scrub."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -374,3 +387,46 @@ def _to_pixels(frame: Any, rotation: int, size: tuple[int, int]) -> Pixels:
     else:
         pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
     return np.ascontiguousarray(np.rot90(pixels, rotation // 90)) if rotation else pixels
+
+
+def encode_with_pyav(path: Path, frames: Iterable[tuple[float, Pixels]], fps: float, timed: bool, codec: str) -> str:
+    """Write frames of even sides that come with their seconds or, if not `timed`, numbers; returns the codec.
+
+    Raises:
+        InputError: this FFmpeg lacks the encoder, or the file cannot be written.
+    """
+    name, options = ENCODERS[codec]
+    if name not in av.codecs_available:
+        raise InputError(f"this FFmpeg has no encoder for {codec} ({name}); choose another codec")
+    rate = Fraction(fps).limit_denominator(1001)
+    clock = Fraction(1, TICKS) if timed else 1 / rate
+    container_options = {"movflags": "+faststart"} if path.suffix.lower() == ".mp4" else {}
+    try:
+        with av.open(str(path), "w", options=container_options) as opened:
+            container: Any = opened  # PyAV's stubs know the type of a stream by its literal name only
+            stream: Any = container.add_stream(name, rate=rate, options=options)
+            _set_up(stream, clock, max(1, round(fps * KEYFRAME_SECONDS)))
+            begin: float | None = None
+            for time, pixels in frames:
+                if begin is None:
+                    begin = time
+                    stream.height, stream.width = pixels.shape[:2]
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+                frame.pts = round((time - begin) * TICKS) if timed else round(time - begin)
+                frame.time_base = clock
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    except av.error.FFmpegError as error:
+        raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+    return codec
+
+
+def _set_up(stream: Any, clock: Fraction, keyframe_every: int) -> None:
+    """Pixel format, clock, colors and keyframes of an encoder."""
+    stream.pix_fmt = "yuv420p"
+    context = stream.codec_context
+    context.time_base = clock
+    context.gop_size = keyframe_every
+    context.colorspace = context.color_primaries = context.color_trc = BT709
+    context.color_range = NARROW_RANGE

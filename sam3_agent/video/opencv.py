@@ -1,11 +1,12 @@
-"""Video files read by OpenCV, where PyAV is not installed: exact, but without seeking.
+"""OpenCV as decoder and encoder, where PyAV is not installed: exact, but without seeking, and VP9 in WebM only.
 
 OpenCV's jumps land beside the frame asked for (measured on variable rates), so frames are counted from the beginning.
+VP9 in WebM is the one thing it writes that browsers play.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,9 +124,10 @@ def _to_rgb(pixels: Any, size: tuple[int, int]) -> Pixels:
     """(H, W, 3) RGB, scaled where the stream changes its size on the way."""
     import cv2
 
+    library: Any = cv2  # its stubs have no place for what retrieve() gives
     if pixels.shape[1::-1] != size:
-        pixels = cv2.resize(cast(Any, pixels), size, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(cast(Any, pixels), cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        pixels = library.resize(pixels, size, interpolation=library.INTER_AREA)
+    return np.asarray(library.cvtColor(pixels, library.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def _codec(capture: Any) -> str:
@@ -134,3 +136,35 @@ def _codec(capture: Any) -> str:
     code = int(capture.get(cv2.CAP_PROP_FOURCC))
     letters = bytes((code >> shift) & 0xFF for shift in (0, 8, 16, 24))
     return letters.decode("ascii", "replace").strip("\x00 ").lower() or "unknown"
+
+
+def encode_with_opencv(
+    path: Path, frames: Iterable[tuple[float, Pixels]], fps: float, codec: str, *, evenly: bool
+) -> str:
+    """Write frames of even sides; returns the codec.
+
+    Raises:
+        InputError: another suffix or codec, frames that are not evenly spaced, or OpenCV cannot write there.
+    """
+    import cv2
+
+    if path.suffix.lower() != ".webm" or codec not in ("auto", "vp9"):
+        raise InputError(
+            f"without PyAV only VP9 in .webm can be written, not {path.name!r} in {codec};"
+            " pip install 'sam3-agent[video]' for H.264 and AV1"
+        )
+    if not evenly:
+        raise InputError("without PyAV frames can be written at one rate only: pip install 'sam3-agent[video]'")
+    writer: Any = None
+    try:
+        for _, pixels in frames:
+            if writer is None:
+                fourcc = cast(Any, cv2).VideoWriter.fourcc(*"vp09")
+                writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, fourcc, fps, pixels.shape[1::-1])
+                if not writer.isOpened():
+                    raise InputError(f"OpenCV cannot write {str(path)!r}")
+            writer.write(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    finally:
+        if writer is not None:
+            writer.release()
+    return "vp9"
