@@ -2,11 +2,13 @@
 
 from sam3_agent.scenes.video.clip import (
     FIRST_TRAINING_SEED,
+    MOST_EVALUATION_SEED,
     Clip,
     ClipFrame,
     ClipObject,
     ClipPlan,
     draw_clip,
+    evaluation_seed,
     plan_clip,
 )
 from sam3_agent.scenes.video.concepts import video_concepts_of
@@ -16,6 +18,7 @@ from sam3_agent.scenes.video.truth import TruthBuilder, VideoTruth, truth_of, un
 
 __all__ = [
     "FIRST_TRAINING_SEED",
+    "MOST_EVALUATION_SEED",
     "QUERY_CLIPS",
     "Clip",
     "ClipFrame",
@@ -25,6 +28,7 @@ __all__ = [
     "TruthBuilder",
     "VideoTruth",
     "draw_clip",
+    "evaluation_seed",
     "plan_clip",
     "temporal_queries_of",
     "truth_of",

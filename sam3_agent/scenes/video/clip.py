@@ -22,6 +22,8 @@ from sam3_agent.scenes.vocabulary import SUPERCATEGORY
 
 FIRST_TRAINING_SEED = 1 << 40
 """Clips of smaller seeds are kept for evaluation; nothing may ever be trained on them."""
+SEEDS_APART = 1_000_000
+MOST_EVALUATION_SEED = FIRST_TRAINING_SEED // SEEDS_APART - 1
 Owner = NDArray[np.uint8]
 """(H, W) the id of the object that is seen at each pixel, 0 = background."""
 MARGIN = 0.25
@@ -125,6 +127,15 @@ class ClipPlan:
         return (self.frame(index) for index in range(self.length))
 
 
+def evaluation_seed(seed: int, number: int) -> int:
+    """The clip seed of video `number` of an evaluation set; raises ValueError where it would be one of training."""
+    if not 0 <= seed <= MOST_EVALUATION_SEED or not 0 <= number < SEEDS_APART:
+        raise ValueError(
+            f"expected a seed from 0 to {MOST_EVALUATION_SEED} and a number below {SEEDS_APART}, got {seed}, {number}"
+        )
+    return seed * SEEDS_APART + number
+
+
 def plan_clip(
     seed: int,
     frames: int = 8,
@@ -132,6 +143,8 @@ def plan_clip(
     options: ClipOptions = ClipOptions(),  # noqa: B008
 ) -> ClipPlan:
     """The clip of `seed`, not drawn yet; `size` is (width, height), None for a random one within the options.
+
+    Random sides are even, as encoders of video want them.
 
     Raises ValueError for a number of frames or a size that cannot be drawn.
     """
@@ -212,7 +225,7 @@ def _draw_stage(seed: int, frames: int, size: tuple[int, int] | None, options: C
     """Everything about the clip of `seed` but its pixels."""
     rng = np.random.default_rng(seed)
     drawn = draw_size(options.scene(), rng)
-    width, height = drawn if size is None else _checked(size)
+    width, height = (drawn[0] // 2 * 2, drawn[1] // 2 * 2) if size is None else _checked(size)
     flat = rng.random() < FLAT_SCENES
     camera = _draw_camera(frames, width, height, options, rng)
     shots = _draw_shots(frames, width, height, camera, flat, options, rng)
