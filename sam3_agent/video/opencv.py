@@ -6,6 +6,7 @@ VP9 in WebM is the one thing it writes that browsers play.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,8 +104,11 @@ def _scan(capture: Any, shown: str, limits: VideoLimits) -> tuple[NDArray[np.flo
 
 @contextmanager
 def _opened(path: Path) -> Generator[Any]:
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # nothing: what is wrong with a file is told by an error
     import cv2
 
+    logging: Any = cast(Any, cv2).utils.logging
+    logging.setLogLevel(logging.LOG_LEVEL_ERROR)
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         if not capture.isOpened():

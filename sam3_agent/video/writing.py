@@ -21,7 +21,7 @@ from sam3_agent.video.video import Pixels
 Codec = Literal["auto", "h264", "av1", "vp9"]
 Encoder = Literal["auto", "pyav", "opencv"]
 
-CODECS: dict[str, tuple[str, ...]] = {".mp4": ("h264", "av1"), ".webm": ("av1", "vp9"), ".mkv": ("h264", "av1", "vp9")}
+CODECS: dict[str, tuple[str, ...]] = {".mp4": ("h264", "av1"), ".webm": ("vp9", "av1"), ".mkv": ("h264", "av1", "vp9")}
 """Suffix -> codecs that may be in such a file, the usual one first."""
 LARGEST_SIDE = 8192
 
@@ -50,7 +50,7 @@ def write_video(
     """Encode frames, each (H, W, 3) uint8 RGB and all of one size, as they come; nothing but one of them is held.
 
     `times` are seconds, one a frame and rising; without them frames are `fps` a second. "auto" takes the first codec
-    of the suffix: .mp4 (H.264), .webm (AV1) or .mkv. OpenCV, without PyAV, writes VP9 in .webm only.
+    of the suffix: .mp4 (H.264), .webm (VP9) or .mkv. OpenCV, without PyAV, writes VP9 in .webm only.
 
     Raises:
         InputError: no frames, another size or type, times that do not rise, or a suffix or codec that is not written.

@@ -201,11 +201,14 @@ def test_a_file_that_changes_or_goes_is_noticed(make: Make) -> None:
         (b"\x00\x00\x00\x18ftypmp42" + bytes(400), "cannot be read as a video"),
     ],
 )
-def test_what_is_no_video_is_refused(content: bytes, reason: str, decoder: Decoder, tmp_path: Path) -> None:
+def test_what_is_no_video_is_refused(
+    content: bytes, reason: str, decoder: Decoder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "some.mp4"
     path.write_bytes(content)
     with pytest.raises(InputError, match=reason):
         open_video(path, decoder=decoder)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

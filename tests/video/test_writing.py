@@ -22,9 +22,10 @@ def _numbered(count: int, size: tuple[int, int] = SIZE) -> Iterator[NDArray[np.u
 
 
 @pytest.mark.parametrize(("name", "codec"), KINDS)
-def test_every_frame_comes_back(name: str, codec: Any, tmp_path: Path) -> None:
+def test_every_frame_comes_back(name: str, codec: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     written = write_video(tmp_path / name, _numbered(30), fps=10.0, codec=codec)
     assert (written.frames, written.codec, written.padded) == (30, codec, (0, 0))
+    assert capfd.readouterr() == ("", "")
     video = open_video(tmp_path / name)
     assert video.info.warnings == ()
     assert video.info.fps == pytest.approx(10.0, rel=0.01)
