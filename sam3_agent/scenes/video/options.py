@@ -79,6 +79,6 @@ QUERY_CLIPS = ClipOptions(
     pans=0.15,
     recolors=0.15,
     spins=0.25,
-    growths=0.3,
+    growths=0.5,
 )
 """Clips about whose course something can be asked: more of one noun, fewer cuts and pans."""
