@@ -154,7 +154,7 @@ def encode_with_opencv(
 
     if path.suffix.lower() != ".webm" or codec not in ("auto", "vp9"):
         raise InputError(
-            f"without PyAV only VP9 in .webm can be written, not {path.name!r} in {codec};"
+            f"without PyAV only VP9 in .webm can be written, not {path.suffix} in codec {codec};"
             " pip install 'sam3-agent[video]' for H.264 and AV1"
         )
     if not evenly:

@@ -58,7 +58,9 @@ def write_video(
     allowed = CODECS.get(path.suffix.lower())
     if allowed is None or (codec != "auto" and codec not in allowed):
         kinds = "; ".join(f"{suffix}: {', '.join(names)}" for suffix, names in CODECS.items())
-        raise InputError(f"cannot write {codec} into {path.name!r}; these can be written: {kinds}")
+        raise InputError(
+            f"cannot write codec {codec} into {path.suffix or 'a file without suffix'}; these can be written: {kinds}"
+        )
     if not 0.0 < fps <= 1000.0:
         raise InputError(f"expected fps above 0 and at most 1000, got {fps}")
     checked = _Checked(iter(frames), times)
