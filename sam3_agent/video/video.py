@@ -72,9 +72,10 @@ class VideoInfo:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be a video."""
+        """Refuse what cannot be a video; from now on nobody can change the times."""
         if self.times.ndim != 1 or self.times.size < 1 or not self.fps > 0.0:
             raise InputError(f"expected at least one frame and fps above 0, got {self.times.shape} and {self.fps}")
+        self.times.setflags(write=False)
 
     @property
     def frames(self) -> int:

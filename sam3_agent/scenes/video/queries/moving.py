@@ -99,8 +99,8 @@ def _gaps(one: Course, other: Course) -> NDArray[np.float64]:
     high = np.minimum(one.boxes[:, 2:], other.boxes[:, 2:])
     x, y = (low - high).T  # (T,) each, negative where the boxes overlap on that axis
     apart = np.hypot(x.clip(0.0), y.clip(0.0))
-    gaps: NDArray[np.float64] = np.where(apart > 0.0, apart, np.maximum(x, y))
-    return gaps / max(one.width, one.height)
+    overlap = np.minimum(np.maximum(x, y), 0.0)
+    return (apart + overlap) / max(one.width, one.height)  # one of the two is 0
 
 
 def _side_form(side: str) -> Form:
