@@ -389,7 +389,7 @@ def _to_pixels(frame: Any, rotation: int, size: tuple[int, int]) -> Pixels:
     return np.ascontiguousarray(np.rot90(pixels, rotation // 90)) if rotation else pixels
 
 
-def encode_with_pyav(path: Path, frames: Iterable[tuple[float, Pixels]], fps: float, timed: bool, codec: str) -> str:
+def encode_with_pyav(path: Path, frames: Iterable[tuple[float, Pixels]], fps: float, codec: str, *, timed: bool) -> str:
     """Write frames of even sides that come with their seconds or, if not `timed`, numbers; returns the codec.
 
     Raises:

@@ -55,30 +55,39 @@ def write_video(
     Raises:
         InputError: no frames, another size or type, times that do not rise, or a suffix or codec that is not written.
     """
-    allowed = CODECS.get(path.suffix.lower())
-    if allowed is None or (codec != "auto" and codec not in allowed):
-        kinds = "; ".join(f"{suffix}: {', '.join(names)}" for suffix, names in CODECS.items())
-        raise InputError(
-            f"cannot write codec {codec} into {path.suffix or 'a file without suffix'}; these can be written: {kinds}"
-        )
     if not 0.0 < fps <= 1000.0:
         raise InputError(f"expected fps above 0 and at most 1000, got {fps}")
+    usual = _usual_codec(path, codec)
     checked = _Checked(iter(frames), times)
     first = checked.first()
-    use_opencv = encoder == "opencv" or (encoder == "auto" and find_spec("av") is None)
-    if use_opencv:
+    if _uses_opencv(encoder):
         from sam3_agent.video.opencv import encode_with_opencv
 
         name = encode_with_opencv(path, chain((first,), checked), fps, codec, evenly=times is None)
     else:
         from sam3_agent.video.pyav import encode_with_pyav
 
-        name = encode_with_pyav(
-            path, chain((first,), checked), fps, times is not None, allowed[0] if codec == "auto" else codec
-        )
+        name = encode_with_pyav(path, chain((first,), checked), fps, usual, timed=times is not None)
     height, width = first[1].shape[:2]
-    right, bottom = checked.padding
-    return WrittenVideo(path, checked.count, width, height, name, (right, bottom))
+    return WrittenVideo(path, checked.count, width, height, name, checked.padding)
+
+
+def _usual_codec(path: Path, codec: Codec) -> str:
+    """The codec asked for, or the first of the suffix; raises InputError where the one does not go into the other."""
+    allowed = CODECS.get(path.suffix.lower())
+    if allowed is None or (codec != "auto" and codec not in allowed):
+        kinds = "; ".join(f"{suffix}: {', '.join(names)}" for suffix, names in CODECS.items())
+        raise InputError(
+            f"cannot write codec {codec} into {path.suffix or 'a file without suffix'}; these can be written: {kinds}"
+        )
+    return allowed[0] if codec == "auto" else codec
+
+
+def _uses_opencv(encoder: Encoder) -> bool:
+    has_pyav = find_spec("av") is not None
+    if encoder == "pyav" and not has_pyav:
+        raise InputError("PyAV is not installed: pip install 'sam3-agent[video]'")
+    return encoder == "opencv" or not has_pyav
 
 
 class _Checked:
