@@ -31,7 +31,7 @@ class OpenCvReader:
     size: tuple[int, int]
 
     def read(self, indices: Sequence[int]) -> Iterator[tuple[int, Pixels, bool]]:
-        """The frames of `indices`, rising; one that cannot be decoded shows the one before it."""
+        """Give the frames of `indices`, rising; one that cannot be decoded shows the one before it."""
         position = -1
         last: Any = None
         with _opened(self.path) as capture:
@@ -86,7 +86,7 @@ def open_with_opencv(path: Path, limits: VideoLimits) -> Video:
 
 
 def _scan(capture: Any, shown: str, limits: VideoLimits) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """(T,) seconds from the first frame, and the upright width and height of that."""
+    """Collect (T,) seconds from the first frame, and the upright width and height of that."""
     import cv2
 
     milliseconds: list[float] = []
@@ -125,7 +125,7 @@ def _size(capture: Any) -> tuple[int, int]:
 
 
 def _to_rgb(pixels: Any, size: tuple[int, int]) -> Pixels:
-    """(H, W, 3) RGB, scaled where the stream changes its size on the way."""
+    """Convert to (H, W, 3) RGB, scaled where the stream changes its size on the way."""
     import cv2
 
     library: Any = cv2  # its stubs have no place for what retrieve() gives

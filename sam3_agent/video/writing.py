@@ -73,7 +73,7 @@ def write_video(
 
 
 def _usual_codec(path: Path, codec: Codec) -> str:
-    """The codec asked for, or the first of the suffix; raises InputError where the one does not go into the other."""
+    """Choose the codec asked for, or the first of the suffix; raises InputError where the file cannot hold it."""
     allowed = CODECS.get(path.suffix.lower())
     if allowed is None or (codec != "auto" and codec not in allowed):
         kinds = "; ".join(f"{suffix}: {', '.join(names)}" for suffix, names in CODECS.items())
@@ -102,7 +102,7 @@ class _Checked:
         self.padding = (0, 0)
 
     def first(self) -> tuple[float, Pixels]:
-        """The first frame; raises InputError where there is none."""
+        """Give the first frame; raises InputError where there is none."""
         for found in self:
             return found
         raise InputError("there are no frames to write")
@@ -111,7 +111,7 @@ class _Checked:
         return self
 
     def __next__(self) -> tuple[float, Pixels]:
-        """(seconds or number, padded frame)."""
+        """Give (seconds or number, padded frame)."""
         frame = next(self._frames)
         time = next(self._times, None)
         if time is None or not time > self._before:

@@ -61,7 +61,7 @@ class ClipOptions:
         self.scene()
 
     def scene(self) -> SceneOptions:
-        """The limits that a single picture has too."""
+        """Give the limits that a single picture has too."""
         shared = {field.name for field in fields(SceneOptions)} & {field.name for field in fields(self)}
         return SceneOptions(**{name: getattr(self, name) for name in sorted(shared)})
 

@@ -43,7 +43,7 @@ def temporal_queries_of(truth: VideoTruth, rng: np.random.Generator, limit_per_k
 def _asked(
     truth: VideoTruth, courses: Sequence[Course], groups: Sequence[VideoGroup], rng: np.random.Generator
 ) -> Iterator[Query]:
-    """Every query that can be asked, in random order of forms and groups."""
+    """Make every query that can be asked, in random order of forms and groups."""
     strict = {course.id: course for course in courses_of(truth, SEEN_SHARES[1])}
     forms = (*coming.FORMS, *moving.FORMS, *changing.FORMS, *changing.turning_forms(courses, rng), *placing.FORMS)
     for form in shuffled(forms, rng):
@@ -61,7 +61,7 @@ def _asked(
 
 
 def _beyond_doubt(form: Form, group: VideoGroup, strict: Mapping[int, Course]) -> Found:
-    """What the rule finds, if it finds the same when only what shows a good part of itself counts as seen."""
+    """Apply the rule; None unless it finds the same when only what shows a good part of itself counts as seen."""
     found = form.rule(group)
     if found is None:
         return None
@@ -70,7 +70,7 @@ def _beyond_doubt(form: Form, group: VideoGroup, strict: Mapping[int, Course]) -
 
 
 def _absent(form: Form, courses: Sequence[Course], rng: np.random.Generator) -> Iterator[Query]:
-    """The form asked about something that is not in the video."""
+    """Ask the form about something that is not in the video."""
     query = form.ask(absent_groups(courses, rng)[0], (), NO_TARGET, rng)
     if query is not None:
         yield query

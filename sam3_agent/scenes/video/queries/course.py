@@ -121,12 +121,12 @@ class Course:
         return np.flatnonzero((self.share >= WHOLE_SHARE) & ~self.at_border)
 
     def displacement(self) -> tuple[float, float]:
-        """How far it has moved from the first to the last frame in which it is seen, in widths and heights."""
+        """Measure how far it has moved from the first to the last frame in which it is seen, in widths and heights."""
         x, y = (self.center[self.last] - self.center[self.first]).tolist()
         return x / self.width, y / self.height
 
     def speed(self, least_share: float) -> float | None:
-        """Mean way a frame in longer sides, over steps at both ends of which that share is visible; None if under 3."""
+        """Compute the mean way a frame, longer sides, over steps with that share visible at both ends; None if few."""
         good = self.seen & (self.share >= least_share)
         steps = np.flatnonzero(good[:-1] & good[1:])
         if steps.size < 3:
@@ -135,13 +135,13 @@ class Course:
         return float(ways.mean()) / max(self.width, self.height)
 
     def reach(self) -> float:
-        """How far it ever gets from where it is first seen, in longer sides."""
+        """Measure how far it ever gets from where it is first seen, in longer sides."""
         ways = np.hypot(*(self.center[self.frames] - self.center[self.first]).T)
         return float(ways.max()) / max(self.width, self.height)
 
 
 def courses_of(truth: VideoTruth, least: float = SEEN_SHARES[0]) -> tuple[Course, ...]:
-    """The course of every object that is seen at all, by the visible share `least`."""
+    """Make the course of every object that is seen at all, by the visible share `least`."""
     shares = truth.shares
     courses = (
         Course(thing, truth.width, truth.height, shares[:, k], truth.boxes[:, k], truth.areas[:, k], least)
