@@ -1,7 +1,7 @@
 """Association: which detection of a frame belongs to which track, from overlaps alone.
 
-The caller brings overlaps and scores, so that bitmaps may stay on whatever device they are. Rules after SAM 3's released
-code and its paper, appendix C.3; equal to the former decision by decision in the profile "3.0".
+The caller brings overlaps and scores, so that bitmaps may stay on whatever device they are. Rules after SAM 3's
+released code and its paper, appendix C.3; equal to the former decision by decision in the profile "3.0".
 """
 
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ def evidence_of_masks(
         concepts=tuple(concepts),
         overlap=mask_overlap(detections, tracks, measure),
         track_overlap=mask_overlap(tracks, tracks, "iou"),
-        present=tracks.any(axis=(1, 2)),
+        present=np.asarray(tracks.any(axis=(1, 2)), dtype=np.bool_),
         presence=np.asarray(presence, dtype=np.float32),
         box_iou=box_iou(mask_boxes(detections), mask_boxes(tracks)),
     )

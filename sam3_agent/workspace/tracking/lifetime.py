@@ -12,12 +12,10 @@ from typing import Any, Literal
 import numpy as np
 
 from sam3_agent.errors import InputError, UnknownHandle
+from sam3_agent.types import TrackState
 from sam3_agent.workspace.tracking.association import Association, Evidence, associate
 from sam3_agent.workspace.tracking.occlusion import Occluded, blanked_by_overlap
 from sam3_agent.workspace.tracking.profiles import Profile
-
-State = Literal["provisional", "confirmed", "suppressed", "left"]
-"""On trial; sure; there but not to be shown in this frame; not to be seen (occluded, outside, or lost at a cut)."""
 
 
 @dataclass(slots=True)
@@ -88,7 +86,7 @@ class Decision:
     """Tracks lost at a cut that a detection confirms now."""
     dropped: int = 0
     """New objects for which there was no room."""
-    states: Mapping[str, State] = field(default_factory=dict[str, State])
+    states: Mapping[str, TrackState] = field(default_factory=dict[str, TrackState])
     """Of every track that lives after this frame."""
     shown: tuple[str, ...] = ()
     """Tracks whose mask belongs into the output of this frame."""
@@ -316,7 +314,7 @@ class Lifetimes:
 
     def _with_states(self, decision: Decision, present: Mapping[str, bool], *, reverse: bool) -> Decision:
         quiet = {*decision.hidden, *decision.blanked}
-        states: dict[str, State] = {}
+        states: dict[str, TrackState] = {}
         for track_id, life in self._lives.items():
             if life.lost or not present.get(track_id, True):
                 states[track_id] = "left"
@@ -329,7 +327,7 @@ class Lifetimes:
         shown = tuple(i for i, state in states.items() if state == "confirmed" or self._shows_on_trial(i, state))
         return replace(decision, states=states, shown=shown)
 
-    def _shows_on_trial(self, track_id: str, state: State) -> bool:
+    def _shows_on_trial(self, track_id: str, state: TrackState) -> bool:
         return state == "provisional" and self._lives[track_id].confirmed
 
 

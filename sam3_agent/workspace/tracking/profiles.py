@@ -1,7 +1,7 @@
 """Profiles: every threshold of association and lifetime as one frozen value.
 
-`SAM3` repeats the released 3.0 code, `SAM31` the heuristics that came with 3.1 (they need no other weights), `PAPER` the
-formulas of the paper (SAM 3, arXiv 2511.16719, appendix C.3). A profile of one's own is `dataclasses.replace` of one.
+`SAM3` repeats the released 3.0 code, `SAM31` the heuristics that came with 3.1 (they need no other weights), `PAPER`
+the formulas of the paper (SAM 3, arXiv 2511.16719, appendix C.3). One's own is `dataclasses.replace` of one of them.
 """
 
 from dataclasses import dataclass, replace
@@ -66,9 +66,9 @@ class Profile:
     reprompt_score: float = 0.8
     """Of the detection (at least) and of the track (above)."""
     reprompt_presence: Literal["logit", "probability"] = "logit"
-    """What of the track is held against `reprompt_score`. 3.0 compares the logit, which is less strict than it looks."""
+    """Of the track, held against `reprompt_score`; 3.0 compares the logit, which is less strict than it looks."""
     reprompt_box_iou: float = 0.0
-    """At any frame: the best matching detection re-prompts a track whose box has drifted below this IoU; 0 for never."""
+    """The best matching detection re-prompts a track whose box has drifted below this IoU; 0 for never."""
     flicker: bool = False
     """At a periodic re-prompt the frame shows the detector's mask, as 3.0 does; otherwise the track's own."""
     cuts: bool = False

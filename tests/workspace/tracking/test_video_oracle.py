@@ -85,7 +85,8 @@ def test_every_decision_of_every_case_is_the_recorded_one(oracle: Path) -> None:
         for frame, said, lives in replay(case, arrays, document["grid"])
         for sentence in differences(frame, said, lives)
     ]
-    assert document["cases"] and found == []
+    assert document["cases"]
+    assert found == []
 
 
 def test_the_profile_has_the_settings_of_the_record(oracle: Path) -> None:
