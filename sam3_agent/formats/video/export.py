@@ -15,7 +15,8 @@ from sam3_agent.formats.video.tracks_csv import write_tracks_csv
 from sam3_agent.formats.video.ytvis import write_ytvis
 
 FORMATS: dict[str, tuple[Callable[[TrackSet, Path], list[str]], str]] = {
-    "ytvis": (lambda video, out: write_ytvis([video], out / "annotations.json"), "YTVIS and SA-Co/VEval JSON"),
+    "ytvis": (lambda video, out: write_ytvis([video], out / "annotations.json", "list"), "YouTube-VIS JSON"),
+    "veval": (lambda video, out: write_ytvis([video], out / "annotations.json"), "SA-Co/VEval JSON"),
     "mot": (write_mot, "MOT Challenge: boxes"),
     "mots": (write_mots_png, "MOTS: 16-bit PNGs, no overlap"),
     "mots-txt": (lambda video, out: write_mots_txt(video, out / "gt.txt"), "MOTS: text with RLE, no overlap"),
