@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sam3_evals.metrics import cgf1
+from sam3_evals.metrics.video.hota import COLUMNS, Masklet, hota_figures, hota_row
+from sam3_evals.metrics.video.masklets import masklets_of, union_of, volume_iou
+from sam3_evals.metrics.video.region import boundary_f, frame_score, score_frames
 
-from evals.metrics import cgf1
-from evals.metrics.video.hota import COLUMNS, Masklet, hota_figures, hota_row
-from evals.metrics.video.masklets import masklets_of, union_of, volume_iou
-from evals.metrics.video.region import boundary_f, frame_score, score_frames
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.video.ytvis import read_predictions, read_ytvis

@@ -11,9 +11,9 @@ from PIL import Image
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.formats.video import FORMATS, export_tracks
 from sam3_agent.formats.video.cvat_video import read_cvat_video, write_cvat_video
 from sam3_agent.formats.video.davis import read_davis, write_davis, write_rvos
-from sam3_agent.formats.video.export import FORMATS, export_tracks
 from sam3_agent.formats.video.label_studio_video import read_label_studio_video, write_label_studio_video
 from sam3_agent.formats.video.mot import read_mot, write_mot
 from sam3_agent.formats.video.mots import read_mots_png, read_mots_txt, write_mots_png, write_mots_txt
