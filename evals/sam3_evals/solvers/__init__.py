@@ -9,6 +9,7 @@ from sam3_evals.solvers.agent import AgentSolver
 from sam3_evals.solvers.concept import ConceptSolver
 from sam3_evals.solvers.function import FunctionSolver, load_function
 from sam3_evals.solvers.oracle import OracleSolver
+from sam3_evals.solvers.video.concept import VideoConceptSolver
 from sam3_evals.solvers.video.function import VideoFunctionSolver
 from sam3_evals.solvers.video.oracle import VideoOracleSolver
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from sam3_agent.workspace import Workspace
 
 SOLVERS = ("concept", "agent", "oracle")
-VIDEO_SOLVERS = ("oracle",)
+VIDEO_SOLVERS = ("concept", "oracle")
 """Those that take videos."""
 
 
@@ -81,4 +82,4 @@ def make_solver(name: str, workspace: "Workspace | None", llm: str, *, videos: b
 def _video_solver(name: str, workspace: "Workspace | None") -> Solver:
     if workspace is None:
         return VideoFunctionSolver(load_function(name))
-    return VideoOracleSolver(workspace)
+    return VideoOracleSolver(workspace) if name == "oracle" else VideoConceptSolver(workspace)

@@ -18,6 +18,7 @@ from sam3_evals.score import score_run
 from sam3_evals.shard import Shard
 from sam3_evals.solvers import check_solver, make_solver
 from sam3_evals.solvers.function import FunctionSolver
+from sam3_evals.solvers.video.concept import VideoConceptSolver
 from sam3_evals.solvers.video.function import Frames, VideoFunctionSolver
 from sam3_evals.solvers.video.oracle import VideoOracleSolver
 from sam3_evals.table import score_table
@@ -125,6 +126,17 @@ def test_the_oracle_finds_every_target_that_the_model_draws_in_a_frame(tmp_path:
     assert masks.area(parts[3]) == 0, "nothing that is drawn overlaps the target there"
 
 
+def test_the_bare_model_is_tracked_by_its_detections(tmp_path: Path) -> None:
+    dataset = open_dataset(f"mevis:{mevis(tmp_path / 'data')}", "concept")
+    (first, *_) = dataset.cases(None)
+    drawn = [masks.encode(mask) for mask in (square(0), square(30, 25))]
+    candidates = tuple(Candidate(rle, masks.box(rle), 0.9) for rle in drawn)
+    workspace = Workspace(FakeSegmenter({first.query: Detection(0.9, candidates)}))
+    said = VideoConceptSolver(workspace).solve(first, dataset.picture(first))
+    assert [masks.split(volume, FRAMES) for volume in said.rles] == [[rle] * FRAMES for rle in drawn]
+    assert (said.presence, said.usage.encodes, len(said.scores)) == (0.9, FRAMES, 2)
+
+
 def test_functions_that_answer_nonsense_are_errors_and_not_the_end(tmp_path: Path) -> None:
     dataset = open_dataset(f"mevis:{mevis(tmp_path / 'data')}", "oracle")
     (case, *_) = dataset.cases(None)
@@ -144,7 +156,9 @@ def test_solvers_of_pictures_and_videos_refuse_each_others_cases(tmp_path: Path)
         FunctionSolver(answering).solve(case, dataset.picture(case))
     with pytest.raises(InputError, match="was given a picture"):
         VideoFunctionSolver(answering).solve(case, np.zeros((4, 4, 3), dtype=np.uint8))
-    with pytest.raises(InputError, match="the solver agent takes no videos; use one of: oracle, or MODULE:FUNCTION"):
+    with pytest.raises(
+        InputError, match="the solver agent takes no videos; use one of: concept, oracle, or MODULE:FUNCTION"
+    ):
         check_solver("agent", "rules", videos=True)
     assert isinstance(make_solver("oracle", Workspace(FakeSegmenter({})), "", videos=True), VideoOracleSolver)
 

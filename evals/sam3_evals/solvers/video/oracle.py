@@ -7,34 +7,30 @@ alone allow, frame by frame.
 import time
 
 from sam3_agent import masks
-from sam3_agent.errors import InputError
 from sam3_agent.masks import Rle
 from sam3_agent.types import Usage
 from sam3_agent.workspace import Workspace
 from sam3_evals.metrics.video.masklets import Masklet, masklet_of, volume_of
 from sam3_evals.prediction import Prediction
-from sam3_evals.sample import Case, Footage, Source
+from sam3_evals.sample import Case, Source
 from sam3_evals.solvers.oracle import best_subset, pool_of
+from sam3_evals.solvers.video.open_video import OpenedVideo
 
 
 class VideoOracleSolver:
     """What perfect tracking and choice would make of this model's masks."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-        self._video = ""
-        self._images: dict[int, str] = {}  # frame -> image id; the workspace drops features that take too much room
+        self._opened = OpenedVideo(workspace)
 
     def solve(self, case: Case, picture: Source) -> Prediction:
         """Choose in every frame that holds a target; frames without one are not looked at."""
-        if not isinstance(picture, Footage):
-            raise InputError(f"case {case.id}: the oracle of videos was given a picture")
-        workspace = self._workspace
+        workspace = self._opened.workspace
         began, encodes = time.monotonic(), workspace.encodes
         targets = [masklet_of(volume, case.frames) for volume in case.targets]
         found: list[Masklet] = [{} for _ in targets]
         for index in sorted({index for target in targets for index in target}):
-            pool = pool_of(workspace, self._image(case.picture, index, picture), case.query)
+            pool = pool_of(workspace, self._opened.frame(case, picture, index), case.query)
             for target, masklet in zip(targets, found, strict=True):
                 chosen = best_subset(pool, target[index]) if index in target else list[Rle]()
                 if chosen:
@@ -49,13 +45,3 @@ class VideoOracleSolver:
             reason="chosen with the truth in hand",
             usage=Usage(encodes=workspace.encodes - encodes, seconds=time.monotonic() - began),
         )
-
-    def _image(self, video: str, index: int, footage: Footage) -> str:
-        """The image id of a frame; consecutive cases about one video open it once."""
-        if video != self._video:
-            for image_id in self._images.values():
-                self._workspace.forget(image_id)
-            self._video, self._images = video, {}
-        if index not in self._images:
-            self._images[index] = self._workspace.open(footage.frames[index]).id
-        return self._images[index]
