@@ -14,7 +14,7 @@ from sam3_evals.manifest import Manifest, read_manifest
 from sam3_evals.metrics import cgf1, iou
 from sam3_evals.metrics.matched_sample import Scored
 from sam3_evals.metrics.presence import PresenceMetric
-from sam3_evals.metrics.video.figures import score_video
+from sam3_evals.metrics.video import score_video
 from sam3_evals.prediction import Prediction
 from sam3_evals.run import PREDICTIONS, read_cases
 from sam3_evals.sample import Case

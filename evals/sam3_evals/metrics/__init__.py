@@ -15,7 +15,7 @@ from sam3_evals.metrics.gres import GresMetric
 from sam3_evals.metrics.iou import LISA, VISION_REASONER
 from sam3_evals.metrics.matched_sample import Scored
 from sam3_evals.metrics.presence import PresenceMetric
-from sam3_evals.metrics.video.figures import VideoMetric
+from sam3_evals.metrics.video import VideoMetric
 
 
 class Metric(Protocol):

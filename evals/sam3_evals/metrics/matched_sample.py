@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from sam3_agent.types import Usage
 from sam3_evals.metrics.cgf1 import PairCounts
 from sam3_evals.metrics.iou import Overlap
-from sam3_evals.metrics.video.figures import VideoScore
+from sam3_evals.metrics.video import VideoScore
 
 
 @dataclass(frozen=True, slots=True)
