@@ -24,7 +24,7 @@ PATIENCE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DetectedMask:
     """One detection of a frame."""
 
     concept: str
@@ -42,7 +42,7 @@ class DetectionTracker:
         self._patience = patience
         self._last: dict[str, tuple[int, Rle]] = {}  # id -> the frame in which it was detected last, its mask there
 
-    def step(self, index: int, found: Sequence[Found], *, time: float = 0.0, cut: bool = False) -> FrameLine:
+    def step(self, index: int, found: Sequence[DetectedMask], *, time: float = 0.0, cut: bool = False) -> FrameLine:
         """The line of one frame: an entry for every track that is detected in it."""
         self._forget(index)
         kept = self._kept(found)
@@ -62,7 +62,7 @@ class DetectionTracker:
         entries = self._entries(index, kept, decision, self._assigned(decision, overlap, ids))
         return FrameLine(index, time, entries, removed=decision.removed, cut=cut)
 
-    def _kept(self, found: Sequence[Found]) -> list[Found]:
+    def _kept(self, found: Sequence[DetectedMask]) -> list[DetectedMask]:
         scores = np.array([one.score for one in found], dtype=np.float32)
         rles = [one.rle for one in found]
         chosen = keep_detections(
@@ -86,7 +86,7 @@ class DetectionTracker:
         return given | dict(decision.new)
 
     def _entries(
-        self, index: int, kept: Sequence[Found], decision: Decision, assigned: dict[str, int]
+        self, index: int, kept: Sequence[DetectedMask], decision: Decision, assigned: dict[str, int]
     ) -> tuple[Entry, ...]:
         entries: list[Entry] = []
         for track_id, detection in assigned.items():

@@ -7,7 +7,7 @@ import numpy as np
 from sam3_agent import masks
 from sam3_agent.types import Track
 from sam3_agent.workspace.tracking.association import mask_overlap
-from sam3_agent.workspace.tracking.by_detection import DetectionTracker, Found, rle_overlap
+from sam3_agent.workspace.tracking.by_detection import DetectedMask, DetectionTracker, rle_overlap
 from sam3_agent.workspace.tracking.journal import Header, JournalWriter
 from sam3_agent.workspace.tracking.measure import Clock, measure_tracks
 from sam3_agent.workspace.tracking.track import TrackStore
@@ -22,9 +22,9 @@ def tracked(path: Path, *, gap: range = range(0), cut_at: int = -1) -> tuple[Tra
     tracker = DetectionTracker()
     with JournalWriter(path, Header("a.mp4", SIZE[1], SIZE[0], "paper", 10.0)) as journal:
         for index in range(30):
-            found = [Found("cat", rle_of(SLOW[index]), 0.9)]
+            found = [DetectedMask("cat", rle_of(SLOW[index]), 0.9)]
             if index not in gap:
-                found.append(Found("dog", rle_of(BACK[index]), 0.8))
+                found.append(DetectedMask("dog", rle_of(BACK[index]), 0.8))
             journal.write(tracker.step(index, found, time=index / 10, cut=index == cut_at))
     return TrackStore(path).tracks()
 
@@ -54,15 +54,17 @@ def test_a_cut_ends_every_track_and_ids_go_on(tmp_path: Path) -> None:
 
 def test_a_flash_is_retracted() -> None:
     tracker = DetectionTracker()
-    lines = [tracker.step(i, [Found("cat", rle_of((5, 5, 15, 15)), 0.9)] if i < 1 else []) for i in range(20)]
+    lines = [tracker.step(i, [DetectedMask("cat", rle_of((5, 5, 15, 15)), 0.9)] if i < 1 else []) for i in range(20)]
     assert [entry.id for entry in lines[0].entries] == ["t1"]
     assert tracker.lifetimes.alive == ()
 
 
 def test_one_detection_is_given_to_one_track_only() -> None:
     tracker = DetectionTracker()
-    tracker.step(0, [Found("cat", rle_of((0, 0, 20, 20)), 0.9), Found("cat", rle_of((16, 0, 36, 20)), 0.9)])
-    line = tracker.step(1, [Found("cat", rle_of((4, 0, 30, 20)), 0.9)])
+    tracker.step(
+        0, [DetectedMask("cat", rle_of((0, 0, 20, 20)), 0.9), DetectedMask("cat", rle_of((16, 0, 36, 20)), 0.9)]
+    )
+    line = tracker.step(1, [DetectedMask("cat", rle_of((4, 0, 30, 20)), 0.9)])
     assert len(line.entries) == 1
 
 

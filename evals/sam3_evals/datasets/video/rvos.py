@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import pydantic
@@ -178,9 +178,10 @@ class Rvos:
         return tuple(volume_of(masklet, len(video.frames), size) for masklet in found if masklet)
 
     def _annotated(self, key: str, frames: int) -> dict[int, Rle]:
-        listed = self._masks.get(key)
-        if not isinstance(listed, list):
+        given = self._masks.get(key)
+        if not isinstance(given, list):
             raise InputError(f"{self.folder / 'mask_dict.json'}: no annotation {key}")
+        listed = cast(list[Any], given)
         if len(listed) != frames:
             raise InputError(f"{self.folder / 'mask_dict.json'}: {key}: {len(listed)} masks for {frames} frames")
         rles = {index: masks.from_json(value) for index, value in enumerate(listed) if value}

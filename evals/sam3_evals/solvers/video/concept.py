@@ -5,7 +5,7 @@ import time
 from sam3_agent.errors import InputError
 from sam3_agent.types import Usage
 from sam3_agent.workspace import Workspace
-from sam3_agent.workspace.tracking import DetectionTracker, Found, FrameLine
+from sam3_agent.workspace.tracking import DetectedMask, DetectionTracker, FrameLine
 from sam3_evals.metrics.video.masklets import Masklet, volume_of
 from sam3_evals.prediction import Prediction
 from sam3_evals.sample import Case, Source
@@ -29,7 +29,9 @@ class VideoConceptSolver:
                 image_id = self._opened.frame(case, picture, index)
                 (said,) = workspace.segment(image_id, [case.query], threshold=THRESHOLD)
                 presence = max(presence, said.presence)
-                lines.append(tracker.step(index, [Found(case.query, one.rle, one.score) for one in said.instances]))
+                lines.append(
+                    tracker.step(index, [DetectedMask(case.query, one.rle, one.score) for one in said.instances])
+                )
         except InputError as refused:
             return Prediction(case.id, outcome="failed", error=str(refused))
         masklets, scores = _kept(lines)
