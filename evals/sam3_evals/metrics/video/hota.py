@@ -59,7 +59,7 @@ def hota_figures(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         "det_pr": hits / np.maximum(hits + false, 1),
         "ass_re": ass_re / some,
         "ass_pr": ass_pr / some,
-        # TrackEval calls the localisation of nothing perfect.
+        # TrackEval calls the localization of nothing perfect.
         "loc_a": np.maximum(loc, 1e-10) / np.maximum(hits, 1e-10),
     }
     basis = ratio(np.ones_like(hits[..., 0]), (hits + missed + false)[..., 0]) >= 0
