@@ -13,7 +13,7 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.complaint import complaint
 from sam3_agent.formats.files import write_json
-from sam3_agent.formats.video.track_set import TrackSet, numbers_of, track_of
+from sam3_agent.formats.video.track_set import TrackSet, check_extent, numbers_of, track_of
 from sam3_agent.masks import Rle
 from sam3_agent.types import Track, TrackFrame
 
@@ -71,6 +71,7 @@ def read_sav(path: Path) -> TrackSet:
         raise InputError(f"{path}: {complaint(error)}") from error
     size = (round(parsed.video_height), round(parsed.video_width))
     count, frames = len(parsed.masklet), round(parsed.video_frame_count)
+    check_extent(path, size, frames)
     stride = max(1, -(-frames // count)) if count else 1
     entries: list[dict[int, tuple[Rle, float]]] = [{} for _ in parsed.masklet_id]
     for place, objects in enumerate(parsed.masklet):
