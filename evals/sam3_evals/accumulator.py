@@ -121,7 +121,7 @@ class Accumulator:
 
 
 def _parts(metrics: tuple[Metric, ...]) -> dict[str, slice]:
-    """Which columns are whose."""
+    """The columns of each metric, by name."""
     ends = itertools.accumulate(metric.columns for metric in metrics)
     return {metric.name: slice(end - metric.columns, end) for metric, end in zip(metrics, ends, strict=True)}
 

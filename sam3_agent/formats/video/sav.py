@@ -110,6 +110,6 @@ def _mean_area(frames: tuple[TrackFrame, ...]) -> float:
 
 
 def _changes(track: Track, frames: int) -> int:
-    """How often it comes or goes."""
+    """Count how often it comes or goes."""
     there = {frame.index for frame in track.visible}
     return sum((index in there) != (index - 1 in there) for index in range(1, frames))

@@ -114,7 +114,7 @@ def painted(
 
 
 def overlap_warning(frames: int) -> list[str]:
-    """What to say of a format in which masks must not overlap."""
+    """Warn where a format without overlap has cut masks; an empty list where it has not."""
     return [f"masks overlapped in {frames} frames: there the smaller one was kept whole"] if frames else []
 
 
