@@ -17,7 +17,7 @@ from sam3_agent.tools import ToolSpec
 if TYPE_CHECKING:
     from openai import OpenAI
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sam3_agent.llm.base import ToolResult
 from sam3_agent.llm.image_encoding import jpeg_url
@@ -217,7 +217,9 @@ class ChatLLM(ProviderLLM):
         if urlsplit(base_url).hostname in _OWN_HOSTS and prices.price_of(model) is None:
             prices = PriceTable({model: Price(0, 0, 0, 0)})  # one's own server costs nothing a token
         name = f"chat:{model}@{base_url}"
-        super().__init__(Provider(name, model, openai, base_url, policy or RetryPolicy(), prices))
+        super().__init__(
+            Provider(name, model, openai, base_url, replace(policy or RetryPolicy(), repeat_late=False), prices)
+        )
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The next assistant message.

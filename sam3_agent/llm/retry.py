@@ -35,6 +35,10 @@ class TransientError(Exception):
         self.pause = pause
 
 
+class NoAnswerInTime(TransientError):
+    """A server that took the request and has not answered; it may still be at work on it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """Retry policy of one reply; seconds."""
@@ -42,6 +46,8 @@ class RetryPolicy:
     timeout: float = 180.0
     """For the connection, and for each pause of a reply; the run's own deadline holds for the whole of it."""
     retries: int = 4
+    repeat_late: bool = True
+    """Whether a request that was not answered in time is sent again. A local server would then work on both."""
     first_pause: float = 0.5
     longest_pause: float = 30.0
 
@@ -78,6 +84,11 @@ def retry(attempt: Callable[[float], T], policy: RetryPolicy) -> Attempted[T]:
             return Attempted(within_deadline(partial(attempt, timeout)), tuple(faults))
         except Overdue:
             raise LLMError(f"out of time{_after(faults)}") from None
+        except NoAnswerInTime as fault:
+            if not policy.repeat_late:
+                raise LLMError(f"{fault}; give it more time by --llm-timeout") from fault
+            faults.append(str(fault))
+            wait = policy.pause(len(faults) - 1, None)
         except TransientError as fault:
             faults.append(str(fault))
             wait = policy.pause(len(faults) - 1, fault.pause)
@@ -111,6 +122,8 @@ def map_sdk_errors(sdk: Any, base_url: str, act: Callable[[], T]) -> T:
     except (sdk.APIConnectionError, httpx2.TransportError) as error:  # the latter escapes while a reply streams
         if isinstance(error.__cause__, Overdue):
             raise Overdue from error
+        if isinstance(error, (sdk.APITimeoutError, httpx2.ReadTimeout)):
+            raise NoAnswerInTime(f"{base_url} does not answer in time") from error
         why = error.__cause__ or error
         said = one_line(str(why)) or type(why).__name__
         raise TransientError(f"cannot reach {base_url}: {said}") from error
