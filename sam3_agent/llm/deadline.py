@@ -37,6 +37,12 @@ def seconds_left() -> float | None:
     return None if limits is None or limits.end is None else limits.end - time.monotonic()
 
 
+def stop_event() -> Event | None:
+    """Return the event that stops the run; None without one."""
+    limits = _LIMITS.get()
+    return None if limits is None else limits.stop
+
+
 def pause(seconds: float) -> None:
     """Wait.
 

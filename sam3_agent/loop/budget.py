@@ -76,6 +76,10 @@ class Budget:
             return f"stopped after {meter.usd:.4f} USD (max_usd={self.max_usd:g})"
         if self.max_tokens is not None and meter.tokens >= self.max_tokens:
             return f"stopped after {meter.tokens} tokens (max_tokens={self.max_tokens})"
+        return self.time_spent(meter)
+
+    def time_spent(self, meter: Meter) -> str:
+        """Say that the time is over, as a reason; empty while it is not."""
         if self.max_seconds is not None and meter.seconds >= self.max_seconds:
             return f"stopped after {meter.seconds:.1f} s (max_seconds={self.max_seconds:g})"
         return ""
