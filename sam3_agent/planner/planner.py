@@ -27,7 +27,7 @@ LEAST_ALIKE = 0.6
 def phrases_of_census(census: Census, presence: dict[str, float]) -> tuple[str, ...]:
     """What to segment: every object, and the nouns that seem to be there, surest first. Colors are read off pixels."""
     present = sorted((noun for noun, value in presence.items() if value >= PRESENT), key=lambda n: -presence[n])
-    return (EVERYTHING, *(present[:MOST_NOUNS] if census.by != "colour" else ()))
+    return (EVERYTHING, *(present[:MOST_NOUNS] if census.by != "color" else ()))
 
 
 def take_census(census: Census, evidence: Evidence) -> tuple[list[Thing], str]:
@@ -56,7 +56,7 @@ def take_census(census: Census, evidence: Evidence) -> tuple[list[Thing], str]:
 def _odd_one(things: list[Thing], evidence: Evidence) -> tuple[list[Thing], str]:
     """The one thing whose kind or color nobody shares while the others, or nearly all of them, share theirs."""
     odd: dict[str, str] = {}
-    for by in ("colour", "kind"):
+    for by in ("color", "kind"):
         values = _values(things, by, evidence)
         if len(things) <= 2 or len(set(values)) < 2:
             continue
@@ -66,9 +66,9 @@ def _odd_one(things: list[Thing], evidence: Evidence) -> tuple[list[Thing], str]
             value = values[things.index(chosen)]
             odd.setdefault(chosen.id, f"the only {value or f'unknown {by}'} among {len(things)} objects")
     if len(odd) > 1:
-        raise BeyondRules(f"an odd one out by kind and by colour at once ({', '.join(odd)})")
+        raise BeyondRules(f"an odd one out by kind and by color at once ({', '.join(odd)})")
     if not odd:
-        raise NoMatch(f"none of {len(things)} objects is alone in its kind or colour")
+        raise NoMatch(f"none of {len(things)} objects is alone in its kind or color")
     found, reason = next(iter(odd.items()))
     return [thing for thing in things if thing.id == found], reason
 
@@ -77,7 +77,7 @@ def _surest(alone: Sequence[tuple[Thing, str]], common: str, by: By) -> Thing | 
     """The one thing unlike the rest; of several by kind, the one that is so by far; None where that is not clear."""
     if len(alone) == 1:
         return alone[0][0]
-    if by == "colour" or len(alone) > MOST_DOUBTFUL:
+    if by == "color" or len(alone) > MOST_DOUBTFUL:
         return None
     margins = [(t.scores.get(noun, 0.0) - t.scores.get(common, 0.0), t) for t, noun in alone]
     margins.sort(key=lambda pair: -pair[0])
@@ -86,7 +86,7 @@ def _surest(alone: Sequence[tuple[Thing, str]], common: str, by: By) -> Thing | 
 
 def _values(things: Sequence[Thing], by: By, evidence: Evidence) -> list[str]:
     """The color of each thing's pixels, or the noun, of those looked for, that fits it best; empty when none fits."""
-    if by == "colour":
+    if by == "color":
         return [thing.color for thing in things]
     nouns = [phrase for phrase in evidence.looked if phrase != EVERYTHING]
     best = [max((n for n in nouns if n in t.scores), key=lambda n, t=t: t.scores[n], default="") for t in things]
@@ -176,7 +176,7 @@ def _plan(plan: Plan, task: Task, evidence: Evidence) -> list[_Call]:
 
 def _census(census: Census, task: Task, evidence: Evidence) -> list[_Call]:
     """The next calls of a census."""
-    if census.by != "colour" and not evidence.presence:
+    if census.by != "color" and not evidence.presence:
         return _ask("read_presence", task, INVENTORY)
     missing = [phrase for phrase in phrases_of_census(census, evidence.presence) if phrase not in evidence.looked]
     if missing:

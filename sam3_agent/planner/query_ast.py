@@ -6,8 +6,8 @@ from typing import Literal
 
 from sam3_agent.errors import LLMError
 
-Side = Literal["left", "right", "top", "bottom", "centre", "top left", "top right", "bottom left", "bottom right"]
-PickKey = Literal["largest", "smallest", "tallest", "shortest", "widest", "narrowest"] | Side
+Side = Literal["left", "right", "top", "bottom", "center", "top left", "top right", "bottom left", "bottom right"]
+PickKey = Literal["largest", "smallest", "tallest", "shortest", "widest", "narrowest", "surest"] | Side
 RelationKind = Literal[
     "left of",
     "right of",
@@ -33,8 +33,36 @@ class BeyondRules(LLMError):
 
 
 @dataclass(frozen=True, slots=True)
+class Amount:
+    """How many objects there must be: at_least <= n <= at_most (None: any number)."""
+
+    at_least: int = 0
+    at_most: int | None = None
+
+    def holds(self, count: int) -> bool:
+        """Whether `count` objects satisfy it."""
+        return self.at_least <= count and (self.at_most is None or count <= self.at_most)
+
+    @property
+    def exact(self) -> int | None:
+        """The number, where there is just one that satisfies it."""
+        return self.at_least if self.at_least == self.at_most else None
+
+    def __str__(self) -> str:
+        """The bounds in words."""
+        if self.at_most is None:
+            return f"at least {self.at_least}"
+        if self.at_least == 0:
+            return f"at most {self.at_most}"
+        return f"exactly {self.at_least}" if self.exact is not None else f"{self.at_least} to {self.at_most}"
+
+
+@dataclass(frozen=True, slots=True)
 class Pick:
-    """A superlative or ordinal: `count` objects from place `first` in the order of `key`; -1 is the last place."""
+    """A superlative or ordinal: `count` objects from place `first` in the order of `key`; -1 is the last place.
+
+    The key "surest" is for "two of the stars", which any two would answer: it takes those of the best score.
+    """
 
     key: PickKey
     first: int = 1
@@ -53,7 +81,10 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A set of objects: all that `phrases` name, less the excluded, related so, on those sides, then picked."""
+    """A set of objects: all that `phrases` name, less the excluded, related so, on those sides, then picked.
+
+    `amount` is how many the query says that there are before the pick; another number is a false premise.
+    """
 
     phrases: tuple[str, ...]
     plural: bool = False
@@ -61,6 +92,7 @@ class Selection:
     relations: tuple[Relation, ...] = ()
     excluded: tuple["Selection", ...] = ()
     pick: Pick | None = None
+    amount: Amount | None = None
 
     @property
     def name(self) -> str:
@@ -84,23 +116,10 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """How many objects there must be for the query to hold: at_least <= n <= at_most (None: any number)."""
+    """How many objects of a selection there must be for the query to hold."""
 
     selection: Selection
-    at_least: int = 0
-    at_most: int | None = None
-
-    def holds(self, count: int) -> bool:
-        """Whether `count` objects satisfy it."""
-        return self.at_least <= count and (self.at_most is None or count <= self.at_most)
-
-    def __str__(self) -> str:
-        """The bounds in words."""
-        if self.at_most is None:
-            return f"at least {self.at_least}"
-        if self.at_least == 0:
-            return f"at most {self.at_most}"
-        return f"exactly {self.at_least}" if self.at_least == self.at_most else f"{self.at_least} to {self.at_most}"
+    amount: Amount
 
 
 @dataclass(frozen=True, slots=True)

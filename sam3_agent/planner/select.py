@@ -97,6 +97,10 @@ class NoMatch(Exception):
     """Nothing satisfies the plan; the message is the reason."""
 
 
+class FalseAmount(NoMatch):
+    """There are more or fewer than the query says: a false premise, wherever in the query it stands."""
+
+
 class Chooser:
     """Applies plans to the evidence on a picture of (width, height) pixels; `notes` say what was done, in words."""
 
@@ -115,9 +119,9 @@ class Chooser:
         if plan.condition is not None:
             wanted = plan.condition.selection
             count = len(self._count(wanted))
-            if not plan.condition.holds(count):
-                raise NoMatch(f"the query wants {plan.condition} of {wanted.name}, found {count}")
-            self.notes.append(f"{count} {wanted.name} found, {plan.condition} wanted")
+            if not plan.condition.amount.holds(count):
+                raise NoMatch(f"the query wants {plan.condition.amount} of {wanted.name}, found {count}")
+            self.notes.append(f"{count} {wanted.name} found, {plan.condition.amount} wanted")
         if len(plan.parts) == 1:
             return self.select(plan.parts[0])
         found = distinct(thing for part in plan.parts for thing in self._gently(part))
@@ -128,6 +132,8 @@ class Chooser:
         """The things of one of several parts; that it has none is noted and does not spoil the others."""
         try:
             return self.select(selection)
+        except FalseAmount:
+            raise
         except NoMatch as none:
             self.notes.append(str(none))
             return []
@@ -136,13 +142,15 @@ class Chooser:
         """The things of a condition; finding none is a count, not a failure."""
         try:
             return self.select(selection)
+        except FalseAmount:
+            raise
         except NoMatch:
             return []
 
     def select(self, selection: Selection) -> list[Thing]:
         """The things of one selection: found, less the excluded, related, on the sides, picked."""
         things = self._found(selection)
-        self.notes.append(f"{selection.name}: {_named(things)}{self._believed(selection)}")
+        self.notes.append(f"{selection.name}: {_named(things)}{self._absent(selection)}{self._believed(selection)}")
         for other in selection.excluded:
             unwanted = self._count(other)
             things = [thing for thing in things if not any(thing.is_same(u) for u in unwanted)]
@@ -158,6 +166,9 @@ class Chooser:
             things = [thing for thing in things if self._distance(thing, side) <= _HALF[side]]
             self._check(things, f"no {selection.name} is at the {side} of the picture")
             self.notes.append(f"at the {side}: {_named(things)}")
+        if selection.amount is not None and not selection.amount.holds(len(things)):
+            said = f"the query speaks of {selection.amount} of {selection.name}, and {len(things)} fit"
+            raise FalseAmount("; ".join((*self.notes, said)))
         return self._pick(things, selection.pick, selection) if selection.pick else things
 
     def _found(self, selection: Selection) -> list[Thing]:
@@ -165,6 +176,11 @@ class Chooser:
         if not things:
             raise NoMatch("; ".join(self._missing(phrase) for phrase in selection.phrases))
         return things
+
+    def _absent(self, selection: Selection) -> str:
+        """A remark on the kinds of several that were not found."""
+        absent = [phrase for phrase in selection.phrases if not self.evidence.things.get(phrase)]
+        return "".join(f", no '{phrase}'" for phrase in absent)
 
     def _believed(self, selection: Selection) -> str:
         """A remark where things under the threshold were taken."""
@@ -183,7 +199,9 @@ class Chooser:
         ordered = sorted(things, key=lambda thing: self._rank(thing, pick.key))
         start = len(ordered) + pick.first if pick.first < 0 else pick.first - 1
         chosen = ordered[start : start + pick.count] if start >= 0 else []
-        self._check(chosen, f"place {pick.first} was asked for, and there are only {len(ordered)} {selection.name}")
+        wanted = f"place {pick.first} was" if pick.count == 1 else f"{pick.count} were"
+        enough = chosen if len(chosen) == pick.count else []
+        self._check(enough, f"{wanted} asked for, and there are only {len(ordered)} {selection.name}")
         place = "" if pick.first == 1 else f"place {pick.first} of " if pick.first > 0 else "the last of "
         self.notes.append(f"{place}{_ORDERS.get(pick.key, f'nearest to the {pick.key}')}: {_named(chosen)}")
         return chosen
@@ -192,6 +210,7 @@ class Chooser:
         """What `key` sorts by, smallest first."""
         x0, y0, x1, y1 = thing.box
         sizes = {
+            "surest": -thing.score,
             "largest": -float(thing.area),
             "smallest": float(thing.area),
             "tallest": y0 - y1,
@@ -218,7 +237,7 @@ class Chooser:
 
 
 _HALF = {
-    "left": 0.5, "right": 0.5, "top": 0.5, "bottom": 0.5, "centre": 0.3, "top left": 0.5, "top right": 0.5,
+    "left": 0.5, "right": 0.5, "top": 0.5, "bottom": 0.5, "center": 0.3, "top left": 0.5, "top right": 0.5,
     "bottom left": 0.5, "bottom right": 0.5,
 }  # fmt: skip
 """How far from a side still counts as being there."""
@@ -226,6 +245,7 @@ _ORDERS = {
     "left": "counted from the left", "right": "counted from the right", "top": "counted from the top",
     "bottom": "counted from the bottom", "largest": "largest first", "smallest": "smallest first",
     "tallest": "tallest first", "shortest": "shortest first", "widest": "widest first", "narrowest": "narrowest first",
+    "surest": "any would do, surest first",
 }  # fmt: skip
 
 
