@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sam3_agent.errors import LLMError
 from sam3_agent.llm.base import Message, Reply, ToolCall
-from sam3_agent.llm.task import Task, read_task
+from sam3_agent.llm.task import Task
 from sam3_agent.planner.aggregate_queries import By, Census
 from sam3_agent.planner.lexicon import INVENTORY
 from sam3_agent.planner.observations import SAME_BOX, Evidence, Thing, box_iou, distinct, read_evidence
@@ -138,7 +138,7 @@ class RulesLLM:
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The next calls: segment, measure, end."""
-        task = next((read_task(message) for message in messages if message.role == "user"), None)
+        task = next((message.task for message in messages if message.task is not None), None)
         if task is None:
             raise LLMError("there is no task in the conversation")
         if sum(message.role == "assistant" for message in messages) >= MOST_TURNS:

@@ -79,7 +79,7 @@ def test_a_phrase_that_the_model_refuses_fails_in_one_line() -> None:
 
 
 def test_every_reply_depends_on_the_messages_alone() -> None:
-    task = Message("user", Task("img1", 320, 200, "the largest circle").message(make_workspace().look("img1")).text)
+    task = Message("user", "", task=Task("img1", 320, 200, "the largest circle"))
     first, again = (RulesLLM().reply((task,), LOOP_TOOLS) for _ in range(2))
     assert first == again
     assert first.message.calls[0].arguments == {"image_id": "img1", "concepts": ["circle"]}
