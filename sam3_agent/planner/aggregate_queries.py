@@ -41,7 +41,7 @@ _LEAST = re.compile(r"least (?:common|frequent|often|numerous)|\brarest|fewer of
 
 
 def read_census(text: str) -> Census | None:
-    """The census that a normalized query asks for, or None."""
+    """Read the census that a normalized query asks for, or None."""
     if _ODD.search(text):
         return Census("look")
     by: By | None = "kind" if re.search(_KIND, text) else "color" if re.search(r"\bcolors?\b", text) else None

@@ -37,7 +37,7 @@ _GOVERNED = re.compile(r"\b(?:with|wearing|holding|carrying|in|of|for|made)\b")
 
 
 def join_adjectives(text: str) -> str:
-    """Normalized text in which several adjectives of one noun stand in a row: alternatives as one word joined by OR.
+    """Rewrite rows of adjectives before or behind one noun in normalized text: alternatives become one word, by OR.
 
     Adjectives of one family (colors, patterns) that "or", a second article, or "and" before a plural joins, are
     alternatives; all others hold at once ("the big, red star", "red and striped bolts", "a black and white cow").
@@ -49,7 +49,7 @@ def join_adjectives(text: str) -> str:
 
 
 def _before(found: re.Match[str], text: str) -> str:
-    """The row before a noun; left as it is where it tells what another thing has ("with red and blue stripes")."""
+    """Join the row before a noun, unless it tells what another thing has ("with red and blue stripes")."""
     return found[0] if _HAVING.search(text[: found.start()]) else _joined(found, text[found.end() :])
 
 
@@ -78,7 +78,7 @@ def _joined(found: re.Match[str], noun_phrase: str) -> str:
 
 
 def split_parts(text: str) -> list[str]:
-    """The noun phrases of marked text that are wanted beside each other ("the star, two keys and a cup").
+    """Split marked text into the noun phrases wanted beside each other ("the star, two keys and a cup").
 
     What follows "left of", "between" and the like belongs to the reference and is no part of its own.
     """
@@ -91,7 +91,7 @@ def split_parts(text: str) -> list[str]:
 
 
 def split_names(text: str) -> list[str]:
-    """The nouns that a noun phrase without markers joins: "stars, keys and cups"; itself where it joins none."""
+    """Split a noun phrase without markers where nouns are joined ("stars, keys and cups")."""
     pieces = [piece.strip() for piece in _NAMES.split(text)]
     if len(pieces) < 2 or any(not piece for piece in pieces):
         return [text]
@@ -102,7 +102,7 @@ def split_names(text: str) -> list[str]:
 
 
 def alternatives(phrase: str) -> tuple[str, ...]:
-    """The phrases that one with alternatives in it stands for; itself where it has none."""
+    """List the phrases that one with alternatives in it stands for; itself where it has none."""
     found = re.search(rf"[\w-]*{OR}[\w-]*", phrase)
     if found is None:
         return (phrase,)

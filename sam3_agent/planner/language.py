@@ -1,4 +1,4 @@
-"""The language of a query: refuses what is not English, so that a foreign word is not reported as an absent thing."""
+"""Language of a query: what is not English is refused, so that no foreign word is reported as an absent thing."""
 
 import re
 import unicodedata
@@ -86,7 +86,7 @@ def require_english(text: str) -> None:
 
 
 def _other_letters(text: str) -> str:
-    """The first word with a letter that is not Latin; "" where there is none."""
+    """Find the first word with a letter that is not Latin; "" where there is none."""
     for word in text.split():
         if any(
             char.isalpha() and not unicodedata.name(char, "").startswith(("LATIN", "FULLWIDTH LATIN")) for char in word

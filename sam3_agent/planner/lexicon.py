@@ -4,7 +4,7 @@ import re
 
 
 def word_set(words: str) -> frozenset[str]:
-    """The words of a text."""
+    """Split a text into its words."""
     return frozenset(words.split())
 
 
@@ -53,7 +53,7 @@ PATTERN_NOUNS = {
     "checks": "checkered", "striped pattern": "striped", "dotted pattern": "dotted", "checkered pattern": "checkered",
     "checkerboard pattern": "checkered", "chessboard pattern": "checkered",
 }  # fmt: skip
-"""What an object has -> what it then is."""
+"""Noun of what an object has -> adjective that it then is."""
 
 CHROMATIC = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
 """The colors that a thing without color does not have; black, white and gray are left to it."""
@@ -81,14 +81,15 @@ INVENTORY = (
     "person", "car", "bus", "truck", "bicycle", "motorcycle", "train", "airplane", "boat", "bird", "cat", "dog",
     "horse", "sheep", "cow", "fish", "tree", "flower", "plant", "house", "chair", "table", "sofa", "bed", "lamp",
     "clock", "vase", "book", "cup", "bottle", "glass", "plate", "bowl", "fork", "knife", "spoon", "apple", "banana",
-    "orange", "carrot", "cake", "bag", "hat", "shoe", "umbrella", "key", "ball", "phone", "laptop", "pen", "circle",
+    "carrot", "cake", "bag", "hat", "shoe", "umbrella", "key", "ball", "phone", "laptop", "pen", "circle",
     "square", "triangle", "star", "ring", "cross", "heart", "diamond", "crescent", "arrow", "bolt", "drop",
 )  # fmt: skip
-"""The kinds looked for when a query asks about kinds without naming them ("the most common kind of object")."""
+"""The kinds looked for when a query asks about kinds without naming them ("the most common kind of object").
+"Orange" is left out: models take it for the color."""
 
 
 def number(word: str) -> int:
-    """The value of a number word, of digits, or of "three times"."""
+    """Read the value of a number word, of digits, or of "three times"."""
     if word in NUMBERS:
         return NUMBERS[word]
     tens, *unit = re.split(r"[- ]", word)
@@ -98,7 +99,7 @@ def number(word: str) -> int:
 
 
 def ordinal(words: str) -> int:
-    """The place that an ordinal names; -1 is the last one."""
+    """Read the place that an ordinal names; -1 is the last one."""
     if words in ORDINALS:
         return ORDINALS[words]
     if words.endswith("last"):

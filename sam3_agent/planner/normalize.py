@@ -1,4 +1,4 @@
-"""The wrapping of a request: taken off until the referring expression is left."""
+"""Normal form of a request: one spelling, and no wrapping around the referring expression."""
 
 import re
 import unicodedata
@@ -132,7 +132,7 @@ _TWO_CLAUSES = re.compile(
 
 
 def normalize(query: str) -> str:
-    """Lower case, no contractions, no mention of the picture itself; sentences end in " . ", clauses in " , "."""
+    """Lower the case, spell out contractions, drop mentions of the image; sentences end in " . ", clauses in " , "."""
     text = unicodedata.normalize("NFKC", query).lower()
     for pattern, replacement in _SPELLINGS:
         text = re.sub(pattern, replacement, text)
@@ -141,7 +141,7 @@ def normalize(query: str) -> str:
 
 
 def unwrap(text: str) -> str:
-    """A normalized sentence without greetings and verbs of asking."""
+    """Take greetings and verbs of asking off a normalized sentence."""
     before = None
     while before != text and text:
         before = text
@@ -151,7 +151,7 @@ def unwrap(text: str) -> str:
 
 
 def merge_clauses(text: str) -> str:
-    """'look at the cups <from left> and mark the third one' becomes 'the third cups <from left>'."""
+    """Turn 'look at the cups <from left> and mark the third one' into 'the third cups <from left>'."""
     found = _TWO_CLAUSES.match(text)
     if found is None:
         return text

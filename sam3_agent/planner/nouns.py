@@ -27,7 +27,7 @@ _TAIL = re.compile(r"\s+(?:with|without|of|in|on|at|for|from|wearing|holding|mad
 
 
 def singular(word: str) -> str:
-    """The singular of one lower-case English noun; a word that is singular already comes back as it is."""
+    """Return the singular of one lower-case English noun; what is singular already stays as it is."""
     if word in INVARIANT or word in IRREGULAR.values() or (not word.endswith("s") and word not in IRREGULAR):
         return word
     if word in IRREGULAR:
@@ -41,12 +41,12 @@ def singular(word: str) -> str:
 
 
 def is_plural(word: str) -> bool:
-    """Whether a lower-case noun is plainly a plural ("fish" is not)."""
+    """Tell whether a lower-case noun is plainly a plural ("fish" is not)."""
     return singular(word) != word
 
 
 def split_head(phrase: str) -> tuple[str, str, str]:
-    """("red", "bottles", " of wine") of "red bottles of wine": what stands before the head noun, it, what follows."""
+    """Split "red bottles of wine" into ("red", "bottles", " of wine"): before the head noun, it, behind it."""
     found = _TAIL.search(phrase)
     core, tail = (phrase[: found.start()], phrase[found.start() :]) if found else (phrase, "")
     before, _, head = core.rpartition(" ")
@@ -54,7 +54,7 @@ def split_head(phrase: str) -> tuple[str, str, str]:
 
 
 def singular_phrase(phrase: str) -> tuple[str, bool]:
-    """The phrase with its head noun in the singular, and whether it was a plural."""
+    """Put the head noun of a phrase into the singular; tell also whether it was a plural."""
     before, head, tail = split_head(phrase)
     one = singular(head)
     return f"{before} {one}{tail}".strip(), one != head

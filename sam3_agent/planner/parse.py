@@ -1,4 +1,4 @@
-"""A query in English -> a Plan or a Census; no look at any picture."""
+"""Parser of queries: English -> Plan or Census, without a look at any image."""
 
 import re
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ _ONLY = re.compile(r"^(?:the |which is the |what is the )?(?:only|single|sole|on
 
 @dataclass(frozen=True, slots=True)
 class NumberClause:
-    """A condition taken out of a query: how many `what` there must be; `rest` is what remains of the query."""
+    """Condition taken out of a query: how many `what` there must be; `rest` is what remains of the query."""
 
     rest: str
     what: str
@@ -52,7 +52,7 @@ class NumberClause:
 
 
 def take_condition(text: str) -> NumberClause | None:
-    """The condition of a normalized query, or None when it has none."""
+    """Take the condition out of a normalized query; None when it has none."""
     text = _ELSE.sub("", text)
     for form in _FORMS:
         if found := form.match(text):
@@ -68,7 +68,7 @@ def take_condition(text: str) -> NumberClause | None:
 
 
 def take_only(text: str) -> str | None:
-    """What follows "the only" ("cup"), or None when the phrase does not say that there is just one."""
+    """Return what follows "the only" ("cup"); None when the phrase does not say so."""
     found = _ONLY.match(text)
     return found["rest"] if found else None
 
@@ -147,7 +147,7 @@ def _plan(text: str) -> Plan:
 
 
 def _parts(text: str, inherited: tuple[str, ...] = ()) -> tuple[Selection, ...]:
-    """The selections that "and the ..." joins."""
+    """Read the selections that a query joins ("the star, two keys and a cup")."""
     text = re.sub(r" , (?=(?:that|which|who) (?:is|are)\b)", " ", text)
     marked = unwrap(merge_clauses(mark_superlatives(join_adjectives(unwrap(text)))))
     *others, last = split_parts(unwrap(mark_exclusions(marked)))
@@ -159,7 +159,7 @@ _NO_NOUN = re.compile(rf"(?:the |<[^>]+> ?|{ORDINAL}(?: |$))+")
 
 
 def _read_part(part: str, last: str, phrases: tuple[str, ...], inherited: tuple[str, ...]) -> Selection:
-    """One of several parts; "the largest" of "the largest and the smallest cup" takes noun and direction there."""
+    """Read one of several parts; "the largest" of "the largest and the smallest cup" takes the noun of the last."""
     words = re.sub(rf"^(?:(?:the|all|both|an?|{NUMBER}) )+", "", part).split()
     if words and ADJECTIVES.issuperset(words):  # "the two red" of "the two red and the three blue stars"
         noun = next(" ".join(dropwhile(ADJECTIVES.__contains__, phrase.split())) for phrase in phrases)

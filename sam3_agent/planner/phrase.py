@@ -1,4 +1,4 @@
-"""One noun phrase, with all that hangs on it, read into a Selection."""
+"""Noun phrases: one, with all that hangs on it, becomes a Selection."""
 
 import re
 from dataclasses import replace
@@ -36,7 +36,7 @@ _SIDES: dict[str, Side] = {
 
 
 def read_pick(head: str, quantity: Quantity, *, plural: bool) -> tuple[tuple[Side, ...], Pick | None, Amount | None]:
-    """("the second cup <from left>") -> no sides, Pick("left", 2), no amount.
+    """Read sides, pick and amount: "the second cup <from left>" -> (), Pick("left", 2), None.
 
     "On the left" picks the leftmost of a singular, as many as said ("the two cups on the left"), and keeps the left
     half of a plural without a number. "The three largest" counts what is picked, "of the three" what it is picked from.
@@ -70,14 +70,14 @@ def read_pick(head: str, quantity: Quantity, *, plural: bool) -> tuple[tuple[Sid
 
 
 def _placed(key: PickKey, place: int, many: int) -> Pick:
-    """`many` objects from a place; "the last two" begin one before the last."""
+    """Pick `many` objects from a place; "the last two" begin one before the last."""
     if many > 1 and place not in (-1, 0, 1):
         raise BeyondRules(f"{many} objects from place {place}")
     return Pick(key, place - many + 1 if place < 0 else place or 1, many)
 
 
 def _place(words: str) -> int:
-    """The place that an ordinal or "number two" names; 0 when there is none."""
+    """Read the place that an ordinal or "number two" names; 0 when there is none."""
     places = [ordinal(found) for found in re.findall(rf"\b{ORDINAL}\b", words)]
     if len(places) > 1:
         raise BeyondRules("two ordinals at once")
@@ -127,7 +127,7 @@ _NO_NOUN = word_set("hi hello hey thanks yes no ok okay help test find show segm
 
 
 def read_nouns(text: str, inherited: tuple[str, ...], *, adjectival: bool) -> tuple[tuple[str, ...], bool]:
-    """The phrases that a head names, in the singular, and whether it spoke of several."""
+    """Read the phrases that a head names, in the singular, and whether it spoke of several."""
     text = " ".join(text.split()).strip(" ,")
     several = bool(re.match(r"(?:all|every|each|any|both|these|those|everything|whatever|whichever)\b", text))
     determined = bool(re.match(r"(?:the|an?|any|every|all)\b", text))
@@ -142,7 +142,7 @@ def read_nouns(text: str, inherited: tuple[str, ...], *, adjectival: bool) -> tu
 
 
 def _read_noun(text: str, inherited: tuple[str, ...], *, bare: bool) -> tuple[tuple[str, ...], bool]:
-    """One noun with its qualities in front of it."""
+    """Read one noun, with its qualities put in front of it."""
     behind, noun = _qualities(text)
     words = noun.split()
     several = bool(words) and words[-1] in ("things", "objects", "items", "ones", "everything", "anything")
@@ -162,12 +162,12 @@ def _read_noun(text: str, inherited: tuple[str, ...], *, bare: bool) -> tuple[tu
 
 
 def _is_quality(word: str) -> bool:
-    """Whether a word, or each of the alternatives in it, is an adjective."""
+    """Tell whether a word, or each of the alternatives in it, is an adjective."""
     return all(each in ADJECTIVES for each in word.split(OR))
 
 
 def _stands_for_any(words: list[str], inherited: tuple[str, ...], *, bare: bool) -> tuple[list[str], str | None]:
-    """(["red"], "thing") of "red thing" and of "something red"; (["red"], "one") of a lone quality; else no word."""
+    """Find the word for any object: (["red"], "thing") of "something red", (["red"], "one") of "red"; else None."""
     if not words:
         return [], "one"
     for generic, others in ((words[0], words[1:]), (words[-1], words[:-1])):
@@ -180,7 +180,7 @@ def _stands_for_any(words: list[str], inherited: tuple[str, ...], *, bare: bool)
 
 
 def _qualities(text: str) -> tuple[list[str], str]:
-    """What a clause behind the noun says of it, as words to stand before it, and the noun."""
+    """Move what a clause behind the noun says of it before it: the qualities, and the noun."""
     text = re.sub(r"\b(\w+) colored\b", r"\1", text)
     for pattern in (_WHICH_IS, _COLORED):
         found = pattern.match(text)
@@ -269,7 +269,7 @@ _EMPTY = word_set(
 
 
 def _related(text: str, inherited: tuple[str, ...], *, adjectival: bool) -> Selection:
-    """What stands before the first relation or negation, restricted by what follows it."""
+    """Read what stands before the first relation or negation, restricted by what follows it."""
     turn = _TURN.search(text)
     head = text[: turn.start()] if turn else text
     selection, exact = _read_head(head, inherited, adjectival=adjectival, alone=turn is None)
@@ -285,7 +285,7 @@ def _related(text: str, inherited: tuple[str, ...], *, adjectival: bool) -> Sele
 
 
 def _read_head(head: str, inherited: tuple[str, ...], *, adjectival: bool, alone: bool) -> tuple[Selection, int | None]:
-    """The selection that a noun phrase without relations means, and the number it names."""
+    """Read the selection that a noun phrase without relations means, and the number it names."""
     words = " ".join(_ORDINALS.sub(" ", re.sub(r"<[^>]+>", " ", head)).split())
     denied = [found["what"] for found in _DENIED.finditer(words)]
     last = re.search(r"non-\w+(?: (?:ones?|things?|objects?|items?))?$", words) is not None
@@ -307,7 +307,7 @@ def _read_head(head: str, inherited: tuple[str, ...], *, adjectival: bool, alone
 
 
 def _without(what: str, phrases: tuple[str, ...], *, noun: bool) -> Selection:
-    """What "non-red" or, where a `noun` may follow "non", "non-animals" takes away from `phrases`."""
+    """Read what "non-red" or, where a `noun` may follow "non", "non-animals" takes away from `phrases`."""
     if noun and what not in ADJECTIVES and what not in _NO_QUALITY:
         return Selection((singular(what),), plural=True)
     return Selection(
@@ -320,13 +320,13 @@ _NO_QUALITY = {"colored": CHROMATIC, "patterned": ("striped", "dotted", "checker
 
 
 def _with_relations(selection: Selection, relations: tuple[Relation, ...]) -> Selection:
-    """`selection` so related; the number in "the two cups nearest to" says how many, and is no claim."""
+    """Add relations; the number in "the two cups nearest to" says how many to take, and is no claim."""
     ranked = any(relation.kind in ("nearest to", "farthest from") for relation in relations)
     return replace(selection, relations=relations, amount=None if ranked else selection.amount)
 
 
 def _split_denial(text: str) -> tuple[str, str]:
-    """("red", "<next to> the lamp") of what follows "not"; a denied place ("not left of ...") stays whole."""
+    """Split what follows "not": ("red", "<next to> the lamp"); a denied place ("not left of ...") stays whole."""
     turn = None if text.startswith("<") else _TURN.search(text)
     if turn is None or turn["marker"] in ("lacks", "not"):
         return text, ""
@@ -334,7 +334,7 @@ def _split_denial(text: str) -> tuple[str, str]:
 
 
 def _having(what: str, phrases: tuple[str, ...]) -> Selection:
-    """Those of `phrases` that have something: "striped cup" for stripes, "cup with handle" for a handle."""
+    """Select those of `phrases` that have something: "striped cup" for stripes, "cup with handle" for a handle."""
     what = re.sub(r"^(?:the|any|an?) | on (?:it|them)$", "", what)
     if not re.fullmatch(r"[^<>]*\w[^<>]*", what):
         raise BeyondRules(f"the expression 'without {what}'")
@@ -346,7 +346,7 @@ def _having(what: str, phrases: tuple[str, ...]) -> Selection:
 
 
 def _denied(what: str, phrases: tuple[str, ...]) -> tuple[Selection, ...]:
-    """What "not ..." takes away from `phrases`: a place, a doing, a quality or a kind."""
+    """Read what "not ..." takes away from `phrases`: a place, an action, a quality or a kind."""
     if what.startswith("<"):
         return (Selection(phrases, plural=True, relations=_read_relations(what, phrases, None)),)
     if re.match(r"\w+ing\b", what):
@@ -372,7 +372,7 @@ def _read_relation(text: str, phrases: tuple[str, ...], count: int) -> Relation:
 
 
 def _read_excluded(text: str, phrases: tuple[str, ...], *, adjectival: bool = False) -> tuple[Selection, ...]:
-    """The selections that "not ..." and "except ..." list.
+    """Read the selections that "not ..." and "except ..." list.
 
     Raises:
         BeyondRules: it is said how many they are, but not which ("all but two stars").

@@ -53,7 +53,7 @@ _MEASURE = re.compile(r"(?:liter|litre|inch|foot|door|seat|story|storey|piece|wa
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """The quantity of a noun phrase.
+    """Quantity of a noun phrase.
 
     `amount` is how many are wanted and said to be there ("the three dogs"); `part` is how many are wanted, any of them,
     `whole` how many there are said to be to choose from ("two of the five dogs", "the largest of the three dogs").
@@ -65,7 +65,7 @@ class Quantity:
 
 
 def take_quantity(text: str) -> tuple[Quantity, str]:
-    """The quantity that a noun phrase begins with, and the phrase without it.
+    """Take off the quantity that a noun phrase begins with; return it and the rest.
 
     Raises:
         BeyondRules: it asks for a share, for about so many, or for none ("half of the stars", "no stars").
@@ -106,7 +106,7 @@ def _exactly(word: str) -> Amount:
 
 
 def read_amount(word: str, bound: str = "", tail: str = "") -> Amount:
-    """The amount that a number word and the words beside it ("at least", "or more") allow."""
+    """Read the amount that a number word and the words beside it ("at least", "or more") allow."""
     if word == "no":
         return Amount(0, 0)
     if word in ("any", "some", "a", "an"):

@@ -1,4 +1,4 @@
-"""Relations to other things as markers (<left of>, <inside>), and what is to be left out (<but>, <not>, <lacks>)."""
+"""Markers of relations to other things (<left of>, <inside>), and what is to be left out (<but>, <not>, <lacks>)."""
 
 from sam3_agent.planner.lexicon import CLOTHES, COLORS, NUMBER
 from sam3_agent.planner.rewrite import Table, any_of, rewrite

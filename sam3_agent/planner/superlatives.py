@@ -1,4 +1,4 @@
-"""Superlatives, counting directions and places in the picture as markers: <largest>, <from left>, <at top>."""
+"""Markers of superlatives, counting directions and places in the image: <largest>, <from left>, <at top>."""
 
 import re
 
@@ -15,7 +15,7 @@ OTHERS = (
     )
     + r"(?=$| ,)"
 )
-"""Everything else: what turns a comparative into a superlative."""
+"""Words for everything else, which turn a comparative into a superlative."""
 _ROOM = r"(?: amount of| part of)? (?:space|room|area|surface|pixels|ground|size|extent)"
 _FILL = (
     any_of(
@@ -90,6 +90,6 @@ _PLACES: Table = (
 
 
 def mark_superlatives(text: str) -> str:
-    """Mark them; a counting direction said first ("from the left, ...") is moved to the end."""
+    """Mark superlatives and places; a counting direction said first ("from the left, ...") is moved to the end."""
     text = rewrite(text, (*_THAN_OTHERS, *_MOST, *_PLACES))
     return re.sub(r"^(<from \w+>) ?,? (.+)$", r"\2 \1", text)

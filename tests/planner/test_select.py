@@ -117,6 +117,16 @@ def test_one_object_found_under_two_names_is_answered_once_by_the_better_mask() 
     assert choose("something you could drink from", known) == ["x"]
 
 
+def test_of_several_references_in_the_singular_one_that_has_something_there_counts() -> None:
+    assert choose("the lamp above the cup", evidence(*CUPS, LAMP)) == ["l"]
+    assert choose("the lamp left of the cup", evidence(CUPS[0], CUPS[3], LAMP)) == ["l"]
+
+
+def test_masks_that_differ_are_one_object_where_their_boxes_are_the_same() -> None:
+    cups = (thing("a", "cup", 50, 60), thing("b", "cup", 150, 60))
+    assert choose("all cups that are not red", evidence(*cups, thing("x", "red cup", 51, 60))) == ["b"]
+
+
 def test_nothing_is_related_to_itself() -> None:
     cups = (thing("a", "cup", 50, 60, scores={"red cup": 0.9}), thing("b", "cup", 150, 60))
     red = thing("x", "red cup", 50, 60, scores={"cup": 0.9})
@@ -131,7 +141,7 @@ def test_nothing_is_related_to_itself() -> None:
         ("the fifth cup from the left", "place 5 was asked for, and there are only 4 'cup'"),
         ("the cups if there are at least five", "the query wants at least 5 of 'cup', found 4"),
         ("the only cup", "the query wants exactly 1 of 'cup', found 4"),
-        ("the lamp above the cup", "no 'lamp' is above 'cup'"),
+        ("the lamp above the cups", "no 'lamp' is above 'cup'"),
         ("the zebra and the zebra", "none of these is there"),
         ("three cups", "the query speaks of exactly 3 of 'cup', and 4 fit"),
         ("five cups", "the query speaks of exactly 5 of 'cup', and 4 fit"),
