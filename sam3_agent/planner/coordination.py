@@ -17,6 +17,7 @@ _BEHIND = re.compile(
     rf"(?P<noun>[a-z][\w-]*)(?:(?: ,)? (?:that|which) (?:is|are)| ,| in| colored| painted) (?:either )?{_ROW}"
     r"(?=$| [<,])"
 )
+_ALONE = re.compile(rf"^(?:the )?{_ROW}$")
 _NEITHER = re.compile(rf"\bneither (?:the )?(?P<one>{_ADJECTIVE}) nor (?:the )?(?P<other>{_ADJECTIVE})(?= [a-z])")
 _DETERMINED = rf"(?=(?:the|all|every|each|an?|any|both|{NUMBER}|\d+-\d+) )"
 _MARKED = r"(?=<(?!from|at|but|not|lacks))"
@@ -44,6 +45,8 @@ def join_adjectives(text: str) -> str:
     """
     text = _RANGE.sub(lambda found: "-".join(str(number(word)) for word in found.groups() if word), text)
     text = _NEITHER.sub(r"non-\g<one> non-\g<other>", text)
+    if found := _ALONE.match(text):
+        return OR.join(re.findall(rf"(?<![\w-]){_ADJECTIVE}(?![\w-])", found["row"])) + " objects"
     text = _BEFORE.sub(lambda found: _before(found, text), text)
     return _BEHIND.sub(lambda found: f"{_joined(found, ' ' + found['noun'])} {found['noun']}", text)
 

@@ -155,7 +155,7 @@ def _parts(text: str, inherited: tuple[str, ...] = ()) -> tuple[Selection, ...]:
     return (*(_read_part(part, last, read.phrases, inherited) for part in others), read)
 
 
-_NO_NOUN = re.compile(rf"(?:the |<[^>]+> ?|{ORDINAL}(?: |$))+")
+_NO_NOUN = re.compile(rf"(?:the |<[^>]+> ?|{ORDINAL}(?: |$)|{NUMBER} )+")
 
 
 def _read_part(part: str, last: str, phrases: tuple[str, ...], inherited: tuple[str, ...]) -> Selection:
@@ -163,7 +163,7 @@ def _read_part(part: str, last: str, phrases: tuple[str, ...], inherited: tuple[
     words = re.sub(rf"^(?:(?:the|all|both|an?|{NUMBER}) )+", "", part).split()
     if words and ADJECTIVES.issuperset(words):  # "the two red" of "the two red and the three blue stars"
         noun = next(" ".join(dropwhile(ADJECTIVES.__contains__, phrase.split())) for phrase in phrases)
-        return read_selection(f"{part} {noun}", inherited)
+        return read_selection(f"{part} ones", (noun,))
     if not _NO_NOUN.fullmatch(part):
         return read_selection(part, inherited)
     direction = re.search(r"<from \w+>", last)

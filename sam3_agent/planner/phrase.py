@@ -118,7 +118,7 @@ _LEFTOVER = re.compile(
     r"[^\w\s'.-]|(?<![\w-])(?:or|but|nor|not|no|none|nothing|nobody|neither|either|both|except|exactly|about|each|every|all"
     r"|any|some|few|several|many|much|couple|half|other|others|another|next|same|different|enough|mostly|almost|nearly"
     r"|partly|left|right|above|below|under|near|beside|behind|inside|outside|to|the|a|an|be|please|find|show|first|last|colors?"
-    rf"|{NUMBER})(?![\w'-])"
+    rf"|hundred|thousand|million|{NUMBER})(?![\w'-])|(?<!\w)-|\b\d+-\d"
 )
 """Signs and words (how many, which, where) that an understood noun phrase does not hold any more."""
 _GOVERNS = re.compile(r"\b(?:with|wearing|holding|carrying|in|of|for)\b.* and ")

@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from sam3_agent.planner.lexicon import NUMBER, PAIRED, number
+from sam3_agent.planner.lexicon import ADJECTIVES, NUMBER, PAIRED, number
+from sam3_agent.planner.nouns import INVARIANT, is_plural, split_head
 from sam3_agent.planner.query_ast import Amount, BeyondRules
 
 BOUNDED = (
@@ -76,7 +77,7 @@ def take_quantity(text: str) -> tuple[Quantity, str]:
         if found is None:
             continue
         rest = text[found.end() :]
-        if kind == "exact" and _MEASURE.match(rest):
+        if kind == "exact" and number(found["number"]) > 1 and (_MEASURE.match(rest) or _names_one(rest)):
             continue
         if kind == "two" and found.groupdict().get("pair") == "pair" and PAIRED & set(rest.split()):
             return Quantity(), rest
@@ -84,6 +85,12 @@ def take_quantity(text: str) -> tuple[Quantity, str]:
     if found := _VAGUE.match(text):
         raise BeyondRules(f"the quantity '{found['what']}'")
     return Quantity(), text
+
+
+def _names_one(rest: str) -> bool:
+    """Tell whether the noun after a number is a singular: the number is part of a name ("7 segment display")."""
+    head = split_head(re.sub(r" (?:that|which|who|and|or|,)\b.*| ,.*", "", rest))[1]
+    return not (is_plural(head) or head in INVARIANT or head in ADJECTIVES)
 
 
 def _quantity(found: re.Match[str], kind: str) -> Quantity:
