@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 from sam3_agent.planner.lexicon import ADJECTIVES, COLORS, PATTERNS, word_set
 from sam3_agent.planner.rewrite import any_of
@@ -17,7 +18,7 @@ _DENIABLE = any_of(*sorted(ADJECTIVES | word_set("patterned colored")))
 _NOUN_NEXT = (
     r"(?!(?:and|or|nor|but|next|in|on|at|near|inside|outside|above|below|left|right|with|without|ones?$)\b)[a-z]"
 )
-_SPELLINGS = (
+_SPELLINGS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"[\u2018\u2019]", "'"),
     (r"(\w+s)'(?= \w)", r"\1"),
     (r"[\"`<>\u201c\u201d\u00ab\u00bb_]|(?<!\w)'|'(?!\w)", " "),

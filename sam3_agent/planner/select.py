@@ -51,7 +51,7 @@ def _keep(
             return [thing for thing in things if all(test(thing, other) for other in group)]
         surest_first = sorted(group, key=lambda other: -other.score)
         kept = ([thing for thing in things if test(thing, other)] for other in surest_first)
-        return next((found for found in kept if found), [])
+        return next((found for found in kept if found), list[Thing]())
     if kind in ("nearest to", "farthest from"):
         sign = 1 if kind == "nearest to" else -1
         return sorted(things, key=lambda thing: sign * min(_apart(thing, other) for other in group))[: relation.count]

@@ -1,6 +1,7 @@
 """The planner without an LLM, acting through the real tools."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,11 +81,11 @@ def test_a_phrase_that_the_model_refuses_fails_in_one_line() -> None:
 
 def leaked(mask_id: str, call_id: str, outside: float) -> tuple[Message, Message]:
     """A call for "star" and its result: one mask, of which `outside` lies outside of its own box."""
-    facts = {
+    facts: dict[str, Any] = {
         "id": mask_id, "score": 0.9, "object_score": 0.9, "box": [10, 10, 50, 50], "center": [30, 30], "area": 1000,
         "colors": [], "concept_scores": {}, "outside_box": outside,
     }  # fmt: skip
-    entry = {"concept": "star", "presence": 0.9, "instances": [facts], "near_misses": []}
+    entry: dict[str, Any] = {"concept": "star", "presence": 0.9, "instances": [facts], "near_misses": []}
     call = ToolCall(call_id, "segment_concepts", {"image_id": "img1", "concepts": ["star"]})
     result = ToolResult(call_id, "segment_concepts", "", {"results": [entry]})
     return Message("assistant", calls=(call,)), Message("tool", results=(result,))
