@@ -48,3 +48,5 @@ class Mark:
     box: Box
     dashed: bool = False
     """Drawn dashed: a near miss, below the threshold."""
+    faint: bool = False
+    """Drawn by a thin line without a label: found earlier, not what the picture is about."""
