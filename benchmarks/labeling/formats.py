@@ -18,8 +18,8 @@ from PIL import Image
 
 from sam3_agent import masks
 from sam3_agent.formats.label_set import LabelledImage, LabelSet, MaskLabel
-from sam3_agent.formats.outlines import parts_of
 from sam3_agent.formats.palette import painted
+from sam3_agent.formats.polygons_exact import parts_of
 from sam3_agent.labeling.export import FORMATS
 from sam3_agent.scenes import NOUNS, Scene, generate_scene
 

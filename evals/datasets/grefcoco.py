@@ -19,7 +19,7 @@ from evals.datasets.refcoco import usual_folders
 from evals.datasets.refer import Sentence, of_split
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import CocoAnnotation, CocoDataset, read_coco
-from sam3_agent.formats.complaint import complaint
+from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
 
 REFS = "grefs(unc).json"
@@ -110,7 +110,7 @@ class GRefCoco:
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise InputError(f"{path}: not JSON ({error})") from error
         except pydantic.ValidationError as error:
-            raise InputError(f"{path}: ref {complaint(error)}") from error
+            raise InputError(f"{path}: ref {first_error(error)}") from error
         return of_split(refs, self.split, path)
 
     def _targets(self, ref: _Ref) -> tuple[Rle, ...]:

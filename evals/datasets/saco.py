@@ -20,7 +20,7 @@ from evals.case import Case, Source
 from evals.datasets.pictures import check_files, picture_folder, split_pictures
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.formats.complaint import complaint
+from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ def _read(path: Path) -> _Annotator:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not JSON ({error})") from error
     except pydantic.ValidationError as error:
-        raise InputError(f"{path}: {complaint(error)}") from error
+        raise InputError(f"{path}: {first_error(error)}") from error
     pairs = {pair.id: pair for pair in parsed.images}
     if len(pairs) < len(parsed.images):
         raise InputError(f"{path}: images: an id occurs twice")

@@ -14,8 +14,8 @@ from pycocotools import mask as coco  # pyright: ignore[reportMissingTypeStubs]
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.formats.complaint import complaint
 from sam3_agent.formats.files import write_json
+from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Box, Rle
 
 
@@ -123,7 +123,7 @@ def from_json(document: object) -> CocoDataset:
     try:
         parsed = _File.model_validate(document)
     except pydantic.ValidationError as error:
-        raise InputError(f"not COCO instances: {complaint(error)}") from error
+        raise InputError(f"not COCO instances: {first_error(error)}") from error
     sizes = {image.id: (image.height, image.width) for image in parsed.images}
     return CocoDataset(
         images=tuple(CocoImage(i.id, i.file_name, i.width, i.height, i.further()) for i in parsed.images),

@@ -6,7 +6,7 @@ from typing import Any
 from sam3_agent import masks
 from sam3_agent.formats.files import write_json
 from sam3_agent.formats.label_set import LabelSet
-from sam3_agent.formats.outlines import inset, parts_of
+from sam3_agent.formats.polygons_exact import inset, parts_of
 
 VERSION = "5.5.0"
 """Of the LabelMe whose files these are like."""

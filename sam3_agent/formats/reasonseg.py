@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from sam3_agent.errors import InputError
-from sam3_agent.formats.complaint import complaint
-from sam3_agent.formats.contours import Polygon, polygons_of
 from sam3_agent.formats.files import replacing, write_json
 from sam3_agent.formats.orientation import upright_size
+from sam3_agent.formats.polygons_simple import Polygon, polygons_of
+from sam3_agent.formats.validation_error import first_error
 
 TARGET = 1
 IGNORE = 255
@@ -144,7 +144,7 @@ def _parse(path: Path) -> _File:
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not JSON ({error})") from error
     except pydantic.ValidationError as error:
-        raise InputError(f"{path}: {complaint(error)}") from error
+        raise InputError(f"{path}: {first_error(error)}") from error
 
 
 def _decode_cp1252(path: Path, raw: bytes) -> str:

@@ -14,7 +14,7 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_text
 from sam3_agent.formats.label_set import LabelledImage, LabelSet
-from sam3_agent.formats.outlines import joined, parts_of
+from sam3_agent.formats.polygons_exact import joined, parts_of
 
 FAR = 0.55
 """Pixels by which right and lower sides are moved in: Ultralytics cuts fractions off, supervision rounds, both then

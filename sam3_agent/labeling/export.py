@@ -16,9 +16,9 @@ from sam3_agent.formats.files import replacing, write_text
 from sam3_agent.formats.label_set import LabelledImage, LabelSet, MaskLabel, unique_stems
 from sam3_agent.formats.label_studio import write_label_studio
 from sam3_agent.formats.labelme import write_labelme
-from sam3_agent.formats.mllm import write_mllm
 from sam3_agent.formats.orientation import is_upright
 from sam3_agent.formats.semantic import write_semantic
+from sam3_agent.formats.vlm_jsonl import write_vlm_jsonl
 from sam3_agent.formats.voc import flat, write_voc
 from sam3_agent.formats.yolo import picture_name, write_yolo
 from sam3_agent.labeling.journal import ImageRow, Journal
@@ -36,7 +36,7 @@ FORMATS: Mapping[str, Writer] = {
     "cvat": write_cvat,
     "label-studio": write_label_studio,
     "semantic": write_semantic,
-    "mllm": write_mllm,
+    "mllm": write_vlm_jsonl,
 }
 """Name on the command line -> writer."""
 _PICTURES: Mapping[str, Callable[[LabelledImage], str]] = {

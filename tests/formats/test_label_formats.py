@@ -21,8 +21,8 @@ from sam3_agent.formats.cvat import write_cvat
 from sam3_agent.formats.label_set import LabelledImage, LabelSet, MaskLabel, unique_stems
 from sam3_agent.formats.label_studio import brush_rle, write_label_studio
 from sam3_agent.formats.labelme import write_labelme
-from sam3_agent.formats.mllm import write_mllm
 from sam3_agent.formats.semantic import write_semantic
+from sam3_agent.formats.vlm_jsonl import write_vlm_jsonl
 from sam3_agent.formats.voc import write_voc
 from sam3_agent.formats.yolo import read_yolo, write_yolo
 
@@ -270,7 +270,7 @@ def test_semantic_pictures_and_lines_for_language_models(tmp_path: Path) -> None
         assert iou(values == kind + 1, mask) == 1.0
     table = json.loads((tmp_path / "classes.json").read_text(encoding="utf-8"))
     assert [(entry["value"], entry["name"]) for entry in table][:2] == [(0, "background"), (1, "ring & co")]
-    write_mllm(label_set(), tmp_path)
+    write_vlm_jsonl(label_set(), tmp_path)
     train = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(line["image"], line["class"]) for line in train][:2] == [("a.jpg", "ring & co"), ("a.jpg", "pair")]
     answer = json.loads(train[0]["messages"][1]["content"][0]["text"])
