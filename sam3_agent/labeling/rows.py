@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Any, cast
 
+from sam3_agent.errors import InputError
 from sam3_agent.labeling.label import Check, Evidence, Label
-from sam3_agent.masks import Box, Rle
+from sam3_agent.masks import Box, Rle, from_json
 
 IMAGE = "path, sha, bytes, mtime, state, reason, width, height, dhash, seconds"
 PUT_IMAGE = f"INSERT OR REPLACE INTO images({IMAGE}) VALUES({', '.join('?' * 10)})"
@@ -60,12 +61,11 @@ def label_json(label: Label) -> dict[str, Any]:
 
 def label_of(value: dict[str, Any]) -> Label:
     """What `label_json` wrote."""
-    height, width = value["mask"]["size"]
     return Label(
         id=value["id"],
         sha=value["sha"],
         class_name=value["class"],
-        rle=Rle((height, width), value["mask"]["counts"]),
+        rle=_mask(value),
         box=cast(Box, tuple(value["box"])),
         score=value["score"],
         object_score=value["object_score"],
@@ -83,6 +83,13 @@ def label_of(value: dict[str, Any]) -> Label:
         model=value["model"],
         usd=value["usd"],
     )
+
+
+def _mask(value: dict[str, Any]) -> Rle:
+    try:
+        return from_json(value["mask"])
+    except InputError as error:
+        raise InputError(f"the journal holds a damaged label {value['id']}: {error}") from error
 
 
 def label(document: str) -> Label:
