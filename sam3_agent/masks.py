@@ -265,7 +265,7 @@ def _checked_size(value: object) -> tuple[int, int]:
 
 def _whole_numbers(value: object) -> NDArray[np.int64]:
     """(N,) of a list of whole numbers below 2^53, which floats such as 3.0 may be, too."""
-    listed: Any = value if isinstance(value, list | tuple | np.ndarray) else []
+    listed = cast(Any, value) if isinstance(value, list | tuple | np.ndarray) else []
     try:
         numbers: NDArray[Any] = np.asarray(listed)
     except (ValueError, OverflowError) as error:

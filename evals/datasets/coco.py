@@ -15,7 +15,8 @@ from evals.case import Case, Source
 from evals.datasets.pictures import picture_folder, split_pictures
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.formats.coco import CocoAnnotation, CocoDataset, CocoImage, read_coco
+from sam3_agent.formats.coco import CocoAnnotation, CocoDataset, CocoImage
+from sam3_agent.formats.coco_reading import read_coco
 
 NEGATIVES = 3
 """Names of absent categories that are asked of each picture (fewer where the file has no more)."""

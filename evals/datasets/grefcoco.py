@@ -18,7 +18,8 @@ from evals.datasets.pictures import check_files, picture_folder, split_pictures
 from evals.datasets.refcoco import usual_folders
 from evals.datasets.refer import Sentence, of_split
 from sam3_agent.errors import InputError
-from sam3_agent.formats.coco import CocoAnnotation, CocoDataset, read_coco
+from sam3_agent.formats.coco import CocoAnnotation, CocoDataset
+from sam3_agent.formats.coco_reading import read_coco
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
 

@@ -13,7 +13,8 @@ from evals.case import Case, Source
 from evals.datasets.pictures import check_files, picture_folder, split_pictures
 from evals.datasets.refer import Ref, of_split, read_refs
 from sam3_agent.errors import InputError
-from sam3_agent.formats.coco import CocoAnnotation, CocoDataset, read_coco
+from sam3_agent.formats.coco import CocoAnnotation, CocoDataset
+from sam3_agent.formats.coco_reading import read_coco
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.formats.coco import read_coco
+from sam3_agent.formats.coco_reading import read_coco
 from sam3_agent.formats.orientation import upright_size
 from sam3_agent.formats.yolo import read_yolo
 from sam3_agent.labeling.imported import put_imported

@@ -15,8 +15,8 @@ from pycocotools.coco import COCO
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.formats.coco import read_coco
 from sam3_agent.formats.coco_labels import write_coco_labels
+from sam3_agent.formats.coco_reading import read_coco
 from sam3_agent.formats.cvat import write_cvat
 from sam3_agent.formats.label_set import LabelledImage, LabelSet, MaskLabel, unique_stems
 from sam3_agent.formats.label_studio import brush_rle, write_label_studio

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from sam3_agent.errors import InputError
-from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, read_coco, write_coco
+from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, write_coco
+from sam3_agent.formats.coco_reading import read_coco
 from sam3_agent.labeling.engine import Threads
 from sam3_agent.labeling.export import FORMATS, Selection, copy_picture, export
 from sam3_agent.labeling.import_files import import_labels
