@@ -185,7 +185,7 @@ def from_json(value: object, size: tuple[int, int] | None = None) -> Rle:
     Raises:
         InputError: the value is no COCO RLE, or its runs do not fill exactly its size.
     """
-    given = cast(Mapping[str, object], value) if isinstance(value, Mapping) else {}
+    given: Mapping[str, object] = cast(Any, value) if isinstance(value, Mapping) else {}
     if not {"size", "counts"} <= given.keys():
         raise InputError(f"not a COCO RLE: expected size [h, w] and counts, got {value!r:.120}")
     height, width = _checked_size(given["size"])
@@ -265,7 +265,7 @@ def _checked_size(value: object) -> tuple[int, int]:
 
 def _whole_numbers(value: object) -> NDArray[np.int64]:
     """(N,) of a list of whole numbers below 2^53, which floats such as 3.0 may be, too."""
-    listed = cast(Any, value) if isinstance(value, list | tuple | np.ndarray) else []
+    listed: Any = cast(Any, value) if isinstance(value, list | tuple | np.ndarray) else cast(Any, [])
     try:
         numbers: NDArray[Any] = np.asarray(listed)
     except (ValueError, OverflowError) as error:

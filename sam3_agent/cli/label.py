@@ -15,7 +15,7 @@ from sam3_agent.cli.terminal import print_line, print_notes, print_table, progre
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
 from sam3_agent.labeling.engine import Engine, Threads
-from sam3_agent.labeling.import_files import import_labels
+from sam3_agent.labeling.import_files import Imported, import_labels
 from sam3_agent.labeling.journal import FILE, ImageRow, Journal
 from sam3_agent.labeling.label import ROUTES
 from sam3_agent.labeling.ontology import Ontology
@@ -59,6 +59,7 @@ class LabelReport:
     info: ModelInfo
     llm: str
     encodes: int
+    imported: tuple[Imported, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """One document for `--json`; also written to DIR/summary.json."""
@@ -69,6 +70,7 @@ class LabelReport:
             "encodes": self.encodes,
             "model": self.info.to_json(),
             "llm": self.llm,
+            "imported": [each.to_json() for each in self.imported],
         }
 
 
@@ -87,9 +89,10 @@ def label(asked: Asked, eye: Eye) -> LabelReport:
     with _engine(asked, recipe) as engine:
         journal = Journal.create(asked.out)
         try:
-            ended = _run(asked, journal, engine)
+            imported: list[Imported] = []
+            ended = _run(asked, journal, engine, imported)
             summary = summarise(journal)
-            report = LabelReport(asked.out, ended, summary, engine.info, recipe.llm, engine.encodes)
+            report = LabelReport(asked.out, ended, summary, engine.info, recipe.llm, engine.encodes, tuple(imported))
             write_json(asked.out / "summary.json", report.to_json(), indent=2)
         finally:
             journal.close()
@@ -122,7 +125,7 @@ def _engine(asked: Asked, recipe: Recipe) -> Generator[Engine]:
     yield Threads(proposer, asked.jobs or 1)
 
 
-def _run(asked: Asked, journal: Journal, engine: Engine) -> str:
+def _run(asked: Asked, journal: Journal, engine: Engine, imported: list[Imported]) -> str:
     console = progress_console()
     shown = TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[usd]}")
     columns = (TextColumn("labelling"), BarColumn(), MofNCompleteColumn(), *shown, TimeRemainingColumn())
@@ -135,7 +138,8 @@ def _run(asked: Asked, journal: Journal, engine: Engine) -> str:
 
         def prepare(files: list[ImageRow]) -> None:
             for source in asked.existing:
-                import_labels(journal, files, source, root_of(asked.order.images))
+                imported.append(import_labels(journal, files, source, root_of(asked.order.images)))
+                sys.stderr.write("".join(f"{line}\n" for line in imported[-1].lines()))
 
         try:
             return label_images(asked.order, journal, engine, show, prepare)

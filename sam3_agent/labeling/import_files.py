@@ -1,66 +1,55 @@
-"""Reading labels that were there before, for a run to extend."""
+"""Import of labels that were there before, for a run to extend."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.formats.coco_reading import read_coco
-from sam3_agent.formats.orientation import upright_size
-from sam3_agent.formats.yolo import read_yolo
+from sam3_agent.formats.known_images import KnownImages
+from sam3_agent.formats.label_files import read_labels
+from sam3_agent.formats.notes import Note, note_lines
 from sam3_agent.labeling.imported import put_imported
 from sam3_agent.labeling.journal import ImageRow, Journal
 
-Existing = dict[str, list[tuple[str, masks.Rle, bool]]]
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The outcome of reading one file."""
+
+    source: Path
+    read: int
+    """Labels that were read, on how many images, and how many of them the journal had not yet."""
+    images: int
+    new: int
+    lost: int
+    """Labels that were left out; `notes` say why."""
+    notes: tuple[Note, ...]
+
+    def lines(self) -> list[str]:
+        """Say it to a person."""
+        counted = f"{self.source}: {self.read} labels on {self.images} images are read ({self.new} new)"
+        return [f"{counted}, {self.lost} left out" if self.lost else counted, *note_lines(self.notes)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give one document for the summary of a run."""
+        counted = {"read": self.read, "images": self.images, "new": self.new, "left_out": self.lost}
+        return {"source": str(self.source), **counted, "notes": note_lines(self.notes)}
 
 
-def import_labels(journal: Journal, files: Sequence[ImageRow], source: Path, root: Path) -> int:
-    """Enter the labels of a COCO JSON or a YOLO data.yaml into a journal; gives how many were new.
+def import_labels(journal: Journal, files: Sequence[ImageRow], source: Path, root: Path) -> Imported:
+    """Enter the labels of a file into a journal: COCO, YOLO, LabelMe or CVAT.
 
     Raises:
-        InputError: the file does not fit, or none of its pictures is among the files.
+        InputError: the file cannot be read, or none of its labels belongs to the images.
     """
-    if source.suffix.lower() == ".json":
-        found = _coco(source)
-    elif source.suffix.lower() in (".yaml", ".yml"):
-        found = read_yolo(source, _sizes(files, root))
-    else:
-        raise InputError(f"--import {source}: give a COCO .json or a YOLO data.yaml")
-    known = {row.path for row in files} | {row.path.rsplit("/", 1)[-1] for row in files}
-    if not any(name in known or name.rsplit("/", 1)[-1] in known for name in found):
-        raise InputError(f"--import {source}: none of its pictures is among the {len(files)} that are labelled")
-    return put_imported(journal, files, found, source.name)
-
-
-def _coco(source: Path) -> Existing:
-    dataset = read_coco(source)
-    images = {image.id: image for image in dataset.images}
-    names = {category.id: category.name for category in dataset.categories}
-    found: Existing = {}
-    for annotation in dataset.annotations:
-        image = images[annotation.image_id]
-        rle = annotation.rle if annotation.rle is not None else _filled(annotation.box, (image.height, image.width))
-        if masks.area(rle) and not annotation.crowd:
-            entry = (names[annotation.category_id], rle, annotation.rle is None)
-            found.setdefault(image.file_name, []).append(entry)
-    return found
-
-
-def _filled(box: masks.Box, size: tuple[int, int]) -> masks.Rle:
-    x0, y0, x1, y1 = (max(round(v), 0) for v in box)
-    mask = np.zeros(size, dtype=bool)
-    mask[y0:y1, x0:x1] = True
-    return masks.encode(mask)
-
-
-def _sizes(files: Sequence[ImageRow], root: Path) -> dict[str, tuple[int, int]]:
-    """(height, width) of the upright pictures that can be opened, by name."""
-    sizes: dict[str, tuple[int, int]] = {}
-    for row in files:
-        try:
-            sizes[row.path] = upright_size(root / row.path)
-        except (OSError, ValueError):
-            continue
-    return sizes
+    contents = {row.path: row.sha for row in files if row.sha and row.state != "unreadable"}
+    if not source.exists():
+        raise InputError(f"--import {source}: no such file")
+    read = read_labels(source, KnownImages(root, contents))
+    found = {
+        path: [(each.class_name, each.rle, each.box_only) for each in labels] for path, labels in read.labels.items()
+    }
+    new = put_imported(journal, files, found, source.name)
+    images = sum(1 for labels in read.labels.values() if labels)
+    return Imported(source, read.count, images, new, read.lost, read.notes)

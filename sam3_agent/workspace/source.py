@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import importlib
+import inspect
 import io
 import re
 import struct
@@ -9,17 +11,20 @@ import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 from urllib.parse import unquote, unquote_to_bytes, urlparse
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from sam3_agent.errors import InputError
-from sam3_agent.formats.orientation import is_upright
+from sam3_agent.formats.orientation import TAG, UPRIGHT, is_upright
+from sam3_agent.workspace.deep_pixels import scaled_to_8_bit
+from sam3_agent.workspace.image_kinds import is_heic, kind_of
 
-Source = str | Path | bytes | Image.Image | NDArray[Any]
+Source = str | Path | bytes | BinaryIO | Image.Image | NDArray[Any]
 Reader = Callable[[Source], tuple[NDArray[np.uint8], str]]
 """Turns a source into (H, W, 3) RGB pixels, which are then the caller's, with a short name for it."""
 
@@ -36,10 +41,10 @@ _opening = threading.Lock()
 
 
 def read_source(source: Source, *, max_pixels: int = MAX_PIXELS) -> tuple[NDArray[np.uint8], str]:
-    """Decode a path, file URL, data URI, bytes, PIL image or uint8 array; also return a short name for it.
+    """Decode a path, file URL, data URI, bytes, binary file, PIL image or uint8 array; also return a short name for it.
 
-    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled from its full range, and of an
-    animation the first frame is taken. The array is the caller's own copy.
+    EXIF orientation is applied, transparency is laid on white, more than 8 bits are scaled by the bits that the image
+    uses, and of an animation the first frame is taken. The array is the caller's own copy.
 
     Raises:
         InputError: it cannot be read as a picture; one line says why.
@@ -49,13 +54,32 @@ def read_source(source: Source, *, max_pixels: int = MAX_PIXELS) -> tuple[NDArra
     if isinstance(source, Image.Image):
         _check_size(source.size, "the picture", max_pixels)
         return _to_pixels(source, "the picture"), "PIL image"
-    if isinstance(source, bytes):
-        return _from_bytes(source, "the given data", max_pixels), "bytes"
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _from_bytes(bytes(source), "the given data", max_pixels), "bytes"
+    if not isinstance(source, str | Path):
+        return _from_bytes(_contents(source), "the given file", max_pixels), "file"
     text = str(source)
     if text.startswith("data:"):
         return _from_bytes(_data_uri(text), "the data URI", max_pixels), "data URI"
     path = _to_path(text)
     return _from_bytes(_read_file(path), repr(_short(str(path))), max_pixels), str(path)
+
+
+def _contents(source: object) -> bytes:
+    """The bytes of an open file, from where it stands."""
+    read: object = getattr(source, "read", None)
+    data: object = None
+    if callable(read) and not inspect.iscoroutinefunction(read):
+        try:
+            data = read()
+        except (OSError, ValueError) as error:  # ValueError: it is closed, or no text of its encoding
+            raise InputError(f"cannot read the given file: {error}") from error
+    if not isinstance(data, bytes):
+        raise InputError(
+            f"cannot open a {type(source).__name__} as an image: give a path, a data URI, bytes, a file opened in"
+            " binary mode, a PIL image or a uint8 array (H, W, 3)"
+        )
+    return data
 
 
 def _short(text: str) -> str:
@@ -107,14 +131,18 @@ def _from_bytes(data: bytes, shown: str, max_pixels: int) -> NDArray[np.uint8]:
     try:
         picture = _open_lazily(data)
     except UnidentifiedImageError as error:
+        kind = kind_of(data)
         raise InputError(
-            f"{shown} is not a picture in a format that can be read (PNG, JPEG, WebP, TIFF, ...)"
+            f"{shown} is {kind}"
+            if kind
+            else f"{shown} is not a picture in a format that can be read (PNG, JPEG, WebP, TIFF, ...)"
         ) from error
     except _BROKEN as error:
         raise InputError(f"{shown} is a damaged picture: {error}") from error
     with picture:
         _check_size(picture.size, shown, max_pixels)
-        return _to_pixels(picture, shown)
+        deep = _deep_color(data, picture, shown)
+        return _to_pixels(picture if deep is None else deep, shown)
 
 
 def _open_lazily(data: bytes) -> Image.Image:
@@ -124,9 +152,38 @@ def _open_lazily(data: bytes) -> Image.Image:
         Image.MAX_IMAGE_PIXELS = None
         try:
             Image.init()
+            if is_heic(data):
+                return _open_heic(data)
             return Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+
+
+def _open_heic(data: bytes) -> Image.Image:
+    """Open by pillow-heif, the extra `heif`; without it the file is one that nobody can identify."""
+    try:
+        heif: Any = importlib.import_module("pillow_heif")
+    except ImportError as error:
+        raise UnidentifiedImageError("pillow-heif is not installed") from error
+    return heif.open_heif(io.BytesIO(data)).to_pillow()
+
+
+def _deep_color(data: bytes, picture: Image.Image, shown: str) -> Image.Image | None:
+    """An image of 16 bits in each of several channels, scaled to 8; None where Pillow reads all there is.
+
+    Pillow keeps the upper 8 bits of each channel, and so a camera's 12 bits would be black.
+    """
+    raw = str(picture.tile[0][3]) if getattr(picture, "tile", None) else ""
+    if ";16" not in raw or raw.startswith("I"):
+        return None
+    values = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.dtype != np.uint16 or values.shape[:2] != picture.size[::-1]:
+        return None
+    if values.ndim == 3:
+        values = cv2.cvtColor(values, cv2.COLOR_BGRA2RGBA if values.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    scaled = Image.fromarray(scaled_to_8_bit(values))
+    scaled.getexif()[TAG] = picture.getexif().get(TAG, UPRIGHT)
+    return scaled
 
 
 def _check_size(size: tuple[int, int], shown: str, max_pixels: int = MAX_PIXELS) -> None:
@@ -144,15 +201,23 @@ def _to_pixels(picture: Image.Image, shown: str) -> NDArray[np.uint8]:
     try:
         if getattr(picture, "n_frames", 1) > 1:
             picture.seek(0)
+        white_is_zero = _is_white_zero(picture)
         upright = picture if is_upright(picture) else ImageOps.exif_transpose(picture)
         if upright.mode.startswith(("I", "F")):
-            upright = Image.fromarray(_scale_to_8_bit(np.asarray(upright)))
+            scaled = scaled_to_8_bit(np.asarray(upright))
+            upright = Image.fromarray(255 - scaled if white_is_zero else scaled)
         return _by_strips(upright)
     except MemoryError as error:
         width, height = picture.size
         raise InputError(f"not enough memory to decode {shown} ({width}x{height}); scale it down first") from error
     except _BROKEN as error:
         raise InputError(f"{shown} is a damaged or truncated picture: {error}") from error
+
+
+def _is_white_zero(picture: Image.Image) -> bool:
+    """Tell whether 0 means white in a TIFF; Pillow minds it up to 8 bits only."""
+    tags: Any = getattr(picture, "tag_v2", None)
+    return tags is not None and tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
 
 
 def _by_strips(picture: Image.Image) -> NDArray[np.uint8]:
@@ -171,18 +236,6 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         layer = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     return picture if picture.mode == "RGB" else picture.convert("RGB")
-
-
-def _scale_to_8_bit(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """(H, W) integers or floats -> uint8: 0-65535 and 0-1 by their full range, anything else from its own extremes."""
-    numbers = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(numbers.min()), float(numbers.max())
-    if np.issubdtype(values.dtype, np.integer) and low >= 0 and high <= 65535:
-        low, high = 0.0, 65535.0
-    elif low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    span = max(high - low, 1e-12)
-    return np.rint((numbers - low) / span * 255).astype(np.uint8)
 
 
 def _from_array(source: NDArray[Any]) -> NDArray[np.uint8]:

@@ -24,7 +24,7 @@ from sam3_agent.formats.labelme import write_labelme
 from sam3_agent.formats.semantic import write_semantic
 from sam3_agent.formats.vlm_jsonl import write_vlm_jsonl
 from sam3_agent.formats.voc import write_voc
-from sam3_agent.formats.yolo import read_yolo, write_yolo
+from sam3_agent.formats.yolo import write_yolo
 
 HEIGHT, WIDTH = 97, 131
 Bitmap = NDArray[np.bool_]
@@ -128,25 +128,6 @@ def _painted(values: list[str]) -> Bitmap:
     canvas = np.zeros((HEIGHT, WIDTH), np.uint8)
     cv2.fillPoly(canvas, [points.astype(np.int32)], 1)
     return canvas.astype(bool)
-
-
-def test_yolo_is_imported_again(tmp_path: Path) -> None:
-    write_yolo(label_set(), tmp_path)
-    sizes = {name: (HEIGHT, WIDTH) for name in TRUTH}
-    found = read_yolo(tmp_path / "data.yaml", sizes)
-    assert [(name, box_only) for name, _, box_only in found["a.jpg"]] == [
-        ("ring & co", False),
-        ("pair", False),
-        ("spéck", False),
-    ]
-    assert iou(masks.decode(found["a.jpg"][0][1]), ring()) == 1.0
-    (tmp_path / "labels" / "train" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
-    ((name, rle, box_only),) = read_yolo(tmp_path / "data.yaml", sizes)["a.jpg"]
-    assert (name, box_only, masks.box(rle)) == ("ring & co", True, (52, 39, 79, 58))
-    for bad, said in (("9 0 0 1 1", "of a known class"), ("0 0 0 1", "got 3"), ("0 nan 0 1 1 1 0", "got 6")):
-        (tmp_path / "labels" / "train" / "a.txt").write_text(f"0 0.5 0.5 0.2 0.2\n{bad}\n")
-        with pytest.raises(InputError, match=f"a.txt:2: .*{said}"):
-            read_yolo(tmp_path / "data.yaml", sizes)
 
 
 def test_voc_masks_name_classes_and_objects(tmp_path: Path) -> None:
