@@ -1,4 +1,4 @@
-"""YOLO segmentation: one line an object, normalised polygons, with data.yaml."""
+"""YOLO segmentation: one line an object, normalized polygons, with data.yaml."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -7,7 +7,7 @@ import yaml
 
 from sam3_agent import masks
 from sam3_agent.formats.files import write_text
-from sam3_agent.formats.label_set import LabelledImage, LabelSet
+from sam3_agent.formats.label_set import LabeledImage, LabelSet
 from sam3_agent.formats.polygons_exact import joined, parts_of
 
 FAR = 0.55
@@ -42,7 +42,7 @@ def write_yolo(labels: LabelSet, out: Path) -> list[str]:
     return [f"yolo: {tied} labels of several parts are tied by one-pixel lines: a line has one polygon"] if tied else []
 
 
-def picture_name(image: LabelledImage) -> str:
+def picture_name(image: LabeledImage) -> str:
     """The picture under its unique stem, with its own suffix."""
     return f"{image.stem}.{image.name.rsplit('.', 1)[-1]}"
 
