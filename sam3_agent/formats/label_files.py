@@ -11,14 +11,14 @@ from pathlib import Path
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco_reading import read_coco
-from sam3_agent.formats.cvat_reading import read_cvat
+from sam3_agent.formats.cvat import read_cvat
 from sam3_agent.formats.found_labels import FoundImage, FoundLabel
 from sam3_agent.formats.image_names import Matches
 from sam3_agent.formats.known_images import KnownImages
-from sam3_agent.formats.labelme_reading import read_labelme
+from sam3_agent.formats.labelme import read_labelme
 from sam3_agent.formats.notes import Note, Notes, note_lines
 from sam3_agent.formats.reading import read_json
-from sam3_agent.formats.yolo_reading import read_yolo
+from sam3_agent.formats.yolo import read_yolo
 
 FORMS = "a COCO or LabelMe .json, a YOLO data.yaml or list of names, a CVAT .xml, or a folder of LabelMe files"
 _SHOWN = 5

@@ -79,7 +79,7 @@ def label_set() -> LabelSet:
 def _label(name: str, kind: int, mask: Bitmap) -> MaskLabel:
     rle = masks.encode(mask)
     provenance = {"phrase": "a ring", "reason": "because", "usd": 0.5}
-    return MaskLabel(name, kind, rle, masks.box(rle), 0.75, {"color": "red"}, provenance)
+    return MaskLabel(name, kind, rle, 0.75, {"color": "red"}, provenance)
 
 
 def iou(first: Bitmap, second: Bitmap) -> float:
@@ -110,11 +110,12 @@ def test_yolo_is_read_as_ultralytics_does(tmp_path: Path) -> None:
     assert "1 labels of several parts are tied" in warning
     document = yaml.safe_load((tmp_path / "data.yaml").read_text(encoding="utf-8"))
     assert document["names"] == {0: "ring & co", 1: "pair", 2: "spéck"}
-    assert (tmp_path / "train.txt").read_text() == "./images/train/a.jpg\n./images/train/sub/b c.png\n"
+    assert (tmp_path / "train.txt").read_text() == "./images/train/a.jpg\n./images/train/sub__b c.png\n"
     assert (tmp_path / "labels" / "val" / "empty.txt").read_text() == ""
     for name, things in TRUTH.items():
         if name != "empty.jpg":
-            lines = (tmp_path / "labels" / "train" / f"{name.rsplit('.', 1)[0]}.txt").read_text().splitlines()
+            stem = name.rsplit(".", 1)[0].replace("/", "__")
+            lines = (tmp_path / "labels" / "train" / f"{stem}.txt").read_text().splitlines()
             for line, (kind, mask) in zip(lines, things, strict=True):
                 number, *values = line.split()
                 assert int(number) == kind
@@ -178,7 +179,7 @@ def test_labelme_is_read_as_labelme_does(tmp_path: Path) -> None:
 def test_cvat_masks_are_read_as_cvat_does(tmp_path: Path) -> None:
     assert write_cvat(label_set(), tmp_path) == []
     root = Xml.parse(tmp_path / "annotations.xml").getroot()
-    assert [entry.findtext("name") for entry in root.iterfind("meta/task/labels/label")] == [
+    assert [entry.findtext("name") for entry in root.iterfind("meta/project/labels/label")] == [
         "ring & co",
         "pair",
         "spéck",
