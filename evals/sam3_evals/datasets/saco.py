@@ -20,7 +20,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.reading import read_json
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
-from sam3_evals.datasets.pictures import check_files, picture_folder, split_pictures
+from sam3_evals.datasets.pictures import check_files, picture_folder, split_files, split_pictures
 from sam3_evals.sample import Case, Source
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class SaCo:
             InputError: a file or the folder is not there.
         """
         text, given = split_pictures(argument)
-        files = tuple(Path(part).expanduser() for part in text.split(","))
+        files = split_files(text)
         check_files(*files)
         return cls(files, given)
 

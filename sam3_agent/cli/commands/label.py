@@ -19,7 +19,7 @@ from sam3_agent.labeling.ontology.ontology import Ontology
 from sam3_agent.labeling.ontology.yaml_file import read_ontology
 from sam3_agent.labeling.pipeline.executor import Engine, Threads
 from sam3_agent.labeling.pipeline.proposer import Inquiry, Recipe, portable
-from sam3_agent.labeling.pipeline.run import Order, Progress, label_images
+from sam3_agent.labeling.pipeline.run import Order, Progress, label_images, new_run
 from sam3_agent.labeling.pipeline.scan import root_of
 from sam3_agent.labeling.store.journal import FILE, ImageRow, Journal
 from sam3_agent.labeling.store.label import ROUTES
@@ -85,16 +85,12 @@ def label(asked: Asked, segmenter: ModelOptions) -> LabelReport:
     if not asked.order.images.exists():
         raise InputError(f"{asked.order.images}: no such folder or picture")
     recipe = _recipe(asked, ontology, segmenter)
-    with _engine(asked, recipe) as engine:
-        journal = Journal.create(asked.out)
-        try:
-            imported: list[Imported] = []
-            ended = _run(asked, journal, engine, imported)
-            summary = summarise(journal)
-            report = LabelReport(asked.out, ended, summary, engine.info, recipe.llm, engine.encodes, tuple(imported))
-            write_json(asked.out / "summary.json", report.to_json(), indent=2)
-        finally:
-            journal.close()
+    with _engine(asked, recipe) as engine, new_run(asked.out) as journal:
+        imported: list[Imported] = []
+        ended = _run(asked, journal, engine, imported)
+        summary = summarise(journal)
+        report = LabelReport(asked.out, ended, summary, engine.info, recipe.llm, engine.encodes, tuple(imported))
+        write_json(asked.out / "summary.json", report.to_json(), indent=2)
     return report
 
 

@@ -203,6 +203,11 @@ class Journal:
         journal._check_version()
         return journal
 
+    def is_begun(self) -> bool:
+        """Tell whether any image was looked at: what an import alone put in does not count, as it is read again."""
+        looked = "SELECT 1 FROM images WHERE state='done' UNION ALL SELECT 1 FROM units UNION ALL SELECT 1 FROM spent"
+        return bool(self.read(f"{looked} UNION ALL SELECT 1 FROM decisions LIMIT 1"))
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()
