@@ -3,6 +3,7 @@
 import base64
 import binascii
 import io
+import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from sam3_agent.formats.label_set import LabelSet, suffix_of
 from sam3_agent.formats.labelme_shapes import outline
 from sam3_agent.formats.notes import Notes
 from sam3_agent.formats.polygons_exact import inset, parts_of
-from sam3_agent.formats.reading import read_json
+from sam3_agent.formats.reading import read_json, read_text
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
 
@@ -112,8 +113,17 @@ def read_labelme(source: Path, images: KnownImages, notes: Notes) -> list[FoundI
         try:
             found.append(_read(path, place, images, notes))
         except InputError as error:
-            notes.leave_out(place, str(error).removeprefix(f"{path}: "))
+            notes.leave_out(place, str(error).removeprefix(f"{path}: "), _count(path))
     return found
+
+
+def _count(path: Path) -> int:
+    """How many shapes a file holds that cannot be read otherwise; 1 where even that is unknown."""
+    try:
+        shapes: object = json.loads(read_text(path, fallback="cp1252"))["shapes"]
+    except (InputError, TypeError, KeyError, ValueError, RecursionError):
+        return 1
+    return len(cast(list[Any], shapes)) if isinstance(shapes, list) else 1
 
 
 def _read(path: Path, place: str, images: KnownImages, notes: Notes) -> FoundImage:
@@ -134,7 +144,8 @@ def _read(path: Path, place: str, images: KnownImages, notes: Notes) -> FoundIma
         try:
             shape = _shape(raw)
             key = number if shape.group_id is None else f"{shape.label} {shape.group_id!s:.60}"
-            groups.setdefault(key, []).append((shape.label, _mask(shape, size)))
+            rle = _mask(shape, size)
+            groups.setdefault(key, []).append((shape.label, rle))
         except InputError as error:
             notes.leave_out(f"{place}: shapes.{number}", str(error))
     labels = tuple(FoundLabel(parts[0][0], masks.union([rle for _, rle in parts])) for parts in groups.values())

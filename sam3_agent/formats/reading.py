@@ -35,6 +35,8 @@ def read_text(path: Path, *, fallback: str | None = None) -> str:
 def decode_text(data: bytes, path: Path, *, fallback: str | None = None) -> str:
     """Decode the bytes of a text file; see `read_text`."""
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    if encoding in ("utf-16", "utf-32") and b"\0" not in data:  # even a line break has one: the mark is a stray
+        encoding = "utf-8"
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:

@@ -119,7 +119,9 @@ def write_record(
     write_json(folder / f"{name}.json", {"text": [text], "is_sentence": is_sentence, "shapes": shapes, **(extra or {})})
 
 
-_Pixel = Annotated[float, pydantic.Field(gt=-(2.0**31), lt=2.0**31)]
+_FAR = 1_000_000
+"""Pixels: OpenCV walks over every row between a corner and the image, so that 1e9 would take minutes."""
+_Pixel = Annotated[float, pydantic.Field(gt=-_FAR, lt=_FAR)]
 
 
 class _Shape(pydantic.BaseModel):
