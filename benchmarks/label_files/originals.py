@@ -90,7 +90,8 @@ def _coco() -> dict[str, Any]:
 
 
 def _yolo(folder: Path) -> None:
-    (folder / "data.yaml").write_text("path: .\ntrain: images\nval: images\nnames:\n  0: house\n  1: car\n")
+    (folder / "data.yaml").write_text("path: .\ntrain: train.txt\nval: images\nnames:\n  0: house\n  1: car\n")
+    (folder / "train.txt").write_text("".join(f"./images/{name}\n" for name in SIZES), encoding="utf-8")
     for name in SIZES:
         path = folder / "labels" / f"{name.rsplit('.', 1)[0]}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)

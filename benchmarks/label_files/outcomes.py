@@ -48,7 +48,7 @@ def outcome(kind: str, folder: Path, changed: Path) -> str:
 
 def _labels(source: str) -> Callable[[Path], tuple[int, int]]:
     def read(folder: Path) -> tuple[int, int]:
-        images = KnownImages(folder.parent / "images", {name: name for name in SIZES})
+        images = KnownImages(folder.parent / "images", tuple(SIZES))
         found = read_labels(folder / source if source else folder, images)
         for labels in found.labels.values():
             for label in labels:

@@ -7,7 +7,7 @@ share as much, or the two lie in different splits, it means none.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -45,21 +45,22 @@ class Matches:
 class ImageNames:
     """An index of files by the ends of their paths."""
 
-    def __init__(self, root: Path, contents: Mapping[str, str], *, stems: bool = False) -> None:
+    def __init__(self, root: Path, paths: Sequence[str], digest: Callable[[str], str], *, stems: bool = False) -> None:
         """Index files by their paths relative to `root`.
 
         Args:
             root: the folder; its own name tells splits apart.
-            contents: path -> a digest of the file: files of one content are one image.
+            paths: the files.
+            digest: gives a digest of a file, asked only where a name could mean several: one content is one image.
             stems: names have no suffix, as those of YOLO's label files.
         """
         above = tuple(_folded(part) for part in root.resolve().parts)
         self._stems = stems
-        self._contents = contents
+        self._digest = digest
         self._files: dict[str, Parts] = {}
         self._whole: dict[Parts, list[str]] = {}
         self._by_end: dict[Parts, list[str]] = {}
-        for path in contents:
+        for path in paths:
             parts = _path_parts(_without_suffix(path) if stems else path)
             self._whole.setdefault(parts, []).append(path)
             self._files[path] = (*above, *parts)
@@ -99,7 +100,7 @@ class ImageNames:
         """What differs between paths: the image beside which a label lies, or its content."""
         if self._stems:
             return {self._files[path] for path in paths}
-        return {self._contents[path] or path for path in paths}
+        return set(paths) if len(paths) < 2 else {self._digest(path) for path in paths}
 
     def _find(self, name: str) -> tuple[int, list[str]]:
         """How many last parts of its path the best files share with a name, and those files."""
@@ -126,10 +127,10 @@ def _contested(found: Mapping[str, tuple[int, tuple[str, ...]]]) -> dict[str, tu
     contested: dict[str, tuple[str, ...]] = {}
     for names in by_path.values():
         most = max(found[name][0] for name in names)
-        first = [name for name in names if found[name][0] == most]
-        winner = first[0] if len({next(_spellings(name)) for name in first}) == 1 else None
+        best = [name for name in names if found[name][0] == most]
+        agree = len({_path_parts(unquote(name.replace("\\", "/"))) for name in best}) == 1
         for name in names:
-            if len(names) > 1 and name != winner and not (winner and name in first):
+            if name not in best or not agree:
                 contested[name] = tuple(other for other in names if other != name)
     return contested
 

@@ -1,6 +1,7 @@
 """Images at hand, for readers of label files: found by name, and measured."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -12,11 +13,11 @@ from sam3_agent.formats.orientation import upright_size
 class KnownImages:
     """The images under a folder."""
 
-    def __init__(self, root: Path, contents: Mapping[str, str]) -> None:
-        """Take the folder, and path relative to it -> digest of each file."""
+    def __init__(self, root: Path, paths: Sequence[str]) -> None:
+        """Take the folder, and the paths of images relative to it; no file is opened before it must be."""
         self.root = root
-        self.contents = contents
-        self.names = ImageNames(root, contents)
+        self.paths = tuple(paths)
+        self.names = ImageNames(root, self.paths, self._digest)
         self._sizes: dict[str, tuple[int, int] | None] = {}
 
     def size(self, path: str) -> tuple[int, int] | None:
@@ -32,3 +33,11 @@ class KnownImages:
         """Measure the image that a name in a label file means; None where that is not sure."""
         path = self.names.find(name)
         return None if path is None else self.size(path)
+
+    def _digest(self, path: str) -> str:
+        """Hash the contents of a file; where it cannot be read, its path stands for them."""
+        try:
+            with (self.root / path).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return path

@@ -58,7 +58,7 @@ def read_labels(source: Path, images: KnownImages) -> ReadLabels:
     if not read.count and read.lost:
         raise InputError(f"{source}: none of its labels can be used: {'; '.join(note_lines(notes.all)[:3])}")
     if not read.count and not any(image.name for image in found):
-        raise InputError(f"{source}: there are no labels for the {len(images.contents)} images in it")
+        raise InputError(f"{source}: there are no labels for the {len(images.paths)} images in it")
     return read
 
 
@@ -107,7 +107,7 @@ def _placed(
 ) -> dict[str, tuple[FoundLabel, ...]]:
     """The labels by path; those of images that are not at hand, or of another size, go into the notes."""
     matches = images.names.match([image.name for image in found])
-    why = _reasons(matches, len(images.contents))
+    why = _reasons(matches, len(images.paths))
     placed: dict[str, tuple[FoundLabel, ...]] = {}
     for image in found:
         place = image.place if image.name in image.place else f"{image.place} ({image.name:.200})"

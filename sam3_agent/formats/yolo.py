@@ -269,7 +269,7 @@ def read_yolo(data: Path, images: KnownImages, notes: Notes) -> list[FoundImage]
     """
     dataset = read_dataset(data, notes)
     files = label_files(dataset)
-    stems = ImageNames(images.root, images.contents, stems=True)
+    stems = ImageNames(images.root, images.paths, lambda path: path, stems=True)
     by_image = {str(image_of(file)): file for file in files}
     matches = stems.match(list(by_image))
     _note_unmatched(matches, by_image, dataset, notes)
@@ -374,21 +374,21 @@ def _box(values: Sequence[float], size: tuple[int, int]) -> masks.Rle:
     height, width = size
     if not all(-0.01 <= value <= 1.01 for value in values):
         raise InputError(
-            f"x, y, width, height must be shares of the image (0 to 1), got {_listed(values)}{_hint(values)}"
+            f"x, y, width, height must be shares of the image (0 to 1), got {_shown(values)}{_hint(values)}"
         )
     return masks.from_box(((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height), size)
 
 
 def _polygon(values: Sequence[float], size: tuple[int, int]) -> masks.Rle:
     if not all(-OUTSIDE <= value <= 1 + OUTSIDE for value in values):
-        raise InputError(f"corners must be shares of the image (0 to 1), got {_listed(values)}{_hint(values)}")
+        raise InputError(f"corners must be shares of the image (0 to 1), got {_shown(values)}{_hint(values)}")
     points = np.array(values).reshape(-1, 2) * (size[1], size[0])
     canvas = np.zeros(size, dtype=np.uint8)
     cv2.fillPoly(canvas, [points.astype(np.int32)], 1)
     return masks.encode(canvas.astype(bool))
 
 
-def _listed(values: Sequence[float]) -> str:
+def _shown(values: Sequence[float]) -> str:
     return " ".join(f"{value:g}" for value in values[:4]) + (" ..." if len(values) > 4 else "")
 
 

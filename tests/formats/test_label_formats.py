@@ -204,7 +204,9 @@ def test_cvat_masks_are_read_as_cvat_does(tmp_path: Path) -> None:
 def test_label_studio_brushes_are_unpacked_as_rle_pack_does(tmp_path: Path) -> None:
     assert write_label_studio(label_set(), tmp_path) == []
     tasks = json.loads((tmp_path / "tasks.json").read_text(encoding="utf-8"))
-    assert [task["data"]["image"] for task in tasks] == [f"/data/local-files/?d={name}" for name in TRUTH]
+    assert [task["data"]["image"] for task in tasks] == [
+        f"/data/local-files/?d={name.replace(' ', '%20')}" for name in TRUTH
+    ]
     for task, things in zip(tasks, TRUTH.values(), strict=True):
         (prediction,) = task["predictions"]
         assert prediction["model_version"] == "tiny"

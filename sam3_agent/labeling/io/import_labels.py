@@ -10,8 +10,9 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.found_labels import FoundLabel
 from sam3_agent.formats.known_images import KnownImages
-from sam3_agent.formats.label_files import read_labels
+from sam3_agent.formats.label_files import ReadLabels, read_labels
 from sam3_agent.formats.notes import Note, note_lines
+from sam3_agent.labeling.pipeline.scan import pictures_in, root_of
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.store.label import Evidence, Label
 
@@ -45,19 +46,24 @@ class Imported:
         return {"source": str(self.source), **counted, "notes": note_lines(self.notes)}
 
 
-def import_labels(journal: Journal, files: Sequence[ImageRow], source: Path, root: Path) -> Imported:
-    """Enter the labels of a file into a journal: COCO, YOLO, LabelMe or CVAT.
+def read_source(source: Path, images: Path) -> ReadLabels:
+    """Read the labels of a COCO, YOLO, LabelMe or CVAT file for a folder of images; no model is needed for it.
 
     Raises:
         InputError: the file cannot be read, or none of its labels belongs to the images.
     """
     if not source.exists():
         raise InputError(f"--import {source}: no such file")
+    root = root_of(images)
+    return read_labels(source, KnownImages(root, [path.relative_to(root).as_posix() for path in pictures_in(images)]))
+
+
+def import_labels(journal: Journal, files: Sequence[ImageRow], source: Path, read: ReadLabels) -> Imported:
+    """Enter what was read of a file into a journal."""
     shas = {row.path: row.sha for row in files if row.sha and row.state != "unreadable"}
-    read = read_labels(source, KnownImages(root, shas))
-    new = put_imported(journal, shas, read.labels, source.name)
-    images = sum(1 for labels in read.labels.values() if labels)
-    return Imported(source, read.count, images, new, read.lost, read.notes)
+    labels = {path: found for path, found in read.labels.items() if path in shas and found}
+    new = put_imported(journal, shas, labels, source.name)
+    return Imported(source, sum(len(found) for found in labels.values()), len(labels), new, read.lost, read.notes)
 
 
 def put_imported(
