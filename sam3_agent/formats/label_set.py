@@ -101,6 +101,20 @@ def suffix_of(image: LabeledImage) -> str:
     return f".{last.rsplit('.', 1)[-1]}" if "." in last else ""
 
 
+_READ = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+"""Suffixes that Ultralytics, supervision and datumaro read; others they skip in silence."""
+_JPEG = (".jfif", ".jpe", ".jif", ".mpo")
+"""Suffixes of files that are JPEG by their contents."""
+
+
+def readable_suffix(image: LabeledImage) -> str:
+    """Give the suffix under which readers find a copy of an image: its own, or ".jpg" and ".png" for unusual ones."""
+    suffix = suffix_of(image)
+    if suffix.lower() in _READ:
+        return suffix
+    return ".jpg" if suffix.lower() in _JPEG else ".png"
+
+
 def _stem(name: str, *, flat: bool) -> str:
     stem = name.rsplit(".", 1)[0] if "." in name.rsplit("/", 1)[-1].lstrip(".") else name
     return _listable(stem.replace("/", "__")) if flat else stem

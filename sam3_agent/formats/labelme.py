@@ -18,7 +18,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
 from sam3_agent.formats.found_labels import FoundImage, FoundLabel
 from sam3_agent.formats.known_images import KnownImages
-from sam3_agent.formats.label_set import LabelSet, suffix_of
+from sam3_agent.formats.label_set import LabelSet, readable_suffix
 from sam3_agent.formats.labelme_shapes import outline
 from sam3_agent.formats.notes import Notes
 from sam3_agent.formats.polygons_exact import inset, parts_of
@@ -44,7 +44,7 @@ def write_labelme(labels: LabelSet, out: Path) -> list[str]:
             attributes = {**label.attributes, "score": round(label.score, 4), "label_id": label.id}
             shapes += [{**shape, "attributes": attributes} for shape in made]
             holed += holes
-        name = f"{image.stem.rsplit('/', 1)[-1]}{suffix_of(image)}"
+        name = f"{image.stem.rsplit('/', 1)[-1]}{readable_suffix(image)}"
         document = labelme_document(name, image.width, image.height, shapes)
         write_json(out / image.split / f"{image.stem}.json", document, indent=1)
     return [f"labelme: {holed} labels have holes, which are cut open by bridges of no width"] if holed else []

@@ -20,7 +20,7 @@ from sam3_agent.formats.files import write_text
 from sam3_agent.formats.found_labels import FoundImage, FoundLabel
 from sam3_agent.formats.image_names import ImageNames, Matches
 from sam3_agent.formats.known_images import KnownImages
-from sam3_agent.formats.label_set import LabeledImage, LabelSet, suffix_of
+from sam3_agent.formats.label_set import LabelSet, readable_suffix
 from sam3_agent.formats.notes import Notes
 from sam3_agent.formats.polygons_exact import joined, parts_of
 from sam3_agent.formats.reading import decode_text, read_text
@@ -28,10 +28,6 @@ from sam3_agent.formats.reading import decode_text, read_text
 FAR = 0.55
 """Pixels by which right and lower sides are moved in: Ultralytics cuts fractions off, supervision rounds, both then
 paint the border too."""
-_READ = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-"""Suffixes that Ultralytics reads; others it skips in silence."""
-_JPEG = (".jfif", ".jpe", ".jif", ".mpo")
-"""Suffixes of files that are JPEG by their contents."""
 
 
 def write_yolo(labels: LabelSet, out: Path) -> list[str]:
@@ -54,21 +50,13 @@ def write_yolo(labels: LabelSet, out: Path) -> list[str]:
                 lines.append(line)
         write_text(out / "labels" / image.split / f"{stems[image.name]}.txt", "".join(f"{line}\n" for line in lines))
     for split in labels.splits():
-        names = [f"./images/{split}/{stems[image.name]}{yolo_suffix(image)}\n" for image in labels.of_split(split)]
+        names = [f"./images/{split}/{stems[image.name]}{readable_suffix(image)}\n" for image in labels.of_split(split)]
         write_text(out / f"{split}.txt", "".join(names))
     document: dict[str, Any] = {split: f"{split}.txt" for split in labels.splits()}
     document |= {} if "val" in document else {"val": "train.txt"}
     document["names"] = dict(enumerate(labels.classes))
     write_text(out / "data.yaml", cast(Any, yaml).safe_dump(document, sort_keys=False, allow_unicode=True))
     return [f"yolo: {tied} labels of several parts are tied by one-pixel lines: a line has one polygon"] if tied else []
-
-
-def yolo_suffix(image: LabeledImage) -> str:
-    """Give the suffix under which an image is read: its own, or ".jpg" and ".png" for what must be called otherwise."""
-    suffix = suffix_of(image)
-    if suffix.lower() in _READ:
-        return suffix
-    return ".jpg" if suffix.lower() in _JPEG else ".png"
 
 
 def yolo_line(class_index: int, rle: masks.Rle) -> tuple[str, int]:

@@ -16,14 +16,14 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.coco_labels import write_coco_labels
 from sam3_agent.formats.cvat import write_cvat
 from sam3_agent.formats.files import replacing, write_text
-from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel, suffix_of, unique_stems
+from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel, readable_suffix, unique_stems
 from sam3_agent.formats.label_studio import write_label_studio
 from sam3_agent.formats.labelme import write_labelme
 from sam3_agent.formats.orientation import is_upright
 from sam3_agent.formats.semantic import write_semantic
 from sam3_agent.formats.vlm_jsonl import write_vlm_jsonl
 from sam3_agent.formats.voc import write_voc
-from sam3_agent.formats.yolo import write_yolo, yolo_suffix
+from sam3_agent.formats.yolo import write_yolo
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.store.label import Label, Route
 from sam3_agent.labeling.store.summary import class_names
@@ -90,9 +90,9 @@ FORMATS: Mapping[str, Writer] = {
 }
 """Name on the command line -> writer."""
 _PICTURES: Mapping[str, Callable[[LabeledImage, str], str]] = {
-    "yolo": lambda image, flat: f"images/{image.split}/{flat}{yolo_suffix(image)}",
-    "voc": lambda image, flat: f"JPEGImages/{flat}{suffix_of(image)}",
-    "labelme": lambda image, _: f"{image.split}/{image.stem}{suffix_of(image)}",
+    "yolo": lambda image, flat: f"images/{image.split}/{flat}{readable_suffix(image)}",
+    "voc": lambda image, flat: f"JPEGImages/{flat}{readable_suffix(image)}",
+    "labelme": lambda image, _: f"{image.split}/{image.stem}{readable_suffix(image)}",
 }
 """Where a format wants an image, given its stem without folders; elsewhere in images/, under its name."""
 
@@ -139,16 +139,21 @@ def export(journal: Journal, form: str, out: Path, selection: Selection, *, pict
     write_provenance(labels, out / "provenance.jsonl")
     if pictures:
         root = Path(journal.meta("images"))
-        place = _PICTURES.get(form, lambda image, _: f"images/{image.name}")
-        stems = labels.flat_stems()
-        for image in labels.images:
-            copy_picture(root / image.name, out / place(image, stems[image.name]))
+        for image, place in picture_places(labels, form):
+            copy_picture(root / image.name, out / place)
     pending = len(journal.images("pending"))
     if pending:
         warnings = [*warnings, f"{pending} pictures are not labeled yet and left out"]
     splits = {split: len(labels.of_split(split)) for split in labels.splits()}
     count = sum(len(image.labels) for image in labels.images)
     return ExportReport(out, form, len(labels.images), count, splits, tuple(warnings))
+
+
+def picture_places(labels: LabelSet, form: str) -> list[tuple[LabeledImage, str]]:
+    """Give each image and where the readers of a format look for it, relative to the export."""
+    place = _PICTURES.get(form, lambda image, _: f"images/{image.name}")
+    stems = labels.flat_stems()
+    return [(image, place(image, stems[image.name])) for image in labels.images]
 
 
 def label_set(journal: Journal, selection: Selection) -> LabelSet:
