@@ -139,7 +139,7 @@ def _from_bytes(data: bytes, shown: str, max_pixels: int) -> NDArray[np.uint8]:
         raise InputError(f"{shown} is a damaged picture: {error}") from error
     with picture:
         _check_size(picture.size, shown, max_pixels)
-        deep = _deep_color(data, picture, shown)
+        deep = _deep_color(data, picture)
         return _to_pixels(picture if deep is None else deep, shown)
 
 
@@ -166,13 +166,15 @@ def _open_heic(data: bytes) -> Image.Image:
     return heif.open_heif(io.BytesIO(data)).to_pillow()
 
 
-def _deep_color(data: bytes, picture: Image.Image, shown: str) -> Image.Image | None:
+def _deep_color(data: bytes, picture: Image.Image) -> Image.Image | None:
     """An image of 16 bits in each of several channels, scaled to 8; None where Pillow reads all there is.
 
     Pillow keeps the upper 8 bits of each channel, and so a camera's 12 bits would be black.
     """
-    raw = str(picture.tile[0][3]) if getattr(picture, "tile", None) else ""
-    if ";16" not in raw or raw.startswith("I"):
+    tiles: list[Any] = getattr(picture, "tile", None) or []
+    arguments = tiles[0][3] if tiles else ""
+    layout = str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)  # such as "RGB;16B"
+    if ";16" not in layout or layout.startswith("I"):
         return None
     values = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.shape[:2] != picture.size[::-1]:

@@ -68,7 +68,7 @@ def read_ontology(path: Path) -> Ontology:
     Raises:
         InputError: it cannot be read, is no YAML or does not fit; the message is "FILE:LINE: what is wrong".
     """
-    return parse_ontology(read_text(path), path)
+    return parse_ontology(read_text(path), path, check_files=True)
 
 
 def read_text(path: Path) -> str:
@@ -92,8 +92,12 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path}:{line}: {str(error).removeprefix(f'{path}: ')}; save it as UTF-8") from error
 
 
-def parse_ontology(text: str, path: Path) -> Ontology:
-    """The ontology in a text; `path` is named in complaints, and exemplars are relative to its folder."""
+def parse_ontology(text: str, path: Path, *, check_files: bool = False) -> Ontology:
+    """Read the ontology in a text; `path` is named in complaints, and exemplars are relative to its folder.
+
+    Raises:
+        InputError: see `read_ontology`; with `check_files` also where an exemplar's image is not there.
+    """
     document, lines = _load(text, path)
     try:
         parsed = _File.model_validate(document)
@@ -103,6 +107,8 @@ def parse_ontology(text: str, path: Path) -> Ontology:
             _complaint(path, lines, first["loc"], _words(first["type"], first["msg"], first["loc"]))
         ) from error
     classes = [_build(each, parsed, path, lines, number) for number, each in enumerate(parsed.classes)]
+    if check_files:
+        _check_files(parsed, path, lines)
     for count in range(1, len(classes) + 1):  # one by one, so that the complaint names the class that is too much
         try:
             ontology = Ontology(tuple(classes[:count]))
@@ -162,12 +168,18 @@ def _strictness(each: _Class, file: _File) -> Strictness:
     return Strictness(chosen.get("threshold", Strictness().threshold), review, accept)
 
 
+def _check_files(file: _File, path: Path, lines: Mapping[Location, int]) -> None:
+    for number, each in enumerate(file.classes):
+        for index, exemplar in enumerate(each.exemplars):
+            for name in (exemplar.image, exemplar.mask):
+                if isinstance(name, str) and ("\0" in name or not (path.parent / name).is_file()):
+                    place: Location = ("classes", number, "exemplars", index)
+                    raise InputError(_complaint(path, lines, place, f"there is no image {path.parent / name}"))
+
+
 def _exemplar(given: _Exemplar, folder: Path) -> ExampleSource:
     box = cast(masks.Box, tuple(given.box)) if given.box is not None else None
     mask = masks.from_json(given.mask) if isinstance(given.mask, dict) else given.mask
-    for name in (given.image, mask):
-        if isinstance(name, str) and ("\0" in name or not (folder / name).is_file()):
-            raise InputError(f"there is no image {folder / name}")
     return ExampleSource(
         folder / given.image, box, folder / mask if isinstance(mask, str) else mask, positive=given.positive
     )
