@@ -172,8 +172,8 @@ def _deep_color(data: bytes, picture: Image.Image) -> Image.Image | None:
     Pillow keeps the upper 8 bits of each channel, and so a camera's 12 bits would be black.
     """
     tiles: list[Any] = getattr(picture, "tile", None) or []
-    arguments = tiles[0][3] if tiles else ""
-    layout = str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)  # such as "RGB;16B"
+    arguments: Any = tiles[0][3] if tiles else ""
+    layout = arguments if isinstance(arguments, str) else str(next(iter(arguments or ()), ""))  # such as "RGB;16B"
     if ";16" not in layout or layout.startswith("I"):
         return None
     values = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
