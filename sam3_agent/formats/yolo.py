@@ -60,7 +60,7 @@ def write_yolo(labels: LabelSet, out: Path) -> list[str]:
 
 
 def yolo_line(class_index: int, rle: masks.Rle) -> tuple[str, int]:
-    """The line of an object, and of how many parts it is; of an empty mask "" and 0."""
+    """Give the line of an object, and of how many parts it is; of an empty mask "" and 0."""
     parts = parts_of(masks.decode(rle))
     if not parts:
         return "", 0
@@ -109,7 +109,7 @@ def read_dataset(file: Path, notes: Notes) -> YoloDataset:
 
 
 def label_files(dataset: YoloDataset) -> list[Path]:
-    """Every text file that may hold labels of the dataset, each once, in the order of paths."""
+    """List every text file that may hold labels of the dataset, each once, in the order of paths."""
     folder = dataset.file.parent.resolve()
     lists = {path for path in dataset.splits if path.is_file()}
     folders = {folder / "labels", *(path / "labels" for path in _folders(folder))}
@@ -125,7 +125,7 @@ def label_files(dataset: YoloDataset) -> list[Path]:
 
 
 def image_of(label_file: Path) -> Path:
-    """The path of the image that a label file is for, without its suffix."""
+    """Give the path of the image that a label file is for, without its suffix."""
     return _swapped(label_file, "labels", "images").with_suffix("")
 
 
@@ -136,7 +136,7 @@ def _may_hold_labels(path: Path) -> bool:
 
 
 def _swapped(path: Path, old: str, new: str) -> Path:
-    """The path with its last folder `old` called `new`; as it is where it has none."""
+    """Give the path with its last folder `old` called `new`; as it is where it has none."""
     parts = list(path.parts)
     for index in range(len(parts) - 1, -1, -1):
         if parts[index] == old:
@@ -208,7 +208,7 @@ def _keypoints(document: Mapping[str, Any], file: Path) -> int:
 
 
 def _split_paths(document: Mapping[str, Any], file: Path) -> Iterator[Path]:
-    """What the splits name and exists, looked for as Ultralytics does, and where Roboflow's "../" is one too many."""
+    """Find what the splits name and exists, looked for as Ultralytics does, and without Roboflow's "../"."""
     folder = file.parent.resolve()
     path = document.get("path")
     bases = [folder / path, folder] if isinstance(path, str) and path and "\0" not in path else [folder]
@@ -232,7 +232,7 @@ def _exists(path: Path) -> bool:
 
 
 def _listed(path: Path) -> Iterator[Path]:
-    """The images of a list, whose relative paths begin at the list's folder."""
+    """Give the images of a list, whose relative paths begin at the list's folder."""
     for line in read_text(path, fallback="cp1252").splitlines():
         if line.strip() and "\0" not in line:
             yield path.parent / line.strip()
@@ -339,7 +339,7 @@ def _label(words: Sequence[str], dataset: YoloDataset, size: tuple[int, int], pl
 
 
 def _shape(values: list[float], keypoints: int, place: str, notes: Notes) -> tuple[list[float], bool]:
-    """The numbers of the box or polygon without what follows them, and whether it is a box."""
+    """Give the numbers of the box or polygon without what follows them, and whether it is a box."""
     if keypoints:
         if len(values) < 4:
             raise InputError(f"expected a box of 4 numbers and keypoints, got {len(values)} numbers")

@@ -35,9 +35,9 @@ TELLING = range(6, 59)
 
 
 def split_of(images: Sequence[ImageRow], val: float, seed: int = 0) -> dict[str, str]:
-    """The split, train or val, by SHA-256 of a picture: the same for the same pictures, and for all near duplicates.
+    """Give the split, train or val, by SHA-256 of an image: the same for the same images, and for all near duplicates.
 
-    `val` is the share of groups that are for validation; each group's side is drawn by a hash of its first picture.
+    `val` is the share of groups that are for validation; each group's side is drawn by a hash of its first image.
     """
     groups = near_duplicates([row.dhash for row in images])
     first: dict[int, str] = {}
@@ -48,7 +48,7 @@ def split_of(images: Sequence[ImageRow], val: float, seed: int = 0) -> dict[str,
 
 
 def near_duplicates(hashes: Sequence[str]) -> list[int]:
-    """The group of each hash, named by its first member; pictures without a telling hash stand alone."""
+    """Give the group of each hash, named by its first member; images without a telling hash stand alone."""
     groups = list(range(len(hashes)))
     values = np.array([int(each, 16) if each else 0 for each in hashes], dtype=np.uint64)
     known = np.array([int(each, 16).bit_count() in TELLING if each else False for each in hashes], dtype=bool)
@@ -99,7 +99,7 @@ _PICTURES: Mapping[str, Callable[[LabeledImage, str], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was written."""
+    """Outcome of an export."""
 
     out: Path
     format: str
@@ -109,14 +109,14 @@ class ExportReport:
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """One document for `--json`."""
+        """Give one document for `--json`."""
         counted = {"images": self.images, "labels": self.labels, "splits": self.splits}
         return {"out": str(self.out), "format": self.format, **counted, "warnings": list(self.warnings)}
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which labels of a journal are exported."""
+    """Choice of the labels of a journal that are exported."""
 
     routes: tuple[Route, ...] = ("accepted",)
     val: float = 0.0
@@ -124,10 +124,10 @@ class Selection:
 
 
 def export(journal: Journal, form: str, out: Path, selection: Selection, *, pictures: bool = False) -> ExportReport:
-    """Write the labels of a journal in one format, with provenance.jsonl beside them, and the pictures if wanted.
+    """Write the labels of a journal in one format, with provenance.jsonl beside them, and the images if wanted.
 
     Raises:
-        InputError: an unknown format, nothing to export, or a picture is gone.
+        InputError: an unknown format, nothing to export, or an image is gone.
         OSError: the folder cannot be written.
     """
     if form not in FORMATS:
@@ -157,7 +157,7 @@ def picture_places(labels: LabelSet, form: str) -> list[tuple[LabeledImage, str]
 
 
 def label_set(journal: Journal, selection: Selection) -> LabelSet:
-    """The chosen labels of every labeled picture, in a fixed order; duplicates of a file are left out."""
+    """Give the chosen labels of every labeled image, in a fixed order; duplicates of a file are left out."""
     images = journal.images("done")
     labels = journal.labels()
     by_image: dict[str, list[Label]] = {}
@@ -176,7 +176,7 @@ def label_set(journal: Journal, selection: Selection) -> LabelSet:
 
 
 def write_provenance(labels: LabelSet, path: Path) -> None:
-    """One line a label: where it came from."""
+    """Give one line a label: where it came from."""
     lines = [
         json.dumps(
             {"id": label.id, "image": image.name, "class": labels.classes[label.class_index], **label.provenance},
@@ -209,7 +209,7 @@ def _keeps_format(source: Path, target: Path) -> bool:
 
 
 def provenance_of(label: Label) -> dict[str, Any]:
-    """Everything that is known about how a label came to be, in plain values."""
+    """Tell everything that is known about how a label came to be, in plain values."""
     evidence = label.evidence
     return {
         "source": label.source,
@@ -251,7 +251,7 @@ def _image(row: ImageRow, stem: str, labels: Sequence[Label], classes: Sequence[
 def _absent(
     journal: Journal, labels: Sequence[Label], images: Sequence[ImageRow], classes: Sequence[str]
 ) -> dict[str, tuple[int, ...]]:
-    """Classes that are not on a picture as far as is known: verified so, and without a label that is alive."""
+    """Classes that are not on an image as far as is known: verified so, and without a label that is alive."""
     paths = {row.sha: row.path for row in images}
     alive = {(label.sha, label.class_name) for label in labels if label.route != "rejected"}
     absent: dict[str, list[int]] = {}
