@@ -156,7 +156,7 @@ def _nouns(scene: Scene) -> tuple[str, str]:
     """A noun to warm up with, and one that a single object of the scene has."""
     counts = Counter(obj.noun for obj in scene.objects)
     once = min(counts, key=counts.__getitem__)
-    assert counts[once] == 1 and len(counts) > 1, counts
+    assert (counts[once], len(counts) > 1) == (1, True), counts
     return next(noun for noun in counts if noun != once), once
 
 

@@ -20,6 +20,8 @@ from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.loop.run import Run
 from sam3_agent.loop.verdict import Verdict
 from sam3_agent.tools import LOOP_TOOLS, Presentation, ToolSpec
+from sam3_agent.tools.report_no_match import NoMatch
+from sam3_agent.tools.submit_answer import Submission
 from sam3_agent.types import INTERRUPTED, Answer, Trace, Usage
 from sam3_agent.workspace import Workspace
 
@@ -93,19 +95,22 @@ def answer_all(ask: Callable[..., Answer], questions: Iterable[Question], jobs: 
             raise
 
 
-def settle(run: Run, tool: str, presentation: Presentation, judge: Judge, listen: Listen) -> Presentation:
+def settle(run: Run, presentation: Presentation, judge: Judge, listen: Listen) -> Presentation:
     """Draw the consequence, and return what the LLM reads of the call."""
-    data = presentation.data
-    if tool == "submit_answer":
-        return _submitted(run, presentation, judge, listen)
-    if tool == "report_no_match":
-        return _none_reported(run, presentation, judge, listen)
-    run.learn(data)
-    return presentation
+    match presentation.result:
+        case Submission() as submission:
+            return _submitted(run, submission, presentation, judge, listen)
+        case NoMatch(reason):
+            return _none_reported(run, reason, presentation, judge, listen)
+        case found:
+            run.learn(found)
+            return presentation
 
 
-def _submitted(run: Run, presentation: Presentation, judge: Judge, listen: Listen) -> Presentation:
-    ids, reason = list(presentation.data["mask_ids"]), str(presentation.data["reason"])
+def _submitted(
+    run: Run, submission: Submission, presentation: Presentation, judge: Judge, listen: Listen
+) -> Presentation:
+    ids, reason = [instance.id for instance in submission.instances], submission.reason
     if not judge.wants(run, ids):
         return _accept(run, ids, reason, presentation)
     verdict = judge.judge(run, ids, reason, listen)
@@ -117,8 +122,7 @@ def _submitted(run: Run, presentation: Presentation, judge: Judge, listen: Liste
     return _objection(presentation, verdict)
 
 
-def _none_reported(run: Run, presentation: Presentation, judge: Judge, listen: Listen) -> Presentation:
-    reason = str(presentation.data["reason"])
+def _none_reported(run: Run, reason: str, presentation: Presentation, judge: Judge, listen: Listen) -> Presentation:
     if judge.wants(run, ()):
         verdict = judge.judge(run, (), reason, listen)
         if not verdict.passes:
@@ -278,17 +282,18 @@ class Agent:
         if call.problem or tool is None:
             unknown = f"unknown tool {call.name!r}; the tools are: {', '.join(self.tools)}"
             return ToolResult(call.id, call.name, call.problem or unknown, is_error=True)
-        done = attempt(lambda: self._settle(run, call.name, tool.call(self.workspace, call.arguments)))
+        done = attempt(lambda: self._settle(run, tool.call(self.workspace, call.arguments)))
         if isinstance(done, Failure):
             if not done.repairable:
                 run.end("failed", done.message)
             return ToolResult(call.id, call.name, done.message, is_error=True)
-        return ToolResult(call.id, call.name, done.value.text, done.value.data, done.value.pictures)
+        shown = done.value
+        return ToolResult(call.id, call.name, shown.text, shown.data, shown.pictures, result=shown.result)
 
-    def _settle(self, run: Run, tool: str, presentation: Presentation) -> Presentation:
+    def _settle(self, run: Run, presentation: Presentation) -> Presentation:
         """Draw the consequence of a call that worked; a judge is heard only while the budget lasts."""
         judge = self.judge if not self.budget.spent(run.meter) else Judge(self.llm, "off")
-        return settle(run, tool, presentation, judge, lambda r, m, t: self._listen(r, m, t, kind="verdict"))
+        return settle(run, presentation, judge, lambda r, m, t: self._listen(r, m, t, kind="verdict"))
 
     def _nudge(self, run: Run, reply: Reply) -> None:
         """Ask a model that called no tool to call one; give up after MAX_NUDGES in a row."""

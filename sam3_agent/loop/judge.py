@@ -12,7 +12,7 @@ from sam3_agent.loop.run import Run, picture_json
 from sam3_agent.loop.verdict import PREFERENCE, VERDICT, Verdict, read_verdict
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
-from sam3_agent.tools.formatting import instance_line
+from sam3_agent.tools.presentation import instance_line
 from sam3_agent.workspace import Workspace
 
 ATTEMPTS = 2

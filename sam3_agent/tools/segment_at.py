@@ -1,14 +1,29 @@
-"""The tool that segments one object by clicks or a box."""
+"""Tool that segments one object by clicks or a box."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
 from sam3_agent.errors import InputError
-from sam3_agent.tools.arguments import ImageId, Region, box_of, region_of
-from sam3_agent.tools.results import SegmentedAt
+from sam3_agent.masks import Box
+from sam3_agent.tools.arguments import ImageId, MaskId, Region, box_of, coordinate_hints, point_of, region_of
+from sam3_agent.tools.presentation import Presentation, facts_by_id, instance_data, instance_line, marked_picture
+from sam3_agent.tools.spec import ToolSpec
+from sam3_agent.types import ClickSegmentation
 from sam3_agent.workspace import Workspace
+
+_DOUBTFUL = 0.7
+"""An expected IoU below this is worth a correction: SAM's own automatic masks are kept from .7 on, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentedAt:
+    """Answer to clicks on one object."""
+
+    result: ClickSegmentation
+    region: Box | None = None
 
 
 def segment_at(
@@ -25,7 +40,7 @@ def segment_at(
     box: Annotated[
         Sequence[float], Field(description="Box around the object as [x0, y0, x1, y1] in pixels; [] for none.")
     ] = (),
-    mask_id: Annotated[str, Field(description="A mask to refine, such as 'm3'; '' for none.")] = "",
+    mask_id: Annotated[MaskId, Field(description="A mask to refine, such as 'm3'; '' for none.")] = "",
     region: Region = (),
 ) -> SegmentedAt:
     """Segment exactly one object by pointing at it: a click, a few clicks, a tight box, or a mask to correct.
@@ -39,18 +54,66 @@ def segment_at(
     bad = next((label for label in labels if label not in (0, 1)), None)
     if bad is not None:
         raise InputError(f"labels are 1 (on the object) or 0 (not on it), got {bad}")
+    part = region_of(region)
     found = workspace.segment_at(
         image_id,
-        points=[_point_of(point) for point in points],
+        points=[point_of(point) for point in points],
         labels=[bool(label) for label in labels],
         box=box_of(box, "box") if box else None,
-        mask_id=mask_id.strip() or None,
-        region=region_of(region),
+        mask_id=mask_id or None,
+        region=part,
     )
-    return SegmentedAt(found, region_of(region))
+    return SegmentedAt(found, part)
 
 
-def _point_of(values: Sequence[float]) -> tuple[float, float]:
-    if len(values) != 2:
-        raise InputError(f"each of points needs two numbers [x, y] in pixels, got {list(values)}")
-    return (values[0], values[1])
+def present(workspace: Workspace, result: SegmentedAt) -> Presentation:
+    """Tell the best mask, other readings of the same clicks, and what to try."""
+    found = result.result
+    shown = [*found.instances, *found.near_misses]
+    facts = facts_by_id(workspace, shown)
+    picture = marked_picture(workspace, found.image_id, result.region, shown)
+    boxes = coordinate_hints(workspace.image(found.image_id), [found.prompt.box, result.region])
+    asked, hints = _asked(found), [*_hints(found), *boxes]
+    lines = [f"{asked} ({found.id}): {len(found.instances)} found; scores are the overlap (IoU) expected"]
+    lines += [f"  {instance_line(instance, facts[instance.id])}" for instance in found.instances]
+    if found.near_misses:
+        lines.append(f"  other readings of the same clicks ({len(found.near_misses)}):")
+        lines += [f"    {instance_line(instance, facts[instance.id])}" for instance in found.near_misses]
+    lines += [f"hint: {line}" for line in hints] + [f"picture of {found.image_id}: {picture.caption}"]
+    data = {
+        "image_id": found.image_id,
+        "segmentation_id": found.id,
+        "asked": asked,
+        "instances": [instance_data(instance, facts[instance.id]) for instance in found.instances],
+        "near_misses": [instance_data(instance, facts[instance.id]) for instance in found.near_misses],
+        "hints": hints,
+    }
+    return Presentation("\n".join(lines), data, (picture,))
+
+
+def _asked(found: ClickSegmentation) -> str:
+    """What was pointed at: "on (40, 60), not on (90, 20), in box [0, 0, 80, 80], from a mask"."""
+    prompt = found.prompt
+    parts = [
+        f"{'on' if label else 'not on'} ({x:g}, {y:g})"
+        for (x, y), label in zip(prompt.points, prompt.labels, strict=True)
+    ]
+    parts += [f"in box [{', '.join(f'{v:g}' for v in prompt.box)}]"] if prompt.box is not None else []
+    parts += ["from a mask"] if prompt.mask is not None else []
+    return ", ".join(parts)
+
+
+def _hints(result: ClickSegmentation) -> list[str]:
+    """What to try where clicks gave nothing, or a mask that the model itself doubts."""
+    if not result.instances:
+        return ["no mask came of it. Put a point deeper inside the object, or draw a tight box around it"]
+    best = result.instances[0]
+    if best.score >= _DOUBTFUL:
+        return []
+    return [
+        f"the model doubts {best.id}. Look at it; add a point (label 1 or 0) with mask_id {best.id}, or give a"
+        f" tight box"
+    ]
+
+
+SEGMENT_AT = ToolSpec.of(segment_at, present, makes="masks", has_picture=True, shows_masks=True)

@@ -9,7 +9,7 @@ import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 from urllib.parse import unquote, unquote_to_bytes, urlparse
 
 import numpy as np
@@ -19,7 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from sam3_agent.errors import InputError
 from sam3_agent.formats.orientation import is_upright
 
-Source = str | Path | bytes | Image.Image | NDArray[Any]
+Source = str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[Any]
 Reader = Callable[[Source], tuple[NDArray[np.uint8], str]]
 """Turns a source into (H, W, 3) RGB pixels, which are then the caller's, with a short name for it."""
 
@@ -36,7 +36,7 @@ _opening = threading.Lock()
 
 
 def read_source(source: Source, *, max_pixels: int = MAX_PIXELS) -> tuple[NDArray[np.uint8], str]:
-    """Decode a path, file URL, data URI, bytes, PIL image or uint8 array; also return a short name for it.
+    """Decode a path, file URL, data URI, bytes, binary file, PIL image or uint8 array, with a short name for it.
 
     EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled from its full range, and of an
     animation the first frame is taken. The array is the caller's own copy.
@@ -49,8 +49,10 @@ def read_source(source: Source, *, max_pixels: int = MAX_PIXELS) -> tuple[NDArra
     if isinstance(source, Image.Image):
         _check_size(source.size, "the picture", max_pixels)
         return _to_pixels(source, "the picture"), "PIL image"
-    if isinstance(source, bytes):
-        return _from_bytes(source, "the given data", max_pixels), "bytes"
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _from_bytes(bytes(source), "the given data", max_pixels), "bytes"
+    if not isinstance(source, str | Path):
+        return _from_bytes(_file_bytes(source), "the given file", max_pixels), str(getattr(source, "name", "file"))
     text = str(source)
     if text.startswith("data:"):
         return _from_bytes(_data_uri(text), "the data URI", max_pixels), "data URI"
@@ -89,14 +91,29 @@ def _read_file(path: Path) -> bytes:
         raise InputError(f"cannot read {shown}: {reason}") from error
 
 
+def _file_bytes(source: object) -> bytes:
+    """All bytes of an open binary file, from where it stands.
+
+    Raises:
+        InputError: it is no such file.
+    """
+    read = getattr(source, "read", None)
+    data = read() if callable(read) else None
+    if not isinstance(data, bytes):
+        kind = type(source).__name__
+        raise InputError(f"cannot open a {kind}: give a path, URL, bytes, an open binary file, a PIL image or an array")
+    return data
+
+
 def _data_uri(text: str) -> bytes:
     header, comma, payload = text.partition(",")
     if not comma:
         raise InputError("the data URI has no ',' between its type and its data")
     if not header.endswith(";base64"):
         return unquote_to_bytes(payload)
+    digits = "".join(unquote(payload).split()).rstrip("=").replace("-", "+").replace("_", "/")
     try:
-        return base64.b64decode("".join(unquote(payload).split()), validate=True)
+        return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)  # many encoders drop the padding
     except (binascii.Error, ValueError) as error:
         raise InputError(f"the data URI is not valid base64: {error}") from error
 

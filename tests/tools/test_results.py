@@ -203,6 +203,7 @@ def test_looking_says_what_is_shown_and_at_which_scale() -> None:
         "region": [0, 0, 160, 100],
         "scale": 4.0,
         "style": "marks",
+        "hints": [],
     }
     assert result.pictures[0].image.size == (640, 400)
     assert call(workspace, "look", image_id="img1", style="plain").data["mask_ids"] == []
