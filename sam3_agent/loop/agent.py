@@ -154,6 +154,8 @@ def _objection(presentation: Presentation, verdict: Verdict) -> Presentation:
 
 
 MAX_NUDGES = 2
+PREVIEW = 768
+"""Longest side of the preview in pixels: it is sent with every request, and look shows any region in full."""
 
 
 class Agent:
@@ -227,7 +229,7 @@ class Agent:
 
     def _begin(self, run: Run) -> None:
         """Show the LLM its task."""
-        preview = self.workspace.look(run.task.image_id, style="plain")
+        preview = self.workspace.look(run.task.image_id, style="plain", longest=PREVIEW)
         run.begin(preview, llm=self.llm.name)
 
     def _turn(self, run: Run, stop: Event | None) -> None:

@@ -25,7 +25,7 @@ _DIRECTIONS = [(math.cos(a * math.pi / 8), math.sin(a * math.pi / 8)) for a in (
 
 
 def draw_labels(image: Image.Image, labeled: Sequence[tuple[str, Patch]]) -> None:
-    """Write each label beside its patch, with a leader line where it had to go further away."""
+    """Write each label beside the main part of its patch, with a leader line where it had to go further away."""
     if not labeled:
         return
     width, height = image.size
@@ -103,8 +103,8 @@ def _overlap(first: Rect, second: Rect) -> float:
 
 
 def _draw_leader(draw: ImageDraw.ImageDraw, spot: Rect, patch: Patch) -> None:
-    """A line from the label to the nearest pixel of its object, unless they nearly touch."""
-    rows, columns = np.nonzero(patch.mask)
+    """A line from the label to the nearest pixel of its object's main part, unless they nearly touch."""
+    rows, columns = np.nonzero(patch.main)
     rows, columns = rows + patch.top, columns + patch.left
     away_x = np.maximum(np.maximum(spot[0] - columns, columns - spot[2]), 0)
     away_y = np.maximum(np.maximum(spot[1] - rows, rows - spot[3]), 0)
@@ -176,8 +176,8 @@ def _cell(pixels: NDArray[np.uint8], mark: Mark, side: int) -> Image.Image:
 
 
 def surroundings(mark: Mark, width: int, height: int, share: float = 0.25) -> Window:
-    """The box of a mark with some of its surroundings, within the image."""
-    x0, y0, x1, y1 = masks.box(mark.rle)
+    """The main part of a mark with some of its surroundings, within the image; strays do not make it smaller."""
+    x0, y0, x1, y1 = masks.parts_of(mark.rle).main_box
     if x0 == x1:
         x0, y0, x1, y1 = mark.box
     margin = max(4.0, share * max(x1 - x0, y1 - y0))
@@ -191,8 +191,6 @@ def surroundings(mark: Mark, width: int, height: int, share: float = 0.25) -> Wi
 
 LONGEST = 1024
 GREY = 128
-_CROWDED = 12
-"""With more marks than this a picture takes all the room it may, so that labels find a place."""
 _FILLS = ((230, 60, 60), (60, 120, 240), (250, 200, 40), (60, 190, 90), (190, 80, 220), (250, 140, 40), (40, 200, 210))
 
 
@@ -220,7 +218,7 @@ def draw_picture(
     window = region or (0, 0, pixels.shape[1], pixels.shape[0])
     if style == "cutout" and region is None:
         window = _around(marks, pixels.shape[1], pixels.shape[0])
-    view = view_of(window, longest, fill=len(marks) > _CROWDED)
+    view = view_of(window, longest)
     shown = [mark for mark in marks if is_within(mark.rle, view)]
     words = f"{_words(style, marks, shown)}; {view.words()}"
     return Picture(lambda: _drawn(pixels, shown, style, view), words, view.scale, (view.width, view.height))

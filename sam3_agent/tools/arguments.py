@@ -233,9 +233,9 @@ def _source(value: Any) -> Any:
 
 # ------------------------------------------------------------------------------------------------- their types
 
-ImageId = Annotated[str, _handle("img"), Field(description="Image id such as 'img1'.")]
+ImageId = Annotated[str, _handle("img"), Field(description="Image id, as 'img1'.")]
 MaskId = Annotated[str, _handle("m")]
-MaskIds = Annotated[Sequence[MaskId], Field(description="Mask ids such as ['m1', 'm4']; near misses have ids too.")]
+MaskIds = Annotated[Sequence[MaskId], Field(description="Mask ids, as ['m1'].")]
 JobId = Annotated[str, _handle("job"), Field(description="Job id from ask_image, such as 'job1'.")]
 ImageSource = Annotated[
     str, BeforeValidator(_source), Field(description="Path of a picture file, file:// URL, or data: URI.")
@@ -246,31 +246,21 @@ Concepts = Annotated[
     Field(
         min_length=1,
         max_length=16,
-        description="Short singular noun phrases, attributes allowed: ['striped cup', 'dog']. No relations "
-        "('left of'), superlatives ('largest'), numbers or negations: find the things first, then compare them.",
+        description="Noun phrases, as ['striped cup', 'dog'].",
     ),
 ]
-Threshold = Annotated[
-    float, Field(ge=0, le=1, description="Masks with score (presence x object score) above this are kept; 0-1.")
-]
+Threshold = Annotated[float, Field(ge=0, le=1, description="Masks that score above this are found, 0-1.")]
 Region = Annotated[
     Sequence[float],
-    Field(description="Part to look at as [x0, y0, x1, y1] in pixels of the whole image; [] for the whole image."),
+    Field(description="Part to look at, [x0, y0, x1, y1] in image pixels."),
 ]
 Tiles = Annotated[
     TileMode,
-    Field(
-        description="Look closer, tile by tile: 'auto' where what is found is small or very many, 'always' everywhere "
-        "(slow on big pictures, but finds what is too small to be seen in the whole), 'never'."
-    ),
+    Field(description="Look closer, tile by tile: 'always' is slow, but finds what is too small in the whole."),
 ]
-AssumePresent = Annotated[
-    bool, Field(description="True when the concept is known to be there: masks are kept by object_score alone.")
-]
-Boxes = Annotated[
-    Sequence[Sequence[float]], Field(description="Boxes as [[x0, y0, x1, y1], ...] in pixels of the whole image.")
-]
-Reason = Annotated[str, Field(description="One or two sentences on why.")]
+AssumePresent = Annotated[bool, Field(description="Known to be there: go by object score alone.")]
+Boxes = Annotated[Sequence[Sequence[float]], Field(description="[[x0, y0, x1, y1], ...] in image pixels.")]
+Reason = Annotated[str, Field(description="Why, in a sentence.")]
 
 
 # ------------------------------------------------------------------------------------------------ coordinates

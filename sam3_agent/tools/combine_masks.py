@@ -26,16 +26,16 @@ def combine_masks(
     workspace: Workspace,
     mask_ids: Annotated[
         Sequence[MaskId],
-        Field(description="At least two mask ids of one image; for 'subtract' the first is what remains."),
+        Field(description="Mask ids of one image; 'subtract' takes the others from the first."),
     ],
     operation: Annotated[
         Operation,
-        Field(description="union: pixels of any; intersect: pixels of all; subtract: the first without all others."),
+        Field(description="main_part, in_box: clean ONE mask: keep its largest part, or what lies within its box."),
     ],
 ) -> Combined:
-    """Make one new mask out of several: parts of one thing, an overlap, or a thing without a part.
+    """Make one new mask: parts of one thing united, an overlap, a thing without a part, or a mask without its strays.
 
-    Several separate objects need no union: submit or measure their ids together. The old masks stay as they are.
+    Several objects need no union: submit their ids together. The old masks stay.
     """
     return Combined(operation, tuple(mask_ids), workspace.combine(mask_ids, operation))
 

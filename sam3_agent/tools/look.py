@@ -32,16 +32,14 @@ def look(
     style: Annotated[
         Style,
         Field(
-            description="marks: outlines with ids; outline: without ids; fill: colored, hides true colors; cutout: "
-            "only the masks, on grey; contact_sheet: one cell a mask, enlarged; plain: no masks."
+            description="outline: marks without ids; cutout: masks on grey; contact_sheet: one enlarged cell a mask."
         ),
     ] = "marks",
 ) -> Looked:
     """See the image, or a region of it at full resolution, with masks drawn on it.
 
-    Use it to judge masks before you submit them, and with a region to see small things. Without mask_ids it shows all
-    found masks. Outlines lie outside of the objects and change no color; near misses are dashed. The caption says how
-    to turn picture pixels into image pixels; every tool speaks in image pixels.
+    Use it with a region to see small things, or to judge masks. Without mask_ids it shows all found masks. Outlines
+    change no color; near misses are dashed. The caption says how to turn picture pixels into image pixels.
     """
     part = region_of(region)
     picture = workspace.look(image_id, mask_ids, part, style)

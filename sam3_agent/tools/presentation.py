@@ -7,10 +7,19 @@ from typing import Any
 from sam3_agent.masks import Box
 from sam3_agent.render import Picture
 from sam3_agent.types import Instance
-from sam3_agent.workspace import Facts, Workspace
+from sam3_agent.workspace import STRAY, Facts, Workspace
 
 _CROWD = 40
 """With more masks on an image than this, a picture shows only those of the call: more labels than that hide objects."""
+
+_LEAST_PART = 0.01
+"""Smaller parts of a mask are crumbs at its edge."""
+_SAME_SCORE = 0.15
+"""Up to this difference the heading's presence explains it, and no decision hangs on it."""
+_ONE_COLOR = 0.85
+"""The rest is edge and shading."""
+_LEAST_OTHER = 0.2
+"""Lower scores under another phrase are those of anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +68,47 @@ def instance_data(instance: Instance, facts: Facts) -> dict[str, Any]:
         "area_share": round(facts.area_share, 5),
         "colors": [{"name": c.name, "share": c.share} for c in facts.colors],
         "concept_scores": {phrase: round(score, 3) for phrase, score in facts.concept_scores.items()},
+        "parts": [round(share, 3) for share in facts.part_shares if share >= _LEAST_PART],
+        "outside_box": round(facts.outside, 3),
+        "at_border": facts.at_border,
     }
 
 
-def instance_line(instance: Instance, facts: Facts) -> str:
-    """The same facts on one line; scores under phrases other than its own are named."""
+def instance_line(instance: Instance, facts: Facts, *, named: bool = True) -> str:
+    """A mask on one line, no fact twice: id, score, box, pixels, colors, what is wrong with it, other phrases it fits.
+
+    Its center is that of its box. `named` tells its phrase, where no heading does; the object score is told where it
+    differs from the score.
+    """
+    name = f"{instance.id} '{facts.phrase}'" if named else instance.id
+    score = f"{instance.score:.2f}"
+    if instance.object_score - instance.score > _SAME_SCORE:
+        score += f" (object {instance.object_score:.2f})"
     box = ", ".join(f"{v:.0f}" for v in instance.box)
-    parts = [
-        f"{instance.id} '{facts.phrase}': score {instance.score:.2f} (object {instance.object_score:.2f})",
-        f"box [{box}]",
-        f"center ({facts.center[0]:.0f}, {facts.center[1]:.0f})",
-        f"area {facts.area} px ({percent(facts.area_share)})",
+    parts = [f"{name} {score}", f"box [{box}]", f"{facts.area} px", *_colors(facts), *quality(facts)]
+    others = [
+        f"'{phrase}' {score:.2f}"
+        for phrase, score in facts.concept_scores.items()
+        if phrase != facts.phrase and score >= _LEAST_OTHER
     ]
-    if facts.colors:
-        parts.append(", ".join(f"{c.name} {percent(c.share)}" for c in facts.colors))
-    others = [f"'{phrase}' {score:.2f}" for phrase, score in facts.concept_scores.items() if phrase != facts.phrase]
-    if others:
-        parts.append("also as " + ", ".join(others))
-    return "; ".join(parts)
+    return "; ".join([*parts, "also as " + ", ".join(others)] if others else parts)
+
+
+def quality(facts: Facts) -> list[str]:
+    """What a reader has to know before trusting the area and the place of a mask; nothing for a clean one."""
+    lines: list[str] = []
+    shares = [share for share in facts.part_shares if share >= _LEAST_PART]
+    if len(shares) > 1:
+        lines.append(f"{len(shares)} parts: {', '.join(f'{share * 100:.0f}' for share in shares[:4])} %")
+    if facts.outside >= STRAY:
+        lines.append(f"{facts.outside * 100:.0f} % outside its box")
+    return [*lines, "at the border"] if facts.at_border else lines
+
+
+def _colors(facts: Facts) -> list[str]:
+    """The one color of nearly all of a mask, or the two that it has most of."""
+    if not facts.colors:
+        return []
+    if facts.colors[0].share >= _ONE_COLOR:
+        return [facts.colors[0].name]
+    return [", ".join(f"{color.name} {percent(color.share)}" for color in facts.colors[:2])]

@@ -13,9 +13,7 @@ from sam3_agent.workspace import Workspace
 def refine_with_exemplars(
     workspace: Workspace,
     image_id: ImageId,
-    concept: Annotated[
-        str, Field(description="Noun phrase to refine, or '' to go by the examples alone (then one must be positive).")
-    ] = "",
+    concept: Annotated[str, Field(description="Noun phrase, or '' to go by the examples alone.")] = "",
     positive_masks: MaskIds = (),
     negative_masks: MaskIds = (),
     positive_boxes: Boxes = (),
@@ -24,9 +22,8 @@ def refine_with_exemplars(
 ) -> Segmented:
     """Find everything like some examples and unlike others: "more like m3, not like m7".
 
-    Use it when a phrase misses objects (give a found or missed one as positive) or finds too much (give a wrong one as
-    negative), or when no phrase names the thing. Examples are masks by id or boxes you read off a picture; they select
-    a kind of object, so the result holds all of that kind, not only the examples.
+    Use it when a phrase misses objects (give one as positive), finds too much (give a wrong one as negative), or does
+    not name the thing. The result holds all of the kind, not only the examples.
     """
     positive = [box_of(box, "each of positive_boxes") for box in positive_boxes]
     negative = [box_of(box, "each of negative_boxes") for box in negative_boxes]

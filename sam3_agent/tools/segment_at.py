@@ -31,25 +31,21 @@ def segment_at(
     image_id: ImageId,
     points: Annotated[
         Sequence[Sequence[float]],
-        Field(description="Points as [[x, y], ...] in pixels of the whole image, best deep inside the object."),
+        Field(description="Points [[x, y], ...] in image pixels, best deep inside the object."),
     ] = (),
     labels: Annotated[
         Sequence[int],
-        Field(description="One number a point: 1 on the object, 0 on what must not belong to it; [] if all are 1."),
+        Field(description="1 (on the object) or 0 (off it) a point; [] if all are 1."),
     ] = (),
-    box: Annotated[
-        Sequence[float], Field(description="Box around the object as [x0, y0, x1, y1] in pixels; [] for none.")
-    ] = (),
-    mask_id: Annotated[MaskId, Field(description="A mask to refine, such as 'm3'; '' for none.")] = "",
+    box: Annotated[Sequence[float], Field(description="[x0, y0, x1, y1] around it.")] = (),
+    mask_id: Annotated[MaskId, Field(description="Mask to refine, or ''.")] = "",
     region: Region = (),
 ) -> SegmentedAt:
     """Segment exactly one object by pointing at it: a click, a few clicks, a tight box, or a mask to correct.
 
-    Use it when no phrase names the thing, when you can see where it is, or to mend a mask: give its mask_id with a
-    point on what is missing (label 1) or on what is too much (label 0). A tight box is surer than one click. A click
-    may mean a part or the whole, so the best reading comes with up to two others as near misses; their ids are as good.
-    The score is the overlap (IoU) that the model expects of its own mask. For all objects of a kind use
-    segment_concepts.
+    Use it when no phrase gets the thing and you see where it is, or to mend a mask: its mask_id with a point on what is
+    missing (label 1) or too much (label 0). A tight box is surer than a click. Up to two other readings come as near
+    misses. The score is the IoU that the model expects.
     """
     bad = next((label for label in labels if label not in (0, 1)), None)
     if bad is not None:
@@ -75,10 +71,10 @@ def present(workspace: Workspace, result: SegmentedAt) -> Presentation:
     boxes = coordinate_hints(workspace.image(found.image_id), [found.prompt.box, result.region])
     asked, hints = _asked(found), [*_hints(found), *boxes]
     lines = [f"{asked} ({found.id}): {len(found.instances)} found; scores are the overlap (IoU) expected"]
-    lines += [f"  {instance_line(instance, facts[instance.id])}" for instance in found.instances]
+    lines += [f"  {instance_line(instance, facts[instance.id], named=False)}" for instance in found.instances]
     if found.near_misses:
         lines.append(f"  other readings of the same clicks ({len(found.near_misses)}):")
-        lines += [f"    {instance_line(instance, facts[instance.id])}" for instance in found.near_misses]
+        lines += [f"    {instance_line(miss, facts[miss.id], named=False)}" for miss in found.near_misses]
     lines += [f"hint: {line}" for line in hints] + [f"picture of {found.image_id}: {picture.caption}"]
     data = {
         "image_id": found.image_id,

@@ -130,18 +130,19 @@ class ToolSpec:
 def _schema_of(arguments: type[BaseModel]) -> dict[str, Any]:
     """Made once: pydantic takes milliseconds for it, and every request to an LLM holds the schema of every tool."""
     schema = arguments.model_json_schema()
-    properties = {name: _without_titles(value) for name, value in schema.get("properties", {}).items()}
+    properties = {name: _trimmed(value) for name, value in schema.get("properties", {}).items()}
     result: dict[str, Any] = {"type": "object", "properties": properties}
     if schema.get("required"):
         result["required"] = schema["required"]
     return result
 
 
-def _without_titles(schema: dict[str, Any]) -> dict[str, Any]:
+def _trimmed(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema without titles, and without defaults that say "nothing": every request to an LLM pays for them."""
     return {
-        key: _without_titles(cast(dict[str, Any], value)) if isinstance(value, dict) else value
+        key: _trimmed(cast(dict[str, Any], value)) if isinstance(value, dict) else value
         for key, value in schema.items()
-        if key != "title"
+        if key != "title" and not (key == "default" and value in ("", [], (), False))
     }
 
 

@@ -27,13 +27,13 @@ def submit_answer(
     workspace: Workspace,
     mask_ids: Annotated[
         Sequence[MaskId],
-        Field(description="The masks that answer the query: all of them, and nothing else; near misses allowed."),
+        Field(description="The masks that answer the query, all of them and nothing else."),
     ],
     reason: Reason = "",
 ) -> Submission:
     """End the run: these masks are what the query means.
 
-    Give every instance that fits when the query means several, exactly one when it means one.
+    Every instance that fits when the query means several, one when it means one.
     """
     ids = list(dict.fromkeys(mask_ids))
     if not ids:

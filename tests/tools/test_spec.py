@@ -89,7 +89,7 @@ def test_only_forgetting_and_writing_files_are_not_read_only() -> None:
 
 def test_a_missing_argument_is_asked_for() -> None:
     assert refusal("segment_concepts", concepts=["cup"]).startswith(
-        "segment_concepts: the argument 'image_id' is missing: Image id such as 'img1'"
+        "segment_concepts: the argument 'image_id' is missing: Image id, as 'img1'"
     )
 
 
