@@ -100,7 +100,7 @@ class Backend:
         """Answer tools/call; whatever goes wrong comes back as an error result in one line."""
         if self.draining:
             return to_error(_ENDING)
-        result = to_error(_ENDING)
+        result: CallToolResult | None = None
         with anyio.CancelScope() as scope:
             self._running.add(scope)
             try:
@@ -112,7 +112,7 @@ class Backend:
                 result = to_error(f"internal error in {params.name[:100]!r}; the server's log has the details")
             finally:
                 self._running.discard(scope)
-        return result
+        return result or to_error(_ENDING)
 
     @property
     def running(self) -> int:

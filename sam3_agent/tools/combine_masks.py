@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from sam3_agent.tools.arguments import MaskId
-from sam3_agent.tools.presentation import Presentation, instance_data, instance_line
+from sam3_agent.tools.presentation import FEW_LONGEST, Presentation, instance_data, instance_line
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.types import Instance
 from sam3_agent.workspace import Operation, Workspace
@@ -45,7 +45,7 @@ def present(workspace: Workspace, result: Combined) -> Presentation:
     instance = result.instance
     image_id = workspace.image_of(instance.id)
     facts = workspace.facts([instance.id])[0]
-    picture = workspace.look(image_id, [instance.id])
+    picture = workspace.look(image_id, [instance.id], longest=FEW_LONGEST)
     text = (
         f"new mask on {image_id}, {result.operation} of {', '.join(result.sources)}:\n"
         f"  {instance_line(instance, facts)}\npicture: {picture.caption}"

@@ -38,8 +38,8 @@ def look(
 ) -> Looked:
     """See the image, or a region of it at full resolution, with masks drawn on it.
 
-    Use it with a region to see small things, or to judge masks. Without mask_ids it shows all found masks. Outlines
-    change no color; near misses are dashed. The caption says how to turn picture pixels into image pixels.
+    Without mask_ids it shows all found masks; near misses are dashed. The caption says how to turn picture pixels into
+    image pixels.
     """
     part = region_of(region)
     picture = workspace.look(image_id, mask_ids, part, style)

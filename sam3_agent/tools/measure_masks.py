@@ -21,9 +21,8 @@ def measure_masks(
 ) -> MeasurementTable:
     """Compare masks by exact geometry: ranks among those of one phrase, what is inside what, nearest neighbors.
 
-    Use it for "leftmost", "second from the top", "largest", "left of", "inside", "closest to". Without mask_ids it
-    measures all found masks, not the near misses. Rules: left, right, above, below and nearest go by the centers of the
-    boxes; inside = at least 90 % of it lies in the other mask or in its hole.
+    Without mask_ids it measures all found masks, not the near misses. Left, right, above, below and nearest go by the
+    centers of the boxes; inside = at least 90 % of it lies in the other mask or in its hole.
     """
     return workspace.measure(image_id, mask_ids, order_by)
 

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from sam3_agent.masks import Box
-from sam3_agent.render import Picture
+from sam3_agent.render import LONGEST, Picture
 from sam3_agent.types import Instance
 from sam3_agent.workspace import STRAY, Facts, Workspace
 
 _CROWD = 40
 """With more masks on an image than this, a picture shows only those of the call: more labels than that hide objects."""
 
+_FEW = 12
+FEW_LONGEST = 768
+"""Longest side of a picture with few masks: so many labels can be read on it, and pictures cost by their area."""
 _LEAST_PART = 0.01
 """Smaller parts of a mask are crumbs at its edge."""
 _SAME_SCORE = 0.15
@@ -44,7 +47,8 @@ def marked_picture(workspace: Workspace, image_id: str, region: Box | None, new:
     alive, ids = workspace.masks_of(image_id, near_misses=False), [instance.id for instance in new]
     if len(alive) + len(ids) <= _CROWD:
         ids = list(dict.fromkeys([instance.id for instance in alive] + ids))
-    return workspace.look(image_id, ids, region, "marks" if ids else "plain")
+    longest = FEW_LONGEST if len(ids) <= _FEW else LONGEST
+    return workspace.look(image_id, ids, region, "marks" if ids else "plain", longest=longest)
 
 
 def percent(share: float) -> str:
@@ -85,7 +89,15 @@ def instance_line(instance: Instance, facts: Facts, *, named: bool = True) -> st
     if instance.object_score - instance.score > _SAME_SCORE:
         score += f" (object {instance.object_score:.2f})"
     box = ", ".join(f"{v:.0f}" for v in instance.box)
-    parts = [f"{name} {score}", f"box [{box}]", f"{facts.area} px", *_colors(facts), *quality(facts)]
+    colors = facts.colors[:1] if facts.colors and facts.colors[0].share >= _ONE_COLOR else facts.colors[:2]
+    told = [c.name if c.share >= _ONE_COLOR else f"{c.name} {c.share * 100:.0f} %" for c in colors]
+    parts = [
+        f"{name} {score}",
+        f"box [{box}]",
+        f"{facts.area} px",
+        *([", ".join(told)] if told else []),
+        *quality(facts),
+    ]
     others = [
         f"'{phrase}' {score:.2f}"
         for phrase, score in facts.concept_scores.items()
@@ -103,12 +115,3 @@ def quality(facts: Facts) -> list[str]:
     if facts.outside >= STRAY:
         lines.append(f"{facts.outside * 100:.0f} % outside its box")
     return [*lines, "at the border"] if facts.at_border else lines
-
-
-def _colors(facts: Facts) -> list[str]:
-    """The one color of nearly all of a mask, or the two that it has most of."""
-    if not facts.colors:
-        return []
-    if facts.colors[0].share >= _ONE_COLOR:
-        return [facts.colors[0].name]
-    return [", ".join(f"{color.name} {percent(color.share)}" for color in facts.colors[:2])]

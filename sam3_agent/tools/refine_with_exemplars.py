@@ -22,8 +22,7 @@ def refine_with_exemplars(
 ) -> Segmented:
     """Find everything like some examples and unlike others: "more like m3, not like m7".
 
-    Use it when a phrase misses objects (give one as positive), finds too much (give a wrong one as negative), or does
-    not name the thing. The result holds all of the kind, not only the examples.
+    For a phrase that misses objects, finds too much, or does not name the thing. The result holds all of the kind.
     """
     positive = [box_of(box, "each of positive_boxes") for box in positive_boxes]
     negative = [box_of(box, "each of negative_boxes") for box in negative_boxes]

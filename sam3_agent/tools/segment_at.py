@@ -43,9 +43,8 @@ def segment_at(
 ) -> SegmentedAt:
     """Segment exactly one object by pointing at it: a click, a few clicks, a tight box, or a mask to correct.
 
-    Use it when no phrase gets the thing and you see where it is, or to mend a mask: its mask_id with a point on what is
-    missing (label 1) or too much (label 0). A tight box is surer than a click. Up to two other readings come as near
-    misses. The score is the IoU that the model expects.
+    For what no phrase gets, or to mend a mask: its mask_id with a point on what is missing (label 1) or too much
+    (label 0). A tight box is surer than a click. Other readings come as near misses; the score is the IoU expected.
     """
     bad = next((label for label in labels if label not in (0, 1)), None)
     if bad is not None:

@@ -60,12 +60,10 @@ def segment_concepts(
 ) -> Segmented:
     """Find and mask every instance of each concept in one call: several concepts cost little more than one.
 
-    A concept is a short singular noun phrase, attributes allowed ('yellow school bus'). The model knows no relations,
-    superlatives, counts or negations: find the things, then use measure_masks. presence: belief that the concept is
-    anywhere in the picture; object_score: how well one mask fits; score: their product. Near misses lie below the
-    threshold; their ids are as good. Each mask comes with box, pixels, colors, stray pieces and its score under other
-    phrases. A word that finds nothing is asked in other words too. For small things use a region (looked at in full
-    resolution).
+    A concept is a short singular noun phrase ('yellow school bus'): no relations, superlatives, counts or negations;
+    find the things, then use measure_masks. presence: belief that it is anywhere in the picture; object_score: how well
+    a mask fits; score: their product. Near misses lie below the threshold; their ids are as good. A word that finds
+    nothing is asked in other words too. For small things use a region: it is seen in full resolution.
     """
     part = region_of(region)
     found = workspace.segment(

@@ -106,6 +106,10 @@ class ToolSpec:
             ToolError: they are not usable; the message says how they should be.
         """
         try:
+            return self.arguments.model_validate(raw)  # most callers write them as the schema says
+        except ValidationError:
+            pass
+        try:
             return self.arguments.model_validate(read_arguments(raw, self.arguments.model_fields))
         except ValidationError as error:
             raise ToolError(f"{self.name}: " + "; ".join(self._instruction(e) for e in error.errors())) from error

@@ -182,8 +182,11 @@ def facts_of(record: Record, colors: tuple[ColorShare, ...], scores: dict[str, f
     """Gather what is known of one mask."""
     instance = record.instance
     height, width = instance.rle.size
-    areas, area = masks.parts_of(instance.rle).areas, instance.area
+    areas = masks.parts_of(instance.rle).areas
+    area = sum(areas)
     x0, y0, x1, y1 = masks.box(instance.rle)
+    window = grown_box(instance.box)
+    within = x0 >= window[0] and y0 >= window[1] and x1 <= window[2] and y1 <= window[3]
     return Facts(
         record.phrase,
         center_of(instance.box),
@@ -192,7 +195,7 @@ def facts_of(record: Record, colors: tuple[ColorShare, ...], scores: dict[str, f
         colors,
         scores,
         tuple(part / area for part in areas),
-        1 - masks.area_in(instance.rle, grown_box(instance.box)) / area if area else 0.0,
+        0.0 if within else 1 - masks.area_in(instance.rle, window) / area,
         x0 <= 0 or y0 <= 0 or x1 >= width or y1 >= height,
     )
 
@@ -210,7 +213,8 @@ def same_objects(
     """(first, second) whether two masks are one object found twice: masks overlap by more than `least`, boxes agree."""
     overlap = masks.iou([i.rle for i in first], [i.rle for i in second]) > least
     for row, column in zip(*np.nonzero(overlap), strict=True):
-        overlap[row, column] = _box_iou(first[row].box, second[column].box) >= SAME_BOX
+        one, other = first[row], second[column]
+        overlap[row, column] = one.box == other.box or _box_iou(one.box, other.box) >= SAME_BOX
     return overlap
 
 
