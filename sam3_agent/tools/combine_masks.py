@@ -30,12 +30,12 @@ def combine_masks(
     ],
     operation: Annotated[
         Operation,
-        Field(description="main_part, in_box: clean ONE mask: keep its largest part, or what lies within its box."),
+        Field(description="main_part, in_box: of ONE mask, its largest part or what lies in its box."),
     ],
 ) -> Combined:
     """Make one new mask: parts of one thing united, an overlap, a thing without a part, or a mask without its strays.
 
-    Several objects need no union: submit their ids together. The old masks stay.
+    The old masks stay.
     """
     return Combined(operation, tuple(mask_ids), workspace.combine(mask_ids, operation))
 

@@ -13,7 +13,7 @@ from sam3_agent.workspace import Workspace
 def refine_with_exemplars(
     workspace: Workspace,
     image_id: ImageId,
-    concept: Annotated[str, Field(description="Noun phrase, or '' to go by the examples alone.")] = "",
+    concept: Annotated[str, Field(description="Noun phrase, or '' for the examples alone.")] = "",
     positive_masks: MaskIds = (),
     negative_masks: MaskIds = (),
     positive_boxes: Boxes = (),

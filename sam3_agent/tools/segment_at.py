@@ -31,7 +31,7 @@ def segment_at(
     image_id: ImageId,
     points: Annotated[
         Sequence[Sequence[float]],
-        Field(description="Points [[x, y], ...] in image pixels, best deep inside the object."),
+        Field(description="[[x, y], ...] in image pixels, best deep inside the object."),
     ] = (),
     labels: Annotated[
         Sequence[int],

@@ -33,7 +33,7 @@ def submit_answer(
 ) -> Submission:
     """End the run: these masks are what the query means.
 
-    Every instance that fits when the query means several, one when it means one.
+    Every instance when the query means several, one when it means one.
     """
     ids = list(dict.fromkeys(mask_ids))
     if not ids:
