@@ -6,6 +6,7 @@ whatever is left goes to pydantic, whose refusal becomes an instruction.
 """
 
 import ast
+import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -41,7 +42,9 @@ def read_arguments(raw: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> d
     given = _unwrapped(raw, fields)
     known = {_plain(name): name for name in fields}
     read: dict[str, Any] = {}
-    for key, value in given.items():
+    for key, written in given.items():
+        absent = isinstance(written, str) and written.strip().lower() in _NOTHING
+        value = None if absent else written
         name = key if key in fields else known.get(_plain(key), key)
         if name not in fields:
             if fields and not _is_hosts_own(key):
@@ -76,6 +79,8 @@ def _is_hosts_own(key: str) -> bool:
 
 # --------------------------------------------------------------------------------------------------- their values
 
+_NOTHING = frozenset({"null", "none", "undefined"})
+"""Texts that mean that an argument is not given."""
 _LISTS = frozenset({"box", "bbox", "region", "point", "points", "coordinates", "items", "values"})
 """Keys around a list; not "box_2d", which models trained on it give as y before x, in thousandths."""
 _QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb", "<>")
@@ -95,6 +100,12 @@ def _read(value: Any, field: FieldInfo) -> Any:
     if get_origin(kind) is Literal and isinstance(value, str):
         word = unquoted(value)
         return next((choice for choice in get_args(kind) if str(choice).lower() == word.lower()), word)
+    if (
+        kind is float
+        and isinstance(value, str)
+        and _NUMBER.fullmatch(share := unquoted(value).removesuffix("%").strip())
+    ):
+        return float(share) / (100 if "%" in value else 1)
     return unquoted(value) if isinstance(value, str) and kind is not str else value
 
 
@@ -199,43 +210,61 @@ def _handle(prefix: str) -> BeforeValidator:
         if found:
             return found[1].lower()
         text = unquoted(value)
+        if text.lower() in _NOTHING:
+            return ""
         return f"{prefix}{text}" if text.isascii() and text.isdigit() else text
 
     return BeforeValidator(read)
 
 
-_PICTURE_DATA = {
-    "/9j/": "jpeg",
-    "iVBORw0KGgo": "png",
-    "R0lGOD": "gif",
-    "UklGR": "webp",
-    "SUkqA": "tiff",
-    "TU0AK": "tiff",
-}
-"""First characters of base64 -> what the bytes are."""
-_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]+=*")
+_PICTURE_HEADS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
+"""First bytes of JPEG, PNG, GIF, WebP, BMP, TIFF and JPEG 2000 files; AVIF and HEIF say "ftyp" from the fifth on."""
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]+=*\s*")
 _SHORTEST_DATA = 64
 """Characters; what is shorter is no picture, and may be the path of one."""
 
 
 def _source(value: Any) -> Any:
     """A path, URL or data URI without quotes around it; base64 of a picture becomes a data URI."""
+    if isinstance(value, dict):
+        named = cast(dict[str, Any], value)
+        value = next((named[key] for key in ("source", "url", "uri", "path", "data") if key in named), value)
     if not isinstance(value, str):
-        return value
+        return cast(Any, value)
     text = unquoted(value)
     if text[:5].lower() == "data:" and "," in text:
         return "data:" + text[5:]
-    kind = next((kind for start, kind in _PICTURE_DATA.items() if text.startswith(start)), None)
-    if kind is not None and len(text) >= _SHORTEST_DATA and _BASE64.fullmatch(text):
-        return f"data:image/{kind};base64," + re.sub(r"\s", "", text).replace("-", "+").replace("_", "/")
+    if len(text) >= _SHORTEST_DATA and _BASE64.fullmatch(text):
+        packed = re.sub(r"\s", "", text).replace("-", "+").replace("_", "/")
+        head = base64.b64decode(packed[:32])
+        if head.startswith(_PICTURE_HEADS) or head[4:8] == b"ftyp":
+            return "data:;base64," + packed
     return text
+
+
+def _phrases(value: Any) -> Any:
+    """Phrases of a list that stands as text within a list of one."""
+    items = cast(list[Any], value) if isinstance(value, list) else []
+    alone = items[0].strip() if len(items) == 1 and isinstance(items[0], str) else ""
+    return _listed(alone, str) if alone[:1] == "[" and alone[-1:] == "]" else value
+
+
+def _ids(value: Any) -> Any:
+    """Ids of a list, some of which may stand together in one text."""
+    if not isinstance(value, list):
+        return value
+    found: list[Any] = []
+    for item in cast(list[Any], value):
+        several = _ID.findall(item) if isinstance(item, str) else []
+        found += several if len(several) > 1 else [item]
+    return found
 
 
 # ------------------------------------------------------------------------------------------------- their types
 
 ImageId = Annotated[str, _handle("img"), Field(description="Image id, as 'img1'.")]
 MaskId = Annotated[str, _handle("m")]
-MaskIds = Annotated[Sequence[MaskId], Field(description="Mask ids, as ['m1'].")]
+MaskIds = Annotated[Sequence[MaskId], BeforeValidator(_ids), Field(description="Mask ids, as ['m1'].")]
 JobId = Annotated[str, _handle("job"), Field(description="Job id from ask_image, such as 'job1'.")]
 ImageSource = Annotated[
     str, BeforeValidator(_source), Field(description="Path of a picture file, file:// URL, or data: URI.")
@@ -243,6 +272,7 @@ ImageSource = Annotated[
 OutputPath = Annotated[str, BeforeValidator(lambda value: unquoted(value) if isinstance(value, str) else value)]
 Concepts = Annotated[
     Sequence[str],
+    BeforeValidator(_phrases),
     Field(
         min_length=1,
         max_length=16,
@@ -314,10 +344,35 @@ def _refuse_shares(values: Sequence[float], name: str) -> None:
 def coordinate_hints(image: OpenImage, boxes: Sequence[Box | None]) -> list[str]:
     """What to say of boxes that reach far out of the image: they may be meant in thousandths."""
     for box in boxes:
-        if box is None or not (box[2] > _BEYOND * image.width or box[3] > _BEYOND * image.height):
-            continue
-        scaled = [round(v * side / _PER_MILLE) for v, side in zip(box, (image.width, image.height) * 2, strict=True)]
-        meant = f"; if it was meant in thousandths of the image, it is {scaled}" if max(box) <= _PER_MILLE else ""
-        shown = [round(v) for v in box]
-        return [f"{shown} reaches out of the {image.width}x{image.height} image and was cut: give pixels of it{meant}"]
+        if box is not None and (box[2] > _BEYOND * image.width or box[3] > _BEYOND * image.height):
+            shown = [round(v) for v in box]
+            size = f"{image.width}x{image.height}"
+            return [
+                f"{shown} reaches out of the {size} image and was cut: give pixels of it{_in_thousandths(image, box)}"
+            ]
     return []
+
+
+def refuse_outside(
+    image: OpenImage, boxes: Sequence[Box | None] = (), points: Sequence[tuple[float, float]] = ()
+) -> None:
+    """Refuse boxes and points that lie outside of the image, with what they are if thousandths were meant.
+
+    Raises:
+        InputError: one lies outside.
+    """
+    size = f"{image.width}x{image.height}"
+    for box in boxes:
+        if box is not None and (box[0] >= image.width or box[1] >= image.height):
+            raise InputError(f"box {list(box)} lies outside the {size} image{_in_thousandths(image, box)}")
+    for x, y in points:
+        if x > image.width or y > image.height:
+            raise InputError(f"point {[x, y]} lies outside the {size} image{_in_thousandths(image, (x, y))}")
+
+
+def _in_thousandths(image: OpenImage, values: Sequence[float]) -> str:
+    if not max(values) <= _PER_MILLE:
+        return ""
+    sides = (image.width, image.height) * 2
+    scaled = [round(v * side / _PER_MILLE) for v, side in zip(values, sides, strict=False)]
+    return f"; if it was meant in thousandths of the image, it is {scaled}"

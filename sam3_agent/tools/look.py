@@ -7,7 +7,7 @@ from pydantic import Field
 
 from sam3_agent.masks import Box
 from sam3_agent.render import Picture, Style
-from sam3_agent.tools.arguments import ImageId, MaskIds, Region, coordinate_hints, region_of
+from sam3_agent.tools.arguments import ImageId, MaskIds, Region, coordinate_hints, refuse_outside, region_of
 from sam3_agent.tools.presentation import Presentation
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.workspace import Workspace
@@ -40,6 +40,7 @@ def look(
     image pixels.
     """
     part = region_of(region)
+    refuse_outside(workspace.image(image_id), [part])
     picture = workspace.look(image_id, mask_ids, part, style)
     shown = list(dict.fromkeys(mask_ids)) or [m.id for m in workspace.masks_of(image_id, near_misses=False)]
     return Looked(image_id, () if style == "plain" else tuple(shown), part, style, picture)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sam3_agent.tools.arguments import Boxes, ImageId, MaskIds, Threshold, box_of
+from sam3_agent.tools.arguments import Boxes, ImageId, MaskIds, Threshold, box_of, refuse_outside
 from sam3_agent.tools.segment_concepts import Segmented, present
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.workspace import Workspace
@@ -26,6 +26,7 @@ def refine_with_exemplars(
     """
     positive = [box_of(box, "each of positive_boxes") for box in positive_boxes]
     negative = [box_of(box, "each of negative_boxes") for box in negative_boxes]
+    refuse_outside(workspace.image(image_id), [*positive, *negative])
     found = workspace.refine(
         image_id,
         concept.strip() or None,

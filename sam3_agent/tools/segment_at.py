@@ -8,7 +8,16 @@ from pydantic import Field
 
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
-from sam3_agent.tools.arguments import ImageId, MaskId, Region, box_of, coordinate_hints, point_of, region_of
+from sam3_agent.tools.arguments import (
+    ImageId,
+    MaskId,
+    Region,
+    box_of,
+    coordinate_hints,
+    point_of,
+    refuse_outside,
+    region_of,
+)
 from sam3_agent.tools.presentation import Presentation, facts_by_id, instance_data, instance_line, marked_picture
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.types import ClickSegmentation
@@ -49,12 +58,14 @@ def segment_at(
     bad = next((label for label in labels if label not in (0, 1)), None)
     if bad is not None:
         raise InputError(f"labels are 1 (on the object) or 0 (not on it), got {bad}")
-    part = region_of(region)
+    part, around = region_of(region), box_of(box, "box") if box else None
+    clicks = [point_of(point) for point in points]
+    refuse_outside(workspace.image(image_id), [part, around], clicks)
     found = workspace.segment_at(
         image_id,
-        points=[point_of(point) for point in points],
+        points=clicks,
         labels=[bool(label) for label in labels],
-        box=box_of(box, "box") if box else None,
+        box=around,
         mask_id=mask_id or None,
         region=part,
     )

@@ -13,6 +13,7 @@ from sam3_agent.tools.arguments import (
     Threshold,
     Tiles,
     coordinate_hints,
+    refuse_outside,
     region_of,
 )
 from sam3_agent.tools.open_image import size_hints
@@ -66,6 +67,7 @@ def segment_concepts(
     nothing is asked in other words too. For small things use a region: it is seen in full resolution.
     """
     part = region_of(region)
+    refuse_outside(workspace.image(image_id), [part])
     found = workspace.segment(
         image_id,
         concepts,

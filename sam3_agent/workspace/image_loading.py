@@ -3,6 +3,7 @@
 import base64
 import binascii
 import io
+import os
 import re
 import struct
 import threading
@@ -51,9 +52,9 @@ def read_source(source: Source, *, max_pixels: int = MAX_PIXELS) -> tuple[NDArra
         return _to_pixels(source, "the picture"), "PIL image"
     if isinstance(source, bytes | bytearray | memoryview):
         return _from_bytes(bytes(source), "the given data", max_pixels), "bytes"
-    if not isinstance(source, str | Path):
+    if not isinstance(source, str | os.PathLike):
         return _from_bytes(_file_bytes(source), "the given file", max_pixels), str(getattr(source, "name", "file"))
-    text = str(source)
+    text = os.fspath(source)
     if text.startswith("data:"):
         return _from_bytes(_data_uri(text), "the data URI", max_pixels), "data URI"
     path = _to_path(text)
@@ -98,7 +99,10 @@ def _file_bytes(source: object) -> bytes:
         InputError: it is no such file.
     """
     read = getattr(source, "read", None)
-    data = read() if callable(read) else None
+    try:
+        data = read() if callable(read) else None
+    except (OSError, ValueError) as error:  # closed, or not open for reading
+        raise InputError(f"cannot read the given file: {error}") from error
     if not isinstance(data, bytes):
         kind = type(source).__name__
         raise InputError(f"cannot open a {kind}: give a path, URL, bytes, an open binary file, a PIL image or an array")
@@ -109,7 +113,7 @@ def _data_uri(text: str) -> bytes:
     header, comma, payload = text.partition(",")
     if not comma:
         raise InputError("the data URI has no ',' between its type and its data")
-    if not header.endswith(";base64"):
+    if not header.lower().endswith(";base64"):
         return unquote_to_bytes(payload)
     digits = "".join(unquote(payload).split()).rstrip("=").replace("-", "+").replace("_", "/")
     try:

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from sam3_agent.errors import ToolError
@@ -209,3 +211,63 @@ def test_thousandths_get_a_hint_with_the_pixels_they_mean() -> None:
     assert f"hint: {hint}" in result.text
     inside = TOOLS["segment_concepts"].call(make_workspace(), {**SEGMENT, "region": [0, 0, 325, 200]})
     assert inside.data["hints"] == []
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30)
+KEYS = st.sampled_from(["0", "1", "x", "y", "x0", "box", "input", "points"]) | st.text(max_size=8)
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=3))
+WRITTEN = st.text(alphabet="[](){}'\"`,;. -+eE0123456789mgi\n", max_size=40)
+
+
+@given(data=st.data())
+@settings(max_examples=400, deadline=None)
+def test_whatever_comes_is_read_or_refused_in_one_line(data: st.DataObject) -> None:
+    tool = data.draw(st.sampled_from(ALL_TOOLS))
+    names = st.sampled_from([*tool.arguments.model_fields, "toolCallId", "input", "prompt"])
+    raw = data.draw(st.dictionaries(names, VALUES | WRITTEN, max_size=4))
+    told = ""
+    try:
+        read = list(tool.checked(raw))
+    except ToolError as refused:
+        read, told = list(tool.arguments.model_fields), str(refused)
+    assert read == list(tool.arguments.model_fields)
+    assert "\n" not in told
+    assert not told or told.startswith(f"{tool.name}: ")
+
+
+def test_more_that_means_nothing_or_stands_in_a_list_of_one() -> None:
+    given = checked("segment_at", image_id="img1", points=[[5, 5]], box="null", mask_id="None", region="none")
+    assert (list(given["box"]), given["mask_id"], list(given["region"])) == ([], "", [])
+    assert list(checked("segment_concepts", image_id="img1", concepts=["['cup', 'dog']"])["concepts"]) == ["cup", "dog"]
+    assert list(checked("look", image_id="img1", mask_ids=["m1, m4"])["mask_ids"]) == ["m1", "m4"]
+    assert checked("segment_concepts", **SEGMENT, threshold="40 %")["threshold"] == 0.4
+    assert checked("open_image", source={"url": "a.png"}) == {"source": "a.png"}
+
+
+@pytest.mark.parametrize(
+    ("tool", "raw", "message"),
+    [
+        ("segment_at", {"points": [[900, 950]]}, "point [900.0, 950.0] lies outside the 320x200 image"),
+        ("look", {"region": [400, 400, 800, 900]}, "box [400.0, 400.0, 800.0, 900.0] lies outside the 320x200 image"),
+        ("refine_with_exemplars", {"positive_boxes": [[400, 400, 800, 900]]}, "lies outside the 320x200 image"),
+    ],
+)
+def test_what_lies_outside_is_told_in_pixels(tool: str, raw: dict[str, Any], message: str) -> None:
+    with pytest.raises(ToolError) as caught:
+        TOOLS[tool].call(make_workspace(), {"image_id": "img1", **raw})
+    assert message in str(caught.value)
+    assert "if it was meant in thousandths of the image, it is" in str(caught.value)
+
+
+def test_python_opens_binary_files_and_says_what_it_cannot_open() -> None:
+    data, _ = encoded()
+    workspace = Workspace(fake_segmenter())
+    for source in (io.BytesIO(data), bytearray(data), memoryview(data)):
+        image = workspace.open(source)
+        assert (image.width, image.height) == (320, 200)
+    closed = io.BytesIO(data)
+    closed.close()
+    unusable: list[Any] = [io.StringIO("text"), closed, 7, None]
+    for source in unusable:
+        with pytest.raises(ToolError, match=r"cannot (open|read)"):
+            workspace.open(source)
