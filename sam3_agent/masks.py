@@ -138,7 +138,9 @@ def _connected(
 ) -> NDArray[np.int64]:
     """(C,) number of the connected part that each piece of a column belongs to; pieces in order."""
     from scipy.sparse import coo_array  # here: importing the package must not import scipy
-    from scipy.sparse.csgraph import connected_components
+    from scipy.sparse.csgraph import (
+        connected_components,  # pyright: ignore[reportUnknownVariableType]
+    )
 
     key = height + 2  # keeps the rows of neighboring columns apart, one row of slack on each side
     first = np.searchsorted(column * key + bottom, (column + 1) * key + top)
@@ -147,7 +149,8 @@ def _connected(
     left = np.repeat(np.arange(column.size), number)
     right = np.arange(left.size) - np.repeat(np.cumsum(number) - number, number) + np.repeat(first, number)
     links = coo_array((np.ones(left.size, dtype=bool), (left, right)), shape=(column.size, column.size))
-    return connected_components(links, directed=False)[1].astype(np.int64)
+    labels: Any = cast(Any, connected_components)(links, directed=False)[1]
+    return np.asarray(labels, dtype=np.int64)
 
 
 def iou(first: Sequence[Rle], second: Sequence[Rle]) -> NDArray[np.float64]:

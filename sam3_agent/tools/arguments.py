@@ -95,8 +95,8 @@ def _read(value: Any, field: FieldInfo) -> Any:
     kind = field.annotation  # without its metadata
     if get_origin(kind) is Sequence:
         return _list_of(value, get_args(kind)[0])
-    if isinstance(value, list) and len(cast(list[Any], value)) == 1:
-        value = cast(list[Any], value)[0]
+    items = cast(list[Any], value) if isinstance(value, list) else []
+    value = cast(Any, items[0] if len(items) == 1 else value)
     if get_origin(kind) is Literal and isinstance(value, str):
         word = unquoted(value)
         return next((choice for choice in get_args(kind) if str(choice).lower() == word.lower()), word)
@@ -228,9 +228,10 @@ def _source(value: Any) -> Any:
     """A path, URL or data URI without quotes around it; base64 of a picture becomes a data URI."""
     if isinstance(value, dict):
         named = cast(dict[str, Any], value)
-        value = next((named[key] for key in ("source", "url", "uri", "path", "data") if key in named), value)
+        found = [named[key] for key in ("source", "url", "uri", "path", "data") if key in named]
+        return _source(found[0]) if found and not isinstance(found[0], dict) else named
     if not isinstance(value, str):
-        return cast(Any, value)
+        return value
     text = unquoted(value)
     if text[:5].lower() == "data:" and "," in text:
         return "data:" + text[5:]
@@ -246,7 +247,7 @@ def _phrases(value: Any) -> Any:
     """Phrases of a list that stands as text within a list of one."""
     items = cast(list[Any], value) if isinstance(value, list) else []
     alone = items[0].strip() if len(items) == 1 and isinstance(items[0], str) else ""
-    return _listed(alone, str) if alone[:1] == "[" and alone[-1:] == "]" else value
+    return _listed(alone, str) if alone[:1] == "[" and alone[-1:] == "]" else cast(Any, value)
 
 
 def _ids(value: Any) -> Any:

@@ -37,8 +37,13 @@ def present(_: Workspace, table: MeasurementTable) -> Presentation:
         lines.append("  none; segment something first, or name near misses by mask_ids")
     lines += [f"doubt: {line}" for line in table.doubts]
     rows = [_data(row) for row in table.rows]
-    data = {"image_id": table.image_id, "order_by": table.order_by, "masks": rows, "rules": table.rules}
-    data["doubts"] = list(table.doubts)
+    data: dict[str, Any] = {
+        "image_id": table.image_id,
+        "order_by": table.order_by,
+        "masks": rows,
+        "rules": table.rules,
+        "doubts": list(table.doubts),
+    }
     return Presentation("\n".join(lines), data)
 
 

@@ -212,8 +212,8 @@ def same_objects(
 ) -> NDArray[np.bool_]:
     """(first, second) whether two masks are one object found twice: masks overlap by more than `least`, boxes agree."""
     overlap = masks.iou([i.rle for i in first], [i.rle for i in second]) > least
-    for row, column in zip(*np.nonzero(overlap), strict=True):
-        one, other = first[row], second[column]
+    for row, column in np.argwhere(overlap).tolist():
+        one, other = first[int(row)], second[int(column)]
         overlap[row, column] = one.box == other.box or _box_iou(one.box, other.box) >= SAME_BOX
     return overlap
 
