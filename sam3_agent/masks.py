@@ -7,6 +7,7 @@ column-major runs (pycocotools `maskApi.c`), kept as `str` so that they go into 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -95,6 +96,70 @@ def area_in(rle: Rle, window: Window) -> int:
     column, top, bottom = _pieces(rle)
     inside = np.minimum(bottom, y1) - np.maximum(top, y0)
     return int(inside[(column >= x0) & (column < x1)].clip(0).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Connected parts of a mask (pixels that touch by a side or a corner), largest first."""
+
+    areas: tuple[int, ...]
+    """Pixels of each."""
+    main_box: Box
+    """Tight xyxy box of the largest; all zeros for an empty mask."""
+
+
+@lru_cache(maxsize=4096)
+def parts_of(rle: Rle) -> Parts:
+    """Count the connected parts of a mask; kept, as pictures and texts ask for the same ones again."""
+    column, top, bottom = _pieces(rle)
+    if column.size == 0:
+        return Parts((), (0.0, 0.0, 0.0, 0.0))
+    label = _connected(column, top, bottom, rle.size[0])
+    areas = np.bincount(label, bottom - top)
+    order = np.argsort(-areas, kind="stable")
+    main = label == order[0]
+    x, x_last = int(column[main].min()), int(column[main].max())
+    box = (float(x), float(top[main].min()), float(x_last + 1), float(bottom[main].max()))
+    return Parts(tuple(int(areas[i]) for i in order), box)
+
+
+def main_part(rle: Rle) -> Rle:
+    """The largest connected part of a mask; an empty mask as it is."""
+    if len(parts_of(rle).areas) < 2:
+        return rle
+    column, top, bottom = _pieces(rle)
+    label = _connected(column, top, bottom, rle.size[0])
+    main = label == np.argmax(np.bincount(label, bottom - top))
+    return _from_pieces(column[main], top[main], bottom[main], rle.size)
+
+
+def clipped(rle: Rle, window: Window) -> Rle:
+    """What lies of a mask in a window of its picture."""
+    height, width = rle.size
+    x0, y0, x1, y1 = window
+    inside = np.zeros((height, width), dtype=bool)
+    inside[max(y0, 0) : y1, max(x0, 0) : x1] = True
+    return intersect([rle, encode(inside)])
+
+
+def _connected(
+    column: NDArray[np.int64], top: NDArray[np.int64], bottom: NDArray[np.int64], height: int
+) -> NDArray[np.int64]:
+    """(C,) number of the connected part that each piece of a column belongs to; pieces in order."""
+    from scipy.sparse import coo_array  # here: importing the package must not import scipy
+    from scipy.sparse.csgraph import (
+        connected_components,  # pyright: ignore[reportUnknownVariableType]
+    )
+
+    key = height + 2  # keeps the rows of neighboring columns apart, one row of slack on each side
+    first = np.searchsorted(column * key + bottom, (column + 1) * key + top)
+    last = np.searchsorted(column * key + top, (column + 1) * key + bottom, side="right")
+    number = np.maximum(last - first, 0)
+    left = np.repeat(np.arange(column.size), number)
+    right = np.arange(left.size) - np.repeat(np.cumsum(number) - number, number) + np.repeat(first, number)
+    links = coo_array((np.ones(left.size, dtype=bool), (left, right)), shape=(column.size, column.size))
+    labels: Any = cast(Any, connected_components)(links, directed=False)[1]
+    return np.asarray(labels, dtype=np.int64)
 
 
 def iou(first: Sequence[Rle], second: Sequence[Rle]) -> NDArray[np.float64]:
@@ -194,6 +259,13 @@ def split(rle: Rle, parts: int) -> list[Rle]:
         first, last = np.maximum(start[inside], low) - low, np.minimum(stop[inside], high) - low
         found.append(_from_spans(first, last, (height, side)))
     return found
+
+
+def _from_pieces(
+    column: NDArray[np.int64], top: NDArray[np.int64], bottom: NDArray[np.int64], size: tuple[int, int]
+) -> Rle:
+    """Make the mask of pieces of columns in order, as `_pieces` gives them."""
+    return _from_spans(column * size[0] + top, column * size[0] + bottom, size)
 
 
 def sample(rle: Rle, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
