@@ -32,6 +32,8 @@ class ToolResult:
     data: dict[str, Any] = field(default_factory=dict[str, Any])
     pictures: tuple[Picture, ...] = ()
     is_error: bool = False
+    result: object = None
+    """The value that the tool returned, for programs; None where the call failed."""
 
 
 @dataclass(frozen=True, slots=True)

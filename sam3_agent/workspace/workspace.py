@@ -24,7 +24,7 @@ from sam3_agent.workspace.mask_store import Finding, Prompt, Record, Records, cl
 from sam3_agent.workspace.nms import Suppression
 from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
 from sam3_agent.workspace.prompts import click_prompt, distinct_prompts, prompt_by_example
-from sam3_agent.workspace.query import Asking, Question, TileMode
+from sam3_agent.workspace.query import MOST_TILES, Asking, Question, TileMode
 from sam3_agent.workspace.tiling import Found, found_in, look_closer
 
 
@@ -161,6 +161,7 @@ class Workspace(WorkspaceReader):
         assume_present: bool = False,
         max_iou: float = 1.0,
         max_containment: float = 1.0,
+        max_tiles: int = MOST_TILES,
     ) -> list[Segmentation]:
         """Find all instances of each concept in one batched call; a concept given twice is answered once.
 
@@ -171,12 +172,13 @@ class Workspace(WorkspaceReader):
             assume_present: the threshold is for the object score alone, as the concept is known to be there.
             max_iou: drop the worse of two masks of a concept that overlap more than this; 1 keeps all.
             max_containment: drop a mask of which more than this share lies in a larger one; 1 keeps all.
+            max_tiles: look at no more parts than this; when more are wanted, they get larger and show less.
 
         Raises:
             InputError: no concepts, an unusable one, a region outside the image, an unusable option, or tiles="always"
                 with example boxes.
         """
-        question = Question(threshold, assume_present, tiles, Suppression(max_iou, max_containment))
+        question = Question(threshold, assume_present, tiles, Suppression(max_iou, max_containment), max_tiles)
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(concepts), threshold)
         window = window_of(region, image.width, image.height)

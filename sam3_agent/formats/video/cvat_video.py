@@ -15,8 +15,8 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.cvat import row_runs
 from sam3_agent.formats.files import write_text
-from sam3_agent.formats.outlines import joined, parts_of
 from sam3_agent.formats.palette import voc_colors
+from sam3_agent.formats.polygons_exact import joined, parts_of
 from sam3_agent.formats.video.track_set import TrackSet, box_mask, check_extent, numbers_of, track_of
 from sam3_agent.masks import Rle
 from sam3_agent.types import Track, TrackFrame

@@ -54,6 +54,8 @@ SURE = 0.25
 """Candidates that score lower say nothing about sizes and queries, however low the threshold is."""
 BELIEVED = 0.5
 """From this presence on, a concept of which no instance is seen is looked for in parts."""
+LARGE = 2.0
+"""Images (or parts) at least this many times as long as the model's input may hide what the model believes in."""
 ENLARGE = 2.0
 """Tiles are shown at most this many times as large as they are."""
 WORTH = 0.75
@@ -95,7 +97,8 @@ def wish_of(view: View, question: Question, *, whole: bool) -> Wish | None:
     if small.any() and small.mean() >= SMALL_SHARE:
         good = float(np.median(side[small])) * segmenter.input_side / (GOOD * segmenter.patch)
         wishes.append(Wish(good, float(extent[small].max())))
-    unseen = not detection.kept and (assumed or detection.presence >= BELIEVED)
+    large = view.longer >= LARGE * segmenter.input_side  # in a small image what is not seen at once is not too small
+    unseen = not detection.kept and (assumed or (detection.presence >= BELIEVED and large))
     if unseen or len(boxes) > USED_UP * segmenter.queries:
         wishes.append(Wish(view.longer / 2))
     if question.tiles == "always":  # step by step, so that objects of every size are large in some view

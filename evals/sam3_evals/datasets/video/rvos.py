@@ -28,7 +28,7 @@ from PIL import Image
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.formats.complaint import complaint
+from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
 from sam3_evals.metrics.video.masklets import volume_of
 from sam3_evals.sample import Case, Footage, Source
@@ -223,4 +223,4 @@ def _checked(path: Path, kind: type[_Meta]) -> _Meta:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not JSON ({error})") from error
     except pydantic.ValidationError as error:
-        raise InputError(f"{path}: {complaint(error)}") from error
+        raise InputError(f"{path}: {first_error(error)}") from error
