@@ -238,11 +238,11 @@ _Found = Sequence[tuple[Mark, Patch]]
 def _drawn(pixels: NDArray[np.uint8], marks: Sequence[Mark], style: Style, view: View) -> Image.Image:
     found = [(mark, patch) for mark in marks if (patch := patch_of(mark.rle, view, MARGIN)) is not None]
     canvas = paint(pixels, view)
-    labeled = [(mark.label, patch) for mark, patch in found if not mark.faint]
+    labeled = [(mark.label, patch) for mark, patch in found if mark.label and not mark.faint]
     if style == "fill":
         fills = draw_fills(canvas, [mark for mark, _ in found], view)
         image = Image.fromarray(canvas)
-        draw_labels(image, labeled, [fill for fill in fills if not fill.mark.faint])
+        draw_labels(image, labeled, [fill for fill in fills if fill.mark.label and not fill.mark.faint])
         return image
     image = Image.fromarray(_PAINTERS[style](canvas, found))
     if style == "marks":

@@ -197,17 +197,24 @@ def questions(scene: Scene) -> list[Query]:
     return [queries[0] for queries in found if queries]
 
 
+def pictures(report: DemoReport) -> list[Image.Image]:
+    """The scene and each answer, in the order of the overview."""
+    answers = [
+        answer_picture(report.scene, item.query.text, item.verdict(), item.answer.instances, right=item.right)
+        for item in report.answers
+    ]
+    return [scene_picture(report.scene), *answers]
+
+
 def write_demo(report: DemoReport, out: Path) -> None:
     """Write the pictures, the traces and beside each trace its masks as a page for the browser, each atomically."""
     write_picture(Image.fromarray(report.scene.image), out / "scene.png")
-    cells = [scene_picture(report.scene)]
-    for number, item in enumerate(report.answers, 1):
-        picture = answer_picture(report.scene, item.query.text, item.verdict(), item.answer.instances, right=item.right)
+    cells = pictures(report)
+    for number, (item, picture) in enumerate(zip(report.answers, cells[1:], strict=True), 1):
         write_picture(picture, out / f"answer-{number}.png")
         write_trace(item.answer.trace, out / "traces" / f"answer-{number}.jsonl")
         with replacing(out / "traces" / f"answer-{number}.html") as page:
             page.write_text(answer_page(report.scene, item.answer.instances), encoding="utf-8")
-        cells.append(picture)
     write_picture(overview(cells), out / "overview.png")
 
 
