@@ -188,17 +188,6 @@ def test_bulk_answers_pause_before_the_masks_of_each_prompt(eye: Sam3, pictures:
     assert all(same(*pair) for pair in zip(found, expected, strict=True))
 
 
-def test_a_compiled_vision_encoder_is_one_graph_and_answers_the_same(eye: Sam3, picture: NDArray[np.uint8]) -> None:
-    model = small_model()
-    network.prepare(model)
-    network.compile_vision(model, backend="eager", fullgraph=True)  # a break in the graph would be an error
-    pixels = eye.plan_encode(picture).items[0].pixels
-    with torch.inference_mode():
-        _, levels = network.encode_pixels(model, pixels)
-    for level, plain in zip(levels, eye.encode(picture).levels, strict=True):
-        assert torch.allclose(level, plain, atol=1e-5)
-
-
 def test_warming_up_runs_the_network_once(tokenizer: CLIPTokenizer) -> None:
     eye = Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"))
     assert eye.warm_up() > 0

@@ -8,9 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from transformers import Sam3Model
 
@@ -18,7 +16,7 @@ from sam3_agent.masks import Rle
 from sam3_agent.model import network
 from sam3_agent.model.cuda.detector import Detector
 from sam3_agent.model.cuda.geometry import Geometry
-from sam3_agent.model.cuda.graphs import Graphs
+from sam3_agent.model.cuda.graphs import Graphs, Tensors
 from sam3_agent.model.cuda.mask_counts import MaskCoder
 from sam3_agent.model.cuda.masks import MaskDecoder
 from sam3_agent.model.cuda.sizes import BOXES, PROMPTS, QUERIES, TOKENS, next_size, pad_rows, pad_tokens
@@ -31,8 +29,6 @@ CODED_AT_ONCE = 256
 """Masks of all prompts together that are coded in one go: 85 MB of logits at full size."""
 CLICKS = ((1, False), (2, False), (0, True), (1, True))
 """(points, box or not) of the prompts that are captured at the start; others are at their first use."""
-
-Kinds = tuple[int, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +57,13 @@ class FastPath:
         self._device, self._dtype = model.device, cast(Any, model).dtype
         with torch.no_grad():
             self._vision = Vision(model)
-            side = self._side // int(config.vision_config.backbone_config.patch_size)
-            width = int(config.detr_encoder_config.hidden_size)
-            coarse = self._zeros(1, width, *self._coarse_grid(side))
+            vision = config.vision_config
+            tokens = self._side // int(vision.backbone_config.patch_size)
+            grid = int(tokens * vision.scale_factors[-2])  # of the coarsest level that is read
+            coarse = self._zeros(1, int(config.detr_encoder_config.hidden_size), grid, grid)
             position = network.position_encoding(model, coarse).flatten(2).transpose(1, 2).contiguous()
             self._geometry = Geometry(model, position)
-            self._detector = Detector(model, position, (coarse.shape[2], coarse.shape[3]))
+            self._detector = Detector(model, position, (grid, grid))
             self._masks = MaskDecoder(model)
         self._queries = int(config.detr_decoder_config.num_queries)
 
@@ -117,12 +114,14 @@ class FastPath:
         logits, presence, boxes, queries, memory = (each[:count] for each in found)
         return Grounded(logits, presence, boxes, queries, memory, tokens, mask)
 
-    def masks(self, levels: tuple[Tensor, ...], grounded: Grounded, row: int, queries: Sequence[int]) -> Tensor:
+    def masks(self, levels: tuple[Tensor, ...], grounded: Grounded, row: int, queries: Sequence[int]) -> Tensor | None:
         """(K, h, w) float32 mask logits of K chosen queries of one prompt; see `network.decode_masks`.
 
-        `grounded` must come from here.
+        None for more masks than there is a graph for, or where `grounded` does not come from here.
         """
-        size = next_size(len(queries), QUERIES) or len(queries)
+        size = next_size(len(queries), QUERIES)
+        if size is None or grounded.tokens.shape[1] not in TOKENS:
+            return None
         padded = [*queries, *[queries[-1]] * (size - len(queries))]
         one = slice(row, row + 1)
         chosen = grounded.queries[one, torch.tensor(padded, device=self._device)]  # (1, K, C)
@@ -156,7 +155,9 @@ class FastPath:
         key = ("click", *given.points.shape[:2], given.boxes is not None, given.masks is not None, multimask)
         rest = [each for each in (given.boxes, given.masks) if each is not None]
 
-        def decode(finest: Tensor, finer: Tensor, embedding: Tensor, points: Tensor, labels: Tensor, *more: Tensor):  # noqa: ANN202
+        def decode(
+            finest: Tensor, finer: Tensor, embedding: Tensor, points: Tensor, labels: Tensor, *more: Tensor
+        ) -> Tensors:
             left = list(more)
             boxes = left.pop(0) if given.boxes is not None else None
             masks = left.pop(0) if given.masks is not None else None
@@ -219,19 +220,5 @@ class FastPath:
         for i in group:
             coded[i], rles = rles[: len(logits[i])], rles[len(logits[i]) :]
 
-    def _coarse_grid(self, side: int) -> tuple[int, int]:
-        """The grid of the coarsest level that is read."""
-        found = self._vision(self._zeros(1, 3, self._side, self._side))[-1].shape
-        assert found[2] <= side * 4
-        return found[2], found[3]
-
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(*shape, device=self._device, dtype=self._dtype)
-
-
-def scores_of(grounded: Grounded) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """(P, Q) object scores, (P, Q, 4) boxes and (P,) presence on the host, in one wait."""
-    count, queries = grounded.logits.shape
-    parts = [grounded.logits.sigmoid(), grounded.boxes.flatten(1), grounded.presence.sigmoid()[:, None]]
-    fetched = cast(NDArray[np.float64], torch.cat(parts, dim=1).cpu().double().numpy())
-    return fetched[:, :queries], fetched[:, queries:-1].reshape(count, queries, 4), fetched[:, -1]

@@ -63,7 +63,7 @@ def feed_forward(module: Any) -> FeedForward:
 
 
 def linear(x: Tensor, layer: Affine) -> Tensor:
-    """(..., outputs)"""
+    """(..., outputs) of (..., inputs)."""
     return functional.linear(x, layer.weight, layer.bias)
 
 

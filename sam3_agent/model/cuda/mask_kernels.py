@@ -10,18 +10,19 @@ arithmetic is float32 in the order of torch's own kernel: launch with `enable_fp
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownParameterType=false
 # pyright: reportMissingParameterType=false, reportUnknownArgumentType=false, reportUntypedFunctionDecorator=false
-# ruff: noqa: N803  # Triton's constants are written large
+
+from functools import partial
 
 import triton
 import triton.language as tl
 
-CHARACTERS = 7
-"""Most characters of one run: 5 bits each, and a run is below 2^31."""
+# Compiled once for all sizes: by itself Triton makes a kernel anew where a number happens to be 1 or divisible by 16.
+_jit = partial(triton.jit, do_not_specialize=["h", "w", "height", "width", "room", "chars", "size"])
 
 
-@triton.jit
-def extents(logits, found, h, w, H, W, WIDE: tl.constexpr, ROWS: tl.constexpr):
-    """(K, 4) int32 first row, end row, first column, end column that positive (K, h, w) logits can reach at (H, W).
+@_jit
+def extents(logits, found, h, w, height, width, WIDE: tl.constexpr, ROWS: tl.constexpr):
+    """(K, 4) int32 first row, end row, first column, end column that positive (K, h, w) logits can reach.
 
     May be a few places too wide, never too narrow; all zeros where no logit is positive. One program a mask; WIDE is a
     power of two from w on.
@@ -43,16 +44,16 @@ def extents(logits, found, h, w, H, W, WIDE: tl.constexpr, ROWS: tl.constexpr):
     left = tl.min(tl.where(held > 0, columns, w), axis=0)
     right = tl.max(tl.where(held > 0, columns, -1), axis=0)
     some = bottom >= 0
-    down = H / h
-    over = W / w
+    down = height / h
+    over = width / w
     r0 = tl.floor((top - 1).to(tl.float32) * down).to(tl.int32) - 1
     r1 = tl.ceil((bottom + 2).to(tl.float32) * down).to(tl.int32) + 1
     c0 = tl.floor((left - 1).to(tl.float32) * over).to(tl.int32) - 1
     c1 = tl.ceil((right + 2).to(tl.float32) * over).to(tl.int32) + 1
     tl.store(found + k * 4, tl.where(some, tl.maximum(r0, 0), 0))
-    tl.store(found + k * 4 + 1, tl.where(some, tl.minimum(r1, H), 0))
+    tl.store(found + k * 4 + 1, tl.where(some, tl.minimum(r1, height), 0))
     tl.store(found + k * 4 + 2, tl.where(some, tl.maximum(c0, 0), 0))
-    tl.store(found + k * 4 + 3, tl.where(some, tl.minimum(c1, W), 0))
+    tl.store(found + k * 4 + 3, tl.where(some, tl.minimum(c1, width), 0))
 
 
 @triton.jit
@@ -75,7 +76,7 @@ def _value(plane, h, w, row, column, down, over, mask):
     return upper * (1 - wy) + lower * wy
 
 
-@triton.jit
+@_jit
 def scan(
     logits,
     reach,
@@ -85,8 +86,8 @@ def scan(
     room,
     h,
     w,
-    H,
-    W,
+    height,
+    width,
     down,
     over,
     WRITE: tl.constexpr,
@@ -98,13 +99,13 @@ def scan(
     Args:
         logits: (K, h, w) float32.
         reach: (K, 4) int32 of `extents`.
-        counts: (K * W) int32 changes in each column; written unless WRITE.
-        ends: (K * W) int64 their running sum; read with WRITE.
+        counts: (K * width) int32 changes in each column; written unless WRITE.
+        ends: (K * width) int64 their running sum; read with WRITE.
         places: (room,) int64 column-major places, in order; written with WRITE, never beyond `room`.
         room: see there.
         h, w: of the logits.
-        H, W: of the output.
-        down, over: h / H and w / W in float32.
+        height, width: of the output.
+        down, over: h / height and w / width in float32.
         WRITE: which of the two.
         COLUMNS, ROWS: the tile of a program and of each of its steps.
     """
@@ -118,36 +119,33 @@ def scan(
     if (block * COLUMNS < c1) & (block * COLUMNS + COLUMNS > c0):
         plane = logits + k.to(tl.int64) * h * w
         mine = (column >= c0) & (column < c1)
-        slot = k.to(tl.int64) * W + column
+        slot = k.to(tl.int64) * width + column
         seen = tl.zeros((COLUMNS,), tl.int32)
         start = tl.zeros((COLUMNS,), tl.int64)
         if WRITE:
             start = tl.load(ends + slot, mask=mine, other=0) - tl.load(counts + slot, mask=mine, other=0)
         # A run that goes on over a column's foot is one run: does it come in from the left, go out to the right?
-        whole = (r0 == 0) & (r1 == H)
+        whole = (r0 == 0) & (r1 == height)
         zero = tl.zeros((COLUMNS,), tl.int32)
         left = mine & (column > c0) & whole
         right = mine & (column + 1 < c1) & whole
-        comes = (_value(plane, h, w, zero + (H - 1), column - 1, down, over, left) > 0) & left
+        comes = (_value(plane, h, w, zero + (height - 1), column - 1, down, over, left) > 0) & left
         goes = (_value(plane, h, w, zero, column + 1, down, over, right) > 0) & right
-        before = tl.zeros((COLUMNS,), tl.int32)  # is the row above this step inside?
         for top in range(r0, r1 + 1, ROWS):
             row = top + tl.arange(0, ROWS)
-            R = tl.broadcast_to(row[:, None], (ROWS, COLUMNS))
-            C = tl.broadcast_to(column[None, :], (ROWS, COLUMNS))
-            here = (R < r1) & (C >= c0) & (C < c1)
-            inside = (_value(plane, h, w, R, C, down, over, here) > 0) & here
-            above = (R > top) & (R - 1 < r1) & (C >= c0) & (C < c1)
-            prior = (_value(plane, h, w, R - 1, C, down, over, above) > 0) & above
-            prior = prior | ((R == top) & (before[None, :] > 0))
-            change = (inside != prior) & (R <= r1) & (C >= c0) & (C < c1)
-            change = change & ~((R == 0) & comes[None, :]) & ~((R == H) & goes[None, :])
+            r = tl.broadcast_to(row[:, None], (ROWS, COLUMNS))
+            c = tl.broadcast_to(column[None, :], (ROWS, COLUMNS))
+            here = (r < r1) & (c >= c0) & (c < c1)
+            inside = (_value(plane, h, w, r, c, down, over, here) > 0) & here
+            above = (r > r0) & (c >= c0) & (c < c1)
+            prior = (_value(plane, h, w, r - 1, c, down, over, above) > 0) & above
+            change = (inside != prior) & (r <= r1) & (c >= c0) & (c < c1)
+            change = change & ~((r == 0) & comes[None, :]) & ~((r == height) & goes[None, :])
             flag = change.to(tl.int32)
             if WRITE:
                 at = start[None, :] + seen[None, :] + tl.cumsum(flag, axis=0) - 1
-                tl.store(places + at, C.to(tl.int64) * H + R, mask=change & (at < room))
+                tl.store(places + at, c.to(tl.int64) * height + r, mask=change & (at < room))
             seen += tl.sum(flag, axis=0)
-            before = tl.sum(tl.where(R == top + ROWS - 1, inside.to(tl.int32), 0), axis=0)
         if not WRITE:
             tl.store(counts + slot, seen, mask=mine)
 
@@ -179,22 +177,22 @@ def _more(rest, character):
     return tl.where((character & 16) != 0, rest != -1, rest != 0)
 
 
-@triton.jit
-def run_lengths(places, ends, sizes, room, W, size, BLOCK: tl.constexpr, GROUPS: tl.constexpr):
+@_jit
+def run_lengths(places, ends, sizes, room, width, size, BLOCK: tl.constexpr, GROUPS: tl.constexpr):
     """(room,) int32 characters of every run; run j of mask k stands at (its first change) + k + j.
 
     Args:
         places: of `scan`.
-        ends: of `scan`; a mask's changes end at ends[k * W + W - 1].
+        ends: of `scan`; a mask's changes end at ends[k * width + width - 1].
         sizes: written; zero where no run is.
         room: of `places` and `sizes`.
-        W: width of the output.
-        size: H * W of the output.
+        width: width of the output.
+        size: height * width of the output.
         BLOCK, GROUPS: runs at a time, programs a mask.
     """
     k = tl.program_id(0).to(tl.int64)
-    first = tl.load(ends + k * W - 1, mask=k > 0, other=0)
-    n = tl.load(ends + k * W + W - 1) - first
+    first = tl.load(ends + k * width - 1, mask=k > 0, other=0)
+    n = tl.load(ends + k * width + width - 1) - first
     for start in range(tl.program_id(1) * BLOCK, n + 1, GROUPS * BLOCK):
         j = start + tl.arange(0, BLOCK).to(tl.int64)
         at = first + k + j
@@ -210,8 +208,8 @@ def run_lengths(places, ends, sizes, room, W, size, BLOCK: tl.constexpr, GROUPS:
         tl.store(sizes + at, length, mask=mask)
 
 
-@triton.jit
-def characters(places, ends, stops, text, room, chars, W, size, BLOCK: tl.constexpr, GROUPS: tl.constexpr):
+@_jit
+def characters(places, ends, stops, text, room, chars, width, size, BLOCK: tl.constexpr, GROUPS: tl.constexpr):
     """Write the characters of every run where the running sum `stops` of their numbers says.
 
     Args:
@@ -221,13 +219,13 @@ def characters(places, ends, stops, text, room, chars, W, size, BLOCK: tl.conste
         text: (chars,) uint8, written, never beyond `chars`.
         room: of `places` and `stops`.
         chars: of `text`.
-        W: width of the output.
-        size: H * W of the output.
+        width: width of the output.
+        size: height * width of the output.
         BLOCK, GROUPS: runs at a time, programs a mask.
     """
     k = tl.program_id(0).to(tl.int64)
-    first = tl.load(ends + k * W - 1, mask=k > 0, other=0)
-    n = tl.load(ends + k * W + W - 1) - first
+    first = tl.load(ends + k * width - 1, mask=k > 0, other=0)
+    n = tl.load(ends + k * width + width - 1) - first
     for start in range(tl.program_id(1) * BLOCK, n + 1, GROUPS * BLOCK):
         j = start + tl.arange(0, BLOCK).to(tl.int64)
         at = first + k + j

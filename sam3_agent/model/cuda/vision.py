@@ -94,7 +94,9 @@ def _weights(layer: Any) -> VitLayer:
 
 def _tables(layers: Any) -> dict[int, Rotary]:
     """The tables by window size: all layers of one size have the same."""
-    return {int(layer.window_size): Rotary(*layer.rotary_emb(layer.position_ids, layer.position_ids)) for layer in layers}
+    return {
+        int(layer.window_size): Rotary(*layer.rotary_emb(layer.position_ids, layer.position_ids)) for layer in layers
+    }
 
 
 def _rotated(x: Tensor, table: Rotary) -> Tensor:

@@ -1,0 +1,133 @@
+"""Start of the fast path: compile, capture, compare with the modules; what fails is left out with a warning."""
+
+import logging
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import Sam3Model
+
+from sam3_agent.model import network
+from sam3_agent.model.cuda.fast_path import FastPath
+from sam3_agent.model.cuda.graphs import Graphs, Recorder, cuda_recorder
+from sam3_agent.model.cuda.mask_counts import MaskCoder, in_torch, in_triton
+from sam3_agent.model.phrases import CONTEXT
+from sam3_agent.model.tracker import Tracker
+
+_log = logging.getLogger(__name__)
+
+TOLERANCE = 0.2
+"""Most relative difference of the fast path from the modules, by norm: finds kernels that do not work, which are off by
+1 or more. 0.017 was measured for the compiled ViT in bfloat16; how near it comes is for the `gpu` tests to say."""
+FAILURES = (RuntimeError, OSError, ImportError, NotImplementedError, subprocess.SubprocessError)
+"""What compilers, drivers and missing tools raise: torch's and CUDA's errors are RuntimeErrors, a missing C compiler is
+an OSError."""
+
+
+def start_fast_path(model: Sam3Model, tracker: Tracker | None) -> FastPath | None:
+    """A fast path with everything compiled and captured, or None where even capturing fails.
+
+    Takes a minute when the code is compiled for the first time on a machine, seconds from then on (`keep_code`).
+    """
+    keep_code()
+    code = mask_coder(model.device)
+    for compiled in (True, False):
+        began = time.perf_counter()
+        try:
+            fast = recorded(model, tracker, cuda_recorder(model.device), code, compiled=compiled)
+            off = difference(fast, model)
+        except FAILURES as error:
+            _log.warning("%s failed on %s (%s)", _doing(compiled), model.device, _line(error))
+            continue
+        if off <= TOLERANCE:
+            _log.info("%s %d functions on %s", _doing(compiled), len(fast.graphs.keys), model.device)
+            _log.info("took %.1f s; off the plain network by %.4f", time.perf_counter() - began, off)
+            return fast
+        _log.warning(
+            "%s on %s gives other results (off by %.2g), so it is not used", _doing(compiled), model.device, off
+        )
+    return None
+
+
+def recorded(
+    model: Sam3Model, tracker: Tracker | None, record: Recorder, code: MaskCoder, *, compiled: bool, **options: Any
+) -> FastPath:
+    """A fast path that has run at all its shapes; `options` are those of torch.compile."""
+    with torch.inference_mode(False), torch.no_grad():  # the weights stay usable outside of inference mode
+        fast = FastPath(model, tracker, Graphs(record), code)
+    if compiled:
+        fast.compile(**options)
+    with torch.inference_mode():
+        fast.record_all(lambda step: _log.debug("recorded %s", step))
+    return fast
+
+
+def mask_coder(device: torch.device) -> MaskCoder:
+    """Triton's mask coder where it works on a device and says what torch's does, else torch's."""
+    if device.type != "cuda":
+        return in_torch
+    sample = torch.sin(torch.arange(3 * 24 * 20, device=device).reshape(3, 24, 20) / 7.0)
+    try:
+        errors: tuple[type[Exception], ...] = (*FAILURES, _triton_error())
+    except ImportError:
+        _log.warning("Triton is not installed, so masks are coded by torch")
+        return in_torch
+    try:
+        same = in_triton(sample, 97, 83) == in_torch(sample.cpu(), 97, 83)
+    except errors as error:
+        _log.warning("masks are coded by torch, since Triton does not work here (%s)", _line(error))
+        return in_torch
+    if not same:
+        _log.warning("masks are coded by torch, since Triton's kernels give others here")
+        return in_torch
+    return in_triton
+
+
+@torch.inference_mode()
+def difference(fast: FastPath, model: Sam3Model) -> float:
+    """The largest relative difference, by norm, of what the fast path says from what the modules say to one prompt."""
+    side = int(cast(Any, model.config).image_size)
+    shade = torch.linspace(-1, 1, side, device=model.device, dtype=cast(Any, model).dtype)
+    pixels = torch.stack([shade.expand(side, side), shade[:, None].expand(side, side), -shade.expand(side, side)])[None]
+    seen = fast.encode(pixels)
+    grid, levels = network.encode_pixels(model, pixels)
+    text = network.encode_text(model, torch.arange(CONTEXT, device=model.device)[None])
+    tokens = torch.cat([text, seen.cls], dim=1)
+    mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=model.device)
+    mine, plain = fast.ground(levels[-1], tokens, mask), network.ground(model, levels[-1], tokens, mask)
+    assert mine is not None
+    chosen = list(range(4))
+    masks = network.decode_masks(model, levels, plain, 0, torch.tensor(chosen, device=model.device))
+    pairs = [(seen.grid, grid), *zip(seen.levels, levels, strict=True), (mine.memory, plain.memory)]
+    pairs += [(mine.queries, plain.queries), (mine.boxes, plain.boxes), (fast.masks(levels, mine, 0, chosen), masks)]
+    return max(_relative(*pair) for pair in pairs)
+
+
+def keep_code() -> None:
+    """Have compiled code kept on disk from one start to the next, unless the environment says where."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(home / "sam3-agent" / "compiled"))
+
+
+def _relative(mine: Tensor, plain: Tensor) -> float:
+    """Infinite where anything is not a number."""
+    off = float((mine.float() - plain.float()).norm() / plain.float().norm().clamp(min=1e-6))
+    return off if off == off else float("inf")
+
+
+def _doing(compiled: bool) -> str:
+    return "compiling and capturing the network" if compiled else "capturing the network"
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def _triton_error() -> type[Exception]:
+    from triton.errors import TritonError  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
+
+    return cast(type[Exception], TritonError)
