@@ -9,7 +9,7 @@ import typer
 
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
-from sam3_agent.model.devices import DEVICE_HELP, names_devices
+from sam3_agent.model.devices import DEVICE_HELP, Fast, names_devices
 from sam3_agent.types import check_box
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".html")
@@ -40,12 +40,15 @@ DeviceOption = Annotated[
     typer.Option("--device", metavar="DEVICE", callback=_device, help=f"{DEVICE_HELP}."),
 ]
 DtypeOption = Annotated[Dtype, typer.Option("--dtype", metavar="DTYPE", help="auto, bfloat16 or float32.")]
+FastOption = Annotated[
+    Fast, typer.Option("--fast", metavar="FAST", help="auto: compile for a CUDA GPU where there is much to do; off.")
+]
 LlmOption = Annotated[
     str,
     typer.Option(
         "--llm",
         metavar="SPEC",
-        help="The brain: rules (embedded), anthropic:MODEL, openai:MODEL, chat:MODEL@URL or replay:FILE.",
+        help="The LLM: rules (embedded), anthropic:MODEL, openai:MODEL, chat:MODEL@URL or replay:FILE.",
     ),
 ]
 JsonOption = Annotated[
@@ -65,7 +68,7 @@ JudgeOption = Annotated[
     typer.Option("--judge", help="A second look at the answer: off, once or strict [once; off with rules]."),
 ]
 MaxTurnsOption = Annotated[
-    int, typer.Option("--max-turns", metavar="N", min=1, help="Stop after so many replies of the brain.")
+    int, typer.Option("--max-turns", metavar="N", min=1, help="Stop after so many replies of the LLM.")
 ]
 MaxCallsOption = Annotated[
     int | None,
@@ -89,7 +92,7 @@ PageOption = Annotated[
 ]
 RecordOption = Annotated[
     Path | None,
-    typer.Option("--record", metavar="FILE", help="Write what the brain says there, for --llm replay:FILE."),
+    typer.Option("--record", metavar="FILE", help="Write what the LLM says there, for --llm replay:FILE."),
 ]
 ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="A picture file, file URL or data URI.")]
 
@@ -136,12 +139,13 @@ MaxContainmentOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Eye:
-    """Which eye to load, and where."""
+class ModelOptions:
+    """Which model to load, and where."""
 
     model: str = "tiny"
     device: str = "auto"
     dtype: Dtype = "auto"
+    fast: Fast = "auto"
 
 
 def parse_box(text: str, option: str) -> Box:

@@ -1,10 +1,10 @@
-"""An eye on several devices: a replica on each."""
+"""A model on several devices: a replica on each."""
 
 from pathlib import Path
 
-from sam3_agent.model.devices import device_names
+from sam3_agent.model.devices import Fast, device_names
 from sam3_agent.model.loading import TINY
-from sam3_agent.model.sam3 import Fast, Sam3
+from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.scheduler import Scheduler
 
 
@@ -19,7 +19,7 @@ def load_replicas(
     return [Sam3.load(name_or_path, name, dtype, fast=fast) for name in device_names(device)]
 
 
-def load_eye(
+def load_segmenter(
     name_or_path: str | Path = TINY, device: str = "auto", dtype: str = "auto", *, fast: Fast = "auto"
 ) -> Sam3 | Scheduler:
     """A Sam3 on one device, a `Scheduler` over its replicas on several ("cuda:0,cuda:1").

@@ -12,22 +12,23 @@ from numpy.typing import NDArray
 from transformers import Sam3Model
 
 from sam3_agent.masks import Rle
-from sam3_agent.model import network
-from sam3_agent.model.clicks import ClickRow, RawClick
-from sam3_agent.model.concepts import ConceptRow, Drawn, ExemplarRow, coarse_levels, text_only_tokens
+from sam3_agent.model import sam3_forward
+from sam3_agent.model.click_prompts import ClickRow, RawClick
+from sam3_agent.model.concept_prompts import ConceptRow, Drawn, ExemplarRow, coarse_levels, text_only_tokens
 from sam3_agent.model.cuda.fast_path import FastPath
 from sam3_agent.model.cuda.resize import DevicePreparer, taken
 from sam3_agent.model.cuda.start import start_fast_path
-from sam3_agent.model.device_runs import to_edges
+from sam3_agent.model.cuda.transfer import fetch
 from sam3_agent.model.exemplars import PAD, box_tensors, learned_tensors
-from sam3_agent.model.features import ClickMemory, ImageFeatures
-from sam3_agent.model.network import Grounded
-from sam3_agent.model.pause import listened, pause
+from sam3_agent.model.features import ClickCache, ImageFeatures
+from sam3_agent.model.mask_rle import Ints
+from sam3_agent.model.mask_rle_gpu import to_edges
+from sam3_agent.model.postprocess import Selection, select
 from sam3_agent.model.preprocess import PreparedImage, prepare_image
-from sam3_agent.model.selection import Selection, select
-from sam3_agent.model.texts import Ids, TextMemory
+from sam3_agent.model.sam3_forward import Grounded
+from sam3_agent.model.scheduler.preemption import listened, pause
+from sam3_agent.model.text_prompts import Ids, TextCache
 from sam3_agent.model.tracker import Clicks, Tracker
-from sam3_agent.model.upsample import Ints
 
 TEXT_BYTES = 32 * 2**20
 """Text tokens that are remembered (32 kB a phrase at full size in float32, 16 kB in bfloat16)."""
@@ -39,14 +40,14 @@ Learned = tuple[torch.Tensor, torch.Tensor]
 
 
 class Runner:
-    """SAM 3's network on its device. Changes the model (`network.prepare`) and remembers its text tokens.
+    """SAM 3's network on its device. Changes the model (`sam3_forward.prepare`) and remembers its text tokens.
 
     Safe to call from several threads: the network runs for one at a time. Out of memory comes as torch says it.
     """
 
     def __init__(self, model: Sam3Model, *, tracker: Tracker | None = None) -> None:
-        network.prepare(model)
-        self.texts = TextMemory(self._encode_texts, TEXT_BYTES)
+        sam3_forward.prepare(model)
+        self.texts = TextCache(self._encode_texts, TEXT_BYTES)
         self._model = model
         self._tracker = tracker
         self._side = int(cast(Any, model.config).image_size)
@@ -58,12 +59,14 @@ class Runner:
     @contextmanager
     def alone(self) -> Generator[None]:
         """The network for this thread alone, without gradients, its GPU the current one."""
+        with self._lock, self._here():
+            yield
+
+    @contextmanager
+    def _here(self) -> Generator[None]:
+        """Without gradients, the network's GPU the current one: what needs no more than its own tensors."""
         device = self._model.device
-        with (
-            self._lock,
-            torch.inference_mode(),
-            torch.cuda.device(device) if device.type == "cuda" else nullcontext(),
-        ):
+        with torch.inference_mode(), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
             yield
 
     def speed_up(self) -> None:
@@ -98,9 +101,9 @@ class Runner:
         if self._fast is not None:
             return [self._encoded_fast(self._fast, image) for image in images]
         paused = listened()
-        with self.alone(), network.between_layers(self._model, pause) if paused else nullcontext():
+        with self.alone(), sam3_forward.between_layers(self._model, pause) if paused else nullcontext():
             pixels = torch.cat([taken(image) for image in images]).to(self._model.device)  # (B, 3, S, S)
-            grid, levels = network.encode_pixels(self._model, pixels)
+            grid, levels = sam3_forward.encode_pixels(self._model, pixels)
             if len(images) == 1:
                 return [ImageFeatures(images[0].height, images[0].width, levels, self._for_clicks(grid))]
             # A view would keep the memory of the whole batch as long as one of its images is remembered.
@@ -113,17 +116,19 @@ class Runner:
     def draw(self, rows: Sequence[ConceptRow]) -> list[Drawn]:
         """Scores and boxes of every row, and masks for what is kept and for the near misses alone.
 
-        There are pauses before the masks of each row.
+        There are pauses before the masks of each row. On the fast path others have the network while this waits for
+        the GPU and codes masks.
         """
-        with self.alone():
-            grounded = self.ground(
-                coarse_levels(rows),
-                [row.ids for row in rows],
-                [row.flags for row in rows],
-                box_tensors([(row.boxes, row.labels) for row in rows]),
-                learned_tensors([row.learned for row in rows]),
-                text_only_tokens(rows),
-            )
+        with self.alone() if self._fast is None else self._here():
+            with self.alone():
+                grounded = self.ground(
+                    coarse_levels(rows),
+                    [row.ids for row in rows],
+                    [row.flags for row in rows],
+                    box_tensors([(row.boxes, row.labels) for row in rows]),
+                    learned_tensors([row.learned for row in rows]),
+                    text_only_tokens(rows),
+                )
             said = _said(grounded)
             chosen = [_chosen(row, each) for row, each in zip(rows, said, strict=True)]
             masks = self._masks_of(rows, grounded, chosen)
@@ -155,7 +160,7 @@ class Runner:
         To be called `alone`.
         """
         if self._tracker is None or features.clicks is None:
-            raise TypeError("these features were encoded by an eye without a tracker half")
+            raise TypeError("these features were encoded by a model without a tracker half")
         seen = features.clicks.features(self._tracker)
         if self._fast is not None:
             logits, quality = self._fast.click(self._tracker, seen, clicks, multimask=multimask)
@@ -177,7 +182,7 @@ class Runner:
 
         Args:
             coarse: (P, C, h, w) coarsest levels of the prompts' images, which may be different ones.
-            ids: P phrases.
+            ids: P text_prompts.
             flags: CONTEXT flags of each phrase.
             boxes: (P, N, 4) cxcywh boxes and (P, N) labels.
             learned: see there.
@@ -194,7 +199,7 @@ class Runner:
             tokens = torch.cat([tokens, learned[0].to(device, tokens.dtype)], dim=1)  # (P, CONTEXT + N + 1 + M, C)
             mask = torch.cat([mask, learned[1].to(device)], dim=1)
         found = self._fast.ground(coarse, tokens, mask) if self._fast is not None else None
-        return found or network.ground(self._model, coarse, tokens, mask)
+        return found or sam3_forward.ground(self._model, coarse, tokens, mask)
 
     def masks(self, features: ImageFeatures, grounded: Grounded, row: int, queries: Sequence[int]) -> torch.Tensor:
         """(K, h, w) raw mask logits of chosen queries of one prompt, on the device; to be called `alone`."""
@@ -202,10 +207,10 @@ class Runner:
         if found is not None:
             return found
         chosen = torch.tensor(queries, device=self._model.device)
-        return network.decode_masks(self._model, features.levels, grounded, row, chosen)
+        return sam3_forward.decode_masks(self._model, features.levels, grounded, row, chosen)
 
-    def _for_clicks(self, grid: torch.Tensor) -> ClickMemory | None:
-        return ClickMemory(grid) if self._tracker else None
+    def _for_clicks(self, grid: torch.Tensor) -> ClickCache | None:
+        return ClickCache(grid) if self._tracker else None
 
     def _encoded_fast(self, fast: FastPath, image: PreparedImage) -> ImageFeatures:
         """Queue an encode behind the one before, which has ended: the GPU stays busy, and nobody waits for two."""
@@ -222,10 +227,10 @@ class Runner:
     def _exemplars(
         self, coarse: torch.Tensor, boxes: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `network.encode_exemplars`."""
+        """See `sam3_forward.encode_exemplars`."""
         found = self._fast.boxes(coarse, boxes, labels) if self._fast is not None else None
         device = self._model.device
-        return found or network.encode_exemplars(self._model, coarse, boxes.to(device), labels.to(device))
+        return found or sam3_forward.encode_exemplars(self._model, coarse, boxes.to(device), labels.to(device))
 
     def _masks_of(self, rows: Sequence[ConceptRow], grounded: Grounded, chosen: Sequence[Selection]) -> list[Masks]:
         """The chosen masks of every row; there are pauses before those of each."""
@@ -237,7 +242,8 @@ class Runner:
                 drawn.append(grounded.logits.new_zeros(0, 1, 1))
                 masks.append([])
                 continue
-            logits = self.masks(row.features, grounded, place, each.queries)
+            with self.alone():
+                logits = self.masks(row.features, grounded, place, each.queries)
             if self._fast is not None:
                 drawn.append(logits)
             elif logits.is_cuda:  # only the changes of the masks cross the bus
@@ -249,7 +255,7 @@ class Runner:
         return list(self._fast.coded(drawn, [(row.features.height, row.features.width) for row in rows]))
 
     def _encode_texts(self, ids: Sequence[Ids]) -> torch.Tensor:
-        return network.encode_text(self._model, torch.tensor(ids, device=self._model.device))
+        return sam3_forward.encode_text(self._model, torch.tensor(ids, device=self._model.device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +273,7 @@ def _said(grounded: Grounded) -> list[_Said]:
     """Of every prompt, fetched in one wait."""
     queries = grounded.logits.shape[1]
     parts = [grounded.logits.sigmoid(), grounded.boxes.flatten(1), grounded.presence.sigmoid()[:, None]]
-    fetched: NDArray[np.float64] = torch.cat(parts, dim=1).cpu().double().numpy()  # (P, Q + 4 Q + 1)
+    fetched: NDArray[np.float64] = fetch(torch.cat(parts, dim=1)).double().numpy()  # (P, Q + 4 Q + 1)
     return [_Said(row[:queries], row[queries:-1].reshape(queries, 4), float(row[-1])) for row in fetched]
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import Sam3Model
 
 from sam3_agent.masks import Rle
-from sam3_agent.model import network
+from sam3_agent.model import sam3_forward
 from sam3_agent.model.cuda.detector import Detector
 from sam3_agent.model.cuda.geometry import Geometry
 from sam3_agent.model.cuda.graphs import Graphs, Tensors
@@ -21,8 +21,8 @@ from sam3_agent.model.cuda.mask_counts import MaskCoder
 from sam3_agent.model.cuda.masks import MaskDecoder
 from sam3_agent.model.cuda.sizes import BOXES, PROMPTS, QUERIES, TOKENS, next_size, pad_rows, pad_tokens
 from sam3_agent.model.cuda.vision import Vision
-from sam3_agent.model.network import Grounded
-from sam3_agent.model.phrases import CONTEXT
+from sam3_agent.model.sam3_forward import Grounded
+from sam3_agent.model.text_prompts import CONTEXT
 from sam3_agent.model.tracker import ClickFeatures, Clicks, Tracker
 
 CODED_AT_ONCE = 256
@@ -61,7 +61,7 @@ class FastPath:
             tokens = self._side // int(vision.backbone_config.patch_size)
             grid = int(tokens * vision.scale_factors[-2])  # of the coarsest level that is read
             coarse = self._zeros(1, int(config.detr_encoder_config.hidden_size), grid, grid)
-            position = network.position_encoding(model, coarse).flatten(2).transpose(1, 2).contiguous()
+            position = sam3_forward.position_encoding(model, coarse).flatten(2).transpose(1, 2).contiguous()
             self._geometry = Geometry(model, position)
             self._detector = Detector(model, position, (grid, grid))
             self._masks = MaskDecoder(model)
@@ -85,15 +85,15 @@ class FastPath:
     def boxes(self, coarse: Tensor, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor] | None:
         """(P, N + 1, C) tokens of exemplar boxes, CLS last of the real ones, and their mask.
 
-        See `network.encode_exemplars`; None for more prompts or boxes than there are graphs for.
+        See `sam3_forward.encode_exemplars`; None for more prompts or boxes than there are graphs for.
         """
         count, number = labels.shape
         rows, columns = next_size(count, PROMPTS), next_size(number, BOXES)
         if rows is None or columns is None:
             return None
         more = (0, columns - number)
-        boxes = torch.nn.functional.pad(boxes, (0, 0, *more), value=network.PAD)
-        labels = torch.nn.functional.pad(labels, more, value=network.PAD)
+        boxes = torch.nn.functional.pad(boxes, (0, 0, *more), value=sam3_forward.PAD)
+        labels = torch.nn.functional.pad(labels, more, value=sam3_forward.PAD)
         tokens, mask = self._graphs.run(
             ("boxes", rows, columns),
             self._geometry.boxes,
@@ -102,7 +102,7 @@ class FastPath:
         return tokens[:count], mask[:count]
 
     def ground(self, coarse: Tensor, tokens: Tensor, mask: Tensor) -> Grounded | None:
-        """Scores and boxes of P prompts; see `network.ground`. None where there is no graph so large."""
+        """Scores and boxes of P prompts; see `sam3_forward.ground`. None where there is no graph so large."""
         count, length = mask.shape
         rows, columns = next_size(count, PROMPTS), next_size(length, TOKENS)
         if rows is None or columns is None:
@@ -115,7 +115,7 @@ class FastPath:
         return Grounded(logits, presence, boxes, queries, memory, tokens, mask)
 
     def masks(self, levels: tuple[Tensor, ...], grounded: Grounded, row: int, queries: Sequence[int]) -> Tensor | None:
-        """(K, h, w) float32 mask logits of K chosen queries of one prompt; see `network.decode_masks`.
+        """(K, h, w) float32 mask logits of K chosen queries of one prompt; see `sam3_forward.decode_masks`.
 
         None for more masks than there is a graph for, or where `grounded` does not come from here.
         """

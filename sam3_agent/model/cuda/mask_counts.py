@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from sam3_agent.masks import Rle
-from sam3_agent.model.device_runs import to_edges
-from sam3_agent.model.upsample import rle_of_edges
+from sam3_agent.model.cuda.transfer import fetch
+from sam3_agent.model.mask_rle import rle_of_edges
+from sam3_agent.model.mask_rle_gpu import to_edges
 
 MaskCoder = Callable[[torch.Tensor, int, int], list[Rle]]
 """(K, h, w) float32 logits, height, width -> K masks."""
@@ -60,7 +61,7 @@ def in_triton(logits: torch.Tensor, height: int, width: int, tiles: Tiles | None
         if runs <= room and stops[-1] <= chars:
             break
         room, chars = max(room, runs), max(chars, stops[-1], CHARACTERS_A_RUN * runs)
-    data = text[: stops[-1]].cpu().numpy().tobytes().decode("ascii")  # the second wait
+    data = fetch(text[: stops[-1]]).numpy().tobytes().decode("ascii")  # the second wait
     return [Rle((height, width), data[a:b]) for a, b in zip([0, *stops], stops, strict=False)]
 
 
@@ -97,4 +98,4 @@ def _coded(
     kernels.characters[grid](places, ends, stops, text, room, chars, width, height * width, **block)
     last = ends.view(count, width)[:, -1] + torch.arange(count, device=device)  # where each mask's last run stands
     told = torch.cat([last[-1:] + 1, stops[last.clamp(max=room - 1)]])
-    return text, cast(list[int], cast(Any, told).cpu().tolist())  # the first wait
+    return text, cast(list[int], cast(Any, fetch(told)).tolist())  # the first wait

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from sam3_agent.model.cuda.transfer import upload
 from sam3_agent.model.preprocess import PreparedImage, check_image
 
 
@@ -32,10 +33,8 @@ class DevicePreparer:
         given = torch.from_numpy(image)  # (H, W, 3) # pyright: ignore[reportUnknownMemberType]
         if self._stream is None:
             return PreparedImage(height, width, square(given, self._side, self._dtype))
-        # torch keeps pinned blocks and knows when an upload from one has ended, so this allocates once a size.
-        pinned = torch.empty(given.shape, dtype=torch.uint8, pin_memory=True).copy_(given)
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
-            pixels = square(pinned.to(self._device, non_blocking=True), self._side, self._dtype)
+            pixels = square(upload(given, self._device), self._side, self._dtype)
             ready = torch.cuda.Event()
             ready.record(self._stream)
         return PreparedImage(height, width, pixels, ready)

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from transformers import Sam3Model
 
-from sam3_agent.model import network
+from sam3_agent.model import sam3_forward
 from sam3_agent.model.cuda.fast_path import FastPath
 from sam3_agent.model.cuda.graphs import Graphs, Recorder, cuda_recorder
 from sam3_agent.model.cuda.mask_counts import MaskCoder, in_torch, in_triton
-from sam3_agent.model.phrases import CONTEXT
+from sam3_agent.model.text_prompts import CONTEXT
 from sam3_agent.model.tracker import Tracker
 
 _log = logging.getLogger(__name__)
@@ -94,14 +94,14 @@ def difference(fast: FastPath, model: Sam3Model) -> float:
     shade = torch.linspace(-1, 1, side, device=model.device, dtype=cast(Any, model).dtype)
     pixels = torch.stack([shade.expand(side, side), shade[:, None].expand(side, side), -shade.expand(side, side)])[None]
     seen = fast.encode(pixels)
-    grid, levels = network.encode_pixels(model, pixels)
-    text = network.encode_text(model, torch.arange(CONTEXT, device=model.device)[None])
+    grid, levels = sam3_forward.encode_pixels(model, pixels)
+    text = sam3_forward.encode_text(model, torch.arange(CONTEXT, device=model.device)[None])
     tokens = torch.cat([text, seen.cls], dim=1)
     mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=model.device)
-    mine, plain = fast.ground(levels[-1], tokens, mask), network.ground(model, levels[-1], tokens, mask)
+    mine, plain = fast.ground(levels[-1], tokens, mask), sam3_forward.ground(model, levels[-1], tokens, mask)
     assert mine is not None
     chosen = list(range(4))
-    masks = network.decode_masks(model, levels, plain, 0, torch.tensor(chosen, device=model.device))
+    masks = sam3_forward.decode_masks(model, levels, plain, 0, torch.tensor(chosen, device=model.device))
     pairs = [(seen.grid, grid), *zip(seen.levels, levels, strict=True), (mine.memory, plain.memory)]
     pairs += [(mine.queries, plain.queries), (mine.boxes, plain.boxes), (fast.masks(levels, mine, 0, chosen), masks)]
     return max(_relative(*pair) for pair in pairs)

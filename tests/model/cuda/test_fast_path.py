@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from transformers import CLIPTokenizer
 
 from sam3_agent import masks
-from sam3_agent.clicks import ClickPrompt
-from sam3_agent.model import network
+from sam3_agent.model import sam3_forward
 from sam3_agent.model.cuda.fast_path import FastPath
 from sam3_agent.model.cuda.graphs import Graphs, eager_recorder
 from sam3_agent.model.cuda.mask_counts import in_torch
 from sam3_agent.model.cuda.start import TOLERANCE, difference, keep_code, mask_coder, recorded
 from sam3_agent.model.sam3 import Sam3
-from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ModelInfo
+from sam3_agent.types import ClickPrompt, ConceptPrompt, Detection, Exemplar, ModelInfo
 from tests.model.conftest import small_model, small_tracker
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
@@ -25,23 +24,23 @@ LIKE = ConceptPrompt("cat", (Exemplar((20.0, 30.0, 90.0, 80.0)), Exemplar((5.0, 
 MANY = ConceptPrompt(None, tuple(Exemplar((x, 10.0, x + 20.0, 60.0)) for x in range(0, 100, 10)))
 
 
-def quick(eye: Sam3) -> FastPath:
-    """Have an eye go by the fast path, with the double of CUDA graphs."""
-    fast = FastPath(eye._model, eye._tracker, Graphs(eager_recorder()), in_torch)
-    eye._runner.use(fast)
+def quick(segmenter: Sam3) -> FastPath:
+    """Have an segmenter go by the fast path, with the double of CUDA graphs."""
+    fast = FastPath(segmenter._model, segmenter._tracker, Graphs(eager_recorder()), in_torch)
+    segmenter._runner.use(fast)
     return fast
 
 
 @pytest.fixture(scope="module")
-def quick_eye(tokenizer: CLIPTokenizer) -> Sam3:
-    eye = Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"), small_tracker())
-    quick(eye)
-    return eye
+def quick_segmenter(tokenizer: CLIPTokenizer) -> Sam3:
+    segmenter = Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"), small_tracker())
+    quick(segmenter)
+    return segmenter
 
 
-def prepared_alike(eye: Sam3, fast: Sam3, image: NDArray[np.uint8]) -> tuple[Any, Any]:
+def prepared_alike(segmenter: Sam3, fast: Sam3, image: NDArray[np.uint8]) -> tuple[Any, Any]:
     """Features of both eyes from the same pixels."""
-    plan = eye.plan_encode(image)
+    plan = segmenter.plan_encode(image)
     (plain,) = plan.run()
     (quickly,) = fast._encoding.answers(plan.items)
     return plain, quickly
@@ -59,103 +58,104 @@ def assert_same(found: Detection, wanted: Detection) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 16, 17])
 def test_phrases_get_the_same_answers_however_many_they_are(
-    clicking_eye: Sam3, quick_eye: Sam3, picture: NDArray[np.uint8], count: int
+    clicking_segmenter: Sam3, quick_segmenter: Sam3, picture: NDArray[np.uint8], count: int
 ) -> None:
-    plain, quickly = prepared_alike(clicking_eye, quick_eye, picture)
+    plain, quickly = prepared_alike(clicking_segmenter, quick_segmenter, picture)
     prompts = [ConceptPrompt(f"cat {number}") for number in range(count)]
-    wanted = clicking_eye.detect(plain, prompts, threshold=0.05)
-    found = quick_eye.detect(quickly, prompts, threshold=0.05)
+    wanted = clicking_segmenter.detect(plain, prompts, threshold=0.05)
+    found = quick_segmenter.detect(quickly, prompts, threshold=0.05)
     assert sum(len(each.kept) for each in wanted)
     for pair in zip(found, wanted, strict=True):
         assert_same(*pair)
 
 
 def test_exemplars_beside_phrases_get_the_same_answers(
-    clicking_eye: Sam3, quick_eye: Sam3, picture: NDArray[np.uint8]
+    clicking_segmenter: Sam3, quick_segmenter: Sam3, picture: NDArray[np.uint8]
 ) -> None:
-    plain, quickly = prepared_alike(clicking_eye, quick_eye, picture)
+    plain, quickly = prepared_alike(clicking_segmenter, quick_segmenter, picture)
     for prompts in ([LIKE], [ConceptPrompt("cat"), LIKE, MANY]):
-        wanted = clicking_eye.detect(plain, prompts, threshold=0.05)
-        for pair in zip(quick_eye.detect(quickly, prompts, threshold=0.05), wanted, strict=True):
+        wanted = clicking_segmenter.detect(plain, prompts, threshold=0.05)
+        for pair in zip(quick_segmenter.detect(quickly, prompts, threshold=0.05), wanted, strict=True):
             assert_same(*pair)
 
 
 def test_more_boxes_than_there_are_graphs_for_go_through_the_modules(
-    clicking_eye: Sam3, quick_eye: Sam3, picture: NDArray[np.uint8]
+    clicking_segmenter: Sam3, quick_segmenter: Sam3, picture: NDArray[np.uint8]
 ) -> None:
-    plain, quickly = prepared_alike(clicking_eye, quick_eye, picture)
+    plain, quickly = prepared_alike(clicking_segmenter, quick_segmenter, picture)
     crowd = ConceptPrompt(None, tuple(Exemplar((float(x), 0.0, x + 9.0, 30.0)) for x in range(120)))
-    (wanted,), (found,) = (
-        eye.detect(seen, [crowd], threshold=0.05) for eye, seen in ((clicking_eye, plain), (quick_eye, quickly))
-    )
+    (wanted,) = clicking_segmenter.detect(plain, [crowd], threshold=0.05)
+    (found,) = quick_segmenter.detect(quickly, [crowd], threshold=0.05)
     assert_same(found, wanted)
 
 
 def test_prompts_on_different_images_meet_in_one_batch(
-    clicking_eye: Sam3, quick_eye: Sam3, picture: NDArray[np.uint8]
+    clicking_segmenter: Sam3, quick_segmenter: Sam3, picture: NDArray[np.uint8]
 ) -> None:
     images = [picture, picture[::-1].copy(), picture[:, :80].copy()]
-    pairs = [prepared_alike(clicking_eye, quick_eye, image) for image in images]
-    wanted = [clicking_eye.detect(plain, [ConceptPrompt("cat")], threshold=0.05)[0] for plain, _ in pairs]
-    plans = [quick_eye.plan_detect(quickly, [ConceptPrompt("cat")], threshold=0.05) for _, quickly in pairs]
-    drawn = quick_eye._runner.draw([plan.items[0] for plan in plans])
+    pairs = [prepared_alike(clicking_segmenter, quick_segmenter, image) for image in images]
+    wanted = [clicking_segmenter.detect(plain, [ConceptPrompt("cat")], threshold=0.05)[0] for plain, _ in pairs]
+    plans = [quick_segmenter.plan_detect(quickly, [ConceptPrompt("cat")], threshold=0.05) for _, quickly in pairs]
+    drawn = quick_segmenter._runner.draw([plan.items[0] for plan in plans])
     for each, other in zip(drawn, wanted, strict=True):
         assert_same(each.detection(), other)
 
 
 def test_read_exemplars_and_clicks_say_the_same(
-    clicking_eye: Sam3, quick_eye: Sam3, picture: NDArray[np.uint8]
+    clicking_segmenter: Sam3, quick_segmenter: Sam3, picture: NDArray[np.uint8]
 ) -> None:
-    plain, quickly = prepared_alike(clicking_eye, quick_eye, picture)
-    wanted = clicking_eye.read_exemplars(plain, LIKE.exemplars)
-    assert np.allclose(quick_eye.read_exemplars(quickly, LIKE.exemplars).array, wanted.array, atol=1e-5)
-    first = clicking_eye.segment_at(plain, ClickPrompt(((60.0, 40.0),), (True,)))
+    plain, quickly = prepared_alike(clicking_segmenter, quick_segmenter, picture)
+    wanted = clicking_segmenter.read_exemplars(plain, LIKE.exemplars)
+    assert np.allclose(quick_segmenter.read_exemplars(quickly, LIKE.exemplars).array, wanted.array, atol=1e-5)
+    first = clicking_segmenter.segment_at(plain, ClickPrompt(((60.0, 40.0),), (True,)))
     for prompt in (
         ClickPrompt(((60.0, 40.0),), (True,)),
         ClickPrompt(((60.0, 40.0), (10.0, 10.0)), (True, False)),
         ClickPrompt((), (), box=(20.0, 30.0, 90.0, 80.0)),
         ClickPrompt(((60.0, 40.0),), (True,), mask=first[0].rle),
     ):
-        found, other = quick_eye.segment_at(quickly, prompt), clicking_eye.segment_at(plain, prompt)
+        found, other = quick_segmenter.segment_at(quickly, prompt), clicking_segmenter.segment_at(plain, prompt)
         assert [a.rle for a in found] == [b.rle for b in other]
 
 
-def test_a_forgotten_image_does_not_change_under_what_came_after(quick_eye: Sam3, picture: NDArray[np.uint8]) -> None:
-    first = quick_eye.encode(picture)
+def test_a_forgotten_image_does_not_change_under_what_came_after(
+    quick_segmenter: Sam3, picture: NDArray[np.uint8]
+) -> None:
+    first = quick_segmenter.encode(picture)
     before = [level.clone() for level in first.levels]
-    (alone,) = quick_eye.detect(first, [ConceptPrompt("cat")], threshold=0.05)
-    quick_eye.encode(picture[::-1].copy())
+    (alone,) = quick_segmenter.detect(first, [ConceptPrompt("cat")], threshold=0.05)
+    quick_segmenter.encode(picture[::-1].copy())
     assert all(torch.equal(level, kept) for level, kept in zip(first.levels, before, strict=True))
-    assert quick_eye.detect(first, [ConceptPrompt("cat")], threshold=0.05) == [alone]
+    assert quick_segmenter.detect(first, [ConceptPrompt("cat")], threshold=0.05) == [alone]
 
 
 def test_everything_is_recorded_at_the_start_and_usual_calls_add_nothing(
     tokenizer: CLIPTokenizer, picture: NDArray[np.uint8]
 ) -> None:
-    eye = Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"), small_tracker())
-    fast = quick(eye)
+    segmenter = Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"), small_tracker())
+    fast = quick(segmenter)
     with torch.inference_mode():
         fast.record_all()
     known = set(fast.graphs.keys)
     assert len(known) > 10
-    seen = eye.encode(picture)
-    eye.detect(seen, [ConceptPrompt("cat"), ConceptPrompt("dog"), ConceptPrompt("cup")], threshold=0.05)
-    eye.detect(seen, [LIKE], threshold=0.05)
-    eye.segment_at(seen, ClickPrompt(((60.0, 40.0),), (True,)))
+    seen = segmenter.encode(picture)
+    segmenter.detect(seen, [ConceptPrompt("cat"), ConceptPrompt("dog"), ConceptPrompt("cup")], threshold=0.05)
+    segmenter.detect(seen, [LIKE], threshold=0.05)
+    segmenter.segment_at(seen, ClickPrompt(((60.0, 40.0),), (True,)))
     assert set(fast.graphs.keys) == known
-    assert eye.statistics()["fast"] is True
+    assert segmenter.statistics()["fast"] is True
 
 
 def test_layers_compile_without_a_break_and_say_the_same(tokenizer: CLIPTokenizer) -> None:
     model = small_model()
-    network.prepare(model)
+    sam3_forward.prepare(model)
     fast = recorded(model, None, eager_recorder(), in_torch, compiled=True, backend="eager")
     assert difference(fast, model) < 1e-5
 
 
 def test_another_network_is_found_out() -> None:
     model = small_model()
-    network.prepare(model)
+    sam3_forward.prepare(model)
     fast = recorded(model, None, eager_recorder(), in_torch, compiled=False)
     with torch.no_grad():
         for layer in model.vision_encoder.backbone.layers:
@@ -171,9 +171,9 @@ def test_fused_weights_leave_the_model_what_it_was() -> None:
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
-def test_a_cpu_has_no_fast_path_to_start(eye: Sam3) -> None:
-    assert eye.warm_up() > 0
-    assert eye.statistics()["fast"] is False
+def test_a_cpu_has_no_fast_path_to_start(fake_segmenter: Sam3) -> None:
+    assert fake_segmenter.warm_up() > 0
+    assert fake_segmenter.statistics()["fast"] is False
     assert mask_coder(torch.device("cpu")) is in_torch
 
 
