@@ -72,8 +72,9 @@ def _coded(
 
     Figures beyond the room are right for the runs, and for the bytes a lower bound.
     """
-    from sam3_agent.model.cuda import mask_kernels as kernels
+    from sam3_agent.model.cuda import mask_kernels
 
+    kernels = cast(Any, mask_kernels)
     count, h, w = logits.shape
     device = logits.device
     launch: Any = {"num_warps": tiles.warps, "enable_fp_fusion": False}

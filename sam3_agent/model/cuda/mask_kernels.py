@@ -1,3 +1,4 @@
+# type: ignore  # kernels are Triton's language, which only looks like Python
 """Triton kernels from mask logits to COCO's compressed run lengths; importing this imports Triton.
 
 A mask is `bilinear(logits) > 0` at output size. Three steps, each over all masks of a call: `extents` bounds the output
@@ -7,9 +8,6 @@ arithmetic is float32 in the order of torch's own kernel: launch with `enable_fp
 
 `TRITON_INTERPRET=1` runs all of it on a CPU.
 """
-
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownParameterType=false
-# pyright: reportMissingParameterType=false, reportUnknownArgumentType=false, reportUntypedFunctionDecorator=false
 
 from functools import partial
 

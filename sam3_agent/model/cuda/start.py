@@ -99,11 +99,13 @@ def difference(fast: FastPath, model: Sam3Model) -> float:
     tokens = torch.cat([text, seen.cls], dim=1)
     mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=model.device)
     mine, plain = fast.ground(levels[-1], tokens, mask), sam3_forward.ground(model, levels[-1], tokens, mask)
-    assert mine is not None
     chosen = list(range(4))
+    drawn = None if mine is None else fast.masks(levels, mine, 0, chosen)
+    if mine is None or drawn is None:
+        return float("inf")
     masks = sam3_forward.decode_masks(model, levels, plain, 0, torch.tensor(chosen, device=model.device))
     pairs = [(seen.grid, grid), *zip(seen.levels, levels, strict=True), (mine.memory, plain.memory)]
-    pairs += [(mine.queries, plain.queries), (mine.boxes, plain.boxes), (fast.masks(levels, mine, 0, chosen), masks)]
+    pairs += [(mine.queries, plain.queries), (mine.boxes, plain.boxes), (drawn, masks)]
     return max(_relative(*pair) for pair in pairs)
 
 
@@ -115,7 +117,8 @@ def keep_code() -> None:
 
 def _relative(mine: Tensor, plain: Tensor) -> float:
     """Infinite where anything is not a number."""
-    off = float((mine.float() - plain.float()).norm() / plain.float().norm().clamp(min=1e-6))
+    wanted = plain.float()
+    off = float((mine.float() - wanted).square().sum().sqrt()) / max(float(wanted.square().sum().sqrt()), 1e-6)
     return off if off == off else float("inf")
 
 
@@ -128,6 +131,6 @@ def _line(error: Exception) -> str:
 
 
 def _triton_error() -> type[Exception]:
-    from triton.errors import TritonError  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
+    from triton.errors import TritonError  # pyright: ignore[reportMissingTypeStubs, reportMissingImports]
 
     return cast(type[Exception], TritonError)

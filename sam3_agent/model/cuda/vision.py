@@ -6,9 +6,11 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 from transformers import Sam3Model
-from transformers.models.sam3.modeling_sam3 import rotate_pairwise, window_partition, window_unpartition
+from transformers.models.sam3 import modeling_sam3
 
 from sam3_agent.model.cuda.layers import ACTIVATIONS, Affine, FeedForward, affine, feed_forward, fuse, linear, norm
+
+_sam3 = cast(Any, modeling_sam3)
 
 
 class VitLayer(NamedTuple):
@@ -34,14 +36,14 @@ def vit_layer(x: Tensor, table: Rotary, layer: VitLayer, heads: int, window: int
     y = norm(x, layer.norm1)
     padded = (height, width)
     if window:
-        y, padded = window_partition(y, window)  # (B * windows, window, window, D)
+        y, padded = _sam3.window_partition(y, window)  # (B * windows, window, window, D)
     count, rows, columns, size = y.shape
     qkv = linear(y, layer.qkv).view(count, rows * columns, 3, heads, size // heads)
     q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (count, heads, N, d)
     y = torch.nn.functional.scaled_dot_product_attention(_rotated(q, table), _rotated(k, table), v)
     y = linear(y.transpose(1, 2).reshape(count, rows, columns, size), layer.out)
     if window:
-        y = window_unpartition(y, window, padded, (height, width))
+        y = _sam3.window_unpartition(y, window, padded, (height, width))
     x = x + y
     y = ACTIVATIONS[activation](linear(norm(x, layer.norm2), layer.mlp.up))
     return x + linear(y, layer.mlp.down)
@@ -102,4 +104,4 @@ def _tables(layers: Any) -> dict[int, Rotary]:
 def _rotated(x: Tensor, table: Rotary) -> Tensor:
     """(B, heads, N, d) queries or keys turned by their places, in float32 as Meta does."""
     wide = x.float()
-    return (wide * table.cos + rotate_pairwise(wide) * table.sin).type_as(x)
+    return (wide * table.cos + _sam3.rotate_pairwise(wide) * table.sin).type_as(x)
