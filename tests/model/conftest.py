@@ -105,7 +105,7 @@ def tokenizer() -> CLIPTokenizer:
 
 
 @pytest.fixture(scope="session")
-def fake_segmenter(tokenizer: CLIPTokenizer) -> Sam3:
+def segmenter(tokenizer: CLIPTokenizer) -> Sam3:
     return Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"))
 
 
@@ -177,7 +177,7 @@ class Parity:
         return Sam3(model, RecordedTokenizer(ids), ModelInfo("parity", "cpu", "float32"), tracker)
 
     @cached_property
-    def fake_segmenter(self) -> Sam3:
+    def segmenter(self) -> Sam3:
         return self.load()
 
     @cache  # noqa: B019  # lives as long as the session
