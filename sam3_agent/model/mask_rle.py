@@ -64,6 +64,8 @@ def _edges(logits: Floats, height: int, width: int) -> Ints:
     columns = reach(int(across.min()), int(across.max()), logits.shape[1], width)
     upper, lower, weight = weights_of(logits.shape[0], height, rows)
     left, right, share = weights_of(logits.shape[1], width, columns)
+    if not (len(upper) and len(left)):  # a speck between the places that a small image takes
+        return np.zeros(0, dtype=np.int64)
     step = max(1, BAND // len(upper))
     changes: list[Ints] = []
     for start in range(0, len(left), step):

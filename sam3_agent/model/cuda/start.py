@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,7 +29,9 @@ FAILURES = (RuntimeError, OSError, ImportError, NotImplementedError, subprocess.
 an OSError."""
 
 
-def start_fast_path(model: Sam3Model, tracker: Tracker | None) -> FastPath | None:
+def start_fast_path(
+    model: Sam3Model, tracker: Tracker | None, *, said: Callable[[str], object] = _log.debug
+) -> FastPath | None:
     """A fast path with everything compiled and captured, or None where even capturing fails.
 
     Takes a minute when the code is compiled for the first time on a machine, seconds from then on (`keep_code`).
@@ -38,7 +41,7 @@ def start_fast_path(model: Sam3Model, tracker: Tracker | None) -> FastPath | Non
     for compiled in (True, False):
         began = time.perf_counter()
         try:
-            fast = recorded(model, tracker, cuda_recorder(model.device), code, compiled=compiled)
+            fast = recorded(model, tracker, cuda_recorder(model.device), code, compiled=compiled, said=said)
             off = difference(fast, model)
         except FAILURES as error:
             _log.warning("%s failed on %s (%s)", _doing(compiled), model.device, _line(error))
@@ -54,15 +57,22 @@ def start_fast_path(model: Sam3Model, tracker: Tracker | None) -> FastPath | Non
 
 
 def recorded(
-    model: Sam3Model, tracker: Tracker | None, record: Recorder, code: MaskCoder, *, compiled: bool, **options: Any
+    model: Sam3Model,
+    tracker: Tracker | None,
+    record: Recorder,
+    code: MaskCoder,
+    *,
+    compiled: bool,
+    said: Callable[[str], object] = _log.debug,
+    **options: Any,
 ) -> FastPath:
-    """A fast path that has run at all its shapes; `options` are those of torch.compile."""
+    """A fast path that has run at all its shapes, each of which is `said`; `options` are those of torch.compile."""
     with torch.inference_mode(False), torch.no_grad():  # the weights stay usable outside of inference mode
         fast = FastPath(model, tracker, Graphs(record), code)
     if compiled:
         fast.compile(**options)
     with torch.inference_mode():
-        fast.record_all(lambda step: _log.debug("recorded %s", step))
+        fast.record_all(said)
     return fast
 
 

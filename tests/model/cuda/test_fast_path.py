@@ -171,9 +171,9 @@ def test_fused_weights_leave_the_model_what_it_was() -> None:
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
-def test_a_cpu_has_no_fast_path_to_start(fake_segmenter: Sam3) -> None:
-    assert fake_segmenter.warm_up() > 0
-    assert fake_segmenter.statistics()["fast"] is False
+def test_a_cpu_has_no_fast_path_to_start(segmenter: Sam3) -> None:
+    assert segmenter.warm_up() > 0
+    assert segmenter.statistics()["fast"] is False
     assert mask_coder(torch.device("cpu")) is in_torch
 
 

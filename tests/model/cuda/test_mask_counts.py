@@ -1,0 +1,60 @@
+"""The Triton kernels give COCO's bytes: on a CPU by Triton's interpreter, on a GPU compiled."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sam3_agent import masks
+from sam3_agent.model.cuda.mask_counts import in_torch, in_triton
+from sam3_agent.model.mask_rle import to_rle
+from tests.model.cuda.interpreted import planes
+
+TRITON = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed here")
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
+SIZES = ((1, 1), (7, 300), (288, 288), (1200, 1800))
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+@TRITON
+def test_interpreted_kernels_give_the_bytes_of_every_kind_of_mask() -> None:
+    root = Path(__file__).resolve().parents[3]
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.model.cuda.interpreted"]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found) == 11
+    assert found == {name: [] for name in found}
+
+
+@pytest.mark.parametrize("kind", planes())
+@pytest.mark.parametrize("size", [(1, 1), (9, 1), (31, 47), (300, 400)])
+def test_torch_gives_the_bytes_of_pycocotools(kind: str, size: tuple[int, int]) -> None:
+    logits = planes()[kind]
+    whole = torch.nn.functional.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0] > 0
+    wanted = [masks.encode(mask) for mask in whole.numpy()]
+    assert in_torch(logits, *size) == wanted
+    assert [to_rle(plane, *size) for plane in logits.numpy()] == wanted
+
+
+@pytest.mark.gpu
+@GPU
+@pytest.mark.parametrize("size", [*SIZES, (3000, 4000)])
+def test_kernels_on_a_gpu_give_the_bytes_of_every_kind_of_mask(size: tuple[int, int]) -> None:
+    for logits in planes().values():
+        assert in_triton(logits.cuda(), *size) == [to_rle(plane, *size) for plane in logits.numpy()]
+
+
+@pytest.mark.gpu
+@GPU
+def test_noise_needs_more_room_than_was_guessed_and_gets_it() -> None:
+    noise = torch.from_numpy(np.random.default_rng(1).normal(0, 1, (8, 288, 288)).astype(np.float32))
+    assert in_triton(noise.cuda(), 1200, 1800) == [to_rle(plane, 1200, 1800) for plane in noise.numpy()]
