@@ -14,11 +14,11 @@ from sam3_agent.model.cuda import mask_counts
 from sam3_agent.model.cuda.mask_counts import Tiles, in_triton
 from sam3_agent.model.mask_rle import to_rle
 
-WIDE = Tiles(columns=512, rows=512, runs=4096, groups=2)
+WIDE = Tiles(columns=512, rows=512, runs=4096, groups=1)
 """Few and large steps: the interpreter takes the same time for each."""
-SMALL = Tiles(columns=16, rows=8, runs=16, groups=3)
+SMALL = Tiles(columns=16, rows=8, runs=8, groups=2)
 """Many steps, so that every border between two of them is crossed."""
-SIZES = ((1, 1), (1, 9), (9, 1), (12, 9), (31, 47), (64, 200))
+SIZES = ((1, 1), (9, 1), (31, 47), (12, 200))
 
 
 def planes() -> dict[str, torch.Tensor]:
@@ -27,9 +27,8 @@ def planes() -> dict[str, torch.Tensor]:
     rows, columns = np.mgrid[0:12, 0:9]
     single = np.full((3, 12, 9), -1.0)
     single[0, 0, 0] = single[1, -1, -1] = single[2, 5, 4] = 2.0
-    stripes = np.stack(
-        [np.where(columns % 2, -1.0, 1.0), np.where(rows % 2, -1.0, 1.0), np.where(columns < 4, 1.0, -1.0)]
-    )
+    halves = (columns % 2 == 0, rows % 2 == 0, columns < 4)
+    stripes = np.stack([np.where(each, 1.0, -1.0) for each in halves])
     feet = np.full((2, 12, 9), -1.0)
     feet[0, -2:, 3], feet[0, :2, 4] = 1.0, 1.0  # goes on from one column's foot to the next one's head
     feet[1, 0], feet[1, -1] = 1.0, 1.0
@@ -59,11 +58,14 @@ def differing(logits: torch.Tensor, sizes: tuple[tuple[int, int], ...], tiles: T
 def main() -> None:
     """Run all cases and print what differs."""
     kinds = planes()
-    found = {name: differing(logits, SIZES, WIDE) for name, logits in kinds.items()}
-    found["small steps"] = differing(kinds["mixed"], ((12, 9), (21, 33)), SMALL)
-    found["large"] = differing(torch.cat([kinds["feet"][:1], kinds["full"]]), ((3000, 4000),), WIDE)
+    everything = torch.cat(list(kinds.values()))
+    found = {
+        "every kind": differing(everything, SIZES, WIDE),
+        "small steps": differing(kinds["mixed"][1:3], ((21, 33),), SMALL),
+        "large": differing(kinds["full"], ((3000, 4000),), WIDE),
+    }
     mask_counts.FIRST_ROOM = 8  # what the first guess has no room for is done again
-    found["little room"] = differing(kinds["noise"], ((31, 47),), WIDE)
+    found["little room"] = differing(kinds["noise"][:1], ((31, 47),), WIDE)
     json.dump(found, sys.stdout)
 
 
