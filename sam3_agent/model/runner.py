@@ -246,7 +246,7 @@ class Runner:
                 logits = self.masks(row.features, grounded, place, each.queries)
             if self._fast is not None:
                 drawn.append(logits)
-            elif logits.is_cuda:  # only the changes of the masks cross the bus
+            elif logits.device.type != "cpu":  # only the changes of the masks cross the bus
                 masks.append(to_edges(logits, row.features.height, row.features.width))
             else:  # the caller's thread makes run lengths
                 masks.append(logits.numpy())
@@ -255,7 +255,9 @@ class Runner:
         return list(self._fast.coded(drawn, [(row.features.height, row.features.width) for row in rows]))
 
     def _encode_texts(self, ids: Sequence[Ids]) -> torch.Tensor:
-        return sam3_forward.encode_text(self._model, torch.tensor(ids, device=self._model.device))
+        given = torch.tensor(ids, device=self._model.device)
+        found = self._fast.texts(given) if self._fast is not None else None
+        return sam3_forward.encode_text(self._model, given) if found is None else found
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,11 +184,16 @@ class Detector:
         self._values = fuse(*(attention.v_proj for attention in images))
         self._decoder_layers = [_decoder_weights(layer) for layer in self._decoder.layers]
         self._boxes = _box_weights(self._decoder, grid)
+        self._length = 0
         self._encode: Callable[..., Tensor] = encoder_layer
         self._round: Callable[..., tuple[Tensor, Tensor, Tensor]] = decoder_layer
 
-    def compile(self, **options: Any) -> None:
-        """Have torch compile both layer functions when they first run: for one prompt, then for any number."""
+    def compile(self, length: int, **options: Any) -> None:
+        """Have torch compile both layer functions when they first run: for one prompt, then for any number.
+
+        Only for prompts of `length` tokens: a rarer length must not hold a caller up for as long as compiling takes.
+        """
+        self._length = length
         self._encode = torch.compile(encoder_layer, fullgraph=True, **options)
         self._round = torch.compile(decoder_layer, fullgraph=True, **options)
 
@@ -201,9 +206,10 @@ class Detector:
             mask: (P, L) bool.
         """
         bias = mask_bias(mask, coarse.dtype)
-        memory = coarse.flatten(2).transpose(1, 2)  # (P, h * w, C)
+        memory = coarse.flatten(2).transpose(1, 2).contiguous()  # (P, h * w, C)
+        encode = self._encode if tokens.shape[1] == self._length else encoder_layer
         for layer in self._encoder_layers:
-            memory = self._encode(memory, self._position, tokens, bias, layer, self._heads[0], self._activations[0])
+            memory = encode(memory, self._position, tokens, bias, layer, self._heads[0], self._activations[0])
         x, queries, boxes = self._decoded(memory, tokens, bias)
         decoder = self._decoder
         presence = decoder.presence_head(decoder.presence_layer_norm(x[:, :1]))[:, 0, 0]
@@ -228,9 +234,10 @@ class Detector:
         keys = linear(memory + self._position, self._keys).split(width, -1)
         values = linear(memory, self._values).split(width, -1)
         queries = x[:, 1:]
+        turn = self._round if tokens.shape[1] == self._length else decoder_layer
         for layer, k, v in zip(self._decoder_layers, keys, values, strict=True):
             boxes = moved
-            x, queries, moved = self._round(
+            x, queries, moved = turn(
                 x, boxes, tokens, bias, k, v, layer, self._boxes, self._heads[1], self._activations[1]
             )
         return x, queries, boxes

@@ -19,7 +19,7 @@ from sam3_agent.model.cuda.geometry import Geometry
 from sam3_agent.model.cuda.graphs import Graphs, Tensors
 from sam3_agent.model.cuda.mask_counts import MaskCoder
 from sam3_agent.model.cuda.masks import MaskDecoder
-from sam3_agent.model.cuda.sizes import BOXES, PROMPTS, QUERIES, TOKENS, next_size, pad_rows, pad_tokens
+from sam3_agent.model.cuda.sizes import BOXES, PROMPTS, QUERIES, TEXTS, TOKENS, next_size, pad_rows, pad_tokens
 from sam3_agent.model.cuda.vision import Vision
 from sam3_agent.model.sam3_forward import Grounded
 from sam3_agent.model.text_prompts import CONTEXT
@@ -50,6 +50,7 @@ class FastPath:
 
     def __init__(self, model: Sam3Model, tracker: Tracker | None, graphs: Graphs, code: MaskCoder) -> None:
         self._graphs = graphs
+        self._model = model
         self._tracker = tracker
         self._code = code
         config = cast(Any, model.config)
@@ -74,13 +75,22 @@ class FastPath:
 
     def compile(self, **options: Any) -> None:
         """Have torch compile the layers when they first run; `options` are those of torch.compile."""
-        for part in (self._vision, self._detector, self._masks):
-            part.compile(**options)
+        self._vision.compile(**options)
+        self._detector.compile(TOKENS[0], **options)
+        self._masks.compile(**options)
 
     def encode(self, pixels: Tensor) -> Encoded:
         """Features of one image's (1, 3, S, S) pixels."""
         grid, *levels, cls = self._graphs.run(("encode",), self._encode, pixels.to(self._dtype))
         return Encoded(grid, tuple(levels), cls)
+
+    def texts(self, ids: Tensor) -> Tensor | None:
+        """(P, CONTEXT, C) text tokens of (P, CONTEXT) ids; see `sam3_forward.encode_text`. None for too many."""
+        rows = next_size(len(ids), TEXTS)
+        if rows is None:
+            return None
+        (tokens,) = self._graphs.run(("texts", rows), self._encode_texts, pad_rows(ids, rows))
+        return tokens[: len(ids)]
 
     def boxes(self, coarse: Tensor, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor] | None:
         """(P, N + 1, C) tokens of exemplar boxes, CLS last of the real ones, and their mask.
@@ -178,6 +188,9 @@ class FastPath:
         """
         seen = self.encode(self._zeros(1, 3, self._side, self._side))
         said("encode")
+        for rows in TEXTS:
+            self.texts(torch.zeros(rows, CONTEXT, dtype=torch.int64, device=self._device))
+            said(f"texts {rows}")
         width = seen.cls.shape[-1]
         for rows in PROMPTS:
             coarse = seen.levels[-1].expand(rows, -1, -1, -1)
@@ -211,6 +224,9 @@ class FastPath:
     def _encode(self, pixels: Tensor) -> tuple[Tensor, ...]:
         grid, *levels = self._vision(pixels)
         return grid, *levels, *self._geometry.text_only(levels[-1])
+
+    def _encode_texts(self, ids: Tensor) -> tuple[Tensor]:
+        return (sam3_forward.encode_text(self._model, ids),)
 
     def _code_group(
         self, coded: list[list[Rle]], logits: Sequence[Tensor], group: list[int], size: tuple[int, int]

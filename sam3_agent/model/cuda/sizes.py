@@ -7,6 +7,8 @@ from torch.nn.functional import pad
 
 PROMPTS = (1, 2, 4, 8, 16)
 """Rows of a batch of prompts."""
+TEXTS = (1, 4, 16)
+"""Phrases that are encoded together; each is remembered, so few are."""
 QUERIES = (8, 32, 100, 200)
 """Masks of one prompt."""
 TOKENS = (40, 48, 64, 128)
