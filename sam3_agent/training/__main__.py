@@ -55,9 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rank", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--export", type=Path, help="write the run's weights into this folder instead of training")
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu")
-    parser.add_argument(
-        "--ranks", type=int, help="batches a step, on a CPU a process each (default: the config's)"
-    )
+    parser.add_argument("--ranks", type=int, help="batches a step, on a CPU a process each (default: the config's)")
     parser.add_argument("--workers", type=int, help="processes that draw scenes ahead (default: a core each on a GPU)")
     parser.add_argument("--start-from", type=Path, help="exported weights to begin with (clicks: to learn on)")
     return parser.parse_args()

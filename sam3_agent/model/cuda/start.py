@@ -47,8 +47,9 @@ def start_fast_path(
             _log.warning("%s failed on %s (%s)", _doing(compiled), model.device, _line(error))
             continue
         if off <= TOLERANCE:
-            _log.info("%s %d functions on %s", _doing(compiled), len(fast.graphs.keys), model.device)
-            _log.info("took %.1f s; off the plain network by %.4f", time.perf_counter() - began, off)
+            done, seconds = "compiled and captured" if compiled else "captured", time.perf_counter() - began
+            words = "%s %d functions on %s in %.1f s, off the plain network by %.4f"
+            _log.info(words, done, len(fast.graphs.keys), model.device, seconds, off)
             return fast
         _log.warning(
             "%s on %s gives other results (off by %.2g), so it is not used", _doing(compiled), model.device, off
