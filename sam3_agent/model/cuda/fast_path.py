@@ -1,6 +1,6 @@
 """The network as captured graphs: what `Runner` runs instead of the modules where a GPU is warm.
 
-Every function is recorded once for each shape (`sizes`), all in one memory pool, and compiled before where torch can.
+Every function is recorded once for each shape, all in one memory pool, and compiled before where torch can.
 What has no recorded shape says so (None), and the caller runs the modules themselves.
 """
 
@@ -16,10 +16,20 @@ from sam3_agent.masks import Rle
 from sam3_agent.model import sam3_forward
 from sam3_agent.model.cuda.detector import Detector
 from sam3_agent.model.cuda.geometry import Geometry
-from sam3_agent.model.cuda.graphs import Graphs, Tensors
+from sam3_agent.model.cuda.graphs import (
+    BOXES,
+    PROMPTS,
+    QUERIES,
+    TEXTS,
+    TOKENS,
+    Graphs,
+    Tensors,
+    next_size,
+    pad_rows,
+    pad_tokens,
+)
 from sam3_agent.model.cuda.mask_counts import MaskCoder
 from sam3_agent.model.cuda.masks import MaskDecoder
-from sam3_agent.model.cuda.sizes import BOXES, PROMPTS, QUERIES, TEXTS, TOKENS, next_size, pad_rows, pad_tokens
 from sam3_agent.model.cuda.vision import Vision
 from sam3_agent.model.sam3_forward import Grounded
 from sam3_agent.model.text_prompts import CONTEXT

@@ -74,38 +74,39 @@ def _value(plane, h, w, row, column, down, over, mask):
     return upper * (1 - wy) + lower * wy
 
 
-@_jit
-def scan(
-    logits,
-    reach,
-    counts,
-    ends,
-    places,
-    room,
-    h,
-    w,
-    height,
-    width,
-    down,
-    over,
-    WRITE: tl.constexpr,
-    COLUMNS: tl.constexpr,
-    ROWS: tl.constexpr,
-):
-    """Count the changes of every column of every mask, or write their places where the counts say.
+@triton.jit
+def _joins(plane, h, w, height, width, down, over, column, r0, r1, c0, c1):
+    """Whether a run comes in over each column's head from the left, and goes on over its foot to the right."""
+    whole = (r0 == 0) & (r1 == height)
+    zero = column * 0
+    left = (column > c0) & (column < c1) & whole
+    right = (column >= c0) & (column + 1 < c1) & whole
+    comes = (_value(plane, h, w, zero + (height - 1), column - 1, down, over, left) > 0) & left
+    goes = (_value(plane, h, w, zero, column + 1, down, over, right) > 0) & right
+    return comes, goes
 
-    Args:
-        logits: (K, h, w) float32.
-        reach: (K, 4) int32 of `extents`.
-        counts: (K * width) int32 changes in each column; written unless WRITE.
-        ends: (K * width) int64 their running sum; read with WRITE.
-        places: (room,) int64 column-major places, in order; written with WRITE, never beyond `room`.
-        room: see there.
-        h, w: of the logits.
-        height, width: of the output.
-        down, over: h / height and w / width in float32.
-        WRITE: which of the two.
-        COLUMNS, ROWS: the tile of a program and of each of its steps.
+
+@triton.jit
+def _changes(plane, h, w, height, down, over, r, c, r0, r1, c0, c1, comes, goes):
+    """int32 flags: where the mask differs from the row above; a run that goes on over a foot is one run."""
+    here = (r < r1) & (c >= c0) & (c < c1)
+    inside = (_value(plane, h, w, r, c, down, over, here) > 0) & here
+    above = (r > r0) & (r <= r1) & (c >= c0) & (c < c1)
+    prior = (_value(plane, h, w, r - 1, c, down, over, above) > 0) & above
+    change = (inside != prior) & (r <= r1)
+    return (change & ~((r == 0) & comes[None, :]) & ~((r == height) & goes[None, :])).to(tl.int32)
+
+
+# fmt: off
+@_jit
+def scan(logits, reach, counts, ends, places, room, h, w, height, width, down, over,
+         WRITE: tl.constexpr, COLUMNS: tl.constexpr, ROWS: tl.constexpr):
+    """Count the changes of every column of every mask, or, to WRITE, put their places where the counts say.
+
+    `logits` (K, h, w) float32; `reach` (K, 4) of `extents`; `counts` (K * width) int32 changes in each column, written
+    unless WRITE; `ends` (K * width) int64 their running sum, read with WRITE; `places` (room,) int64 column-major
+    places in order, written with WRITE; `down` and `over` are h / height and w / width in float32. A program does
+    COLUMNS of one mask, ROWS at a time.
     """
     k = tl.program_id(0)
     block = tl.program_id(1)
@@ -113,39 +114,27 @@ def scan(
     r1 = tl.load(reach + k * 4 + 1)
     c0 = tl.load(reach + k * 4 + 2)
     c1 = tl.load(reach + k * 4 + 3)
-    column = block * COLUMNS + tl.arange(0, COLUMNS)
     if (block * COLUMNS < c1) & (block * COLUMNS + COLUMNS > c0):
         plane = logits + k.to(tl.int64) * h * w
+        column = block * COLUMNS + tl.arange(0, COLUMNS)
         mine = (column >= c0) & (column < c1)
         slot = k.to(tl.int64) * width + column
         seen = tl.zeros((COLUMNS,), tl.int32)
         start = tl.zeros((COLUMNS,), tl.int64)
         if WRITE:
             start = tl.load(ends + slot, mask=mine, other=0) - tl.load(counts + slot, mask=mine, other=0)
-        # A run that goes on over a column's foot is one run: does it come in from the left, go out to the right?
-        whole = (r0 == 0) & (r1 == height)
-        zero = tl.zeros((COLUMNS,), tl.int32)
-        left = mine & (column > c0) & whole
-        right = mine & (column + 1 < c1) & whole
-        comes = (_value(plane, h, w, zero + (height - 1), column - 1, down, over, left) > 0) & left
-        goes = (_value(plane, h, w, zero, column + 1, down, over, right) > 0) & right
+        comes, goes = _joins(plane, h, w, height, width, down, over, column, r0, r1, c0, c1)
         for top in range(r0, r1 + 1, ROWS):
-            row = top + tl.arange(0, ROWS)
-            r = tl.broadcast_to(row[:, None], (ROWS, COLUMNS))
+            r = tl.broadcast_to((top + tl.arange(0, ROWS))[:, None], (ROWS, COLUMNS))
             c = tl.broadcast_to(column[None, :], (ROWS, COLUMNS))
-            here = (r < r1) & (c >= c0) & (c < c1)
-            inside = (_value(plane, h, w, r, c, down, over, here) > 0) & here
-            above = (r > r0) & (c >= c0) & (c < c1)
-            prior = (_value(plane, h, w, r - 1, c, down, over, above) > 0) & above
-            change = (inside != prior) & (r <= r1) & (c >= c0) & (c < c1)
-            change = change & ~((r == 0) & comes[None, :]) & ~((r == height) & goes[None, :])
-            flag = change.to(tl.int32)
+            flag = _changes(plane, h, w, height, down, over, r, c, r0, r1, c0, c1, comes, goes)
             if WRITE:
                 at = start[None, :] + seen[None, :] + tl.cumsum(flag, axis=0) - 1
-                tl.store(places + at, c.to(tl.int64) * height + r, mask=change & (at < room))
+                tl.store(places + at, c.to(tl.int64) * height + r, mask=(flag > 0) & (at < room))
             seen += tl.sum(flag, axis=0)
         if not WRITE:
             tl.store(counts + slot, seen, mask=mine)
+# fmt: on
 
 
 @triton.jit

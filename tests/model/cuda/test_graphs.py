@@ -5,8 +5,19 @@ import logging
 import pytest
 import torch
 
-from sam3_agent.model.cuda.graphs import Function, Graphs, Recording, Tensors, cuda_recorder, eager_recorder
-from sam3_agent.model.cuda.sizes import PROMPTS, QUERIES, next_size, pad_rows, pad_tokens
+from sam3_agent.model.cuda.graphs import (
+    PROMPTS,
+    QUERIES,
+    Function,
+    Graphs,
+    Recording,
+    Tensors,
+    cuda_recorder,
+    eager_recorder,
+    next_size,
+    pad_rows,
+    pad_tokens,
+)
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
 
