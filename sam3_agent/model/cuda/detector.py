@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import box_convert  # pyright: ignore[reportMissingTypeStubs]
 from transformers import Sam3Model
-from transformers.models.sam3.modeling_sam3 import box_cxcywh_to_xyxy, inverse_sigmoid
+from transformers.models.sam3.modeling_sam3 import inverse_sigmoid
 
 from sam3_agent.model.cuda.layers import (
     ACTIVATIONS,
@@ -154,7 +154,8 @@ def box_bias(boxes: Tensor, shared: Boxes) -> Tensor:
 
 def axis_bias(boxes: Tensor, shared: Boxes) -> tuple[Tensor, Tensor]:
     """(P, Q, h, heads) for rows and (P, Q, w, heads) for columns, whose sum is the bias of a place."""
-    x0, y0, x1, y1 = box_cxcywh_to_xyxy(boxes).unbind(-1)  # (P, Q) each
+    x, y, w, h = boxes.unbind(-1)  # (P, Q) each
+    x0, y0, x1, y1 = x - 0.5 * w, y - 0.5 * h, x + 0.5 * w, y + 0.5 * h
     return (
         relu_stack(_distances(shared.rows, y0, y1), shared.down),
         relu_stack(_distances(shared.columns, x0, x1), shared.across),
@@ -227,12 +228,13 @@ class Detector:
 
     def _decoded(self, memory: Tensor, tokens: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """States and normed queries after all rounds, and the boxes before the last one moved them."""
-        decoder, count, width = self._decoder, len(memory), memory.shape[-1]
+        decoder, count = self._decoder, len(memory)
         start = torch.cat([decoder.presence_token.weight, decoder.query_embed.weight])
         x = start[None].expand(count, -1, -1)
         boxes = moved = decoder.reference_points.weight.sigmoid()[None].expand(count, -1, -1)
-        keys = linear(memory + self._position, self._keys).split(width, -1)
-        values = linear(memory, self._values).split(width, -1)
+        layers = len(self._decoder_layers)
+        keys = linear(memory + self._position, self._keys).chunk(layers, -1)
+        values = linear(memory, self._values).chunk(layers, -1)
         queries = x[:, 1:]
         turn = self._round if tokens.shape[1] == self._length else decoder_layer
         for layer, k, v in zip(self._decoder_layers, keys, values, strict=True):

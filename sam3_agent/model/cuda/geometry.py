@@ -4,12 +4,14 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_convert, roi_align  # pyright: ignore[reportMissingTypeStubs]
+from torchvision import ops  # pyright: ignore[reportMissingTypeStubs]
 from transformers import Sam3Model
-from transformers.models.sam3.modeling_sam3 import concat_padded_sequences
+from transformers.models.sam3 import modeling_sam3
 
 from sam3_agent.model.cuda.layers import mask_bias
 from sam3_agent.model.exemplars import PAD
+
+_sam3 = cast(Any, modeling_sam3)
 
 
 class Geometry:
@@ -38,7 +40,7 @@ class Geometry:
         embedded = self._embedded(coarse, boxes, torch.where(real, labels, 0))
         cls = self._encoder.cls_embed.weight[None].expand(len(coarse), -1, -1)
         always = torch.ones_like(real[:, :1])
-        embedded, mask = concat_padded_sequences(embedded, real, cls, always)
+        embedded, mask = _sam3.concat_padded_sequences(embedded, real, cls, always)
         tokens = self._encoder.prompt_layer_norm(self._encoder.final_proj(embedded))
         return self._layers(tokens, coarse, mask_bias(mask, tokens.dtype)), mask
 
@@ -59,7 +61,7 @@ class Geometry:
         count, number = boxes.shape[:2]
         height, width = coarse.shape[-2:]
         normed = encoder.vision_layer_norm(coarse.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        x0, y0, x1, y1 = box_convert(boxes, "cxcywh", "xyxy").unbind(-1)
+        x0, y0, x1, y1 = ops.box_convert(boxes, "cxcywh", "xyxy").unbind(-1)
         corners = torch.stack([x0 * width, y0 * height, x1 * width, y1 * height], -1)  # (P, N, 4) in cells
         # roi_align knows float16 and float32 only.
         dtype = torch.float16 if coarse.dtype == torch.bfloat16 else coarse.dtype
@@ -67,7 +69,7 @@ class Geometry:
             number, output_size=count * number
         )
         rois = torch.cat([image[:, None], corners.to(dtype).flatten(0, 1)], dim=1)  # (P * N, 5)
-        pooled = roi_align(normed.to(dtype), rois, encoder.roi_size).to(coarse.dtype)
+        pooled = cast(Any, ops).roi_align(normed.to(dtype), rois, encoder.roi_size).to(coarse.dtype)
         pooled = encoder.boxes_pool_project(pooled).view(count, number, -1)
         where = encoder._encode_box_coordinates(*(boxes[..., i].flatten() for i in range(4)))
         where = encoder.boxes_pos_enc_project(where.view(count, number, -1))

@@ -153,6 +153,14 @@ def test_layers_compile_without_a_break_and_say_the_same() -> None:
     fast = FastPath(model, None, Graphs(eager_recorder()), in_torch)
     fast.compile(backend="eager")  # of whole layers: a break in the graph would be an error
     assert difference(fast, model) < 1e-5
+    with torch.inference_mode():
+        coarse = fast.encode(torch.randn(1, 3, 96, 96)).levels[-1]
+        for rows in (2, 4):  # compiled once for all that are more than one
+            several, tokens = coarse.expand(rows, -1, -1, -1), torch.randn(rows, 33, 32)
+            mask = torch.rand(rows, 33) > 0.2
+            mine, plain = fast.ground(several, tokens, mask), sam3_forward.ground(model, several, tokens, mask)
+            assert mine is not None
+            assert torch.allclose(mine.boxes, plain.boxes, atol=1e-5)
 
 
 def test_another_network_is_found_out() -> None:

@@ -58,3 +58,33 @@ def test_kernels_on_a_gpu_give_the_bytes_of_every_kind_of_mask(size: tuple[int, 
 def test_noise_needs_more_room_than_was_guessed_and_gets_it() -> None:
     noise = torch.from_numpy(np.random.default_rng(1).normal(0, 1, (8, 288, 288)).astype(np.float32))
     assert in_triton(noise.cuda(), 1200, 1800) == [to_rle(plane, 1200, 1800) for plane in noise.numpy()]
+
+
+@pytest.mark.integration
+@TRITON
+@pytest.mark.parametrize("capability", [80, 90])
+def test_the_kernels_compile_for_two_generations_of_gpus_without_fused_products(capability: int) -> None:
+    """Also where there is no GPU: a fused product and sum rounds once instead of twice, which moves edges."""
+    from triton import compile as compiled
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from sam3_agent.model.cuda import mask_kernels
+
+    pointers = {"logits": "*fp32", "reach": "*i32", "found": "*i32", "counts": "*i32", "sizes": "*i32", "text": "*u8"}
+    pointers |= dict.fromkeys(("ends", "places", "stops"), "*i64") | dict.fromkeys(("down", "over"), "fp32")
+    constants: list[tuple[str, dict[str, int | bool]]] = [
+        ("extents", {"WIDE": 512, "ROWS": 16}),
+        ("scan", {"WRITE": False, "COLUMNS": 32, "ROWS": 32}),
+        ("scan", {"WRITE": True, "COLUMNS": 32, "ROWS": 32}),
+        ("run_lengths", {"BLOCK": 512, "GROUPS": 8}),
+        ("characters", {"BLOCK": 512, "GROUPS": 8}),
+    ]
+    for name, values in constants:
+        kernel = getattr(mask_kernels, name)
+        signature = {each: "constexpr" if each in values else pointers.get(each, "i32") for each in kernel.arg_names}
+        source = ASTSource(
+            kernel, signature, {(kernel.arg_names.index(each),): value for each, value in values.items()}
+        )
+        made = compiled(source, target=GPUTarget("cuda", capability, 32), options={"enable_fp_fusion": False})
+        assert "fma.rn.f32" not in made.asm["ptx"], name
