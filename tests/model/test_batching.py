@@ -92,7 +92,7 @@ def test_clients_of_a_scheduler_get_what_a_single_caller_gets(segmenter: Sam3, p
     for image, found in zip([*pictures, *pictures], answers, strict=True):
         assert all(same(one, other) for one, other in zip(found, alone(segmenter, image, prompts), strict=True))
     assert (counts["requests"], counts["items"]) == (12, 24)
-    assert set(counts["engine"]) == {"texts", "halvings"}
+    assert set(counts["engine"]) == {"fast", "texts", "halvings"}
 
 
 def fitting(run: Any, most: int, log: list[int]) -> Any:
