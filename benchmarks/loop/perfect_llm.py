@@ -21,7 +21,7 @@ LONGEST, MOST_PIXELS = 1568, 1_150_000
 
 @dataclass
 class Bill:
-    """What one query cost the one who pays for tokens."""
+    """Cost of one query in tokens, pictures and dollars."""
 
     llm_calls: int = 0
     input_tokens: int = 0

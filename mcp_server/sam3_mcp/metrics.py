@@ -1,4 +1,4 @@
-"""What a server counts, as Prometheus text."""
+"""Metrics of a server, as Prometheus text."""
 
 import time
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""How much one client may use at a time."""
+"""Quotas: how much one client may use at a time."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -36,7 +36,7 @@ SHARED = Limits(images=32, bytes=2**30, masks=20_000, calls=8, jobs=2)
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What a client holds now."""
+    """Holdings of a client now."""
 
     images: int
     bytes: int
@@ -84,7 +84,7 @@ class Account:
 
     @property
     def limits(self) -> Limits:
-        """What this client may use."""
+        """Limits of this client."""
         return self._limits
 
     @contextmanager

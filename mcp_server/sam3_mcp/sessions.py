@@ -33,7 +33,7 @@ _ID_ARGUMENTS = frozenset({"image_id", "mask_id", "job_id", "mask_ids", "positiv
 
 @dataclass(eq=False)
 class Session:
-    """What one client has here; made when it first calls."""
+    """Session of one client; made when it first calls."""
 
     owner: Caller
     suffix: str
@@ -205,7 +205,7 @@ class Sessions:
 
 
 def holdings_of(sessions: Iterable[Session]) -> Holdings:
-    """What lies on these sessions together."""
+    """Sum up what these sessions hold."""
     spaces = [session.workspace for session in sessions if session.workspace is not None]
     images = [image for space in spaces for image in space.images()]
     return Holdings(len(images), sum(i.width * i.height * 3 for i in images), sum(space.mask_count for space in spaces))

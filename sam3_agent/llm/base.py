@@ -1,4 +1,4 @@
-"""What an LLM is: messages go in, one reply comes out."""
+"""LLM protocol: messages go in, one reply comes out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a model reads back for one call."""
+    """Result of one tool call, as a model reads it."""
 
     call_id: str
     name: str
@@ -89,7 +89,7 @@ class LLM(Protocol):
 
 
 class WrappedLLM:
-    """Shows itself as the LLM that it wraps; what is passed on, and what is done beside, is for who builds on it."""
+    """Base class for LLM decorators: shows the name and the abilities of the wrapped one."""
 
     def __init__(self, llm: LLM) -> None:
         self._llm = llm

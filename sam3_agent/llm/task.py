@@ -14,7 +14,7 @@ _LAYOUT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a run is about."""
+    """Task of a run: a query about one image."""
 
     image_id: str
     width: int
@@ -23,7 +23,7 @@ class Task:
 
     @property
     def name(self) -> str:
-        """What is asked about which image, in words."""
+        """Say query and image in words."""
         return f"{self.image_id} {self.width}x{self.height} {self.query}"
 
     def message(self, preview: Picture) -> Message:

@@ -19,6 +19,7 @@ from sam3_agent.loop.judge import MOST_JUDGED, Judge, JudgeMode, Listen
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.loop.run import Run
 from sam3_agent.loop.verdict import Verdict
+from sam3_agent.model.scheduler.request_context import calling
 from sam3_agent.tools import LOOP_TOOLS, Presentation, ToolSpec
 from sam3_agent.types import INTERRUPTED, Answer, Trace, Usage
 from sam3_agent.workspace import Workspace
@@ -30,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong; `repairable` when the model can do something about it and should be told."""
+    """Failure of an act; `repairable` when the model can do something about it and should be told."""
 
     message: str
     repairable: bool = False
@@ -38,7 +39,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Success(Generic[T]):
-    """What came back."""
+    """Value of an act that worked."""
 
     value: T
 
@@ -141,7 +142,7 @@ def _best_of(run: Run, judge: Judge, listen: Listen) -> list[str]:
 
 
 def _objection(presentation: Presentation, verdict: Verdict) -> Presentation:
-    """What the LLM reads instead of the end: not accepted, why, and what it may do."""
+    """Tell the LLM that its answer was not accepted, why, and what it may do."""
     text = (
         f"Not accepted. A judge who looked at this answer says: {verdict.words()}\n"
         "Repair the answer and submit again; if you are sure that it is right as it is, submit the same again."
@@ -151,6 +152,13 @@ def _objection(presentation: Presentation, verdict: Verdict) -> Presentation:
 
 
 MAX_NUDGES = 2
+"""A model that called no tool in three replies in a row has not called one in the tenth either, in all trials."""
+MAX_CALLS = 32
+"""Calls of one reply that are made; sound replies have up to 8, a broken model was seen to send 1,000."""
+
+
+def _one_too_many(call: ToolCall) -> ToolResult:
+    return ToolResult(call.id, call.name, f"not made: {MAX_CALLS} calls a reply at most; send it again", is_error=True)
 
 
 class Agent:
@@ -266,9 +274,12 @@ class Agent:
     def _act(self, run: Run, calls: tuple[ToolCall, ...]) -> None:
         """Run the calls of one turn in order, up to one that ends the run."""
         results: list[ToolResult] = []
-        for call in calls:
+        for number, call in enumerate(calls):
+            if spent := self.budget.time_spent(run.meter):
+                run.end("budget", spent)
+                return
             began = run.clock()
-            result = self._use(run, call)
+            result = self._use(run, call) if number < MAX_CALLS else _one_too_many(call)
             results.append(result)
             run.did(call, result, run.clock() - began)
             if run.outcome is not None:
@@ -276,12 +287,13 @@ class Agent:
         run.messages.append(Message("tool", results=tuple(results)))
 
     def _use(self, run: Run, call: ToolCall) -> ToolResult:
-        """Run one call; whatever goes wrong becomes a result that says so."""
+        """Run one call, no longer than the run may last; whatever goes wrong becomes a result that says so."""
         tool = self.tools.get(call.name)
         if call.problem or tool is None:
             unknown = f"unknown tool {call.name!r}; the tools are: {', '.join(self.tools)}"
             return ToolResult(call.id, call.name, call.problem or unknown, is_error=True)
-        done = attempt(lambda: self._settle(run, call.name, tool.call(self.workspace, call.arguments)))
+        with calling(seconds=self.budget.seconds_left(run.meter)):
+            done = attempt(lambda: self._settle(run, call.name, tool.call(self.workspace, call.arguments)))
         if isinstance(done, Failure):
             if not done.repairable:
                 run.end("failed", done.message)

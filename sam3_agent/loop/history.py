@@ -1,4 +1,6 @@
-"""What an LLM is shown of a long conversation: what is old shrinks to a ledger, and the beginning stays the same."""
+"""History as an LLM is shown it: the old part of a long conversation shrinks to a ledger, and the beginning stays
+the same.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -167,7 +167,7 @@ class Run:
 
 
 def picture_json(picture: Picture, key: str = "") -> dict[str, Any]:
-    """What a trace says of a picture: caption, (width, height) in pixels, scale, and its key where it is kept."""
+    """Describe a picture for a trace: caption, (width, height) in pixels, scale, and its key where it is kept."""
     known = {"caption": picture.caption, "size": list(picture.size), "scale": picture.scale}
     return {**known, "key": key} if key else known
 

@@ -1,4 +1,4 @@
-"""Which part of an image is shown, at which size."""
+"""View: the part of an image that is shown, and its size."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ class View:
         return _sampled(self.window[0], self.window[2], self.width)
 
     def words(self) -> str:
-        """How to convert picture pixels into image pixels."""
+        """Explain how picture pixels become image pixels."""
         x0, y0, x1, y1 = self.window
         part = f"shows x {x0}-{x1}, y {y0}-{y1} at scale {self.scale:.4g}"
         if self.scale == 1 and (x0, y0) == (0, 0):

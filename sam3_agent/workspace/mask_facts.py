@@ -1,4 +1,4 @@
-"""What can be said about one mask without asking the model again."""
+"""Facts about one mask that need no further look of the model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How a picture is asked about."""
+"""Query of one image: prompts, threshold, region, tiles."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -41,7 +41,7 @@ class WorkspaceConfig:
     read: Reader = read_source
     """Turns the sources that `open` is given into pixels: the place to decide what may be opened."""
     output: OutputFolder = NO_OUTPUT
-    """Where tools may write files."""
+    """Folder that tools may write into."""
     suffix: str = ""
     """Ends every id, as in "m7-k3v9": ids of workspaces beside each other do not meet and cannot be guessed."""
     memory: FeatureCache | None = None
@@ -61,7 +61,7 @@ class WorkspaceReader:
 
     @property
     def output(self) -> OutputFolder:
-        """Where tools may write files."""
+        """Folder that tools may write into."""
         return self._setting.output
 
     def images(self) -> list[OpenImage]:
@@ -89,7 +89,7 @@ class WorkspaceReader:
         return self._records.get(mask_id).image_id
 
     def phrase_of(self, mask_id: str) -> str:
-        """What was asked when the mask was found, or how it was combined."""
+        """Return the prompt that found a mask, or how it was combined."""
         return self._records.get(mask_id).phrase
 
     def is_near_miss(self, mask_id: str) -> bool:
@@ -129,7 +129,7 @@ class Workspace(WorkspaceReader):
 
     @property
     def info(self) -> ModelInfo:
-        """Which model looks."""
+        """Name, device and number format of the model."""
         return self._segmenter.info
 
     @property
@@ -138,7 +138,7 @@ class Workspace(WorkspaceReader):
         return self._memory.encodes
 
     def statistics(self) -> dict[str, object]:
-        """How the memories of features and of the model have served so far, ready for JSON."""
+        """Report hits, misses and bytes of the caches of features and of the model, ready for JSON."""
         return self._memory.statistics()
 
     def warm_up_for(self, calls: int) -> None:
@@ -199,7 +199,7 @@ class Workspace(WorkspaceReader):
         return [self._record(image, p, f, question) for p, f in zip(prompts, found, strict=True)]
 
     def presence(self, image_id: str, phrases: Sequence[str]) -> dict[str, float]:
-        """How strongly the model believes that each phrase is in the image, 0-1: the cheapest question."""
+        """Score the belief that each phrase is in the image, 0-1: the cheapest question."""
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(phrases))
         found = self._segmenter.detect(self._whole_features(image), prompts, threshold=2.0, near_misses=0)

@@ -50,7 +50,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class LabelReport:
-    """What the folder holds now."""
+    """Report of the folder's labels."""
 
     out: Path
     ended: str
@@ -96,7 +96,7 @@ def label(asked: Asked, segmenter: ModelOptions) -> LabelReport:
 
 
 def _recipe(asked: Asked, ontology: Ontology, segmenter: ModelOptions) -> Recipe:
-    """What the run asks, and which LLM it needs: one that sees judges labels, any answers queries."""
+    """Work out what the run asks, and which LLM it needs: one that sees judges labels, any answers queries."""
     spec = asked.order.llm
     judged = asked.judge and spec != "rules" and load_llm(spec).sees
     queries = any(each.query for each in ontology.classes)
@@ -107,7 +107,7 @@ def _recipe(asked: Asked, ontology: Ontology, segmenter: ModelOptions) -> Recipe
 
 @contextmanager
 def _engine(asked: Asked, recipe: Recipe) -> Generator[Engine]:
-    """Who does the work; the model is loaded here or in the workers."""
+    """Make the executor that does the work; the model is loaded here or in the workers."""
     if asked.engine == "ray":
         from sam3_agent.labeling.pipeline.ray_executor import RayEngine
 

@@ -1,4 +1,4 @@
-"""Where it pays to look closer, and in what tiles."""
+"""Choice of tiles: the parts of an image that deserve a closer look."""
 
 import logging
 import math
@@ -28,7 +28,9 @@ def grid(picture: Window, side: int, overlap: int, part: Window | None = None) -
 
 
 def _starts(start: int, stop: int, side: int, overlap: int, part: tuple[int, int]) -> list[int]:
-    """Where tiles begin, spread evenly; of them, those whose middle (all but half an overlap a side) meets the part."""
+    """Compute the starts of tiles, spread evenly; of them, those whose middle (all but half an overlap a side) meets
+    the part.
+    """
     free = stop - start - side
     if free <= 0:
         return [start]
@@ -71,7 +73,8 @@ class Wish:
 
 
 def wish_of(view: View, question: Question, *, whole: bool) -> Wish | None:
-    """What tiles a view calls for: its objects are small, or too many, or believed in and not seen, or all are wanted.
+    """Choose the tiles that a view calls for: its objects are small, or too many, or believed in and not seen, or
+    all are wanted.
 
     Args:
         view: what was seen.
