@@ -35,7 +35,7 @@ SECONDS = 220.0
 
 @dataclass(slots=True)
 class Run:
-    """What was asked for, and how much time is left."""
+    """Options of a run, and the time that is left."""
 
     device: str
     dtype: torch.dtype

@@ -1,4 +1,4 @@
-"""What a step could take at best, and what others take: the columns beside our own figures."""
+"""Floors, and the figures of others: the columns beside our own."""
 
 from dataclasses import dataclass
 from typing import Any, cast

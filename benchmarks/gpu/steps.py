@@ -25,7 +25,7 @@ KEPT = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """What every step works on."""
+    """Images and logits that every step works on."""
 
     image: NDArray[np.uint8]
     large: NDArray[np.uint8]
@@ -90,7 +90,7 @@ def threshold_for(segmenter: Sam3, seen: ImageFeatures) -> float:
 
 
 def same_bytes(code: MaskCoder, scene: Scene) -> dict[str, str]:
-    """How many of the 100 masks, and of 8 of noise, have the bytes that the CPU gives."""
+    """Count the masks, of 100 and of 8 of noise, that have the bytes that the CPU gives."""
     noise = torch.randn(8, 64, 64, generator=torch.Generator().manual_seed(0))
     found: dict[str, str] = {}
     for name, logits, size in (
@@ -125,7 +125,7 @@ def wait(device: str) -> None:
 
 
 def plain_coder(device: str) -> MaskCoder:
-    """How masks are coded without the fast path: changes found on the GPU, or all of it on the CPU."""
+    """Code masks without the fast path: changes found on the GPU, or all of it on the CPU."""
     if device.startswith("cuda"):
         return in_torch
     return lambda logits, height, width: [to_rle(plane, height, width) for plane in logits.numpy()]

@@ -262,7 +262,7 @@ class Runner:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What the detector says to one prompt, on the host."""
+    """Scores and boxes of one prompt, on the host."""
 
     scores: NDArray[np.float64]
     """(Q,) without presence."""

@@ -1,4 +1,4 @@
-"""What training steps learn from, drawn ahead by processes of their own, a core each, so that a GPU need not wait."""
+"""Batches of training steps, drawn ahead by processes of their own, a core each, so that a GPU need not wait."""
 
 import pickle
 import time
@@ -23,7 +23,7 @@ _drawing: list[Draw[Any]] = []
 
 
 class Feed(Generic[Drawn]):
-    """What every step learns from, in order: one value a rank."""
+    """Batches of all steps in order: for every step one a rank."""
 
     def __init__(self, steps: Iterator[list[Drawn]]) -> None:
         self.waited = 0.0

@@ -87,7 +87,7 @@ def _leaves_dense(config: TrainConfig, number: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a process of a run stands."""
+    """Place of a process within a run."""
 
     folder: Path
     rank: int

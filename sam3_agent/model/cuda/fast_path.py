@@ -43,7 +43,7 @@ CLICKS = ((1, False), (2, False), (0, True), (1, True))
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What the image encoder says to one image."""
+    """Features of one image."""
 
     grid: Tensor
     """(1, D, h, w)"""
@@ -80,7 +80,7 @@ class FastPath:
 
     @property
     def graphs(self) -> Graphs:
-        """What is recorded."""
+        """All recordings."""
         return self._graphs
 
     def compile(self, **options: Any) -> None:

@@ -65,12 +65,12 @@ class Graphs:
 
     @property
     def keys(self) -> tuple[Hashable, ...]:
-        """What is recorded, oldest first."""
+        """Keys of all recordings, oldest first."""
         return tuple(self._held)
 
     @property
     def failed(self) -> tuple[Hashable, ...]:
-        """What could not be recorded and runs as it is."""
+        """Keys of functions that could not be recorded and run as they are."""
         return tuple(self._failed)
 
     def run(self, key: Hashable, function: Function, *inputs: torch.Tensor) -> Tensors:

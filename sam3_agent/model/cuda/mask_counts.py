@@ -27,7 +27,7 @@ CHARACTERS_A_RUN = 2
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """How the kernels cut their work; any values give the same bytes. Powers of two."""
+    """Shapes by which the kernels cut their work; any values give the same bytes. Powers of two."""
 
     columns: int = 32
     rows: int = 32

@@ -148,7 +148,7 @@ def _run(places, first, n, j, mask, size):
 
 @triton.jit
 def _coded(places, first, n, j, mask, size):
-    """What COCO writes for run j, and whether it writes it at all: each run less the one two before, from the 4th on.
+    """Number that COCO writes for run j, and whether it writes any: each run less the one two before, from the 4th on.
 
     A mask that reaches the last pixel has no run after it.
     """
