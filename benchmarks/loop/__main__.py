@@ -17,7 +17,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=16, help="runs at once (faults)")
     parser.add_argument("--pictures", type=int, default=8, help="open images (crowd)")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long the LLM thinks (crowd)")
-    parser.add_argument("--eye", default="tiny", help="tiny, perfect (knows the truth), or a checkpoint")
+    parser.add_argument(
+        "--model", "--eye", dest="segmenter", default="tiny", help="tiny, perfect (knows the truth), or a checkpoint"
+    )
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     figures = {

@@ -61,7 +61,8 @@ class Run:
 
     def begin(self, preview: Picture, *, llm: str) -> None:
         """Open the conversation."""
-        self.messages = [Message("system", self.system.text), self.task.message(preview)]
+        opening = Message("user", self.task.text(preview.scale), (preview,), task=self.task)
+        self.messages = [Message("system", self.system.text), opening]
         self.record(
             "start",
             self.meter.seconds,

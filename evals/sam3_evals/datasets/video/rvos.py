@@ -25,10 +25,10 @@ from typing import Annotated, Any, cast
 import numpy as np
 import pydantic
 from PIL import Image
+from sam3_agent.formats.complaint import complaint
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.formats.complaint import complaint
 from sam3_agent.masks import Rle
 from sam3_evals.metrics.video.masklets import volume_of
 from sam3_evals.sample import Case, Footage, Source
