@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from sam3_agent.training.config import Stage
+from sam3_agent.training.data_workers import Feed
 
 log = logging.getLogger(__name__)
 EVERY = 25
@@ -31,11 +32,11 @@ class Report:
         self._since = time.monotonic()
         self._saved = time.monotonic()
 
-    def add(self, step: int, terms: dict[str, Tensor], rate: float, waited: float = 0.0) -> None:
-        """Take in the loss terms of one step, and how many seconds all steps so far have waited for scenes."""
+    def add(self, step: int, terms: dict[str, Tensor], rate: float, drawn: Feed[Any] | None = None) -> None:
+        """Take in the loss terms of one step and the seconds that all have waited for `drawn`."""
         if self._quiet:
             return
-        self._waited = waited
+        self._waited = drawn.waited if drawn is not None else 0.0
         for name, value in terms.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value.detach())
         self._count += 1

@@ -106,7 +106,7 @@ def _run_stage(learner: Learner, config: TrainConfig, number: int, place: Place,
     with feed(StepDraw(learner.tokenizer, config, number), steps, ranks, place.workers) as drawn:
         for step, batches in zip(steps, drawn, strict=True):
             terms = _learn(learner, config, stage, batches, optimizer, learning_rate(stage, step))
-            report.add(step, terms, learning_rate(stage, step), drawn.waited)
+            report.add(step, terms, learning_rate(stage, step), drawn)
             if report.checkpoint_is_due():
                 write_checkpoint(place.folder, learner, optimizer, number, step + 1, config)
             if rank == 0 and stage.kind == "prompts" and ((step + 1) % EVALUATE_EVERY == 0 or step + 1 == stage.steps):

@@ -6,7 +6,7 @@ What has no recorded shape says so (None), and the caller runs the modules thems
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -52,30 +52,29 @@ class Encoded:
     """(1, 1, C) the token of a prompt without boxes."""
 
 
+class Parts(NamedTuple):
+    """The network's functions."""
+
+    vision: Vision
+    geometry: Geometry
+    detector: Detector
+    masks: MaskDecoder
+
+
 class FastPath:
-    """One model on one device, function by function. For one thread at a time, without gradients.
+    """One model on one device, function by function. For one thread at a time, without gradients."""
 
-    Changes the model: its projections become views of fused ones, which leaves every value as it is.
-    """
-
-    def __init__(self, model: Sam3Model, tracker: Tracker | None, graphs: Graphs, code: MaskCoder) -> None:
+    def __init__(
+        self, model: Sam3Model, parts: Parts, tracker: Tracker | None, graphs: Graphs, code: MaskCoder
+    ) -> None:
         self._graphs = graphs
         self._model = model
         self._tracker = tracker
         self._code = code
+        self._vision, self._geometry, self._detector, self._masks = parts
         config = cast(Any, model.config)
         self._side = int(config.image_size)
         self._device, self._dtype = model.device, cast(Any, model).dtype
-        with torch.no_grad():
-            self._vision = Vision(model)
-            vision = config.vision_config
-            tokens = self._side // int(vision.backbone_config.patch_size)
-            grid = int(tokens * vision.scale_factors[-2])  # of the coarsest level that is read
-            coarse = self._zeros(1, int(config.detr_encoder_config.hidden_size), grid, grid)
-            position = sam3_forward.position_encoding(model, coarse).flatten(2).transpose(1, 2).contiguous()
-            self._geometry = Geometry(model, position)
-            self._detector = Detector(model, position, (grid, grid))
-            self._masks = MaskDecoder(model)
         self._queries = int(config.detr_decoder_config.num_queries)
 
     @property

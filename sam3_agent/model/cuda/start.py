@@ -13,9 +13,13 @@ from torch import Tensor
 from transformers import Sam3Model
 
 from sam3_agent.model import sam3_forward
-from sam3_agent.model.cuda.fast_path import FastPath
+from sam3_agent.model.cuda.detector import Detector
+from sam3_agent.model.cuda.fast_path import FastPath, Parts
+from sam3_agent.model.cuda.geometry import Geometry
 from sam3_agent.model.cuda.graphs import Graphs, Recorder, cuda_recorder
 from sam3_agent.model.cuda.mask_counts import MaskCoder, in_torch, in_triton
+from sam3_agent.model.cuda.masks import MaskDecoder
+from sam3_agent.model.cuda.vision import Vision
 from sam3_agent.model.text_prompts import CONTEXT
 from sam3_agent.model.tracker import Tracker
 
@@ -68,13 +72,30 @@ def recorded(
     **options: Any,
 ) -> FastPath:
     """A fast path that has run at all its shapes, each of which is `said`; `options` are those of torch.compile."""
-    with torch.inference_mode(False), torch.no_grad():  # the weights stay usable outside of inference mode
-        fast = FastPath(model, tracker, Graphs(record), code)
+    fast = fast_path_of(model, tracker, Graphs(record), code)
     if compiled:
         fast.compile(**options)
     with torch.inference_mode():
         fast.record_all(said)
     return fast
+
+
+def fast_path_of(model: Sam3Model, tracker: Tracker | None, graphs: Graphs, code: MaskCoder) -> FastPath:
+    """Put a fast path together.
+
+    Changes the model: its projections become views of fused ones, which leaves every value as it is.
+    """
+    config = cast(Any, model.config)
+    vision = config.vision_config
+    grid = int(config.image_size // vision.backbone_config.patch_size * vision.scale_factors[-2])
+    with torch.inference_mode(False), torch.no_grad():  # the weights stay usable outside of inference mode
+        shape = (1, int(config.detr_encoder_config.hidden_size), grid, grid)  # of the coarsest level that is read
+        coarse = torch.zeros(shape, device=model.device, dtype=cast(Any, model).dtype)
+        position = sam3_forward.position_encoding(model, coarse).flatten(2).transpose(1, 2).contiguous()
+        parts = Parts(
+            Vision(model), Geometry(model, position), Detector(model, position, (grid, grid)), MaskDecoder(model)
+        )
+    return FastPath(model, parts, tracker, graphs, code)
 
 
 def mask_coder(device: torch.device) -> MaskCoder:
@@ -142,6 +163,6 @@ def _line(error: Exception) -> str:
 
 
 def _triton_error() -> type[Exception]:
-    from triton.errors import TritonError  # pyright: ignore[reportMissingTypeStubs, reportMissingImports]
+    from sam3_agent.model.cuda import mask_kernels
 
-    return cast(type[Exception], TritonError)
+    return cast(type[Exception], cast(Any, mask_kernels).TritonError)

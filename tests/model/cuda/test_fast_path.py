@@ -14,7 +14,7 @@ from sam3_agent.model import sam3_forward
 from sam3_agent.model.cuda.fast_path import FastPath
 from sam3_agent.model.cuda.graphs import Graphs, cuda_recorder, eager_recorder
 from sam3_agent.model.cuda.mask_counts import in_torch
-from sam3_agent.model.cuda.start import TOLERANCE, difference, keep_code, mask_coder, recorded
+from sam3_agent.model.cuda.start import TOLERANCE, difference, fast_path_of, keep_code, mask_coder, recorded
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.types import ClickPrompt, ConceptPrompt, Detection, Exemplar, ModelInfo
@@ -27,7 +27,7 @@ MANY = ConceptPrompt(None, tuple(Exemplar((x, 10.0, x + 20.0, 60.0)) for x in ra
 
 def quick(segmenter: Sam3) -> FastPath:
     """Have an segmenter go by the fast path, with the double of CUDA graphs."""
-    fast = FastPath(segmenter._model, segmenter._tracker, Graphs(eager_recorder()), in_torch)
+    fast = fast_path_of(segmenter._model, segmenter._tracker, Graphs(eager_recorder()), in_torch)
     segmenter._runner.use(fast)
     return fast
 
@@ -150,7 +150,7 @@ def test_everything_is_recorded_at_the_start_and_usual_calls_add_nothing(
 def test_layers_compile_without_a_break_and_say_the_same() -> None:
     model = small_model()
     sam3_forward.prepare(model)
-    fast = FastPath(model, None, Graphs(eager_recorder()), in_torch)
+    fast = fast_path_of(model, None, Graphs(eager_recorder()), in_torch)
     fast.compile(backend="eager")  # of whole layers: a break in the graph would be an error
     assert difference(fast, model) < 1e-5
     with torch.inference_mode():
@@ -176,7 +176,7 @@ def test_another_network_is_found_out() -> None:
 def test_fused_weights_leave_the_model_what_it_was() -> None:
     model = small_model()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    FastPath(model, None, Graphs(eager_recorder()), in_torch)
+    fast_path_of(model, None, Graphs(eager_recorder()), in_torch)
     after = model.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
@@ -239,7 +239,7 @@ def test_captured_graphs_equal_the_functions_to_the_bit(dtype: torch.dtype) -> N
     sam3_forward.prepare(model)
     device = torch.device("cuda")
     captured = recorded(model, None, cuda_recorder(device), in_torch, compiled=False)
-    eager = FastPath(model, None, Graphs(eager_recorder()), in_torch)
+    eager = fast_path_of(model, None, Graphs(eager_recorder()), in_torch)
     assert captured.graphs.failed == ()
     with torch.inference_mode():
         pixels = torch.randn(1, 3, 96, 96, device=device, dtype=dtype)
