@@ -119,7 +119,7 @@ class Runner:
         if self._tracker is None or features.clicks is None:
             raise TypeError("these features were encoded by an eye without a tracker half")
         seen = features.clicks.features(self._tracker)
-        given = clicks.on(seen.embedding.device)
+        given = clicks.on(seen.coarse.device)
         logits, quality = self._tracker.decode(seen, *self._tracker.embed(given), multimask=multimask)
         return logits[0].cpu().numpy(), quality[0].cpu().numpy()
 

@@ -26,14 +26,14 @@ def load_tracker(folder: Path, device: torch.device, dtype: torch.dtype) -> Trac
         ModelUnavailable: the half is damaged or incomplete, or does not fit its config.json.
     """
     try:
-        places = _places(folder)
+        places = places_of(folder)
         if not places:
             return None
         with torch.device("meta"):
-            tracker = Tracker(_config(folder)).eval()
+            tracker = Tracker(config_of(folder)).eval()
         del tracker.tracker_neck.fpn_layers[LEVELS:]
         wanted = tracker.state_dict()
-        found = _read(places, [name for name in wanted if name in places])
+        found = read_tensors(places, [name for name in wanted if name in places])
         bad = sorted(name for name, value in wanted.items() if name not in found or found[name].shape != value.shape)
     except (SafetensorError, OSError, RuntimeError) as error:
         raise ModelUnavailable(f"the weights in '{folder}' cannot be read ({first_line(error)})") from error
@@ -48,7 +48,7 @@ def load_tracker(folder: Path, device: torch.device, dtype: torch.dtype) -> Trac
     return tracker
 
 
-def _places(folder: Path) -> dict[str, Path]:
+def places_of(folder: Path) -> dict[str, Path]:
     """Tensor name of the tracker half -> its file."""
     places: dict[str, Path] = {}
     for path in sorted(folder.glob("model*.safetensors")):
@@ -57,7 +57,7 @@ def _places(folder: Path) -> dict[str, Path]:
     return places
 
 
-def _read(places: dict[str, Path], names: list[str]) -> dict[str, torch.Tensor]:
+def read_tensors(places: dict[str, Path], names: list[str]) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = {}
     for path in sorted(set(places.values())):
         with cast(Any, safe_open)(path, framework="pt") as file:
@@ -65,7 +65,7 @@ def _read(places: dict[str, Path], names: list[str]) -> dict[str, torch.Tensor]:
     return found
 
 
-def _config(folder: Path) -> Sam3TrackerVideoConfig:
+def config_of(folder: Path) -> Sam3TrackerVideoConfig:
     """The tracker's configuration; that of the full-size model where config.json names none."""
     try:
         raw: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))

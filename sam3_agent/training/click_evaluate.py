@@ -38,7 +38,7 @@ def _readings(
     learner: ClickLearner, features: ClickFeatures, batch: ObjectBatch, rng: np.random.Generator
 ) -> dict[str, list[float]]:
     def ask(clicks: Clicks) -> ClickAnswers:
-        return answer_clicks(learner.tracker, features, clicks.on(features.embedding.device))
+        return answer_clicks(learner.tracker, features, clicks.on(features.coarse.device))
 
     def best(answers: ClickAnswers) -> list[float]:
         return _list(mask_iou(answers.best()[:, None].cpu(), batch.cover)[:, 0])

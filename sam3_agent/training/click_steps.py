@@ -74,7 +74,7 @@ def _two_rounds(
     rng: np.random.Generator,
 ) -> dict[str, Tensor]:
     chosen = torch.from_numpy(group)  # pyright: ignore[reportUnknownMemberType]
-    device = features.embedding.device
+    device = features.coarse.device
     own = features.select(batch.index[chosen].to(device))
     cover = batch.cover[chosen].to(device)
     clicks = kind(batch, group, rng).on(device)
