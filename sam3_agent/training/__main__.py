@@ -15,6 +15,7 @@ from sam3_agent.training.click_run import train_clicks
 from sam3_agent.training.config import CONFIGS, TrainConfig
 from sam3_agent.training.export import export_run
 from sam3_agent.training.run import train
+from sam3_agent.training.track_run import train_tracker
 
 
 def main() -> int:
@@ -64,6 +65,8 @@ def _options() -> argparse.Namespace:
 def _train(config: TrainConfig, options: argparse.Namespace) -> None:
     if config.stages[0].kind == "clicks":
         train_clicks(config, options.out, options.start_from, options.rank)
+    elif config.stages[0].kind == "tracker":
+        train_tracker(config, options.out, options.start_from, options.rank)
     else:
         train(config, options.out, options.rank, options.start_from)
 

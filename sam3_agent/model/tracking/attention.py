@@ -67,9 +67,7 @@ class _Layer(nn.Module):
         self.layer_norm2 = nn.LayerNorm(width)
         self.layer_norm3 = nn.LayerNorm(width)
 
-    def forward(
-        self, x: Tensor, keys: Tensor, values: Tensor, turns: tuple[Tensor, Tensor], pointers: int
-    ) -> Tensor:
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, turns: tuple[Tensor, Tensor], pointers: int) -> Tensor:
         """Places (1 or P, g * g, C) to (P, g * g, C); what is the same for all objects is computed once."""
         seen = self.layer_norm1(x)
         x = x + self.self_attn(seen, seen, seen, turns, 0)

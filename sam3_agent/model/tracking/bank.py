@@ -127,9 +127,7 @@ class TrackMemory:
         """The entry as far as a later frame than this one can look at it, or nothing."""
         age = self.age(frame, entry) + 1  # at the next frame
         if entry.conditioning:
-            nearer = sum(
-                other.conditioning and 0 <= self.age(frame, other) < self.age(frame, entry) for other in all_
-            )
+            nearer = sum(other.conditioning and 0 <= self.age(frame, other) < self.age(frame, entry) for other in all_)
             if nearer < reach.conditioning:
                 return (entry,)
         if age < reach.maps:

@@ -1,0 +1,249 @@
+"""The tracker run: memory parts and the presence head learn on frozen weights; detector and clicks stay as they are."""
+
+import copy
+import json
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sam3_agent.errors import InputError
+from sam3_agent.model.tracker import Tracker
+from sam3_agent.model.tracker_loading import load_tracker
+from sam3_agent.model.tracking.parts import MemoryParts
+from sam3_agent.model.tracking.video_tracker import VideoTracker
+from sam3_agent.training.checkpoint import read_state, write_state
+from sam3_agent.training.click_run import vision_of
+from sam3_agent.training.config import Stage, TrainConfig
+from sam3_agent.training.descent import descend, learning_rate, ranks_together
+from sam3_agent.training.report import Report
+from sam3_agent.training.steps import FIRST_TRAINING_SEED
+from sam3_agent.training.track_clips import View, draw_tracks
+from sam3_agent.training.track_evaluate import quick_track_evaluation
+from sam3_agent.training.track_forward import Lesson, follow_clip
+from sam3_agent.training.track_loss import follow_loss, mean_terms
+
+log = logging.getLogger(__name__)
+EVALUATE_EVERY = 200
+CROPPED = 0.8
+"""Share of the steps on windows of half the side: memory attention costs a sixteenth there, and a place knows others
+by their distance in patches, which a window leaves as it is."""
+LENGTHS = ((0.1, 2, 4), (0.3, 3, 6), (0.55, 4, 9), (CROPPED, 6, 15), (1.0, 4, 10))
+"""(share of the run, fewest, one more than the most) frames of a clip: first what a memory is, then how it lasts."""
+LONGEST_FULL = 42
+"""Objects x frames of a clip at most, so that long clips cost no more memory than short ones."""
+FORCED = 0.8
+"""Share of frames remembered by their true masks at the start; none from the middle of the run on."""
+PRESENCE_SHARE = 0.5
+"""Rate of the presence head, which was trained once, relative to the memory parts."""
+LAYER_SCALE = 0.1
+"""Start of the fuser's layer scale; at facebook/sam3's 1e-6 a short run never wakes it."""
+MASK_LOGIT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrackLearner:
+    """What is trained, and the frozen ViT under it."""
+
+    backbone: nn.Module
+    window_backbone: nn.Module
+    """The same ViT, for windows of half the side."""
+    tracker: VideoTracker
+    head: nn.Linear
+    """Reads off a place whether it belongs to the object; not shipped."""
+
+    @property
+    def presence(self) -> nn.Module:
+        """The head that says whether the object is there: of the click half, but clicks do not read it."""
+        return cast(Any, self.tracker.tracker.tracker_model.mask_decoder).pred_obj_score_head
+
+
+def train_tracker(config: TrainConfig, folder: Path, weights: Path | None, rank: int = 0) -> TrackLearner:
+    """Train, or go on from `checkpoint.pt` in the folder; rank 0 writes that and `log.jsonl`.
+
+    Args:
+        config: with one stage, of kind "tracker".
+        folder: of the run.
+        weights: an exported folder with a detector and a click half.
+        rank: of this process.
+
+    Raises:
+        InputError: no weights, no click half, or the folder's checkpoint belongs to other weights.
+        ModelUnavailable: the weights cannot be read.
+    """
+    if weights is None:
+        raise InputError("a tracker run learns on trained weights; give their folder with --start-from")
+    torch.set_num_threads(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    with ranks_together(config, folder, rank):
+        return _run(config, folder, weights, rank)
+
+
+def start_track_learner(config: TrainConfig, weights: Path, saved: dict[str, Any] | None) -> tuple[TrackLearner, str]:
+    """A learner on these weights, fresh or as saved, and the backbone's fingerprint.
+
+    Raises:
+        InputError: the weights have no click half, or what was saved belongs to another backbone.
+    """
+    encoder, fingerprint = vision_of(weights)
+    tracker = load_tracker(weights, torch.device("cpu"), torch.float32)
+    if tracker is None:
+        raise InputError(f"the weights in '{weights}' have no click half, on which a tracker builds")
+    tracker.requires_grad_(False)
+    cast(Any, torch).manual_seed(config.seed)
+    video = VideoTracker(tracker, new_parts(tracker))
+    head = nn.Linear(int(cast(Any, tracker.config).vision_config.fpn_hidden_size), 1)
+    nn.init.constant_(head.bias, -2.0)
+    backbone = cast(Any, encoder).backbone.to(config.device)
+    learner = TrackLearner(backbone, _for_windows(backbone).to(config.device), video, head)
+    if saved is not None:
+        if saved["backbone"] != fingerprint:
+            raise InputError(f"the run was begun on other weights than those in '{weights}'; give those or a new --out")
+        video.parts.load_state_dict(saved["parts"])
+        learner.presence.load_state_dict(saved["presence"])
+        head.load_state_dict(saved["head"])
+    learner.presence.requires_grad_(True)
+    video.to(config.device)
+    head.to(config.device)
+    return learner, fingerprint
+
+
+def _for_windows(backbone: nn.Module) -> nn.Module:
+    """A copy that takes half the side; the tables of positions are computed anew."""
+    config = copy.deepcopy(cast(Any, backbone).config)
+    config.image_size = config.image_size // 2
+    smaller = type(backbone)(config)
+    smaller.load_state_dict(backbone.state_dict())
+    return smaller.eval().requires_grad_(False)
+
+
+@contextmanager
+def _window(tracker: Tracker, *, cropped: bool) -> Generator[View]:
+    """How clips are looked at; the prompt encoder is told the size of its square for as long."""
+    encoder = cast(Any, tracker.tracker_model.prompt_encoder)
+    size, grid, masks = encoder.input_image_size, encoder.image_embedding_size, encoder.mask_input_size
+    if not cropped:
+        yield View(size, masks[0], size)
+        return
+    encoder.input_image_size = size // 2
+    encoder.image_embedding_size, encoder.mask_input_size = (
+        tuple(side // 2 for side in sides) for sides in (grid, masks)
+    )
+    try:
+        yield View(size, masks[0], size // 2)
+    finally:
+        encoder.input_image_size, encoder.image_embedding_size, encoder.mask_input_size = size, grid, masks
+
+
+def new_parts(tracker: Tracker) -> MemoryParts:
+    """Fresh memory parts beside a click half, with start values that let them learn in few steps."""
+    parts = MemoryParts(tracker.config)
+    with torch.no_grad():
+        for vector in (
+            parts.memory_temporal_positional_encoding,
+            parts.no_object_pointer,
+            parts.occlusion_spatial_embedding_parameter,
+        ):
+            vector.normal_(std=0.02)
+        for layer in cast(Any, parts.memory_encoder.memory_fuser).layers:
+            layer.scale.fill_(LAYER_SCALE)
+        # a given mask is first read as the click half reads one: logits of +-10, averaged over each cell
+        parts.mask_downsample.weight.fill_(2 * MASK_LOGIT / parts.mask_downsample.weight.numel())
+        cast(Tensor, parts.mask_downsample.bias).fill_(-MASK_LOGIT)
+        parts.tracking_point.copy_(cast(Any, tracker.tracker_model.prompt_encoder).not_a_point_embed.weight)
+    return parts
+
+
+def _run(config: TrainConfig, folder: Path, weights: Path, rank: int) -> TrackLearner:
+    saved = read_state(folder)
+    if saved and json.loads(saved["config"]) != json.loads(json.dumps(config.to_json())):
+        log.warning("'%s' was begun with another configuration; going on with this one", folder)
+    learner, fingerprint = start_track_learner(config, weights, saved)
+    stage = config.stages[0]
+    optimizer = _optimizer(learner, config)
+    if saved:
+        optimizer.load_state_dict(saved["optimizer"])
+    report = Report(folder, stage, rank)
+    for step in range(int(saved["step"]) if saved else 0, stage.steps):
+        rng = np.random.default_rng([config.seed, step, rank])
+        terms = track_step(learner, config, stage, step / stage.steps, rng)
+        descend(terms.values(), optimizer, config, learning_rate(stage, step))
+        report.add(step, terms, learning_rate(stage, step))
+        last = step + 1 == stage.steps
+        if rank == 0 and (last or report.checkpoint_is_due()):
+            write_state(folder, _state(learner, optimizer, step + 1, config, fingerprint))
+        if rank == 0 and ((step + 1) % EVALUATE_EVERY == 0 or (last and stage.steps >= EVALUATE_EVERY)):
+            report.evaluation(step, quick_track_evaluation(learner.tracker, learner.backbone))
+    return learner
+
+
+def track_step(
+    learner: TrackLearner, config: TrainConfig, stage: Stage, progress: float, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """Fresh clips followed from their first frame; terms are means over frames and clips.
+
+    Half of the clips start from the true masks, a quarter from masks like the detector's, a quarter from clicks. In a
+    third of those of six frames or more the masks are given once more, as the detector does every 16 frames.
+    """
+    fewest, most = next((low, high) for share, low, high in LENGTHS if progress < share)
+    length = int(rng.integers(fewest, most))
+    objects = max(1, min(stage.prompts, LONGEST_FULL // length))
+    frames: list[dict[str, Tensor]] = []
+    cropped = progress < CROPPED
+    backbone = learner.window_backbone if cropped else learner.backbone
+    with _window(learner.tracker.tracker, cropped=cropped) as view:
+        for _ in range(stage.images):
+            batch = draw_tracks(int(rng.integers(FIRST_TRAINING_SEED, 1 << 62)), length, objects, view)
+            lesson = _lesson(batch.there, progress, rng)
+            with torch.autocast(config.device, torch.bfloat16, enabled=config.device == "cuda"):
+                for found in follow_clip(learner.tracker, backbone, batch, lesson, rng):
+                    cover = batch.cover[found.frame].to(found.masks.device)
+                    frames.append(follow_loss(found, learner.head, cover, 1.0 - progress))
+    return mean_terms(frames)
+
+
+def _lesson(there: Tensor, progress: float, rng: np.random.Generator) -> Lesson:
+    start = str(rng.choice(["truth", "truth", "detector", "click"]))
+    whole = [frame for frame in range(2, len(there) - 1) if bool(there[frame].all())]
+    again = int(rng.choice(whole)) if len(there) >= 6 and whole and rng.random() < 1 / 3 else 0
+    return Lesson(start, max(0.0, FORCED * (1 - 2 * progress)), again)
+
+
+def _state(
+    learner: TrackLearner, optimizer: torch.optim.AdamW, step: int, config: TrainConfig, fingerprint: str
+) -> dict[str, Any]:
+    return {
+        "parts": learner.tracker.parts.state_dict(),
+        "presence": learner.presence.state_dict(),
+        "head": learner.head.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+        "config": json.dumps(config.to_json()),
+        "backbone": fingerprint,
+    }
+
+
+def _optimizer(learner: TrackLearner, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW; vectors, norms and biases are not decayed."""
+    memory = [*learner.tracker.parts.named_parameters(), *learner.head.named_parameters()]
+    decayed = [value for name, value in memory if value.ndim >= 2 and _is_weight(name)]
+    plain = [value for name, value in memory if not (value.ndim >= 2 and _is_weight(name))]
+    return torch.optim.AdamW(
+        [
+            {"params": decayed, "weight_decay": config.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+            {"params": list(learner.presence.parameters()), "weight_decay": 0.0, "share": PRESENCE_SHARE},
+        ],
+        lr=1e-3,
+        betas=(0.9, 0.98),
+    )
+
+
+def _is_weight(name: str) -> bool:
+    return name.endswith("weight")
