@@ -26,6 +26,7 @@ FLOORS: dict[str, int] = {
     "sam3_agent.model": 1,
     "sam3_agent.render": 1,
     "sam3_agent.formats": 1,
+    "sam3_agent.video": 1,
     "sam3_agent.scenes": 1,
     "sam3_agent.clicks": 0,
     "sam3_agent.types": 0,
