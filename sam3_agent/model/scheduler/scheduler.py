@@ -2,7 +2,7 @@
 
 import copy
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +18,7 @@ from sam3_agent.model.scheduler.queue import RequestQueue
 from sam3_agent.model.scheduler.request import Pending, Request
 from sam3_agent.model.scheduler.worker import Worker
 from sam3_agent.model.segmenter import Features, KeepsStatistics
+from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
 from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 Answer = TypeVar("Answer")
@@ -69,7 +70,7 @@ class PlacedFeatures:
 
 
 class Scheduler:
-    """A `Segmenter` in front of one or several engines; any number of threads may call it.
+    """A `Segmenter` and `VideoSegmenter` in front of one or several engines; any number of threads may call it.
 
     Calls of different threads and on different images go through the network in one batch. Urgent ones go first; see
     `bulk` and `calling`. Each engine has a worker thread; images go to the one with the least to do and stay with it.
@@ -139,6 +140,24 @@ class Scheduler:
         """Segment one object; see `Segmenter.segment_at`."""
         home, own = self._home(features)
         return self._begin(home, home.engine.plan_click(own, prompt)).result()[0]
+
+    def track(
+        self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
+    ) -> list[TrackedMask]:
+        """Where objects are on a frame; see `VideoSegmenter.track`. Memories may come from any replica."""
+        home, own = self._home(features)
+        return self._begin(home, home.engine.plan_track(own, frame, requests, reverse=reverse)).result()
+
+    def remember(
+        self, features: Features, frame: int, sightings: Sequence[Sighting], *, reverse: bool = False
+    ) -> list[TrackMemory]:
+        """The memory of objects after a frame; see `VideoSegmenter.remember`."""
+        home, own = self._home(features)
+        return self._begin(home, home.engine.plan_remember(own, frame, sightings, reverse=reverse)).result()
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> TrackMemory:
+        """A memory out of a file; see `VideoSegmenter.restore`."""
+        return self._replicas[0].engine.restore(arrays)
 
     def begin_encode(self, image: NDArray[np.uint8]) -> Pending[PlacedFeatures]:
         """Ask for an image's features without waiting for them.

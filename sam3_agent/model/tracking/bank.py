@@ -113,7 +113,10 @@ class TrackMemory:
         )
 
     def _chosen(self, frame: int, most: int) -> list[Entry]:
-        """Up to so many conditioning frames: the nearest before, the nearest after, then the nearest at all."""
+        """Up to so many conditioning frames: the nearest before, the nearest after, then the nearest at all.
+
+        They come in the order of time, so that sums over them do not depend on what else is kept.
+        """
         given = [entry for entry in self.entries if entry.conditioning]
         if len(given) <= most:
             return given
@@ -121,7 +124,8 @@ class TrackMemory:
         after = min((each for each in given if each.frame >= frame), key=lambda each: each.frame, default=None)
         chosen = [each for each in (before, after) if each is not None]
         rest = sorted((each for each in given if each not in chosen), key=lambda each: abs(each.frame - frame))
-        return [*chosen, *rest[: most - len(chosen)]]
+        chosen += rest[: most - len(chosen)]
+        return [each for each in given if each in chosen]
 
     def _still_wanted(self, entry: Entry, frame: int, all_: Sequence[Entry], reach: Reach) -> tuple[Entry, ...]:
         """The entry as far as a later frame than this one can look at it, or nothing."""

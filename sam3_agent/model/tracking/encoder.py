@@ -38,7 +38,7 @@ class MemoryEncoder(nn.Module):
 
 
 class _ChannelNorm(nn.LayerNorm):
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # the name that torch gives it
+    def forward(self, input: Tensor) -> Tensor:  # the name that torch gives it
         """Normalise (P, C, h, w) over C."""
         return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 

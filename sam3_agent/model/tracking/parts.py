@@ -59,7 +59,7 @@ class MemoryParts(nn.Module):
             maps: (P, M, g * g, D) maps of earlier frames.
             ages: (M,) frames since each map; 0 for a conditioning frame, whatever its age.
             pointers: (P, K, C) of earlier frames.
-            pointer_ages: (K,) frames since each pointer.
+            pointer_ages: (K,) frames since each pointer, or (P, K) where objects differ in them.
             span: age that counts as 1; see LONGEST.
         """
         rows, columns = coarse.shape[-2:]
@@ -68,11 +68,12 @@ class MemoryParts(nn.Module):
         time = self.memory_temporal_positional_encoding[ages - 1].flatten(1)  # (M, D); 0 means the last row
         where = (place + time[:, None]).flatten(0, 1)  # (M * g * g, D)
         since = age_sines(pointer_ages.float() / span, self._width).to(pointers.dtype)
-        since = self.temporal_positional_encoding_projection_layer(since)  # (K, D)
+        since = self.temporal_positional_encoding_projection_layer(since)  # (K, D) or (P, K, D)
         pieces = pointers.unflatten(2, (-1, self._narrow)).flatten(1, 2)  # (P, K * C / D, D)
-        since = since.repeat_interleave(self._width // self._narrow, dim=0)
-        values = torch.cat([maps.flatten(1, 2).to(coarse.dtype), pieces.to(coarse.dtype)], dim=1)  # (P, L, D)
-        keys = values + torch.cat([where, since]).to(coarse.dtype)
+        since = since.repeat_interleave(self._width // self._narrow, dim=-2)  # (K * C / D, D) or (P, K * C / D, D)
+        maps, pieces = maps.flatten(1, 2).to(coarse.dtype), pieces.to(coarse.dtype)
+        values = torch.cat([maps, pieces], dim=1)  # (P, L, D)
+        keys = torch.cat([maps + where.to(coarse.dtype), pieces + since.to(coarse.dtype)], dim=1)
         own = self._grid(self._width, rows, columns, coarse.device)
         found = self.memory_attention(coarse, own, keys, values, pieces.shape[1])  # (P, g * g, C)
         return found.transpose(1, 2).unflatten(2, (rows, columns)).expand(count, -1, -1, -1)

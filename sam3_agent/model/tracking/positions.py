@@ -27,15 +27,15 @@ def grid_sines(channels: int, rows: int, columns: int, device: torch.device) -> 
 
 
 def age_sines(ages: Tensor, channels: int) -> Tensor:
-    """(K, channels) sines, then cosines, of K ages (shares of the longest)."""
+    """(..., K, channels) sines, then cosines, of (..., K) ages (shares of the longest)."""
     half = channels // 2
     scale = TEMPERATURE ** (2 * (torch.arange(half, device=ages.device) // 2) / half)
-    angle = ages[:, None] / scale
+    angle = ages[..., None] / scale
     return torch.cat([angle.sin(), angle.cos()], dim=-1)
 
 
 def rotations(channels: int, rows: int, columns: int, theta: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosines and sines, (rows * columns, channels) each: the first half of the channels turns with x, the other with y.
+    """Cosines and sines, (rows * columns, channels) each: half of the channels turn with x, the others with y.
 
     Axial RoPE on neighbouring pairs of channels (arXiv 2403.13298).
     """

@@ -96,23 +96,23 @@ class VideoTracker(nn.Module):
         dense = encoder.no_mask_embed.weight[:, :, None, None].expand(count, -1, *encoder.image_embedding_size)
         return tokens, dense
 
-    def shares(self, logits: Tensor, binary: Tensor, groups: Sequence[Sequence[int]] = ()) -> Tensor:
+    def shares(self, logits: Tensor, binary: Tensor, lost: Tensor | None = None) -> Tensor:
         """(P, 16g, 16g) how much of each cell a mask covers, as the memory encoder reads it.
 
         Args:
-            logits: (P, h, w) of any size.
+            logits: (P, h, w); a mask that was given comes at the encoder's own size and is not resized.
             binary: (P,) bool: 0 or 1 instead of a sigmoid, for masks that were clicked at.
-            groups: rows of which one alone may have a pixel.
+            lost: (P, S, S) bool pixels that belong to another object, at input size; None where none do.
         """
         side, fine = self.tracker.image_size, self.fine_size
-        exact = logits.shape[-2:] == fine  # a given mask is read at the encoder's own size
-        masks = logits.float() if exact else _resized(logits.float(), (side, side))
-        for group in groups:
-            if len(group) > 1:
-                rows = torch.tensor(list(group), device=masks.device)
-                masks = masks.index_copy(0, rows, settled(masks[rows]))
+        exact = logits.shape[-2:] == fine
+        masks = logits.float() if exact else resized(logits.float(), (side, side))
+        if lost is not None:
+            if exact:
+                lost = F.interpolate(lost[:, None].float(), size=fine, mode="nearest")[:, 0] > 0
+            masks = torch.where(lost, masks.clamp(max=OUTSIDE), masks)
         covered = torch.where(binary[:, None, None], (masks > 0).float(), masks.sigmoid())
-        return covered if exact else _resized(covered, fine)
+        return covered if exact else resized(covered, fine)
 
     @property
     def fine_size(self) -> tuple[int, int]:
@@ -129,16 +129,25 @@ class VideoTracker(nn.Module):
         return Drawing(logits, quality[rows, choice].float(), score.float(), tokens[rows, choice])
 
 
-def settled(logits: Tensor) -> Tensor:
-    """(P, h, w) logits where the largest keeps each pixel and the others have OUTSIDE at most."""
-    winner = logits.argmax(0, keepdim=True)  # (1, h, w)
-    own = winner == torch.arange(len(logits), device=logits.device)[:, None, None]
-    return torch.where(own, logits, logits.clamp(max=OUTSIDE))
+def lost_pixels(logits: Sequence[Tensor], side: int) -> list[Tensor]:
+    """For each of several (h, w) logits the (S, S) bool pixels where another one is larger; of equals the first wins."""
+    best: Tensor | None = None
+    winner = torch.zeros(side, side, dtype=torch.int32, device=logits[0].device)
+    for number, one in enumerate(logits):
+        mask = resized(one[None].float(), (side, side))[0]
+        if best is None:
+            best = mask
+            continue
+        larger = mask > best
+        best = torch.where(larger, mask, best)
+        winner[larger] = number
+    return [winner != number for number in range(len(logits))]
 
 
-def _resized(masks: Tensor, size: tuple[int, int]) -> Tensor:
+def resized(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """(P, h, w) at another size, bilinear, averaged where it shrinks."""
     if masks.shape[-2:] == size:
         return masks
     shrinks = masks.shape[-2] > size[0] or masks.shape[-1] > size[1]
-    resized = F.interpolate(masks[:, None], size=size, mode="bilinear", align_corners=False, antialias=shrinks)
-    return resized[:, 0]
+    made = F.interpolate(masks[:, None], size=size, mode="bilinear", align_corners=False, antialias=shrinks)
+    return made[:, 0]
