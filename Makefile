@@ -44,10 +44,10 @@ format: $(STAMP)  ## let ruff format and repair what it can
 	$(BIN)/ruff check --fix .
 
 docs: $(STAMP)  ## write the generated parts of README.md and docs/ anew
-	PYTHONPATH=. $(BIN)/python docs/generate.py
+	PYTHONPATH=.:mcp_server:evals $(BIN)/python docs/generate.py
 
 conformance: $(STAMP) $(SUITE)  ## run the official MCP conformance suite against the server (needs npm)
-	PATH="$(CURDIR)/build/conformance/node_modules/.bin:$$PATH" PYTHONPATH=. $(BIN)/python -m benchmarks.mcp.conformance $(SUITE)
+	PATH="$(CURDIR)/build/conformance/node_modules/.bin:$$PATH" PYTHONPATH=.:mcp_server:evals $(BIN)/python -m benchmarks.mcp.conformance $(SUITE)
 
 $(SUITE):
 	npm install --no-audit --no-fund --prefix build/conformance node@24 @modelcontextprotocol/conformance@0.2.0-alpha.12 \

@@ -18,22 +18,22 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import machine_words
 from sam3_agent import masks
-from sam3_agent.clicks import ClickedMask, ClickPrompt
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.scenes.scene import SceneObject
 from sam3_agent.training.click_prompts import interior_point
+from sam3_agent.types import ClickedMask, ClickPrompt
 
 FIRST_SEED = 70_000
 PER_SCENE = 3
-BARS = {"1 centre click": 0.75, "box": 0.80}
+BARS = {"1 center click": 0.75, "box": 0.80}
 Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """IoU of each question about one object, and what the eye expected of its answer to the click."""
+    """IoU of each question about one object, and what the model expected of its answer to the click."""
 
     side: float
     """Square root of the object's share of the picture."""
@@ -48,10 +48,10 @@ def main() -> int:
     parser.add_argument("--objects", type=int, default=300)
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     options = parser.parse_args()
-    eye = Sam3.load(options.model, device="cpu")
+    segmenter = Sam3.load(options.model, device="cpu")
     start = time.monotonic()
-    readings = [reading for _, reading in zip(range(options.objects), read(eye), strict=False)]
-    info = eye.info
+    readings = [reading for _, reading in zip(range(options.objects), read(segmenter), strict=False)]
+    info = segmenter.info
     machine = f"{machine_words()} ({info.device}, {info.dtype}, {time.monotonic() - start:.0f} s)"
     figures = figures_of(readings)
     print(table(figures))
@@ -62,29 +62,29 @@ def main() -> int:
     return int(any(figures[name]["mean_iou"] < bar for name, bar in BARS.items()))
 
 
-def read(eye: Segmenter, options: SceneOptions = SceneOptions()) -> Iterator[Reading]:  # noqa: B008 (frozen)
+def read(segmenter: Segmenter, options: SceneOptions = SceneOptions()) -> Iterator[Reading]:  # noqa: B008 (frozen)
     """One reading an object, without end."""
     seed = FIRST_SEED
     while True:
         scene = generate_scene(seed, options)
         chosen = np.random.default_rng(seed).permutation(len(scene.objects))[:PER_SCENE]
-        seen = eye.encode(scene.image)
+        seen = segmenter.encode(scene.image)
         for number in chosen:
-            yield _ask(eye, seen, scene.objects[int(number)])
+            yield _ask(segmenter, seen, scene.objects[int(number)])
         seed += 1
 
 
-def _ask(eye: Segmenter, seen: Features, thing: SceneObject) -> Reading:
-    centre = interior_point(thing.mask)
-    clicked = eye.segment_at(seen, ClickPrompt((centre,)))
+def _ask(segmenter: Segmenter, seen: Features, thing: SceneObject) -> Reading:
+    center = interior_point(thing.mask)
+    clicked = segmenter.segment_at(seen, ClickPrompt((center,)))
     corrected = clicked
     if clicked:
         point, label = _fault(thing.mask, masks.decode(clicked[0].rle))
-        corrected = eye.segment_at(seen, ClickPrompt((centre, point), (True, label), mask=clicked[0].rle))
+        corrected = segmenter.segment_at(seen, ClickPrompt((center, point), (True, label), mask=clicked[0].rle))
     ious = {
-        "1 centre click": _iou(thing.mask, clicked[:1]),
-        "1 centre click, best of 3 by truth": _iou(thing.mask, clicked),
-        "box": _iou(thing.mask, eye.segment_at(seen, ClickPrompt(box=thing.box))[:1]),
+        "1 center click": _iou(thing.mask, clicked[:1]),
+        "1 center click, best of 3 by truth": _iou(thing.mask, clicked),
+        "box": _iou(thing.mask, segmenter.segment_at(seen, ClickPrompt(box=thing.box))[:1]),
         "click + 1 correction": _iou(thing.mask, corrected[:1]),
     }
     return Reading(float(np.sqrt(thing.mask.mean())), ious, clicked[0].predicted_iou if clicked else 0.0)
@@ -117,8 +117,8 @@ def figures_of(readings: list[Reading]) -> dict[str, dict[str, float]]:
         }
         for name in readings[0].ious
     }
-    figures["1 centre click"]["expected_iou_off"] = float(
-        np.mean([abs(r.expected - r.ious["1 centre click"]) for r in readings])
+    figures["1 center click"]["expected_iou_off"] = float(
+        np.mean([abs(r.expected - r.ious["1 center click"]) for r in readings])
     )
     return figures
 
@@ -132,7 +132,7 @@ def table(figures: dict[str, dict[str, float]]) -> str:
         cells = [name, f"{row['mean_iou']:.3f}", "" if bar is None else f"{bar:.2f}", verdict]
         lines.append("| " + " | ".join([*cells, f"{row['over_half']:.3f}", f"{row['smallest_third']:.3f}"]) + " |")
     lines.append(
-        f"\nThe expected IoU of a click is off by {figures['1 centre click']['expected_iou_off']:.3f} on average."
+        f"\nThe expected IoU of a click is off by {figures['1 center click']['expected_iou_off']:.3f} on average."
     )
     return "\n".join(lines)
 

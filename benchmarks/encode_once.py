@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.machine import machine_words
-from benchmarks.random_eye import eye_of, processor, random_model
+from benchmarks.random_model import processor, random_model, segmenter_of
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.types import ConceptPrompt
@@ -25,8 +25,8 @@ from sam3_agent.types import ConceptPrompt
 WORDS = ("red circle", "house", "striped cup", "boat", "yellow star", "animal", "key", "plain umbrella")
 
 
-class CountedEye(Sam3):
-    """An eye that counts its encodes."""
+class CountedSegmenter(Sam3):
+    """A model that counts its encodes."""
 
     encodes = 0
 
@@ -47,11 +47,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     model = random_model(options.device, getattr(torch, options.dtype))
-    base = eye_of(model)
-    eye = CountedEye(model, base._tokenizer, base.info)  # pyright: ignore[reportPrivateUsage]
+    base = segmenter_of(model)
+    segmenter = CountedSegmenter(model, base._tokenizer, base.info)  # pyright: ignore[reportPrivateUsage]
     image = _image(options.image)
     words = WORDS[: options.concepts]
-    rounds = [(_ours(eye, image, words), _theirs(model, image, words)) for _ in range(options.rounds)]
+    rounds = [(_ours(segmenter, image, words), _theirs(model, image, words)) for _ in range(options.rounds)]
     ours, theirs = (min(side) for side in zip(*rounds, strict=True))
     document = {
         "concepts": len(words),
@@ -60,7 +60,7 @@ def main() -> None:
         "ours_seconds": round(ours, 3),
         "transformers_seconds": round(theirs, 3),
         "ratio": round(theirs / ours, 2),
-        "encodes_a_round": eye.encodes / options.rounds,
+        "encodes_a_round": segmenter.encodes / options.rounds,
         "machine": f"{machine_words()}, {torch.get_num_threads()} torch threads",
     }
     print(json.dumps(document, indent=1))
@@ -68,9 +68,9 @@ def main() -> None:
         options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def _ours(eye: Sam3, image: NDArray[np.uint8], words: tuple[str, ...]) -> float:
+def _ours(segmenter: Sam3, image: NDArray[np.uint8], words: tuple[str, ...]) -> float:
     began = time.perf_counter()
-    eye.detect(eye.encode(image), [ConceptPrompt(word) for word in words], near_misses=0)
+    segmenter.detect(segmenter.encode(image), [ConceptPrompt(word) for word in words], near_misses=0)
     return time.perf_counter() - began
 
 

@@ -18,11 +18,11 @@ from transformers import Sam3Config
 
 from benchmarks.machine import machine_words
 from benchmarks.mask_runs import planes
-from benchmarks.random_eye import eye_of, random_model, tokenizer
+from benchmarks.random_model import random_model, segmenter_of, tokenizer
 from sam3_agent.masks import Rle
-from sam3_agent.model.device_runs import to_edges
+from sam3_agent.model.mask_rle import rle_of_edges
+from sam3_agent.model.mask_rle_gpu import to_edges
 from sam3_agent.model.sam3 import Sam3
-from sam3_agent.model.upsample import rle_of_edges
 from sam3_agent.training.tiny import tiny_config
 from sam3_agent.types import ConceptPrompt
 
@@ -48,19 +48,19 @@ def main() -> None:
 
 def measure(device: str, dtype: torch.dtype, rounds: int, *, small: bool) -> dict[str, Any]:
     """Milliseconds of each step (median of `rounds`), peak memory, images a second."""
-    eye = eye_of(random_model(device, dtype, _small_config() if small else None))
+    segmenter = segmenter_of(random_model(device, dtype, _small_config() if small else None))
     height, width = (120, 180) if small else (1200, 1800)
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    features = eye.encode(image)
+    features = segmenter.encode(image)
     logits = torch.from_numpy(planes(100)).to(device)  # pyright: ignore[reportUnknownMemberType]
     prompts = [ConceptPrompt(word) for word in WORDS]
     steps: dict[str, Callable[[], object]] = {
-        "encode": lambda: eye.encode(image),
-        "one concept": lambda: eye.detect(features, prompts[:1], near_misses=0),
-        "eight concepts": lambda: eye.detect(features, prompts, near_misses=0),
+        "encode": lambda: segmenter.encode(image),
+        "one concept": lambda: segmenter.detect(features, prompts[:1], near_misses=0),
+        "eight concepts": lambda: segmenter.detect(features, prompts, near_misses=0),
         f"100 masks to runs, {width} x {height}": lambda: _runs(logits, height, width),
         f"100 masks to runs, {2 * width} x {2 * height}": lambda: _runs(logits, 2 * height, 2 * width),
-        "image, concept and 100 masks": lambda: _whole(eye, image, prompts[:1], logits),
+        "image, concept and 100 masks": lambda: _whole(segmenter, image, prompts[:1], logits),
     }
     times = {name: _milliseconds(step, rounds, device) for name, step in steps.items()}
     return {
@@ -76,8 +76,8 @@ def measure(device: str, dtype: torch.dtype, rounds: int, *, small: bool) -> dic
     }
 
 
-def _whole(eye: Sam3, image: Any, prompts: list[ConceptPrompt], logits: torch.Tensor) -> object:
-    eye.detect(eye.encode(image), prompts, near_misses=0)
+def _whole(segmenter: Sam3, image: Any, prompts: list[ConceptPrompt], logits: torch.Tensor) -> object:
+    segmenter.detect(segmenter.encode(image), prompts, near_misses=0)
     return _runs(logits, image.shape[0], image.shape[1])
 
 

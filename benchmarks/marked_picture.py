@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from benchmarks.machine import machine_words
 from benchmarks.mask_runs import planes
 from sam3_agent import masks
-from sam3_agent.model.upsample import to_rle
+from sam3_agent.model.mask_rle import to_rle
 from sam3_agent.render import Mark, draw_picture
 from sam3_agent.render.encode import encode_picture
 

@@ -25,7 +25,7 @@ from transformers.models.sam3.modeling_sam3 import Sam3ImageSegmentationOutput
 from benchmarks.machine import machine_words
 from sam3_agent import masks
 from sam3_agent.masks import Rle
-from sam3_agent.model.upsample import to_rle
+from sam3_agent.model.mask_rle import to_rle
 
 QUERIES, GRID = 200, 288
 

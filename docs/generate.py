@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from sam3_mcp.job_tools import JOB_TOOLS
+from sam3_mcp.results import DEFAULTS
+from sam3_mcp.tool_handler import describe
 
 from benchmarks.tiny.card import card_tables
-from mcp_server.backend import describe
-from mcp_server.job_tools import JOB_TOOLS
-from mcp_server.results import DEFAULTS
 from sam3_agent.cli.app import app
 from sam3_agent.tools import HOST_TOOLS, LOOP_TOOLS, ToolSpec
 

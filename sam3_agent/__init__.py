@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sam3_agent.clicks import ClickPrompt, ClickSegmentation
     from sam3_agent.errors import (
         Busy,
         Cancelled,
@@ -21,14 +20,16 @@ if TYPE_CHECKING:
         UnknownHandle,
     )
     from sam3_agent.loop.agent import Agent
-    from sam3_agent.loop.llm import load_llm
+    from sam3_agent.loop.load_llm import load_llm
     from sam3_agent.masks import Box, Rle
-    from sam3_agent.model.caller import calling
-    from sam3_agent.model.replicas import load_eye, load_replicas
+    from sam3_agent.model.replicas import load_replicas, load_segmenter
     from sam3_agent.model.sam3 import Sam3
     from sam3_agent.model.scheduler import Scheduler
+    from sam3_agent.model.scheduler.request_context import calling
     from sam3_agent.types import (
         Answer,
+        ClickPrompt,
+        ClickSegmentation,
         Concept,
         ConceptPrompt,
         Exemplar,
@@ -75,13 +76,12 @@ __all__ = [
     "Workspace",
     "__version__",
     "calling",
-    "load_eye",
     "load_llm",
     "load_replicas",
+    "load_segmenter",
 ]
 
 _HOMES = {
-    "sam3_agent.clicks": ("ClickPrompt", "ClickSegmentation"),
     "sam3_agent.errors": (
         "Busy",
         "Cancelled",
@@ -94,14 +94,16 @@ _HOMES = {
         "UnknownHandle",
     ),
     "sam3_agent.loop.agent": ("Agent",),
-    "sam3_agent.loop.llm": ("load_llm",),
+    "sam3_agent.loop.load_llm": ("load_llm",),
     "sam3_agent.masks": ("Box", "Rle"),
-    "sam3_agent.model.caller": ("calling",),
-    "sam3_agent.model.replicas": ("load_eye", "load_replicas"),
+    "sam3_agent.model.scheduler.request_context": ("calling",),
+    "sam3_agent.model.replicas": ("load_segmenter", "load_replicas"),
     "sam3_agent.model.sam3": ("Sam3",),
     "sam3_agent.model.scheduler": ("Scheduler",),
     "sam3_agent.types": (
         "Answer",
+        "ClickPrompt",
+        "ClickSegmentation",
         "Concept",
         "ConceptPrompt",
         "Exemplar",

@@ -2,6 +2,6 @@
 
 import sys
 
-from sam3_agent.cli import main
+from sam3_agent.cli.main import main
 
 sys.exit(main())

@@ -4,7 +4,7 @@
     ├── ToolError             the caller (a model or a person) can repair this; the message says how
     │   ├── InputError        an argument, file or picture is not usable
     │   ├── UnknownHandle     an image id or mask id that this workspace does not know
-    │   └── Busy              the eye has more to do than it takes on; the same call may work in a moment
+    │   └── Busy              the model has more to do than it takes on; the same call may work in a moment
     ├── Cancelled             whoever asked has given up, so there is no answer
     ├── ModelUnavailable      weights or device are missing or unusable; the message says what to do
     └── LLMError              a language model could not be reached or answered unusably
@@ -39,7 +39,7 @@ class UnknownHandle(ToolError):
 
 
 class Busy(ToolError):
-    """The eye has more to do than it takes on; the same call may work in a moment."""
+    """The model has more to do than it takes on; the same call may work in a moment."""
 
 
 class Cancelled(Sam3AgentError):

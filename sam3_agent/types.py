@@ -37,13 +37,13 @@ class Exemplar:
 
 @dataclass(frozen=True, slots=True)
 class ExemplarTokens:
-    """What an eye has read off exemplars: prompt tokens, which may be appended to a prompt about any other image."""
+    """What a model has read off exemplars: prompt tokens, which may be appended to a prompt about any other image."""
 
     values: bytes
     """(count, width) little-endian float32."""
     count: int
     width: int
-    eye: str
+    segmenter: str
     """Fingerprint of the weights that read them; to any other weights they mean nothing."""
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class ExemplarTokens:
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """A concept learnt from examples on any images, under a name: it goes wherever a phrase goes, as "@name"."""
+    """A concept learned from examples on any images, under a name: it goes wherever a phrase goes, as "@name"."""
 
     name: str
     phrase: str | None
@@ -77,7 +77,7 @@ class Concept:
 
 @dataclass(frozen=True, slots=True)
 class ConceptPrompt:
-    """What to find: a noun phrase, exemplar boxes on this image, a learnt concept, or several of them."""
+    """What to find: a noun phrase, exemplar boxes on this image, a learned concept, or several of them."""
 
     phrase: str | None = None
     exemplars: tuple[Exemplar, ...] = ()
@@ -91,7 +91,7 @@ class ConceptPrompt:
 
     @property
     def label(self) -> str:
-        """A learnt concept's "@name", else the phrase, or 'exemplar' where there is none."""
+        """A learned concept's "@name", else the phrase, or 'exemplar' where there is none."""
         if self.learned is not None:
             return f"@{self.learned.name}"
         return self.phrase if self.phrase is not None else "exemplar"
@@ -169,7 +169,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What the eye says to one prompt."""
+    """What the model says to one prompt."""
 
     presence: float
     kept: tuple[Candidate, ...]
@@ -179,7 +179,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Which eye looked."""
+    """Which model looked."""
 
     name: str
     device: str
@@ -202,7 +202,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a run cost. Tokens and dollars are 0 for brains that use none."""
+    """What a run cost. Tokens and dollars are 0 for LLMs that use none."""
 
     turns: int = 0
     llm_calls: int = 0
@@ -280,6 +280,75 @@ def clip_box(box: Box, width: int, height: int) -> Box:
     if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
         raise InputError(f"box {list(box)} lies outside the {width}x{height} image")
     return clipped
+
+
+Point = tuple[float, float]
+"""(x, y) pixels of the original."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClickPrompt:
+    """Which one object: points on it or beside it, a box around it, a mask of it to refine, or several of these."""
+
+    points: tuple[Point, ...] = ()
+    labels: tuple[bool, ...] = ()
+    """True where a point belongs to the object; left empty, all do."""
+    box: Box | None = None
+    mask: Rle | None = None
+
+    def __post_init__(self) -> None:
+        if not self.points and self.box is None and self.mask is None:
+            raise InputError("nothing says which object: give a point on it, a box around it, or a mask to refine")
+        if not self.labels:
+            object.__setattr__(self, "labels", (True,) * len(self.points))
+        if len(self.labels) != len(self.points):
+            raise InputError(
+                f"each point needs one label (1 on the object, 0 beside it): {len(self.points)} points,"
+                f" {len(self.labels)} labels"
+            )
+        for point in self.points:
+            if len(point) != 2 or not all(math.isfinite(v) for v in point):
+                raise InputError(f"a point is two finite numbers x,y in pixels, got {list(point)}")
+        if self.box is not None:
+            check_box(self.box)
+
+    @property
+    def label(self) -> str:
+        """What it is made of, in words: "click", "box + 2 clicks", "mask + click"."""
+        count = len(self.points)
+        clicks = [] if not count else ["click" if count == 1 else f"{count} clicks"]
+        return " + ".join((["mask"] if self.mask else []) + (["box"] if self.box else []) + clicks)
+
+
+@dataclass(frozen=True, slots=True)
+class ClickedMask:
+    """One answer to a click prompt before it gets an id."""
+
+    rle: Rle
+    box: Box
+    """Tight."""
+    predicted_iou: float
+    """What the model expects of its own mask, 0-1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClickSegmentation:
+    """The answer to one click prompt on one image: the scores are the IoU that the model expects of each mask."""
+
+    id: str
+    image_id: str
+    prompt: ClickPrompt
+    instances: tuple[Instance, ...]
+    """The best mask; empty where no candidate had a pixel."""
+    near_misses: tuple[Instance, ...] = ()
+    """Other readings of the same clicks (a part, the whole), best first; their ids are as good as any other."""
+
+
+def check_points(points: tuple[Point, ...], width: int, height: int) -> None:
+    """Raise InputError unless every point lies in the image; its border belongs to it."""
+    for x, y in points:
+        if not (0 <= x <= width and 0 <= y <= height):
+            raise InputError(f"point {[x, y]} lies outside the {width}x{height} image")
 
 
 TrackState = Literal["provisional", "confirmed", "suppressed", "left"]

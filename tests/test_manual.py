@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.environment import python_path
+
 WEIGHTS = Path("sam3_agent", "model", "weights", "tiny")
 
 
@@ -62,4 +64,4 @@ def test_the_example_runs_and_is_short(checkout: Path) -> None:
 
 
 def _here(checkout: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(checkout)}
+    return {**os.environ, "PYTHONPATH": python_path(checkout)}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from tests.desk import disc
+from tests.fixtures_workspace import disc
 
 Bitmap = NDArray[np.bool_]
 bitmaps = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=12))

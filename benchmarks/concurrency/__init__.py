@@ -1,1 +1,1 @@
-"""Many callers in front of one eye."""
+"""Many callers in front of one model."""

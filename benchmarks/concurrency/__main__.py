@@ -77,20 +77,20 @@ def _warm_up(replicas: list[Sam3], scheduler: Scheduler, images: list[Picture], 
 
 
 def _throughput(
-    eye: Sam3, scheduler: Scheduler, images: list[Picture], clients: list[Client], options: argparse.Namespace
+    segmenter: Sam3, scheduler: Scheduler, images: list[Picture], clients: list[Client], options: argparse.Namespace
 ) -> dict[str, Any]:
-    by_hand = [eye.encode(image) for image in images]
+    by_hand = [segmenter.encode(image) for image in images]
     scheduled = [scheduler.encode(image) for image in images]
     rounds = options.rounds
     return {
         "prompts": _compare(
-            lambda: asking.by_hand(eye, by_hand, clients, rounds),
+            lambda: asking.by_hand(segmenter, by_hand, clients, rounds),
             lambda: asking.each_alone(scheduler, scheduled, clients, rounds),
             options.repeats,
             len(clients) * options.prompts * rounds,
         ),
         "encodes and prompts": _compare(
-            lambda: asking.encode_and_ask_by_hand(eye, images, clients),
+            lambda: asking.encode_and_ask_by_hand(segmenter, images, clients),
             lambda: asking.encode_and_ask_alone(scheduler, images, clients),
             options.repeats,
             len(clients) * options.prompts,

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.scenes import SceneOptions, generate_scene
-from sam3_agent.scenes.vocabulary import COLOURS, NOUNS
+from sam3_agent.scenes.vocabulary import COLORS, NOUNS
 from sam3_agent.types import ConceptPrompt
-from sam3_agent.workspace.memory import FeatureMemory
+from sam3_agent.workspace.feature_cache import FeatureCache
 
 Picture = NDArray[np.uint8]
 
@@ -33,8 +33,8 @@ def pictures(number: int) -> list[Picture]:
 
 def make_clients(number: int, images: int, prompts: int) -> list[Client]:
     """Clients spread over the pictures, with phrases of which no two clients have all in common."""
-    colours = ["", *COLOURS]
-    phrases = [f"{colour} {noun}".strip() for colour in colours for noun in NOUNS]
+    colors = ["", *COLORS]
+    phrases = [f"{color} {noun}".strip() for color in colors for noun in NOUNS]
     return [
         Client(
             client % images,
@@ -44,19 +44,19 @@ def make_clients(number: int, images: int, prompts: int) -> list[Client]:
     ]
 
 
-def by_hand(eye: Segmenter, seen: Sequence[Features], clients: Sequence[Client], rounds: int) -> float:
+def by_hand(segmenter: Segmenter, seen: Sequence[Features], clients: Sequence[Client], rounds: int) -> float:
     """Seconds for one thread that asks all prompts on a picture in one call, as somebody who knew them all would."""
     began = time.perf_counter()
     for _ in range(rounds):
         for number, features in enumerate(seen):
-            eye.detect(features, [p for client in clients if client.picture == number for p in client.prompts])
+            segmenter.detect(features, [p for client in clients if client.picture == number for p in client.prompts])
     return time.perf_counter() - began
 
 
-def encode_and_ask_by_hand(eye: Segmenter, images: Sequence[Picture], clients: Sequence[Client]) -> float:
+def encode_and_ask_by_hand(segmenter: Segmenter, images: Sequence[Picture], clients: Sequence[Client]) -> float:
     """Seconds for one thread that also encodes every picture, once."""
     began = time.perf_counter()
-    by_hand(eye, [eye.encode(image) for image in images], clients, 1)
+    by_hand(segmenter, [segmenter.encode(image) for image in images], clients, 1)
     return time.perf_counter() - began
 
 
@@ -84,23 +84,23 @@ def at_once(calls: Sequence[Callable[[], object]]) -> float:
     return seconds
 
 
-def each_alone(eye: Segmenter, seen: Sequence[Features], clients: Sequence[Client], rounds: int) -> float:
+def each_alone(segmenter: Segmenter, seen: Sequence[Features], clients: Sequence[Client], rounds: int) -> float:
     """Seconds for as many threads as clients, each asking its own prompts."""
 
     def ask(client: Client) -> None:
         for _ in range(rounds):
-            eye.detect(seen[client.picture], client.prompts)
+            segmenter.detect(seen[client.picture], client.prompts)
 
     return at_once([lambda client=client: ask(client) for client in clients])
 
 
-def encode_and_ask_alone(eye: Segmenter, images: Sequence[Picture], clients: Sequence[Client]) -> float:
+def encode_and_ask_alone(segmenter: Segmenter, images: Sequence[Picture], clients: Sequence[Client]) -> float:
     """Seconds for clients that know nothing of each other and share a memory of features."""
-    memory = FeatureMemory(eye, 2**30)
+    memory = FeatureCache(segmenter, 2**30)
 
     def ask(client: Client) -> None:
         image = images[client.picture]
         height, width = image.shape[:2]
-        eye.detect(memory.get((str(client.picture), (0, 0, width, height)), lambda: image), client.prompts)
+        segmenter.detect(memory.get((str(client.picture), (0, 0, width, height)), lambda: image), client.prompts)
 
     return at_once([lambda client=client: ask(client) for client in clients])

@@ -1,4 +1,4 @@
-"""How long an urgent call takes while others have the eye do a lot."""
+"""How long an urgent call takes while others have the model do a lot."""
 
 import itertools
 import random
@@ -13,19 +13,19 @@ from benchmarks.concurrency.clients import Client, Picture
 from sam3_agent.model.segmenter import Features, Segmenter
 
 
-def call_seconds(eye: Segmenter, features: Features, client: Client, calls: int, rest: float) -> list[float]:
+def call_seconds(segmenter: Segmenter, features: Features, client: Client, calls: int, rest: float) -> list[float]:
     """Seconds of each call; between two calls the caller does something else, up to `rest` seconds."""
     chance, seconds = random.Random(0), list[float]()
     for _ in range(calls):
         time.sleep(chance.uniform(0, rest))
         began = time.perf_counter()
-        eye.detect(features, client.prompts)
+        segmenter.detect(features, client.prompts)
         seconds.append(time.perf_counter() - began)
     return seconds
 
 
 @contextmanager
-def load(eye: Segmenter, images: Sequence[Picture], clients: Sequence[Client]) -> Generator[None]:
+def load(segmenter: Segmenter, images: Sequence[Picture], clients: Sequence[Client]) -> Generator[None]:
     """Meanwhile each client encodes picture after picture and asks about each."""
     stop = threading.Event()
 
@@ -33,7 +33,7 @@ def load(eye: Segmenter, images: Sequence[Picture], clients: Sequence[Client]) -
         for image in itertools.cycle(images):
             if stop.is_set():
                 return
-            eye.detect(eye.encode(image), client.prompts)
+            segmenter.detect(segmenter.encode(image), client.prompts)
 
     threads = [threading.Thread(target=work, args=(client,)) for client in clients]
     for thread in threads:

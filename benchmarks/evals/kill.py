@@ -1,6 +1,7 @@
 """A run that is killed with SIGKILL again and again: `python -m benchmarks.evals.kill [--kills 20]`.
 
-Runs `sam3-eval run` with a quick solver (no eye), kills it at random moments, start-up included, resumes it until it is
+Runs `sam3-eval run` with a quick solver (no model), kills it at random moments, start-up included, resumes it until
+it is
 done, and compares what it left with an undisturbed run: no case lost, none twice, all figures equal.
 """
 
@@ -17,9 +18,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from evals.run import CASES, read_cases, read_predictions
-from evals.score import score_run
+from sam3_evals.run import CASES, read_cases, read_predictions
+from sam3_evals.score import score_run
 
 CASE_SECONDS = 0.03
 
@@ -33,7 +33,7 @@ def answer(picture: NDArray[np.uint8], query: str) -> Any:
 def command(run: Path, cases: int, jobs: int) -> list[str]:
     """`sam3-eval run`, as one writes it."""
     return [
-        sys.executable, "-m", "evals", "run", "scenes:9/queries", "--solver", "benchmarks.evals.kill:answer",
+        sys.executable, "-m", "sam3_evals", "run", "scenes:9/queries", "--solver", "benchmarks.evals.kill:answer",
         "--limit", str(cases), "--jobs", str(jobs), "--out", str(run), "--json",
     ]  # fmt: skip
 

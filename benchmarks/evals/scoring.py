@@ -16,19 +16,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sam3_evals.journal import Journal
+from sam3_evals.manifest import Manifest
+from sam3_evals.prediction import Prediction
+from sam3_evals.run import CASES, PREDICTIONS
+from sam3_evals.sample import Case
+from sam3_evals.score import score_run
 
 from benchmarks.machine import machine_words
-from evals.case import Case
-from evals.journal import Journal
-from evals.manifest import Manifest
-from evals.prediction import Prediction
-from evals.run import CASES, PREDICTIONS
-from evals.score import score_run
 from sam3_agent import masks
 from sam3_agent.masks import Rle
 
 HEIGHT, WIDTH = 480, 640
-_KINDS = ("colour", "relation", "superlative", "ordinal")
+_KINDS = ("color", "relation", "superlative", "ordinal")
 _POOL = 400
 
 

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from evals.manifest import read_manifest
-from evals.score import score_run
+from sam3_evals.manifest import read_manifest
+from sam3_evals.score import score_run
 
 _COLUMNS = (
     ("gIoU", "lisa", "giou"),

@@ -1,1 +1,1 @@
-"""Measures labelling: what is found and where it is routed, speed beside the bare eye, formats in other readers."""
+"""Measures labeling: what is found and where it is routed, speed beside the bare model, formats in other readers."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.labeling --out DIR`: labels of scenes against their truth, and speed beside the bare eye."""
+"""`python -m benchmarks.labeling --out DIR`: labels of scenes against their truth, and speed beside the bare model."""
 
 import argparse
 import json
@@ -13,19 +13,19 @@ from PIL import Image
 
 from benchmarks.labeling.truth import CONCEPTS, Counts, counted, matched, write_pictures
 from sam3_agent.formats.files import write_json
-from sam3_agent.labeling.calibrate import calibrate
-from sam3_agent.labeling.engine import Threads
-from sam3_agent.labeling.journal import Journal
-from sam3_agent.labeling.label import ROUTES
-from sam3_agent.labeling.lines import lines_of, set_lines
-from sam3_agent.labeling.ontology_file import parse_ontology
-from sam3_agent.labeling.propose import Proposer
-from sam3_agent.labeling.review.desk import ReviewDesk
-from sam3_agent.labeling.run import Order, label_images
-from sam3_agent.labeling.summary import class_names, summarise
-from sam3_agent.loop.rules import RulesLLM
+from sam3_agent.labeling.ontology.yaml_file import parse_ontology
+from sam3_agent.labeling.pipeline.executor import Threads
+from sam3_agent.labeling.pipeline.proposer import Proposer
+from sam3_agent.labeling.pipeline.run import Order, label_images
+from sam3_agent.labeling.review.decisions import ReviewDecisions
+from sam3_agent.labeling.store.journal import Journal
+from sam3_agent.labeling.store.label import ROUTES
+from sam3_agent.labeling.store.summary import class_names, summarise
+from sam3_agent.labeling.verify.calibrate import calibrate
+from sam3_agent.labeling.verify.thresholds import lines_of, set_lines
 from sam3_agent.masks import Rle
-from sam3_agent.model.replicas import load_eye
+from sam3_agent.model.replicas import load_segmenter
+from sam3_agent.planner import RulesLLM
 from sam3_agent.types import ConceptPrompt
 from sam3_agent.workspace import Workspace
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--speed-images", type=int, default=100)
     parser.add_argument("--parts", nargs="*", default=("routes", "speed"), choices=("routes", "speed"))
     given = parser.parse_args()
-    workspace = Workspace(load_eye(given.model))
+    workspace = Workspace(load_segmenter(given.model))
     known = given.out / "figures.json"
     figures: dict[str, Any] = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
     figures |= {"scenes": given.scenes, "model": workspace.info.to_json()}
@@ -117,16 +117,16 @@ def of_class(journal: Journal, truth: Truth, name: str, routes: Sequence[str]) -
 
 def review_by_truth(journal: Journal, truth: Truth) -> None:
     """Decide about every label as somebody would who knows the truth."""
-    desk = ReviewDesk(journal, "truth")
+    workspace = ReviewDecisions(journal, "truth")
     for row in journal.images("done"):
         for name in class_names(journal):
             labels = [label for label in journal.labels(row.sha) if label.class_name == name]
             for label, right in zip(labels, matched(labels, truth[row.path][name]), strict=True):
-                desk.decide([label.id], "accept" if right else "reject")
+                workspace.decide([label.id], "accept" if right else "reject")
 
 
 def speed(workspace: Workspace, out: Path, count: int) -> dict[str, float]:
-    """Images a second of labelling by phrases alone, and of the bare eye with the same phrases, taken in turns."""
+    """Images a second of labeling by phrases alone, and of the bare model with the same phrases, taken in turns."""
     text = "\n".join(line for line in CONCEPTS.splitlines() if "query" not in line or line.startswith("#"))
     ontology = parse_ontology(text, out / "concepts.yaml")
     folder = out / "speed"
@@ -136,23 +136,23 @@ def speed(workspace: Workspace, out: Path, count: int) -> dict[str, float]:
         shutil.copy(path, folder / "images")
     proposer = Proposer(workspace, ontology, None, "never")
     prompts = [ConceptPrompt(phrase) for phrase in proposer.phrases()]
-    eye = load_eye(workspace.info.name)
+    segmenter = load_segmenter(workspace.info.name)
     files = sorted((folder / "images").iterdir())
     bare: list[float] = []
-    labelled: list[float] = []
+    labeled: list[float] = []
     for turn in range(3):
         began = time.perf_counter()
         for path in files:
             pixels = np.asarray(Image.open(path).convert("RGB"))
-            eye.detect(eye.encode(pixels), prompts, threshold=proposer.floor)
+            segmenter.detect(segmenter.encode(pixels), prompts, threshold=proposer.floor)
         bare.append(len(files) / (time.perf_counter() - began))
         before, began = workspace.encodes, time.perf_counter()
         label_images(Order(folder / "images"), Journal.create(folder / f"run{turn}"), Threads(proposer))
-        labelled.append(len(files) / (time.perf_counter() - began))
+        labeled.append(len(files) / (time.perf_counter() - began))
         assert workspace.encodes - before == len(files), "an image was not encoded exactly once"
-    middle = {"bare": sorted(bare)[1], "labelling": sorted(labelled)[1]}
+    middle = {"bare": sorted(bare)[1], "labeling": sorted(labeled)[1]}
     return {name: round(value, 2) for name, value in middle.items()} | {
-        "ratio": round(middle["labelling"] / middle["bare"], 3)
+        "ratio": round(middle["labeling"] / middle["bare"], 3)
     }
 
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sam3_agent import masks
-from sam3_agent.formats.label_set import LabelledImage, LabelSet, MaskLabel
+from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel
 from sam3_agent.formats.outlines import parts_of
 from sam3_agent.formats.palette import painted
-from sam3_agent.labeling.export import FORMATS
+from sam3_agent.labeling.io.export_labels import FORMATS
 from sam3_agent.scenes import NOUNS, Scene, generate_scene
 
 READERS = (
@@ -87,7 +87,7 @@ _PLACES = {
 }
 
 
-def _torture() -> LabelledImage:
+def _torture() -> LabeledImage:
     """Rings, an island in a hole, two parts, a line, a single pixel; apart, so that index pictures can show all."""
     y, x = np.mgrid[:200, :200]
 
@@ -105,15 +105,15 @@ def _torture() -> LabelledImage:
     made = [
         MaskLabel(f"t{n}", n, masks.encode(shape), masks.box(masks.encode(shape))) for n, shape in enumerate(shapes)
     ]
-    return LabelledImage("torture.jpg", "torture", 200, 200, tuple(made))
+    return LabeledImage("torture.jpg", "torture", 200, 200, tuple(made))
 
 
-def _image(scene: Scene) -> LabelledImage:
+def _image(scene: Scene) -> LabeledImage:
     made: list[MaskLabel] = []
     for thing in scene.objects:
         rle = masks.encode(thing.mask)
         made.append(MaskLabel(f"{scene.seed}.{thing.id}", NOUNS.index(thing.noun), rle, masks.box(rle)))
-    return LabelledImage(f"{scene.seed}.jpg", str(scene.seed), scene.width, scene.height, tuple(made))
+    return LabeledImage(f"{scene.seed}.jpg", str(scene.seed), scene.width, scene.height, tuple(made))
 
 
 def _read(python: str, reader: str, form: str, folder: Path, labels: LabelSet) -> tuple[str, float]:
@@ -136,7 +136,7 @@ def _read(python: str, reader: str, form: str, folder: Path, labels: LabelSet) -
     return f"{len(all_of)} | {least:.4f} | {mean:.4f} | {min(odd_ones):.4f}", least
 
 
-def _expected(image: LabelledImage, labels: LabelSet, form: str) -> list[tuple[str, Mask, bool]]:
+def _expected(image: LabeledImage, labels: LabelSet, form: str) -> list[tuple[str, Mask, bool]]:
     """(class, mask, whether it has holes or parts) of every object; where classes are all that is told, of each."""
     decoded = [(labels.classes[label.class_index], masks.decode(label.rle)) for label in image.labels]
     if form == "semantic":

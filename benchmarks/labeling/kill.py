@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sam3_agent.labeling.journal import Journal
-from tests.labeling.staging import contents, knowing_eye, label, write_scenes
+from sam3_agent.labeling.store.journal import Journal
+from tests.labeling.fixtures_runs import contents, knowing_segmenter, label, write_scenes
 
 COUNT = 12
 LIMITS = (20_000, 60_000, 100_000, 150_000, 250_000)
@@ -35,7 +35,7 @@ def main() -> None:
     shutil.rmtree(given.out, ignore_errors=True)
     images = given.out / "images"
     write_scenes(images, COUNT)
-    undisturbed = contents(label(images, given.out / "undisturbed", knowing_eye(COUNT)))
+    undisturbed = contents(label(images, given.out / "undisturbed", knowing_segmenter(COUNT)))
     killed = _killed(images, given.out / "killed", given.times, random.Random(given.seed), undisturbed)
     full = [_full(images, given.out / f"full-{limit}", limit, undisturbed) for limit in LIMITS]
     forbidden = _read_only(images, given.out / "read-only")
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _program(images: Path, out: Path, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.labeling.staging", images, out, *arguments]
+    command = [sys.executable, "-m", "tests.labeling.fixtures_runs", images, out, *arguments]
     return subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True)
 
 
@@ -108,7 +108,7 @@ def _full(images: Path, out: Path, limit: int, undisturbed: dict[str, Any]) -> d
     sound = before.read("PRAGMA integrity_check") == [("ok",)]
     before.close()
     last = said.strip().splitlines()[-1] if said.strip() else ""
-    again = contents(label(images, out, knowing_eye(COUNT)))
+    again = contents(label(images, out, knowing_segmenter(COUNT)))
     return {
         "bytes": limit,
         "status": running.returncode,

@@ -115,7 +115,7 @@ def by_labelme(folder: str, sizes: dict) -> dict:
 
 
 def by_opencv(folder: str) -> dict:
-    """Index pictures by their colours."""
+    """Index pictures by their colors."""
     import cv2
 
     table = json.loads((Path(folder) / "classes.json").read_text())
@@ -123,7 +123,7 @@ def by_opencv(folder: str) -> dict:
     for path in sorted((Path(folder) / "train").glob("*.png")):
         picture = cv2.imread(str(path))[:, :, ::-1]
         for entry in table[1:]:
-            mask = (picture == np.array(entry["colour"])).all(axis=2)
+            mask = (picture == np.array(entry["color"])).all(axis=2)
             if mask.any():
                 found.setdefault(path.stem, []).append([entry["name"], list(mask.shape), runs(mask)])
     return found

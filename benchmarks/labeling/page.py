@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sam3_agent.labeling.journal import Journal
-from sam3_agent.labeling.label import Label
-from tests.labeling.page import big_journal, chromium, served, three_hundred
-from tests.labeling.staging import knowing_eye
+from sam3_agent.labeling.store.journal import Journal
+from sam3_agent.labeling.store.label import Label
+from tests.labeling.fixtures_page import big_journal, chromium, served, three_hundred
+from tests.labeling.fixtures_runs import knowing_segmenter
 
 IMAGES = 10_000
 EACH = 5
@@ -37,7 +37,7 @@ def main() -> None:
     journal = _journal(given.out, labels)
     from playwright.sync_api import sync_playwright
 
-    with served(journal, knowing_eye(0)) as site, sync_playwright() as playwright:
+    with served(journal, knowing_segmenter(0)) as site, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.goto(site.url)

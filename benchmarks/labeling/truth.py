@@ -8,7 +8,7 @@ from PIL import Image
 
 from sam3_agent import masks
 from sam3_agent.formats.files import replacing
-from sam3_agent.labeling.label import Label
+from sam3_agent.labeling.store.label import Label
 from sam3_agent.masks import Rle
 from sam3_agent.scenes import Scene, SceneObject, generate_scene
 

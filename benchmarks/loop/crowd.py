@@ -1,6 +1,6 @@
-"""Many queries at once with a brain that thinks for a second: how much longer do they take than the slowest alone?
+"""Many queries at once with an LLM that thinks for a second: how much longer do they take than the slowest alone?
 
-`python -m benchmarks.loop crowd --runs 200 --eye tiny`
+`python -m benchmarks.loop crowd --runs 200 --model tiny`
 """
 
 import time
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from itertools import permutations
 from typing import Any
 
+from sam3_agent.llm.base import Message, Reply, ToolCall
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.llm import Message, Reply, ToolCall
 from sam3_agent.scenes import Scene, SceneOptions, generate_scene
 from sam3_agent.tools import ToolSpec
 from sam3_agent.workspace import Workspace
-from tests.loop.perfect_eye import perfect_eye
+from tests.loop.fixtures_segmenter import perfect_segmenter
 
 OPTIONS = SceneOptions(min_side=512, max_side=512, min_objects=6, max_objects=10)
 CHAIN = 3
@@ -47,9 +47,9 @@ class Thinker:
         return Reply(Message("assistant", calls=(call,)))
 
 
-def measure(runs: int, pictures: int, seconds: float, eye: str) -> dict[str, Any]:
+def measure(runs: int, pictures: int, seconds: float, segmenter: str) -> dict[str, Any]:
     """`runs` queries on `pictures` open images, all at once; opening them is not timed."""
-    workspace, images = _open(pictures, eye, runs)
+    workspace, images = _open(pictures, segmenter, runs)
     agent = Agent(workspace, Thinker(seconds))
     questions = [_question(n, images) for n in range(runs)]
     began = time.monotonic()
@@ -81,13 +81,13 @@ def _question(number: int, images: Sequence[tuple[str, Scene]]) -> tuple[str, st
     return image_id, " beside ".join(pairs[number // len(images) % len(pairs)])
 
 
-def _open(pictures: int, eye: str, runs: int) -> tuple[Workspace, list[tuple[str, Scene]]]:
+def _open(pictures: int, segmenter: str, runs: int) -> tuple[Workspace, list[tuple[str, Scene]]]:
     scenes = [generate_scene(900_000 + number, OPTIONS) for number in range(pictures)]
-    if eye == "perfect":
-        workspace = Workspace(perfect_eye(scenes[0]))
+    if segmenter == "perfect":
+        workspace = Workspace(perfect_segmenter(scenes[0]))
         return workspace, [(workspace.open(scenes[0].image).id, scenes[0]) for _ in scenes]
     from sam3_agent.model.replicas import load_replicas
     from sam3_agent.model.scheduler import Scheduler
 
-    workspace = Workspace(Scheduler(load_replicas(eye), max_waiting=runs))
+    workspace = Workspace(Scheduler(load_replicas(segmenter), max_waiting=runs))
     return workspace, [(workspace.open(scene.image).id, scene) for scene in scenes]

@@ -13,15 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
+from sam3_agent.llm.base import LLM
+from sam3_agent.llm.retry import RetryPolicy
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.llm import LLM
-from sam3_agent.loop.retry import Patience
 from sam3_agent.types import Answer
-from tests.desk import desk
-from tests.loop.brains import WIRES, brain
-from tests.loop.wire.server import Sent
+from tests.fixtures_workspace import make_workspace
+from tests.llm.fixtures_llm import WIRES, make_llm
+from tests.llm.wire.server import Sent
 
-HASTY = Patience(timeout=10.0, retries=2, first_pause=0.01, longest_pause=0.05)
+HASTY = RetryPolicy(timeout=10.0, retries=2, first_pause=0.01, longest_pause=0.05)
 """So long that only what is told to hang times out: client and server share the machine, and 16 runs its cores."""
 HANGS = 12.0
 SEGMENT = ("segment_concepts", {"image_id": "img1", "concepts": ["circle", "square"]})
@@ -114,7 +114,7 @@ def measure(runs: int, share: float, jobs: int) -> dict[str, Any]:
         with ExitStack() as stack:
             served = stack.enter_context(WIRES[kind].api(answer=script))
             _point_at(served.url)
-            llm = brain(kind, served.url, stream=stream, patience=HASTY)
+            llm = make_llm(kind, served.url, stream=stream, patience=HASTY)
             with ThreadPoolExecutor(jobs) as pool:
                 for result in pool.map(lambda _, llm=llm: _one(llm), range(amount)):
                     if isinstance(result, str):
@@ -143,7 +143,7 @@ def measure(runs: int, share: float, jobs: int) -> dict[str, Any]:
 def _one(llm: LLM) -> Answer | str:
     """One run; an exception or a trace without an end comes back as its words."""
     try:
-        answer = Agent(desk(), llm, max_turns=8).ask("img1", "the circles")
+        answer = Agent(make_workspace(), llm, max_turns=8).ask("img1", "the circles")
     except Exception as error:  # noqa: BLE001 - counting these is the point
         return f"{type(error).__name__}: {error}"
     steps = answer.trace.steps
@@ -152,7 +152,7 @@ def _one(llm: LLM) -> Answer | str:
 
 
 def _why(reason: str) -> str:
-    """A reason without what differs from run to run: the brain's name, the server's address."""
+    """A reason without what differs from run to run: the LLM's name, the server's address."""
     return re.sub(r"^\S+: |http://\S+?:\d+(?:/v1/?)?|'[^']*'", "", reason).strip(" :")[:100]
 
 

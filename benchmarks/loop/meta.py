@@ -1,15 +1,15 @@
-"""Meta's agent protocol, re-created for comparison only, with the same perfect brain and the same eye.
+"""Meta's agent protocol, re-created for comparison only, with the same perfect LLM and the same model.
 
 As in facebookresearch/sam3 at 99d02f2: a system prompt of 66,050 characters with every call; one phrase a call, each
 with its own encode; earlier masks are deleted; then each mask is verified in a call of its own that sends three
 pictures and a second prompt of 5,851 characters; then the answer is selected from the masks of that one phrase.
 Pictures go out at full resolution. What the model writes is counted at its shortest, without any of the prose that
-the prompt demands, so that the figures favour this protocol.
+the prompt demands, so that the figures favor this protocol.
 """
 
 from dataclasses import dataclass
 
-from benchmarks.loop.perfect import Bill, Box, choose, fallbacks_for, head_of, phrases_for
+from benchmarks.loop.perfect_llm import Bill, Box, choose, fallbacks_for, head_of, phrases_for
 from sam3_agent.scenes import SUPERCATEGORY_PHRASE, Query, Scene, SceneObject
 from sam3_agent.types import Instance
 from sam3_agent.workspace import Workspace

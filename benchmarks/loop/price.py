@@ -1,6 +1,6 @@
-"""The same perfect brain through this loop and through Meta's protocol: quality, calls, tokens, pictures, encodes.
+"""The same perfect LLM through this loop and through Meta's protocol: quality, calls, tokens, pictures, encodes.
 
-`python -m benchmarks.loop price --runs 300 --eye tiny`
+`python -m benchmarks.loop price --runs 300 --model tiny`
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.loop.meta import run_meta
-from benchmarks.loop.perfect import Bill, PerfectBrain
+from benchmarks.loop.perfect_llm import Bill, PerfectLLM
 from sam3_agent import masks
 from sam3_agent.loop.agent import Agent
 from sam3_agent.scenes import Query, Scene, SceneOptions, generate_scene, queries_of
 from sam3_agent.types import Instance
 from sam3_agent.workspace import Workspace
-from tests.loop.perfect_eye import perfect_eye
+from tests.loop.fixtures_segmenter import perfect_segmenter
 
 SEED = 770_000
 OPTIONS = SceneOptions(min_side=512, max_side=1536, max_objects=12)
 SEEN, SEEN_WELL = 0.5, 0.75
-"""The eye finds an object, or finds it well, when one of its masks overlaps it so much (IoU)."""
+"""The model finds an object, or finds it well, when one of its masks overlaps it so much (IoU)."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Served:
     iou: float
     bill: Bill
     least: float
-    """Over the targets, the least IoU of the eye's best mask of one; 1 without targets."""
+    """Over the targets, the least IoU of the model's best mask of one; 1 without targets."""
     best: float
-    """IoU of the eye's own best mask of each target: more than any choice among its masks can reach, almost."""
+    """IoU of the model's own best mask of each target: more than any choice among its masks can reach, almost."""
 
 
-def measure(runs: int, eye: str) -> dict[str, Any]:
-    """`runs` queries through both; gIoU over all, and over those whose targets the eye finds."""
-    seen_by = eye_for(eye)
+def measure(runs: int, segmenter: str) -> dict[str, Any]:
+    """`runs` queries through both; gIoU over all, and over those whose targets the model finds."""
+    seen_by = segmenter_for(segmenter)
     ours: list[Served] = []
     plain: list[Served] = []
     verified: list[Served] = []
@@ -56,22 +56,22 @@ def measure(runs: int, eye: str) -> dict[str, Any]:
         verified.append(replace(served, iou=theirs, bill=outcome.verified))
     table = {"this loop": _row(ours), "Meta's, verifying": _row(verified), "Meta's, not verifying": _row(plain)}
     share = table["this loop"]["input_tokens"] / table["Meta's, verifying"]["input_tokens"]
-    return {"runs": runs, "eye": eye, **table, "share_of_tokens": round(share, 3)}
+    return {"runs": runs, "eye": segmenter, **table, "share_of_tokens": round(share, 3)}
 
 
 def _ours(workspace: Workspace, scene: Scene, query: Query, truth: NDArray[np.bool_]) -> Served:
     before = workspace.encodes
     image = workspace.open(scene.image)
-    brain = PerfectBrain(scene, query)
-    answer = Agent(workspace, brain).ask(image.id, query.text)
-    brain.bill.encodes = workspace.encodes - before
+    llm = PerfectLLM(scene, query)
+    answer = Agent(workspace, llm).ask(image.id, query.text)
+    llm.bill.encodes = workspace.encodes - before
     targets = [masks.encode(obj.mask) for obj in scene.objects if obj.id in query.target_ids]
     known = workspace.masks_of(image.id)
     overlaps = masks.iou(targets, [instance.rle for instance in known]) if known else np.zeros((len(targets), 1))
     least = float(overlaps.max(axis=1).min(initial=1.0))
     best = iou_of([known[i] for i in overlaps.argmax(axis=1)], truth) if known or not targets else 0.0
     workspace.forget(image.id)
-    return Served(iou_of(answer.instances, truth), brain.bill, least, best)
+    return Served(iou_of(answer.instances, truth), llm.bill, least, best)
 
 
 def _row(figures: Sequence[Served]) -> dict[str, float]:
@@ -99,14 +99,14 @@ def _queries() -> Iterator[tuple[Scene, Query]]:
             yield scene, query
 
 
-def eye_for(name: str) -> Callable[[Scene], Workspace]:
-    """From a scene to a workspace whose eye sees it: one for all, or "perfect", which knows that scene's truth."""
+def segmenter_for(name: str) -> Callable[[Scene], Workspace]:
+    """From a scene to a workspace whose model sees it: one for all, or "perfect", which knows that scene's truth."""
     if name == "perfect":
-        return lambda scene: Workspace(perfect_eye(scene))
+        return lambda scene: Workspace(perfect_segmenter(scene))
 
-    from sam3_agent.model.replicas import load_eye
+    from sam3_agent.model.replicas import load_segmenter
 
-    workspace = Workspace(load_eye(name))
+    workspace = Workspace(load_segmenter(name))
     return lambda scene: workspace
 
 

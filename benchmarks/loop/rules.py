@@ -1,6 +1,6 @@
 """The planner without a language model on unseen queries, kind by kind.
 
-`python -m benchmarks.loop rules --runs 500 --eye tiny`
+`python -m benchmarks.loop rules --runs 500 --model tiny`
 """
 
 from collections import defaultdict
@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.loop.price import eye_for, iou_of, truth_of
+from benchmarks.loop.price import iou_of, segmenter_for, truth_of
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.rules import RulesLLM
+from sam3_agent.planner import RulesLLM
 from sam3_agent.scenes import Query, Scene, generate_scene, queries_of
 
 SEED = 880_000
 RIGHT = 0.7
 
 
-def measure(runs: int, eye: str) -> dict[str, Any]:
+def measure(runs: int, segmenter: str) -> dict[str, Any]:
     """`runs` queries of all kinds, as they come."""
-    seen_by = eye_for(eye)
+    seen_by = segmenter_for(segmenter)
     by_kind: dict[str, list[float]] = defaultdict(list)
     none: list[bool] = []
     beyond = 0
@@ -46,7 +46,7 @@ def measure(runs: int, eye: str) -> dict[str, Any]:
     }
     return {
         "runs": runs,
-        "eye": eye,
+        "eye": segmenter,
         "giou": round(mean(every), 4),
         "no_target_said_so": round(mean(none), 4) if none else None,
         "beyond_the_rules": beyond,

@@ -16,18 +16,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sam3_mcp.job_tools import JOB_TOOLS
+from sam3_mcp.malloc_tuning import TRIM_SECONDS
+
 from benchmarks.machine import machine_words
 from benchmarks.mcp.messages import messages
 from benchmarks.mcp.wire import Wire
-from mcp_server.heap import TRIM_SECONDS
-from mcp_server.job_tools import JOB_TOOLS
 from sam3_agent.tools import HOST_TOOLS
 
 _WARM_UP = 0.25
 """Share of the calls before memory is measured: caches fill, allocators settle."""
 _FLAT = 1.1
 _FEATURE_MIB = 128
-"""A small memory for what the eye has seen: it is full before memory is measured for the first time."""
+"""A small memory for what the model has seen: it is full before memory is measured for the first time."""
 
 
 def main() -> None:
@@ -121,7 +122,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mcp.fuzz", description=__doc__)
     parser.add_argument("--calls", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--staged", action="store_true", help="the deterministic eye in place of the tiny one")
+    parser.add_argument("--staged", action="store_true", help="the deterministic model in place of the tiny one")
     parser.add_argument("--patience", type=float, default=60.0, help="seconds after which a request hangs")
     return parser.parse_args()
 

@@ -47,7 +47,7 @@ def handshake(*options: str) -> float:
     """Seconds until a new process has answered."""
     began = time.monotonic()
     pipe = subprocess.PIPE
-    process = subprocess.Popen([sys.executable, "-m", "mcp_server", *options], stdin=pipe, stdout=pipe)
+    process = subprocess.Popen([sys.executable, "-m", "sam3_mcp", *options], stdin=pipe, stdout=pipe)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -65,7 +65,7 @@ def handshake(*options: str) -> float:
 
 def torch_imported_first() -> bool:
     """Whether what a server imports before it serves includes torch."""
-    modules = "mcp_server.__main__, mcp_server.server, mcp_server.transport, mcp_server.access, mcp_server.fetch"
+    modules = "sam3_mcp.__main__, sam3_mcp.server, sam3_mcp.stdio_server, sam3_mcp.path_allowlist, sam3_mcp.url_fetcher"
     code = f"import {modules}, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip() == "True"

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.mcp.standin import Host, Script, standing_in
+from benchmarks.mcp.fake_provider import Host, Script, standing_in
 
 _SECONDS = 300
 PREFIXES: dict[Host, str] = {"claude": "mcp__sam3__", "gemini": "mcp_sam3_"}
@@ -43,7 +43,7 @@ def run_host(host: Host, program: str, folder: Path) -> tuple[dict[str, Any], Sc
     """What the host printed and what its model was given; `folder` becomes its home and its working folder."""
     picture, concept = _scene(folder)
     script = Script(str(picture), concept, PREFIXES[host])
-    server = [sys.executable, "-m", "mcp_server", "--allow-dir", str(folder)]
+    server = [sys.executable, "-m", "sam3_mcp", "--allow-dir", str(folder)]
     with standing_in(host, script) as url:
         environment = _environment(folder, url, program)
         command = (_claude if host == "claude" else _gemini)(program, folder, server)

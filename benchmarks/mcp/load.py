@@ -36,7 +36,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         picture = _scene(Path(folder))
         port = free_port()
-        command = [sys.executable, "-m", "mcp_server", "--transport", "http", "--port", str(port)]
+        command = [sys.executable, "-m", "sam3_mcp", "--transport", "http", "--port", str(port)]
         command += ["--allow-dir", folder, "--model", options.model, "--device", options.device]
         environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
         process = subprocess.Popen(command, env=environment)
@@ -142,12 +142,12 @@ async def _one_client(url: str, picture: Path, calls: int) -> float:
 
 def _direct_seconds(picture: Path, model: str, device: str, calls: int) -> float:
     """The same call of the same tool in this process."""
-    from sam3_agent.model.replicas import load_eye
+    from sam3_agent.model.replicas import load_segmenter
     from sam3_agent.tools import HOST_TOOLS
     from sam3_agent.workspace import Workspace
 
     tools = {tool.name: tool for tool in HOST_TOOLS}
-    workspace = Workspace(load_eye(model, device))
+    workspace = Workspace(load_segmenter(model, device))
     workspace.open(_scene_pixels())
     tools["segment_concepts"].call(workspace, {"image_id": "img1", "concepts": ["house"]})
     seconds: list[float] = []

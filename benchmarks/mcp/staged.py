@@ -1,4 +1,4 @@
-"""`python -m benchmarks.mcp.staged`: `sam3-mcp` on stdio with the deterministic eye: the server alone."""
+"""`python -m benchmarks.mcp.staged`: `sam3-mcp` on stdio with the deterministic model: the server alone."""
 
 import argparse
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 import anyio
 import numpy as np
 from numpy.typing import NDArray
+from sam3_mcp.image_access import Pictures
+from sam3_mcp.malloc_tuning import keep_memory_flat
+from sam3_mcp.model_loader import Loading
+from sam3_mcp.path_allowlist import Access
+from sam3_mcp.server import build_server
+from sam3_mcp.sessions import Sessions
+from sam3_mcp.stdio_server import serve_stdio
+from sam3_mcp.tool_handler import Backend
 
-from mcp_server.access import Access
-from mcp_server.backend import Backend
-from mcp_server.desks import Desks
-from mcp_server.heap import keep_memory_flat
-from mcp_server.loading import Loading
-from mcp_server.pictures import Pictures
-from mcp_server.server import build_server
-from mcp_server.transport import serve_stdio
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.types import Detection
 
@@ -38,7 +38,7 @@ def main() -> None:
     keep_memory_flat()
     pictures = Pictures(Access.of([options.allow_dir]))
     loading = Loading(lambda: FakeSegmenter(answers), "fake")
-    backend = Backend(loading, lambda: Desks(pictures, out_dir=options.out_dir))
+    backend = Backend(loading, lambda: Sessions(pictures, out_dir=options.out_dir))
     anyio.run(serve_stdio, build_server(backend))
 
 

@@ -10,7 +10,7 @@ from typing import get_args
 
 from benchmarks.tiling.figures import Figures, figures_of, total
 from benchmarks.tiling.scene import BigScene, crosses_every_seam, draw_crowd, draw_seams
-from benchmarks.tiling.truth_eye import TruthEye, map_picture
+from benchmarks.tiling.truth_segmenter import TruthSegmenter, map_picture
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace import TileMode, Workspace
@@ -21,26 +21,28 @@ RECALL_RATIO, DUPLICATES = 3.0, 0.02
 TRUTH = "truth"
 TRUTH_INFO = ModelInfo("truth", "cpu", "float32", input_side=160, queries=48, patch=8)
 TRUTH_LEAST_SIDE, TRUTH_CELLS = 8.0, 40
-"""The eye that knows the truth sees no smaller objects and draws no finer masks than the tiny one could."""
+"""The model that knows the truth sees no smaller objects and draws no finer masks than the tiny one could."""
 
 
 def main() -> None:
     """Look at every scene without tiles, where they pay, and with them; print a table, optionally write JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tiling", description=__doc__)
-    parser.add_argument("--model", default="tiny", help="tiny, facebook/sam3, a folder, or truth: no eye but the truth")
+    parser.add_argument(
+        "--model", default="tiny", help="tiny, facebook/sam3, a folder, or truth: no model but the truth"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--scenes", type=int, default=5, help="of each kind")
     parser.add_argument("--modes", nargs="+", default=list(get_args(TileMode)), choices=get_args(TileMode))
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     options = parser.parse_args()
-    eye = None if options.model == TRUTH else Sam3.load(options.model, device=options.device)
+    segmenter = None if options.model == TRUTH else Sam3.load(options.model, device=options.device)
     rows: dict[tuple[str, TileMode], Figures] = {}
     for kind, draw in KINDS.items():
         scenes = [draw(seed) for seed in range(options.scenes)]
         if kind == "seams":
             assert all(crosses_every_seam(scene) for scene in scenes), "a seam is crossed by no large object"
         for mode in options.modes:
-            rows[kind, mode] = total(_look(eye, scene, mode) for scene in scenes)
+            rows[kind, mode] = total(_look(segmenter, scene, mode) for scene in scenes)
             print(f"{kind} {mode}: {rows[kind, mode].to_json()}", flush=True)
     print(f"\n{_table(rows)}\n\n{_bars(rows)}\n{options.scenes} scenes of each kind, {options.model}, {_machine()}")
     if options.out:
@@ -48,14 +50,14 @@ def main() -> None:
         options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def _look(eye: Sam3 | None, scene: BigScene, mode: TileMode) -> Figures:
+def _look(segmenter: Sam3 | None, scene: BigScene, mode: TileMode) -> Figures:
     """All nouns of a scene in one call, in a workspace of its own."""
-    if eye is None:
+    if segmenter is None:
         truth = {noun: scene.truth(noun) for noun in scene.nouns}
-        workspace = Workspace(TruthEye(truth, TRUTH_INFO, least_side=TRUTH_LEAST_SIDE, cells=TRUTH_CELLS))
+        workspace = Workspace(TruthSegmenter(truth, TRUTH_INFO, least_side=TRUTH_LEAST_SIDE, cells=TRUTH_CELLS))
         picture = map_picture(*scene.image.shape[:2])
     else:
-        workspace, picture = Workspace(eye), scene.image
+        workspace, picture = Workspace(segmenter), scene.image
     image = workspace.open(picture)
     start = time.perf_counter()
     answers = workspace.segment(image.id, scene.nouns, tiles=mode)

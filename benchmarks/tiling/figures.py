@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from sam3_evals.metrics.cgf1 import score_masks
 
-from evals.metrics.cgf1 import score_masks
 from sam3_agent import masks
 from sam3_agent.masks import Rle
 

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from sam3_agent import masks
 from sam3_agent.masks import Rle
+from sam3_agent.scenes.appearance import draw_look, dress, hidden_colors
 from sam3_agent.scenes.background import draw_background
-from sam3_agent.scenes.cast import Character
-from sam3_agent.scenes.chance import pick
-from sam3_agent.scenes.composition import Actor, Stack, paint_actors
+from sam3_agent.scenes.object_sampling import Character
 from sam3_agent.scenes.placement import Layout, Placement
+from sam3_agent.scenes.rng import pick
+from sam3_agent.scenes.scene import Actor, Stack, paint_actors
 from sam3_agent.scenes.silhouettes import Silhouette, draw_silhouette
-from sam3_agent.scenes.vocabulary import COLOURS
-from sam3_agent.scenes.wardrobe import draw_look, dress, hidden_colours
+from sam3_agent.scenes.vocabulary import COLORS
 
 SIDE = 2048
 CROWD = 150
@@ -91,9 +91,9 @@ def crosses_every_seam(scene: BigScene) -> bool:
 
 def _draw(side: int, large: Sequence[str], small: Sequence[str], rng: np.random.Generator) -> BigScene:
     background = draw_background(side, side, rng)
-    hidden = hidden_colours(background)
-    colours = [colour for colour in COLOURS if colour not in hidden] or list(COLOURS)
-    cast = tuple(Character(noun, pick(colours, rng), "plain") for noun in (*large, *small))
+    hidden = hidden_colors(background)
+    colors = [color for color in COLORS if color not in hidden] or list(COLORS)
+    cast = tuple(Character(noun, pick(colors, rng), "plain") for noun in (*large, *small))
     silhouettes = [*(_round(noun, rng) for noun in large), *(draw_silhouette(noun, rng) for noun in small)]
     layout = Layout(side, side, _diagonal(silhouettes[: len(large)], side, rng))
     for index in range(len(large), len(cast)):

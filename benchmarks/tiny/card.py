@@ -11,7 +11,7 @@ BARS: tuple[tuple[str, str, str, float | None], ...] = (
     ("text prompts: cgF1", "text", "cgf1", 70),
     ("pattern words alone: F1", "pattern words", "positive_micro_f1_50", 0.8),
     ("scenes of 10 to 20 objects: recall", "objects 10-20", "recall_50", 0.85),
-    ("noun x colour pairs never seen in training: F1", "held-out pairs", "positive_micro_f1_50", 0.85),
+    ("noun x color pairs never seen in training: F1", "held-out pairs", "positive_micro_f1_50", 0.85),
     ("one positive exemplar box, no phrase: F1", "one positive box", "positive_micro_f1_50", 0.9),
     ("one exemplar box on another scene, no phrase: F1", "one box on another scene", "positive_micro_f1_50", 0.8),
     ("phrase + negative exemplar: the marked kind is gone", "phrase + negative box", "marked_kind_gone", 0.9),

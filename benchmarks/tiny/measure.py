@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 
 import torch
+from sam3_evals.metrics.cgf1 import CgF1, PairCounts, aggregate
 
 from benchmarks.tiny import sections
 from benchmarks.tiny.sections import NegativeRow, Row
-from evals.metrics.cgf1 import CgF1, PairCounts, aggregate
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.segmenter import Segmenter
 
@@ -34,10 +34,10 @@ def measure_section(task: tuple[str, Section, int]) -> dict[str, Figures]:
     """Every figure of one section."""
     model, section, number = task
     torch.set_num_threads(1)
-    eye = Sam3.load(model, device="cpu")
+    segmenter = Sam3.load(model, device="cpu")
     groups: dict[str, list[PairCounts]] = {}
     gone: dict[str, list[bool]] = {}
-    for row in section(eye, number):
+    for row in section(segmenter, number):
         groups.setdefault(row[0], []).append(row[1])
         if len(row) == 3:
             gone.setdefault(row[0], []).append(row[2])

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 import numpy as np
+from sam3_evals.metrics.cgf1 import PairCounts, score_masks
 
-from benchmarks.tiny.eye import Looked, count, example, found_by, lent, look_at, text
-from evals.metrics.cgf1 import PairCounts, score_masks
+from benchmarks.tiny.model import Looked, count, example, found_by, lent, look_at, text
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.scenes import Scene, SceneOptions, generate_scene
 from sam3_agent.scenes.concepts import concepts_of
-from sam3_agent.scenes.vocabulary import COLOURS, HELD_OUT_UNKNOWN_WORDS, NOUNS, SUPERCATEGORY_PHRASE
+from sam3_agent.scenes.vocabulary import COLORS, HELD_OUT_UNKNOWN_WORDS, NOUNS, SUPERCATEGORY_PHRASE
 from sam3_agent.training.prompts import HELD_OUT_PAIRS, Description, kind_of_negative
 
 Row = tuple[str, PairCounts]
@@ -24,12 +24,12 @@ def scenes(count_: int, first_seed: int, options: SceneOptions = FULL) -> Iterat
         yield generate_scene(seed, options), np.random.default_rng(seed)
 
 
-def phrases(eye: Segmenter, number: int) -> Iterator[Row]:
+def phrases(segmenter: Segmenter, number: int) -> Iterator[Row]:
     """Text prompts on the full world: overall, per kind, by number of objects, size and aspect of the picture."""
     for scene, rng in scenes(number, 0):
-        looked = look_at(eye, scene)
+        looked = look_at(segmenter, scene)
         concepts = concepts_of(scene, rng, limit=PROMPTS_PER_SCENE)
-        answers = found_by(eye, looked, [text(c.phrase) for c in concepts])
+        answers = found_by(segmenter, looked, [text(c.phrase) for c in concepts])
         for concept, found in zip(concepts, answers, strict=True):
             counts = count(looked, found, concept.target_ids)
             yield "text", counts
@@ -39,40 +39,40 @@ def phrases(eye: Segmenter, number: int) -> Iterator[Row]:
             yield f"aspect {_aspect(scene.width / scene.height)}", counts
 
 
-def patterns(eye: Segmenter, number: int) -> Iterator[Row]:
+def patterns(segmenter: Segmenter, number: int) -> Iterator[Row]:
     """Pattern words alone, all that occur in the scene."""
     for scene, rng in scenes(number, 10_000):
-        looked = look_at(eye, scene)
+        looked = look_at(segmenter, scene)
         words = sorted({o.pattern for o in scene.objects})
         nouns = [("thing", "object")[int(rng.integers(2))] for _ in words]
-        answers = found_by(eye, looked, [text(f"{w} {n}") for w, n in zip(words, nouns, strict=True)])
+        answers = found_by(segmenter, looked, [text(f"{w} {n}") for w, n in zip(words, nouns, strict=True)])
         for word, found in zip(words, answers, strict=True):
             counts = count(looked, found, [o.id for o in scene.objects if o.pattern == word])
             yield "pattern words", counts
             yield f"pattern {word}", counts
 
 
-def held_out_pairs(eye: Segmenter, number: int) -> Iterator[Row]:
-    """Noun x colour pairs that training neither drew nor asked for."""
+def held_out_pairs(segmenter: Segmenter, number: int) -> Iterator[Row]:
+    """Noun x color pairs that training neither drew nor asked for."""
     options = SceneOptions(required_pairs=tuple(sorted(HELD_OUT_PAIRS)))
     for scene, _ in scenes(number, 20_000, options):
-        looked = look_at(eye, scene)
-        pairs = sorted({(o.noun, o.colour) for o in scene.objects} & HELD_OUT_PAIRS)
-        for noun, colour in pairs:
-            (found,) = found_by(eye, looked, [text(f"{colour} {noun}")])
-            yield "held-out pairs", count(looked, found, _ids(looked, Description(noun=noun, colour=colour)))
+        looked = look_at(segmenter, scene)
+        pairs = sorted({(o.noun, o.color) for o in scene.objects} & HELD_OUT_PAIRS)
+        for noun, color in pairs:
+            (found,) = found_by(segmenter, looked, [text(f"{color} {noun}")])
+            yield "held-out pairs", count(looked, found, _ids(looked, Description(noun=noun, color=color)))
 
 
-def exemplars(eye: Segmenter, number: int) -> Iterator[Row]:
+def exemplars(segmenter: Segmenter, number: int) -> Iterator[Row]:
     """One positive box instead of a phrase: everything of that noun."""
     for scene, rng in scenes(number, 30_000):
-        looked = look_at(eye, scene)
+        looked = look_at(segmenter, scene)
         for thing in rng.permutation(np.array(scene.objects, dtype=object))[:3]:
-            (found,) = found_by(eye, looked, [example(looked, thing.id)])
+            (found,) = found_by(segmenter, looked, [example(looked, thing.id)])
             yield "one positive box", count(looked, found, _ids(looked, Description(noun=thing.noun)))
 
 
-def lent_exemplars(eye: Segmenter, number: int) -> Iterator[Row]:
+def lent_exemplars(segmenter: Segmenter, number: int) -> Iterator[Row]:
     """One box on another scene, no phrase: everything of that noun here; one time in four nothing of it is here."""
     for scene, rng in scenes(number, 70_000):
         lender = generate_scene(80_000 + scene.seed, FULL)
@@ -81,15 +81,15 @@ def lent_exemplars(eye: Segmenter, number: int) -> Iterator[Row]:
         absent_ones = [o for o in lender.objects if o.noun not in there]
         pool = absent_ones if absent_ones and (not shared or rng.random() < 0.25) else shared
         thing = pool[int(rng.integers(len(pool)))]
-        looked = look_at(eye, scene)
-        (found,) = found_by(eye, looked, [lent(eye, look_at(eye, lender), thing.id)])
+        looked = look_at(segmenter, scene)
+        (found,) = found_by(segmenter, looked, [lent(segmenter, look_at(segmenter, lender), thing.id)])
         yield "one box on another scene", count(looked, found, _ids(looked, Description(noun=thing.noun)))
 
 
-def negatives(eye: Segmenter, number: int) -> Iterator[NegativeRow]:
+def negatives(segmenter: Segmenter, number: int) -> Iterator[NegativeRow]:
     """Phrase + negative box: what stays, and whether the marked kind is gone (no kept mask at IoU 0.5 on any of it)."""
     for scene, rng in scenes(number, 40_000):
-        looked = look_at(eye, scene)
+        looked = look_at(segmenter, scene)
         for description in _broad_descriptions(scene, rng):
             ids = _ids(looked, description)
             marked = scene.objects[int(rng.choice(ids)) - 1]
@@ -99,30 +99,30 @@ def negatives(eye: Segmenter, number: int) -> Iterator[NegativeRow]:
             if not rest:
                 continue
             phrase = description.phrase(np.random.default_rng(0))
-            (found,) = found_by(eye, looked, [example(looked, marked.id, positive=False, phrase=phrase)])
+            (found,) = found_by(segmenter, looked, [example(looked, marked.id, positive=False, phrase=phrase)])
             still = score_masks(found, [looked.truth[i] for i in gone]).true_positives[0]
             yield "phrase + negative box", count(looked, found, rest), still == 0
 
 
-def absent(eye: Segmenter, number: int) -> Iterator[Row]:
+def absent(segmenter: Segmenter, number: int) -> Iterator[Row]:
     """Words never seen, and nouns of the vocabulary that are not in the scene."""
     for scene, rng in scenes(number, 50_000):
-        looked = look_at(eye, scene)
+        looked = look_at(segmenter, scene)
         unknown = [str(w) for w in rng.choice(HELD_OUT_UNKNOWN_WORDS, size=3, replace=False)] + ["dog", "spaceship"]
-        unknown.append(f"{rng.choice(list(COLOURS))} {rng.choice(HELD_OUT_UNKNOWN_WORDS)}")
+        unknown.append(f"{rng.choice(list(COLORS))} {rng.choice(HELD_OUT_UNKNOWN_WORDS)}")
         missing = [n for n in NOUNS if all(o.noun != n for o in scene.objects)]
         nouns = [str(n) for n in rng.choice(missing, size=3, replace=False)]
-        answers = found_by(eye, looked, [text(p) for p in [*unknown, *nouns]])
+        answers = found_by(segmenter, looked, [text(p) for p in [*unknown, *nouns]])
         for index, found in enumerate(answers):
             yield ("unknown word" if index < len(unknown) else "absent noun"), count(looked, found, [])
 
 
-def flat_drawings(eye: Segmenter, number: int) -> Iterator[Row]:
+def flat_drawings(segmenter: Segmenter, number: int) -> Iterator[Row]:
     """Flat fills and line art on near white."""
     for scene, rng in scenes(number, 60_000, SceneOptions(style="flat")):
-        looked = look_at(eye, scene)
+        looked = look_at(segmenter, scene)
         concepts = concepts_of(scene, rng, limit=PROMPTS_PER_SCENE)
-        answers = found_by(eye, looked, [text(c.phrase) for c in concepts])
+        answers = found_by(segmenter, looked, [text(c.phrase) for c in concepts])
         for concept, found in zip(concepts, answers, strict=True):
             yield "flat drawings", count(looked, found, concept.target_ids)
 
@@ -136,7 +136,7 @@ def _broad_descriptions(scene: Scene, rng: np.random.Generator) -> list[Descript
     group = thing.supercategory if thing.supercategory in SUPERCATEGORY_PHRASE else "shape"
     return [
         Description(),
-        Description(colour=thing.colour),
+        Description(color=thing.color),
         Description(supercategory=group),
         Description(noun=thing.noun),
     ]

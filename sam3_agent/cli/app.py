@@ -15,7 +15,6 @@ from sam3_agent.cli.options import (
     ConceptArgument,
     DeviceOption,
     DtypeOption,
-    Eye,
     ImageArgument,
     JsonOption,
     JudgeOption,
@@ -29,6 +28,7 @@ from sam3_agent.cli.options import (
     MaxTurnsOption,
     MaxUsdOption,
     ModelOption,
+    ModelOptions,
     PageOption,
     PictureOption,
     RecordOption,
@@ -78,16 +78,16 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """See it work: a scene, three questions, answers."""
-    from sam3_agent.cli import demo as room
-    from sam3_agent.cli.eye import open_workspace
-    from sam3_agent.cli.terminal import print_json
-    from sam3_agent.loop.llm import load_llm
+    from sam3_agent.cli.commands import demo as room
+    from sam3_agent.cli.loading import open_workspace
+    from sam3_agent.cli.output import print_json
+    from sam3_agent.loop.load_llm import load_llm
 
     room.check_folder(out)
-    brain = load_llm(llm)
+    loaded_llm = load_llm(llm)
     began = time.perf_counter()
-    workspace = open_workspace(Eye(model, device, dtype))
-    report = room.run_demo(workspace, brain, loading=time.perf_counter() - began)
+    workspace = open_workspace(ModelOptions(model, device, dtype))
+    report = room.run_demo(workspace, loaded_llm, loading=time.perf_counter() - began)
     room.write_demo(report, out)
     if as_json:
         print_json(report.to_json(out))
@@ -114,15 +114,15 @@ def segment(
     as_json: JsonOption = False,
 ) -> None:
     """Find every instance of each concept."""
-    from sam3_agent.cli import segment as room
-    from sam3_agent.cli.eye import check_picture, open_workspace
-    from sam3_agent.cli.terminal import print_json
+    from sam3_agent.cli.commands import segment as room
+    from sam3_agent.cli.loading import check_picture, open_workspace
+    from sam3_agent.cli.output import print_json
 
     began = time.perf_counter()
     prompts = room.prompts_of(concepts or [], parse_boxes(like or [], "--like"), parse_boxes(unlike or [], "--unlike"))
     window = parse_box(region, "--region") if region is not None else None
     check_picture(image)
-    workspace = open_workspace(Eye(model, device, dtype))
+    workspace = open_workspace(ModelOptions(model, device, dtype))
     how = room.How(threshold, window, tiles, assume_present, max_iou, max_containment)
     report = room.segment(workspace, image, prompts, how, began=began)
     if out is not None:
@@ -153,16 +153,16 @@ def segment_at(
     as_json: JsonOption = False,
 ) -> None:
     """Segment exactly one object by pointing at it."""
-    from sam3_agent.cli import segment_at as room
-    from sam3_agent.cli.eye import check_picture, open_workspace
-    from sam3_agent.cli.terminal import print_json
+    from sam3_agent.cli.commands import segment_at as room
+    from sam3_agent.cli.loading import check_picture, open_workspace
+    from sam3_agent.cli.output import print_json
 
     began = time.perf_counter()
     points = [[room.parse_point(t, name) for t in given or []] for given, name in ((on, "--on"), (beside, "--beside"))]
     prompt = room.prompt_of(points[0], points[1], parse_box(box, "--box") if box is not None else None)
     window = parse_box(region, "--region") if region is not None else None
     check_picture(image)
-    workspace = open_workspace(Eye(model, device, dtype))
+    workspace = open_workspace(ModelOptions(model, device, dtype))
     report = room.segment_at(workspace, image, prompt, window, began=began)
     if out is not None:
         room.write_result(workspace, report, out)
@@ -190,13 +190,13 @@ def learn(
     as_json: JsonOption = False,
 ) -> None:
     """Learn a concept from examples, for other images: give the file to `segment` as a CONCEPT."""
-    from sam3_agent.cli import learn as room
-    from sam3_agent.cli.eye import open_workspace
-    from sam3_agent.cli.terminal import print_json
+    from sam3_agent.cli.commands import learn as room
+    from sam3_agent.cli.loading import open_workspace
+    from sam3_agent.cli.output import print_json
 
     examples = room.parse_examples(like, "--like"), room.parse_examples(unlike or [], "--unlike")
     path = room.concept_path(name, out)
-    report = room.learn(open_workspace(Eye(model, device, dtype)), name, phrase, *examples, path)
+    report = room.learn(open_workspace(ModelOptions(model, device, dtype)), name, phrase, *examples, path)
     if as_json:
         print_json(report.to_json())
     else:
@@ -224,17 +224,16 @@ def ask(
     as_json: JsonOption = False,
 ) -> None:
     """Answer one referring expression."""
-    from sam3_agent.cli import ask as room
-    from sam3_agent.cli.eye import check_picture, open_workspace
-    from sam3_agent.cli.marked import write_marked
-    from sam3_agent.cli.terminal import print_json
+    from sam3_agent.cli.commands import ask as room
+    from sam3_agent.cli.loading import check_picture, open_workspace, write_marked
+    from sam3_agent.cli.output import print_json
 
     room.check_query(query)
-    brain = room.load_brain(llm, record)
+    loaded_llm = room.load_recorded_llm(llm, record)
     check_picture(image)
-    workspace, written = open_workspace(Eye(model, device, dtype)), room.Written(trace, page)
+    workspace, written = open_workspace(ModelOptions(model, device, dtype)), room.Written(trace, page)
     budget = room.Budget(max_turns, max_llm_calls, max_usd, max_seconds, max_tokens)
-    report = room.ask(room.make_agent(workspace, brain, budget, judge, written), image, query, written)
+    report = room.ask(room.make_agent(workspace, loaded_llm, budget, judge, written), image, query, written)
     if out is not None:
         write_marked(workspace, report.image.id, [instance.id for instance in report.answer.instances], out)
     if as_json:
@@ -254,18 +253,25 @@ def scenes(
         int, typer.Option(metavar="S", min=0, max=1_000_000_000, help="The same seed draws the same scenes.")
     ] = 0,
     form: Annotated[
-        Literal["coco", "reasonseg"], typer.Option("--format", metavar="FORMAT", help="coco or reasonseg.")
-    ] = "coco",
+        Literal["coco", "reasonseg", "mp4", "webm", "frames"] | None,
+        typer.Option("--format", metavar="FORMAT", help="coco (usual) or reasonseg; of videos mp4, webm or frames."),
+    ] = None,
+    video: Annotated[
+        bool, typer.Option("--video", help="Videos with truth in every frame instead of pictures.")
+    ] = False,
+    frames: Annotated[
+        int | None, typer.Option(metavar="T", min=1, max=100_000, help="Frames of each video; 24 unless given.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw scenes with exact ground truth.
+    """Draw scenes or videos with exact ground truth.
 
     An interrupted call goes on where it stopped when it is given again.
     """
-    from sam3_agent.cli import scenes as room
-    from sam3_agent.cli.terminal import print_json, print_line
+    from sam3_agent.cli.commands import scenes as room
+    from sam3_agent.cli.output import print_json, print_line
 
-    report = room.write_scenes(room.Order(count, seed, form), out)
+    report = room.write_scenes(room.make_order(count, seed, form, video, frames), out)
     if as_json:
         print_json(report.to_json())
     else:

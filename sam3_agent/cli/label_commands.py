@@ -1,11 +1,19 @@
-"""The commands around labelling, `label`, `review` and `export`, as `app.py` takes them up."""
+"""The commands around labeling, `label`, `review` and `export`, as `app.py` takes them up."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from sam3_agent.cli.options import DeviceOption, DtypeOption, Eye, JsonOption, LlmOption, ModelOption, TilesOption
+from sam3_agent.cli.options import (
+    DeviceOption,
+    DtypeOption,
+    JsonOption,
+    LlmOption,
+    ModelOption,
+    ModelOptions,
+    TilesOption,
+)
 
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The --out folder of `label`.", file_okay=False, show_default=False)
@@ -63,11 +71,11 @@ def label(
 ) -> None:
     """Label a folder of pictures by a concept file: propose, verify, journal.
 
-    An interrupted run goes on with --resume. A brain that sees pictures judges every label and what is missing.
+    An interrupted run goes on with --resume. An LLM that sees pictures judges every label and what is missing.
     """
-    from sam3_agent.cli import label as room
-    from sam3_agent.cli.terminal import print_json
-    from sam3_agent.labeling.run import Order
+    from sam3_agent.cli.commands import label as room
+    from sam3_agent.cli.output import print_json
+    from sam3_agent.labeling.pipeline.run import Order
 
     if suggest:
         return _suggest(concepts, llm, images, out, as_json=as_json)
@@ -76,7 +84,7 @@ def label(
     order = Order(images, budget_usd, llm)
     known = tuple(existing or ())
     asked = room.Asked(order, concepts, out, resume, known, tiles, not no_judge, engine, jobs)
-    report = room.label(asked, Eye(model, device, dtype))
+    report = room.label(asked, ModelOptions(model, device, dtype))
     if as_json:
         print_json(report.to_json())
     else:
@@ -85,8 +93,8 @@ def label(
 
 
 def _suggest(concepts: Path, llm: str, images: Path | None, out: Path | None, *, as_json: bool) -> None:
-    from sam3_agent.cli import suggest as room
-    from sam3_agent.cli.terminal import print_json
+    from sam3_agent.cli.commands import suggest as room
+    from sam3_agent.cli.output import print_json
 
     report = room.suggest_words(room.Suggesting(concepts, llm, images, out))
     if as_json:
@@ -112,13 +120,13 @@ def review(
 ) -> None:
     """Look at labels in the browser, accept, reject and mend them.
 
-    The page is served on this machine only, at an address with a key in it. The eye is loaded at the first click.
+    The page is served on this machine only, at an address with a key in it. The model is loaded at the first click.
     """
-    from sam3_agent.cli import review as room
-    from sam3_agent.cli.terminal import print_json
+    from sam3_agent.cli.commands import review as room
+    from sam3_agent.cli.output import print_json
 
     if not calibrate:
-        return room.serve(folder, room.Page(port, reviewer), Eye(model, device, dtype))
+        return room.serve(folder, room.Page(port, reviewer), ModelOptions(model, device, dtype))
     fits = room.fit_rule(folder, precision)
     return print_json([fit.to_json() for fit in fits]) if as_json else room.print_fits(fits)
 
@@ -143,9 +151,9 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the accepted labels of a run in a label format."""
-    from sam3_agent.cli import export as room
-    from sam3_agent.cli.terminal import print_json
-    from sam3_agent.labeling.export import Selection
+    from sam3_agent.cli.commands import export as room
+    from sam3_agent.cli.output import print_json
+    from sam3_agent.labeling.io.export_labels import Selection
 
     selection = Selection(("accepted", "review") if review else ("accepted",), val, seed)
     report = room.export_run(folder, form, out, selection, pictures=pictures)

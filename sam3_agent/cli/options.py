@@ -45,7 +45,7 @@ LlmOption = Annotated[
     typer.Option(
         "--llm",
         metavar="SPEC",
-        help="The brain: rules (embedded), anthropic:MODEL, openai:MODEL, chat:MODEL@URL or replay:FILE.",
+        help="The LLM: rules (embedded), anthropic:MODEL, openai:MODEL, chat:MODEL@URL or replay:FILE.",
     ),
 ]
 JsonOption = Annotated[
@@ -65,7 +65,7 @@ JudgeOption = Annotated[
     typer.Option("--judge", help="A second look at the answer: off, once or strict [once; off with rules]."),
 ]
 MaxTurnsOption = Annotated[
-    int, typer.Option("--max-turns", metavar="N", min=1, help="Stop after so many replies of the brain.")
+    int, typer.Option("--max-turns", metavar="N", min=1, help="Stop after so many replies of the LLM.")
 ]
 MaxCallsOption = Annotated[
     int | None,
@@ -89,7 +89,7 @@ PageOption = Annotated[
 ]
 RecordOption = Annotated[
     Path | None,
-    typer.Option("--record", metavar="FILE", help="Write what the brain says there, for --llm replay:FILE."),
+    typer.Option("--record", metavar="FILE", help="Write what the LLM says there, for --llm replay:FILE."),
 ]
 ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="A picture file, file URL or data URI.")]
 
@@ -136,8 +136,8 @@ MaxContainmentOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Eye:
-    """Which eye to load, and where."""
+class ModelOptions:
+    """Which model to load, and where."""
 
     model: str = "tiny"
     device: str = "auto"

@@ -73,7 +73,7 @@ def _object_entry(image_id: int, thing: SceneObject) -> dict[str, Any]:
         "id": image_id * IDS_APART + thing.id,
         "noun": thing.noun,
         "rle": masks.encode(thing.mask).to_json(),
-        "colour": thing.colour,
+        "color": thing.color,
         "pattern": thing.pattern,
         "visible_fraction": round(thing.visible_fraction, 4),
         "depth": thing.depth,

@@ -223,10 +223,10 @@ def _rle(value: list[list[float]] | dict[str, Any] | None, size: tuple[int, int]
     short = [len(polygon) for polygon in value if len(polygon) < 6 or len(polygon) % 2]
     if short:
         raise InputError(f"a polygon is at least three x, y pairs, got {short[0]} numbers")
-    return masks.union(_rasterise(value, size))
+    return masks.union(_rasterize(value, size))
 
 
-def _rasterise(polygons: Sequence[Sequence[float]], size: tuple[int, int]) -> list[Rle]:
+def _rasterize(polygons: Sequence[Sequence[float]], size: tuple[int, int]) -> list[Rle]:
     coded = cast(Any, coco).frPyObjects([list(polygon) for polygon in polygons], *size)
     return [masks.from_json(part) for part in coded]
 

@@ -1,4 +1,4 @@
-"""Learnt concepts as small JSON files: NAME.concept.json."""
+"""Learned concepts as small JSON files: NAME.concept.json."""
 
 import base64
 import binascii
@@ -28,7 +28,7 @@ def write_concept(concept: Concept, path: Path) -> None:
             "version": VERSION,
             "name": concept.name,
             "phrase": concept.phrase,
-            "eye": tokens.eye,
+            "eye": tokens.segmenter,
             "tokens": {"shape": [tokens.count, tokens.width], "dtype": "float32", "data": _text(tokens.values)},
             "thumbnails": [f"data:image/jpeg;base64,{_text(picture)}" for picture in concept.thumbnails],
         },

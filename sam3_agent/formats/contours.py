@@ -38,7 +38,7 @@ def _cut_open(outline: _Ring, holes: Sequence[_Ring]) -> _Ring:
     """The outline with every hole spliced in.
 
     Whatever lies left of a hole's leftmost pixel, outline or another hole, reaches further left than that hole does;
-    so taken from left to right, each hole finds its left neighbour in the walk already.
+    so taken from left to right, each hole finds its left neighbor in the walk already.
     """
     if not holes:
         return outline

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sam3_agent import masks
 from sam3_agent.formats.files import write_text
 from sam3_agent.formats.label_set import LabelSet, MaskLabel
-from sam3_agent.formats.palette import voc_colours
+from sam3_agent.formats.palette import voc_colors
 
 
 def write_cvat(labels: LabelSet, out: Path) -> list[str]:
@@ -45,12 +45,12 @@ def _meta(labels: LabelSet) -> Xml.Element:
     Xml.SubElement(task, "size").text = str(len(labels.images))
     Xml.SubElement(task, "mode").text = "annotation"
     listed = Xml.SubElement(task, "labels")
-    colours = voc_colours().tolist()[1:]
+    colors = voc_colors().tolist()[1:]
     for number, (name, attributes) in enumerate(_used_attributes(labels).items()):
-        colour = colours[number % len(colours)]
+        color = colors[number % len(colors)]
         entry = Xml.SubElement(listed, "label")
         Xml.SubElement(entry, "name").text = name
-        Xml.SubElement(entry, "color").text = "#" + "".join(f"{v:02x}" for v in colour)
+        Xml.SubElement(entry, "color").text = "#" + "".join(f"{v:02x}" for v in color)
         Xml.SubElement(entry, "type").text = "any"
         known = Xml.SubElement(entry, "attributes")
         for attribute in attributes:

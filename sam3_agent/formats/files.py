@@ -43,3 +43,8 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON gives it back: tuples become lists, keys strings, what JSON lacks its `str`."""
+    return json.loads(json.dumps(value, default=str))

@@ -25,7 +25,7 @@ class MaskLabel:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledImage:
+class LabeledImage:
     """One picture with its labels; all of them of the picture's size."""
 
     name: str
@@ -48,7 +48,7 @@ class LabelSet:
     """Everything that is exported."""
 
     classes: tuple[str, ...]
-    images: tuple[LabelledImage, ...]
+    images: tuple[LabeledImage, ...]
     absent: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     """Picture name -> classes known not to be on it."""
     model: str = ""
@@ -58,7 +58,7 @@ class LabelSet:
         names = {image.split for image in self.images}
         return tuple(sorted(names, key=lambda name: (name != "train", name)))
 
-    def of_split(self, split: str) -> list[LabelledImage]:
+    def of_split(self, split: str) -> list[LabeledImage]:
         """The pictures of a split in order."""
         return [image for image in self.images if image.split == split]
 

@@ -1,4 +1,4 @@
-"""Label Studio: tasks with brush predictions, score and model version, and the labelling interface for them."""
+"""Label Studio: tasks with brush predictions, score and model version, and the labeling interface for them."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from sam3_agent import masks
 from sam3_agent.formats.files import write_json, write_text
-from sam3_agent.formats.label_set import LabelledImage, LabelSet, MaskLabel
-from sam3_agent.formats.palette import voc_colours
+from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel
+from sam3_agent.formats.palette import voc_colors
 
 _WORD = 8
 """Bits of a value."""
@@ -65,7 +65,7 @@ def brush_rle(mask: NDArray[np.bool_]) -> list[int]:
     return list(int(text, 2).to_bytes(len(text) // 8, "big"))
 
 
-def _result(label: MaskLabel, image: LabelledImage, labels: LabelSet) -> dict[str, Any]:
+def _result(label: MaskLabel, image: LabeledImage, labels: LabelSet) -> dict[str, Any]:
     return {
         "id": label.id,
         "type": "brushlabels",
@@ -85,8 +85,8 @@ def _result(label: MaskLabel, image: LabelledImage, labels: LabelSet) -> dict[st
 
 
 def _interface(labels: LabelSet) -> str:
-    colours = voc_colours(len(labels.classes) + 1).tolist()[1:]
-    named = zip(labels.classes, colours, strict=True)
+    colors = voc_colors(len(labels.classes) + 1).tolist()[1:]
+    named = zip(labels.classes, colors, strict=True)
     rows = [f'    <Label value={quoteattr(n)} background="#{"".join(f"{v:02x}" for v in c)}"/>\n' for n, c in named]
     image = '  <Image name="image" value="$image" zoom="true"/>\n'
     return f'<View>\n{image}  <BrushLabels name="label" toName="image">\n{"".join(rows)}  </BrushLabels>\n</View>\n'

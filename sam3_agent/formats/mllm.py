@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sam3_agent.formats.files import write_text
-from sam3_agent.formats.label_set import LabelledImage, LabelSet
+from sam3_agent.formats.label_set import LabeledImage, LabelSet
 
 
 def write_mllm(labels: LabelSet, out: Path) -> list[str]:
@@ -26,7 +26,7 @@ def write_mllm(labels: LabelSet, out: Path) -> list[str]:
     return []
 
 
-def _entry(image: LabelledImage, name: str, index: int) -> dict[str, Any]:
+def _entry(image: LabeledImage, name: str, index: int) -> dict[str, Any]:
     found = [label for label in image.labels if label.class_index == index]
     boxes = [{"bbox_2d": [round(v) for v in label.box], "label": name, **label.attributes} for label in found]
     question = f"Find every {name} in the picture. Answer with a JSON list of bbox_2d (pixels) and label; [] if none."

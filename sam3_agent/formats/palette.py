@@ -1,4 +1,4 @@
-"""Colours for index pictures."""
+"""Colors for index pictures."""
 
 from collections.abc import Sequence
 
@@ -10,20 +10,20 @@ from sam3_agent import masks
 from sam3_agent.formats.label_set import MaskLabel
 
 
-def voc_colours(count: int = 256) -> NDArray[np.uint8]:
-    """(count, 3) RGB: the colour map of Pascal VOC (its VOClabelcolormap: bits of the index spread over channels)."""
+def voc_colors(count: int = 256) -> NDArray[np.uint8]:
+    """(count, 3) RGB: the color map of Pascal VOC (its VOClabelcolormap: bits of the index spread over channels)."""
     index = np.arange(count)
-    colours = np.zeros((count, 3), dtype=np.uint8)
+    colors = np.zeros((count, 3), dtype=np.uint8)
     for bit in range(8):
         for channel in range(3):
-            colours[:, channel] |= (((index >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
-    return colours
+            colors[:, channel] |= (((index >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
+    return colors
 
 
 def index_picture(values: NDArray[np.uint8]) -> Image.Image:
     """(H, W) indices as a palette picture."""
     picture = Image.fromarray(values)
-    picture.putpalette(voc_colours().ravel().tolist())
+    picture.putpalette(voc_colors().ravel().tolist())
     return picture
 
 

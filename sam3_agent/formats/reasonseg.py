@@ -1,7 +1,7 @@
 """ReasonSeg: NAME.jpg beside NAME.json, a text and the polygons it means.
 
 The ground truth of ReasonSeg is whatever LISA's `get_mask_from_json` (dvlab-research/LISA, utils/data_processing.py)
-paints with OpenCV, outline and fill; OpenCV does the painting here too: no other rasteriser sets the same pixels.
+paints with OpenCV, outline and fill; OpenCV does the painting here too: no other rasterizer sets the same pixels.
 """
 
 import json
@@ -68,7 +68,7 @@ def read_reasonseg(folder: Path) -> Iterator[ReasonSegRecord]:
 def read_record(annotation_path: Path, image_path: Path) -> ReasonSegRecord:
     """One record; raises InputError naming file and field."""
     parsed = _parse(annotation_path)
-    painted = rasterise([(shape.label, shape.points) for shape in parsed.shapes], _upright_size(image_path))
+    painted = rasterize([(shape.label, shape.points) for shape in parsed.shapes], _upright_size(image_path))
     return ReasonSegRecord(
         name=annotation_path.stem,
         image_path=image_path,
@@ -80,10 +80,10 @@ def read_record(annotation_path: Path, image_path: Path) -> ReasonSegRecord:
     )
 
 
-def rasterise(shapes: Sequence[tuple[str, Polygon]], size: tuple[int, int]) -> NDArray[np.uint8]:
+def rasterize(shapes: Sequence[tuple[str, Polygon]], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Paint (label, points) shapes by LISA's rules: (H, W) uint8 of 0, TARGET and IGNORE; `size` is (height, width).
 
-    Shapes labelled "flag" are dropped, labels containing "ignore" paint 255, the largest painted area goes first,
+    Shapes labeled "flag" are dropped, labels containing "ignore" paint 255, the largest painted area goes first,
     points are truncated towards zero. Shapes of equal area keep the reversed order of numpy's argsort, as in LISA.
     """
     kept = [(label.lower(), points) for label, points in shapes if label.lower() != "flag"]

@@ -7,7 +7,7 @@ import numpy as np
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import replacing, write_json
 from sam3_agent.formats.label_set import LabelSet
-from sam3_agent.formats.palette import index_picture, painted, voc_colours
+from sam3_agent.formats.palette import index_picture, painted, voc_colors
 
 
 def write_semantic(labels: LabelSet, out: Path) -> list[str]:
@@ -25,9 +25,9 @@ def write_semantic(labels: LabelSet, out: Path) -> list[str]:
         hidden += lost
         with replacing(out / image.split / f"{image.stem}.png") as temporary:
             index_picture(canvas.astype(np.uint8)).save(temporary, "PNG")
-    colours = voc_colours(len(labels.classes) + 1).tolist()
+    colors = voc_colors(len(labels.classes) + 1).tolist()
     names = ("background", *labels.classes)
-    table = [{"value": i, "name": n, "colour": c} for i, (n, c) in enumerate(zip(names, colours, strict=True))]
+    table = [{"value": i, "name": n, "color": c} for i, (n, c) in enumerate(zip(names, colors, strict=True))]
     write_json(out / "classes.json", table, indent=1)
     lost_words = f"semantic: {hidden} labels are partly under smaller ones: a pixel has one class"
     return ["semantic: instances of a class are not told apart", *([lost_words] if hidden else [])]

@@ -8,8 +8,8 @@ from PIL import Image
 
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import replacing, write_text
-from sam3_agent.formats.label_set import LabelledImage, LabelSet
-from sam3_agent.formats.palette import index_picture, painted, voc_colours
+from sam3_agent.formats.label_set import LabeledImage, LabelSet
+from sam3_agent.formats.palette import index_picture, painted, voc_colors
 
 MOST_CLASSES = 254
 MOST_OBJECTS = 254
@@ -46,7 +46,7 @@ def flat(stem: str) -> str:
     return stem.replace("/", "__")
 
 
-def _write_masks(image: LabelledImage, out: Path) -> int:
+def _write_masks(image: LabeledImage, out: Path) -> int:
     size = (image.height, image.width)
     classes, hidden = painted(image.labels, [label.class_index + 1 for label in image.labels], size)
     objects, _ = painted(image.labels, range(1, len(image.labels) + 1), size)
@@ -59,7 +59,7 @@ def _write_masks(image: LabelledImage, out: Path) -> int:
     return hidden
 
 
-def _annotation(image: LabelledImage, labels: LabelSet) -> str:
+def _annotation(image: LabeledImage, labels: LabelSet) -> str:
     root = Xml.Element("annotation")
     _text(root, "folder", "JPEGImages")
     _text(root, "filename", flat(image.name))
@@ -89,7 +89,7 @@ def _text(parent: Xml.Element, name: str, text: str) -> None:
 
 
 def _labelmap(labels: LabelSet) -> str:
-    colours = voc_colours(len(labels.classes) + 1).tolist()
-    rows = zip(("background", *labels.classes), colours, strict=True)
+    colors = voc_colors(len(labels.classes) + 1).tolist()
+    rows = zip(("background", *labels.classes), colors, strict=True)
     head = "# label:color_rgb:parts:actions\n"
-    return head + "".join(f"{name}:{','.join(str(v) for v in colour)}::\n" for name, colour in rows)
+    return head + "".join(f"{name}:{','.join(str(v) for v in color)}::\n" for name, color in rows)

@@ -1,4 +1,4 @@
-"""YOLO segmentation: one line an object, normalised polygons, with data.yaml."""
+"""YOLO segmentation: one line an object, normalized polygons, with data.yaml."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_text
-from sam3_agent.formats.label_set import LabelledImage, LabelSet
+from sam3_agent.formats.label_set import LabeledImage, LabelSet
 from sam3_agent.formats.outlines import joined, parts_of
 
 FAR = 0.55
@@ -48,7 +48,7 @@ def write_yolo(labels: LabelSet, out: Path) -> list[str]:
     return [f"yolo: {tied} labels of several parts are tied by one-pixel lines: a line has one polygon"] if tied else []
 
 
-def picture_name(image: LabelledImage) -> str:
+def picture_name(image: LabeledImage) -> str:
     """The picture under its unique stem, with its own suffix."""
     return f"{image.stem}.{image.name.rsplit('.', 1)[-1]}"
 
@@ -64,7 +64,7 @@ def yolo_line(class_index: int, rle: masks.Rle) -> tuple[str, int]:
 
 
 def read_yolo(data: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, list[tuple[str, masks.Rle, bool]]]:
-    """(class, mask, whether only a box is known) of every labelled picture, by picture name.
+    """(class, mask, whether only a box is known) of every labeled picture, by picture name.
 
     Args:
         data: the data.yaml; label files are looked for in labels/ beside images/, as Ultralytics does.

@@ -1,4 +1,4 @@
-"""The loop: a brain breaks a referring expression into concepts and acts through the tools until there is an answer.
+"""The loop: an LLM breaks a referring expression into concepts and acts through the tools until there is an answer.
 
 Read `agent.py` first.
 """

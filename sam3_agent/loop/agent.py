@@ -1,24 +1,153 @@
-"""The loop: ask the brain, do what it asks for, until there is an answer."""
+"""The loop: ask the LLM, do what it asks for, until there is an answer."""
 
+import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Event
+from typing import Generic, TypeVar
 
-from sam3_agent.errors import InputError
-from sam3_agent.loop.border import Failure, attempt
+from sam3_agent.errors import Cancelled, InputError, LLMError, ModelUnavailable, ToolError
+from sam3_agent.llm.base import LLM, Message, Reply, ToolCall, ToolResult
+from sam3_agent.llm.clock import KeepsTime, RunClock
+from sam3_agent.llm.deadline import Stopped, deadline
+from sam3_agent.llm.task import Task
 from sam3_agent.loop.budget import Budget
-from sam3_agent.loop.clock import KeepsTime, RunClock
-from sam3_agent.loop.context import as_shown
-from sam3_agent.loop.deadline import Stopped, deadline
-from sam3_agent.loop.judge import Judge, JudgeMode
-from sam3_agent.loop.llm import LLM, Message, Reply, ToolCall, ToolResult
-from sam3_agent.loop.many import Question, answer_all
+from sam3_agent.loop.history import as_shown
+from sam3_agent.loop.judge import MOST_JUDGED, Judge, JudgeMode, Listen
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.loop.run import Run
-from sam3_agent.loop.settle import settle
-from sam3_agent.loop.task import Task
+from sam3_agent.loop.verdict import Verdict
 from sam3_agent.tools import LOOP_TOOLS, Presentation, ToolSpec
-from sam3_agent.types import INTERRUPTED, Answer
+from sam3_agent.types import INTERRUPTED, Answer, Trace, Usage
 from sam3_agent.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong; `repairable` when the model can do something about it and should be told."""
+
+    message: str
+    repairable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Success(Generic[T]):
+    """What came back."""
+
+    value: T
+
+
+def attempt(act: Callable[[], T]) -> Success[T] | Failure:
+    """Call `act` and return what it gives or how it failed; only KeyboardInterrupt and its kin pass through.
+
+    A missing or exhausted model (ModelUnavailable) is not repairable: a model that is told of it could only answer
+    "no match", which would be a lie.
+    """
+    try:
+        return Success(act())
+    except ToolError as error:
+        return Failure(str(error), repairable=True)
+    except (Cancelled, LLMError, ModelUnavailable) as error:
+        return Failure(str(error))
+    except Exception as error:  # the documented border: a bug in one tool or LLM must not end a run
+        logger.warning("internal error in a run", exc_info=True)
+        return Failure(f"internal error: {type(error).__name__}: {error}", repairable=True)
+
+
+Question = tuple[str, str]
+"""(image id, query)"""
+
+
+def answer_all(ask: Callable[..., Answer], questions: Iterable[Question], jobs: int) -> Iterator[Answer]:
+    """Call `ask(image_id, query, stop=...)` for each question in up to `jobs` threads; answers in order.
+
+    Questions are taken from the iterable only as threads come free, so it may be endless.
+    """
+    stop = Event()
+
+    def one(question: Question) -> Answer:
+        try:
+            return ask(*question, stop=stop)
+        except ToolError as error:  # one bad question must not take the others with it
+            return Answer(question[1], "failed", (), str(error), Usage(), Trace())
+
+    waiting: deque[Future[Answer]] = deque()
+    source = iter(questions)
+    with ThreadPoolExecutor(jobs, thread_name_prefix="ask") as pool:
+        try:
+            for question in source:
+                waiting.append(pool.submit(one, question))
+                while len(waiting) >= 2 * jobs or (waiting and waiting[0].done()):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BaseException:  # Ctrl-C, or whoever takes the answers has had enough
+            stop.set()
+            for future in waiting:
+                future.cancel()
+            raise
+
+
+def settle(run: Run, tool: str, presentation: Presentation, judge: Judge, listen: Listen) -> Presentation:
+    """Draw the consequence, and return what the LLM reads of the call."""
+    data = presentation.data
+    if tool == "submit_answer":
+        return _submitted(run, presentation, judge, listen)
+    if tool == "report_no_match":
+        return _none_reported(run, presentation, judge, listen)
+    run.learn(data)
+    return presentation
+
+
+def _submitted(run: Run, presentation: Presentation, judge: Judge, listen: Listen) -> Presentation:
+    ids, reason = list(presentation.data["mask_ids"]), str(presentation.data["reason"])
+    if not judge.wants(run, ids):
+        return _accept(run, ids, reason, presentation)
+    verdict = judge.judge(run, ids, reason, listen)
+    if verdict.passes:
+        return _accept(run, ids, reason, presentation)
+    run.reject(ids, verdict)
+    if len(run.rejected) == MOST_JUDGED:
+        return _accept(run, _best_of(run, judge, listen), reason, presentation)
+    return _objection(presentation, verdict)
+
+
+def _none_reported(run: Run, presentation: Presentation, judge: Judge, listen: Listen) -> Presentation:
+    reason = str(presentation.data["reason"])
+    if judge.wants(run, ()):
+        verdict = judge.judge(run, (), reason, listen)
+        if not verdict.passes:
+            return _objection(presentation, verdict)
+    run.end("no_match", run.looked_for(reason), ())
+    return presentation
+
+
+def _accept(run: Run, ids: list[str], reason: str, presentation: Presentation) -> Presentation:
+    run.end("answered", reason, tuple(run.workspace.instance(mask_id) for mask_id in ids))
+    return presentation
+
+
+def _best_of(run: Run, judge: Judge, listen: Listen) -> list[str]:
+    """Of the rejected answers the one with the fewest objections; of two such, the one that a comparison prefers."""
+    fewest = min(verdict.objections for _, verdict in run.rejected)
+    tied = [ids for ids, verdict in run.rejected if verdict.objections == fewest]
+    return list(tied[0] if len(tied) == 1 else judge.better(run, tied[-2], tied[-1], listen))
+
+
+def _objection(presentation: Presentation, verdict: Verdict) -> Presentation:
+    """What the LLM reads instead of the end: not accepted, why, and what it may do."""
+    text = (
+        f"Not accepted. A judge who looked at this answer says: {verdict.words()}\n"
+        "Repair the answer and submit again; if you are sure that it is right as it is, submit the same again."
+    )
+    data = {**presentation.data, "rejected": verdict.rejected, "missing": verdict.missing}
+    return Presentation(text, data, presentation.pictures)
+
 
 MAX_NUDGES = 2
 
@@ -26,7 +155,7 @@ MAX_NUDGES = 2
 class Agent:
     """Answers referring expressions about open images. One agent may run many asks at once, each in its thread.
 
-    `judge` None means "once" for a brain that sees pictures and "off" for one that does not (the rules).
+    `judge` None means "once" for an LLM that sees pictures and "off" for one that does not (the rules).
     With `keep_pictures` the trace holds every picture that was shown, as a JPEG file.
     """
 
@@ -51,7 +180,7 @@ class Agent:
         self.tools: dict[str, ToolSpec] = {tool.name: tool for tool in LOOP_TOOLS}
 
     def ask(self, image_id: str, query: str, *, stop: Event | None = None) -> Answer:
-        """Find what `query` refers to; nothing that a brain or a tool does is raised, it ends in the answer's outcome.
+        """Find what `query` refers to; nothing that an LLM or a tool does is raised, it ends in the answer's outcome.
 
         Ctrl-C, or `stop` once it is set, ends the run with outcome "budget", reason "interrupted" and the best so far.
         `usage.encodes` counts the workspace's encodes during this run, those of runs beside it included.
@@ -89,16 +218,16 @@ class Agent:
         done = attempt(lambda: act(run))
         if isinstance(done, Failure):
             run.record("error", run.clock() - began, message=done.message)
-            spent = self.budget.spent(run.meter)  # a deadline cuts calls short: that is the budget, not the brain
+            spent = self.budget.spent(run.meter)  # a deadline cuts calls short: that is the budget, not the LLM
             run.end("budget" if spent else "failed", spent or done.message)
 
     def _begin(self, run: Run) -> None:
-        """Show the brain its task."""
+        """Show the LLM its task."""
         preview = self.workspace.look(run.task.image_id, style="plain")
         run.begin(preview, llm=self.llm.name)
 
     def _turn(self, run: Run, stop: Event | None) -> None:
-        """One reply of the brain, with the tools that it calls."""
+        """One reply of the LLM, with the tools that it calls."""
         if stop is not None and stop.is_set():
             raise Stopped
         if spent := self.budget.spent(run.meter):
@@ -126,7 +255,7 @@ class Agent:
         began = run.clock()
         with deadline(self.budget.seconds_left(run.meter), stop):
             reply = self.llm.reply(tuple(messages), tuple(tools))
-        if not isinstance(reply, Reply):  # pyright: ignore[reportUnnecessaryIsInstance] - brains are plugs
+        if not isinstance(reply, Reply):  # pyright: ignore[reportUnnecessaryIsInstance] - LLMs are plugs
             reply = Reply(Message("assistant"), note=f"replied with {type(reply).__name__}, expected a Reply")
         run.heard(reply, run.clock() - began, kind=kind)
         return reply

@@ -3,8 +3,8 @@
 import time
 from dataclasses import dataclass, field
 
-from sam3_agent.loop.clock import Clock
-from sam3_agent.loop.llm import Reply
+from sam3_agent.llm.base import Reply
+from sam3_agent.llm.clock import Clock
 from sam3_agent.types import Usage
 
 
@@ -54,7 +54,7 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits of one run; None means no limit. Checked before each call of the brain, so one call may overshoot."""
+    """Limits of one run; None means no limit. Checked before each call of the LLM, so one call may overshoot."""
 
     max_turns: int = 24
     max_llm_calls: int | None = None

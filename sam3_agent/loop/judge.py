@@ -5,15 +5,42 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from sam3_agent.loop.hearing import hear
-from sam3_agent.loop.llm import LLM, Message, Reply
+from sam3_agent.errors import LLMError, ToolError
+from sam3_agent.llm.base import LLM, Message, Reply
 from sam3_agent.loop.prompts import Prompt, read_prompt
 from sam3_agent.loop.run import Run, picture_json
 from sam3_agent.loop.verdict import PREFERENCE, VERDICT, Verdict, read_verdict
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
-from sam3_agent.tools.lines import instance_line
+from sam3_agent.tools.formatting import instance_line
 from sam3_agent.workspace import Workspace
+
+ATTEMPTS = 2
+
+
+def hear(
+    ask: Callable[[Sequence[Message], Sequence[ToolSpec]], Reply], messages: Sequence[Message], tool: ToolSpec
+) -> BaseModel | str:
+    """The checked arguments of the call that the LLM makes of `tool`, or in words why there are none.
+
+    A reply without a usable call is asked for ATTEMPTS times; an LLM that raises LLMError is not asked again.
+    """
+    why = ""
+    for _ in range(ATTEMPTS):
+        try:
+            reply = ask(messages, (tool,))
+        except LLMError as error:
+            return str(error)
+        call = next((call for call in reply.message.calls if call.name == tool.name), None)
+        if call is None or call.problem:
+            why = call.problem if call is not None else f"no call of {tool.name}"
+            continue
+        try:
+            return tool.parse(call.arguments)
+        except ToolError as error:
+            why = str(error)
+    return why
+
 
 JudgeMode = Literal["off", "once", "strict"]
 MOST_JUDGED = 3
@@ -22,12 +49,12 @@ SHEET = 36
 """Masks on one contact sheet."""
 
 Listen = Callable[[Run, Sequence[Message], Sequence[ToolSpec]], Reply]
-"""Asks the brain and counts what that costs."""
+"""Asks the LLM and counts what that costs."""
 T = TypeVar("T")
 
 
 class Judge:
-    """Asks the brain, in a conversation of its own, whether an answer is right.
+    """Asks the LLM, in a conversation of its own, whether an answer is right.
 
     "once" looks at the first submission of a run; "strict" at up to MOST_JUDGED, at a report of no match, and compares
     two rejected answers that are equally bad, in both orders. A judge that cannot be heard rejects nothing.
@@ -42,7 +69,7 @@ class Judge:
         if self.mode == "off" or (not ids and (self.mode == "once" or run.none_judged)):
             return False
         if tuple(ids) in [tuple(before) for before, _ in run.rejected]:
-            return False  # the brain insists
+            return False  # the LLM insists
         return len(run.rejected) < (1 if self.mode == "once" else MOST_JUDGED)
 
     def judge(self, run: Run, ids: Sequence[str], reason: str, listen: Listen) -> Verdict:

@@ -5,13 +5,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from sam3_agent.formats.files import plain
+from sam3_agent.llm.base import Message, Reply, ToolCall, ToolResult
+from sam3_agent.llm.clock import Clock
+from sam3_agent.llm.image_encoding import jpeg
+from sam3_agent.llm.task import Task
 from sam3_agent.loop.budget import Meter
-from sam3_agent.loop.clock import Clock
-from sam3_agent.loop.jpeg import jpeg
-from sam3_agent.loop.llm import Message, Reply, ToolCall, ToolResult
 from sam3_agent.loop.prompts import Prompt
-from sam3_agent.loop.task import Task
-from sam3_agent.loop.trace import TRACE_VERSION, plain
+from sam3_agent.loop.trace import TRACE_VERSION
 from sam3_agent.loop.verdict import Verdict
 from sam3_agent.render import Picture
 from sam3_agent.types import Answer, Instance, Outcome, Step, Trace
@@ -22,7 +23,7 @@ class Run:
     """One ask, from the first picture to the answer.
 
     The best so far is what the latest tool call that found masks left: the instances of the first concept that has
-    any (brains ask for the target first), or the combined mask. A call that finds nothing leaves it as it is. Once
+    any (LLMs ask for the target first), or the combined mask. A call that finds nothing leaves it as it is. Once
     the judge has rejected an answer, it is what the judge left of that.
     """
 
@@ -102,7 +103,7 @@ class Run:
         return key
 
     def heard(self, reply: Reply, seconds: float, *, kind: str = "reply") -> None:
-        """Count a reply and record it; the brain's own ("reply") also continues the conversation."""
+        """Count a reply and record it; the LLM's own ("reply") also continues the conversation."""
         self.meter.count(reply)
         if kind == "reply":
             self.messages.append(reply.message)
@@ -135,7 +136,7 @@ class Run:
         )
 
     def nudge(self, prompt: Prompt) -> None:
-        """Say something to the brain that no tool said."""
+        """Say something to the LLM that no tool said."""
         self.messages.append(Message("user", prompt.text))
         self._prompts = [*self._prompts, prompt.id]
         self.record("nudge", 0.0, nudge=prompt.id)

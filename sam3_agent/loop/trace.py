@@ -3,7 +3,6 @@
 import base64
 import json
 from pathlib import Path
-from typing import Any
 
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_text
@@ -11,11 +10,6 @@ from sam3_agent.types import Step, Trace
 
 TRACE_VERSION = 1
 PICTURE = "picture"
-
-
-def plain(value: Any) -> Any:
-    """`value` as JSON gives it back: tuples become lists, keys strings, what JSON lacks its `str`."""
-    return json.loads(json.dumps(value, default=str))
 
 
 def write_trace(trace: Trace, path: str | Path) -> Path:

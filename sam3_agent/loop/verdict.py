@@ -30,7 +30,7 @@ class Verdict:
         return len(self.rejected) + bool(self.missing)
 
     def words(self) -> str:
-        """What the brain reads of it."""
+        """What the LLM reads of it."""
         parts = [f"{mask_id} rejected: {why}" for mask_id, why in self.rejected.items()]
         parts += [f"accepted: {', '.join(self.accepted)}"] if self.accepted and self.rejected else []
         parts += [f"missing: {self.missing}"] if self.missing else []

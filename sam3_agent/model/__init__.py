@@ -1,4 +1,4 @@
-"""The eye: SAM 3 behind the `Segmenter` protocol. Importing this is light; `Sam3` brings torch when first used."""
+"""The model: SAM 3 behind the `Segmenter` protocol. Importing this is light; `Sam3` brings torch when first used."""
 
 from typing import TYPE_CHECKING, Any
 

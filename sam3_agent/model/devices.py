@@ -1,8 +1,9 @@
-"""Names of devices, as front doors read them; whether a device is there is seen when an eye is loaded."""
+"""Names of devices on the command line: one, or several for a replica on each."""
 
 import re
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
 
 DEVICE_HELP = "auto, cuda, cuda:N, cpu or mps; cuda:0,cuda:1 for a replica on each"
 

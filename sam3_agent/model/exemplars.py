@@ -24,7 +24,7 @@ def box_rows(prompts: Sequence[ConceptPrompt], width: int, height: int) -> list[
     """
     return [
         (
-            tuple(_normalised(exemplar.box, width, height) for exemplar in prompt.exemplars),
+            tuple(_normalized(exemplar.box, width, height) for exemplar in prompt.exemplars),
             tuple(int(exemplar.positive) for exemplar in prompt.exemplars),
         )
         for prompt in prompts
@@ -47,26 +47,27 @@ def box_tensors(rows: Sequence[tuple[Boxes, Labels]]) -> tuple[torch.Tensor, tor
     return boxes, labels
 
 
-def learned_rows(prompts: Sequence[ConceptPrompt], eye: str, width: int) -> list[ExemplarTokens | None]:
-    """What each prompt's learnt concept says; None where it has none.
+def learned_rows(prompts: Sequence[ConceptPrompt], segmenter: str, width: int) -> list[ExemplarTokens | None]:
+    """What each prompt's learned concept says; None where it has none.
 
     Raises:
-        InputError: a concept was learnt by another eye.
+        InputError: a concept was learned by another model.
     """
     rows: list[ExemplarTokens | None] = []
     for prompt in prompts:
         known = None if prompt.learned is None else prompt.learned.tokens
-        if prompt.learned is not None and known is not None and (known.eye != eye or known.width != width):
+        if prompt.learned is not None and known is not None and (known.segmenter != segmenter or known.width != width):
             raise InputError(
-                f"the concept '@{prompt.learned.name}' was learnt by other weights (eye {known.eye}), which this eye"
-                f" ({eye}) cannot read; learn it again from its examples"
+                f"the concept '@{prompt.learned.name}' was learned by other weights (model {known.segmenter}),"
+                f" which this model"
+                f" ({segmenter}) cannot read; learn it again from its examples"
             )
         rows.append(known)
     return rows
 
 
 def learned_tensors(rows: Sequence[ExemplarTokens | None]) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """(P, M, C) float32 tokens of learnt concepts with their (P, M) mask; None where no prompt has any.
+    """(P, M, C) float32 tokens of learned concepts with their (P, M) mask; None where no prompt has any.
 
     They stand behind the image's own tokens. Order is of no effect: the detector reads prompt tokens as a set.
     """
@@ -83,6 +84,6 @@ def learned_tensors(rows: Sequence[ExemplarTokens | None]) -> tuple[torch.Tensor
     return tokens, mask
 
 
-def _normalised(box: tuple[float, float, float, float], width: int, height: int) -> tuple[float, float, float, float]:
+def _normalized(box: tuple[float, float, float, float], width: int, height: int) -> tuple[float, float, float, float]:
     x0, y0, x1, y1 = clip_box(box, width, height)
     return ((x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height)

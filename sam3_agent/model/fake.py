@@ -1,4 +1,4 @@
-"""A deterministic eye without weights: the shipped double of `Segmenter`, for tests and for trying the plumbing."""
+"""A deterministic model without weights: the shipped double of `Segmenter`, for tests and for trying the plumbing."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -10,20 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent import masks
-from sam3_agent.clicks import ClickedMask, ClickPrompt, check_points
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
-from sam3_agent.model.plan import IMAGE_COST, Plan, Work
+from sam3_agent.model.batching import IMAGE_COST, Plan, Work
 from sam3_agent.model.segmenter import Features
-from sam3_agent.types import Candidate, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo, clip_box
+from sam3_agent.types import (
+    Candidate,
+    ClickedMask,
+    ClickPrompt,
+    ConceptPrompt,
+    Detection,
+    Exemplar,
+    ExemplarTokens,
+    ModelInfo,
+    check_points,
+    clip_box,
+)
 
 Answers = Mapping[str, Detection]
 FAKE = ModelInfo("fake", "cpu", "float32")
 UNKNOWN_PRESENCE = 0.02
-EYE = "0" * 16
+SEGMENTER = "0" * 16
 CLICK_ANSWERS = 3
 MAX_PHRASE = 300
-"""Characters; a real eye refuses long phrases as well."""
+"""Characters; a real model refuses long phrases as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +108,19 @@ class FakeSegmenter:
     ) -> list[Detection]:
         """Answer every prompt from the registered detections."""
         if not isinstance(features, FakeFeatures):
-            raise TypeError(f"these features are not of this eye but {type(features).__name__}")
+            raise TypeError(f"these features are not of this model but {type(features).__name__}")
         with self._lock:
             self._detects += 1
         for prompt in prompts:
-            if prompt.learned is not None and prompt.learned.tokens.eye != EYE:
-                raise InputError(f"the concept '@{prompt.learned.name}' was learnt by other weights; learn it again")
+            if prompt.learned is not None and prompt.learned.tokens.segmenter != SEGMENTER:
+                raise InputError(f"the concept '@{prompt.learned.name}' was learned by other weights; learn it again")
         answers = [_answer(features, prompt) for prompt in prompts]
         return [split(a, threshold, near_misses, assume_present=assume_present) for a in answers]
 
     def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
         """Each box's kind (its registered phrase, nothing where there is none) and sign, letter by letter."""
         if not isinstance(features, FakeFeatures):
-            raise TypeError(f"these features are not of this eye but {type(features).__name__}")
+            raise TypeError(f"these features are not of this model but {type(features).__name__}")
         if not examples:
             raise InputError("give at least one example box to learn from")
         tokens = np.zeros((len(examples), 1 + MAX_PHRASE), dtype="<f4")
@@ -119,7 +129,7 @@ class FakeSegmenter:
             kind = _kind(features, example) or ""
             tokens[row, 0] = 1.0 if example.positive else -1.0
             tokens[row, 1 : 1 + len(kind)] = [ord(letter) for letter in kind]
-        return ExemplarTokens(tokens.tobytes(), *tokens.shape, EYE)
+        return ExemplarTokens(tokens.tobytes(), *tokens.shape, SEGMENTER)
 
     def segment_at(self, features: Features, prompt: ClickPrompt) -> tuple[ClickedMask, ...]:
         """The registered masks that fit the clicks, at most three.
@@ -128,13 +138,15 @@ class FakeSegmenter:
         no negative one, and overlap the box or mask by an IoU over 0.1.
         """
         if not isinstance(features, FakeFeatures):
-            raise TypeError(f"these features are not of this eye but {type(features).__name__}")
+            raise TypeError(f"these features are not of this model but {type(features).__name__}")
         check_points(prompt.points, features.width, features.height)
         fitting = sorted(_fitting(features, prompt), key=lambda found: found[0])
         return tuple(ClickedMask(c.rle, masks.box(c.rle), c.object_score) for _, c in fitting[:CLICK_ANSWERS])
 
     def plan_encode(self, image: NDArray[np.uint8]) -> Plan[FakeFeatures]:
-        """`encode` as a plan; unlike a real eye's, plans of this one fail when they are run, not when they are made."""
+        """`encode` as a plan; unlike a real model's, plans of this one fail when they are run, not when they are
+        made.
+        """
         return Plan(self._encoding, [partial(self.encode, image)], lambda features: features)
 
     def plan_detect(
@@ -212,7 +224,7 @@ def _answer(features: FakeFeatures, prompt: ConceptPrompt) -> Detection:
 
 
 def _learned_kinds(prompt: ConceptPrompt) -> list[tuple[str, bool]]:
-    """Phrase and sign of each token of the prompt's learnt concept."""
+    """Phrase and sign of each token of the prompt's learned concept."""
     if prompt.learned is None:
         return []
     rows = prompt.learned.tokens.array

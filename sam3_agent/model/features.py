@@ -1,4 +1,4 @@
-"""What the eye remembers of one image."""
+"""What the model remembers of one image."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from sam3_agent.model.segmenter import Features
 from sam3_agent.model.tracker import ClickFeatures, Tracker
 
 
-class ClickMemory:
+class ClickCache:
     """What clicks need of one image: the ViT's last hidden state, from the first click on the tracker neck's levels.
 
     The neck costs 2 % of encoding an image, which is paid only where somebody clicks; both states take the same memory
-    (21 MB at full size in float32). Not safe to call from several threads; the eye has the network to itself then.
+    (21 MB at full size in float32). Not safe to call from several threads; the model has the network to itself then.
     """
 
     def __init__(self, grid: torch.Tensor) -> None:
@@ -36,7 +36,7 @@ class ClickMemory:
 
 @dataclass(frozen=True, slots=True)
 class ImageFeatures:
-    """The feature pyramid of one image, on the eye's device.
+    """The feature pyramid of one image, on the model's device.
 
     Position encodings are constants of the model and the coarsest level is never read, so neither is kept.
     """
@@ -46,8 +46,8 @@ class ImageFeatures:
     """Original size in pixels."""
     levels: tuple[torch.Tensor, ...]
     """(1, C, h, w) each, finest first; full size: 288, 144, 72 of 256 channels, 106 MB in float32, 53 in bfloat16."""
-    clicks: ClickMemory | None = None
-    """None where the eye has no tracker half."""
+    clicks: ClickCache | None = None
+    """None where the model has no tracker half."""
 
     @property
     def nbytes(self) -> int:
@@ -56,7 +56,7 @@ class ImageFeatures:
 
 
 def own_features(features: Features) -> ImageFeatures:
-    """The features as this eye's own, which any others are not."""
+    """The features as this model's own, which any others are not."""
     if not isinstance(features, ImageFeatures):
-        raise TypeError(f"these features are not of this eye but {type(features).__name__}")
+        raise TypeError(f"these features are not of this model but {type(features).__name__}")
     return features

@@ -8,15 +8,62 @@ from typing import Any, cast
 
 import torch
 import transformers
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
-from transformers import CLIPTokenizer, Sam3Config, Sam3Model
+from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HTTPError,  # pyright: ignore[reportPrivateImportUsage]  # of whichever HTTP client this hub version uses
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    StrictDataclassError,
+)
+from safetensors import SafetensorError, safe_open
+from transformers import CLIPTokenizer, Sam3Config, Sam3Model, Sam3TrackerVideoConfig
 
 from sam3_agent.errors import ModelUnavailable
-from sam3_agent.model.hub import fetch
-from sam3_agent.model.memory import out_of_memory
-from sam3_agent.model.network import LAYER_NORM_EPS
-from sam3_agent.model.phrases import Tokenizer
+from sam3_agent.model.oom import out_of_memory
+from sam3_agent.model.sam3_forward import LAYER_NORM_EPS
+from sam3_agent.model.text_prompts import Tokenizer
+from sam3_agent.model.tracker import LEVELS, Tracker
+
+FILES = ("config.json", "model*.safetensors*", "tokenizer*", "vocab.json", "merges.txt", "special_tokens_map.json")
+"""What the model reads of a model repository; Meta's own copy of the weights beside it (3.4 GB) is left out."""
+
+_EMBEDDED = "or use --model tiny, which is embedded"
+
+
+def fetch(repository: str) -> Path:
+    """The local folder of a model, downloaded into the Hugging Face cache where it is not there yet.
+
+    Raises:
+        ModelUnavailable: no access, no network, no such model; the message says what to do.
+    """
+    page = f"https://huggingface.co/{repository}"
+    try:
+        return Path(snapshot_download(repository, allow_patterns=list(FILES)))
+    except GatedRepoError as error:
+        raise ModelUnavailable(
+            f"no access to the gated weights of {repository}: request it at {page}, run 'hf auth login', {_EMBEDDED}"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ModelUnavailable(
+            f"{repository} cannot be seen: request access at {page} and run 'hf auth login', {_EMBEDDED}"
+        ) from error
+    except HfHubHTTPError as error:
+        raise ModelUnavailable(_failed(repository, error)) from error
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HTTPError) as error:
+        raise ModelUnavailable(
+            f"{repository} is not on this machine, and the Hugging Face Hub does not answer: connect, {_EMBEDDED}"
+        ) from error
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelUnavailable(_failed(repository, error)) from error
+
+
+def _failed(repository: str, error: Exception) -> str:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    return f"{repository} could not be downloaded ({reason}): try again, {_EMBEDDED}"
+
 
 TINY = "tiny"
 REAL = "facebook/sam3"
@@ -173,3 +220,65 @@ def _quiet() -> Generator[None]:
         log.set_verbosity(level)
         if bar:
             log.enable_progress_bar()
+
+
+_TRACKER_PREFIXES = ("tracker_model.", "tracker_neck.")
+
+
+def load_tracker(folder: Path, device: torch.device, dtype: torch.dtype) -> Tracker | None:
+    """The tracker half of a checkpoint laid out like facebook/sam3, or None where it has none.
+
+    Only the tensors that clicks need are read: no memory parts, no unused level of the neck. Position tables stay
+    float32: in bfloat16 a point near the right edge would move by two pixels of 1008.
+
+    Raises:
+        ModelUnavailable: the half is damaged or incomplete, or does not fit its config.json.
+    """
+    try:
+        places = tracker_files(folder)
+        if not places:
+            return None
+        with torch.device("meta"):
+            tracker = Tracker(tracker_config(folder)).eval()
+        del tracker.tracker_neck.fpn_layers[LEVELS:]
+        wanted = tracker.state_dict()
+        found = read_tensors(places, [name for name in wanted if name in places])
+        bad = sorted(name for name, value in wanted.items() if name not in found or found[name].shape != value.shape)
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise ModelUnavailable(f"the weights in '{folder}' cannot be read ({first_line(error)})") from error
+    if bad:
+        raise ModelUnavailable(
+            f"the weights in '{folder}' do not fit their config.json: {len(bad)} tensors of the tracker half are"
+            f" missing or of another shape (first: {bad[0]})"
+        )
+    for name, value in found.items():
+        found[name] = value.to(device, torch.float32 if "positional_embedding" in name else dtype)
+    tracker.load_state_dict(found, assign=True)
+    return tracker
+
+
+def tracker_files(folder: Path) -> dict[str, Path]:
+    """Tensor name of the tracker half -> its file."""
+    places: dict[str, Path] = {}
+    for path in sorted(folder.glob("model*.safetensors")):
+        with cast(Any, safe_open)(path, framework="pt") as file:
+            places |= {name: path for name in file.keys() if name.startswith(_TRACKER_PREFIXES)}  # noqa: SIM118
+    return places
+
+
+def read_tensors(places: dict[str, Path], names: list[str]) -> dict[str, torch.Tensor]:
+    """The tensors of these names, each out of its file."""
+    found: dict[str, torch.Tensor] = {}
+    for path in sorted(set(places.values())):
+        with cast(Any, safe_open)(path, framework="pt") as file:
+            found |= {name: file.get_tensor(name) for name in names if places[name] == path}
+    return found
+
+
+def tracker_config(folder: Path) -> Sam3TrackerVideoConfig:
+    """The tracker's configuration; that of the full-size model where config.json names none."""
+    try:
+        raw: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return cast(Any, Sam3TrackerVideoConfig).from_dict(raw.get("tracker_config") or {})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StrictDataclassError) as error:
+        raise ModelUnavailable(f"the config.json in '{folder}' cannot be read ({first_line(error)})") from error

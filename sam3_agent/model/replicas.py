@@ -1,4 +1,4 @@
-"""An eye on several devices: a replica on each."""
+"""A model on several devices: a replica on each."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def load_replicas(
     return [Sam3.load(name_or_path, name, dtype, compile_vision=compile_vision) for name in device_names(device)]
 
 
-def load_eye(
+def load_segmenter(
     name_or_path: str | Path = TINY, device: str = "auto", dtype: str = "auto", *, compile_vision: bool = False
 ) -> Sam3 | Scheduler:
     """A Sam3 on one device, a `Scheduler` over its replicas on several ("cuda:0,cuda:1").

@@ -9,19 +9,19 @@ import torch
 from numpy.typing import NDArray
 from transformers import Sam3Model
 
-from sam3_agent.model import network
-from sam3_agent.model.clicks import ClickRow, RawClick
-from sam3_agent.model.concepts import ConceptRow, Drawn, ExemplarRow, coarse_levels
-from sam3_agent.model.device_runs import to_edges
+from sam3_agent.model import sam3_forward
+from sam3_agent.model.click_prompts import ClickRow, RawClick
+from sam3_agent.model.concept_prompts import ConceptRow, Drawn, ExemplarRow, coarse_levels
 from sam3_agent.model.exemplars import box_tensors, learned_tensors
-from sam3_agent.model.features import ClickMemory, ImageFeatures
-from sam3_agent.model.network import Grounded
-from sam3_agent.model.pause import listened, pause
+from sam3_agent.model.features import ClickCache, ImageFeatures
+from sam3_agent.model.mask_rle import Ints
+from sam3_agent.model.mask_rle_gpu import to_edges
+from sam3_agent.model.postprocess import select
 from sam3_agent.model.preprocess import PreparedImage
-from sam3_agent.model.selection import select
-from sam3_agent.model.texts import Ids, TextMemory
+from sam3_agent.model.sam3_forward import Grounded
+from sam3_agent.model.scheduler.preemption import listened, pause
+from sam3_agent.model.text_prompts import Ids, TextCache
 from sam3_agent.model.tracker import Clicks, Tracker
-from sam3_agent.model.upsample import Ints
 
 TEXT_BYTES = 32 * 2**20
 """Text tokens that are remembered (32 kB a phrase at full size in float32, 16 kB in bfloat16)."""
@@ -31,16 +31,16 @@ Learned = tuple[torch.Tensor, torch.Tensor]
 
 
 class Runner:
-    """SAM 3's network on its device. Changes the model (`network.prepare`) and remembers its text tokens.
+    """SAM 3's network on its device. Changes the model (`sam3_forward.prepare`) and remembers its text tokens.
 
     Safe to call from several threads: the network runs for one at a time. Out of memory comes as torch says it.
     """
 
     def __init__(self, model: Sam3Model, *, compile_vision: bool, tracker: Tracker | None = None) -> None:
-        network.prepare(model)
+        sam3_forward.prepare(model)
         if compile_vision:
-            network.compile_vision(model)
-        self.texts = TextMemory(self._encode_texts, TEXT_BYTES)
+            sam3_forward.compile_vision(model)
+        self.texts = TextCache(self._encode_texts, TEXT_BYTES)
         self._model = model
         self._tracker = tracker
         self._compiled = compile_vision
@@ -58,9 +58,9 @@ class Runner:
         There are pauses between layers for more urgent work, unless the ViT is compiled into one piece.
         """
         paused = listened() and not self._compiled
-        with self.alone(), network.between_layers(self._model, pause) if paused else nullcontext():
+        with self.alone(), sam3_forward.between_layers(self._model, pause) if paused else nullcontext():
             pixels = torch.cat([image.pixels for image in images]).to(self._model.device)  # (B, 3, S, S)
-            grid, levels = network.encode_pixels(self._model, pixels)
+            grid, levels = sam3_forward.encode_pixels(self._model, pixels)
             if len(images) == 1:
                 return [ImageFeatures(images[0].height, images[0].width, levels, self._for_clicks(grid))]
             # A view would keep the memory of the whole batch as long as one of its images is remembered.
@@ -96,7 +96,7 @@ class Runner:
         boxes, labels = box_tensors([(row.boxes, row.labels) for row in rows])
         with self.alone():
             device = self._model.device
-            tokens, _ = network.encode_exemplars(
+            tokens, _ = sam3_forward.encode_exemplars(
                 self._model, coarse_levels(rows), boxes.to(device), labels.to(device)
             )  # (P, N + 1, C)
             found = tokens.float().cpu().numpy()
@@ -117,7 +117,7 @@ class Runner:
         To be called `alone`.
         """
         if self._tracker is None or features.clicks is None:
-            raise TypeError("these features were encoded by an eye without a tracker half")
+            raise TypeError("these features were encoded by a model without a tracker half")
         seen = features.clicks.features(self._tracker)
         given = clicks.on(seen.coarse.device)
         logits, quality = self._tracker.decode(seen, *self._tracker.embed(given), multimask=multimask)
@@ -141,21 +141,23 @@ class Runner:
             learned: see there.
         """
         device = self._model.device
-        shapes, shape_mask = network.encode_exemplars(self._model, coarse, boxes[0].to(device), boxes[1].to(device))
+        shapes, shape_mask = sam3_forward.encode_exemplars(
+            self._model, coarse, boxes[0].to(device), boxes[1].to(device)
+        )
         tokens = torch.cat([self.texts.tokens(ids), shapes], dim=1)  # (P, CONTEXT + N + 1, C)
         mask = torch.cat([torch.tensor(flags, device=device), shape_mask], dim=1)
         if learned is not None:
             tokens = torch.cat([tokens, learned[0].to(device, tokens.dtype)], dim=1)  # (P, CONTEXT + N + 1 + M, C)
             mask = torch.cat([mask, learned[1].to(device)], dim=1)
-        return network.ground(self._model, coarse, tokens, mask)
+        return sam3_forward.ground(self._model, coarse, tokens, mask)
 
     def masks(self, features: ImageFeatures, grounded: Grounded, row: int, queries: Sequence[int]) -> torch.Tensor:
         """(K, h, w) raw mask logits of chosen queries of one prompt, on the device; to be called `alone`."""
         chosen = torch.tensor(queries, device=self._model.device)
-        return network.decode_masks(self._model, features.levels, grounded, row, chosen)
+        return sam3_forward.decode_masks(self._model, features.levels, grounded, row, chosen)
 
-    def _for_clicks(self, grid: torch.Tensor) -> ClickMemory | None:
-        return ClickMemory(grid) if self._tracker else None
+    def _for_clicks(self, grid: torch.Tensor) -> ClickCache | None:
+        return ClickCache(grid) if self._tracker else None
 
     def _drawn(
         self,
@@ -179,4 +181,4 @@ class Runner:
         return Drawn(height, width, presence, scores, boxes, chosen, masks)
 
     def _encode_texts(self, ids: Sequence[Ids]) -> torch.Tensor:
-        return network.encode_text(self._model, torch.tensor(ids, device=self._model.device))
+        return sam3_forward.encode_text(self._model, torch.tensor(ids, device=self._model.device))

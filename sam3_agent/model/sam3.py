@@ -1,4 +1,4 @@
-"""The eye: encodes an image once, answers phrases, exemplars and clicks about it, follows objects to other frames."""
+"""The model: encodes an image once, answers phrases, exemplars and clicks about it, follows objects to other frames."""
 
 import threading
 import time
@@ -14,27 +14,25 @@ import torch
 from numpy.typing import NDArray
 from transformers import Sam3Model
 
-from sam3_agent.clicks import ClickedMask, ClickPrompt
 from sam3_agent.errors import InputError, ModelUnavailable, ToolError
-from sam3_agent.model import exemplars, loading, network, phrases
-from sam3_agent.model.clicks import ClickRow, RawClick, to_clicked, to_clicks
-from sam3_agent.model.concepts import ConceptRow, Drawn, ExemplarRow
+from sam3_agent.model import exemplars, loading, sam3_forward, text_prompts
+from sam3_agent.model.batching import IMAGE_COST, Plan, Work
+from sam3_agent.model.click_prompts import ClickRow, RawClick, to_clicked, to_clicks
+from sam3_agent.model.concept_prompts import ConceptRow, Drawn, ExemplarRow
 from sam3_agent.model.features import ImageFeatures, own_features
-from sam3_agent.model.memory import exhausted, out_of_memory
-from sam3_agent.model.network import Grounded
-from sam3_agent.model.phrases import Tokenizer
-from sam3_agent.model.plan import IMAGE_COST, Plan, Work
+from sam3_agent.model.loading import load_tracker
+from sam3_agent.model.oom import exhausted, out_of_memory
 from sam3_agent.model.preprocess import prepare_image
 from sam3_agent.model.runner import Learned, Runner
+from sam3_agent.model.sam3_forward import Grounded
 from sam3_agent.model.segmenter import Features
-from sam3_agent.model.texts import Ids
+from sam3_agent.model.text_prompts import Ids, Tokenizer
 from sam3_agent.model.tracker import Clicks, Tracker
-from sam3_agent.model.tracker_loading import load_tracker
 from sam3_agent.model.tracking.loading import load_video_tracker
 from sam3_agent.model.tracking.planning import Tracking
 from sam3_agent.model.tracking.video_tracker import VideoTracker
 from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
-from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
+from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 MAX_PROMPTS = 16
 """Prompts that go through the network together; more are answered in several goes (0.1 GB each at full size)."""
@@ -46,7 +44,7 @@ class Sam3:
     """A SAM 3 in memory; implements `Segmenter` and `VideoSegmenter`, and `Engine` for a `Scheduler`.
 
     Safe to call from several threads: the network runs for one at a time. The model is changed to what Meta's code
-    computes (`network.prepare`: eval mode, LayerNorm eps) and its text tokens are remembered, so make a new Sam3
+    computes (`sam3_forward.prepare`: eval mode, LayerNorm eps) and its text tokens are remembered, so make a new Sam3
     whenever its weights have changed.
     """
 
@@ -74,7 +72,7 @@ class Sam3:
             queries=int(config.detr_decoder_config.num_queries),
             patch=int(config.vision_config.backbone_config.patch_size),
         )
-        self._hide_zero = phrases.hides_zero(tokenizer)
+        self._hide_zero = text_prompts.hides_zero(tokenizer)
         self._width = int(config.detr_encoder_config.hidden_size)
         images = 1 if compile_vision else MAX_IMAGES
         place = info.device
@@ -116,13 +114,13 @@ class Sam3:
 
     @property
     def info(self) -> ModelInfo:
-        """Which eye this is."""
+        """Which model this is."""
         return self._info
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of the weights; a learnt concept belongs to them."""
-        return network.fingerprint(self._model)
+        """16 hex digits of the weights; a learned concept belongs to them."""
+        return sam3_forward.fingerprint(self._model)
 
     def warm_up(self) -> float:
         """Run the network once, so that no caller pays for kernels, memory pools and compilation; gives the seconds.
@@ -260,9 +258,9 @@ class Sam3:
         near_misses: int = 8,
         assume_present: bool = False,
     ) -> Plan[Detection]:
-        """`detect` with the prompts checked and tokenised; see `Engine`."""
+        """`detect` with the prompts checked and tokenized; see `Engine`."""
         held = own_features(features)
-        ids = [self._token_ids(prompt.phrase or phrases.EXEMPLAR_PHRASE) for prompt in prompts]
+        ids = [self._token_ids(prompt.phrase or text_prompts.EXEMPLAR_PHRASE) for prompt in prompts]
         boxes = exemplars.box_rows(prompts, held.width, held.height)
         learned = exemplars.learned_rows(prompts, self.fingerprint, self._width)
         rows = [
@@ -330,10 +328,10 @@ class Sam3:
 
     def _token_ids(self, phrase: str) -> Ids:
         with self._tokenizing:
-            return phrases.token_ids(self._tokenizer, phrase)
+            return text_prompts.token_ids(self._tokenizer, phrase)
 
     def _flags(self, ids: Ids) -> tuple[bool, ...]:
-        return phrases.text_mask(ids, hide_zero=self._hide_zero)
+        return text_prompts.text_mask(ids, hide_zero=self._hide_zero)
 
     @contextmanager
     def _network(self, doing: str) -> Generator[None]:

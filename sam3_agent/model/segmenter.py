@@ -1,4 +1,4 @@
-"""The seam between the eye and everything above it."""
+"""The seam between the model and everything above it."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -6,12 +6,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.clicks import ClickedMask, ClickPrompt
-from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
+from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 
 class Features(Protocol):
-    """What an eye remembers of one image; opaque to all but the eye that made it."""
+    """What a model remembers of one image; opaque to all but the model that made it."""
 
     @property
     def height(self) -> int:
@@ -30,11 +29,11 @@ class Features(Protocol):
 
 
 class Segmenter(Protocol):
-    """An eye: encodes an image once, then answers many prompts. Safe to call from several threads."""
+    """A model: encodes an image once, then answers many prompts. Safe to call from several threads."""
 
     @property
     def info(self) -> ModelInfo:
-        """Which eye this is."""
+        """Which model this is."""
         ...
 
     def encode(self, image: NDArray[np.uint8]) -> Features:
@@ -57,8 +56,9 @@ class Segmenter(Protocol):
         With `threshold` > 1 and near_misses = 0 nothing but presence is computed for the caller.
 
         Raises:
-            InputError: a phrase is too long, an exemplar box lies outside the image, or a concept was learnt by another
-                eye.
+            InputError: a phrase is too long, an exemplar box lies outside the image, or a concept was learned by
+            another
+                model.
         """
         ...
 
@@ -75,14 +75,14 @@ class Segmenter(Protocol):
 
         Raises:
             InputError: a point or the box lies outside the image, or the mask is of another size.
-            ToolError: this eye knows phrases and exemplars only.
+            ToolError: this model knows phrases and exemplars only.
         """
         ...
 
 
 @runtime_checkable
 class KeepsStatistics(Protocol):
-    """An eye, or a part of one, that can say how its memories and queues have served."""
+    """A model, or a part of one, that can say how its memories and queues have served."""
 
     def statistics(self) -> dict[str, Any]:
         """Counts as they stand now, ready for JSON."""

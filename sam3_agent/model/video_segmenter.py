@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.clicks import ClickPrompt
+from sam3_agent.types import ClickPrompt
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Rle
 from sam3_agent.model.segmenter import Features

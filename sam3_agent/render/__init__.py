@@ -1,4 +1,4 @@
-"""Pictures: images with masks drawn on them, honest about colour and scale."""
+"""Pictures: images with masks drawn on them, honest about color and scale."""
 
 from sam3_agent.render.draw import draw_picture
 from sam3_agent.render.encode import encode_picture

@@ -1,17 +1,193 @@
 """An image with masks -> a picture in one of the styles."""
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
+from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.render.labels import draw_labels
 from sam3_agent.render.outline import MARGIN, draw_outline
 from sam3_agent.render.picture import STYLES, Mark, Picture, Style
-from sam3_agent.render.sheet import MOST, draw_sheet, layout_of, surroundings
 from sam3_agent.render.view import Patch, View, Window, is_within, paint, patch_of, view_of
+
+Rect = tuple[int, int, int, int]
+_PADDING = 3
+_REACHES = (5, 14, 28, 46, 70, 100, 140)
+"""Distances between an object and its label that are tried, in picture pixels."""
+_TOUCHING = 10
+_DIRECTIONS = [(math.cos(a * math.pi / 8), math.sin(a * math.pi / 8)) for a in (14, 10, 12, 0, 2, 6, 8, 4, 1, 15, 9, 7)]
+"""Up right first, then up left, above, right, ..."""
+
+
+def draw_labels(image: Image.Image, labeled: Sequence[tuple[str, Patch]]) -> None:
+    """Write each label beside its patch, with a leader line where it had to go further away."""
+    if not labeled:
+        return
+    width, height = image.size
+    font = _font(max(12, min(18, round(max(image.size) / 60))))
+    hidden = _crowding(width, height, [patch for _, patch in labeled])
+    taken: list[Rect] = []
+    draw = ImageDraw.Draw(image)
+    spots: list[tuple[str, Rect]] = []
+    for text, patch in sorted(labeled, key=lambda item: int(item[1].mask.sum())):
+        left, top, right, bottom = font.getbbox(text)
+        size = (math.ceil(right - left) + 2 * _PADDING, math.ceil(bottom - top) + 2 * _PADDING)
+        spot = _place(patch.box, size, (width, height), hidden, taken)
+        taken.append(spot)
+        spots.append((text, spot))
+        _draw_leader(draw, spot, patch)
+    for text, (x0, y0, x1, y1) in spots:
+        draw.rectangle((x0, y0, x1 - 1, y1 - 1), fill="white", outline="black")
+        left, top, _, _ = font.getbbox(text)
+        draw.text((x0 + _PADDING - left, y0 + _PADDING - top), text, fill="black", font=font)
+
+
+@lru_cache(maxsize=16)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _crowding(width: int, height: int, patches: Sequence[Patch]) -> NDArray[np.float64]:
+    """(height + 1, width + 1) integral of how much of an object each pixel is: small objects weigh most."""
+    weight = np.zeros((height, width))
+    for patch in patches:
+        rows, columns = np.nonzero(patch.mask)
+        rows, columns = rows + patch.top, columns + patch.left
+        seen = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        weight[rows[seen], columns[seen]] += 1 / len(rows)
+    return np.pad(weight, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+
+
+def _place(
+    box: Rect, size: tuple[int, int], canvas: tuple[int, int], hidden: NDArray[np.float64], taken: Sequence[Rect]
+) -> Rect:
+    """The rectangle that hides least and lies nearest."""
+    best, least = (0, 0, *size), math.inf
+    center_x, center_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    for reach in _REACHES:
+        for order, (along_x, along_y) in enumerate(_DIRECTIONS):
+            middle_x = center_x + along_x * ((box[2] - box[0] + size[0]) / 2 + reach)
+            middle_y = center_y + along_y * ((box[3] - box[1] + size[1]) / 2 + reach)
+            x0 = round(min(max(middle_x - size[0] / 2, 0), max(canvas[0] - size[0], 0)))
+            y0 = round(min(max(middle_y - size[1] / 2, 0), max(canvas[1] - size[1], 0)))
+            spot = (x0, y0, x0 + size[0], y0 + size[1])
+            clash = sum(_overlap(spot, other) for other in taken)
+            cost = 60 * _sum(hidden, spot) + clash + reach / 20 + order / 100
+            if cost < least:
+                best, least = spot, cost
+        if least < 1 + reach / 20:
+            break
+    return best
+
+
+def _sum(integral: NDArray[np.float64], rect: Rect) -> float:
+    rows, columns = integral.shape
+    x0, y0, x1, y1 = (
+        min(rect[0], columns - 1),
+        min(rect[1], rows - 1),
+        min(rect[2], columns - 1),
+        min(rect[3], rows - 1),
+    )
+    return float(integral[y1, x1] - integral[y0, x1] - integral[y1, x0] + integral[y0, x0])
+
+
+def _overlap(first: Rect, second: Rect) -> float:
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    return float(width * height) if width > 0 and height > 0 else 0.0
+
+
+def _draw_leader(draw: ImageDraw.ImageDraw, spot: Rect, patch: Patch) -> None:
+    """A line from the label to the nearest pixel of its object, unless they nearly touch."""
+    rows, columns = np.nonzero(patch.mask)
+    rows, columns = rows + patch.top, columns + patch.left
+    away_x = np.maximum(np.maximum(spot[0] - columns, columns - spot[2]), 0)
+    away_y = np.maximum(np.maximum(spot[1] - rows, rows - spot[3]), 0)
+    distance = away_x**2 + away_y**2
+    nearest = int(np.argmin(distance))
+    if distance[nearest] <= _TOUCHING**2:
+        return
+    target = (int(columns[nearest]), int(rows[nearest]))
+    start = (min(max(target[0], spot[0]), spot[2]), min(max(target[1], spot[1]), spot[3]))
+    draw.line((*start, *target), fill="black", width=3)
+    draw.line((*start, *target), fill="white", width=1)
+
+
+MOST = 36
+"""Cells on one sheet."""
+_LARGEST_CELL = 320
+_BAR = 20
+_GAP = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Square cells of `cell` pixels, each under a bar for its label."""
+
+    columns: int
+    rows: int
+    cell: int
+
+    @property
+    def width(self) -> int:
+        """Of the sheet, pixels."""
+        return self.columns * (self.cell + _GAP) + _GAP
+
+    @property
+    def height(self) -> int:
+        """Of the sheet, pixels."""
+        return self.rows * (self.cell + _BAR + _GAP) + _GAP
+
+
+def layout_of(count: int, longest: int) -> Layout:
+    """The layout for `count` cells on a sheet whose sides are at most `longest`."""
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    cell = min(_LARGEST_CELL, (longest - _GAP) // columns - _GAP, (longest - _GAP) // rows - _GAP - _BAR)
+    return Layout(columns, rows, cell)
+
+
+def draw_sheet(pixels: NDArray[np.uint8], marks: Sequence[Mark], layout: Layout) -> Image.Image:
+    """One cell a mark: the object outlined in its own surroundings, its label above it."""
+    columns, cell = layout.columns, layout.cell
+    sheet = Image.new("RGB", (layout.width, layout.height), (225, 225, 225))
+    draw = ImageDraw.Draw(sheet)
+    for index, mark in enumerate(marks):
+        x = _GAP + index % columns * (cell + _GAP)
+        y = _GAP + index // columns * (cell + _BAR + _GAP)
+        draw.text((x + 2, y + 1), mark.label, fill="black", font=ImageFont.load_default(15))
+        picture = _cell(pixels, mark, cell)
+        sheet.paste(picture, (x + (cell - picture.width) // 2, y + _BAR + (cell - picture.height) // 2))
+    return sheet
+
+
+def _cell(pixels: NDArray[np.uint8], mark: Mark, side: int) -> Image.Image:
+    view = view_of(surroundings(mark, pixels.shape[1], pixels.shape[0]), side, fill=True)
+    canvas = paint(pixels, view)
+    patch = patch_of(mark.rle, view, MARGIN)
+    if patch is not None:
+        draw_outline(canvas, patch, dashed=mark.dashed)
+    return Image.fromarray(canvas)
+
+
+def surroundings(mark: Mark, width: int, height: int, share: float = 0.25) -> Window:
+    """The box of a mark with some of its surroundings, within the image."""
+    x0, y0, x1, y1 = masks.box(mark.rle)
+    if x0 == x1:
+        x0, y0, x1, y1 = mark.box
+    margin = max(4.0, share * max(x1 - x0, y1 - y0))
+    return (
+        max(0, math.floor(x0 - margin)),
+        max(0, math.floor(y0 - margin)),
+        min(width, math.ceil(x1 + margin)),
+        min(height, math.ceil(y1 + margin)),
+    )
+
 
 LONGEST = 1024
 GREY = 128
@@ -125,7 +301,7 @@ def _words(style: Style, marks: Sequence[Mark], shown: Sequence[Mark]) -> str:
     if style == "plain" or not marks:
         return "no masks drawn"
     solid = ", ".join(mark.label for mark in shown if not mark.dashed) or "none"
-    verb = {"cutout": "cut out on grey", "fill": "filled with colours that are not the objects' own"}.get(
+    verb = {"cutout": "cut out on grey", "fill": "filled with colors that are not the objects' own"}.get(
         style, "outlined"
     )
     text = f"{verb}: {solid}"

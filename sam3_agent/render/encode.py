@@ -8,7 +8,7 @@ from sam3_agent.render.picture import Picture
 
 MAX_BYTES = 300_000
 _STEPS = ((92, 0), (85, 0), (75, 0), (65, 2), (50, 2), (35, 2))
-"""JPEG quality and chroma subsampling; full chroma first, because coloured edges are what a reader looks at."""
+"""JPEG quality and chroma subsampling; full chroma first, because colored edges are what a reader looks at."""
 
 
 def encode_picture(picture: Picture, max_bytes: int = MAX_BYTES) -> tuple[bytes, str]:

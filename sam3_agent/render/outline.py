@@ -1,4 +1,4 @@
-"""Outlines that hide no colour of the object: a black and a white line just outside of it."""
+"""Outlines that hide no color of the object: a black and a white line just outside of it."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -5,7 +5,7 @@ from sam3_agent.scenes.options import SceneOptions
 from sam3_agent.scenes.queries import Query, queries_of
 from sam3_agent.scenes.scene import Scene, SceneObject, generate_scene
 from sam3_agent.scenes.vocabulary import (
-    COLOURS,
+    COLORS,
     HELD_OUT_UNKNOWN_WORDS,
     NOUNS,
     PATTERNS,
@@ -19,7 +19,7 @@ from sam3_agent.scenes.vocabulary import (
 )
 
 __all__ = [
-    "COLOURS",
+    "COLORS",
     "HELD_OUT_UNKNOWN_WORDS",
     "NOUNS",
     "PATTERNS",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sam3_agent.scenes.chance import pick
 from sam3_agent.scenes.palette import RGB, clip_rgb
+from sam3_agent.scenes.rng import pick
 
 KINDS = ("plain", "gradient", "noise", "checks", "grid", "blobs", "white", "black", "bright")
 WEIGHTS = (0.14, 0.18, 0.12, 0.1, 0.1, 0.14, 0.06, 0.06, 0.1)

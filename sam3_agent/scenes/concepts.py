@@ -8,10 +8,10 @@ from itertools import zip_longest
 
 import numpy as np
 
-from sam3_agent.scenes.chance import picks, shuffled
+from sam3_agent.scenes.rng import picks, shuffled
 from sam3_agent.scenes.scene import Scene, SceneObject
 from sam3_agent.scenes.vocabulary import (
-    COLOURS,
+    COLORS,
     NOUNS,
     PATTERNS,
     SUPERCATEGORIES,
@@ -40,12 +40,12 @@ class Concept:
 def matches(
     obj: SceneObject,
     noun: str | None = None,
-    colour: str | None = None,
+    color: str | None = None,
     pattern: str | None = None,
     supercategory: str | None = None,
 ) -> bool:
     """Whether `obj` has every attribute given."""
-    wanted = ((noun, obj.noun), (colour, obj.colour), (pattern, obj.pattern), (supercategory, obj.supercategory))
+    wanted = ((noun, obj.noun), (color, obj.color), (pattern, obj.pattern), (supercategory, obj.supercategory))
     return all(want is None or want == has for want, has in wanted)
 
 
@@ -73,14 +73,14 @@ def _phrases(obj: SceneObject) -> tuple[tuple[str, str], ...]:
     group = SUPERCATEGORY_PHRASE[obj.supercategory]
     return (
         ("noun", obj.noun),
-        ("colour", f"{obj.colour} thing"),
+        ("color", f"{obj.color} thing"),
         ("pattern", f"{obj.pattern} thing"),
-        ("colour_noun", f"{obj.colour} {obj.noun}"),
+        ("color_noun", f"{obj.color} {obj.noun}"),
         ("pattern_noun", f"{obj.pattern} {obj.noun}"),
-        ("colour_pattern", f"{obj.colour} {obj.pattern} thing"),
-        ("colour_pattern_noun", f"{obj.colour} {obj.pattern} {obj.noun}"),
+        ("color_pattern", f"{obj.color} {obj.pattern} thing"),
+        ("color_pattern_noun", f"{obj.color} {obj.pattern} {obj.noun}"),
         ("supercategory", group),
-        ("colour_supercategory", f"{obj.colour} {group}"),
+        ("color_supercategory", f"{obj.color} {group}"),
         ("everything", "thing"),
     )
 
@@ -89,7 +89,7 @@ def _reworded(kind: str, phrase: str, rng: np.random.Generator) -> str:
     """`phrase` with "object" or nothing in the place of "thing", as far as its kind allows."""
     if not phrase.endswith("thing"):
         return phrase
-    if kind in ("colour", "pattern") and rng.random() < 0.34:
+    if kind in ("color", "pattern") and rng.random() < 0.34:
         return phrase.removesuffix(" thing")
     return phrase if rng.random() < 0.5 else phrase.removesuffix("thing") + "object"
 
@@ -97,29 +97,29 @@ def _reworded(kind: str, phrase: str, rng: np.random.Generator) -> str:
 def negative_concepts(scene: Scene, rng: np.random.Generator) -> list[Concept]:
     """Phrases that mean nothing in `scene`, at most NEGATIVES_PER_KIND of each kind; the nearer misses come first."""
     nouns = _present(NOUNS, (obj.noun for obj in scene.objects))
-    colours = _present(tuple(COLOURS), (obj.colour for obj in scene.objects))
+    colors = _present(tuple(COLORS), (obj.color for obj in scene.objects))
     patterns = _present(PATTERNS, (obj.pattern for obj in scene.objects))
     groups = _present(SUPERCATEGORIES, (obj.supercategory for obj in scene.objects))
-    pairs = {(obj.colour, obj.noun) for obj in scene.objects}
+    pairs = {(obj.color, obj.noun) for obj in scene.objects}
     worn = {(obj.pattern, obj.noun) for obj in scene.objects}
-    painted = {(obj.colour, obj.supercategory) for obj in scene.objects}
+    painted = {(obj.color, obj.supercategory) for obj in scene.objects}
     absent = shuffled([noun for noun in NOUNS if noun not in nouns], rng)
-    other_colours = shuffled([colour for colour in COLOURS if colour not in colours], rng)
+    other_colors = shuffled([color for color in COLORS if color not in colors], rng)
     other_patterns = [pattern for pattern in PATTERNS if pattern not in patterns]
-    near = shuffled([(c, n) for c in colours for n in nouns if (c, n) not in pairs], rng)
-    wrong_colour = near + shuffled([(c, n) for c in other_colours for n in nouns], rng)
-    wrong_noun = near[::-1] + shuffled([(c, n) for c in colours for n in absent], rng)
+    near = shuffled([(c, n) for c in colors for n in nouns if (c, n) not in pairs], rng)
+    wrong_color = near + shuffled([(c, n) for c in other_colors for n in nouns], rng)
+    wrong_noun = near[::-1] + shuffled([(c, n) for c in colors for n in absent], rng)
     wrong_pattern = shuffled([(p, n) for p in patterns for n in nouns if (p, n) not in worn], rng)
     wrong_pattern += shuffled([(p, n) for p in other_patterns for n in nouns], rng)
     wrong_group = [(SUPERCATEGORY_PHRASE[group],) for group in SUPERCATEGORIES if group not in groups]
-    wrong_group += [(c, SUPERCATEGORY_PHRASE[g]) for c in colours for g in groups if (c, g) not in painted]
+    wrong_group += [(c, SUPERCATEGORY_PHRASE[g]) for c in colors for g in groups if (c, g) not in painted]
     rows: tuple[tuple[str, Sequence[tuple[str, ...]]], ...] = (
-        ("negative_colour", _half_near(wrong_colour, len(near))),
+        ("negative_color", _half_near(wrong_color, len(near))),
         ("negative_noun", _half_near(wrong_noun, len(near))),
         ("negative_pattern", wrong_pattern),
         ("negative_absent", [(noun,) for noun in absent]),
         ("negative_supercategory", shuffled(wrong_group, rng)),
-        ("negative_unknown", _unknown(tuple(COLOURS), rng)),
+        ("negative_unknown", _unknown(tuple(COLORS), rng)),
     )
     return [Concept(" ".join(words), (), kind) for kind, row in rows for words in row[:NEGATIVES_PER_KIND]]
 
@@ -130,10 +130,10 @@ def _half_near(rows: Sequence[tuple[str, ...]], near: int) -> Sequence[tuple[str
     return [*rows[:kept], *rows[near:]]
 
 
-def _unknown(colours: Sequence[str], rng: np.random.Generator) -> list[tuple[str, ...]]:
-    """Words outside the vocabulary: bare, with a colour before them, and one string of random letters."""
+def _unknown(colors: Sequence[str], rng: np.random.Generator) -> list[tuple[str, ...]]:
+    """Words outside the vocabulary: bare, with a color before them, and one string of random letters."""
     words = picks(UNKNOWN_WORDS, 4, rng)
-    tints = picks(colours, 2, rng)
+    tints = picks(colors, 2, rng)
     letters = "".join(picks(CONSONANTS, int(rng.integers(4, 9)), rng))
     return [(words[0],), (words[1],), (tints[0], words[2]), (tints[1], words[3]), (letters,)]
 
@@ -155,7 +155,7 @@ def _by_turns(concepts: Sequence[Concept]) -> list[Concept]:
 def phrase_variant(phrase: str, rng: np.random.Generator) -> str:
     """`phrase` as it is, in the plural, or after an article; a bare adjective stays as it is."""
     *before, last = phrase.split(" ")
-    if last in COLOURS or last in PATTERNS:
+    if last in COLORS or last in PATTERNS:
         return phrase
     choice = int(rng.integers(4))
     if choice == 0:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, get_args
 
-from sam3_agent.scenes.vocabulary import COLOURS, NOUNS
+from sam3_agent.scenes.vocabulary import COLORS, NOUNS
 
 Style = Literal["mixed", "flat"]
 Pair = tuple[str, str]
-"""(noun, colour)."""
+"""(noun, color)."""
 
 MOST_OBJECTS = 64
 SMALLEST_SIDE = 96
@@ -62,9 +62,9 @@ class SceneOptions:
 
     def _check_pairs(self) -> None:
         """Refuse unknown pairs, pairs both required and excluded, and an exclusion of everything."""
-        for noun, colour in (*sorted(self.excluded_pairs), *self.required_pairs):
-            if noun not in NOUNS or colour not in COLOURS:
-                raise ValueError(f"expected (noun, colour) of the vocabulary, got ({noun!r}, {colour!r})")
+        for noun, color in (*sorted(self.excluded_pairs), *self.required_pairs):
+            if noun not in NOUNS or color not in COLORS:
+                raise ValueError(f"expected (noun, color) of the vocabulary, got ({noun!r}, {color!r})")
         both = sorted(set(self.required_pairs) & self.excluded_pairs)
         if both:
             raise ValueError(f"expected no pair both required and excluded, got {both}")
@@ -74,5 +74,5 @@ class SceneOptions:
 
 @cache
 def allowed_pairs(excluded: frozenset[Pair]) -> tuple[Pair, ...]:
-    """Every (noun, colour) that is not excluded, in the order of the vocabulary."""
-    return tuple((noun, colour) for noun in NOUNS for colour in COLOURS if (noun, colour) not in excluded)
+    """Every (noun, color) that is not excluded, in the order of the vocabulary."""
+    return tuple((noun, color) for noun in NOUNS for color in COLORS if (noun, color) not in excluded)

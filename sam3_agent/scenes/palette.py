@@ -1,12 +1,12 @@
-"""The tones that an object of a named colour is painted with."""
+"""The tones that an object of a named color is painted with."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.scenes.chance import pick
-from sam3_agent.scenes.vocabulary import COLOURS
+from sam3_agent.scenes.rng import pick
+from sam3_agent.scenes.vocabulary import COLORS
 
 RGB = tuple[int, int, int]
 
@@ -21,24 +21,24 @@ SECOND_TONES: dict[str, tuple[RGB, ...]] = {
     "white": ((122, 122, 126), (176, 176, 180)),
     "black": ((104, 104, 108), (156, 156, 160)),
 }
-"""Colour -> what its stripes, dots and checks may be painted with."""
+"""Color -> what its stripes, dots and checks may be painted with."""
 
 NEAR = 80.0
 """RGB distance under which an object does not stand out from what is behind it."""
 LARGEST_SHARE_NEAR = 0.25
-"""The share of the background that may be near an object's colour."""
+"""The share of the background that may be near an object's color."""
 
 
-def draw_tint(colour: str, rng: np.random.Generator) -> RGB:
-    """A random tint of `colour` that cannot be taken for another name."""
-    strength = 6 if colour in ("white", "black") else 10
+def draw_tint(color: str, rng: np.random.Generator) -> RGB:
+    """A random tint of `color` that cannot be taken for another name."""
+    strength = 6 if color in ("white", "black") else 10
     shift = rng.integers(-strength, strength + 1, size=3)
-    return clip_rgb(np.array(COLOURS[colour]) + shift)
+    return clip_rgb(np.array(COLORS[color]) + shift)
 
 
-def draw_second_tone(colour: str, behind: NDArray[np.uint8], rng: np.random.Generator) -> RGB:
-    """The second tone of a pattern on an object of `colour`: a random one that stands out from `behind`, (..., 3)."""
-    tones = SECOND_TONES[colour]
+def draw_second_tone(color: str, behind: NDArray[np.uint8], rng: np.random.Generator) -> RGB:
+    """The second tone of a pattern on an object of `color`: a random one that stands out from `behind`, (..., 3)."""
+    tones = SECOND_TONES[color]
     clear = [tone for tone in tones if not is_hidden(tone, behind)] or tones
     return pick(clear, rng)
 
@@ -51,9 +51,9 @@ def shade_of(tint: RGB) -> RGB:
 
 
 def dark_on(tint: RGB, behind: NDArray[np.uint8]) -> RGB:
-    """Near black for wheels, eyes and sticks; grey when the object is black, or when black would not stand out.
+    """Near black for wheels, models and sticks; grey when the object is black, or when black would not stand out.
 
-    `behind` is (..., 3): sticks and legs must stand out from it, eyes need only differ from `tint`.
+    `behind` is (..., 3): sticks and legs must stand out from it, models need only differ from `tint`.
     """
     greys = ((112, 112, 116), (168, 168, 172)) if sum(tint) < 150 else ((34, 30, 32), (140, 140, 144))
     return greys[1] if is_hidden(greys[0], behind) else greys[0]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Role = Literal["body", "detail", "dark", "light", "hole"]
-"""body: the object's colour and pattern; detail: a shade of that colour; dark, light: fixed; hole: cut out of what is
+"""body: the object's color and pattern; detail: a shade of that color; dark, light: fixed; hole: cut out of what is
 below it in the mask."""
 
 
@@ -42,7 +42,7 @@ def arc(cx: float, cy: float, rx: float, ry: float, start: float, end: float, co
 
 
 def ellipse(role: Role, cx: float, cy: float, rx: float, ry: float | None = None) -> Part:
-    """An ellipse with centre (cx, cy) and radii rx, ry (a circle without ry), in the unit box."""
+    """An ellipse with center (cx, cy) and radii rx, ry (a circle without ry), in the unit box."""
     return Part(role, arc(cx, cy, rx, rx if ry is None else ry, 0.0, 351.0, 40))
 
 

@@ -30,7 +30,7 @@ LEAST_SHARE = 0.125
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Object `index` with its longer side `size` pixels, its bounds' centre at (x, y) and their `width`, `height`."""
+    """Object `index` with its longer side `size` pixels, its bounds' center at (x, y) and their `width`, `height`."""
 
     index: int
     x: float
@@ -48,14 +48,14 @@ class Layout:
     height: int
     placed: list[Placement]
 
-    def overlaps(self, centres: NDArray[np.float64], width: float, height: float, but: int = -1) -> NDArray[np.float64]:
-        """(N,) how far bounds at `centres` (N, 2) reach into placed ones, but number `but`: 0 = not at all."""
+    def overlaps(self, centers: NDArray[np.float64], width: float, height: float, but: int = -1) -> NDArray[np.float64]:
+        """(N,) how far bounds at `centers` (N, 2) reach into placed ones, but number `but`: 0 = not at all."""
         others = [p for number, p in enumerate(self.placed) if number != but]
         if not others:
-            return np.zeros(len(centres))
+            return np.zeros(len(centers))
         table = np.array([(p.x, p.y, p.width, p.height) for p in others])
-        depth_x = (table[:, 2] + width) * 0.48 - np.abs(centres[:, :1] - table[:, 0])
-        depth_y = (table[:, 3] + height) * 0.48 - np.abs(centres[:, 1:] - table[:, 1])
+        depth_x = (table[:, 2] + width) * 0.48 - np.abs(centers[:, :1] - table[:, 0])
+        depth_y = (table[:, 3] + height) * 0.48 - np.abs(centers[:, 1:] - table[:, 1])
         depth = np.minimum(depth_x, depth_y).clip(0.0)  # (N, placed)
         return depth.max(axis=1)
 
@@ -80,7 +80,7 @@ def place_objects(
 def draw_sizes(
     silhouettes: Sequence[Silhouette], width: int, height: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """(N,) longer sides in pixels: large when the objects are few, and never too small to be recognised."""
+    """(N,) longer sides in pixels: large when the objects are few, and never too small to be recognized."""
     count, short, mean = len(silhouettes), min(width, height), math.sqrt(width * height)
     low = min(0.3, max(0.12, 0.5 / math.sqrt(count)))
     high = min(0.55, max(low + 0.05, 0.86 / math.sqrt(count)))
@@ -130,13 +130,13 @@ def _special(
         other = layout.placed[partner]
         angle = rng.uniform(0.0, 2.0 * math.pi, size=8)
         reach = (size + other.size) * 0.5 * rng.uniform(0.55, 0.85, size=8)
-        centres = np.stack((other.x + reach * np.cos(angle), other.y + reach * np.sin(angle)), axis=1)
+        centers = np.stack((other.x + reach * np.cos(angle), other.y + reach * np.sin(angle)), axis=1)
         place = _at(index, 0.0, 0.0, size, silhouette)
         half = np.array((place.width, place.height)) / 2.0
-        fits = ((centres >= half) & (centres <= np.array((layout.width, layout.height)) - half)).all(axis=1)
-        fits &= layout.overlaps(centres, place.width, place.height, partner) == 0.0
+        fits = ((centers >= half) & (centers <= np.array((layout.width, layout.height)) - half)).all(axis=1)
+        fits &= layout.overlaps(centers, place.width, place.height, partner) == 0.0
         if fits.any():
-            x, y = centres[int(fits.argmax())].tolist()
+            x, y = centers[int(fits.argmax())].tolist()
             return _at(index, x, y, size, silhouette)
     return None
 
@@ -152,11 +152,11 @@ def _over_border(
     near_x, near_y = place.width * (0.5 - out), place.height * (0.5 - out)
     x = np.where(side == 0, near_x, np.where(side == 1, layout.width - near_x, along * layout.width))
     y = np.where(side == 2, near_y, np.where(side == 3, layout.height - near_y, along * layout.height))
-    centres = np.stack((x, y), axis=1)
-    fits = layout.overlaps(centres, place.width, place.height) == 0.0
+    centers = np.stack((x, y), axis=1)
+    fits = layout.overlaps(centers, place.width, place.height) == 0.0
     if not fits.any():
         return None
-    chosen_x, chosen_y = centres[int(fits.argmax())].tolist()
+    chosen_x, chosen_y = centers[int(fits.argmax())].tolist()
     return _at(index, chosen_x, chosen_y, size, silhouette)
 
 
@@ -168,10 +168,10 @@ def _free(
     for shrink in SHRINKS:
         place = _at(index, 0.0, 0.0, max(floor, size * shrink), silhouette)
         low = np.array((place.width, place.height)) / 2.0
-        centres = low + rng.random((CANDIDATES, 2)) * np.maximum((layout.width, layout.height) - 2.0 * low, 0.0)
-        overlap = layout.overlaps(centres, place.width, place.height)
+        centers = low + rng.random((CANDIDATES, 2)) * np.maximum((layout.width, layout.height) - 2.0 * low, 0.0)
+        overlap = layout.overlaps(centers, place.width, place.height)
         best = int(overlap.argmin())
         if overlap[best] == 0.0 or (must and shrink == SHRINKS[-1]):
-            x, y = centres[best].tolist()
+            x, y = centers[best].tolist()
             return _at(index, x, y, place.size, silhouette)
     return None

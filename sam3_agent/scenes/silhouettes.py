@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from sam3_agent.scenes.everyday_shapes import THING_DRAWERS
 from sam3_agent.scenes.parts import Part
 from sam3_agent.scenes.shapes import SHAPE_DRAWERS
-from sam3_agent.scenes.things import THING_DRAWERS
 
 FULL_TURN = 180.0
 JITTER_TURN = 15.0
@@ -33,7 +33,7 @@ TURNS: dict[str, float] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Silhouette:
-    """The parts of one object, scaled so that the longer side of their bounds is 1 and centred on (0, 0).
+    """The parts of one object, scaled so that the longer side of their bounds is 1 and centerd on (0, 0).
 
     `extent` is (width, height) of the bounds, the larger of them 1. Holes never reach past the bodies around them.
     """

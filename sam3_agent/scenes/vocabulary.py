@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-COLOURS: dict[str, tuple[int, int, int]] = {
+COLORS: dict[str, tuple[int, int, int]] = {
     "red": (212, 34, 38),
     "orange": (245, 128, 18),
     "yellow": (248, 216, 36),
@@ -13,7 +13,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "white": (246, 246, 246),
     "black": (24, 24, 26),
 }
-"""Colour name -> base RGB, 0-255."""
+"""Color name -> base RGB, 0-255."""
 
 PATTERNS: tuple[str, ...] = ("plain", "striped", "dotted", "checkered")
 

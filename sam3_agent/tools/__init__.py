@@ -18,7 +18,7 @@ from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.tools.submit_answer import submit_answer
 
 _OPEN = ToolSpec.of(open_image)
-_EYE = (
+_SEGMENTER = (
     ToolSpec.of(segment_concepts),
     ToolSpec.of(read_presence),
     ToolSpec.of(refine_with_exemplars),
@@ -27,7 +27,7 @@ _EYE = (
     ToolSpec.of(measure_masks),
     ToolSpec.of(look),
 )
-_DESK = (
+_WORKSPACE = (
     ToolSpec.of(learn_concept),
     ToolSpec.of(export_masks, read_only=False),
     ToolSpec.of(list_images),
@@ -35,10 +35,10 @@ _DESK = (
 )
 _END = (ToolSpec.of(submit_answer), ToolSpec.of(report_no_match))
 
-HOST_TOOLS: tuple[ToolSpec, ...] = (_OPEN, *_EYE, *_DESK)
+HOST_TOOLS: tuple[ToolSpec, ...] = (_OPEN, *_SEGMENTER, *_WORKSPACE)
 """For MCP hosts, which end their own runs."""
-LOOP_TOOLS: tuple[ToolSpec, ...] = (*_EYE, *_END)
+LOOP_TOOLS: tuple[ToolSpec, ...] = (*_SEGMENTER, *_END)
 """For the loop, which opens the image itself."""
-ALL_TOOLS: tuple[ToolSpec, ...] = (_OPEN, *_EYE, *_DESK, *_END)
+ALL_TOOLS: tuple[ToolSpec, ...] = (_OPEN, *_SEGMENTER, *_WORKSPACE, *_END)
 
 __all__ = ["ALL_TOOLS", "HOST_TOOLS", "LOOP_TOOLS", "Presentation", "ToolSpec"]

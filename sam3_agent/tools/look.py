@@ -18,7 +18,7 @@ def look(
     style: Annotated[
         Style,
         Field(
-            description="marks: outlines with ids; outline: without ids; fill: coloured, hides true colours; cutout: "
+            description="marks: outlines with ids; outline: without ids; fill: colored, hides true colors; cutout: "
             "only the masks, on grey; contact_sheet: one cell a mask, enlarged; plain: no masks."
         ),
     ] = "marks",
@@ -26,7 +26,7 @@ def look(
     """See the image, or a region of it at full resolution, with masks drawn on it.
 
     Use it to judge masks before you submit them, and with a region to see small things. Without mask_ids it shows all
-    found masks. Outlines lie outside of the objects and change no colour; near misses are dashed. The caption says how
+    found masks. Outlines lie outside of the objects and change no color; near misses are dashed. The caption says how
     to turn picture pixels into image pixels; every tool speaks in image pixels.
     """
     part = region_of(region)

@@ -17,11 +17,11 @@ def measure_masks(
         Field(description="left: leftmost first; right: rightmost first; top, bottom, largest, smallest, score."),
     ] = "left",
 ) -> MeasurementTable:
-    """Compare masks by exact geometry: order, ranks, size, what is inside what, nearest neighbours.
+    """Compare masks by exact geometry: order, ranks, size, what is inside what, nearest neighbors.
 
     Use it for every "leftmost", "second from the top", "largest", "left of", "inside", "closest to": it is exact where
     looking at a picture is not. Without mask_ids it measures all found masks of the image, not the near misses.
-    Rules: right of = its centre lies right of the other's centre; inside = at least 90 % of it lies in the other mask
-    or in its hole; nearest = smallest distance between centres.
+    Rules: right of = its center lies right of the other's center; inside = at least 90 % of it lies in the other mask
+    or in its hole; nearest = smallest distance between centers.
     """
     return workspace.measure(image_id, mask_ids, order_by)

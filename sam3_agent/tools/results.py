@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from sam3_agent.clicks import ClickSegmentation
 from sam3_agent.masks import Box
 from sam3_agent.render import Picture, Style
-from sam3_agent.types import Concept, Instance, Segmentation
+from sam3_agent.types import ClickSegmentation, Concept, Instance, Segmentation
 from sam3_agent.workspace import MeasurementTable, OpenImage, Operation
 
 
@@ -29,7 +28,7 @@ class SegmentedAt:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A concept learnt from examples."""
+    """A concept learned from examples."""
 
     concept: Concept
 

@@ -33,7 +33,8 @@ def segment_at(
     Use it when no phrase names the thing, when you can see where it is, or to mend a mask: give its mask_id with a
     point on what is missing (label 1) or on what is too much (label 0). A tight box is surer than one click. A click
     may mean a part or the whole, so the best reading comes with up to two others as near misses; their ids are as good.
-    The score is the overlap (IoU) that the eye expects of its own mask. For all objects of a kind use segment_concepts.
+    The score is the overlap (IoU) that the model expects of its own mask. For all objects of a kind use
+    segment_concepts.
     """
     bad = next((label for label in labels if label not in (0, 1)), None)
     if bad is not None:

@@ -16,11 +16,11 @@ def segment_concepts(
 ) -> Segmented:
     """Find and mask every instance of each concept in one call: several concepts cost little more than one.
 
-    A good concept is a short singular noun phrase, attributes allowed ('yellow school bus', 'striped cup'). The eye
+    A good concept is a short singular noun phrase, attributes allowed ('yellow school bus', 'striped cup'). The model
     knows no relations, superlatives, counts or negations: segment the things, then use measure_masks and combine_masks.
-    presence says how strongly the eye believes that the concept is anywhere in the picture; object_score how well one
+    presence says how strongly the model believes that the concept is anywhere in the picture; object_score how well one
     mask fits; score is their product. Masks with score above the threshold are found; near_misses lie below it, have
-    usable ids and are drawn dashed. Every mask comes with box, centre, area, colours and its score under each phrase
+    usable ids and are drawn dashed. Every mask comes with box, center, area, colors and its score under each phrase
     asked so far. For small things in a big picture use a region, which is looked at in its own full resolution, or
     tiles='always'.
     """

@@ -98,7 +98,7 @@ class ToolSpec:
 
 @cache
 def _schema_of(arguments: type[BaseModel]) -> dict[str, Any]:
-    """Made once: pydantic takes milliseconds for it, and every request to a brain holds the schema of every tool."""
+    """Made once: pydantic takes milliseconds for it, and every request to an LLM holds the schema of every tool."""
     schema = arguments.model_json_schema()
     properties = {name: _without_titles(value) for name, value in schema.get("properties", {}).items()}
     result: dict[str, Any] = {"type": "object", "properties": properties}

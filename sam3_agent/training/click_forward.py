@@ -27,7 +27,7 @@ class ClickAnswers:
     """(P, g * g, C) the picture after it has met the prompt."""
 
     def best(self) -> Tensor:
-        """(P, G, G) detached logits of the ambiguous answer with the best predicted IoU: what the eye puts first."""
+        """(P, G, G) detached logits of the ambiguous answer with the best predicted IoU: what the model puts first."""
         choice = self.quality[:, 1:].argmax(1) + 1
         rows = torch.arange(len(choice), device=choice.device)
         return self.masks[rows, choice].detach().float().clamp(-MASK_LIMIT, MASK_LIMIT)

@@ -1,6 +1,6 @@
 """Simulated clicks and boxes on known masks, after SAM (arXiv 2304.02643, appendix A) and SAM 2 (2408.00714).
 
-Everything here is in cells of a mask grid; a point at the centre of cell (row, column) is (column + 0.5, row + 0.5).
+Everything here is in cells of a mask grid; a point at the center of cell (row, column) is (column + 0.5, row + 0.5).
 """
 
 import cv2
@@ -15,7 +15,7 @@ Flags = NDArray[np.bool_]
 
 
 def interior_point(mask: Flags) -> Point:
-    """The centre of the (H, W) mask's cell that lies furthest from its border; the border of the picture counts as one.
+    """The center of the (H, W) mask's cell that lies furthest from its border; the border of the picture counts as one.
 
     Of several such cells it is the one nearest to their mean. The mask must not be empty.
     """

@@ -18,7 +18,7 @@ HELD_OUT_SEED = 900_000
 
 
 @dataclass(slots=True)
-class Tally:
+class Accumulator:
     """Counts of one kind of prompt at score 0.5 and mask IoU 0.5 (on the mask grid)."""
 
     hit: int = 0
@@ -37,7 +37,7 @@ class Tally:
 def quick_evaluation(learner: Learner, image_size: int, scenes: int = 40, prompts: int = 8) -> dict[str, str]:
     """F1 and the share of prompts whose presence is right, per kind of prompt."""
     learner.model.eval()
-    tallies: dict[str, Tally] = {}
+    tallies: dict[str, Accumulator] = {}
     options = SceneOptions(min_side=256, max_side=512, excluded_pairs=HELD_OUT_PAIRS)
     for index in range(scenes):
         rng = np.random.default_rng(HELD_OUT_SEED + index)
@@ -48,7 +48,7 @@ def quick_evaluation(learner: Learner, image_size: int, scenes: int = 40, prompt
             found = masks[row][scores[row] > 0.5] > 0
             truth = scene.masks[list(prompt.targets)] > 0.5
             for kind in (prompt.kind, "all"):
-                _count(tallies.setdefault(kind, Tally()), found, truth)
+                _count(tallies.setdefault(kind, Accumulator()), found, truth)
     learner.model.train()
     return {
         k: f"f1 {t.f1:.3f} presence {t.right_presence / t.prompts:.3f} n {t.prompts}"
@@ -67,7 +67,7 @@ def _answers(learner: Learner, batch: Batch) -> tuple[Tensor, Tensor]:
     return masks.cpu(), scores.cpu()
 
 
-def _count(tally: Tally, found: Tensor, truth: Tensor) -> None:
+def _count(tally: Accumulator, found: Tensor, truth: Tensor) -> None:
     inter = torch.einsum("phw,thw->pt", found.float(), truth.float())
     union = found.flatten(1).sum(1)[:, None] + truth.flatten(1).sum(1)[None] - inter
     iou = (inter / union.clamp(min=1)).numpy()

@@ -8,7 +8,7 @@ import numpy as np
 
 from sam3_agent.scenes.scene import SceneObject
 from sam3_agent.scenes.vocabulary import (
-    COLOURS,
+    COLORS,
     NOUNS,
     PATTERNS,
     PLURAL,
@@ -33,7 +33,7 @@ HELD_OUT_PAIRS = frozenset(
         ("key", "blue"),
     }
 )
-"""(noun, colour) pairs that training never draws and never asks for; the benchmark asks for them."""
+"""(noun, color) pairs that training never draws and never asks for; the benchmark asks for them."""
 
 LENT_SHARE = 0.1
 """Share of prompts whose exemplars come from another scene."""
@@ -43,7 +43,7 @@ _PHRASE_PLURALS = PLURAL | {"object": "objects", "thing": "things", "household i
 
 def vocabulary_words() -> list[str]:
     """Every word that training uses on purpose, each one token of the tiny tokenizer."""
-    phrases = [*NOUNS, *COLOURS, *PATTERNS, *SUPERCATEGORY_PHRASE.values(), *_PHRASE_PLURALS, *_PHRASE_PLURALS.values()]
+    phrases = [*NOUNS, *COLORS, *PATTERNS, *SUPERCATEGORY_PHRASE.values(), *_PHRASE_PLURALS, *_PHRASE_PLURALS.values()]
     return sorted({word for phrase in phrases for word in phrase.split()} | {"a", "an", "the", "visual"})
 
 
@@ -66,7 +66,7 @@ class Description:
     """A conjunction of attributes; None leaves one open."""
 
     noun: str | None = None
-    colour: str | None = None
+    color: str | None = None
     pattern: str | None = None
     supercategory: str | None = None
 
@@ -74,14 +74,14 @@ class Description:
         """Whether all given attributes hold for the object."""
         return (
             self.noun in (None, thing.noun)
-            and self.colour in (None, thing.colour)
+            and self.color in (None, thing.color)
             and self.pattern in (None, thing.pattern)
             and self.supercategory in (None, thing.supercategory)
         )
 
     def phrase(self, rng: np.random.Generator) -> str:
         """One of the ways to say it."""
-        adjectives = [a for a in (self.colour, self.pattern) if a is not None]
+        adjectives = [a for a in (self.color, self.pattern) if a is not None]
         if rng.random() < 0.5:
             adjectives.reverse()
         if self.noun is not None:
@@ -137,7 +137,7 @@ def _text_negative(objects: Sequence[SceneObject], rng: np.random.Generator) -> 
         return TrainingPrompt(_unknown_phrase(rng), (), (), "unknown")
     for _ in range(20):
         description = _disturb(_describe(objects[int(rng.integers(len(objects)))], rng), rng)
-        if (description.noun, description.colour) in HELD_OUT_PAIRS:
+        if (description.noun, description.color) in HELD_OUT_PAIRS:
             continue
         if not any(description.matches(o) for o in objects):
             return TrainingPrompt(description.phrase(rng), (), (), "negative")
@@ -171,16 +171,16 @@ def _text_and_negative(objects: Sequence[SceneObject], rng: np.random.Generator)
 
 
 def _both_signs(objects: Sequence[SceneObject], rng: np.random.Generator) -> TrainingPrompt:
-    """Boxes of both signs without a phrase: the positive's noun, without the negative's colour where nouns agree."""
+    """Boxes of both signs without a phrase: the positive's noun, without the negative's color where nouns agree."""
     example = int(rng.integers(len(objects)))
     noun = objects[example].noun
     same = [i for i, o in enumerate(objects) if o.noun == noun]
-    others = [i for i in same if objects[i].colour != objects[example].colour]
+    others = [i for i in same if objects[i].color != objects[example].color]
     pool = others if others else [i for i in range(len(objects)) if objects[i].noun != noun]
     if not pool:
         return _exemplar_only(objects, rng)
     against = int(rng.choice(pool))
-    left = [i for i in same if not (others and objects[i].colour == objects[against].colour)]
+    left = [i for i in same if not (others and objects[i].color == objects[against].color)]
     return TrainingPrompt(None, ((example, True), (against, False)), tuple(left), "both")
 
 
@@ -195,9 +195,9 @@ _FORMS: tuple[tuple[Callable[[Sequence[SceneObject], np.random.Generator], Train
 
 
 def kind_of_negative(description: Description, marked: SceneObject) -> Description:
-    """What a negative box takes away: its noun; where the phrase names the noun already, its colour of that noun."""
+    """What a negative box takes away: its noun; where the phrase names the noun already, its color of that noun."""
     if description.noun is not None:
-        return Description(noun=marked.noun, colour=marked.colour)
+        return Description(noun=marked.noun, color=marked.color)
     return Description(noun=marked.noun)
 
 
@@ -210,14 +210,14 @@ def _ask(
 
 _KINDS: tuple[tuple[tuple[str, ...], float], ...] = (
     (("noun",), 0.22),
-    (("colour",), 0.10),
+    (("color",), 0.10),
     (("pattern",), 0.18),
-    (("noun", "colour"), 0.24),
+    (("noun", "color"), 0.24),
     (("noun", "pattern"), 0.12),
-    (("colour", "pattern"), 0.05),
-    (("noun", "colour", "pattern"), 0.05),
+    (("color", "pattern"), 0.05),
+    (("noun", "color", "pattern"), 0.05),
     (("supercategory",), 0.05),
-    (("supercategory", "colour"), 0.03),
+    (("supercategory", "color"), 0.03),
     ((), 0.03),
 )
 _KIND_WEIGHTS = np.array([w for _, w in _KINDS]) / sum(w for _, w in _KINDS)
@@ -231,7 +231,7 @@ def _describe(thing: SceneObject, rng: np.random.Generator) -> Description:
 
 
 def _broad(thing: SceneObject, rng: np.random.Generator) -> Description:
-    names = (("colour",), ("pattern",), ("supercategory",), (), ("noun",))[
+    names = (("color",), ("pattern",), ("supercategory",), (), ("noun",))[
         int(rng.choice(5, p=[0.2, 0.1, 0.2, 0.2, 0.3]))
     ]
     return Description(**{name: getattr(thing, name) for name in names})
@@ -239,11 +239,11 @@ def _broad(thing: SceneObject, rng: np.random.Generator) -> Description:
 
 def _disturb(description: Description, rng: np.random.Generator) -> Description:
     """Change one attribute at random (or name a noun where the description has none)."""
-    given = {n: v for n in ("noun", "colour", "pattern", "supercategory") if (v := getattr(description, n)) is not None}
+    given = {n: v for n in ("noun", "color", "pattern", "supercategory") if (v := getattr(description, n)) is not None}
     if not given:
         given = {"noun": ""}
     name = str(rng.choice(list(given)))
-    pool = {"noun": NOUNS, "colour": tuple(COLOURS), "pattern": PATTERNS, "supercategory": SUPERCATEGORIES}[name]
+    pool = {"noun": NOUNS, "color": tuple(COLORS), "pattern": PATTERNS, "supercategory": SUPERCATEGORIES}[name]
     return Description(**(given | {name: str(rng.choice(pool))}))
 
 
@@ -255,7 +255,7 @@ def _unknown_phrase(rng: np.random.Generator) -> str:
         word = str(rng.choice(UNKNOWN_WORDS))
     if rng.random() < 0.2:
         word += "s"
-    adjectives = [str(rng.choice(list(COLOURS)))] if rng.random() < 0.35 else []
+    adjectives = [str(rng.choice(list(COLORS)))] if rng.random() < 0.35 else []
     if rng.random() < 0.1:
         adjectives.append(str(rng.choice(PATTERNS)))
     article = ["the"] if rng.random() < 0.1 else []

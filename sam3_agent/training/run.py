@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from sam3_agent.training.alignment import Alignment, start_grounding, start_heads
 from sam3_agent.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sam3_agent.training.config import Stage, TrainConfig
-from sam3_agent.training.descent import descend, learning_rate, ranks_together
 from sam3_agent.training.evaluate import quick_evaluation
 from sam3_agent.training.export import exported_model
+from sam3_agent.training.grounding_loss import Alignment, start_grounding, start_heads
+from sam3_agent.training.optimizer_step import descend, learning_rate, ranks_together
 from sam3_agent.training.prompts import vocabulary_words
 from sam3_agent.training.report import Report
 from sam3_agent.training.steps import Learner, dense_step, ground_step, prompt_step

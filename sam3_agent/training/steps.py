@@ -1,6 +1,6 @@
 """One training step of each kind: scenes in, loss terms out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,15 +10,47 @@ from torch import Tensor
 from transformers import CLIPTokenizer, Sam3Model
 
 from sam3_agent.scenes.options import SceneOptions
-from sam3_agent.scenes.scene import generate_scene
-from sam3_agent.scenes.vocabulary import COLOURS, NOUNS, PATTERNS
-from sam3_agent.training.alignment import Alignment, DenseTruth, WordTable, dense_loss, prompt_loss
+from sam3_agent.scenes.scene import SceneObject, generate_scene
+from sam3_agent.scenes.vocabulary import COLORS, NOUNS, PATTERNS, PLURAL, SUPERCATEGORIES, SUPERCATEGORY
 from sam3_agent.training.batch import Batch, SceneTargets, collate, scene_targets
 from sam3_agent.training.config import Stage, TrainConfig
 from sam3_agent.training.forward import Exemplars, Grounding, Vision, answer, draw_masks, encode_images, ground
+from sam3_agent.training.grounding_loss import Alignment, DenseTruth, WordTable, dense_loss, prompt_loss
 from sam3_agent.training.losses import LossWeights, detection_loss, mask_loss
 from sam3_agent.training.prompts import HELD_OUT_PAIRS, lend_exemplars, sample_prompts
-from sam3_agent.training.words import describing_words, word_matches
+
+
+def word_matches(word: str, thing: SceneObject) -> bool | None:
+    """Whether a single word describes the object; None for words that describe nothing ("the")."""
+    return _WORD_TESTS[word](thing) if word in _WORD_TESTS else None
+
+
+def describing_words() -> tuple[str, ...]:
+    """Every word that holds of some objects and not of others (or of all: "thing")."""
+    return tuple(_WORD_TESTS)
+
+
+def _word_tests() -> dict[str, Callable[[SceneObject], bool]]:
+    tests: dict[str, Callable[[SceneObject], bool]] = {}
+    for color in COLORS:
+        tests[color] = lambda o, c=color: o.color == c
+    for pattern in PATTERNS:
+        tests[pattern] = lambda o, p=pattern: o.pattern == p
+    for noun in NOUNS:
+        for form in (noun, PLURAL[noun]):
+            tests[form] = lambda o, n=noun: o.noun == n
+    for name in SUPERCATEGORIES:
+        if name != "object":
+            for form in (name, PLURAL[name]):
+                tests[form] = lambda o, s=name: o.supercategory == s
+    tests["household"] = lambda o: SUPERCATEGORY[o.noun] == "object"
+    for word in ("object", "objects", "thing", "things"):
+        tests[word] = lambda o: True
+    return tests
+
+
+_WORD_TESTS = _word_tests()
+
 
 FIRST_TRAINING_SEED = 1 << 40
 """Scene seeds below this one are never trained on; tests and benchmarks use those."""
@@ -28,7 +60,7 @@ COVERED_SHARE = 3.0
 OWNED = 0.3
 """Share of a patch that makes it belong to an object."""
 WORDS = describing_words()
-GROUPS: dict[str, tuple[str, ...]] = {"noun": NOUNS, "colour": tuple(COLOURS), "pattern": PATTERNS}
+GROUPS: dict[str, tuple[str, ...]] = {"noun": NOUNS, "color": tuple(COLORS), "pattern": PATTERNS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +178,7 @@ def _dense_terms(learner: Learner, vision: Vision, scenes: Sequence[SceneTargets
 
 
 def word_table(tokenizer: CLIPTokenizer) -> WordTable:
-    """All describing words; nouns, colours and patterns as groups whose members exclude each other."""
+    """All describing words; nouns, colors and patterns as groups whose members exclude each other."""
     ids: Tensor = cast(Any, tokenizer)(list(WORDS), padding=True, return_tensors="pt")["input_ids"]
     return WordTable(ids, {name: [WORDS.index(w) for w in words] for name, words in GROUPS.items()})
 
@@ -175,12 +207,12 @@ def _cover_of_words(scene: SceneTargets) -> Tensor:
 
 
 def _patch_boxes(scene: SceneTargets, best: Tensor, owner: Tensor) -> Tensor:
-    """(4, h, w) xyxy of the patch's object relative to the patch centre, in quarters of the picture."""
+    """(4, h, w) xyxy of the patch's object relative to the patch center, in quarters of the picture."""
     grid = scene.cover.shape[-1]
     boxes = scene.boxes[owner]  # (h, w, 4) cxcywh
     corners = torch.cat([boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2], dim=-1)
-    centre = (torch.arange(grid) + 0.5) / grid
-    own = torch.stack([centre[None, :].expand(grid, grid), centre[:, None].expand(grid, grid)], dim=-1)
+    center = (torch.arange(grid) + 0.5) / grid
+    own = torch.stack([center[None, :].expand(grid, grid), center[:, None].expand(grid, grid)], dim=-1)
     relative = (corners - own.repeat(1, 1, 2)) * 4.0
     relative[best < OWNED] = float("nan")
     return relative.permute(2, 0, 1)

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from sam3_agent.errors import InputError
 from sam3_agent.model.tracker import Tracker
-from sam3_agent.model.tracker_loading import load_tracker
+from sam3_agent.model.loading import load_tracker
 from sam3_agent.model.tracking.parts import MemoryParts
 from sam3_agent.model.tracking.video_tracker import VideoTracker
 from sam3_agent.training.checkpoint import read_state, write_state
 from sam3_agent.training.click_run import vision_of
 from sam3_agent.training.config import Stage, TrainConfig
-from sam3_agent.training.descent import descend, learning_rate, ranks_together
+from sam3_agent.training.optimizer_step import descend, learning_rate, ranks_together
 from sam3_agent.training.report import Report
 from sam3_agent.training.steps import FIRST_TRAINING_SEED
 from sam3_agent.training.track_clips import View, draw_tracks
@@ -31,10 +31,10 @@ from sam3_agent.training.track_loss import follow_loss, mean_terms
 
 log = logging.getLogger(__name__)
 EVALUATE_EVERY = 200
-CROPPED = 0.8
+CROPPED = 0.85
 """Share of the steps on windows of half the side: memory attention costs a sixteenth there, and a place knows others
 by their distance in patches, which a window leaves as it is."""
-LENGTHS = ((0.1, 2, 4), (0.3, 3, 6), (0.55, 4, 9), (CROPPED, 6, 15), (1.0, 4, 10))
+LENGTHS = ((0.1, 2, 4), (0.3, 3, 6), (0.55, 4, 9), (CROPPED, 6, 12), (1.0, 4, 9))
 """(share of the run, fewest, one more than the most) frames of a clip: first what a memory is, then how it lasts."""
 LONGEST_FULL = 42
 """Objects x frames of a clip at most, so that long clips cost no more memory than short ones."""

@@ -64,10 +64,10 @@ def _open_container(path: Path, decoder: Decoder, limits: VideoLimits) -> Video:
     if decoder == "pyav" and not has_pyav:
         raise InputError(f"PyAV is not installed: {INSTALL}")
     if decoder == "opencv" or not has_pyav:
-        from sam3_agent.video.opencv_reader import open_with_opencv
+        from sam3_agent.video.opencv import open_with_opencv
 
         return open_with_opencv(path, limits)
-    from sam3_agent.video.pyav_reader import open_with_pyav
+    from sam3_agent.video.pyav import open_with_pyav
 
     return open_with_pyav(path, limits)
 

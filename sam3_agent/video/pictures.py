@@ -254,11 +254,11 @@ def open_array(frames: NDArray[Any], limits: VideoLimits, fps: float | None) -> 
 
 
 def to_pixels(picture: Image.Image) -> Pixels:
-    """(H, W, 3) RGB, upright, transparency laid on white, 16-bit grey scaled from its full range."""
+    """(H, W, 3) RGB, upright, transparency laid on white, 16-bit gray scaled from its full range."""
     upright = ImageOps.exif_transpose(picture)
     if upright.mode.startswith("I"):
-        grey = np.asarray(upright).astype(np.float32) / 65535.0
-        return np.repeat(np.rint(grey.clip(0.0, 1.0) * 255.0).astype(np.uint8)[:, :, None], 3, axis=2)
+        gray = np.asarray(upright).astype(np.float32) / 65535.0
+        return np.repeat(np.rint(gray.clip(0.0, 1.0) * 255.0).astype(np.uint8)[:, :, None], 3, axis=2)
     if upright.has_transparency_data:
         layer = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from importlib.util import find_spec
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,19 +23,6 @@ Encoder = Literal["auto", "pyav", "opencv"]
 
 CODECS: dict[str, tuple[str, ...]] = {".mp4": ("h264", "av1"), ".webm": ("av1", "vp9"), ".mkv": ("h264", "av1", "vp9")}
 """Suffix -> codecs that may be in such a file, the usual one first."""
-ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
-    "h264": ("libx264", {"preset": "veryfast", "crf": "20"}),
-    "av1": ("libsvtav1", {"preset": "10", "crf": "32"}),
-    "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "6", "crf": "31", "b": "0", "row-mt": "1"}),
-}
-"""FFmpeg's encoder and its options; 200 frames of 960x540 took 2.5, 2.3 and 2.1 CPU-s (1.1 to 1.4 MB)."""
-TICKS = 90_000
-"""Timestamps a second where frames are not evenly spaced: MPEG's usual clock."""
-BT709 = 1
-"""FFmpeg's number of BT.709 as matrix, primaries and transfer: what browsers assume of what does not say."""
-NARROW_RANGE = 1
-KEYFRAME_SECONDS = 1.0
-"""A keyframe each second, so that a page can scrub."""
 LARGEST_SIDE = 8192
 
 
@@ -79,11 +65,15 @@ def write_video(
     first = checked.first()
     use_opencv = encoder == "opencv" or (encoder == "auto" and find_spec("av") is None)
     if use_opencv:
-        from sam3_agent.video.opencv_writer import encode_with_opencv
+        from sam3_agent.video.opencv import encode_with_opencv
 
         name = encode_with_opencv(path, chain((first,), checked), fps, codec, evenly=times is None)
     else:
-        name = _encode(path, chain((first,), checked), fps, times is not None, allowed[0] if codec == "auto" else codec)
+        from sam3_agent.video.pyav import encode_with_pyav
+
+        name = encode_with_pyav(
+            path, chain((first,), checked), fps, times is not None, allowed[0] if codec == "auto" else codec
+        )
     height, width = first[1].shape[:2]
     right, bottom = checked.padding
     return WrittenVideo(path, checked.count, width, height, name, (right, bottom))
@@ -131,45 +121,3 @@ class _Checked:
         self.count += 1
         right, bottom = self.padding
         return float(time), np.pad(frame, ((0, bottom), (0, right), (0, 0)), "edge") if right or bottom else frame
-
-
-def _encode(path: Path, frames: Iterable[tuple[float, Pixels]], fps: float, timed: bool, codec: str) -> str:
-    """Write with PyAV; returns the codec."""
-    import av
-    import av.error
-
-    name, options = ENCODERS[codec]
-    if name not in av.codecs_available:
-        raise InputError(f"this FFmpeg has no encoder for {codec} ({name}); choose another codec")
-    rate = Fraction(fps).limit_denominator(1001)
-    clock = Fraction(1, TICKS) if timed else 1 / rate
-    container_options = {"movflags": "+faststart"} if path.suffix.lower() == ".mp4" else {}
-    try:
-        with av.open(str(path), "w", options=container_options) as opened:
-            container: Any = opened  # PyAV's stubs know the type of a stream by its literal name only
-            stream: Any = container.add_stream(name, rate=rate, options=options)
-            _set_up(stream, clock, max(1, round(fps * KEYFRAME_SECONDS)))
-            begin: float | None = None
-            for time, pixels in frames:
-                if begin is None:
-                    begin = time
-                    stream.height, stream.width = pixels.shape[:2]
-                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-                frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
-                frame.pts = round((time - begin) * TICKS) if timed else round(time - begin)
-                frame.time_base = clock
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-    except av.error.FFmpegError as error:
-        raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
-    return codec
-
-
-def _set_up(stream: Any, clock: Fraction, keyframe_every: int) -> None:
-    """Pixel format, clock, colors and keyframes of an encoder."""
-    stream.pix_fmt = "yuv420p"
-    context = stream.codec_context
-    context.time_base = clock
-    context.gop_size = keyframe_every
-    context.colorspace = context.color_primaries = context.color_trc = BT709
-    context.color_range = NARROW_RANGE

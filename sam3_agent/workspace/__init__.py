@@ -1,30 +1,27 @@
-"""The desk: open images, features, masks by stable id."""
+"""The workspace: open images, features, masks by stable id."""
 
-from sam3_agent.workspace.colours import ColourShare
-from sam3_agent.workspace.combination import Operation
-from sam3_agent.workspace.facts import Facts
-from sam3_agent.workspace.images import OpenImage
-from sam3_agent.workspace.measure import Measurement, MeasurementTable, Neighbour, OrderBy, Ranks
-from sam3_agent.workspace.output import NO_OUTPUT, OutputFolder
-from sam3_agent.workspace.question import TileMode
-from sam3_agent.workspace.setting import Setting
-from sam3_agent.workspace.source import Source
-from sam3_agent.workspace.workspace import Workspace
+from sam3_agent.workspace.geometry import Measurement, MeasurementTable, Neighbor, Operation, OrderBy, Ranks
+from sam3_agent.workspace.image_loading import Source
+from sam3_agent.workspace.image_store import OpenImage
+from sam3_agent.workspace.mask_facts import ColorShare, Facts
+from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
+from sam3_agent.workspace.query import TileMode
+from sam3_agent.workspace.workspace import Workspace, WorkspaceConfig
 
 __all__ = [
     "NO_OUTPUT",
-    "ColourShare",
+    "ColorShare",
     "Facts",
     "Measurement",
     "MeasurementTable",
-    "Neighbour",
+    "Neighbor",
     "OpenImage",
     "Operation",
     "OrderBy",
     "OutputFolder",
     "Ranks",
-    "Setting",
     "Source",
     "TileMode",
     "Workspace",
+    "WorkspaceConfig",
 ]

@@ -1,19 +1,22 @@
-"""Concepts learnt from examples, by name."""
+"""Concepts learned from examples, by name."""
 
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sam3_agent.errors import UnknownHandle
+from sam3_agent.errors import InputError, UnknownHandle
 from sam3_agent.masks import Box
-from sam3_agent.types import Concept, ConceptPrompt, ExemplarTokens
+from sam3_agent.model.segmenter import Features, Segmenter
+from sam3_agent.types import Concept, ConceptPrompt, Exemplar, ExemplarTokens
+from sam3_agent.workspace.mask_store import Record
 
 MARK = "@"
-"""A phrase that begins so names a learnt concept."""
+"""A phrase that begins so names a learned concept."""
 MOST_EXAMPLES = 32
 """Examples of one concept; each is a prompt token that every question about it pays for."""
 _THUMBNAIL = 96
@@ -21,7 +24,7 @@ _MARGIN = 0.15
 
 
 class Concepts:
-    """The learnt concepts of a workspace. Safe to call from several threads."""
+    """The learned concepts of a workspace. Safe to call from several threads."""
 
     def __init__(self) -> None:
         self._known: dict[str, Concept] = {}
@@ -50,7 +53,7 @@ class Concepts:
             return list(self._known.values())
 
     def prompt(self, phrase: str) -> ConceptPrompt:
-        """A phrase as a prompt; "@name" becomes the concept of that name with the phrase it was learnt with."""
+        """A phrase as a prompt; "@name" becomes the concept of that name with the phrase it was learned with."""
         name = phrase.strip()
         if not name.startswith(MARK):
             return ConceptPrompt(phrase)
@@ -65,9 +68,9 @@ class Concepts:
 
 
 def joined(parts: Sequence[ExemplarTokens]) -> ExemplarTokens:
-    """Tokens of several images as one set; all must come from the same eye."""
+    """Tokens of several images as one set; all must come from the same model."""
     first = parts[0]
-    return ExemplarTokens(b"".join(p.values for p in parts), sum(p.count for p in parts), first.width, first.eye)
+    return ExemplarTokens(b"".join(p.values for p in parts), sum(p.count for p in parts), first.width, first.segmenter)
 
 
 def thumbnail(pixels: NDArray[np.uint8], box: Box) -> bytes:
@@ -82,3 +85,50 @@ def thumbnail(pixels: NDArray[np.uint8], box: Box) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A box on an open image that shows the concept, or what it must not be."""
+
+    image_id: str
+    exemplar: Exemplar
+
+
+def gather_examples(
+    record_of: Callable[[str], Record],
+    masks: tuple[Sequence[str], Sequence[str]],
+    boxes: tuple[Sequence[tuple[str, Box]], Sequence[tuple[str, Box]]],
+) -> list[Example]:
+    """Positive examples first; masks speak by their boxes. Both arguments are (positive, negative)."""
+    examples: list[Example] = []
+    for positive, mask_ids, given in zip((True, False), masks, boxes, strict=True):
+        records = [record_of(mask_id) for mask_id in dict.fromkeys(mask_ids)]
+        examples += [Example(record.image_id, Exemplar(record.instance.box, positive)) for record in records]
+        examples += [Example(image_id, Exemplar(box, positive)) for image_id, box in given]
+    return examples
+
+
+def learn_concept(
+    name: str,
+    phrase: str | None,
+    examples: Sequence[Example],
+    features_of: Callable[[str], Features],
+    pixels_of: Callable[[str], NDArray[np.uint8]],
+    segmenter: Segmenter,
+) -> Concept:
+    """Read the examples image by image.
+
+    Raises:
+        InputError: a bad name, no positive example, or too many examples.
+    """
+    if not any(example.exemplar.positive for example in examples):
+        raise InputError("give at least one positive example to learn from: positive_masks or positive_boxes")
+    if len(examples) > MOST_EXAMPLES:
+        raise InputError(f"a concept is learned from at most {MOST_EXAMPLES} examples, got {len(examples)}")
+    by_image: dict[str, list[Exemplar]] = {}
+    for example in examples:
+        by_image.setdefault(example.image_id, []).append(example.exemplar)
+    tokens = joined([segmenter.read_exemplars(features_of(i), boxes) for i, boxes in by_image.items()])
+    pictures = [thumbnail(pixels_of(e.image_id), e.exemplar.box) for e in examples if e.exemplar.positive]
+    return Concept(name, phrase.strip() or None if phrase is not None else None, tokens, tuple(pictures))

@@ -4,10 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sam3_agent.clicks import ClickPrompt, Point
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box, Rle
-from sam3_agent.types import ConceptPrompt, Exemplar
+from sam3_agent.types import ClickPrompt, ConceptPrompt, Exemplar, Point
 
 
 def distinct_prompts(concepts: Sequence[str | ConceptPrompt], threshold: float = 0.5) -> list[ConceptPrompt]:

@@ -1,61 +1,131 @@
-"""The desk on which images, features and masks lie: the only mutable state of the package."""
+"""The workspace on which images, features and masks lie: the only mutable state of the package."""
 
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sam3_agent.clicks import ClickSegmentation, Point
 from sam3_agent.errors import UnknownHandle
 from sam3_agent.masks import Box, Rle
 from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.render import Picture, Style, draw_picture
-from sam3_agent.types import Concept, ConceptPrompt, Instance, ModelInfo, Segmentation
-from sam3_agent.workspace.asking import Asking
-from sam3_agent.workspace.colours import ColourShare
-from sam3_agent.workspace.combination import Operation, combined
-from sam3_agent.workspace.concepts import Concepts
-from sam3_agent.workspace.desk import Desk
-from sam3_agent.workspace.facts import Facts, colours_of
-from sam3_agent.workspace.findings import clicked
-from sam3_agent.workspace.images import OpenImage
-from sam3_agent.workspace.learning import gather_examples, learn_concept
-from sam3_agent.workspace.measure import MeasurementTable, OrderBy, measure
-from sam3_agent.workspace.memory import FeatureMemory, Window
+from sam3_agent.types import ClickSegmentation, Concept, ConceptPrompt, Instance, ModelInfo, Point, Segmentation
+from sam3_agent.workspace.concepts import Concepts, gather_examples, learn_concept
+from sam3_agent.workspace.crops import clicks_in_window, window_of
+from sam3_agent.workspace.feature_cache import FeatureCache, Window
+from sam3_agent.workspace.geometry import MeasurementTable, Operation, OrderBy, combined, measure
+from sam3_agent.workspace.image_loading import Reader, Source, read_source
+from sam3_agent.workspace.image_store import Images, OpenImage
+from sam3_agent.workspace.mask_facts import ColorShare, Facts, colors_of, concept_scores, facts_of, marks_of
+from sam3_agent.workspace.mask_store import Finding, Prompt, Record, Records, clicked
+from sam3_agent.workspace.nms import Suppression
+from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
 from sam3_agent.workspace.prompts import click_prompt, distinct_prompts, prompt_by_example
-from sam3_agent.workspace.question import Question, TileMode
-from sam3_agent.workspace.records import Finding, Prompt, Record
-from sam3_agent.workspace.setting import ALONE, Setting
-from sam3_agent.workspace.sightings import concept_scores, facts_of, marks_of
-from sam3_agent.workspace.source import Source
-from sam3_agent.workspace.suppression import Suppression
+from sam3_agent.workspace.query import Asking, Question, TileMode
 from sam3_agent.workspace.tiling import Found, found_in, look_closer
-from sam3_agent.workspace.windows import clicks_in_window, window_of
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceConfig:
+    """The defaults are those of a workspace that stands alone; a server gives each of its clients a workspace of its
+    own.
+    """
+
+    read: Reader = read_source
+    """Turns the sources that `open` is given into pixels: the place to decide what may be opened."""
+    output: OutputFolder = NO_OUTPUT
+    """Where tools may write files."""
+    suffix: str = ""
+    """Ends every id, as in "m7-k3v9": ids of workspaces beside each other do not meet and cannot be guessed."""
+    memory: FeatureCache | None = None
+    """Shared with other workspaces, whose suffixes must then differ; None for one of its own."""
+
+
+ALONE = WorkspaceConfig()
+
+
+class WorkspaceReader:
+    """Open images and recorded masks, to be read; a `Workspace` puts them there."""
+
+    def __init__(self, setting: WorkspaceConfig) -> None:
+        self._setting = setting
+        self._records = Records(setting.suffix)
+        self._images = Images(setting.suffix)
+
+    @property
+    def output(self) -> OutputFolder:
+        """Where tools may write files."""
+        return self._setting.output
+
+    def images(self) -> list[OpenImage]:
+        """All open images, oldest first."""
+        return self._images.all()
+
+    def image(self, image_id: str) -> OpenImage:
+        """An open image.
+
+        Raises:
+            UnknownHandle: no such image.
+        """
+        return self._images.get(image_id)
+
+    def pixels(self, image_id: str) -> NDArray[np.uint8]:
+        """The (H, W, 3) RGB pixels of an image, read-only."""
+        return self._images.pixels(image_id)
+
+    def instance(self, mask_id: str) -> Instance:
+        """A mask by its id."""
+        return self._records.get(mask_id).instance
+
+    def image_of(self, mask_id: str) -> str:
+        """The id of the image that a mask lies on."""
+        return self._records.get(mask_id).image_id
+
+    def phrase_of(self, mask_id: str) -> str:
+        """What was asked when the mask was found, or how it was combined."""
+        return self._records.get(mask_id).phrase
+
+    def is_near_miss(self, mask_id: str) -> bool:
+        """Whether the mask was below its threshold when it was last found."""
+        return not self._records.get(mask_id).kept
+
+    @property
+    def mask_count(self) -> int:
+        """Masks of all images, near misses included."""
+        return len(self._records)
+
+    def masks_of(self, image_id: str, *, near_misses: bool = True) -> list[Instance]:
+        """All masks of an image, oldest first."""
+        self.image(image_id)
+        return [r.instance for r in self._records.of_image(image_id) if near_misses or r.kept]
+
 
 _log = logging.getLogger(__name__)
 
 
-class Workspace(Desk):
-    """Opens images, asks the eye about them and keeps every mask by an id that never changes.
+class Workspace(WorkspaceReader):
+    """Opens images, asks the model about them and keeps every mask by an id that never changes.
 
     Images are named by id in every call; there is no current image. Pixels and masks stay until `forget`; features
     only up to `max_bytes`, after which the least recently used are encoded again when needed. Safe to call from
     several threads.
     """
 
-    def __init__(self, segmenter: Segmenter, *, max_bytes: int = 2 * 2**30, setting: Setting = ALONE) -> None:
+    def __init__(self, segmenter: Segmenter, *, max_bytes: int = 2 * 2**30, setting: WorkspaceConfig = ALONE) -> None:
         super().__init__(setting)
         self._segmenter = segmenter
-        self._memory = setting.memory or FeatureMemory(segmenter, max_bytes)
+        self._memory = setting.memory or FeatureCache(segmenter, max_bytes)
         self._concepts = Concepts()
-        self._colours: dict[str, dict[Rle, tuple[ColourShare, ...]]] = {}
+        self._colors: dict[str, dict[Rle, tuple[ColorShare, ...]]] = {}
         self._segmentations = 0
         self._lock = threading.Lock()
 
     @property
     def info(self) -> ModelInfo:
-        """Which eye looks."""
+        """Which model looks."""
         return self._segmenter.info
 
     @property
@@ -64,7 +134,7 @@ class Workspace(Desk):
         return self._memory.encodes
 
     def statistics(self) -> dict[str, object]:
-        """How the memories of features and of the eye have served so far, ready for JSON."""
+        """How the memories of features and of the model have served so far, ready for JSON."""
         return self._memory.statistics()
 
     def open(self, source: Source) -> OpenImage:
@@ -116,7 +186,7 @@ class Workspace(Desk):
         return [self._record(image, p, f, question) for p, f in zip(prompts, found, strict=True)]
 
     def presence(self, image_id: str, phrases: Sequence[str]) -> dict[str, float]:
-        """How strongly the eye believes that each phrase is in the image, 0-1: the cheapest question."""
+        """How strongly the model believes that each phrase is in the image, 0-1: the cheapest question."""
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(phrases))
         found = self._segmenter.detect(self._whole_features(image), prompts, threshold=2.0, near_misses=0)
@@ -160,7 +230,7 @@ class Workspace(Desk):
 
         Raises:
             InputError: nothing says which object, or a point or box lies outside the image or region.
-            ToolError: the eye knows phrases and exemplars only.
+            ToolError: the model knows phrases and exemplars only.
         """
         image = self.image(image_id)
         mask = self._records.on_image(image_id, [mask_id])[0].instance.rle if mask_id is not None else None
@@ -199,7 +269,7 @@ class Workspace(Desk):
         return concept
 
     def add_concept(self, concept: Concept) -> None:
-        """Make a concept that was learnt elsewhere known here, as "@name"; one of the same name is replaced."""
+        """Make a concept that was learned elsewhere known here, as "@name"; one of the same name is replaced."""
         self._concepts.add(concept)
 
     def concepts(self) -> list[Concept]:
@@ -239,19 +309,19 @@ class Workspace(Desk):
         return draw_picture(self.pixels(image_id), marks, style=style, region=window, longest=longest)
 
     def facts(self, mask_ids: Sequence[str]) -> list[Facts]:
-        """Centre, area, colours and the scores under every phrase asked, of each mask."""
+        """Center, area, colors and the scores under every phrase asked, of each mask."""
         records = [self._records.get(mask_id) for mask_id in mask_ids]
         scores: dict[str, dict[str, float]] = {}
         for image_id in {record.image_id for record in records}:
             wanted = [record for record in records if record.image_id == image_id]
             scores |= concept_scores(wanted, self._records.of_image(image_id))
-        return [facts_of(record, self._colours_of(record), scores[record.instance.id]) for record in records]
+        return [facts_of(record, self._colors_of(record), scores[record.instance.id]) for record in records]
 
     def forget(self, image_id: str) -> None:
         """Free an image, its features and its masks; their ids are not used again."""
         with self._lock:
             self._images.forget(image_id)
-            self._colours.pop(image_id, None)
+            self._colors.pop(image_id, None)
             self._records.forget(image_id)
         self._memory.forget(image_id)
 
@@ -272,7 +342,7 @@ class Workspace(Desk):
         with self._lock:
             try:
                 self._images.get(image.id)
-            except UnknownHandle:  # forgotten while the eye was looking
+            except UnknownHandle:  # forgotten while the model was looking
                 self._memory.forget(image.id)
                 raise
             self._segmentations += 1
@@ -287,11 +357,11 @@ class Workspace(Desk):
             return self._records.on_image(image_id, mask_ids)
         return [record for record in self._records.of_image(image_id) if record.kept]
 
-    def _colours_of(self, record: Record) -> tuple[ColourShare, ...]:
+    def _colors_of(self, record: Record) -> tuple[ColorShare, ...]:
         rle = record.instance.rle  # one object found by several callers has one
-        colours = self._colours.get(record.image_id, {}).get(rle)
-        if colours is None:
-            colours = colours_of(self.pixels(record.image_id), record.instance)
+        colors = self._colors.get(record.image_id, {}).get(rle)
+        if colors is None:
+            colors = colors_of(self.pixels(record.image_id), record.instance)
             with self._lock:
-                self._colours.setdefault(record.image_id, {})[rle] = colours
-        return colours
+                self._colors.setdefault(record.image_id, {})[rle] = colors
+        return colors

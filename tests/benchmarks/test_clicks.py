@@ -1,4 +1,4 @@
-"""The benchmark of clicks, on an eye that knows every scene."""
+"""The benchmark of clicks, on a model that knows every scene."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ OPTIONS = SceneOptions(min_objects=4, max_objects=6, max_side=300)
 SCENES = [generate_scene(seed, OPTIONS) for seed in range(FIRST_SEED, FIRST_SEED + 2)]
 
 
-def eye(blind_to: int = -1) -> FakeSegmenter:
+def fake_segmenter(blind_to: int = -1) -> FakeSegmenter:
     """Knows the objects of both scenes, but not those of one number."""
 
     def answers(image: NDArray[np.uint8]) -> Answers:
@@ -26,19 +26,19 @@ def readings(segmenter: FakeSegmenter) -> list[Reading]:
     return [reading for _, reading in zip(range(2 * PER_SCENE), read(segmenter, OPTIONS), strict=False)]
 
 
-def test_an_eye_that_knows_everything_reaches_every_bar() -> None:
-    segmenter = eye()
+def test_a_model_that_knows_everything_reaches_every_bar() -> None:
+    segmenter = fake_segmenter()
     figures = figures_of(readings(segmenter))
     assert segmenter.encodes == 2
     assert all(row["mean_iou"] == row["over_half"] == row["smallest_third"] == 1.0 for row in figures.values())
-    assert figures["1 centre click"]["expected_iou_off"] == pytest.approx(0.1)
+    assert figures["1 center click"]["expected_iou_off"] == pytest.approx(0.1)
     assert "missed" not in table(figures)
     assert table(figures).count("reached") == 2
 
 
 def test_what_is_not_found_counts_as_nothing() -> None:
     number = int(np.random.default_rng(FIRST_SEED).permutation(len(SCENES[0].objects))[0])
-    found = readings(eye(blind_to=number))
-    assert found[0].ious["1 centre click"] == 0
+    found = readings(fake_segmenter(blind_to=number))
+    assert found[0].ious["1 center click"] == 0
     assert found[0].expected == 0
-    assert 0 < figures_of(found)["1 centre click"]["mean_iou"] < 1
+    assert 0 < figures_of(found)["1 center click"]["mean_iou"] < 1

@@ -1,4 +1,4 @@
-"""The benchmark of many callers measures what it says, tried on the eye without weights."""
+"""The benchmark of many callers measures what it says, tried on the model without weights."""
 
 import pytest
 
@@ -13,9 +13,9 @@ def test_both_sides_ask_the_same_prompts() -> None:
     clients = asking.make_clients(5, 2, 3)
     assert [client.picture for client in clients] == [0, 1, 0, 1, 0]
     assert len({client.prompts for client in clients}) == 5
-    eye = FakeSegmenter({})
-    assert asking.encode_and_ask_by_hand(eye, images, clients) > 0
-    assert (eye.encodes, eye.detects) == (2, 2)
+    segmenter = FakeSegmenter({})
+    assert asking.encode_and_ask_by_hand(segmenter, images, clients) > 0
+    assert (segmenter.encodes, segmenter.detects) == (2, 2)
     other = FakeSegmenter({})
     with Scheduler([other]) as scheduler:
         assert asking.encode_and_ask_alone(scheduler, images, clients) > 0
@@ -30,11 +30,11 @@ def test_a_client_that_fails_fails_the_measurement() -> None:
 
 
 def test_calls_are_timed_while_others_work() -> None:
-    eye = FakeSegmenter({})
+    segmenter = FakeSegmenter({})
     images, clients = asking.pictures(1), asking.make_clients(2, 1, 1)
-    with Scheduler([eye]) as scheduler, load(scheduler.bulk(), images, clients):
+    with Scheduler([segmenter]) as scheduler, load(scheduler.bulk(), images, clients):
         seconds = call_seconds(scheduler, scheduler.encode(images[0]), clients[0], 10, 0.0)
-        assert eye.encodes > 1
+        assert segmenter.encodes > 1
     assert len(seconds) == 10
     assert set(summary(seconds)) == {"median_ms", "p99_ms", "max_ms"}
     assert summary([0.001] * 99 + [0.5])["p99_ms"] == pytest.approx(500)

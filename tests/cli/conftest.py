@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sam3_agent.cli import main
+from sam3_agent.cli.main import main
 from sam3_agent.scenes import Scene, SceneOptions, generate_scene
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -80,6 +80,6 @@ def picture(scene: Scene, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tiny() -> None:
-    """Asks for the embedded eye."""
+    """Asks for the embedded model."""
     if not WEIGHTS.is_dir():
         pytest.skip("the embedded weights are not in this checkout")

@@ -4,20 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from sam3_agent.cli import ask as room
+from sam3_agent.cli.commands import ask as room
 from sam3_agent.errors import Sam3AgentError
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.llm import load_llm
+from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.loop.trace import read_trace
 from sam3_agent.scenes import Scene
 from sam3_agent.workspace import Workspace
 from tests.cli.conftest import Run
-from tests.loop.perfect_eye import perfect_eye
+from tests.loop.fixtures_segmenter import perfect_segmenter
 
 
 @pytest.fixture
 def agent(scene: Scene) -> Agent:
-    return Agent(Workspace(perfect_eye(scene)), load_llm("rules"))
+    return Agent(Workspace(perfect_segmenter(scene)), load_llm("rules"))
 
 
 def test_the_json_has_exactly_the_documented_keys(agent: Agent, picture: Path, tmp_path: Path) -> None:
@@ -82,11 +82,11 @@ def test_the_embedded_parts_are_named(run: Run, picture: Path) -> None:
     assert "rules: the embedded planner" in ran.out
 
 
-def test_a_recorded_ask_can_be_had_again_without_its_brain(picture: Path, tmp_path: Path, scene: Scene) -> None:
-    tape, first, second = tmp_path / "tape.jsonl", tmp_path / "a.jsonl", tmp_path / "b.jsonl"
-    for spec, record, trace in (("rules", tape, first), (f"replay:{tape}", None, second)):
-        brain = room.load_brain(spec, record)
-        agent = Agent(Workspace(perfect_eye(scene)), brain, keep_pictures=True)
+def test_a_recorded_ask_can_be_had_again_without_its_llm(picture: Path, tmp_path: Path, scene: Scene) -> None:
+    recording, first, second = tmp_path / "tape.jsonl", tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    for spec, record, trace in (("rules", recording, first), (f"replay:{recording}", None, second)):
+        llm = room.load_recorded_llm(spec, record)
+        agent = Agent(Workspace(perfect_segmenter(scene)), llm, keep_pictures=True)
         room.ask(agent, str(picture), "the leftmost house", room.Written(trace))
     assert first.read_bytes() == second.read_bytes()
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sam3_agent.cli import demo as room
-from sam3_agent.loop.llm import load_llm
+from sam3_agent.cli.commands import demo as room
+from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.loop.trace import read_trace
 from sam3_agent.scenes import generate_scene
 from sam3_agent.workspace import Workspace
 from tests.cli.conftest import Run
-from tests.loop.perfect_eye import perfect_eye
+from tests.loop.fixtures_segmenter import perfect_segmenter
 
 WRITTEN = ["answer-1.png", "answer-2.png", "answer-3.png", "overview.png", "scene.png", "traces"]
 
@@ -19,7 +19,7 @@ WRITTEN = ["answer-1.png", "answer-2.png", "answer-3.png", "overview.png", "scen
 @pytest.fixture(scope="module")
 def report() -> room.DemoReport:
     scene = generate_scene(room.SEED, room.OPTIONS)
-    return room.run_demo(Workspace(perfect_eye(scene)), load_llm("rules"), loading=0.0)
+    return room.run_demo(Workspace(perfect_segmenter(scene)), load_llm("rules"), loading=0.0)
 
 
 def test_it_asks_one_question_of_each_kind_and_one_has_no_answer(report: room.DemoReport) -> None:
@@ -29,7 +29,7 @@ def test_it_asks_one_question_of_each_kind_and_one_has_no_answer(report: room.De
     assert report.answers[2].query.target_ids == ()
 
 
-def test_with_an_eye_that_knows_the_truth_every_answer_is_right(report: room.DemoReport) -> None:
+def test_with_a_model_that_knows_the_truth_every_answer_is_right(report: room.DemoReport) -> None:
     assert [answer.iou for answer in report.answers] == [1.0, 1.0, 1.0]
     assert [answer.answer.outcome for answer in report.answers] == ["answered", "answered", "no_match"]
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from sam3_agent.cli import label as room
-from sam3_agent.cli.review import print_fits
-from sam3_agent.labeling.calibrate import calibrate
-from sam3_agent.labeling.review.desk import ReviewDesk
-from sam3_agent.labeling.summary import summarise
+from sam3_agent.cli.commands import label as room
+from sam3_agent.cli.commands.review import print_fits
+from sam3_agent.labeling.review.decisions import ReviewDecisions
+from sam3_agent.labeling.store.summary import summarise
+from sam3_agent.labeling.verify.calibrate import calibrate
 from sam3_agent.model.fake import FAKE
 from tests.cli.conftest import Run
-from tests.labeling.staging import knowing_eye, label, write_scenes
+from tests.labeling.fixtures_runs import knowing_segmenter, label, write_scenes
 
 CONCEPTS = "classes: [{name: shape}, {name: animal}]"
 
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
     write_scenes(tmp_path / "images", 3)
     (tmp_path / "images" / "broken.png").write_bytes(b"no picture")
     (tmp_path / "concepts.yaml").write_text(CONCEPTS)
-    label(tmp_path / "images", tmp_path / "run", knowing_eye(3), CONCEPTS).close()
+    label(tmp_path / "images", tmp_path / "run", knowing_segmenter(3), CONCEPTS).close()
     return tmp_path
 
 
@@ -45,10 +45,10 @@ def test_an_export_says_what_it_wrote(run: Run, folder: Path) -> None:
     assert "labels on 3 pictures" in run("export", folder / "run", "--format", "coco").out
 
 
-def test_the_report_counts_routes_and_lists_what_was_not_labelled(
+def test_the_report_counts_routes_and_lists_what_was_not_labeled(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    journal = label(folder / "images", folder / "run", knowing_eye(3), CONCEPTS)
+    journal = label(folder / "images", folder / "run", knowing_segmenter(3), CONCEPTS)
     report = room.LabelReport(folder / "run", "finished", summarise(journal), FAKE, "", 3)
     room.print_report(report)
     out = capsys.readouterr().out
@@ -57,15 +57,15 @@ def test_the_report_counts_routes_and_lists_what_was_not_labelled(
     document = json.loads(json.dumps(report.to_json()))
     assert document["images"] == {"done": 3, "pending": 0, "duplicate": 0, "unreadable": 1}
     assert document["classes"]["shape"]["accepted"] > 0
-    desk = ReviewDesk(journal)
+    workspace = ReviewDecisions(journal)
     for each in journal.labels():
-        desk.decide([each.id], "accept")
+        workspace.decide([each.id], "accept")
     print_fits(calibrate(journal))
     assert "accept from" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("tiny")
-def test_the_embedded_eye_labels_and_goes_on(run: Run, folder: Path) -> None:
+def test_the_embedded_model_labels_and_goes_on(run: Run, folder: Path) -> None:
     (folder / "concepts.yaml").write_text("classes: [{name: shape}, {name: left, query: the leftmost shape}]")
     options = ("--concepts", folder / "concepts.yaml", "--out", folder / "new", "--device", "cpu", "--json")
     first = run("label", folder / "images", *options)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sam3_agent.cli.scenes import PARTS, Order, write_scenes
+from sam3_agent.cli.commands.scenes import PARTS, Order, write_scenes
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import read_coco
 from sam3_agent.formats.reasonseg import read_reasonseg
@@ -45,7 +45,7 @@ def test_coco_holds_every_object_with_its_exact_mask(coco: Path) -> None:
         for annotation, thing in zip(found, scene.objects, strict=True):
             assert annotation.rle is not None
             assert names[annotation.category_id] == thing.noun
-            assert annotation.attributes["colour"] == thing.colour
+            assert annotation.attributes["color"] == thing.color
             assert annotation.attributes["pattern"] == thing.pattern
             assert annotation.attributes["visible_fraction"] == pytest.approx(thing.visible_fraction, abs=1e-4)
             assert annotation.area == thing.area

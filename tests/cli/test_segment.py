@@ -8,23 +8,23 @@ import pytest
 from PIL import Image
 
 from sam3_agent import masks
-from sam3_agent.cli import segment as room
+from sam3_agent.cli.commands import segment as room
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.scenes import Scene
 from sam3_agent.workspace import Workspace
 from tests.cli.conftest import Run
-from tests.loop.perfect_eye import perfect_eye
+from tests.loop.fixtures_segmenter import perfect_segmenter
 
 
-def report_of(eye: FakeSegmenter, picture: Path, *concepts: str) -> tuple[Workspace, room.SegmentReport]:
-    workspace = Workspace(eye)
+def report_of(segmenter: FakeSegmenter, picture: Path, *concepts: str) -> tuple[Workspace, room.SegmentReport]:
+    workspace = Workspace(segmenter)
     prompts = room.prompts_of(concepts, (), ())
     began = time.perf_counter()
     return workspace, room.segment(workspace, str(picture), prompts, room.How(), began=began)
 
 
 def test_the_json_has_exactly_the_documented_keys(scene: Scene, picture: Path) -> None:
-    _, report = report_of(perfect_eye(scene), picture, "house", "dog")
+    _, report = report_of(perfect_segmenter(scene), picture, "house", "dog")
     document = report.to_json()
     assert list(document) == ["image", "model", "results", "seconds"]
     assert document["image"] == {"source": str(picture), "width": scene.width, "height": scene.height}
@@ -37,7 +37,7 @@ def test_the_json_has_exactly_the_documented_keys(scene: Scene, picture: Path) -
 
 
 def test_masks_in_the_json_are_the_masks_of_the_scene(scene: Scene, picture: Path) -> None:
-    _, report = report_of(perfect_eye(scene), picture, "house")
+    _, report = report_of(perfect_segmenter(scene), picture, "house")
     (result,) = report.to_json()["results"]
     truth = {masks.encode(thing.mask).counts for thing in scene.objects if thing.noun == "house"}
     assert {instance["mask"]["counts"] for instance in result["instances"]} == truth
@@ -47,7 +47,7 @@ def test_masks_in_the_json_are_the_masks_of_the_scene(scene: Scene, picture: Pat
 def test_the_table_names_every_instance_and_every_empty_concept(
     scene: Scene, picture: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, report = report_of(perfect_eye(scene), picture, "house", "dog")
+    _, report = report_of(perfect_segmenter(scene), picture, "house", "dog")
     room.print_report(report, None)
     out = capsys.readouterr().out
     assert all(instance.id in out for instance in report.results[0].instances)
@@ -55,7 +55,9 @@ def test_the_table_names_every_instance_and_every_empty_concept(
     assert "--out FILE.png" in out
 
 
-def test_how_to_look_goes_through_to_the_desk(scene: Scene, picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_how_to_look_goes_through_to_the_workspace(
+    scene: Scene, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     house = next(thing.mask for thing in scene.objects if thing.noun == "house")
     again = house & (np.indices(house.shape)[1] != np.flatnonzero(house.any(axis=0))[0])
     workspace = Workspace(FakeSegmenter({"house": detection([house, again], [0.9, 0.8], presence=0.2)}))
@@ -76,14 +78,14 @@ def test_how_to_look_goes_through_to_the_desk(scene: Scene, picture: Path, capsy
 def test_markup_in_a_concept_is_printed_as_it_is(
     scene: Scene, picture: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, report = report_of(perfect_eye(scene), picture, "[bold]x[/bold] [/]")
+    _, report = report_of(perfect_segmenter(scene), picture, "[bold]x[/bold] [/]")
     room.print_report(report, None)
     assert "[bold]x[/bold] [/]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.JPG", "a.webp"])
 def test_the_marked_picture_has_the_format_of_its_name(scene: Scene, picture: Path, tmp_path: Path, name: str) -> None:
-    workspace, report = report_of(perfect_eye(scene), picture, "house")
+    workspace, report = report_of(perfect_segmenter(scene), picture, "house")
     room.write_result(workspace, report, tmp_path / "new" / name)
     with Image.open(tmp_path / "new" / name) as written:
         assert written.size == (scene.width, scene.height)
@@ -92,7 +94,7 @@ def test_the_marked_picture_has_the_format_of_its_name(scene: Scene, picture: Pa
 
 
 @pytest.mark.usefixtures("tiny")
-def test_the_embedded_eye_prints_one_json_document_and_writes_the_picture(
+def test_the_embedded_model_prints_one_json_document_and_writes_the_picture(
     run: Run, scene: Scene, picture: Path, tmp_path: Path
 ) -> None:
     ran = run("segment", picture, "house", "star", "--json", "--out", tmp_path / "marked.png", "--device", "cpu")
@@ -115,7 +117,7 @@ def test_two_devices_answer_like_one(run: Run, picture: Path) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
-def test_results_of_the_embedded_eye_say_that_it_is_a_demonstration(run: Run, picture: Path) -> None:
+def test_results_of_the_embedded_model_say_that_it_is_a_demonstration(run: Run, picture: Path) -> None:
     ran = run("segment", picture, "--like", "10,10,90,90", "--device", "cpu")
     assert ran.status == 0
     assert "tiny: the embedded demonstration model; use --model facebook/sam3 for real pictures" in ran.out
@@ -130,7 +132,7 @@ def test_results_of_the_embedded_eye_say_that_it_is_a_demonstration(run: Run, pi
         (("cat", "--region", "5000,5000,6000,6000"), "outside"),
     ],
 )
-def test_what_only_the_eye_can_refuse_is_one_line_too(
+def test_what_only_the_model_can_refuse_is_one_line_too(
     run: Run, picture: Path, tmp_path: Path, options: tuple[str, ...], words: str
 ) -> None:
     ran = run("segment", picture, *options, "--device", "cpu", "--out", tmp_path / "marked.png")
@@ -147,7 +149,7 @@ def test_a_picture_of_one_pixel_is_looked_at(run: Run, tmp_path: Path) -> None:
 
 
 def test_out_html_is_a_page_with_the_masks_inside(scene: Scene, picture: Path, tmp_path: Path) -> None:
-    workspace, report = report_of(perfect_eye(scene), picture, "house")
+    workspace, report = report_of(perfect_segmenter(scene), picture, "house")
     room.write_result(workspace, report, tmp_path / "masks.html")
     page = (tmp_path / "masks.html").read_text(encoding="utf-8")
     instances = [instance for result in report.results for instance in result.instances]

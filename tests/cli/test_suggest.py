@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import yaml
 
-from sam3_agent.cli.suggest import Suggesting, suggest_words
+from sam3_agent.cli.commands.suggest import Suggesting, suggest_words
 from sam3_agent.errors import InputError
 from tests.cli.conftest import Run
-from tests.labeling.staging import write_scenes
+from tests.labeling.fixtures_runs import write_scenes
 from tests.labeling.test_suggest import TEXT
-from tests.loop.brains import MODELS, set_keys
-from tests.loop.wire import chat
+from tests.llm.fixtures_llm import MODELS, set_keys
+from tests.llm.wire import chat
 
 
 def test_the_command_prints_or_writes_a_new_file_and_never_the_users(

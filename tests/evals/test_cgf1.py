@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pycocotools import mask as coco  # pyright: ignore[reportMissingTypeStubs]
-
-from evals.metrics.cgf1 import (
+from sam3_evals.metrics.cgf1 import (
     CgF1,
     PairCounts,
     aggregate,
@@ -20,6 +19,7 @@ from evals.metrics.cgf1 import (
     score_masks,
     score_pair,
 )
+
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Rle

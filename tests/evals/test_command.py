@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import sam3_evals
+from sam3_evals.__main__ import app
 from typer.testing import CliRunner
 
-import evals
-from evals.__main__ import app
-from tests.evals.staging import Squares, whole_run
+from tests.evals.fixtures_runs import Squares, whole_run
 
-CHECKOUT = Path(evals.__file__).resolve().parents[1]
+CHECKOUT = Path(sam3_evals.__file__).resolve().parents[2]
 call = CliRunner().invoke
 
 
@@ -109,7 +109,7 @@ def test_coco_ap_is_printed_where_it_is_asked_for(tmp_path: Path) -> None:
     assert document["coco"]["segm"]["ap50"]["value"] == pytest.approx(1.0)
 
 
-def test_a_function_of_one_s_own_is_run_without_an_eye(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_function_of_one_s_own_is_run_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "blind_solver.py").write_text(
         "import numpy as np\n\ndef everything(picture, query):\n    return np.ones(picture.shape[:2], dtype=bool)\n"
     )
@@ -127,7 +127,7 @@ def test_a_function_of_one_s_own_is_run_without_an_eye(tmp_path: Path, monkeypat
 def test_scoring_imports_no_torch(tmp_path: Path) -> None:
     run = whole_run(tmp_path, Squares(4))
     program = (
-        "import sys\nfrom pathlib import Path\nimport evals.__main__\nfrom evals.score import score_run\n"
+        "import sys\nfrom pathlib import Path\nimport sam3_evals.__main__\nfrom sam3_evals.score import score_run\n"
         f"score_run(Path({str(run)!r}))\nsys.exit(bool({{'torch', 'transformers', 'anthropic'}} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, check=False).returncode == 0

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sam3_evals.__main__ import app
+from sam3_evals.conformance.command import check_answers, check_implementation, export_fixtures, own_answers, template
+from sam3_evals.conformance.fixtures import mask_hash
 from typer.testing import CliRunner
 
-from evals.__main__ import app
-from evals.conformance.command import check_answers, check_implementation, export_fixtures, own_answers, template
-from evals.conformance.fixtures import mask_hash
 from sam3_agent.errors import InputError
 from sam3_agent.formats.reasonseg import read_record
 

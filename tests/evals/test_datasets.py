@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from sam3_evals.datasets import open_dataset
 
-from evals.datasets import open_dataset
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.reasonseg import write_record
-from tests.evals.shelf import cases_of, coco_document, pictures, put
-from tests.evals.staging import SIDE, square
+from tests.evals.fixtures_datasets import cases_of, coco_document, pictures, put
+from tests.evals.fixtures_runs import SIDE, square
 
 
 def test_coco_asks_every_category_that_is_there_and_some_that_are_not(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from sam3_evals.journal import Journal, JournalIndex, read_journal
 
-from evals.journal import Journal, JournalIndex, read_journal
 from sam3_agent.errors import InputError
 
 

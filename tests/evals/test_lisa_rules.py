@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sam3_evals.conformance.fixtures import folder, read_expected, read_predictions
+from sam3_evals.datasets import open_dataset
+from sam3_evals.metrics.iou import lisa, vision_reasoner
 
-from evals.conformance.fixtures import folder, read_expected, read_predictions
-from evals.datasets import open_dataset
-from evals.metrics.iou import lisa, vision_reasoner
 from sam3_agent import masks
 
 NAMES = read_expected().names

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sam3_evals.metrics import METRICS, iou
+from sam3_evals.metrics.cgf1 import PairCounts
+from sam3_evals.metrics.coco_ap import FIGURES, Kind, coco_ap, coco_ap_intervals
+from sam3_evals.metrics.counting import CountingMetric
+from sam3_evals.metrics.gres import GresMetric
+from sam3_evals.metrics.iou import LISA, VISION_REASONER, Overlap
+from sam3_evals.metrics.matched_sample import Scored
+from sam3_evals.metrics.presence import PresenceMetric
 
-from evals.metrics import METRICS, iou
-from evals.metrics.cgf1 import PairCounts
-from evals.metrics.coco_ap import FIGURES, Kind, coco_ap, coco_ap_intervals
-from evals.metrics.counting import CountingMetric
-from evals.metrics.gres import GresMetric
-from evals.metrics.iou import LISA, VISION_REASONER, Overlap
-from evals.metrics.presence import PresenceMetric
-from evals.metrics.scored import Scored
 from sam3_agent import masks
 from sam3_agent.masks import Rle
-from tests.evals.staging import square
+from tests.evals.fixtures_runs import square
 
 
 def area(x: int, y: int, side: int = 16) -> Rle:

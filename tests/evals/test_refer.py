@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sam3_evals.datasets import open_dataset
 
-from evals.datasets import open_dataset
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from tests.evals.shelf import cases_of, coco_document, pictures, put
-from tests.evals.staging import square
+from tests.evals.fixtures_datasets import cases_of, coco_document, pictures, put
+from tests.evals.fixtures_runs import square
 
 
 def refs() -> list[dict[str, Any]]:

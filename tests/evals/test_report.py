@@ -6,19 +6,18 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from sam3_evals.datasets import open_dataset
+from sam3_evals.manifest import read_manifest
+from sam3_evals.prediction import Prediction
+from sam3_evals.report import plots
+from sam3_evals.report.page import SHOWN, Gathered, write_report
+from sam3_evals.run import Plan, execute, prepare
+from sam3_evals.sample import Case, Source
+from sam3_evals.score import score_cases
 
-from evals.case import Case, Source
-from evals.datasets import open_dataset
-from evals.manifest import read_manifest
-from evals.prediction import Prediction
-from evals.report import plots
-from evals.report.gather import SHOWN, Gathered
-from evals.report.page import write_report
-from evals.run import Plan, execute, prepare
-from evals.score import score_cases
 from sam3_agent.errors import InputError
 from sam3_agent.types import Step, Trace, Usage
-from tests.evals.staging import Squares, whole_run
+from tests.evals.fixtures_runs import Squares, whole_run
 
 SPEC = "scenes:3/queries"
 
@@ -96,7 +95,7 @@ def test_tables_plots_and_cases_are_on_the_page(tmp_path: Path) -> None:
         assert words in text
     assert text.count("<svg") == 3
     assert "could not be read" not in text
-    assert "OUT OF ITS DOMAIN" not in text  # scenes are what the tiny eye knows
+    assert "OUT OF ITS DOMAIN" not in text  # scenes are what the tiny model knows
 
 
 def test_flipped_cases_are_shown_from_both_runs(tmp_path: Path) -> None:
@@ -109,7 +108,7 @@ def test_flipped_cases_are_shown_from_both_runs(tmp_path: Path) -> None:
         write_report(other, tmp_path / "page.html", against=whole_run(tmp_path / "c", Squares(4)))
 
 
-def test_the_tiny_eye_away_from_its_scenes_is_warned_of_on_top(tmp_path: Path) -> None:
+def test_the_tiny_model_away_from_its_scenes_is_warned_of_on_top(tmp_path: Path) -> None:
     run = whole_run(tmp_path / "run", Squares(4))
     replace(read_manifest(run), model="tiny").write(run)
     text = write_report(run, tmp_path / "page.html").read_text()

@@ -10,22 +10,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sam3_evals
+from sam3_evals.datasets import open_dataset
+from sam3_evals.manifest import read_manifest
+from sam3_evals.prediction import Prediction
+from sam3_evals.run import PREDICTIONS, Plan, execute, prepare, read_cases, read_predictions
+from sam3_evals.sample import Case, Source
+from sam3_evals.score import score_run
+from sam3_evals.solvers.agent import AgentSolver
+from sam3_evals.solvers.concept import ConceptSolver
 
-import evals
-from evals.case import Case, Source
-from evals.datasets import open_dataset
-from evals.manifest import read_manifest
-from evals.prediction import Prediction
-from evals.run import PREDICTIONS, Plan, execute, prepare, read_cases, read_predictions
-from evals.score import score_run
-from evals.solvers.agent import AgentSolver
-from evals.solvers.concept import ConceptSolver
 from sam3_agent.errors import InputError, Sam3AgentError
-from sam3_agent.loop.llm import ToolCall
-from sam3_agent.loop.scripted import ScriptedLLM
-from tests.evals.staging import Squares, plan_for, whole_run, workspace_for
+from sam3_agent.llm.base import ToolCall
+from sam3_agent.llm.scripted import ScriptedLLM
+from tests.environment import python_path
+from tests.evals.fixtures_runs import Squares, plan_for, whole_run, workspace_for
 
-CHECKOUT = Path(evals.__file__).resolve().parents[1]
+CHECKOUT = Path(sam3_evals.__file__).resolve().parents[2]
 
 
 def answers(run: Path) -> list[tuple[str, tuple[str, ...]]]:
@@ -74,9 +75,9 @@ def test_an_interrupted_run_is_resumed_where_it_stopped_and_ends_like_an_undistu
 SLOW_RUN = """
 import sys, time
 from pathlib import Path
-from evals.run import execute, prepare
-from evals.solvers.concept import ConceptSolver
-from tests.evals.staging import Squares, plan_for, workspace_for
+from sam3_evals.run import execute, prepare
+from sam3_evals.solvers.concept import ConceptSolver
+from tests.evals.fixtures_runs import Squares, plan_for, workspace_for
 dataset, run = Squares(30), Path(sys.argv[1])
 prepare(plan_for(dataset), run)
 execute(run, dataset, [ConceptSolver(workspace_for(dataset))], lambda *_: time.sleep(0.03))
@@ -87,7 +88,7 @@ def test_kill_9_at_random_moments_loses_no_case_and_doubles_none(tmp_path: Path)
     chance = random.Random(5)
     whole_run(tmp_path / "whole", Squares(30))
     run, kills = tmp_path / "killed", 0
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": python_path(CHECKOUT), "OMP_NUM_THREADS": "1"}
     for _ in range(30):
         process = subprocess.Popen([sys.executable, "-c", SLOW_RUN, str(run)], env=environment, cwd=CHECKOUT)
         done = len(answers(run))
@@ -146,7 +147,7 @@ def test_a_dataset_whose_truth_changed_is_another_run(tmp_path: Path) -> None:
         prepare(plan_for(Moved(8)), tmp_path)
 
 
-def test_a_query_that_the_eye_refuses_is_an_error_prediction_that_counts_as_empty(tmp_path: Path) -> None:
+def test_a_query_that_the_model_refuses_is_an_error_prediction_that_counts_as_empty(tmp_path: Path) -> None:
     case = Case(id="long", picture="0", query="x" * 301, size=(64, 64), strata={})
     prediction = ConceptSolver(workspace_for(Squares(2))).solve(case, Squares(2).picture(case))
     assert prediction.rles == ()
@@ -187,7 +188,7 @@ def test_an_agent_that_is_interrupted_leaves_no_half_done_prediction(tmp_path: P
 
 
 @pytest.mark.parametrize("spec", ["scenes:5/concepts", "scenes:5/queries"])
-def test_generated_scenes_are_the_same_every_time_and_an_eye_that_knows_them_scores_full_marks(
+def test_generated_scenes_are_the_same_every_time_and_a_model_that_knows_them_scores_full_marks(
     tmp_path: Path, spec: str
 ) -> None:
     dataset = open_dataset(spec, "concept")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sam3_agent.errors import InputError
-from tests.evals.shelf import cases_of, put, rle
-from tests.evals.staging import SIDE
+from tests.evals.fixtures_datasets import cases_of, put, rle
+from tests.evals.fixtures_runs import SIDE
 
 
 def saco_document(*sides: int, exhaustive: int = 1) -> dict[str, Any]:

@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 from inline_snapshot import snapshot
 from PIL import Image
+from sam3_evals.compare import compare
+from sam3_evals.datasets import open_dataset
+from sam3_evals.journal import Journal
+from sam3_evals.manifest import Manifest
+from sam3_evals.prediction import Prediction
+from sam3_evals.resampling import PERMUTATIONS, interval, p_value, signs, weights
+from sam3_evals.run import CASES, PREDICTIONS
+from sam3_evals.sample import Case
+from sam3_evals.score import score_case, score_run
+from sam3_evals.strata import strata_of
+from sam3_evals.table import comparison_table, rounded, score_table
 
-from evals.case import Case
-from evals.compare import compare
-from evals.datasets import open_dataset
-from evals.journal import Journal
-from evals.manifest import Manifest
-from evals.prediction import Prediction
-from evals.resampling import PERMUTATIONS, interval, p_value, signs, weights
-from evals.run import CASES, PREDICTIONS
-from evals.score import score_case, score_run
-from evals.strata import strata_of
-from evals.table import comparison_table, rounded, score_table
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.reasonseg import write_record
-from tests.evals.staging import SIDE, Squares, square, whole_run
+from tests.evals.fixtures_runs import SIDE, Squares, square, whole_run
 
 MANIFEST = Manifest(
     dataset="squares",
@@ -39,7 +39,7 @@ MANIFEST = Manifest(
 )
 EXACT: dict[str, int] = dict.fromkeys(("c0", "c1", "c2", "c3"), 0)
 TABLE = snapshot("""\
-# squares with concept (eye fake)
+# squares with concept (model fake)
 
 | cases           |  n |        gIoU |        cIoU |    gIoU VR |     cIoU VR |        P@.5 |        P@.7 |        P@.9 |
 | :-------------- | -: | ----------: | ----------: | ---------: | ----------: | ----------: | ----------: | ----------: |
@@ -53,7 +53,7 @@ TABLE = snapshot("""\
 | instances: 0    |  2 |       100.0 |           - |        0.0 |           - |       100.0 |       100.0 |       100.0 |
 | instances: 1    |  2 |        66.7 |        60.0 |       66.7 |        60.0 |        50.0 |        50.0 |        50.0 |
 
-gIoU, cIoU, P@: LISA's convention; VR: VisionReasoner's (`evals/metrics/iou.py`). x 100.
+gIoU, cIoU, P@: LISA's convention; VR: VisionReasoner's (`evals/sam3_evals/metrics/iou.py`). x 100.
 
 | cases           |  n |       cgF1 |       IL_MCC | pos. micro F1 |       pmF1 |    cgF1@.5 |      F1@.5 |
 | :-------------- | -: | ---------: | -----------: | ------------: | ---------: | ---------: | ---------: |
@@ -92,7 +92,7 @@ GRES: gRefCOCO's. Precision, recall: anything predicted against anything there. 
 
 In instances; a bias above 0 means too many.
 
-0.0 s, 0 encodes, 0 brain calls, 0.0000 USD. Code 0.1.0+0, cases 0123456789abcdef.\
+0.0 s, 0 encodes, 0 LLM calls, 0.0000 USD. Code 0.1.0+0, cases 0123456789abcdef.\
 """)  # noqa: E501 - a table is as wide as it is
 
 

@@ -6,21 +6,21 @@ import time
 from pathlib import Path
 
 import pytest
+from sam3_evals.merge import merge
+from sam3_evals.prediction import Prediction
+from sam3_evals.run import PREDICTIONS, Plan, execute, prepare, read_cases, read_predictions, trace_name
+from sam3_evals.runner import Progress
+from sam3_evals.sample import Case, Source
+from sam3_evals.score import score_run
+from sam3_evals.shard import Shard, read_shard
+from sam3_evals.solvers.agent import AgentSolver
+from sam3_evals.solvers.concept import ConceptSolver
 
-from evals.case import Case, Source
-from evals.merge import merge
-from evals.prediction import Prediction
-from evals.progress import Progress
-from evals.run import PREDICTIONS, Plan, execute, prepare, read_cases, read_predictions, trace_name
-from evals.score import score_run
-from evals.shard import Shard, read_shard
-from evals.solvers.agent import AgentSolver
-from evals.solvers.concept import ConceptSolver
 from sam3_agent.errors import InputError, Sam3AgentError
-from sam3_agent.loop.llm import ToolCall
-from sam3_agent.loop.scripted import ScriptedLLM
+from sam3_agent.llm.base import ToolCall
+from sam3_agent.llm.scripted import ScriptedLLM
 from sam3_agent.loop.trace import read_trace
-from tests.evals.staging import Squares, plan_for, whole_run, workspace_for
+from tests.evals.fixtures_runs import Squares, plan_for, whole_run, workspace_for
 
 
 def solver() -> ConceptSolver:
@@ -108,7 +108,7 @@ class Slow:
         with Slow.lock:
             Slow.busy -= 1
         if case.id == self.fails_at:
-            raise Sam3AgentError("the eye went blind")
+            raise Sam3AgentError("the model went blind")
         return self.inner.solve(case, picture)
 
 
@@ -124,7 +124,7 @@ def test_several_jobs_work_at_once_and_answer_what_one_would(tmp_path: Path) -> 
 
 def test_an_error_in_one_job_stops_all_and_what_was_answered_stays(tmp_path: Path) -> None:
     prepare(plan_for(Squares(20)), tmp_path)
-    with pytest.raises(Sam3AgentError, match="case c9: the eye went blind"):
+    with pytest.raises(Sam3AgentError, match="case c9: the model went blind"):
         execute(tmp_path, Squares(20), [Slow("c9") for _ in range(3)])
     kept = answers(tmp_path)
     assert "c9" not in kept

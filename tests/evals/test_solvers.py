@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sam3_evals.sample import Case
+from sam3_evals.solvers import check_solver, make_solver, needs_model
+from sam3_evals.solvers.function import FunctionSolver, load_function
+from sam3_evals.solvers.oracle import OracleSolver, best_subset, phrases_of
 
-from evals.case import Case
-from evals.solvers import check_solver, make_solver, needs_eye
-from evals.solvers.function import FunctionSolver, load_function
-from evals.solvers.oracle import OracleSolver, best_subset, phrases_of
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Rle
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.workspace import Workspace
-from tests.evals.staging import SIDE, square
+from tests.evals.fixtures_runs import SIDE, square
 
 PICTURE = np.zeros((SIDE, SIDE, 3), dtype=np.uint8)
 
@@ -55,8 +55,8 @@ def test_a_query_is_taken_apart_into_its_telling_words() -> None:
 
 
 def test_the_oracle_answers_with_near_misses_too_and_with_nothing_where_nothing_is() -> None:
-    eye = FakeSegmenter({"cube": detection([square(0, 0), square(30, 30)], [0.9, 0.05], presence=0.2)})
-    solver = OracleSolver(Workspace(eye))
+    segmenter = FakeSegmenter({"cube": detection([square(0, 0), square(30, 30)], [0.9, 0.05], presence=0.2)})
+    solver = OracleSolver(Workspace(segmenter))
     case = Case("a", "p", "the cube over there", (SIDE, SIDE), (rle(30, 30),))
     answer = solver.solve(case, PICTURE)
     assert answer.rles == (rle(30, 30),)
@@ -117,7 +117,7 @@ def test_solvers_are_made_by_name_and_a_wrong_name_is_refused(tmp_path: Path) ->
     workspace = Workspace(FakeSegmenter({}))
     assert isinstance(make_solver("oracle", workspace, ""), OracleSolver)
     assert isinstance(make_solver("math:sqrt", None, ""), FunctionSolver)
-    assert (needs_eye("concept"), needs_eye("math:sqrt")) == (True, False)
+    assert (needs_model("concept"), needs_model("math:sqrt")) == (True, False)
     for wrong in ("no_such_module:f", "math:no_such", "math:pi"):
         with pytest.raises(InputError, match="the solver"):
             load_function(wrong)

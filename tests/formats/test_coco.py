@@ -33,7 +33,7 @@ def dataset() -> CocoDataset:
     return CocoDataset(
         images=(CocoImage(1, "a.jpg", 10, 8, {"seed": 7}),),
         annotations=(
-            CocoAnnotation(1, 1, 4, (3.0, 2.0, 7.0, 5.0), square(), 12.0, attributes={"colour": "red"}),
+            CocoAnnotation(1, 1, 4, (3.0, 2.0, 7.0, 5.0), square(), 12.0, attributes={"color": "red"}),
             CocoAnnotation(2, 1, 4, (0.0, 0.0, 10.0, 8.0), None, 80.0, crowd=True, score=0.5),
         ),
         categories=(CocoCategory(4, "square", "shape"),),
@@ -58,7 +58,7 @@ def test_the_file_holds_xywh_boxes_and_compressed_rle() -> None:
     first, second = to_json(dataset())["annotations"]
     assert first["bbox"] == [3.0, 2.0, 4.0, 3.0]
     assert first["segmentation"] == {"size": [8, 10], "counts": square().counts}
-    assert first["colour"] == "red"
+    assert first["color"] == "red"
     assert "segmentation" not in second
     assert second["iscrowd"] == 1
     assert second["score"] == 0.5

@@ -8,11 +8,11 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from sam3_agent.formats.contours import polygons_of
-from sam3_agent.formats.reasonseg import TARGET, rasterise
+from sam3_agent.formats.reasonseg import TARGET, rasterize
 
 
 def repainted(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return rasterise([("target", polygon) for polygon in polygons_of(mask)], (mask.shape[0], mask.shape[1])) == TARGET
+    return rasterize([("target", polygon) for polygon in polygons_of(mask)], (mask.shape[0], mask.shape[1])) == TARGET
 
 
 def disc(side: int, radius: float, at: tuple[float, float] | None = None) -> NDArray[np.bool_]:

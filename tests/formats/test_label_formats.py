@@ -18,7 +18,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import read_coco
 from sam3_agent.formats.coco_labels import write_coco_labels
 from sam3_agent.formats.cvat import write_cvat
-from sam3_agent.formats.label_set import LabelledImage, LabelSet, MaskLabel, unique_stems
+from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel, unique_stems
 from sam3_agent.formats.label_studio import brush_rle, write_label_studio
 from sam3_agent.formats.labelme import write_labelme
 from sam3_agent.formats.mllm import write_mllm
@@ -63,7 +63,7 @@ TRUTH: dict[str, list[tuple[int, Bitmap]]] = {
 def label_set() -> LabelSet:
     stems = unique_stems(list(TRUTH))
     images = [
-        LabelledImage(
+        LabeledImage(
             name,
             stems[name],
             WIDTH,
@@ -79,7 +79,7 @@ def label_set() -> LabelSet:
 def _label(name: str, kind: int, mask: Bitmap) -> MaskLabel:
     rle = masks.encode(mask)
     provenance = {"phrase": "a ring", "reason": "because", "usd": 0.5}
-    return MaskLabel(name, kind, rle, masks.box(rle), 0.75, {"colour": "red"}, provenance)
+    return MaskLabel(name, kind, rle, masks.box(rle), 0.75, {"color": "red"}, provenance)
 
 
 def iou(first: Bitmap, second: Bitmap) -> float:
@@ -98,7 +98,7 @@ def test_coco_is_read_by_pycocotools(tmp_path: Path, form: Any, capsys: pytest.C
     for entry, mask in zip(found, truth, strict=True):
         assert iou(coco.annToMask(entry).astype(bool), mask) == 1.0
         assert entry["provenance"]["phrase"] == "a ring"
-        assert (entry["score"], entry["attributes"]) == (0.75, {"colour": "red"})
+        assert (entry["score"], entry["attributes"]) == (0.75, {"color": "red"})
         assert isinstance(entry["segmentation"], dict if form == "rle" else list)
     again = read_coco(tmp_path / "annotations" / "instances_train.json")
     assert [iou(masks.decode(a.rle), m) for a, m in zip(again.annotations, truth, strict=True) if a.rle] == [1.0] * 4
@@ -167,7 +167,7 @@ def test_voc_masks_name_classes_and_objects(tmp_path: Path) -> None:
 
 
 def test_overlaps_are_stated_where_a_pixel_has_one_object(tmp_path: Path) -> None:
-    over = LabelledImage(
+    over = LabeledImage(
         "x.png", "x", WIDTH, HEIGHT, (_label("1", 0, disc(50, 50, 30)), _label("2", 1, disc(50, 50, 9)))
     )
     labels = LabelSet(("a", "b"), (over,))
@@ -213,7 +213,7 @@ def test_cvat_masks_are_read_as_cvat_does(tmp_path: Path) -> None:
             found[rows, columns : columns + place["width"]] = values.reshape(place["height"], place["width"])
             assert iou(found, mask) == 1.0
             assert {e.get("name"): e.text for e in entry} == {
-                "colour": "red",
+                "color": "red",
                 "score": "0.75",
                 "label_id": entry[2].text,
             }
@@ -274,7 +274,7 @@ def test_semantic_pictures_and_lines_for_language_models(tmp_path: Path) -> None
     train = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(line["image"], line["class"]) for line in train][:2] == [("a.jpg", "ring & co"), ("a.jpg", "pair")]
     answer = json.loads(train[0]["messages"][1]["content"][0]["text"])
-    assert answer == [{"bbox_2d": [10, 15, 61, 66], "label": "ring & co", "colour": "red"}]
+    assert answer == [{"bbox_2d": [10, 15, 61, 66], "label": "ring & co", "color": "red"}]
     val = [json.loads(line) for line in (tmp_path / "val.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(v["class"], v["messages"][1]["content"][0]["text"]) for v in val] == [("ring & co", "[]"), ("pair", "[]")]
 
@@ -290,4 +290,4 @@ def test_pictures_that_differ_in_their_suffix_have_different_stems() -> None:
 
 def test_a_label_of_another_size_is_refused() -> None:
     with pytest.raises(InputError, match="not of the picture's"):
-        LabelledImage("a.jpg", "a", 10, 10, (_label("1", 0, ring()),))
+        LabeledImage("a.jpg", "a", 10, 10, (_label("1", 0, ring()),))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sam3_agent.errors import InputError
-from sam3_agent.formats.reasonseg import IGNORE, TARGET, rasterise, read_reasonseg, write_record
+from sam3_agent.formats.reasonseg import IGNORE, TARGET, rasterize, read_reasonseg, write_record
 
 SQUARE = [(1.0, 1.0), (4.0, 1.0), (4.0, 4.0), (1.0, 4.0)]
 
@@ -61,33 +61,33 @@ def test_a_target_of_another_size_is_refused_before_anything_is_written(tmp_path
 
 
 def test_outline_and_fill_are_painted_both() -> None:
-    painted = rasterise([("target", SQUARE)], (6, 6))
+    painted = rasterize([("target", SQUARE)], (6, 6))
     assert painted.sum() == 16  # edges at 1 and 4 included
     assert painted[1, 1] == painted[4, 4] == TARGET
 
 
 def test_points_are_truncated_towards_zero() -> None:
     assert np.array_equal(
-        rasterise([("target", [(x + 0.99, y + 0.99) for x, y in SQUARE])], (6, 6)),
-        rasterise([("target", SQUARE)], (6, 6)),
+        rasterize([("target", [(x + 0.99, y + 0.99) for x, y in SQUARE])], (6, 6)),
+        rasterize([("target", SQUARE)], (6, 6)),
     )
-    assert rasterise([("target", [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9)])], (3, 3)).sum() == 1
+    assert rasterize([("target", [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9)])], (3, 3)).sum() == 1
 
 
 def test_points_outside_the_picture_are_clipped() -> None:
-    assert rasterise([("target", [(-5000, -5000), (5000, -5000), (5000, 5000), (-5000, 5000)])], (6, 7)).all()
+    assert rasterize([("target", [(-5000, -5000), (5000, -5000), (5000, 5000), (-5000, 5000)])], (6, 7)).all()
 
 
 def test_small_shapes_are_painted_over_large_ones_in_whatever_order_they_come() -> None:
     large, small = ("target", [(0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0)]), ("Ignore", SQUARE)
     for shapes in ([large, small], [small, large]):
-        painted = rasterise(shapes, (10, 10))
+        painted = rasterize(shapes, (10, 10))
         assert (painted == IGNORE).sum() == 16
         assert (painted == TARGET).sum() == 84
 
 
 def test_flags_are_dropped_whatever_their_case() -> None:
-    assert rasterise([("Flag", SQUARE)], (6, 6)).sum() == 0
+    assert rasterize([("Flag", SQUARE)], (6, 6)).sum() == 0
 
 
 def test_old_files_in_cp1252_are_read(tmp_path: Path) -> None:

@@ -10,17 +10,16 @@ from PIL import Image
 
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, read_coco, write_coco
-from sam3_agent.labeling.engine import Threads
-from sam3_agent.labeling.export import FORMATS, Selection, copy_picture, export
-from sam3_agent.labeling.import_files import import_labels
-from sam3_agent.labeling.journal import ImageRow, Journal
-from sam3_agent.labeling.ontology import Ontology
-from sam3_agent.labeling.propose import Proposer, difference_hash
-from sam3_agent.labeling.review.desk import ReviewDesk
-from sam3_agent.labeling.run import Order, label_images
-from sam3_agent.labeling.split import near_duplicates, split_of
+from sam3_agent.labeling.io.export_labels import FORMATS, Selection, copy_picture, export, near_duplicates, split_of
+from sam3_agent.labeling.io.import_labels import import_labels
+from sam3_agent.labeling.ontology.ontology import Ontology
+from sam3_agent.labeling.pipeline.executor import Threads
+from sam3_agent.labeling.pipeline.proposer import Proposer, difference_hash
+from sam3_agent.labeling.pipeline.run import Order, label_images
+from sam3_agent.labeling.review.decisions import ReviewDecisions
+from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.workspace import Workspace
-from tests.labeling.staging import knowing_eye, label, ontology, write_scenes
+from tests.labeling.fixtures_runs import knowing_segmenter, label, ontology, write_scenes
 
 COUNT = 6
 SIMPLE = "classes: [{name: shape}, {name: animal}]"
@@ -35,7 +34,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def journal(images: Path, tmp_path: Path) -> Journal:
-    return label(images, tmp_path / "run", knowing_eye(COUNT), SIMPLE)
+    return label(images, tmp_path / "run", knowing_segmenter(COUNT), SIMPLE)
 
 
 @pytest.mark.parametrize("form", list(FORMATS))
@@ -54,10 +53,10 @@ def test_every_format_holds_the_accepted_labels_and_says_where_each_came_from(
 
 
 def test_only_what_is_accepted_is_exported_unless_asked(journal: Journal, tmp_path: Path) -> None:
-    desk = ReviewDesk(journal)
+    workspace = ReviewDecisions(journal)
     first, second = journal.labels()[:2]
-    desk.decide([first.id], "reject")
-    desk.move_line("shape", 0.3)
+    workspace.decide([first.id], "reject")
+    workspace.move_line("shape", 0.3)
     total = len(journal.labels())
     report = export(journal, "coco", tmp_path / "a", Selection())
     assert report.labels == total - 1
@@ -66,7 +65,7 @@ def test_only_what_is_accepted_is_exported_unless_asked(journal: Journal, tmp_pa
     }
     with pytest.raises(InputError, match="unknown format 'word'"):
         export(journal, "word", tmp_path / "b", Selection())
-    with pytest.raises(InputError, match="has no labelled pictures yet"):
+    with pytest.raises(InputError, match="has no labeled pictures yet"):
         export(Journal.create(tmp_path / "empty"), "coco", tmp_path / "c", Selection())
 
 
@@ -84,7 +83,7 @@ def test_near_duplicates_are_on_one_side() -> None:
     assert split_of(rows, 0.3, seed=1) != {row.sha: sides[row.sha] for row in rows}
 
 
-def test_pictures_of_one_colour_are_not_called_duplicates() -> None:
+def test_pictures_of_one_color_are_not_called_duplicates() -> None:
     assert near_duplicates(["0" * 16, "0" * 16, ""]) == [0, 1, 2]
     assert near_duplicates(["0f" * 8, "0f" * 8]) == [0, 0]
 
@@ -113,7 +112,7 @@ def test_a_turned_picture_is_copied_upright(tmp_path: Path) -> None:
 
 
 def test_imported_labels_are_extended_and_not_touched(images: Path, tmp_path: Path) -> None:
-    plain = label(images, tmp_path / "plain", knowing_eye(COUNT), SIMPLE)
+    plain = label(images, tmp_path / "plain", knowing_segmenter(COUNT), SIMPLE)
     known = [each for each in plain.labels() if each.class_name == "shape"][:3]
     rows = {row.sha: row for row in plain.images()}
     shown = sorted({each.sha for each in known})
@@ -125,7 +124,7 @@ def test_imported_labels_are_extended_and_not_touched(images: Path, tmp_path: Pa
     write_coco(dataset, tmp_path / "known.json")
     journal = Journal.create(tmp_path / "run")
     given: Ontology = ontology(SIMPLE)
-    proposer = Proposer(Workspace(knowing_eye(COUNT)), given)
+    proposer = Proposer(Workspace(knowing_segmenter(COUNT)), given)
 
     def prepare(files: list[ImageRow]) -> None:
         assert import_labels(journal, files, tmp_path / "known.json", images) in (0, len(known))
@@ -135,11 +134,11 @@ def test_imported_labels_are_extended_and_not_touched(images: Path, tmp_path: Pa
     imported = [each for each in journal.labels() if each.source == "imported"]
     assert sorted(each.rle.counts for each in imported) == sorted(each.rle.counts for each in known)
     assert len(journal.labels()) == len(plain.labels()) + len(known)
-    repeated = [each for each in journal.labels() if each.reason.startswith("labelled already as ")]
+    repeated = [each for each in journal.labels() if each.reason.startswith("labeled already as ")]
     assert len(repeated) == len(known)
     assert {each.route for each in repeated} == {"rejected"}
     with pytest.raises(InputError, match="was imported"):
-        ReviewDesk(journal).decide([imported[0].id], "reject")
+        ReviewDecisions(journal).decide([imported[0].id], "reject")
     with pytest.raises(InputError, match="none of its pictures"):
         import_labels(journal, [], tmp_path / "known.json", images)
     with pytest.raises(InputError, match=r"give a COCO \.json or a YOLO"):
@@ -150,7 +149,9 @@ def test_yolo_that_was_exported_is_imported(journal: Journal, images: Path, tmp_
     export(journal, "yolo", tmp_path / "yolo", Selection())
     shutil.copytree(images, tmp_path / "images")
     again = Journal.create(tmp_path / "again")
-    label_images(Order(tmp_path / "images"), again, Threads(Proposer(Workspace(knowing_eye(0)), ontology(SIMPLE))))
+    label_images(
+        Order(tmp_path / "images"), again, Threads(Proposer(Workspace(knowing_segmenter(0)), ontology(SIMPLE)))
+    )
     import_labels(again, again.images(), tmp_path / "yolo" / "data.yaml", tmp_path / "images")
     accepted = [each for each in journal.labels() if each.route == "accepted"]
     assert len(again.labels()) == len(accepted)

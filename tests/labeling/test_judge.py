@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 from sam3_agent.errors import LLMError
-from sam3_agent.labeling.export import provenance_of
-from sam3_agent.labeling.journal import Journal
-from sam3_agent.labeling.judge import SHEET, questions_of
-from sam3_agent.labeling.lines import lines_of, set_lines
-from sam3_agent.labeling.ontology import Strictness
-from sam3_agent.labeling.review.desk import ReviewDesk
-from sam3_agent.loop.scripted import ScriptedLLM
-from tests.labeling.judges import COUNT, PRICE, Seeing, all_right, asked_in, judged
-from tests.labeling.staging import ontology, write_scenes
-from tests.loop.brains import HASTY, brain, set_keys
-from tests.loop.wire import chat
-from tests.loop.wire.server import Sent
+from sam3_agent.labeling.io.export_labels import provenance_of
+from sam3_agent.labeling.ontology.ontology import Strictness
+from sam3_agent.labeling.review.decisions import ReviewDecisions
+from sam3_agent.labeling.store.journal import Journal
+from sam3_agent.labeling.verify.judge import SHEET, questions_of
+from sam3_agent.labeling.verify.thresholds import lines_of, set_lines
+from sam3_agent.llm.scripted import ScriptedLLM
+from tests.labeling.fixtures_judges import COUNT, PRICE, Seeing, all_right, asked_in, judged
+from tests.labeling.fixtures_runs import ontology, write_scenes
+from tests.llm.fixtures_llm import HASTY, make_llm, set_keys
+from tests.llm.wire import chat
+from tests.llm.wire.server import Sent
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_what_it_calls_right_is_accepted_and_keeps_the_rules_reason(
     some = next(label for label in journal.labels() if label.route == "accepted")
     assert some.reason.startswith("the judge: right; quality")
     assert some.verdict == "right"
-    assert {check.reason for check in journal.checks()} == {"the judge: all of it is labelled", "the judge: not there"}
+    assert {check.reason for check in journal.checks()} == {"the judge: all of it is labeled", "the judge: not there"}
 
 
 def test_what_it_calls_wrong_is_rejected_and_where_the_rule_accepted_a_person_sees_it(
@@ -131,7 +131,7 @@ def test_a_judge_that_is_not_understood_sends_labels_to_review_and_is_asked_agai
 def test_a_judge_that_always_fails_stops_the_run_with_every_label_kept(
     images: Path, by_rule: Journal, tmp_path: Path
 ) -> None:
-    with pytest.raises(LLMError, match="5 judgements failed one after another; the last: the script has 0 lines"):
+    with pytest.raises(LLMError, match="5 judgments failed one after another; the last: the script has 0 lines"):
         judged(images, tmp_path, ScriptedLLM(sees=True))
     with Journal.create(tmp_path).writing() as db:
         assert db.execute("SELECT COUNT(*) FROM images WHERE state='pending'").fetchone() == (COUNT - 4,)
@@ -153,9 +153,9 @@ def test_the_budget_counts_the_judge_and_nothing_is_paid_twice(images: Path, tmp
 def test_a_run_of_the_rule_is_judged_later_and_peoples_decisions_stay(images: Path, tmp_path: Path) -> None:
     journal = judged(images, tmp_path, None)
     first, second = [label for label in journal.labels() if label.route != "rejected"][:2]
-    desk = ReviewDesk(journal, "anna")
-    desk.decide([first.id], "reject")
-    added = desk.propose(second.sha, [(second.rle, 0.5, 0.5)], second.class_name, "exemplar")[0]
+    workspace = ReviewDecisions(journal, "anna")
+    workspace.decide([first.id], "reject")
+    added = workspace.propose(second.sha, [(second.rle, 0.5, 0.5)], second.class_name, "exemplar")[0]
     journal.close()
     journal = judged(images, tmp_path, llm := Seeing())
     assert len(llm.seen) == COUNT
@@ -167,7 +167,7 @@ def test_a_run_of_the_rule_is_judged_later_and_peoples_decisions_stay(images: Pa
 def test_labels_of_people_are_shown_to_the_judge_and_not_judged(images: Path, tmp_path: Path) -> None:
     journal = judged(images, tmp_path, None)
     first = next(label for label in journal.labels() if label.route != "rejected")
-    ReviewDesk(journal, "anna").decide([first.id], "accept")
+    ReviewDecisions(journal, "anna").decide([first.id], "accept")
     journal.close()
     judged(images, tmp_path, llm := Seeing())
     assert sum("older label" in message.text for message in llm.seen) == 1
@@ -182,7 +182,7 @@ def test_moved_lines_keep_what_the_judge_said(images: Path, tmp_path: Path) -> N
     }
     set_lines(journal, {name: Strictness(1.0, 1.0, 1.0) for name in lines_of(journal)})
     assert set(routes(journal).values()) == {"rejected"}
-    assert {c.reason for c in journal.checks() if c.class_name == "animal"} != {"the judge: all of it is labelled"}
+    assert {c.reason for c in journal.checks() if c.class_name == "animal"} != {"the judge: all of it is labeled"}
 
 
 def test_every_class_is_in_one_question_and_a_sheet_holds_no_more_than_it_can(images: Path, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_judge_behind_an_api_is_heard_and_paid(images: Path, tmp_path: Path, m
     sent_pictures: list[int] = []
     with chat.api(answer=answer) as served:
         set_keys(monkeypatch, served.url)
-        journal = judged(images, tmp_path, brain("chat", served.url, stream=True, patience=HASTY))
+        journal = judged(images, tmp_path, make_llm("chat", served.url, stream=True, patience=HASTY))
     assert served.problems == []
     assert max(sent_pictures) == 2
     assert len(served.requests) == COUNT
@@ -248,7 +248,7 @@ def test_an_api_that_breaks_down_loses_no_label(
     served_calls: list[int] = []
     with chat.api(answer=answer) as served:
         set_keys(monkeypatch, served.url)
-        journal = judged(images, tmp_path, brain("chat", served.url, stream=False, patience=HASTY))
+        journal = judged(images, tmp_path, make_llm("chat", served.url, stream=False, patience=HASTY))
     assert set(routes(journal)) == set(routes(by_rule))
     unheard = {label.sha for label in journal.labels() if "was not heard" in label.reason}
     checks = {check.sha for check in journal.checks() if check.reason.endswith("HTTP 403: no)")}

@@ -5,11 +5,10 @@ import pytest
 from numpy.typing import NDArray
 
 from sam3_agent import masks
-from sam3_agent.labeling.label import Label
-from sam3_agent.labeling.merge import ImageFinds
-from sam3_agent.labeling.ontology import Ontology
-from sam3_agent.labeling.rule import checked, quality_of
-from sam3_agent.labeling.sighting import (
+from sam3_agent.labeling.ontology.ontology import Ontology
+from sam3_agent.labeling.pipeline.label_image import labels_of
+from sam3_agent.labeling.store.detections import (
+    ImageFinds,
     QueryAnswer,
     Seen,
     Sighting,
@@ -18,8 +17,9 @@ from sam3_agent.labeling.sighting import (
     unpack_answer,
     unpack_sightings,
 )
-from sam3_agent.labeling.work import labels_of
-from tests.labeling.staging import ontology
+from sam3_agent.labeling.store.label import Label
+from sam3_agent.labeling.verify.score_rule import checked, quality_of
+from tests.labeling.fixtures_runs import ontology
 
 SIZE = (60, 80)
 
@@ -96,7 +96,7 @@ def test_classes_fight_over_pixels_only_where_both_want_to() -> None:
     assert (fish.evidence.rival, fish.route) == ("class boat", "review")
 
 
-def test_a_query_is_labelled_and_an_unfinished_one_goes_to_review() -> None:
+def test_a_query_is_labeled_and_an_unfinished_one_goes_to_review() -> None:
     heat = ontology("classes: [{name: heat, query: what spoils in heat}]")
     answered = {"heat": QueryAnswer("answered", "", (seen(ONE, 0.9),), usd=0.02)}
     (label,) = labels(heat, {}, answered)
@@ -107,20 +107,20 @@ def test_a_query_is_labelled_and_an_unfinished_one_goes_to_review() -> None:
 
 
 def test_attributes_are_fixed_or_what_scores_best_on_the_mask() -> None:
-    given = ontology("classes: [{name: car, attributes: {set: a, colour: [red, blue]}}]")
+    given = ontology("classes: [{name: car, attributes: {set: a, color: [red, blue]}}]")
     said = {"car": [seen(ONE, 0.9)], "red car": [seen(OTHER, 0.9)], "blue car": [seen(ONE, 0.6)]}
-    assert dict(labels(given, said)[0].attributes) == {"set": "a", "colour": "blue"}
+    assert dict(labels(given, said)[0].attributes) == {"set": "a", "color": "blue"}
     assert dict(labels(given, {"car": [seen(ONE, 0.9)]})[0].attributes) == {"set": "a"}
 
 
-def test_what_is_believed_in_and_not_labelled_may_have_been_missed() -> None:
+def test_what_is_believed_in_and_not_labeled_may_have_been_missed() -> None:
     each = FRUIT.classes[0]
     finds = ImageFinds("ab" * 32, {"apple": Sighting("apple", 0.8, ()), "pear": Sighting("pear", 0.1, ())}, {}, "fake")
     assert (checked(each, [], finds).route, checked(each, [], finds).presence) == ("review", 0.8)
     finds = ImageFinds("ab" * 32, {"apple": Sighting("apple", 0.2, ())}, {}, "fake")
     assert (checked(each, [], finds).route, checked(each, [], finds).reason) == ("accepted", "not there")
     found = labels(FRUIT, {"apple": [seen(ONE, 0.9)]})
-    assert checked(each, found, finds).reason == "1 labelled"
+    assert checked(each, found, finds).reason == "1 labeled"
 
 
 def test_the_quality_of_nothing_is_nothing() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from sam3_agent.errors import InputError
-from sam3_agent.labeling.ontology import Ontology, Strictness
-from sam3_agent.labeling.ontology_file import parse_ontology, read_ontology
+from sam3_agent.labeling.ontology.ontology import Ontology, Strictness
+from sam3_agent.labeling.ontology.yaml_file import parse_ontology, read_ontology
 from sam3_agent.masks import Rle
 
 HERE = Path("/data/concepts.yaml")
@@ -20,7 +20,7 @@ classes:
     threshold: 0.4
     attributes:
       habitat: water
-      colour: [red, blue]
+      color: [red, blue]
   - name: spoils
     query: what would spoil in heat
     exemplars:
@@ -39,7 +39,7 @@ def test_everything_in_a_file_becomes_values() -> None:
     assert fish.phrases == ("Fish", "sea animal")
     assert fish.strictness == Strictness(threshold=0.4, review=0.4, accept=0.8)
     assert dict(fish.attributes) == {"habitat": "water"}
-    assert dict(fish.choices) == {"colour": ("red", "blue")}
+    assert dict(fish.choices) == {"color": ("red", "blue")}
     assert fish.overlap == "best"
     assert spoils.overlap == "keep"
     assert spoils.phrases == ()

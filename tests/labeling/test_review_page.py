@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from sam3_agent import masks
-from sam3_agent.labeling.label import Label
-from tests.labeling.page import Served, big_journal, chromium, served, three_hundred
-from tests.labeling.staging import knowing_eye, label, write_scenes
+from sam3_agent.labeling.store.label import Label
+from tests.labeling.fixtures_page import Served, big_journal, chromium, served, three_hundred
+from tests.labeling.fixtures_runs import knowing_segmenter, label, write_scenes
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -59,8 +59,8 @@ def page(browser: Any) -> Generator[Any]:
 @pytest.fixture
 def site(tmp_path: Path) -> Generator[Served]:
     write_scenes(tmp_path / "images", COUNT)
-    journal = label(tmp_path / "images", tmp_path / "out", knowing_eye(COUNT), CONCEPTS)
-    with served(journal, knowing_eye(COUNT)) as site:
+    journal = label(tmp_path / "images", tmp_path / "out", knowing_segmenter(COUNT), CONCEPTS)
+    with served(journal, knowing_segmenter(COUNT)) as site:
         yield site
     journal.close()
 
@@ -196,10 +196,10 @@ def test_more_like_this_finds_the_others_here_and_in_the_queue(page: Any, site: 
     page.keyboard.press("M")
     page.wait_for_selector(f"#search >> text=/^$|{COUNT - 1} of {COUNT - 1}/", state="attached")
     for _ in range(300):
-        if not site.calls.eye.search.running:
+        if not site.calls.segmenter.search.running:
             break
         time.sleep(0.02)
-    search = site.calls.eye.search
+    search = site.calls.segmenter.search
     assert (search.done, search.error) == (COUNT - 1, "")
     with page.expect_response(lambda response: response.url.endswith("/api/like")) as answered:
         page.keyboard.press("m")
@@ -212,7 +212,7 @@ def test_more_like_this_finds_the_others_here_and_in_the_queue(page: Any, site: 
 def test_ten_thousand_images_and_three_hundred_masks_are_there_at_once(page: Any, tmp_path: Path) -> None:
     labels = three_hundred(tmp_path / "images")
     journal = big_journal(tmp_path / "out", tmp_path / "images", 10_000, labels)
-    with served(journal, knowing_eye(0)) as site:
+    with served(journal, knowing_segmenter(0)) as site:
         opened(page, site)  # the browser's own first start is not the page's
         began = time.perf_counter()
         page.goto(site.url)

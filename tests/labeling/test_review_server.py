@@ -7,35 +7,34 @@ import pytest
 from starlette.testclient import TestClient
 
 from sam3_agent.errors import InputError, ToolError
-from sam3_agent.labeling.calibrate import calibrate, fitted
-from sam3_agent.labeling.journal import Journal
-from sam3_agent.labeling.ontology import Strictness
-from sam3_agent.labeling.review.calls import Calls
-from sam3_agent.labeling.review.desk import ReviewDesk
-from sam3_agent.labeling.review.eye import ReviewEye
+from sam3_agent.labeling.ontology.ontology import Strictness
+from sam3_agent.labeling.review.decisions import ReviewDecisions
+from sam3_agent.labeling.review.handlers import Calls
+from sam3_agent.labeling.review.refine import ReviewSegmenter
 from sam3_agent.labeling.review.server import build_app, new_token
-from sam3_agent.labeling.rows import label_json
+from sam3_agent.labeling.store.journal import Journal, label_json
+from sam3_agent.labeling.verify.calibrate import calibrate, fitted
 from sam3_agent.model.fake import FakeSegmenter
 from sam3_agent.workspace import Workspace
-from tests.labeling.staging import knowing_eye, label, write_scenes
+from tests.labeling.fixtures_runs import knowing_segmenter, label, write_scenes
 
 COUNT = 4
 CONCEPTS = "accept: 0.99\nclasses: [{name: shape}, {name: animal}]"
 
 
 class Blind(FakeSegmenter):
-    """An eye without clicks, as weights without a tracker half make it."""
+    """A model without clicks, as weights without a tracker half make it."""
 
     def segment_at(self, features: object, prompt: object) -> tuple[()]:
-        raise ToolError("this eye knows phrases and exemplars only")
+        raise ToolError("this model knows phrases and exemplars only")
 
 
 @pytest.fixture
 def calls(tmp_path: Path) -> Generator[Calls]:
     write_scenes(tmp_path / "images", COUNT)
-    journal = label(tmp_path / "images", tmp_path / "out", knowing_eye(COUNT), CONCEPTS)
-    eye = ReviewEye(journal, lambda: Workspace(Blind({})))
-    yield Calls(journal, ReviewDesk(journal, "me"), eye)
+    journal = label(tmp_path / "images", tmp_path / "out", knowing_segmenter(COUNT), CONCEPTS)
+    segmenter = ReviewSegmenter(journal, lambda: Workspace(Blind({})))
+    yield Calls(journal, ReviewDecisions(journal, "me"), segmenter)
     journal.close()
 
 
@@ -88,10 +87,10 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(
     assert calls.journal.read("SELECT COUNT(*) FROM decisions")[0][0] == 0
 
 
-def test_an_eye_without_clicks_says_so(client: TestClient, calls: Calls) -> None:
+def test_a_model_without_clicks_says_so(client: TestClient, calls: Calls) -> None:
     sha = calls.journal.images("done")[0].sha
     answer = client.post("/key/api/click", json={"sha": sha, "points": [[5, 5]], "labels": [True]})
-    assert (answer.status_code, answer.json()) == (400, {"error": "this eye knows phrases and exemplars only"})
+    assert (answer.status_code, answer.json()) == (400, {"error": "this model knows phrases and exemplars only"})
 
 
 def test_a_picture_that_is_gone_is_not_an_error_of_the_server(client: TestClient, calls: Calls) -> None:
@@ -102,28 +101,28 @@ def test_a_picture_that_is_gone_is_not_an_error_of_the_server(client: TestClient
 
 
 def test_every_decision_can_be_undone_to_the_letter(calls: Calls) -> None:
-    journal, desk = calls.journal, calls.desk
+    journal, workspace = calls.journal, calls.workspace
     start = [label_json(each) for each in journal.labels()], journal.checks()
     first, second, *_ = (each for each in journal.labels() if each.sha == journal.images("done")[0].sha)
-    desk.decide([first.id], "accept")
-    desk.decide([first.id], "reject")
-    desk.decide([second.id], "relabel", "animal")
-    desk.put_mask(first.sha, second.rle, "animal")
-    desk.put_mask(first.sha, first.rle, "animal", second.id)
-    desk.propose(first.sha, [(first.rle, 0.5, 0.5)], "animal", "exemplar")
-    desk.confirm(first.sha)
-    assert desk.move_line("shape", 0.99) > 0
-    actions = [undone["action"] for _ in range(8) if (undone := desk.undo())]
+    workspace.decide([first.id], "accept")
+    workspace.decide([first.id], "reject")
+    workspace.decide([second.id], "relabel", "animal")
+    workspace.put_mask(first.sha, second.rle, "animal")
+    workspace.put_mask(first.sha, first.rle, "animal", second.id)
+    workspace.propose(first.sha, [(first.rle, 0.5, 0.5)], "animal", "exemplar")
+    workspace.confirm(first.sha)
+    assert workspace.move_line("shape", 0.99) > 0
+    actions = [undone["action"] for _ in range(8) if (undone := workspace.undo())]
     assert actions == ["threshold", "confirm", "like", "mask", "mask", "relabel", "reject", "accept"]
-    assert desk.undo() is None
+    assert workspace.undo() is None
     assert ([label_json(each) for each in journal.labels()], journal.checks()) == start
 
 
 def test_decided_labels_stay_when_the_run_goes_on(calls: Calls, tmp_path: Path) -> None:
     first, second, *_ = calls.journal.labels()
-    calls.desk.decide([first.id], "reject")
-    calls.desk.decide([second.id], "relabel", "animal")
-    journal = label(tmp_path / "images", tmp_path / "out", knowing_eye(COUNT), CONCEPTS.replace("0.99", "0.5"))
+    calls.workspace.decide([first.id], "reject")
+    calls.workspace.decide([second.id], "relabel", "animal")
+    journal = label(tmp_path / "images", tmp_path / "out", knowing_segmenter(COUNT), CONCEPTS.replace("0.99", "0.5"))
     assert journal.label(first.id).route == "rejected"
     assert journal.label(second.id).class_name == "animal"
     assert waiting(journal) == []
@@ -134,7 +133,7 @@ def test_the_queue_shows_the_most_doubtful_first(client: TestClient, calls: Call
     assert every["total"] == COUNT
     doubts = [item["doubt"] for item in every["items"]]
     assert doubts == sorted(doubts, reverse=True)
-    calls.desk.decide([each.id for each in calls.journal.labels(every["items"][0]["sha"])], "accept")
+    calls.workspace.decide([each.id for each in calls.journal.labels(every["items"][0]["sha"])], "accept")
     left = client.post("/key/api/queue", json={"filter": "review"}).json()
     assert left["total"] == COUNT - 1
     state = client.post("/key/api/state", json={}).json()
@@ -153,7 +152,7 @@ def test_lines_are_fitted_to_what_was_decided() -> None:
 def test_calibration_routes_the_rest_anew(calls: Calls) -> None:
     labels = calls.journal.labels()
     for each in labels[:12]:
-        calls.desk.decide([each.id], "accept")
+        calls.workspace.decide([each.id], "accept")
     before = len(waiting(calls.journal))
     fits = calibrate(calls.journal, 0.9)
     assert {fit.class_name for fit in fits} == {"shape", "animal"}
@@ -165,4 +164,4 @@ def test_calibration_routes_the_rest_anew(calls: Calls) -> None:
 def test_a_reviewer_needs_a_name_of_its_own(calls: Calls) -> None:
     for name in ("", "import"):
         with pytest.raises(InputError, match="the reviewer needs a name"):
-            ReviewDesk(calls.journal, name)
+            ReviewDecisions(calls.journal, name)

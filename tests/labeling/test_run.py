@@ -11,17 +11,16 @@ from pathlib import Path
 import pytest
 
 from sam3_agent.errors import InputError, Sam3AgentError
-from sam3_agent.labeling.budget import BudgetSpent, DollarBudget
-from sam3_agent.labeling.claim import claimed
-from sam3_agent.labeling.engine import Threads
-from sam3_agent.labeling.journal import Journal
-from sam3_agent.labeling.propose import Proposer
-from sam3_agent.labeling.run import Order, Progress, label_images
-from sam3_agent.labeling.summary import summarise
-from sam3_agent.loop.llm import LLM, Message, Reply
-from sam3_agent.loop.scripted import ScriptedLLM
+from sam3_agent.labeling.pipeline.budget import BudgetSpent, DollarBudget
+from sam3_agent.labeling.pipeline.executor import Threads
+from sam3_agent.labeling.pipeline.proposer import Proposer
+from sam3_agent.labeling.pipeline.run import Order, Progress, claimed, label_images
+from sam3_agent.labeling.store.journal import Journal
+from sam3_agent.labeling.store.summary import summarise
+from sam3_agent.llm.base import LLM, Message, Reply
+from sam3_agent.llm.scripted import ScriptedLLM
 from sam3_agent.workspace import Workspace
-from tests.labeling.staging import CONCEPTS, contents, knowing_eye, label, ontology, write_scenes
+from tests.labeling.fixtures_runs import CONCEPTS, contents, knowing_segmenter, label, ontology, write_scenes
 
 COUNT = 12
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -36,29 +35,29 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    journal = label(images, tmp_path_factory.mktemp("undisturbed"), knowing_eye(COUNT))
+    journal = label(images, tmp_path_factory.mktemp("undisturbed"), knowing_segmenter(COUNT))
     return contents(journal)
 
 
 def program(images: Path, out: Path, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.labeling.staging", images, out, *arguments]
+    command = [sys.executable, "-m", "tests.labeling.fixtures_runs", images, out, *arguments]
     return subprocess.Popen([str(part) for part in command], cwd=CHECKOUT, stderr=subprocess.PIPE, text=True)
 
 
 def test_every_image_is_encoded_once_and_a_second_call_does_nothing(images: Path, tmp_path: Path) -> None:
-    eye = knowing_eye(COUNT)
-    label(images, tmp_path, eye, CONCEPTS.split("  - name: leftmost")[0]).close()
-    assert eye.encodes == COUNT
-    label(images, tmp_path, eye, CONCEPTS.split("  - name: leftmost")[0]).close()
-    assert eye.encodes == COUNT
+    segmenter = knowing_segmenter(COUNT)
+    label(images, tmp_path, segmenter, CONCEPTS.split("  - name: leftmost")[0]).close()
+    assert segmenter.encodes == COUNT
+    label(images, tmp_path, segmenter, CONCEPTS.split("  - name: leftmost")[0]).close()
+    assert segmenter.encodes == COUNT
 
 
 def test_what_was_found_and_what_was_routed_add_up(images: Path, tmp_path: Path) -> None:
-    journal = label(images, tmp_path, knowing_eye(COUNT))
+    journal = label(images, tmp_path, knowing_segmenter(COUNT))
     summary = summarise(journal)
     routed = sum(sum(routes.values()) for routes in summary.classes.values())
     assert routed == len(journal.labels()) > 3 * COUNT
-    proposer = Proposer(Workspace(knowing_eye(COUNT)), ontology())
+    proposer = Proposer(Workspace(knowing_segmenter(COUNT)), ontology())
     found = 0
     for row in journal.images():
         image = proposer.workspace.open(images / row.path)
@@ -71,7 +70,7 @@ def test_what_was_found_and_what_was_routed_add_up(images: Path, tmp_path: Path)
 def test_the_number_of_jobs_does_not_change_the_labels(
     images: Path, undisturbed: dict[str, object], tmp_path: Path
 ) -> None:
-    assert contents(label(images, tmp_path, knowing_eye(COUNT), jobs=4)) == undisturbed
+    assert contents(label(images, tmp_path, knowing_segmenter(COUNT), jobs=4)) == undisturbed
 
 
 @pytest.mark.timeout(600)
@@ -107,7 +106,7 @@ def test_a_full_disk_is_one_clear_line_and_nothing_is_lost(
     _, said = full.communicate(timeout=120)
     assert full.returncode == 1
     assert "Sam3AgentError: cannot use the journal" in said
-    assert contents(label(images, tmp_path, knowing_eye(COUNT))) == undisturbed
+    assert contents(label(images, tmp_path, knowing_segmenter(COUNT))) == undisturbed
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(images: Path, tmp_path: Path) -> None:
@@ -128,37 +127,37 @@ def test_duplicates_and_unreadable_files_are_listed(images: Path, tmp_path: Path
     shutil.copy(folder / "003.png", folder / "zz" / "copy.png")
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
     (folder / "note.txt").write_text("not looked at")
-    eye = knowing_eye(COUNT)
-    journal = label(folder, tmp_path / "out", eye)
+    segmenter = knowing_segmenter(COUNT)
+    journal = label(folder, tmp_path / "out", segmenter)
     summary = summarise(journal)
     assert summary.images == {"done": COUNT, "pending": 0, "duplicate": 1, "unreadable": 1}
     assert [(row.path, row.reason) for row in summary.duplicates] == [("zz/copy.png", "003.png")]
     assert summary.unreadable[0].path == "broken.jpg"
     assert "not a picture" in summary.unreadable[0].reason
-    (folder / "003.png").unlink()  # what it was a copy of is gone: the copy is what is labelled now
-    assert {row.path: row.state for row in label(folder, tmp_path / "out", eye).images()}["zz/copy.png"] == "done"
+    (folder / "003.png").unlink()  # what it was a copy of is gone: the copy is what is labeled now
+    assert {row.path: row.state for row in label(folder, tmp_path / "out", segmenter).images()}["zz/copy.png"] == "done"
 
 
 def test_another_question_is_refused_and_another_line_is_not(images: Path, tmp_path: Path) -> None:
     simple = "classes: [{name: shape, accept: 0.75}]"
-    before = label(images, tmp_path, knowing_eye(COUNT), simple)
+    before = label(images, tmp_path, knowing_segmenter(COUNT), simple)
     accepted = summarise(before).classes["shape"]["accepted"]
     assert accepted > 0
     with pytest.raises(InputError, match="the concept file asks other things"):
-        label(images, tmp_path, knowing_eye(COUNT), "classes: [{name: shape, phrases: [shape, star]}]")
-    after = summarise(label(images, tmp_path, knowing_eye(COUNT), "classes: [{name: shape, accept: 0.99}]"))
+        label(images, tmp_path, knowing_segmenter(COUNT), "classes: [{name: shape, phrases: [shape, star]}]")
+    after = summarise(label(images, tmp_path, knowing_segmenter(COUNT), "classes: [{name: shape, accept: 0.99}]"))
     assert (after.classes["shape"]["accepted"], after.classes["shape"]["review"]) == (0, accepted)
 
 
 def test_two_runs_do_not_write_one_folder(images: Path, tmp_path: Path) -> None:
     with claimed(tmp_path), pytest.raises(InputError, match="another 'sam3-agent label' is working"):
-        label(images, tmp_path, knowing_eye(COUNT))
+        label(images, tmp_path, knowing_segmenter(COUNT))
 
 
 def test_progress_counts_up_to_all(images: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
     journal = Journal.create(tmp_path)
-    proposer = Proposer(Workspace(knowing_eye(COUNT)), ontology("classes: [{name: shape}]"))
+    proposer = Proposer(Workspace(knowing_segmenter(COUNT)), ontology("classes: [{name: shape}]"))
     label_images(Order(images), journal, Threads(proposer), seen.append)
     assert [now.done for now in seen] == list(range(1, COUNT + 1))
     assert {now.total for now in seen} == {COUNT}
@@ -167,20 +166,22 @@ def test_progress_counts_up_to_all(images: Path, tmp_path: Path) -> None:
 
 
 class Costly:
-    """A brain that says there is no match, for ten cents."""
+    """An LLM that says there is no match, for ten cents."""
 
     name = "costly"
     sees = False
 
     def reply(self, messages: object, tools: object) -> Reply:
-        from sam3_agent.loop.llm import ToolCall
+        from sam3_agent.llm.base import ToolCall
 
         call = ToolCall("1", "report_no_match", {"reason": "nothing like it"})
         return Reply(Message("assistant", calls=(call,)), usd=0.1)
 
 
-def paid(images: Path, journal: Journal, budget: float | None, brain: LLM) -> str:
-    proposer = Proposer(Workspace(knowing_eye(COUNT)), ontology("classes: [{name: x, query: the x}]"), lambda: brain)
+def paid(images: Path, journal: Journal, budget: float | None, loaded_llm: LLM) -> str:
+    proposer = Proposer(
+        Workspace(knowing_segmenter(COUNT)), ontology("classes: [{name: x, query: the x}]"), lambda: loaded_llm
+    )
     return label_images(Order(images, budget_usd=budget), journal, Threads(proposer))
 
 

@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from sam3_agent.errors import InputError, LLMError
-from sam3_agent.labeling.ontology_file import parse_ontology
-from sam3_agent.labeling.suggest import MOST_EACH, Draft, suggest
-from sam3_agent.loop.llm import ToolCall
-from sam3_agent.loop.scripted import ScriptedLLM
+from sam3_agent.labeling.ontology.suggest import MOST_EACH, Draft, suggest
+from sam3_agent.labeling.ontology.yaml_file import parse_ontology
+from sam3_agent.llm.base import ToolCall
+from sam3_agent.llm.scripted import ScriptedLLM
 
 TEXT = """
 # what we label

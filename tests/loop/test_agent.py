@@ -1,4 +1,4 @@
-"""The loop survives its brain and its tools, and always ends in an answer."""
+"""The loop survives its LLM and its tools, and always ends in an answer."""
 
 import time
 from collections.abc import Sequence
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import pytest
 
 from sam3_agent.errors import InputError, LLMError, ModelUnavailable, UnknownHandle
+from sam3_agent.llm.base import Message, Reply, ToolCall
+from sam3_agent.llm.scripted import Line, ScriptedLLM
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.llm import Message, Reply, ToolCall
-from sam3_agent.loop.scripted import Line, ScriptedLLM
 from sam3_agent.model.fake import FakeSegmenter
 from sam3_agent.types import Answer, Detection
 from sam3_agent.workspace import Workspace
-from tests.desk import RED_CIRCLES, desk, eye, picture
+from tests.fixtures_workspace import RED_CIRCLES, fake_segmenter, make_workspace, picture
 
 SEGMENT = ToolCall("c1", "segment_concepts", {"image_id": "img1", "concepts": ["circle"]})
 NOTHING = ToolCall("c2", "segment_concepts", {"image_id": "img1", "concepts": ["zebra"]})
@@ -22,7 +22,7 @@ NONE = ToolCall("c4", "report_no_match", {"reason": "no zebra"})
 
 def ask(*lines: Line, query: str = "the circles", **limits: float) -> tuple[Answer, ScriptedLLM]:
     llm = ScriptedLLM(*lines)
-    agent = Agent(desk(), llm, **limits)  # pyright: ignore[reportArgumentType]
+    agent = Agent(make_workspace(), llm, **limits)  # pyright: ignore[reportArgumentType]
     return agent.ask("img1", query), llm
 
 
@@ -60,7 +60,7 @@ def test_the_first_message_holds_query_image_size_and_preview() -> None:
     assert f"at scale {preview.scale:g}" in task.text
 
 
-def test_the_brain_is_offered_every_loop_tool_and_none_that_opens_images() -> None:
+def test_the_llm_is_offered_every_loop_tool_and_none_that_opens_images() -> None:
     _, llm = ask(NONE)
     assert {"segment_concepts", "measure_masks", "look", "submit_answer", "report_no_match"} <= set(llm.tools)
     assert "open_image" not in llm.tools
@@ -94,7 +94,7 @@ def test_an_unknown_tool_is_answered_with_the_known_ones() -> None:
         ({"image_id": "img1"}, "'concepts' is missing"),
         ({"image_id": "img9", "concepts": ["cup"]}, "known: img1"),
         ({"image_id": "img1", "concepts": []}, "concepts"),
-        ({"image_id": "img1", "concepts": ["cup"], "colour": "red"}, "there is no argument 'colour'"),
+        ({"image_id": "img1", "concepts": ["cup"], "color": "red"}, "there is no argument 'color'"),
         ({"image_id": "img1", "concepts": ["cup"], "region": [900, 900, 950, 950]}, "outside"),
         ({"image_id": "img1", "concepts": ["x" * 500]}, "500 characters"),
     ],
@@ -148,7 +148,7 @@ def test_a_refusal_ends_the_run_and_is_named() -> None:
     assert ids(answer) == ["m1", "m2", "m3"]
 
 
-def test_a_brain_that_cannot_be_reached_fails_the_run_with_the_best_so_far() -> None:
+def test_an_llm_that_cannot_be_reached_fails_the_run_with_the_best_so_far() -> None:
     answer, _ = ask(SEGMENT, LLMError("HTTP 529: overloaded"))
     assert (answer.outcome, answer.reason) == ("failed", "HTTP 529: overloaded")
     assert ids(answer) == ["m1", "m2", "m3"]
@@ -156,23 +156,23 @@ def test_a_brain_that_cannot_be_reached_fails_the_run_with_the_best_so_far() -> 
 
 
 @pytest.mark.parametrize("bug", [KeyError("choices"), RecursionError("too deep"), ZeroDivisionError()])
-def test_a_bug_in_a_brain_fails_the_run_and_raises_nothing(bug: Exception) -> None:
+def test_a_bug_in_an_llm_fails_the_run_and_raises_nothing(bug: Exception) -> None:
     answer, _ = ask(bug)
     assert answer.outcome == "failed"
     assert f"internal error: {type(bug).__name__}" in answer.reason
 
 
-def test_a_brain_that_returns_something_else_than_a_reply_fails_the_run() -> None:
+def test_an_llm_that_returns_something_else_than_a_reply_fails_the_run() -> None:
     class Odd(ScriptedLLM):
         def reply(self, messages: Sequence[Message], tools: object) -> Reply:
             return None  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
 
-    answer = Agent(desk(), Odd()).ask("img1", "the circles")
+    answer = Agent(make_workspace(), Odd()).ask("img1", "the circles")
     assert answer.outcome == "failed"
     assert answer.reason.endswith("in a row: 'replied with NoneType, expected a Reply'")
 
 
-class BrokenEye(FakeSegmenter):
+class BrokenSegmenter(FakeSegmenter):
     """Encodes, and fails when asked."""
 
     def __init__(self, error: Exception) -> None:
@@ -184,7 +184,7 @@ class BrokenEye(FakeSegmenter):
 
 
 def test_a_bug_in_a_tool_comes_back_as_an_internal_error_and_is_in_the_trace() -> None:
-    workspace = Workspace(BrokenEye(IndexError("list index out of range")))
+    workspace = Workspace(BrokenSegmenter(IndexError("list index out of range")))
     workspace.open(picture())
     llm = ScriptedLLM(SEGMENT, NONE)
     answer = Agent(workspace, llm).ask("img1", "the circles")
@@ -194,21 +194,21 @@ def test_a_bug_in_a_tool_comes_back_as_an_internal_error_and_is_in_the_trace() -
     assert answer.outcome == "no_match"
 
 
-def test_an_eye_that_is_gone_ends_the_run_instead_of_inviting_a_false_no_match() -> None:
-    workspace = Workspace(BrokenEye(ModelUnavailable("out of GPU memory; use --device cpu")))
+def test_a_model_that_is_gone_ends_the_run_instead_of_inviting_a_false_no_match() -> None:
+    workspace = Workspace(BrokenSegmenter(ModelUnavailable("out of GPU memory; use --device cpu")))
     workspace.open(picture())
     answer = Agent(workspace, ScriptedLLM(SEGMENT, NONE)).ask("img1", "the circles")
     assert (answer.outcome, answer.reason) == ("failed", "out of GPU memory; use --device cpu")
 
 
-def test_ctrl_c_in_the_brain_returns_the_best_so_far() -> None:
+def test_ctrl_c_in_the_llm_returns_the_best_so_far() -> None:
     answer, _ = ask(SEGMENT, KeyboardInterrupt())
     assert (answer.outcome, answer.reason, ids(answer)) == ("budget", "interrupted", ["m1", "m2", "m3"])
     assert kinds(answer)[-1] == "end"
 
 
 def test_ctrl_c_in_a_tool_returns_the_best_so_far() -> None:
-    workspace = Workspace(BrokenEye(KeyboardInterrupt()))  # pyright: ignore[reportArgumentType]
+    workspace = Workspace(BrokenSegmenter(KeyboardInterrupt()))  # pyright: ignore[reportArgumentType]
     workspace.open(picture())
     answer = Agent(workspace, ScriptedLLM(SEGMENT)).ask("img1", "the circles")
     assert (answer.outcome, answer.reason, ids(answer)) == ("budget", "interrupted", [])
@@ -264,7 +264,7 @@ def test_a_combined_mask_becomes_the_best_so_far_and_an_empty_search_leaves_it()
 
 
 def test_a_wrong_image_id_or_an_empty_query_is_the_callers_mistake() -> None:
-    agent = Agent(desk(), ScriptedLLM())
+    agent = Agent(make_workspace(), ScriptedLLM())
     with pytest.raises(UnknownHandle, match="known: img1"):
         agent.ask("img7", "the cup")
     with pytest.raises(InputError, match="the query is empty"):
@@ -272,7 +272,7 @@ def test_a_wrong_image_id_or_an_empty_query_is_the_callers_mistake() -> None:
 
 
 def test_usage_counts_turns_calls_and_the_encodes_that_the_run_caused() -> None:
-    workspace = Workspace(eye(), max_bytes=1)  # features are dropped at once, so a search encodes again
+    workspace = Workspace(fake_segmenter(), max_bytes=1)  # features are dropped at once, so a search encodes again
     workspace.open(picture())
     region = {"image_id": "img1", "concepts": ["circle"], "region": [0, 0, 160, 100]}
     answer = Agent(workspace, ScriptedLLM(ToolCall("r", "segment_concepts", region), NONE)).ask("img1", "the circle")

@@ -4,13 +4,13 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 
 from sam3_agent.errors import LLMError
+from sam3_agent.formats.files import plain
+from sam3_agent.llm.base import Message, Reply, ToolCall
+from sam3_agent.llm.scripted import Line, ScriptedLLM
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.llm import Message, Reply, ToolCall
-from sam3_agent.loop.rules import RulesLLM
-from sam3_agent.loop.scripted import Line, ScriptedLLM
-from sam3_agent.loop.trace import plain
+from sam3_agent.planner import RulesLLM
 from sam3_agent.types import Answer
-from tests.desk import desk
+from tests.fixtures_workspace import make_workspace
 
 SOUND: tuple[Line, ...] = (
     ToolCall("s", "segment_concepts", {"image_id": "img1", "concepts": ["circle", "square"]}),
@@ -32,7 +32,7 @@ FAULTS: tuple[Line, ...] = (
     ToolCall("r", "refine_with_exemplars", {"image_id": "img1", "positive_boxes": [[5, 5, 1, 1]]}),
     ToolCall("l", "look", {"image_id": "img1", "region": [0, 0, 1e9, -3]}),
     LLMError("HTTP 500: api_error"),
-    ValueError("a bug in a brain"),
+    ValueError("a bug in an LLM"),
     KeyboardInterrupt(),
 )
 
@@ -40,7 +40,7 @@ FAULTS: tuple[Line, ...] = (
 def run(seed: int) -> Answer:
     dice = random.Random(seed)
     lines = [dice.choice(FAULTS if dice.random() < 0.3 else SOUND) for _ in range(12)]
-    return Agent(desk(), ScriptedLLM(*lines), max_turns=8).ask("img1", "the circles")
+    return Agent(make_workspace(), ScriptedLLM(*lines), max_turns=8).ask("img1", "the circles")
 
 
 def test_every_run_with_faults_ends_in_an_outcome_with_a_whole_trace() -> None:
@@ -53,7 +53,7 @@ def test_every_run_with_faults_ends_in_an_outcome_with_a_whole_trace() -> None:
 
 
 def test_runs_beside_each_other_on_one_workspace_do_not_mix() -> None:
-    agent = Agent(desk(), RulesLLM())
+    agent = Agent(make_workspace(), RulesLLM())
     queries = {"the largest circle": 1, "the red circles": 2, "the zebra": 0, "the square": 1} | {"all circles": 3}
     with ThreadPoolExecutor(5) as pool:
         answers = list(pool.map(lambda query: agent.ask("img1", query), [*queries] * 2))

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from sam3_agent.errors import LLMError
+from sam3_agent.llm.base import ToolCall
+from sam3_agent.llm.scripted import Line, ScriptedLLM
 from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.judge import JudgeMode
-from sam3_agent.loop.llm import ToolCall
-from sam3_agent.loop.scripted import Line, ScriptedLLM
 from sam3_agent.types import Answer
-from tests.desk import desk
+from tests.fixtures_workspace import make_workspace
 
 SEGMENT = ToolCall("c1", "segment_concepts", {"image_id": "img1", "concepts": ["circle"]})
 NONE = ToolCall("c4", "report_no_match", {"reason": "no zebra"})
@@ -30,7 +30,7 @@ def prefer(better: str) -> ToolCall:
 
 def ask(*lines: Line, judge: JudgeMode | None = None, **limits: Any) -> tuple[Answer, ScriptedLLM]:
     llm = ScriptedLLM(*lines, sees=True)
-    return Agent(desk(), llm, judge=judge, **limits).ask("img1", "the red circles"), llm
+    return Agent(make_workspace(), llm, judge=judge, **limits).ask("img1", "the red circles"), llm
 
 
 def ids(answer: Answer) -> list[str]:
@@ -72,16 +72,16 @@ def test_a_rejection_goes_back_with_its_reason_and_the_repaired_answer_counts() 
     assert answer.usage.llm_calls == 4  # "once": the second submission is not judged
 
 
-def test_a_brain_that_insists_has_its_way() -> None:
+def test_an_llm_that_insists_has_its_way() -> None:
     answer, _ = ask(SEGMENT, submit("m1"), verdict(rejected=["m1"], reasons=["no"]), submit("m1"), judge="strict")
     assert (answer.outcome, ids(answer)) == ("answered", ["m1"])
 
 
-def test_off_never_asks_and_brains_without_eyes_are_never_judges() -> None:
+def test_off_never_asks_and_llms_without_models_are_never_judges() -> None:
     answer, _ = ask(SEGMENT, submit("m1"), judge="off")
     assert answer.usage.llm_calls == 2
     blind = ScriptedLLM(SEGMENT, submit("m1"))
-    assert Agent(desk(), blind).ask("img1", "the red circle").usage.llm_calls == 2
+    assert Agent(make_workspace(), blind).ask("img1", "the red circle").usage.llm_calls == 2
 
 
 def test_strict_judges_again_and_compares_two_equally_bad_answers_in_both_orders() -> None:

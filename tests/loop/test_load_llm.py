@@ -1,12 +1,12 @@
-"""A spec loads a brain, or one line says what is wrong with it."""
+"""A spec loads an LLM, or one line says what is wrong with it."""
 
 from pathlib import Path
 
 import pytest
 
 from sam3_agent.errors import InputError, LLMConfigError
-from sam3_agent.loop.llm import load_llm
-from sam3_agent.loop.prices import Price, price_of, read_prices
+from sam3_agent.llm.pricing import Price, price_of, read_prices
+from sam3_agent.loop.load_llm import load_llm
 
 
 def test_rules_needs_nothing() -> None:

@@ -11,16 +11,16 @@ import pytest
 from PIL import Image
 
 from sam3_agent.errors import LLMError
+from sam3_agent.llm.base import Message, Reply, ToolCall
+from sam3_agent.llm.scripted import Line, ScriptedLLM
+from sam3_agent.llm.tool_calls import read_text
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.llm import Message, Reply, ToolCall
-from sam3_agent.loop.scripted import Line, ScriptedLLM
-from sam3_agent.loop.text_calls import read_text
 from sam3_agent.loop.trace import write_trace
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.tools import LOOP_TOOLS
 from sam3_agent.types import Answer, Detection
 from sam3_agent.workspace import Workspace
-from tests.desk import desk, disc, picture, square
+from tests.fixtures_workspace import disc, make_workspace, picture, square
 
 SEGMENT = ToolCall("c1", "segment_concepts", {"image_id": "img1", "concepts": ["circle"]})
 NOTHING = ToolCall("c2", "segment_concepts", {"image_id": "img1", "concepts": ["zebra"]})
@@ -30,7 +30,7 @@ RIGHT = ToolCall("v", "give_verdict", {"accepted": ["m1"]})
 
 def ask(*lines: Line, workspace: Workspace | None = None, judge: bool = False, **limits: int) -> Answer:
     llm = ScriptedLLM(*lines, sees=judge)
-    return Agent(workspace or desk(), llm, **limits).ask("img1", "the circles")  # pyright: ignore[reportArgumentType]
+    return Agent(workspace or make_workspace(), llm, **limits).ask("img1", "the circles")  # pyright: ignore[reportArgumentType]
 
 
 def told(answer: Answer) -> list[str]:
@@ -137,7 +137,7 @@ def test_a_reply_that_is_none_once() -> None:
                 return None
             return super().reply(messages, tools)
 
-    answer = Agent(desk(), Dropping(SEGMENT, SUBMIT)).ask("img1", "the circles")
+    answer = Agent(make_workspace(), Dropping(SEGMENT, SUBMIT)).ask("img1", "the circles")
     assert (answer.outcome, ids(answer)) == ("answered", ["m1"])
 
 
@@ -204,7 +204,7 @@ def test_a_photograph_that_lies_on_its_side_is_upright_everywhere(tmp_path: Path
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "L", "1", "CMYK", "I;16"])
-def test_pictures_of_every_colour_mode_can_be_asked_about(tmp_path: Path, mode: str) -> None:
+def test_pictures_of_every_color_mode_can_be_asked_about(tmp_path: Path, mode: str) -> None:
     file = tmp_path / ("p.tif" if mode == "CMYK" else "p.png")
     image = Image.fromarray(picture())
     grey = Image.fromarray(np.asarray(image.convert("L"), dtype=np.uint16) * 257)
@@ -214,7 +214,7 @@ def test_pictures_of_every_colour_mode_can_be_asked_about(tmp_path: Path, mode: 
     assert ask(SEGMENT, SUBMIT, workspace=workspace).outcome == "answered"
 
 
-def test_an_eye_that_fails_is_told_of_and_never_answered_from_an_earlier_find() -> None:
+def test_a_model_that_fails_is_told_of_and_never_answered_from_an_earlier_find() -> None:
     class Failing(FakeSegmenter):
         calls = 0
 

@@ -4,15 +4,17 @@ import re
 
 import pytest
 
+from sam3_agent.llm.tool_calls import explain_tools
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.tools import LOOP_TOOLS
 
-NAMES = ["system", "judge", "judge_none", "compare", "text_tools", "nudge_text", "nudge_empty", "nudge_truncated"]
+NAMES = ["system", "judge", "judge_none", "compare", "nudge_text", "nudge_empty", "nudge_truncated"]
 MOST_TOKENS = 2500
+KNOWN_TOOLS = {tool.name for tool in LOOP_TOOLS} | {"give_verdict", "prefer_answer"}
 
 
 def most_tokens(text: str) -> int:
-    """More tokens than any of the common tokenisers makes of English: 4 letters, 1 digit or 1 sign a token."""
+    """More tokens than any of the common tokenizers makes of English: 4 letters, 1 digit or 1 sign a token."""
     pieces = re.findall(r"[A-Za-z]+|\d|[^\sA-Za-z\d]|\n", text)
     return sum(-(-len(piece) // 4) if piece.isalpha() else 1 for piece in pieces)
 
@@ -34,9 +36,16 @@ def test_the_judges_prompts_are_short(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_prompts_name_only_tools_that_exist(name: str) -> None:
-    known = {tool.name for tool in LOOP_TOOLS} | {"give_verdict", "prefer_answer"}
-    verbs = "segment|read|refine|combine|measure|submit|report|give|prefer|open|export"
-    assert set(re.findall(rf"\b(?:{verbs})_\w+", read_prompt(name).text)) <= known
+    assert tools_named_in(read_prompt(name).text) <= KNOWN_TOOLS
+
+
+def test_the_instruction_to_call_tools_as_text_names_only_tools_that_exist() -> None:
+    assert tools_named_in(explain_tools(())) <= KNOWN_TOOLS
+
+
+def tools_named_in(text: str) -> set[str]:
+    """Every word that begins like a tool's name."""
+    return set(re.findall(r"\b(?:segment|read|refine|combine|measure|submit|report|give|prefer|open|export)_\w+", text))
 
 
 def test_a_prompts_id_changes_with_its_text() -> None:

@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.files import plain
 from sam3_agent.loop.agent import Agent
-from sam3_agent.loop.rules import RulesLLM
-from sam3_agent.loop.trace import plain, read_trace, write_trace
+from sam3_agent.loop.trace import read_trace, write_trace
+from sam3_agent.planner import RulesLLM
 from sam3_agent.types import Step, Trace
-from tests.desk import desk
+from tests.fixtures_workspace import make_workspace
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -22,7 +23,7 @@ STEPS = st.builds(Step, st.text(min_size=1), st.floats(0, 1e6), st.dictionaries(
 
 
 def test_the_trace_of_a_real_run_round_trips(tmp_path: Path) -> None:
-    answer = Agent(desk(), RulesLLM()).ask("img1", "the largest red circle")
+    answer = Agent(make_workspace(), RulesLLM()).ask("img1", "the largest red circle")
     path = write_trace(answer.trace, tmp_path / "deep" / "run.jsonl")
     assert read_trace(path) == answer.trace
     assert [file.name for file in path.parent.iterdir()] == ["run.jsonl"]

@@ -1,4 +1,4 @@
-"""A server over a deterministic eye, and a picture that it knows."""
+"""A server over a deterministic model, and a picture that it knows."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from mcp.server.lowlevel import Server
 from PIL import Image
+from sam3_mcp.results import DEFAULTS, Settings
+from sam3_mcp.server import build_server
 
-from mcp_server.results import DEFAULTS, Settings
-from mcp_server.server import build_server
 from sam3_agent.model.segmenter import Segmenter
-from tests.mcp_server.staging import HEIGHT, WIDTH, MakeServer, make_backend
+from tests.mcp_server.fixtures_server import HEIGHT, WIDTH, MakeServer, make_backend
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_server(folder: Path) -> MakeServer:
-    def make(settings: Settings = DEFAULTS, make_eye: Callable[[], Segmenter] | None = None) -> Server[None]:
-        return build_server(make_backend(folder, settings, make_eye))
+    def make(settings: Settings = DEFAULTS, make_segmenter: Callable[[], Segmenter] | None = None) -> Server[None]:
+        return build_server(make_backend(folder, settings, make_segmenter))
 
     return make

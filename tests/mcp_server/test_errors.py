@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from mcp import Client
 from numpy.typing import NDArray
+from sam3_mcp.path_allowlist import Access
 
-from mcp_server.access import Access
 from sam3_agent.errors import InputError, ModelUnavailable
 from sam3_agent.model.fake import FakeFeatures, FakeSegmenter
 from sam3_agent.model.scheduler import Scheduler
 from sam3_agent.model.segmenter import Segmenter
-from tests.mcp_server.staging import MakeServer, answers, text_of
-from tests.model.gated import GatedEngine, image
+from tests.mcp_server.fixtures_server import MakeServer, answers, text_of
+from tests.model.fixtures_gated import GatedEngine, image
 
 pytestmark = pytest.mark.anyio
 
@@ -47,8 +47,8 @@ async def test_an_error_is_an_instruction(make_server: MakeServer, folder: Path,
         assert len(await complain(client, "x" * 10_000, {})) <= 2000
 
 
-class BrokenEye(FakeSegmenter):
-    """An eye with a bug."""
+class BrokenSegmenter(FakeSegmenter):
+    """A model with a bug."""
 
     def encode(self, image: NDArray[np.uint8]) -> FakeFeatures:
         raise ZeroDivisionError("secret detail")
@@ -57,7 +57,7 @@ class BrokenEye(FakeSegmenter):
 async def test_a_bug_is_one_line_for_the_client_and_a_traceback_in_the_log(
     make_server: MakeServer, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = make_server(make_eye=lambda: BrokenEye(answers))
+    server = make_server(make_segmenter=lambda: BrokenSegmenter(answers))
     with caplog.at_level(logging.ERROR):
         async with Client(server) as client:
             text = await complain(client, "open_image", {"source": str(folder / "square.png")})
@@ -69,7 +69,7 @@ async def test_a_model_that_cannot_be_loaded_is_one_clear_line_at_every_call(mak
     def fail() -> Segmenter:
         raise ModelUnavailable("no access to facebook/sam3; ask for it on its page, then run: hf auth login")
 
-    async with Client(make_server(make_eye=fail)) as client:
+    async with Client(make_server(make_segmenter=fail)) as client:
         assert (await client.list_tools()).tools
         for _ in range(2):
             text = await complain(client, "list_images", {})
@@ -83,7 +83,7 @@ async def test_a_bug_while_loading_is_said_without_its_details(
     def fail() -> Segmenter:
         raise RuntimeError("secret detail")
 
-    async with Client(make_server(make_eye=fail)) as client:
+    async with Client(make_server(make_segmenter=fail)) as client:
         text = await complain(client, "list_images", {})
     assert "internal error while loading (RuntimeError)" in text
     assert "secret detail" not in text
@@ -108,7 +108,7 @@ async def test_the_handshake_does_not_wait_for_the_model_and_the_first_call_does
             release.set()
 
     began = time.monotonic()
-    async with Client(make_server(make_eye=load_slowly), mode=mode) as client:
+    async with Client(make_server(make_segmenter=load_slowly), mode=mode) as client:
         assert len((await client.list_tools()).tools) == 12
         assert time.monotonic() - began < 1
         with anyio.fail_after(20):
@@ -118,12 +118,12 @@ async def test_the_handshake_does_not_wait_for_the_model_and_the_first_call_does
     assert messages[0][0] < messages[1][0]
 
 
-async def test_a_client_that_gives_up_leaves_the_queue_of_the_eye(make_server: MakeServer, folder: Path) -> None:
+async def test_a_client_that_gives_up_leaves_the_queue_of_the_model(make_server: MakeServer, folder: Path) -> None:
     engine = GatedEngine(closed=True)
     with Scheduler([engine]) as scheduler:
         held = scheduler.begin_encode(image(1))  # keeps the network busy
         engine.wait_for_batches(1)
-        async with Client(make_server(make_eye=lambda: scheduler)) as client:
+        async with Client(make_server(make_segmenter=lambda: scheduler)) as client:
             await client.call_tool("list_images", {})
             with anyio.move_on_after(30) as giving_up:
                 async with anyio.create_task_group() as tasks:

@@ -7,12 +7,12 @@ import zlib
 from pathlib import Path
 
 import pytest
+from sam3_mcp.image_access import Pictures
+from sam3_mcp.path_allowlist import Access
 
-from mcp_server.access import Access
-from mcp_server.pictures import Pictures
 from sam3_agent.errors import InputError
 from sam3_agent.workspace import OutputFolder
-from tests.mcp_server.network import REACHED, House, png, refused
+from tests.mcp_server.fixtures_network import REACHED, House, png, refused
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.mcp.fake_provider import Host
 from benchmarks.mcp.host import passes, run_host
-from benchmarks.mcp.standin import Host
+from tests.environment import python_path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOSTS: tuple[Host, ...] = ("claude", "gemini")
-SERVER = [sys.executable, "-m", "mcp_server"]
+SERVER = [sys.executable, "-m", "sam3_mcp"]
 
 
 def program_of(host: Host) -> str:
@@ -32,7 +33,7 @@ def environment(program: str, home: Path) -> dict[str, str]:
     return {
         "PATH": f"{Path(program).parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(home),
-        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONPATH": python_path(CHECKOUT),
         "OMP_NUM_THREADS": "1",
         "MCP_TIMEOUT": "60000",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",

@@ -1,4 +1,4 @@
-"""Many clients over HTTP: isolation, quotas, tokens, health and metrics, with the deterministic eye."""
+"""Many clients over HTTP: isolation, quotas, tokens, health and metrics, with the deterministic model."""
 
 import threading
 import time
@@ -13,15 +13,15 @@ import pytest
 import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from sam3_mcp.auth import Tokens
+from sam3_mcp.http_app import Door, build_app
+from sam3_mcp.metrics import Metrics
+from sam3_mcp.quota import Limits
+from sam3_mcp.server import build_server
+from sam3_mcp.tool_handler import Backend
 
-from mcp_server.backend import Backend
-from mcp_server.metrics import Metrics
-from mcp_server.quota import Limits
-from mcp_server.server import build_server
-from mcp_server.tokens import Tokens
-from mcp_server.web import Door, build_app
 from sam3_agent.errors import InputError
-from tests.mcp_server.staging import make_backend, text_of
+from tests.mcp_server.fixtures_server import make_backend, text_of
 
 pytestmark = pytest.mark.anyio
 ACCEPT = {"Accept": "application/json, text/event-stream"}
@@ -48,8 +48,8 @@ def serving(backend: Backend, door: Door) -> Iterator[str]:
 
 @pytest.fixture
 def serve(folder: Path, request: pytest.FixtureRequest) -> Serving:
-    def begin(door: Door = OPEN, **desks: Any) -> str:
-        running = serving(make_backend(folder, shared=True, **desks), door)
+    def begin(door: Door = OPEN, **sessions: Any) -> str:
+        running = serving(make_backend(folder, shared=True, **sessions), door)
         url = running.__enter__()
         request.addfinalizer(lambda: running.__exit__(None, None, None))
         return url
@@ -169,12 +169,12 @@ async def test_calls_at_a_time_are_bounded_for_each_client(folder: Path) -> None
 
     def load() -> Any:
         from sam3_agent.model.fake import FakeSegmenter
-        from tests.mcp_server.staging import answers
+        from tests.mcp_server.fixtures_server import answers
 
         assert release.wait(30)
         return FakeSegmenter(answers)
 
-    backend = make_backend(folder, make_eye=load, shared=True, limits=Limits(calls=2))
+    backend = make_backend(folder, make_segmenter=load, shared=True, limits=Limits(calls=2))
     with serving(backend, Door()) as url:
         async with client(url, "legacy") as mine, client(url, "legacy") as other, anyio.create_task_group() as tasks:
             for who in (mine, mine, other):

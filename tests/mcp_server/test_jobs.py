@@ -8,14 +8,15 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
+from sam3_mcp.jobs import KEPT_SECONDS, Job, Jobs
+from sam3_mcp.quota import Limits
+from sam3_mcp.server import build_server
 
-from mcp_server.jobs import KEPT_SECONDS, Job, Jobs
-from mcp_server.quota import Limits
-from mcp_server.server import build_server
 from sam3_agent.errors import Busy, UnknownHandle
-from sam3_agent.loop.llm import LLM, Message, Reply, ToolCall, load_llm
+from sam3_agent.llm.base import LLM, Message, Reply, ToolCall
+from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.tools import Presentation, ToolSpec
-from tests.mcp_server.staging import MakeServer, images_of, make_backend, text_of
+from tests.mcp_server.fixtures_server import MakeServer, images_of, make_backend, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -40,11 +41,11 @@ class PatientLLM:
         return Reply(Message("assistant", calls=(ToolCall("2", "submit_answer", {"mask_ids": ["m1"]}),)))
 
 
-def connect(folder: Path, llm: LLM, mode: str = "auto", **desks: Any) -> Client:
-    return Client(build_server(make_backend(folder, make_llm=lambda: llm, **desks)), mode=mode)
+def connect(folder: Path, llm: LLM, mode: str = "auto", **sessions: Any) -> Client:
+    return Client(build_server(make_backend(folder, make_llm=lambda: llm, **sessions)), mode=mode)
 
 
-async def test_without_a_brain_there_are_no_tools_for_jobs(make_server: MakeServer) -> None:
+async def test_without_an_llm_there_are_no_tools_for_jobs(make_server: MakeServer) -> None:
     async with Client(make_server()) as client:
         names = {tool.name for tool in (await client.list_tools()).tools}
     assert not names & {"ask_image", "get_job", "cancel_job"}
@@ -95,7 +96,7 @@ async def test_a_job_can_be_cancelled_and_jobs_at_a_time_are_bounded(folder: Pat
             while llm.turns < 2:
                 await anyio.sleep(0.01)
             stopping = await client.call_tool("cancel_job", {"job_id": "job1"})
-        assert stopping.structured_content["state"] == "running"  # its brain is in the middle of a turn
+        assert stopping.structured_content["state"] == "running"  # its LLM is in the middle of a turn
         llm.go_on.set()
         cancelled = await client.call_tool("get_job", {"job_id": "job1"})
         assert cancelled.structured_content["state"] == "cancelled"

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sam3_mcp.http_app import Door
 
-from mcp_server.web import Door
-from tests.mcp_server.staging import make_backend
+from tests.environment import python_path
+from tests.mcp_server.fixtures_server import make_backend
 from tests.mcp_server.test_http import serving
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -32,7 +33,7 @@ def run(modules: Path, *command: str) -> str:
     path = f"{modules / '.bin'}{os.pathsep}{os.environ['PATH']}"
     node = shutil.which("node", path=path)
     assert node is not None
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(CHECKOUT)}
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": python_path(CHECKOUT)}
     done = subprocess.run([node, *command], env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -42,7 +43,7 @@ def run(modules: Path, *command: str) -> str:
 def test_the_typescript_client_segments_a_picture(modules: Path, folder: Path, way: str) -> None:
     script = str(Path(__file__).with_name("ts_client.mjs"))
     with serving(make_backend(folder, shared=True), Door()) as url:
-        target = [f"{url}/mcp"] if way == "http" else [sys.executable, "-m", "mcp_server", "--connect", f"{url}/mcp"]
+        target = [f"{url}/mcp"] if way == "http" else [sys.executable, "-m", "sam3_mcp", "--connect", f"{url}/mcp"]
         found: dict[str, Any] = json.loads(run(modules, script, str(modules), str(folder / "square.png"), *target))
     assert found == {"tools": 12, "kinds": ["text", "image"], "masks": 2, "file": "image/png", "wrong": True}
 

@@ -14,10 +14,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from sam3_mcp.auth import JwtTokens
+from sam3_mcp.http_app import Door
 
-from mcp_server.tokens import JwtTokens
-from mcp_server.web import Door
-from tests.mcp_server.staging import make_backend, text_of
+from tests.mcp_server.fixtures_server import make_backend, text_of
 from tests.mcp_server.test_http import open_square, serving
 
 pytestmark = pytest.mark.anyio
@@ -163,7 +163,9 @@ async def test_metrics_want_the_token_too(url: str, issuer: Issuer) -> None:
     assert (refused.status_code, given.status_code) == (401, 200)
 
 
-async def test_two_people_with_the_same_client_key_do_not_share_a_desk(url: str, issuer: Issuer, folder: Path) -> None:
+async def test_two_people_with_the_same_client_key_do_not_share_a_session(
+    url: str, issuer: Issuer, folder: Path
+) -> None:
     key = {"Sam3-Client": "the same secret of both".replace(" ", "-")}
     sessions = [
         httpx2.AsyncClient(headers=key | {"Authorization": f"Bearer {issuer.token(sub=name)}"}, timeout=30)

@@ -15,14 +15,15 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+import sam3_mcp
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-import mcp_server
-from tests.mcp_server.staging import images_of, text_of
+from tests.environment import python_path
+from tests.mcp_server.fixtures_server import images_of, text_of
 
 pytestmark = pytest.mark.anyio
-CHECKOUT = Path(mcp_server.__file__).resolve().parents[1]
+CHECKOUT = Path(sam3_mcp.__file__).resolve().parents[2]
 INITIALIZE = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -33,7 +34,7 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "PYTHONPATH": python_path(CHECKOUT), "OMP_NUM_THREADS": "1"}
 
 
 def has_tiny_weights() -> bool:
@@ -48,7 +49,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start `sam3-mcp` in an empty folder; what is still running at the end is killed."""
     running: list[subprocess.Popen[bytes]] = []
 
-    def begin(*options: str, command: tuple[str, ...] = ("-m", "mcp_server")) -> "subprocess.Popen[bytes]":
+    def begin(*options: str, command: tuple[str, ...] = ("-m", "sam3_mcp")) -> "subprocess.Popen[bytes]":
         pipe = subprocess.PIPE
         process = subprocess.Popen(
             [sys.executable, *command, *options], stdin=pipe, stdout=pipe, stderr=pipe, cwd=tmp_path, env=environment()
@@ -143,11 +144,11 @@ def test_a_usage_error_exits_2_and_says_what_is_wrong(start: Start, options: tup
 
 async def test_a_call_that_takes_too_long_is_given_up_with_words(tmp_path: Path) -> None:
     if not has_tiny_weights():
-        pytest.skip("the tiny eye's weights are not in sam3_agent/model/weights/tiny")
+        pytest.skip("the tiny model's weights are not in sam3_agent/model/weights/tiny")
     from PIL import Image
 
     Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
-    command = ["-m", "mcp_server", "--max-seconds", "0.001"]
+    command = ["-m", "sam3_mcp", "--max-seconds", "0.001"]
     parameters = StdioServerParameters(command=sys.executable, args=command, env=environment(), cwd=tmp_path)
     async with Client(stdio_client(parameters), read_timeout_seconds=90) as client:
         result = await client.call_tool("open_image", {"source": "black.png"})
@@ -157,18 +158,16 @@ async def test_a_call_that_takes_too_long_is_given_up_with_words(tmp_path: Path)
     assert not after.is_error
 
 
-async def test_the_tiny_eye_finds_the_objects_of_a_scene_over_stdio(start: Start, tmp_path: Path) -> None:
+async def test_the_tiny_model_finds_the_objects_of_a_scene_over_stdio(start: Start, tmp_path: Path) -> None:
     if not has_tiny_weights():
-        pytest.skip("the tiny eye's weights are not in sam3_agent/model/weights/tiny yet (training is still running)")
+        pytest.skip("the tiny model's weights are not in sam3_agent/model/weights/tiny yet (training is still running)")
     from PIL import Image
 
     from sam3_agent.scenes import SceneOptions, generate_scene
 
     scene = generate_scene(11, SceneOptions(min_objects=3, max_objects=5))
     Image.fromarray(scene.image).save(tmp_path / "scene.png")
-    parameters = StdioServerParameters(
-        command=sys.executable, args=["-m", "mcp_server"], env=environment(), cwd=tmp_path
-    )
+    parameters = StdioServerParameters(command=sys.executable, args=["-m", "sam3_mcp"], env=environment(), cwd=tmp_path)
     async with Client(stdio_client(parameters), read_timeout_seconds=90) as client:
         opened = await client.call_tool("open_image", {"source": "scene.png"})
         nouns = sorted({thing.noun for thing in scene.objects})

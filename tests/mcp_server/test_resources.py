@@ -10,13 +10,13 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 from PIL import Image
+from sam3_mcp.results import DATA_BYTES, TEXT_BYTES, Settings, shorten, shrink
+from sam3_mcp.server import build_server
+from sam3_mcp.viewer import VIEWER_MIME, VIEWER_URI
 
-from mcp_server.results import DATA_BYTES, TEXT_BYTES, Settings, shorten, shrink
-from mcp_server.server import build_server
-from mcp_server.viewer import VIEWER_MIME, VIEWER_URI
 from sam3_agent import masks
 from sam3_agent.masks import Rle
-from tests.mcp_server.staging import MakeServer, make_backend, text_of
+from tests.mcp_server.fixtures_server import MakeServer, make_backend, text_of
 
 pytestmark = pytest.mark.anyio
 

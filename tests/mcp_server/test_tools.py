@@ -12,12 +12,11 @@ from inline_snapshot import snapshot
 from mcp import Client
 from mcp_types import CallToolResult
 from PIL import Image
+from sam3_mcp.results import Settings
+from sam3_mcp.server import INSTRUCTIONS, build_server
 
-from mcp_server.instructions import INSTRUCTIONS
-from mcp_server.results import Settings
-from mcp_server.server import build_server
-from sam3_agent.loop.llm import load_llm
-from tests.mcp_server.staging import MakeServer, images_of, make_backend, text_of
+from sam3_agent.loop.load_llm import load_llm
+from tests.mcp_server.fixtures_server import MakeServer, images_of, make_backend, text_of
 
 pytestmark = pytest.mark.anyio
 ERAS = ("legacy", "auto")
@@ -79,7 +78,7 @@ async def test_every_input_schema_is_flat_and_every_name_short(folder: Path) -> 
     backend = make_backend(folder, make_llm=lambda: load_llm("rules"))
     async with Client(build_server(backend)) as client:
         tools = (await client.list_tools()).tools
-    assert len(tools) == 15  # with a brain of its own the server offers jobs too
+    assert len(tools) == 15  # with an LLM of its own the server offers jobs too
     for tool in tools:
         assert len(f"mcp__sam3__{tool.name}") <= 60
         assert tool.description

@@ -8,11 +8,11 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
+from sam3_mcp.server import build_server
+from sam3_mcp.viewer import VIEWER_URI
 
-from mcp_server.server import build_server
-from mcp_server.viewer import VIEWER_URI
-from tests.labeling.page import chromium
-from tests.mcp_server.staging import make_backend
+from tests.labeling.fixtures_page import chromium
+from tests.mcp_server.fixtures_server import make_backend
 
 HOST = """<!doctype html><iframe id="app" style="width:900px;height:600px"></iframe><script>
 const given = JSON.parse(document.getElementById("given").textContent), app = document.getElementById("app");

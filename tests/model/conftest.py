@@ -18,10 +18,10 @@ from transformers import CLIPTokenizer, Sam3Config, Sam3Model, Sam3TrackerVideoC
 
 from sam3_agent.model import loading
 from sam3_agent.model.features import ImageFeatures
-from sam3_agent.model.phrases import EXEMPLAR_PHRASE, clean
+from sam3_agent.model.loading import load_tracker
 from sam3_agent.model.sam3 import Sam3
+from sam3_agent.model.text_prompts import EXEMPLAR_PHRASE, clean
 from sam3_agent.model.tracker import Tracker
-from sam3_agent.model.tracker_loading import load_tracker
 from sam3_agent.model.tracking.loading import load_video_tracker
 from sam3_agent.model.tracking.parts import MemoryParts
 from sam3_agent.model.tracking.video_tracker import VideoTracker
@@ -58,7 +58,7 @@ def small_config() -> Sam3Config:
 
 
 def byte_tokenizer() -> CLIPTokenizer:
-    """CLIP's 512 byte symbols in its order ("!" is 0), two merges, two special tokens: any text tokenises."""
+    """CLIP's 512 byte symbols in its order ("!" is 0), two merges, two special tokens: any text tokenizes."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     symbols = [chr(b) for b in printable] + [chr(256 + i) for i in range(256 - len(printable))]
     merges = [("c", "a"), ("ca", "t</w>")]
@@ -129,8 +129,8 @@ def small_video_tracker(seed: int = 0) -> VideoTracker:
 
 
 @pytest.fixture(scope="session")
-def tracking_eye(tokenizer: CLIPTokenizer) -> Sam3:
-    """The same eye with a tracker half that remembers."""
+def tracking_segmenter(tokenizer: CLIPTokenizer) -> Sam3:
+    """The same model with a tracker half that remembers."""
     video = small_video_tracker()
     return Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"), video.tracker, video=video)
 
@@ -141,13 +141,13 @@ def tokenizer() -> CLIPTokenizer:
 
 
 @pytest.fixture(scope="session")
-def eye(tokenizer: CLIPTokenizer) -> Sam3:
+def segmenter(tokenizer: CLIPTokenizer) -> Sam3:
     return Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"))
 
 
 @pytest.fixture(scope="session")
-def clicking_eye(tokenizer: CLIPTokenizer) -> Sam3:
-    """The same eye with a tracker half."""
+def clicking_segmenter(tokenizer: CLIPTokenizer) -> Sam3:
+    """The same model with a tracker half."""
     return Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"), small_tracker())
 
 
@@ -171,7 +171,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: CLIPTokenize
 
 @pytest.fixture(scope="session")
 def picture() -> NDArray[np.uint8]:
-    """(120, 180, 3) RGB, smooth and coloured."""
+    """(120, 180, 3) RGB, smooth and colored."""
     rows, columns = np.mgrid[0:120, 0:180]
     waves = [np.sin(rows / 9 + k) * np.cos(columns / (11 + 3 * k)) for k in range(3)]
     return ((np.stack(waves, axis=-1) + 1) * 127).astype(np.uint8)
@@ -192,7 +192,7 @@ class RecordedTokenizer:
 
 @dataclass(eq=False)
 class Parity:
-    """What Meta's own code said, and the eye on the same random weights."""
+    """What Meta's own code said, and the model on the same random weights."""
 
     images: dict[str, dict[str, Any]]
     cases: dict[str, dict[str, Any]]
@@ -202,7 +202,7 @@ class Parity:
     phrases: list[dict[str, Any]]
 
     def load(self) -> Sam3:
-        """Another eye on the same weights, to break."""
+        """Another model on the same weights, to break."""
         ids = {clean(entry["text"]): entry["ids_with_specials"] for entry in self.phrases}
         for case in self.cases.values():
             end = case["input_ids"].index(49407) + 1
@@ -215,18 +215,18 @@ class Parity:
         return Sam3(model, RecordedTokenizer(ids), ModelInfo("parity", "cpu", "float32"), tracker, video=video)
 
     @cached_property
-    def eye(self) -> Sam3:
+    def segmenter(self) -> Sam3:
         return self.load()
 
     @cache  # noqa: B019  # lives as long as the session
     def features(self, image: str) -> ImageFeatures:
         """Of the recorded 336 px picture, under its original size."""
-        return self.encode(self.eye, image)
+        return self.encode(self.segmenter, image)
 
-    def encode(self, eye: Sam3, image: str) -> ImageFeatures:
+    def encode(self, segmenter: Sam3, image: str) -> ImageFeatures:
         entry = self.images[image]
         pixels = np.array(Image.open(PARITY / entry["resized"]).convert("RGB"))
-        return replace(eye.encode(pixels), height=entry["height"], width=entry["width"])
+        return replace(segmenter.encode(pixels), height=entry["height"], width=entry["width"])
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The eye in batches of several callers, on several devices, out of memory, compiled: always the same answers."""
+"""The model in batches of several callers, on several devices, out of memory, compiled: always the same answers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from transformers import CLIPTokenizer
 
 from sam3_agent.errors import ModelUnavailable
-from sam3_agent.model import network
-from sam3_agent.model.pause import listen
-from sam3_agent.model.plan import Work
-from sam3_agent.model.replicas import load_eye, load_replicas
+from sam3_agent.model import sam3_forward
+from sam3_agent.model.batching import Work
+from sam3_agent.model.replicas import load_replicas, load_segmenter
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.scheduler import Scheduler
+from sam3_agent.model.scheduler.preemption import listen
 from sam3_agent.model.segmenter import Features
-from sam3_agent.model.texts import TextMemory
+from sam3_agent.model.text_prompts import TextCache
 from sam3_agent.types import Concept, ConceptPrompt, Detection, Exemplar, ModelInfo
 from tests.model.conftest import small_model
-from tests.model.gated import in_thread
+from tests.model.fixtures_gated import in_thread
 from tests.model.test_sam3 import BOTH, CAT, LIKE, same
 
 Pictures = Sequence[NDArray[np.uint8]]
@@ -32,53 +32,57 @@ def pictures(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     return [picture, picture[::-1].copy(), np.roll(picture, 40, axis=1)[:110]]
 
 
-def alone(eye: Sam3, image: NDArray[np.uint8], prompts: Sequence[ConceptPrompt]) -> list[Detection]:
+def alone(segmenter: Sam3, image: NDArray[np.uint8], prompts: Sequence[ConceptPrompt]) -> list[Detection]:
     """Every prompt in a batch of its own."""
-    return [eye.detect(eye.encode(image), [prompt], threshold=0.1)[0] for prompt in prompts]
+    return [segmenter.detect(segmenter.encode(image), [prompt], threshold=0.1)[0] for prompt in prompts]
 
 
-def learned(eye: Sam3, image: NDArray[np.uint8]) -> ConceptPrompt:
-    tokens = eye.read_exemplars(eye.encode(image), [Exemplar((20, 30, 90, 100)), Exemplar((5, 5, 40, 40), False)])
+def learned(segmenter: Sam3, image: NDArray[np.uint8]) -> ConceptPrompt:
+    tokens = segmenter.read_exemplars(
+        segmenter.encode(image), [Exemplar((20, 30, 90, 100)), Exemplar((5, 5, 40, 40), False)]
+    )
     return ConceptPrompt("house", learned=Concept("mine", None, tokens))
 
 
 def test_prompts_of_every_kind_on_different_images_answer_in_one_batch_as_if_alone(
-    eye: Sam3, pictures: Pictures
+    segmenter: Sam3, pictures: Pictures
 ) -> None:
-    prompts = [CAT, LIKE, BOTH, learned(eye, pictures[0])]
-    plans = [eye.plan_detect(eye.encode(image), prompts, threshold=0.1) for image in pictures]
-    raw = eye._runner.draw([row for plan in plans for row in plan.items])
+    prompts = [CAT, LIKE, BOTH, learned(segmenter, pictures[0])]
+    plans = [segmenter.plan_detect(segmenter.encode(image), prompts, threshold=0.1) for image in pictures]
+    raw = segmenter._runner.draw([row for plan in plans for row in plan.items])
     found = [plans[0].finish(each) for each in raw]
-    expected = [each for image in pictures for each in alone(eye, image, prompts)]
+    expected = [each for image in pictures for each in alone(segmenter, image, prompts)]
     assert len(found) == len(expected) == 12
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))
     assert not same(found[0], found[4])
 
 
 def test_images_that_are_encoded_together_have_their_own_features_in_their_own_memory(
-    eye: Sam3, pictures: Pictures
+    segmenter: Sam3, pictures: Pictures
 ) -> None:
-    together = eye._runner.encode([eye.plan_encode(image).items[0] for image in pictures])
+    together = segmenter._runner.encode([segmenter.plan_encode(image).items[0] for image in pictures])
     for image, seen in zip(pictures, together, strict=True):
         assert (seen.height, seen.width) == image.shape[:2]
-        for level, single in zip(seen.levels, eye.encode(image).levels, strict=True):
+        for level, single in zip(seen.levels, segmenter.encode(image).levels, strict=True):
             assert torch.allclose(level, single, atol=1e-4)
             assert level.untyped_storage().nbytes() == level.nbytes
 
 
-def test_exemplars_of_different_images_are_read_in_one_batch_as_if_alone(eye: Sam3, pictures: Pictures) -> None:
+def test_exemplars_of_different_images_are_read_in_one_batch_as_if_alone(segmenter: Sam3, pictures: Pictures) -> None:
     examples = [[Exemplar((20, 30, 60, 100))], [Exemplar((5, 5, 40, 40)), Exemplar((9, 9, 80, 80), False)]]
-    plans = [eye.plan_read(eye.encode(image), boxes) for image, boxes in zip(pictures[:2], examples, strict=True)]
-    raw = eye._runner.read([plan.items[0] for plan in plans])
+    plans = [
+        segmenter.plan_read(segmenter.encode(image), boxes) for image, boxes in zip(pictures[:2], examples, strict=True)
+    ]
+    raw = segmenter._runner.read([plan.items[0] for plan in plans])
     for plan, values, image, boxes in zip(plans, raw, pictures[:2], examples, strict=True):
-        tokens, single = plan.finish(values), eye.read_exemplars(eye.encode(image), boxes)
-        assert (tokens.count, tokens.eye) == (len(boxes), single.eye)
+        tokens, single = plan.finish(values), segmenter.read_exemplars(segmenter.encode(image), boxes)
+        assert (tokens.count, tokens.segmenter) == (len(boxes), single.segmenter)
         assert np.allclose(tokens.array, single.array, atol=1e-4)
 
 
-def test_clients_of_a_scheduler_get_what_a_single_caller_gets(eye: Sam3, pictures: Pictures) -> None:
+def test_clients_of_a_scheduler_get_what_a_single_caller_gets(segmenter: Sam3, pictures: Pictures) -> None:
     prompts = [CAT, LIKE, BOTH]
-    with Scheduler([eye]) as scheduler:
+    with Scheduler([segmenter]) as scheduler:
 
         def ask(image: NDArray[np.uint8]) -> list[Detection]:
             return scheduler.detect(scheduler.encode(image), prompts, threshold=0.1)
@@ -87,7 +91,7 @@ def test_clients_of_a_scheduler_get_what_a_single_caller_gets(eye: Sam3, picture
         answers: list[list[Detection]] = [call() for call in calls]
         counts = scheduler.statistics()["replicas"][0]
     for image, found in zip([*pictures, *pictures], answers, strict=True):
-        assert all(same(one, other) for one, other in zip(found, alone(eye, image, prompts), strict=True))
+        assert all(same(one, other) for one, other in zip(found, alone(segmenter, image, prompts), strict=True))
     assert (counts["requests"], counts["items"]) == (12, 24)
     assert set(counts["engine"]) == {"texts", "halvings"}
 
@@ -104,22 +108,22 @@ def fitting(run: Any, most: int, log: list[int]) -> Any:
     return limited
 
 
-def test_out_of_memory_the_eye_goes_on_with_half_the_batch(tokenizer: CLIPTokenizer, pictures: Pictures) -> None:
-    eye = Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"))
+def test_out_of_memory_the_model_goes_on_with_half_the_batch(tokenizer: CLIPTokenizer, pictures: Pictures) -> None:
+    segmenter = Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"))
     prompts = [ConceptPrompt(f"thing {k}") for k in range(9)]
-    expected = alone(eye, pictures[0], prompts)
+    expected = alone(segmenter, pictures[0], prompts)
     sizes: list[int] = []
-    eye._drawing = Work(fitting(eye._runner.draw, 2, sizes), 16, "answering a concept", "cuda:0")
-    found = eye.detect(eye.encode(pictures[0]), prompts, threshold=0.1)
+    segmenter._drawing = Work(fitting(segmenter._runner.draw, 2, sizes), 16, "answering a concept", "cuda:0")
+    found = segmenter.detect(segmenter.encode(pictures[0]), prompts, threshold=0.1)
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))
     assert sizes == [9, 4, 2, 2, 2, 2, 1]
-    assert eye.statistics()["halvings"] == {"encode": 0, "detect": 2, "read_exemplars": 0, "segment_at": 0}
-    with Scheduler([eye]) as scheduler:
+    assert segmenter.statistics()["halvings"] == {"encode": 0, "detect": 2, "read_exemplars": 0, "segment_at": 0}
+    with Scheduler([segmenter]) as scheduler:
         found = scheduler.detect(scheduler.encode(pictures[0]), prompts, threshold=0.1)
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))
-    eye._drawing = Work(fitting(eye._runner.draw, 0, sizes), 16, "answering a concept", "cuda:0")
+    segmenter._drawing = Work(fitting(segmenter._runner.draw, 0, sizes), 16, "answering a concept", "cuda:0")
     with pytest.raises(ModelUnavailable, match="out of memory on cuda:0 while answering a concept: ask for fewer"):
-        eye.detect(eye.encode(pictures[0]), prompts)
+        segmenter.detect(segmenter.encode(pictures[0]), prompts)
 
 
 def test_replicas_give_equal_answers_and_each_keeps_its_images(checkpoint: Path, pictures: Pictures) -> None:
@@ -140,15 +144,15 @@ def test_replicas_give_equal_answers_and_each_keeps_its_images(checkpoint: Path,
     assert all(same(*pair) for pair in zip(one, alone(replicas[0], pictures[0], [*prompts, mine]), strict=True))
 
 
-def test_one_device_gives_an_eye_and_several_a_scheduler(checkpoint: Path) -> None:
-    assert isinstance(load_eye(checkpoint, "cpu"), Sam3)
-    several = load_eye(checkpoint, "cpu, cpu", "bfloat16")
+def test_one_device_gives_a_model_and_several_a_scheduler(checkpoint: Path) -> None:
+    assert isinstance(load_segmenter(checkpoint, "cpu"), Sam3)
+    several = load_segmenter(checkpoint, "cpu, cpu", "bfloat16")
     assert isinstance(several, Scheduler)
     several.close()
     with pytest.raises(ModelUnavailable, match="load_eye takes several"):
         Sam3.load(checkpoint, "cpu,cpu")
     with pytest.raises(ModelUnavailable, match="device 'cuda:99'"):
-        load_eye(checkpoint, "cpu,cuda:99")
+        load_segmenter(checkpoint, "cpu,cuda:99")
 
 
 def test_every_replica_in_bfloat16_keeps_positions_in_float32(checkpoint: Path) -> None:
@@ -160,49 +164,51 @@ def test_every_replica_in_bfloat16_keeps_positions_in_float32(checkpoint: Path) 
 
 
 def test_a_bulk_encode_pauses_between_layers_and_an_answer_in_a_pause_changes_nothing(
-    eye: Sam3, pictures: Pictures
+    segmenter: Sam3, pictures: Pictures
 ) -> None:
-    seen = eye.encode(pictures[1])
-    expected = eye.detect(seen, [CAT], threshold=0.1)
+    seen = segmenter.encode(pictures[1])
+    expected = segmenter.detect(seen, [CAT], threshold=0.1)
     between: list[list[Detection]] = []
 
     def interrupt() -> None:
-        between.append(eye.detect(seen, [CAT], threshold=0.1))
-        eye.encode(pictures[2])
+        between.append(segmenter.detect(seen, [CAT], threshold=0.1))
+        segmenter.encode(pictures[2])
 
     with listen(interrupt):
-        paused = eye.encode(pictures[0])
-    assert len(between) == len(eye._model.vision_encoder.backbone.layers) - 1
+        paused = segmenter.encode(pictures[0])
+    assert len(between) == len(segmenter._model.vision_encoder.backbone.layers) - 1
     assert all(same(found[0], expected[0]) for found in between)
-    for level, plain in zip(paused.levels, eye.encode(pictures[0]).levels, strict=True):
+    for level, plain in zip(paused.levels, segmenter.encode(pictures[0]).levels, strict=True):
         assert torch.equal(level, plain)
 
 
-def test_bulk_answers_pause_before_the_masks_of_each_prompt(eye: Sam3, pictures: Pictures) -> None:
-    seen, other = eye.encode(pictures[0]), eye.encode(pictures[1])
-    expected = eye.detect(seen, [CAT, BOTH], threshold=0.1)
+def test_bulk_answers_pause_before_the_masks_of_each_prompt(segmenter: Sam3, pictures: Pictures) -> None:
+    seen, other = segmenter.encode(pictures[0]), segmenter.encode(pictures[1])
+    expected = segmenter.detect(seen, [CAT, BOTH], threshold=0.1)
     between: list[list[Detection]] = []
-    with listen(lambda: between.append(eye.detect(other, [LIKE], threshold=0.1))):
-        found = eye.detect(seen, [CAT, BOTH], threshold=0.1)
+    with listen(lambda: between.append(segmenter.detect(other, [LIKE], threshold=0.1))):
+        found = segmenter.detect(seen, [CAT, BOTH], threshold=0.1)
     assert len(between) == 2
     assert all(same(*pair) for pair in zip(found, expected, strict=True))
 
 
-def test_a_compiled_vision_encoder_is_one_graph_and_answers_the_same(eye: Sam3, picture: NDArray[np.uint8]) -> None:
+def test_a_compiled_vision_encoder_is_one_graph_and_answers_the_same(
+    segmenter: Sam3, picture: NDArray[np.uint8]
+) -> None:
     model = small_model()
-    network.prepare(model)
-    network.compile_vision(model, backend="eager", fullgraph=True)  # a break in the graph would be an error
-    pixels = eye.plan_encode(picture).items[0].pixels
+    sam3_forward.prepare(model)
+    sam3_forward.compile_vision(model, backend="eager", fullgraph=True)  # a break in the graph would be an error
+    pixels = segmenter.plan_encode(picture).items[0].pixels
     with torch.inference_mode():
-        _, levels = network.encode_pixels(model, pixels)
-    for level, plain in zip(levels, eye.encode(picture).levels, strict=True):
+        _, levels = sam3_forward.encode_pixels(model, pixels)
+    for level, plain in zip(levels, segmenter.encode(picture).levels, strict=True):
         assert torch.allclose(level, plain, atol=1e-5)
 
 
 def test_warming_up_runs_the_network_once(tokenizer: CLIPTokenizer) -> None:
-    eye = Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"))
-    assert eye.warm_up() > 0
-    assert eye.statistics()["texts"]["misses"] == 1
+    segmenter = Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"))
+    assert segmenter.warm_up() > 0
+    assert segmenter.statistics()["texts"]["misses"] == 1
 
 
 def test_texts_are_encoded_together_and_remembered_up_to_their_bytes() -> None:
@@ -212,7 +218,7 @@ def test_texts_are_encoded_together_and_remembered_up_to_their_bytes() -> None:
         calls.append(list(ids))
         return torch.tensor(ids, dtype=torch.float32)[:, :, None].expand(-1, -1, 4).clone()  # (P, 2, 4)
 
-    memory = TextMemory(encode, limit=3 * 2 * 4 * 4)
+    memory = TextCache(encode, limit=3 * 2 * 4 * 4)
     a, b, c, d = [(k, k) for k in range(4)]
     assert memory.tokens([a, b, a]).shape == (3, 2, 4)
     assert memory.tokens([b, c])[1, 0, 0] == 2
@@ -223,17 +229,17 @@ def test_texts_are_encoded_together_and_remembered_up_to_their_bytes() -> None:
     assert (found.hits, found.misses, found.evictions, found.items, found.bytes) == (2, 5, 2, 3, 96)
 
 
-def test_rows_that_ask_the_same_of_one_image_have_one_key(eye: Sam3, pictures: Pictures) -> None:
-    first, other = (eye.encode(image) for image in pictures[:2])
+def test_rows_that_ask_the_same_of_one_image_have_one_key(segmenter: Sam3, pictures: Pictures) -> None:
+    first, other = (segmenter.encode(image) for image in pictures[:2])
     cup, box = ConceptPrompt("cup"), ConceptPrompt("cup", (Exemplar((2.0, 2.0, 9.0, 9.0)),))
 
     def key(features: Features, prompt: ConceptPrompt, **options: Any) -> object:
-        return eye.plan_detect(features, [prompt], **options).items[0].key
+        return segmenter.plan_detect(features, [prompt], **options).items[0].key
 
     assert key(first, cup) == key(first, ConceptPrompt("cup"))
     different = [
         key(first, cup), key(other, cup), key(first, box), key(first, ConceptPrompt("mug")),
         key(first, cup, threshold=0.4), key(first, cup, near_misses=2), key(first, cup, assume_present=True),
-        key(first, learned(eye, pictures[0])),
+        key(first, learned(segmenter, pictures[0])),
     ]  # fmt: skip
     assert len(set(different)) == len(different)

@@ -1,4 +1,4 @@
-"""The deterministic eye behaves like an eye."""
+"""The deterministic model behaves like a model."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +12,7 @@ from sam3_agent.masks import Box
 from sam3_agent.model.fake import UNKNOWN_PRESENCE, FakeSegmenter, detection
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.types import ConceptPrompt, Detection, Exemplar
-from tests.desk import BLUE_CIRCLE, GREEN_SQUARE, RED_CIRCLES, eye, picture
+from tests.fixtures_workspace import BLUE_CIRCLE, GREEN_SQUARE, RED_CIRCLES, fake_segmenter, picture
 
 FIRST_RED, SECOND_RED, BLUE = (masks.box(masks.encode(m)) for m in (*RED_CIRCLES, BLUE_CIRCLE))
 
@@ -20,7 +20,7 @@ FIRST_RED, SECOND_RED, BLUE = (masks.box(masks.encode(m)) for m in (*RED_CIRCLES
 def ask(
     phrase: str | None = None, positive: tuple[Box, ...] = (), negative: tuple[Box, ...] = (), **options: float
 ) -> Detection:
-    segmenter: Segmenter = eye()
+    segmenter: Segmenter = fake_segmenter()
     exemplars = (*(Exemplar(b) for b in positive), *(Exemplar(b, positive=False) for b in negative))
     prompt = ConceptPrompt(phrase, exemplars)
     return segmenter.detect(segmenter.encode(picture()), [prompt], **options)[0]  # pyright: ignore[reportArgumentType]
@@ -77,7 +77,7 @@ def test_a_long_phrase_and_a_box_outside_the_image_are_refused() -> None:
 
 
 def test_answers_hold_only_on_images_of_their_size() -> None:
-    segmenter = eye()
+    segmenter = fake_segmenter()
     answer = segmenter.detect(segmenter.encode(picture()[:50]), [ConceptPrompt("circle")])
     assert answer == [Detection(UNKNOWN_PRESENCE, ())]
 
@@ -90,7 +90,7 @@ def test_answers_can_be_computed_from_the_pixels() -> None:
 
 
 def test_encodes_are_counted_across_threads() -> None:
-    segmenter = eye()
+    segmenter = fake_segmenter()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(segmenter.encode, [picture()] * 40))
     assert segmenter.encodes == 40

@@ -14,7 +14,7 @@ REFUSALS = {"gated/model": (403, "GatedRepo"), "login/model": (401, "GatedRepo")
 SCRIPT = """
 import sys
 from sam3_agent.errors import ModelUnavailable
-from sam3_agent.model.hub import fetch
+from sam3_agent.model.loading import fetch
 for name in sys.argv[1:]:
     try:
         print("FOUND", fetch(name))

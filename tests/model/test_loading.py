@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
-from sam3_agent.clicks import ClickPrompt
 from sam3_agent.errors import ModelUnavailable, ToolError
 from sam3_agent.model import loading
 from sam3_agent.model.sam3 import Sam3
-from sam3_agent.types import ConceptPrompt, ModelInfo
+from sam3_agent.types import ClickPrompt, ConceptPrompt, ModelInfo
 from tests.model.conftest import small_model, small_tracker
 
 
@@ -45,11 +44,11 @@ def rewrite(folder: Path, change: dict[str, Any]) -> None:
 def test_a_checkpoint_in_the_layout_of_the_real_one_loads_and_answers(
     checkpoint: Path, picture: NDArray[np.uint8], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    eye = Sam3.load(checkpoint, device="cpu")
-    assert eye.info == ModelInfo(str(checkpoint), "cpu", "float32", input_side=96, queries=12, patch=8)
+    segmenter = Sam3.load(checkpoint, device="cpu")
+    assert segmenter.info == ModelInfo(str(checkpoint), "cpu", "float32", input_side=96, queries=12, patch=8)
     wanted = {key: value.half().float() for key, value in small_model().state_dict().items()}
-    assert all(torch.equal(value, wanted[key]) for key, value in eye._model.state_dict().items())
-    (found,) = eye.detect(eye.encode(picture), [ConceptPrompt("cat")], threshold=0.1)
+    assert all(torch.equal(value, wanted[key]) for key, value in segmenter._model.state_dict().items())
+    (found,) = segmenter.detect(segmenter.encode(picture), [ConceptPrompt("cat")], threshold=0.1)
     assert found.kept
     assert capfd.readouterr() == ("", "")
 
@@ -68,8 +67,8 @@ def test_a_bare_model_as_transformers_saves_it_loads_the_same(
 def test_the_layer_norm_eps_of_a_checkpoint_is_not_trusted(checkpoint: Path) -> None:
     raw = json.loads((checkpoint / "config.json").read_text())
     assert raw["detector_config"]["vision_config"]["backbone_config"]["layer_norm_eps"] == 1e-6
-    eye = Sam3.load(checkpoint, device="cpu")
-    assert eye._model.vision_encoder.backbone.layers[0].layer_norm1.eps == 1e-5
+    segmenter = Sam3.load(checkpoint, device="cpu")
+    assert segmenter._model.vision_encoder.backbone.layers[0].layer_norm1.eps == 1e-5
 
 
 def test_weights_and_tokenizer_travel_as_transformers_tokenizer(checkpoint: Path) -> None:
@@ -160,30 +159,30 @@ def test_importing_the_room_does_not_import_torch() -> None:
 def test_both_halves_are_loaded_from_one_checkpoint_without_what_only_video_needs(
     checkpoint: Path, picture: NDArray[np.uint8]
 ) -> None:
-    eye = Sam3.load(checkpoint, device="cpu")
-    assert eye._tracker is not None
+    segmenter = Sam3.load(checkpoint, device="cpu")
+    assert segmenter._tracker is not None
     wanted = {key: value.half().float() for key, value in small_tracker().state_dict().items()}
-    loaded = eye._tracker.state_dict()
+    loaded = segmenter._tracker.state_dict()
     assert all(torch.equal(value, wanted[key]) for key, value in loaded.items())
     assert {key for key in wanted if key not in loaded} == {key for key in wanted if "fpn_layers.3." in key}
-    assert not any(parameter.is_meta for parameter in eye._tracker.parameters())
-    assert len(eye.segment_at(eye.encode(picture), ClickPrompt(((50.0, 50.0),)))) == 3
+    assert not any(parameter.is_meta for parameter in segmenter._tracker.parameters())
+    assert len(segmenter.segment_at(segmenter.encode(picture), ClickPrompt(((50.0, 50.0),)))) == 3
 
 
 def test_in_bfloat16_the_position_tables_of_clicks_stay_float32(checkpoint: Path) -> None:
-    eye = Sam3.load(checkpoint, device="cpu", dtype="bfloat16")
-    assert eye._tracker is not None
-    kinds = {"positional_embedding" in key: value.dtype for key, value in eye._tracker.state_dict().items()}
+    segmenter = Sam3.load(checkpoint, device="cpu", dtype="bfloat16")
+    assert segmenter._tracker is not None
+    kinds = {"positional_embedding" in key: value.dtype for key, value in segmenter._tracker.state_dict().items()}
     assert kinds == {True: torch.float32, False: torch.bfloat16}
 
 
 def test_a_checkpoint_without_a_tracker_half_serves_all_but_clicks(broken: Path, picture: NDArray[np.uint8]) -> None:
     tensors = load_file(broken / "model.safetensors")
     save_file({k: v for k, v in tensors.items() if k.startswith("detector_model.")}, broken / "model.safetensors")
-    eye = Sam3.load(broken, device="cpu")
-    assert eye.detect(eye.encode(picture), [ConceptPrompt("cat")], threshold=0.1)[0].kept
+    segmenter = Sam3.load(broken, device="cpu")
+    assert segmenter.detect(segmenter.encode(picture), [ConceptPrompt("cat")], threshold=0.1)[0].kept
     with pytest.raises(ToolError, match="no tracker half"):
-        eye.segment_at(eye.encode(picture), ClickPrompt(((50.0, 50.0),)))
+        segmenter.segment_at(segmenter.encode(picture), ClickPrompt(((50.0, 50.0),)))
 
 
 @pytest.mark.parametrize("name", ["tracker_model.no_memory_embedding", "tracker_neck.fpn_layers.2.proj2.weight"])

@@ -1,4 +1,4 @@
-"""The eye against Meta's own code on the same random weights and real photographs."""
+"""The model against Meta's own code on the same random weights and real photographs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sam3_agent import masks
-from sam3_agent.model import network, phrases
+from sam3_agent.model import sam3_forward, text_prompts
 from sam3_agent.model.exemplars import box_tensors
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.preprocess import to_pixels
@@ -26,14 +26,18 @@ SCORE, BOX, PIXELS, DEAD_BAND = 5e-5, 2e-2, 2e-4, 1e-4
 
 
 def differences(
-    parity: Parity, case: Mapping[str, Any], eye: Sam3, seen: ImageFeatures, grounded: network.Grounded | None = None
+    parity: Parity,
+    case: Mapping[str, Any],
+    segmenter: Sam3,
+    seen: ImageFeatures,
+    grounded: sam3_forward.Grounded | None = None,
 ) -> dict[str, float]:
     """Largest absolute difference of every raw output."""
     if grounded is None:
         row = (tuple(case["boxes_cxcywh_norm"]), tuple(case["labels"]))
-        grounded = eye.ground(seen, [tuple(case["input_ids"])], *box_tensors([row]))
+        grounded = segmenter.ground(seen, [tuple(case["input_ids"])], *box_tensors([row]))
     raw = {key.split("/")[1]: parity.raw[key] for key in parity.raw if key.startswith(case["id"] + "/")}
-    planes = eye.masks(seen, grounded, 0, range(25))
+    planes = segmenter.masks(seen, grounded, 0, range(25))
     pairs = {
         "logits": [(grounded.logits[0], raw["pred_logits"])],
         "presence": [(grounded.presence, raw["presence_logit"])],
@@ -51,7 +55,7 @@ def prompt(case: Mapping[str, Any]) -> ConceptPrompt:
 @pytest.mark.parametrize("name", CASES)
 def test_raw_outputs_equal_those_of_metas_code(parity: Parity, name: str) -> None:
     case = parity.cases[name]
-    found = differences(parity, case, parity.eye, parity.features(case["image"]))
+    found = differences(parity, case, parity.segmenter, parity.features(case["image"]))
     assert all(found[key] <= limit for key, limit in TOLERANCE.items()), found
 
 
@@ -60,7 +64,7 @@ def test_raw_outputs_equal_those_of_metas_code(parity: Parity, name: str) -> Non
 def test_final_scores_boxes_and_masks_equal_those_of_metas_code(parity: Parity, name: str, threshold: float) -> None:
     case = parity.cases[name]
     seen = parity.features(case["image"])
-    (answer,) = parity.eye.detect(seen, [prompt(case)], threshold=threshold - DEAD_BAND, near_misses=0)
+    (answer,) = parity.segmenter.detect(seen, [prompt(case)], threshold=threshold - DEAD_BAND, near_misses=0)
     kept = list(answer.kept)
     official = case["final"][str(threshold)]
     for place, score in enumerate(official["scores"]):
@@ -88,7 +92,7 @@ def test_a_batch_of_all_prompts_of_an_image_equals_metas_single_answers(parity: 
             continue
         rows = [(tuple(case["boxes_cxcywh_norm"]), tuple(case["labels"])) for case in cases]
         ids = [tuple(case["input_ids"]) for case in cases]
-        grounded = parity.eye.ground(parity.features(image), ids, *box_tensors(rows))
+        grounded = parity.segmenter.ground(parity.features(image), ids, *box_tensors(rows))
         for row, case in enumerate(cases):
             assert np.abs(grounded.logits[row].numpy() - parity.raw[f"{case['id']}/pred_logits"]).max() <= 3e-4
             assert np.abs(grounded.boxes[row].numpy() - parity.raw[f"{case['id']}/pred_boxes_xyxy"]).max() <= 3e-6
@@ -98,12 +102,12 @@ def test_without_the_cls_token_the_tolerance_is_missed(parity: Parity) -> None:
     case = parity.cases["t01"]
     seen = parity.features(case["image"])
     ids = tuple(case["input_ids"])
-    model = parity.eye._model
+    model = parity.segmenter._model
     with torch.inference_mode():
-        tokens = network.encode_text(model, torch.tensor([ids]))
-        mask = torch.tensor([phrases.text_mask(ids, hide_zero=True)])
-        grounded = network.ground(model, seen.levels[-1], tokens, mask)
-    found = differences(parity, case, parity.eye, seen, grounded)
+        tokens = sam3_forward.encode_text(model, torch.tensor([ids]))
+        mask = torch.tensor([text_prompts.text_mask(ids, hide_zero=True)])
+        grounded = sam3_forward.ground(model, seen.levels[-1], tokens, mask)
+    found = differences(parity, case, parity.segmenter, seen, grounded)
     assert all(found[key] > 100 * limit for key, limit in TOLERANCE.items()), found
 
 
@@ -131,10 +135,10 @@ def test_with_the_exclamation_mark_in_sight_the_tolerance_is_missed(parity: Pari
 
 def test_phrases_are_cleaned_and_masked_as_metas_code_does(parity: Parity) -> None:
     for entry in parity.phrases:
-        if 0 < len(entry["ids"]) <= phrases.USABLE:
-            ids = phrases.token_ids(parity.eye._tokenizer, entry["text"])
+        if 0 < len(entry["ids"]) <= text_prompts.USABLE:
+            ids = text_prompts.token_ids(parity.segmenter._tokenizer, entry["text"])
             assert list(ids) == entry["padded32"]
-            assert list(phrases.text_mask(ids, hide_zero=True)) == [bool(flag) for flag in entry["mask"]]
+            assert list(text_prompts.text_mask(ids, hide_zero=True)) == [bool(flag) for flag in entry["mask"]]
 
 
 @pytest.mark.parametrize("name", ["truck", "dog", "groceries", "chelsea", "rocket", "coins"])

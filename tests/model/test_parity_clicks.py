@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from sam3_agent import masks
-from sam3_agent.clicks import ClickPrompt
-from sam3_agent.model.clicks import to_clicked, to_clicks
+from sam3_agent.model.click_prompts import to_clicked, to_clicks
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.tracker import Clicks
+from sam3_agent.types import ClickPrompt
 from tests.model.conftest import Parity
 
 CASES = ["p01", "p02", "p03", "p05", "p06", "p07", "p08", "p10", "p11"]
@@ -21,7 +21,7 @@ LOGITS, QUALITY, PIXELS = 3e-4, 2e-6, 2e-4
 
 def clicks_of(parity: Parity, case: Mapping[str, Any]) -> Clicks:
     """The prompt row; the mask to refine is that of an earlier case, as raw logits."""
-    seen, tracker = parity.features(case["image"]), parity.eye._tracker
+    seen, tracker = parity.features(case["image"]), parity.segmenter._tracker
     assert tracker is not None
     box = tuple(case["box_xyxy_px"]) if case["box_xyxy_px"] else None
     prompt = ClickPrompt(tuple(map(tuple, case["points_px"])), tuple(map(bool, case["labels"])), box)
@@ -32,11 +32,11 @@ def clicks_of(parity: Parity, case: Mapping[str, Any]) -> Clicks:
     return replace(clicks, masks=torch.from_numpy(logits)[None, None])
 
 
-def off(parity: Parity, name: str, eye: Sam3) -> tuple[float, float]:
+def off(parity: Parity, name: str, segmenter: Sam3) -> tuple[float, float]:
     """Largest differences of the raw logits and of the predicted IoU."""
     case = parity.clicks[name]
-    seen = parity.features(case["image"]) if eye is parity.eye else parity.encode(eye, case["image"])
-    logits, quality = eye.clicked(seen, clicks_of(parity, case), multimask=case["multimask_output"])
+    seen = parity.features(case["image"]) if segmenter is parity.segmenter else parity.encode(segmenter, case["image"])
+    logits, quality = segmenter.clicked(seen, clicks_of(parity, case), multimask=case["multimask_output"])
     wanted = parity.raw[f"{name}/low_res_masks"]
     assert logits.shape == wanted.shape
     return float(np.abs(logits - wanted).max()), float(np.abs(quality - parity.raw[f"{name}/iou"]).max())
@@ -48,7 +48,7 @@ def test_every_recorded_case_is_tested(parity: Parity) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_raw_masks_and_predicted_iou_equal_those_of_metas_code(parity: Parity, name: str) -> None:
-    logits, quality = off(parity, name, parity.eye)
+    logits, quality = off(parity, name, parity.segmenter)
     assert logits <= LOGITS
     assert quality <= QUALITY
 
@@ -58,7 +58,7 @@ def test_raw_masks_and_predicted_iou_equal_those_of_metas_code(parity: Parity, n
 def test_final_masks_equal_those_of_metas_code(parity: Parity, name: str, kind: str, hole_area: int) -> None:
     case = parity.clicks[name]
     seen = parity.features(case["image"])
-    raw = parity.eye.clicked(seen, clicks_of(parity, case), multimask=case["multimask_output"])
+    raw = parity.segmenter.clicked(seen, clicks_of(parity, case), multimask=case["multimask_output"])
     found = to_clicked(raw, seen.height, seen.width, hole_area)
     order = np.argsort(-np.array(case["iou"]))
     for place, answer in zip(order, found, strict=True):
@@ -72,7 +72,7 @@ def test_segment_at_gives_metas_three_masks_best_first(parity: Parity, name: str
     case = parity.clicks[name]
     box = tuple(case["box_xyxy_px"]) if case["box_xyxy_px"] else None
     prompt = ClickPrompt(tuple(map(tuple, case["points_px"])), tuple(map(bool, case["labels"])), box)
-    found = parity.eye.segment_at(parity.features(case["image"]), prompt)
+    found = parity.segmenter.segment_at(parity.features(case["image"]), prompt)
     assert [answer.predicted_iou for answer in found] == pytest.approx(sorted(case["iou"], reverse=True), abs=QUALITY)
     for place, answer in zip(np.argsort(-np.array(case["iou"])), found, strict=True):
         recorded = masks.from_json(case["masks_rle_hole256"][place])
@@ -102,7 +102,7 @@ def test_with_the_default_layer_norm_eps_the_tolerance_is_missed(parity: Parity)
 
 def test_a_mask_alone_has_no_tokens_and_transformers_two_change_the_answer(parity: Parity) -> None:
     # Meta's own answer to a mask alone is not among the recorded ones; its README tells of the empty sequence.
-    tracker = parity.eye._tracker
+    tracker = parity.segmenter._tracker
     assert tracker is not None
     logits = torch.from_numpy(parity.raw["p01/low_res_masks"][1])[None, None]
     alone = Clicks(torch.zeros(1, 0, 2), torch.zeros(1, 0, dtype=torch.int64), masks=logits)
@@ -111,5 +111,5 @@ def test_a_mask_alone_has_no_tokens_and_transformers_two_change_the_answer(parit
         tokens, _ = tracker.embed(alone)
     assert tokens.shape == (1, 1, 0, 128)
     seen = parity.features("truck")
-    one, other = (parity.eye.clicked(seen, clicks)[0] for clicks in (alone, padded))
+    one, other = (parity.segmenter.clicked(seen, clicks)[0] for clicks in (alone, padded))
     assert np.abs(one - other).max() > 100 * LOGITS

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sam3_agent.model.plan import Plan, Work
+from sam3_agent.model.batching import Plan, Work
 from sam3_agent.model.scheduler.queue import ATTENTION, PATIENCE, Batch, RequestQueue
 from sam3_agent.model.scheduler.request import Request
 

@@ -8,13 +8,13 @@ from functools import partial
 import pytest
 
 from sam3_agent.errors import Busy, InputError
-from sam3_agent.model.caller import calling
 from sam3_agent.model.scheduler import Pending, PlacedFeatures, Scheduler
+from sam3_agent.model.scheduler.request_context import calling
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.workspace import Workspace
-from sam3_agent.workspace.memory import FeatureMemory
-from tests.desk import eye, picture
-from tests.model.gated import SECONDS, GatedEngine, features, held, image, in_thread, presences, prompts, said
+from sam3_agent.workspace.feature_cache import FeatureCache
+from tests.fixtures_workspace import fake_segmenter, picture
+from tests.model.fixtures_gated import SECONDS, GatedEngine, features, held, image, in_thread, presences, prompts, said
 
 
 def test_prompts_of_several_clients_and_images_go_through_together_and_each_gets_its_own_answers() -> None:
@@ -32,7 +32,7 @@ def test_prompts_of_several_clients_and_images_go_through_together_and_each_gets
     assert engine.batches == [["0 first"], [f"{tag} {p}" for tag, phrases in asked.items() for p in phrases]]
 
 
-def test_threads_that_call_as_they_would_call_an_eye_meet_as_well() -> None:
+def test_threads_that_call_as_they_would_call_a_model_meet_as_well() -> None:
     engine = GatedEngine(closed=True)
     with Scheduler([engine]) as scheduler:
         held(engine, scheduler)
@@ -207,8 +207,8 @@ def test_an_image_goes_to_the_replica_with_the_least_to_do() -> None:
 
 
 def test_a_workspace_does_not_notice_the_scheduler() -> None:
-    plain, scheduled = Workspace(eye()), None
-    with Scheduler([eye()]) as scheduler:
+    plain, scheduled = Workspace(fake_segmenter()), None
+    with Scheduler([fake_segmenter()]) as scheduler:
         scheduled = Workspace(scheduler)
         for workspace in (plain, scheduled):
             workspace.open(picture())
@@ -255,7 +255,7 @@ def test_sixteen_threads_get_their_own_answers_under_load() -> None:
 def test_a_bulk_encode_that_an_urgent_caller_waits_for_goes_first() -> None:
     engine = GatedEngine(closed=True)
     with Scheduler([engine]) as scheduler:
-        memory = FeatureMemory(scheduler, 10**6)
+        memory = FeatureCache(scheduler, 10**6)
         held(engine, scheduler)
 
         def want(tag: int, *, bulk: bool, seconds: float | None = None) -> object:

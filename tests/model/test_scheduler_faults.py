@@ -7,10 +7,10 @@ import weakref
 import pytest
 
 from sam3_agent.errors import Busy, Cancelled, InputError, ModelUnavailable
-from sam3_agent.model.caller import calling
-from sam3_agent.model.plan import RECOVERY
+from sam3_agent.model.batching import RECOVERY
 from sam3_agent.model.scheduler import Scheduler
-from tests.model.gated import (
+from sam3_agent.model.scheduler.request_context import calling
+from tests.model.fixtures_gated import (
     BAD,
     SECONDS,
     GatedEngine,
@@ -112,12 +112,12 @@ def test_closing_answers_everybody_and_leaves_no_thread() -> None:
     waiting = [scheduler.begin_detect(seen, prompts("cat")), scheduler.bulk().begin_encode(image(1))]
     closing = in_thread(scheduler.close)
     for each in waiting:
-        with pytest.raises(ModelUnavailable, match="the eye was closed"):
+        with pytest.raises(ModelUnavailable, match="the model was closed"):
             each.result()
     engine.open()
     assert closing() is None
     assert presences(running.result()) == [said(0, "first")]
-    with pytest.raises(ModelUnavailable, match="the eye was closed"):
+    with pytest.raises(ModelUnavailable, match="the model was closed"):
         scheduler.detect(seen, prompts("cat"))
     assert not any(thread.is_alive() for thread in engine.threads)
     scheduler.close()
@@ -154,12 +154,12 @@ def test_what_does_not_fit_even_alone_is_one_clear_line_and_the_rest_is_answered
         assert scheduler.encode(image(2)).own.tag == 2
 
 
-def test_features_of_another_eye_are_refused() -> None:
+def test_features_of_another_model_are_refused() -> None:
     engine = GatedEngine()
     with Scheduler([engine]) as one, Scheduler([GatedEngine()]) as other:
-        with pytest.raises(TypeError, match="not of this eye"):
+        with pytest.raises(TypeError, match="not of this model"):
             other.detect(one.encode(image(1)), prompts("cat"))
-        with pytest.raises(TypeError, match="not of this eye"):
+        with pytest.raises(TypeError, match="not of this model"):
             one.detect(Tagged(1, engine), prompts("cat"))
     with pytest.raises(ValueError, match="at least one engine"):
         Scheduler([])

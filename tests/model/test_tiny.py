@@ -1,13 +1,12 @@
-"""The embedded eye: loaded by the code that loads the real one, small, named, and not blind."""
+"""The embedded model: loaded by the code that loads the real one, small, named, and not blind."""
 
 import numpy as np
 import pytest
 
 from sam3_agent import masks
-from sam3_agent.clicks import ClickPrompt
 from sam3_agent.model import loading
 from sam3_agent.model.sam3 import Sam3
-from sam3_agent.types import ConceptPrompt, Exemplar
+from sam3_agent.types import ClickPrompt, ConceptPrompt, Exemplar
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +16,7 @@ def tiny() -> Sam3:
     return Sam3.load(device="cpu")
 
 
-def test_the_embedded_eye_says_that_it_is_tiny(tiny: Sam3) -> None:
+def test_the_embedded_model_says_that_it_is_tiny(tiny: Sam3) -> None:
     assert (tiny.info.name, tiny.info.device, tiny.info.dtype) == ("tiny", "cpu", "float32")
 
 
@@ -25,7 +24,7 @@ def test_the_embedded_weights_stay_under_fifteen_megabytes(tiny: Sam3) -> None:
     assert sum(file.stat().st_size for file in loading.TINY_FOLDER.iterdir()) <= 15e6
 
 
-def test_the_embedded_eye_finds_a_red_circle_by_word_and_by_example(tiny: Sam3) -> None:
+def test_the_embedded_model_finds_a_red_circle_by_word_and_by_example(tiny: Sam3) -> None:
     rows, columns = np.mgrid[0:240, 0:320]
     disc = np.hypot(rows - 120, columns - 200) < 55
     image = np.where(disc[..., None], [205, 40, 40], [225, 225, 220]).astype(np.uint8)
@@ -36,7 +35,7 @@ def test_the_embedded_eye_finds_a_red_circle_by_word_and_by_example(tiny: Sam3) 
         assert masks.iou([found.kept[0].rle], [masks.encode(disc)])[0, 0] > 0.7
 
 
-def test_the_embedded_eye_outlines_one_object_from_a_click_or_a_box_and_mends_it(tiny: Sam3) -> None:
+def test_the_embedded_model_outlines_one_object_from_a_click_or_a_box_and_mends_it(tiny: Sam3) -> None:
     rows, columns = np.mgrid[0:240, 0:320]
     disc = np.hypot(rows - 120, columns - 220) < 40
     square = (np.abs(rows - 120) < 35) & (np.abs(columns - 90) < 35)

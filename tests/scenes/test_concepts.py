@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sam3_agent.scenes import (
-    COLOURS,
+    COLORS,
     HELD_OUT_UNKNOWN_WORDS,
     NOUNS,
     PATTERNS,
@@ -17,18 +17,18 @@ from sam3_agent.scenes import (
 
 POSITIVE_KINDS = {
     "noun",
-    "colour",
+    "color",
     "pattern",
-    "colour_noun",
+    "color_noun",
     "pattern_noun",
-    "colour_pattern",
-    "colour_pattern_noun",
+    "color_pattern",
+    "color_pattern_noun",
     "supercategory",
-    "colour_supercategory",
+    "color_supercategory",
     "everything",
 }
 NEGATIVE_KINDS = {
-    "negative_colour",
+    "negative_color",
     "negative_noun",
     "negative_pattern",
     "negative_absent",
@@ -42,8 +42,8 @@ def truth(scene: Scene, phrase: str) -> tuple[int, ...]:
     """The ids that `phrase` means, worked out word by word."""
     ids = {obj.id for obj in scene.objects}
     for word in phrase.replace("household item", "household_item").split(" "):
-        if word in COLOURS:
-            ids &= {obj.id for obj in scene.objects if obj.colour == word}
+        if word in COLORS:
+            ids &= {obj.id for obj in scene.objects if obj.color == word}
         elif word in PATTERNS:
             ids &= {obj.id for obj in scene.objects if obj.pattern == word}
         elif word in NOUNS:
@@ -105,8 +105,8 @@ def test_the_same_generator_gives_the_same_concepts(scenes: list[Scene]) -> None
 def test_an_object_matches_its_own_attributes_and_no_other(scenes: list[Scene]) -> None:
     obj = scenes[0].objects[0]
     assert matches(obj)
-    assert matches(obj, noun=obj.noun, colour=obj.colour, pattern=obj.pattern, supercategory=obj.supercategory)
-    assert not matches(obj, noun=obj.noun, colour=next(colour for colour in COLOURS if colour != obj.colour))
+    assert matches(obj, noun=obj.noun, color=obj.color, pattern=obj.pattern, supercategory=obj.supercategory)
+    assert not matches(obj, noun=obj.noun, color=next(color for color in COLORS if color != obj.color))
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from sam3_agent.scenes import COLOURS, NOUNS, SceneOptions
+from sam3_agent.scenes import COLORS, NOUNS, SceneOptions
 
-EVERY_PAIR = frozenset((noun, colour) for noun in NOUNS for colour in COLOURS)
+EVERY_PAIR = frozenset((noun, color) for noun in NOUNS for color in COLORS)
 
 
 @pytest.mark.parametrize(

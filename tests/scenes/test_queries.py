@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sam3_agent.scenes import (
-    COLOURS,
+    COLORS,
     NOUNS,
     PATTERNS,
     PLURAL,
@@ -47,8 +47,8 @@ def fitting(scene: Scene, description: str) -> list[SceneObject]:
     for word in description.replace("household item", "household_item").split(" "):
         word = word.replace("_", " ")
         word = SINGULAR.get(word, word)
-        if word in COLOURS:
-            objects = [obj for obj in objects if obj.colour == word]
+        if word in COLORS:
+            objects = [obj for obj in objects if obj.color == word]
         elif word in PATTERNS:
             objects = [obj for obj in objects if obj.pattern == word]
         elif word in NOUNS:
@@ -134,7 +134,7 @@ def test_the_outermost_lead_by_a_clear_margin(asked: list[tuple[Scene, Query]]) 
         assert places[1][0] - places[0][0] >= 0.04
 
 
-def test_the_nth_is_counted_from_the_side_and_clear_of_its_neighbours(asked: list[tuple[Scene, Query]]) -> None:
+def test_the_nth_is_counted_from_the_side_and_clear_of_its_neighbors(asked: list[tuple[Scene, Query]]) -> None:
     sides = "left|right|top|bottom"
     hits = found(asked, ("ordinal", "no_target"), rf"(?:the )?({'|'.join(NTH)}) (.+) from the ({sides})")
     assert len(hits) > 40
@@ -151,7 +151,7 @@ def test_the_nth_is_counted_from_the_side_and_clear_of_its_neighbours(asked: lis
                 assert abs(row[near][0] - row[place][0]) >= 0.04
 
 
-def test_sides_of_a_reference_are_told_by_centres_and_the_reference_is_unique(asked: list[tuple[Scene, Query]]) -> None:
+def test_sides_of_a_reference_are_told_by_centers_and_the_reference_is_unique(asked: list[tuple[Scene, Query]]) -> None:
     ways = "left of|to the left of|right of|to the right of|above|below"
     hits = found(asked, ("relation", "no_target"), rf"the (.+?) ({ways}) the (.+)")
     assert len(hits) > 40
@@ -210,7 +210,7 @@ def test_exclusions_leave_out_what_they_say(asked: list[tuple[Scene, Query]]) ->
     assert len(hits) > 40
     for scene, query, (description, word) in hits:
         word = SINGULAR.get(word, word)
-        rest = [obj for obj in fitting(scene, description) if word not in (obj.colour, obj.pattern, obj.noun)]
+        rest = [obj for obj in fitting(scene, description) if word not in (obj.color, obj.pattern, obj.noun)]
         assert query.target_ids == ids(rest), query
 
 
@@ -231,12 +231,12 @@ def test_a_condition_on_the_number_decides_all_or_none(asked: list[tuple[Scene, 
         assert query.target_ids == (ids(objects) if len(objects) >= NUMBERS[number] else ())
 
 
-def test_a_frequency_names_one_colour_or_kind(asked: list[tuple[Scene, Query]]) -> None:
+def test_a_frequency_names_one_color_or_kind(asked: list[tuple[Scene, Query]]) -> None:
     times = {"once": 1, "twice": 2, "three times": 3, "four times": 4, "five times": 5, "six times": 6}
     hits = found(asked, ("counting",), r"the objects whose (colour|kind) occurs exactly (.+)")
     assert len(hits) > 10
     for scene, query, (what, amount) in hits:
-        values = [obj.colour if what == "colour" else obj.noun for obj in scene.objects]
+        values = [obj.color if what == "colour" else obj.noun for obj in scene.objects]
         chosen = {value for value, count in Counter(values).items() if count == times[amount]}
         assert len(chosen) == 1
         assert query.target_ids == tuple(
@@ -273,8 +273,8 @@ def test_the_odd_one_out_differs_from_all_others_which_agree(asked: list[tuple[S
             (odd,) = (obj for obj in scene.objects if obj.id in query.target_ids)
             others = [obj for obj in scene.objects if obj is not odd]
             by_noun = len({obj.noun for obj in others}) == 1 and others[0].noun != odd.noun
-            by_colour = len({obj.colour for obj in others}) == 1 and others[0].colour != odd.colour
-            assert by_noun or by_colour
+            by_color = len({obj.color for obj in others}) == 1 and others[0].color != odd.color
+            assert by_noun or by_color
             assert len(others) >= 2
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sam3_agent.scenes import COLOURS, NOUNS, PATTERNS, SUPERCATEGORY, Scene, SceneOptions, generate_scene
+from sam3_agent.scenes import COLORS, NOUNS, PATTERNS, SUPERCATEGORY, Scene, SceneOptions, generate_scene
 from sam3_agent.scenes.palette import draw_tint
 from sam3_agent.scenes.silhouettes import draw_silhouette
 from sam3_agent.scenes.sprite import Coat, paint_sprite
@@ -19,7 +19,7 @@ def test_one_seed_gives_the_same_bytes_every_time() -> None:
         assert len(first.objects) == len(second.objects)
         for one, other in zip(first.objects, second.objects, strict=True):
             assert np.array_equal(one.mask, other.mask)
-            assert (one.id, one.noun, one.colour, one.box) == (other.id, other.noun, other.colour, other.box)
+            assert (one.id, one.noun, one.color, one.box) == (other.id, other.noun, other.color, other.box)
 
 
 def test_two_seeds_give_two_pictures() -> None:
@@ -113,7 +113,7 @@ def test_the_number_of_objects_stays_in_its_range() -> None:
     assert counts == {3, 4, 5, 6}
 
 
-def test_no_object_is_too_small_to_be_recognised(scenes: list[Scene]) -> None:
+def test_no_object_is_too_small_to_be_recognized(scenes: list[Scene]) -> None:
     for scene in scenes:
         for obj in scene.objects:
             if obj.visible_fraction == 1.0:
@@ -122,18 +122,18 @@ def test_no_object_is_too_small_to_be_recognised(scenes: list[Scene]) -> None:
                 assert min(width, height) >= 22.0
 
 
-def test_every_noun_colour_and_pattern_can_appear(scenes: list[Scene]) -> None:
+def test_every_noun_color_and_pattern_can_appear(scenes: list[Scene]) -> None:
     objects = [obj for scene in scenes for obj in scene.objects]
     assert {obj.noun for obj in objects} == set(NOUNS)
-    assert {obj.colour for obj in objects} == set(COLOURS)
+    assert {obj.color for obj in objects} == set(COLORS)
     assert {obj.pattern for obj in objects} == set(PATTERNS)
 
 
 def test_excluded_pairs_never_appear() -> None:
-    excluded = frozenset((noun, colour) for noun in NOUNS for colour in COLOURS if (len(noun) + len(colour)) % 2)
+    excluded = frozenset((noun, color) for noun in NOUNS for color in COLORS if (len(noun) + len(color)) % 2)
     options = SceneOptions(max_side=256, excluded_pairs=excluded)
     for seed in range(60):
-        assert not excluded & {(obj.noun, obj.colour) for obj in generate_scene(seed, options).objects}
+        assert not excluded & {(obj.noun, obj.color) for obj in generate_scene(seed, options).objects}
 
 
 @pytest.mark.parametrize(("share", "patterns"), [(0.0, {"striped", "dotted", "checkered"}), (1.0, {"plain"})])
@@ -144,10 +144,10 @@ def test_the_share_of_plain_objects_can_be_chosen(share: float, patterns: set[st
 
 def test_one_to_three_objects_are_of_the_required_pairs() -> None:
     required = (("cat", "purple"), ("key", "pink"))
-    others = frozenset((noun, colour) for noun in ("cat", "key") for colour in COLOURS) - set(required)
+    others = frozenset((noun, color) for noun in ("cat", "key") for color in COLORS) - set(required)
     options = SceneOptions(min_objects=4, max_objects=8, max_side=256, required_pairs=required, excluded_pairs=others)
     counts = [
-        sum((obj.noun, obj.colour) in required for obj in generate_scene(seed, options).objects) for seed in range(60)
+        sum((obj.noun, obj.color) in required for obj in generate_scene(seed, options).objects) for seed in range(60)
     ]
     assert min(counts) >= 1
     assert sorted(counts)[len(counts) // 2] <= 3
@@ -176,7 +176,7 @@ def test_some_objects_lie_inside_a_ring(scenes: list[Scene]) -> None:
 
 @pytest.mark.parametrize("noun", NOUNS)
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_the_main_colour_covers_most_of_every_object(noun: str, pattern: str) -> None:
+def test_the_main_color_covers_most_of_every_object(noun: str, pattern: str) -> None:
     rng = np.random.default_rng(5)
     shares: list[float] = []
     for _ in range(4):
@@ -193,10 +193,10 @@ def test_the_main_colour_covers_most_of_every_object(noun: str, pattern: str) ->
 
 def test_tints_are_nearest_to_the_name_they_have() -> None:
     rng = np.random.default_rng(0)
-    table = np.array(list(COLOURS.values()), dtype=float)
-    for number, colour in enumerate(COLOURS):
+    table = np.array(list(COLORS.values()), dtype=float)
+    for number, color in enumerate(COLORS):
         for _ in range(50):
-            assert np.linalg.norm(table - np.array(draw_tint(colour, rng)), axis=1).argmin() == number
+            assert np.linalg.norm(table - np.array(draw_tint(color, rng)), axis=1).argmin() == number
 
 
 def test_objects_stand_out_from_what_is_around_them(scenes: list[Scene]) -> None:

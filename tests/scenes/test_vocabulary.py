@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sam3_agent.scenes import (
-    COLOURS,
+    COLORS,
     HELD_OUT_UNKNOWN_WORDS,
     NOUNS,
     PATTERNS,
@@ -26,7 +26,7 @@ def test_every_noun_and_supercategory_has_a_plural() -> None:
 
 
 def test_unknown_words_are_many_distinct_and_none_of_ours() -> None:
-    ours = set(NOUNS) | set(COLOURS) | set(PATTERNS) | set(SUPERCATEGORIES) | set(PLURAL.values())
+    ours = set(NOUNS) | set(COLORS) | set(PATTERNS) | set(SUPERCATEGORIES) | set(PLURAL.values())
     assert len(UNKNOWN_WORDS) == len(set(UNKNOWN_WORDS)) >= 150
     assert len(HELD_OUT_UNKNOWN_WORDS) == len(set(HELD_OUT_UNKNOWN_WORDS)) == 30
     assert {"dog", "spaceship"} <= set(HELD_OUT_UNKNOWN_WORDS)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from sam3_agent.tools import ALL_TOOLS
 from sam3_agent.workspace import Workspace
-from tests.desk import eye, picture
+from tests.fixtures_workspace import fake_segmenter, picture
 
 OPEN = next(tool for tool in ALL_TOOLS if tool.name == "open_image")
 
@@ -14,7 +14,7 @@ OPEN = next(tool for tool in ALL_TOOLS if tool.name == "open_image")
 def test_opening_shows_a_preview(tmp_path: Path) -> None:
     path = tmp_path / "things.png"
     Image.fromarray(picture()).save(path)
-    result = OPEN.call(Workspace(eye()), {"source": str(path)})
+    result = OPEN.call(Workspace(fake_segmenter()), {"source": str(path)})
     assert result.data == {
         "image_id": "img1",
         "width": 320,
@@ -30,7 +30,7 @@ def test_opening_shows_a_preview(tmp_path: Path) -> None:
 def test_opening_a_large_picture_says_what_is_too_small_for_one_look(tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     Image.new("RGB", (4032, 3024)).save(path)
-    result = OPEN.call(Workspace(eye()), {"source": str(path)})
+    result = OPEN.call(Workspace(fake_segmenter()), {"source": str(path)})
     (hint,) = result.data["hints"]
     assert "under 48 pixels a side" in hint  # a patch of 14 of 1008 pixels, in sqrt(4032 x 3024)
     assert f"hint: {hint}" in result.text

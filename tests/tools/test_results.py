@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from inline_snapshot import snapshot
 
-from benchmarks.tiling.truth_eye import TruthEye, map_picture
+from benchmarks.tiling.truth_segmenter import TruthSegmenter, map_picture
 from sam3_agent import masks
 from sam3_agent.errors import ToolError
 from sam3_agent.tools import ALL_TOOLS, Presentation
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace import Workspace
-from tests.desk import desk, picture, square
+from tests.fixtures_workspace import make_workspace, picture, square
 
 TOOLS = {tool.name: tool for tool in ALL_TOOLS}
 INSTANCE_KEYS = {
-    "id", "concept", "score", "object_score", "box", "centre", "area", "area_share", "colours", "concept_scores",
+    "id", "concept", "score", "object_score", "box", "center", "area", "area_share", "colors", "concept_scores",
 }  # fmt: skip
 
 
@@ -30,22 +30,22 @@ def call(workspace: Workspace, tool: str, /, **raw: Any) -> Presentation:
 
 
 def test_segmenting_tells_everything_in_one_reply() -> None:
-    result = call(desk(), "segment_concepts", image_id="img1", concepts=["circle", "square"])
+    result = call(make_workspace(), "segment_concepts", image_id="img1", concepts=["circle", "square"])
     assert result.text == snapshot("""\
 'circle' (s1): presence 0.95; 3 found above the threshold 0.5
-  m1 'circle': score 0.85 (object 0.90); box [20, 20, 81, 81]; centre (50, 50); area 2821 px (4.4 %); red 100 %
-  m2 'circle': score 0.84 (object 0.88); box [230, 40, 271, 81]; centre (250, 60); area 1257 px (2.0 %); red 100 %
-  m3 'circle': score 0.82 (object 0.86); box [115, 105, 186, 176]; centre (150, 140); area 3853 px (6.0 %); blue 100 %
+  m1 'circle': score 0.85 (object 0.90); box [20, 20, 81, 81]; center (50, 50); area 2821 px (4.4 %); red 100 %
+  m2 'circle': score 0.84 (object 0.88); box [230, 40, 271, 81]; center (250, 60); area 1257 px (2.0 %); red 100 %
+  m3 'circle': score 0.82 (object 0.86); box [115, 105, 186, 176]; center (150, 140); area 3853 px (6.0 %); blue 100 %
   near misses, below the threshold (1):
-    m4 'circle': score 0.28 (object 0.30); box [230, 120, 290, 180]; centre (260, 150); area 3600 px (5.6 %); green 100 %; also as 'square' 0.81
+    m4 'circle': score 0.28 (object 0.30); box [230, 120, 290, 180]; center (260, 150); area 3600 px (5.6 %); green 100 %; also as 'square' 0.81
 'square' (s2): presence 0.90; 1 found above the threshold 0.5
-  m5 'square': score 0.81 (object 0.90); box [230, 120, 290, 180]; centre (260, 150); area 3600 px (5.6 %); green 100 %; also as 'circle' 0.28
+  m5 'square': score 0.81 (object 0.90); box [230, 120, 290, 180]; center (260, 150); area 3600 px (5.6 %); green 100 %; also as 'circle' 0.28
 picture of img1: outlined: m1, m2, m3, m5=m4; shows x 0-320, y 0-200 at scale 2 (image x = picture x / 2, image y = picture y / 2)\
 """)
 
 
 def test_the_data_of_segmenting_has_every_fact() -> None:
-    result = call(desk(), "segment_concepts", image_id="img1", concepts=["square"])
+    result = call(make_workspace(), "segment_concepts", image_id="img1", concepts=["square"])
     assert result.data == snapshot(
         {
             "image_id": "img1",
@@ -64,10 +64,10 @@ def test_the_data_of_segmenting_has_every_fact() -> None:
                             "score": 0.81,
                             "object_score": 0.9,
                             "box": [230.0, 120.0, 290.0, 180.0],
-                            "centre": [260.0, 150.0],
+                            "center": [260.0, 150.0],
                             "area": 3600,
                             "area_share": 0.05625,
-                            "colours": [{"name": "green", "share": 1.0}],
+                            "colors": [{"name": "green", "share": 1.0}],
                             "concept_scores": {"square": 0.81},
                         }
                     ],
@@ -81,7 +81,7 @@ def test_the_data_of_segmenting_has_every_fact() -> None:
 
 
 def test_the_text_has_every_id_box_and_score_of_the_data() -> None:
-    result = call(desk(), "segment_concepts", image_id="img1", concepts=["circle", "star", "red circle"])
+    result = call(make_workspace(), "segment_concepts", image_id="img1", concepts=["circle", "star", "red circle"])
     for each in result.data["results"]:
         for instance in (*each["instances"], *each["near_misses"]):
             assert set(instance) == INSTANCE_KEYS
@@ -92,16 +92,19 @@ def test_the_text_has_every_id_box_and_score_of_the_data() -> None:
 
 
 def test_a_conflict_between_concepts_is_a_warning() -> None:
-    result = call(desk(), "segment_concepts", image_id="img1", concepts=["circle", "button"])
+    result = call(make_workspace(), "segment_concepts", image_id="img1", concepts=["circle", "button"])
     assert result.data["warnings"] == snapshot(["m3 ('circle' 0.82) also scores 0.63 as 'button'"])
 
 
 def test_a_narrower_phrase_is_no_conflict() -> None:
-    assert call(desk(), "segment_concepts", image_id="img1", concepts=["circle", "red circles"]).data["warnings"] == []
+    assert (
+        call(make_workspace(), "segment_concepts", image_id="img1", concepts=["circle", "red circles"]).data["warnings"]
+        == []
+    )
 
 
 def test_an_empty_result_says_what_to_try() -> None:
-    result = call(desk(), "segment_concepts", image_id="img1", concepts=["dog"])
+    result = call(make_workspace(), "segment_concepts", image_id="img1", concepts=["dog"])
     assert result.data["hints"] == snapshot(
         [
             "'dog': nothing found (presence 0.02). Try a more general noun, 'object', an exemplar box (refine_with_exemplars), or for small things a region of the image or tiles='always'"
@@ -111,7 +114,7 @@ def test_an_empty_result_says_what_to_try() -> None:
 
 
 def test_low_presence_with_a_good_object_is_called_a_belief() -> None:
-    hints = call(desk(), "segment_concepts", image_id="img1", concepts=["star"]).data["hints"]
+    hints = call(make_workspace(), "segment_concepts", image_id="img1", concepts=["star"]).data["hints"]
     assert hints == snapshot(
         [
             "'star': nothing above the threshold 0.5, but these objects fit well: m1 (object 0.80). presence 0.20 is a belief, not proof: look at them before you say no"
@@ -120,14 +123,14 @@ def test_low_presence_with_a_good_object_is_called_a_belief() -> None:
 
 
 def test_a_picture_shows_all_that_is_alive_and_the_near_misses_of_the_call() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
     result = call(workspace, "segment_concepts", image_id="img1", concepts=["star"])
     assert "outlined: m1, m2, m3=m5" in result.pictures[0].caption
 
 
 def test_presence_is_read_by_concept() -> None:
-    result = call(desk(), "read_presence", image_id="img1", concepts=["circle", "dog"])
+    result = call(make_workspace(), "read_presence", image_id="img1", concepts=["circle", "dog"])
     assert result.data == {
         "image_id": "img1",
         "results": [{"concept": "circle", "presence": 0.95}, {"concept": "dog", "presence": 0.02}],
@@ -142,7 +145,7 @@ hint: low for 'dog': presence is a belief, not proof; segment_concepts shows nea
 
 
 def test_refining_has_the_shape_of_segmenting() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
     result = call(workspace, "refine_with_exemplars", image_id="img1", concept="circle", negative_masks=["m1"])
     (found,) = result.data["results"]
@@ -151,7 +154,7 @@ def test_refining_has_the_shape_of_segmenting() -> None:
 
 
 def test_combining_describes_the_new_mask() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
     result = call(workspace, "combine_masks", mask_ids=["m1", "m2"], operation="union")
     assert (result.data["operation"], result.data["sources"]) == ("union", ["m1", "m2"])
@@ -161,7 +164,7 @@ def test_combining_describes_the_new_mask() -> None:
 
 
 def test_measuring_is_a_table_in_the_asked_order() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
     result = call(workspace, "measure_masks", image_id="img1", order_by="right")
     assert [row["id"] for row in result.data["masks"]] == ["m2", "m3", "m1"]
@@ -170,28 +173,28 @@ def test_measuring_is_a_table_in_the_asked_order() -> None:
     assert set(result.data["masks"][0]) == INSTANCE_KEYS | {"ranks", "contains", "inside", "nearest"}
     assert result.text == snapshot("""\
 3 masks of img1, ordered by right:
-  m2 'circle': score 0.84 (object 0.88); box [230, 40, 271, 81]; centre (250, 60); area 1257 px (2.0 %); red 100 %; rank 3 from the left, 2 from the top, 3 by size; nearest m3 at 128 px
-  m3 'circle': score 0.82 (object 0.86); box [115, 105, 186, 176]; centre (150, 140); area 3853 px (6.0 %); blue 100 %; rank 2 from the left, 3 from the top, 1 by size; nearest m2 at 128 px
-  m1 'circle': score 0.85 (object 0.90); box [20, 20, 81, 81]; centre (50, 50); area 2821 px (4.4 %); red 100 %; rank 1 from the left, 1 from the top, 2 by size; nearest m3 at 135 px
+  m2 'circle': score 0.84 (object 0.88); box [230, 40, 271, 81]; center (250, 60); area 1257 px (2.0 %); red 100 %; rank 3 from the left, 2 from the top, 3 by size; nearest m3 at 128 px
+  m3 'circle': score 0.82 (object 0.86); box [115, 105, 186, 176]; center (150, 140); area 3853 px (6.0 %); blue 100 %; rank 2 from the left, 3 from the top, 1 by size; nearest m2 at 128 px
+  m1 'circle': score 0.85 (object 0.90); box [20, 20, 81, 81]; center (50, 50); area 2821 px (4.4 %); red 100 %; rank 1 from the left, 1 from the top, 2 by size; nearest m3 at 135 px
 rules:
-  centre: The centre of a mask is the centre of its box; x grows to the right, y grows downwards.
-  left of: A is left of B when A's centre lies left of B's centre (smaller x).
-  right of: A is right of B when A's centre lies right of B's centre (larger x).
-  above: A is above B when A's centre lies above B's centre (smaller y).
-  below: A is below B when A's centre lies below B's centre (larger y).
+  center: The center of a mask is the center of its box; x grows to the right, y grows downwards.
+  left of: A is left of B when A's center lies left of B's center (smaller x).
+  right of: A is right of B when A's center lies right of B's center (larger x).
+  above: A is above B when A's center lies above B's center (smaller y).
+  below: A is below B when A's center lies below B's center (larger y).
   inside: A is inside B when A's box is smaller and at least 90 % of A lies in B's mask or in the convex outline around it (so a thing in the hole of a ring is inside the ring).
-  nearest: The nearest neighbour has the smallest distance between centres, in pixels.
+  nearest: The nearest neighbor has the smallest distance between centers, in pixels.
   largest: Size is the number of pixels in the mask (the visible part only).
   same object: Masks that overlap by more than 70 % (IoU) are one object found twice: neither inside nor near each other.\
 """)
 
 
 def test_measuring_nothing_says_what_to_do() -> None:
-    assert "segment something first" in call(desk(), "measure_masks", image_id="img1").text
+    assert "segment something first" in call(make_workspace(), "measure_masks", image_id="img1").text
 
 
 def test_looking_says_what_is_shown_and_at_which_scale() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
     result = call(workspace, "look", image_id="img1", region=[0, 0, 160, 100])
     assert result.data == {
@@ -206,7 +209,7 @@ def test_looking_says_what_is_shown_and_at_which_scale() -> None:
 
 
 def test_an_assumed_presence_is_called_so() -> None:
-    result = call(desk(), "segment_concepts", image_id="img1", concepts=["star"], assume_present=True)
+    result = call(make_workspace(), "segment_concepts", image_id="img1", concepts=["star"], assume_present=True)
     assert "'star' (s1): presence 0.20 (assumed); 1 found above the threshold 0.5 by object score alone" in result.text
     (star,) = result.data["results"]
     assert (star["presence"], star["presence_assumed"], star["instances"][0]["score"]) == (0.2, True, 0.16)
@@ -214,7 +217,9 @@ def test_an_assumed_presence_is_called_so() -> None:
 
 def test_looking_closer_is_told() -> None:
     dot = masks.encode(square(300, 100, 308, 108, 480, 640))
-    workspace = Workspace(TruthEye({"dot": [dot]}, ModelInfo("truth", "cpu", "float32", 160, 20, 8), least_side=4))
+    workspace = Workspace(
+        TruthSegmenter({"dot": [dot]}, ModelInfo("truth", "cpu", "float32", 160, 20, 8), least_side=4)
+    )
     workspace.open(map_picture(480, 640))
     unseen = call(workspace, "segment_concepts", image_id="img1", concepts=["dot"])
     assert "or for small things a region of the image or tiles='always'" in unseen.data["hints"][0]
@@ -225,7 +230,7 @@ def test_looking_closer_is_told() -> None:
 
 
 def test_submitting_echoes_ids_areas_and_a_picture() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
     result = call(workspace, "submit_answer", mask_ids=["m4", "m1", "m4"], reason="both fit")
     areas = [workspace.instance(i).area for i in ("m4", "m1")]
@@ -234,7 +239,7 @@ def test_submitting_echoes_ids_areas_and_a_picture() -> None:
 
 
 def test_an_answer_is_about_one_image() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     workspace.open(picture())
     for image in ("img1", "img2"):
         call(workspace, "segment_concepts", image_id=image, concepts=["square"])
@@ -243,12 +248,12 @@ def test_an_answer_is_about_one_image() -> None:
 
 
 def test_reporting_no_match_gives_the_reason_back() -> None:
-    result = call(desk(), "report_no_match", reason="no dog")
+    result = call(make_workspace(), "report_no_match", reason="no dog")
     assert result.data == {"outcome": "no_match", "reason": "no dog"}
 
 
 def test_listing_and_forgetting_images() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
     assert call(workspace, "list_images").data == {
         "images": [{"image_id": "img1", "width": 320, "height": 200, "source": "array", "masks": 4}]
@@ -258,22 +263,22 @@ def test_listing_and_forgetting_images() -> None:
 
 
 def test_a_crowd_is_told_whole_and_drawn_by_call() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     first = call(workspace, "segment_concepts", image_id="img1", concepts=["circle", "square", "button"], threshold=0)
     assert len(first.data["results"]) == 3
     assert first.text.count("; box [") == 6
 
 
-def test_a_concept_learnt_from_a_mask_is_named_and_usable() -> None:
-    workspace = desk()
+def test_a_concept_learned_from_a_mask_is_named_and_usable() -> None:
+    workspace = make_workspace()
     call(workspace, "segment_concepts", image_id="img1", concepts=["square"])
-    learnt = call(workspace, "learn_concept", name="@box", phrase="", positive_masks=["m1"])
-    assert learnt.text == snapshot("learnt '@box' from 1 example. Use '@box' as a concept on any image.")
-    assert learnt.data == {"concept": "@box", "phrase": "", "examples": 1}
+    learned = call(workspace, "learn_concept", name="@box", phrase="", positive_masks=["m1"])
+    assert learned.text == snapshot("learned '@box' from 1 example. Use '@box' as a concept on any image.")
+    assert learned.data == {"concept": "@box", "phrase": "", "examples": 1}
     found = call(workspace, "segment_concepts", image_id="img1", concepts=["@box"])
     assert [i["concept"] for i in found.data["results"][0]["instances"]] == ["@box"]
 
 
 def test_boxes_to_learn_from_need_their_image() -> None:
     with pytest.raises(ToolError, match="say with image_id on which image the boxes are"):
-        call(desk(), "learn_concept", name="box", positive_boxes=[[230, 120, 290, 180]])
+        call(make_workspace(), "learn_concept", name="box", positive_boxes=[[230, 120, 290, 180]])

@@ -10,11 +10,11 @@ from inline_snapshot import snapshot
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.tools import ALL_TOOLS, Presentation
 from sam3_agent.workspace import Workspace
-from tests.desk import desk, disc, picture
+from tests.fixtures_workspace import disc, make_workspace, picture
 
 TOOLS = {tool.name: tool for tool in ALL_TOOLS}
 INSTANCE_KEYS = {
-    "id", "concept", "score", "object_score", "box", "centre", "area", "area_share", "colours", "concept_scores",
+    "id", "concept", "score", "object_score", "box", "center", "area", "area_share", "colors", "concept_scores",
 }  # fmt: skip
 
 
@@ -41,9 +41,9 @@ def test_a_click_gives_the_best_mask_and_other_readings_of_it() -> None:
     result = call(part_and_whole(), "segment_at", image_id="img1", points=[150, 100])
     assert result.text == snapshot("""\
 on (150, 100) (s1): 1 found; scores are the overlap (IoU) expected
-  m1 'click': score 0.90 (object 0.90); box [130, 80, 171, 121]; centre (150, 100); area 1257 px (2.0 %); white 72 %, blue 28 %
+  m1 'click': score 0.90 (object 0.90); box [130, 80, 171, 121]; center (150, 100); area 1257 px (2.0 %); white 72 %, blue 28 %
   other readings of the same clicks (1):
-    m2 'click': score 0.80 (object 0.80); box [90, 40, 211, 161]; centre (150, 100); area 11289 px (18 %); white 72 %, blue 28 %
+    m2 'click': score 0.80 (object 0.80); box [90, 40, 211, 161]; center (150, 100); area 11289 px (18 %); white 72 %, blue 28 %
 picture of img1: outlined: m1; dashed (near misses): m2; shows x 0-320, y 0-200 at scale 2 (image x = picture x / 2, image y = picture y / 2)\
 """)
     assert [found["id"] for found in result.data["instances"]] == ["m1"]
@@ -54,7 +54,7 @@ picture of img1: outlined: m1; dashed (near misses): m2; shows x 0-320, y 0-200 
 
 
 def test_clicks_a_box_and_a_mask_to_refine_are_all_named() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     call(workspace, "segment_concepts", image_id="img1", concepts=["square"])
     result = call(
         workspace,
@@ -70,7 +70,7 @@ def test_clicks_a_box_and_a_mask_to_refine_are_all_named() -> None:
 
 
 def test_a_click_on_nothing_says_what_to_try() -> None:
-    result = call(desk(), "segment_at", image_id="img1", points=[[5, 195]])
+    result = call(make_workspace(), "segment_at", image_id="img1", points=[[5, 195]])
     assert result.data["instances"] == result.data["near_misses"] == []
     assert result.data["hints"] == snapshot(
         ["no mask came of it. Put a point deeper inside the object, or draw a tight box around it"]
@@ -78,8 +78,8 @@ def test_a_click_on_nothing_says_what_to_try() -> None:
     assert result.data["hints"][0] in result.text
 
 
-def test_a_mask_that_the_eye_itself_doubts_comes_with_a_hint() -> None:
+def test_a_mask_that_the_model_itself_doubts_comes_with_a_hint() -> None:
     assert call(part_and_whole(), "segment_at", image_id="img1", points=[150, 100]).data["hints"] == []
     assert call(part_and_whole(), "segment_at", image_id="img1", points=[20, 20]).data["hints"] == snapshot(
-        ["the eye doubts m1. Look at it; add a point (label 1 or 0) with mask_id m1, or give a tight box"]
+        ["the model doubts m1. Look at it; add a point (label 1 or 0) with mask_id m1, or give a tight box"]
     )

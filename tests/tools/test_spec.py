@@ -8,7 +8,7 @@ import pytest
 
 from sam3_agent.errors import ToolError
 from sam3_agent.tools import ALL_TOOLS, HOST_TOOLS, LOOP_TOOLS, ToolSpec
-from tests.desk import desk
+from tests.fixtures_workspace import make_workspace
 
 TOOLS = {tool.name: tool for tool in ALL_TOOLS}
 FORBIDDEN = {"$ref", "$defs", "anyOf", "oneOf", "allOf", "prefixItems", "title", "const", "additionalProperties"}
@@ -26,7 +26,7 @@ def keys(value: Any) -> Iterator[str]:
 
 def refusal(name: str, **raw: Any) -> str:
     with pytest.raises(ToolError) as caught:
-        TOOLS[name].call(desk(), raw)
+        TOOLS[name].call(make_workspace(), raw)
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -122,7 +122,7 @@ def test_a_region_needs_four_numbers() -> None:
 
 
 def test_lists_may_come_in_the_ways_models_write_them() -> None:
-    workspace = desk()
+    workspace = make_workspace()
     ways = (["circle", "square"], '["circle", "square"]', "circle, square")
     texts = {
         json.dumps(TOOLS["read_presence"].call(workspace, {"image_id": "img1", "concepts": way}).data) for way in ways
@@ -143,7 +143,10 @@ def test_lists_may_come_in_the_ways_models_write_them() -> None:
 
 
 def test_an_argument_left_null_takes_its_default() -> None:
-    assert TOOLS["look"].call(desk(), {"image_id": "img1", "region": None, "style": None}).data["style"] == "marks"
+    assert (
+        TOOLS["look"].call(make_workspace(), {"image_id": "img1", "region": None, "style": None}).data["style"]
+        == "marks"
+    )
 
 
 def test_a_required_argument_left_null_is_refused() -> None:

@@ -16,13 +16,12 @@ from sam3_agent.model.tracker import Clicks, Tracker
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.training.checkpoint import CHECKPOINT
 from sam3_agent.training.click_batch import object_batch
-from sam3_agent.training.click_export import export_clicks
 from sam3_agent.training.click_forward import answer_clicks
 from sam3_agent.training.click_loss import click_loss, mask_iou
 from sam3_agent.training.click_prompts import correction, interior_point, random_point, several_clicks, shaken_box
 from sam3_agent.training.click_run import train_clicks
 from sam3_agent.training.config import CLICKS_SMOKE
-from sam3_agent.training.export import write_weights
+from sam3_agent.training.export import export_clicks, write_weights
 from sam3_agent.training.prompts import vocabulary_words
 from sam3_agent.training.tiny import new_model, tiny_config
 from sam3_agent.training.tiny_tracker import new_tracker, tiny_tracker_config

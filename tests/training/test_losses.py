@@ -10,8 +10,8 @@ from sam3_agent.training.losses import LossWeights, detection_loss, dice, focal,
 
 def boxes(count: int, seed: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
-    centre = torch.rand(count, 2, generator=generator) * 0.6 + 0.2
-    return torch.cat([centre, torch.rand(count, 2, generator=generator) * 0.3 + 0.05], dim=1)
+    center = torch.rand(count, 2, generator=generator) * 0.6 + 0.2
+    return torch.cat([center, torch.rand(count, 2, generator=generator) * 0.3 + 0.05], dim=1)
 
 
 def outputs_for(logits: torch.Tensor, found: torch.Tensor, presence: torch.Tensor) -> Outputs:

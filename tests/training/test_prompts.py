@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from sam3_agent.scenes import SceneOptions, generate_scene
-from sam3_agent.scenes.vocabulary import COLOURS, HELD_OUT_UNKNOWN_WORDS, NOUNS
+from sam3_agent.scenes.vocabulary import COLORS, HELD_OUT_UNKNOWN_WORDS, NOUNS
 from sam3_agent.training.prompts import HELD_OUT_PAIRS, sample_prompts, vocabulary_words
-from sam3_agent.training.words import word_matches
+from sam3_agent.training.steps import word_matches
 
 SMALL = SceneOptions(max_side=300, excluded_pairs=HELD_OUT_PAIRS)
 
@@ -34,10 +34,10 @@ def test_words_of_a_text_prompt_agree_with_its_targets(drawn: list) -> None:
 
 def test_held_out_pairs_are_never_drawn_nor_asked_for(drawn: list) -> None:
     for scene, prompt in drawn:
-        assert not {(o.noun, o.colour) for o in scene.objects} & HELD_OUT_PAIRS
+        assert not {(o.noun, o.color) for o in scene.objects} & HELD_OUT_PAIRS
         words = set((prompt.phrase or "").split())
         nouns = {n for n in NOUNS if n in words or f"{n}s" in words}
-        assert not {(n, c) for n in nouns for c in words & set(COLOURS)} & HELD_OUT_PAIRS, prompt
+        assert not {(n, c) for n in nouns for c in words & set(COLORS)} & HELD_OUT_PAIRS, prompt
 
 
 def test_held_out_words_are_neither_asked_for_nor_tokens(drawn: list) -> None:

@@ -48,9 +48,9 @@ def test_a_run_that_was_stopped_between_stages_ends_with_the_same_weights(finish
 
 def test_an_exported_run_is_loaded_by_the_code_that_loads_the_real_weights(finished: Path, tmp_path: Path) -> None:
     export_run(finished, tmp_path)
-    eye = Sam3.load(tmp_path, device="cpu")
+    segmenter = Sam3.load(tmp_path, device="cpu")
     scene = generate_scene(3, SceneOptions(max_side=256))
-    found = eye.detect(eye.encode(scene.image), [ConceptPrompt("red circle"), ConceptPrompt("a spaceship")])
+    found = segmenter.detect(segmenter.encode(scene.image), [ConceptPrompt("red circle"), ConceptPrompt("a spaceship")])
     assert len(found) == 2
     assert all(0 <= d.presence <= 1 for d in found)
 

@@ -11,7 +11,7 @@ def test_every_vocabulary_word_is_one_token() -> None:
         assert len(ids) == 3, f"{word!r} takes {len(ids) - 2} tokens"
 
 
-def test_any_text_tokenises_without_an_unknown_token() -> None:
+def test_any_text_tokenizes_without_an_unknown_token() -> None:
     tokenizer = build_tokenizer(vocabulary_words())
     for text in ("spaceship", "ein grünes Fahrrad", "日本語", "100!% wool"):
         ids = tokenizer(text)["input_ids"][1:-1]

@@ -1,1 +1,1 @@
-"""Reviewing labels in the browser: `desk.py` decides, `eye.py` looks again, `server.py` serves the page."""
+"""Reviewing labels in the browser: `workspace.py` decides, `model.py` looks again, `server.py` serves the page."""

@@ -18,8 +18,8 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from sam3_agent.errors import InputError, Sam3AgentError
-from sam3_agent.labeling.review.calls import Calls
-from sam3_agent.labeling.review.eye import picture_path
+from sam3_agent.labeling.review.handlers import Calls
+from sam3_agent.labeling.review.refine import picture_path
 
 STATIC = Path(__file__).parent / "static"
 SHOWN_AS_THEY_ARE = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")

@@ -1,4 +1,4 @@
-"""The scheduler in front of the eye: calls of many threads meet in batches, urgent ones first."""
+"""The scheduler in front of the model: calls of many threads meet in batches, urgent ones first."""
 
 from sam3_agent.model.scheduler.request import Pending
 from sam3_agent.model.scheduler.scheduler import PlacedFeatures, Scheduler

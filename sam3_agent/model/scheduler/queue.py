@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sam3_agent.errors import Busy
-from sam3_agent.model.plan import Work
+from sam3_agent.model.batching import Work
 from sam3_agent.model.scheduler.request import Request
 
 Line = dict[Request, None]
@@ -71,7 +71,8 @@ class RequestQueue:
         """
         if len(self) >= self._most_waiting:
             raise Busy(
-                f"the eye is busy: {len(self)} calls wait for it already, which is the most it lets wait; make the same"
+                f"the model is busy: {len(self)} calls wait for it already, which is the most it lets wait;"
+                f" make the same"
                 " call again in a moment"
             )
         if not request.bulk:

@@ -5,8 +5,8 @@ from concurrent.futures import CancelledError, Future
 from typing import Any, Generic, TypeVar
 
 from sam3_agent.errors import Busy, Cancelled
-from sam3_agent.model.caller import Caller
-from sam3_agent.model.plan import Plan
+from sam3_agent.model.batching import Plan
+from sam3_agent.model.scheduler.request_context import Caller
 
 Answer = TypeVar("Answer")
 
@@ -94,12 +94,13 @@ class Pending(Generic[Answer]):
         try:
             raw = self._future.result(self._caller.seconds_left())
         except CancelledError as error:
-            raise Cancelled("the caller gave up before the eye had answered") from error
+            raise Cancelled("the caller gave up before the model had answered") from error
         except TimeoutError as error:
             if self._future.done():
                 raise
             raise Busy(
-                "the eye did not answer in the time given: it has much to do; ask again, for fewer things at a time, or"
+                "the model did not answer in the time given: it has much to do; ask again, for fewer things at"
+                " a time, or"
                 " allow more seconds"
             ) from error
         finally:

@@ -1,4 +1,4 @@
-"""The eye for many callers at once: their calls meet in batches."""
+"""The model for many callers at once: their calls meet in batches."""
 
 import copy
 import threading
@@ -11,15 +11,14 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.clicks import ClickedMask, ClickPrompt
-from sam3_agent.model.caller import current_caller
-from sam3_agent.model.plan import IMAGE_COST, Engine, Plan
+from sam3_agent.model.batching import IMAGE_COST, Engine, Plan
 from sam3_agent.model.scheduler.queue import RequestQueue
 from sam3_agent.model.scheduler.request import Pending, Request
+from sam3_agent.model.scheduler.request_context import current_caller
 from sam3_agent.model.scheduler.worker import Worker
 from sam3_agent.model.segmenter import Features, KeepsStatistics
 from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
-from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
+from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 Answer = TypeVar("Answer")
 
@@ -92,7 +91,7 @@ class Scheduler:
         if not engines:
             raise ValueError("a scheduler needs at least one engine")
         self._replicas = [
-            Replica(engine, Worker(f"eye-{number}", RequestQueue(max_waiting), max_wait=max_wait))
+            Replica(engine, Worker(f"model-{number}", RequestQueue(max_waiting), max_wait=max_wait))
             for number, engine in enumerate(engines)
         ]
         self._choosing = threading.Lock()
@@ -253,5 +252,5 @@ class Scheduler:
 
     def _home(self, features: Features) -> tuple[Replica, Features]:
         if not isinstance(features, PlacedFeatures) or features.replica not in self._replicas:
-            raise TypeError(f"these features are not of this eye but {type(features).__name__}")
+            raise TypeError(f"these features are not of this model but {type(features).__name__}")
         return features.replica, features.own

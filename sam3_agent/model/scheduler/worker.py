@@ -10,12 +10,12 @@ from functools import partial
 from typing import Any
 
 from sam3_agent.errors import Busy, ModelUnavailable
-from sam3_agent.model.pause import listen
+from sam3_agent.model.scheduler.preemption import listen
 from sam3_agent.model.scheduler.queue import Batch, RequestQueue
 from sam3_agent.model.scheduler.request import Request
 
 _log = logging.getLogger(__name__)
-_CLOSED = "the eye was closed; load it again"
+_CLOSED = "the model was closed; load it again"
 
 
 @dataclass(slots=True)

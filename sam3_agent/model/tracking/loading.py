@@ -6,8 +6,7 @@ import torch
 from safetensors import SafetensorError
 
 from sam3_agent.errors import ModelUnavailable
-from sam3_agent.model import tracker_loading
-from sam3_agent.model.loading import first_line
+from sam3_agent.model.loading import first_line, read_tensors, tracker_config, tracker_files
 from sam3_agent.model.tracker import Tracker
 from sam3_agent.model.tracking.parts import MemoryParts
 from sam3_agent.model.tracking.video_tracker import VideoTracker
@@ -28,16 +27,16 @@ def load_video_tracker(
     if tracker is None:
         return None
     try:
-        places = tracker_loading.places_of(folder)
+        places = tracker_files(folder)
         if f"{PREFIX}no_object_pointer" not in places:
             return None
         with torch.device("meta"):
-            parts = MemoryParts(tracker_loading.config_of(folder)).eval()
+            parts = MemoryParts(tracker_config(folder)).eval()
         wanted = parts.state_dict()
         names = {name: f"{PREFIX}{name}" for name in wanted}
         if names[OWN_POINT] not in places:
             names[OWN_POINT] = f"{PREFIX}{CLICKS_POINT}"
-        read = tracker_loading.read_tensors(places, [place for place in names.values() if place in places])
+        read = read_tensors(places, [place for place in names.values() if place in places])
     except (SafetensorError, OSError, RuntimeError) as error:
         raise ModelUnavailable(f"the weights in '{folder}' cannot be read ({first_line(error)})") from error
     found = {name: read[place] for name, place in names.items() if place in read}

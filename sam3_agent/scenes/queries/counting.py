@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from sam3_agent.scenes.chance import shuffled
 from sam3_agent.scenes.queries.group import Group, groups_of
 from sam3_agent.scenes.queries.query import Query, Wording
+from sam3_agent.scenes.rng import shuffled
 from sam3_agent.scenes.scene import Scene, SceneObject
 
 KIND = "counting"
@@ -27,7 +27,7 @@ ONLY = Wording(
     ("the only {one}", "the single {one}"),
     ("Find the {one} of which there is just one.", "There is exactly one {one} here: where is it?"),
 )
-COLOUR_TIMES = Wording(
+COLOR_TIMES = Wording(
     ("the objects whose colour occurs exactly {times}", "everything in the colour that occurs exactly {times}"),
     ("Find all objects in the one colour that occurs exactly {times}.", "Which objects have the colour seen {times}?"),
 )
@@ -43,7 +43,7 @@ MOST_COMMON = Wording(
 
 def countings(scene: Scene, rng: np.random.Generator) -> Iterator[Query]:
     """Queries of the five forms, the forms in random order."""
-    forms = (_at_least, _only, _colour_times, _noun_times, _most_common)
+    forms = (_at_least, _only, _color_times, _noun_times, _most_common)
     for form in shuffled(forms, rng):
         yield from form(scene, rng)
 
@@ -70,9 +70,9 @@ def _only(scene: Scene, rng: np.random.Generator) -> Iterator[Query]:
             return
 
 
-def _colour_times(scene: Scene, rng: np.random.Generator) -> Iterator[Query]:
-    """The one colour that occurs some number of times."""
-    yield from _times(COLOUR_TIMES, scene.objects, [obj.colour for obj in scene.objects], rng)
+def _color_times(scene: Scene, rng: np.random.Generator) -> Iterator[Query]:
+    """The one color that occurs some number of times."""
+    yield from _times(COLOR_TIMES, scene.objects, [obj.color for obj in scene.objects], rng)
 
 
 def _noun_times(scene: Scene, rng: np.random.Generator) -> Iterator[Query]:

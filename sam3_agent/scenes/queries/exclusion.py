@@ -1,4 +1,4 @@
-"""A group without those of its members that have some colour, pattern or noun."""
+"""A group without those of its members that have some color, pattern or noun."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sam3_agent.scenes.chance import shuffled
 from sam3_agent.scenes.queries.group import Group, kinds_of
 from sam3_agent.scenes.queries.query import Query, Wording
+from sam3_agent.scenes.rng import shuffled
 from sam3_agent.scenes.scene import Scene
-from sam3_agent.scenes.vocabulary import COLOURS, NOUNS, plural_of
+from sam3_agent.scenes.vocabulary import COLORS, NOUNS, plural_of
 
 KIND = "exclusion"
 MARKS = {"striped": "stripes", "dotted": "dots", "checkered": "checks"}
@@ -38,15 +38,15 @@ def exclusions(scene: Scene, rng: np.random.Generator) -> Iterator[Query]:
     """Queries in which something is left out and something remains, in random order."""
     for group in kinds_of(scene, rng):
         for word in shuffled(_words_in(group), rng):
-            targets = [obj for obj in group.members if word not in (obj.colour, obj.pattern, obj.noun)]
+            targets = [obj for obj in group.members if word not in (obj.color, obj.pattern, obj.noun)]
             if targets:
                 yield ask_without(KIND, group, word, rng)
                 break
 
 
 def ask_without(kind: str, group: Group, word: str, rng: np.random.Generator) -> Query:
-    """The query for `group` without its members of colour, pattern or noun `word`."""
-    targets = [obj for obj in group.members if word not in (obj.colour, obj.pattern, obj.noun)]
+    """The query for `group` without its members of color, pattern or noun `word`."""
+    targets = [obj for obj in group.members if word not in (obj.color, obj.pattern, obj.noun)]
     if word in NOUNS:
         return BY_NOUN.ask(kind, targets, rng, word=plural_of(word), **group.words)
     if word in MARKS and rng.random() < 0.5:
@@ -55,7 +55,7 @@ def ask_without(kind: str, group: Group, word: str, rng: np.random.Generator) ->
 
 
 def _words_in(group: Group) -> list[str]:
-    """The colours, patterns and nouns of the members (but the group's own noun, and plain), in a fixed order."""
-    words = {obj.colour for obj in group.members} | {obj.pattern for obj in group.members} - {"plain"}
+    """The colors, patterns and nouns of the members (but the group's own noun, and plain), in a fixed order."""
+    words = {obj.color for obj in group.members} | {obj.pattern for obj in group.members} - {"plain"}
     words |= {obj.noun for obj in group.members} - {group.one}
-    return [word for word in (*COLOURS, *MARKS, *NOUNS) if word in words]
+    return [word for word in (*COLORS, *MARKS, *NOUNS) if word in words]

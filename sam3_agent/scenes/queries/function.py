@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sam3_agent.scenes.chance import shuffled
 from sam3_agent.scenes.queries.query import Query, Wording
+from sam3_agent.scenes.rng import shuffled
 from sam3_agent.scenes.scene import Scene
 
 KIND = "function"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sam3_agent.scenes.chance import picks, shuffled
+from sam3_agent.scenes.rng import picks, shuffled
 from sam3_agent.scenes.scene import Scene, SceneObject
-from sam3_agent.scenes.vocabulary import COLOURS, NOUNS, SUPERCATEGORY_PHRASE, UNKNOWN_WORDS, plural_of
+from sam3_agent.scenes.vocabulary import COLORS, NOUNS, SUPERCATEGORY_PHRASE, UNKNOWN_WORDS, plural_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def groups_of(scene: Scene, rng: np.random.Generator) -> list[Group]:
     found: dict[str, list[SceneObject]] = {}
     for obj in scene.objects:
         kind = SUPERCATEGORY_PHRASE[obj.supercategory]
-        descriptions = [obj.noun, f"{obj.colour} {obj.noun}", f"{obj.colour} object", kind, "object"]
+        descriptions = [obj.noun, f"{obj.color} {obj.noun}", f"{obj.color} object", kind, "object"]
         if obj.pattern != "plain":
             descriptions += [f"{obj.pattern} {obj.noun}", f"{obj.pattern} object"]
         for description in descriptions:
@@ -50,18 +50,18 @@ def kinds_of(scene: Scene, rng: np.random.Generator) -> list[Group]:
 
 
 def absent_groups(scene: Scene, rng: np.random.Generator) -> list[Group]:
-    """Groups without a member, in random order: absent nouns, present nouns in absent colours, unknown words."""
+    """Groups without a member, in random order: absent nouns, present nouns in absent colors, unknown words."""
     nouns = {obj.noun for obj in scene.objects}
-    pairs = {(obj.colour, obj.noun) for obj in scene.objects}
+    pairs = {(obj.color, obj.noun) for obj in scene.objects}
     absent = [noun for noun in NOUNS if noun not in nouns]
-    near = [f"{colour} {noun}" for noun in sorted(nouns) for colour in COLOURS if (colour, noun) not in pairs]
+    near = [f"{color} {noun}" for noun in sorted(nouns) for color in COLORS if (color, noun) not in pairs]
     unknown = picks(UNKNOWN_WORDS, 2, rng)
     names = shuffled(absent, rng)[:6] + shuffled(near, rng)[:6] + unknown
     return [Group(name, ()) for name in shuffled(names, rng)]
 
 
 def references_of(scene: Scene, rng: np.random.Generator) -> list[tuple[str, SceneObject]]:
-    """(description, object) of each object that a noun, or a colour and a noun, fits alone; in random order."""
+    """(description, object) of each object that a noun, or a color and a noun, fits alone; in random order."""
     return [
         (group.one, group.members[0])
         for group in groups_of(scene, rng)

@@ -7,11 +7,11 @@ from itertools import product
 
 import numpy as np
 
-from sam3_agent.scenes.chance import shuffled
 from sam3_agent.scenes.queries import counting, exclusion, odd_one_out, ordinal, plain, relation, superlative
 from sam3_agent.scenes.queries.function import FUNCTIONS, ask_function
 from sam3_agent.scenes.queries.group import absent_groups, groups_of, kinds_of, references_of
 from sam3_agent.scenes.queries.query import Query
+from sam3_agent.scenes.rng import shuffled
 from sam3_agent.scenes.scene import Scene
 
 KIND = "no_target"
@@ -64,12 +64,12 @@ def _nowhere(scene: Scene, rng: np.random.Generator) -> Iterator[Query]:
 
 
 def _exclusion(scene: Scene, rng: np.random.Generator) -> Iterator[Query]:
-    """A group without the one colour or pattern that all its members have."""
+    """A group without the one color or pattern that all its members have."""
     for group in kinds_of(scene, rng):
-        colours = {obj.colour for obj in group.members}
+        colors = {obj.color for obj in group.members}
         patterns = {obj.pattern for obj in group.members}
-        alone = [min(values) for values in (colours, patterns - {"plain"}) if len(values) == 1]
-        words = [word for word in alone if all(word in (obj.colour, obj.pattern) for obj in group.members)]
+        alone = [min(values) for values in (colors, patterns - {"plain"}) if len(values) == 1]
+        words = [word for word in alone if all(word in (obj.color, obj.pattern) for obj in group.members)]
         if words:
             yield exclusion.ask_without(KIND, group, shuffled(words, rng)[0], rng)
             return

@@ -24,21 +24,21 @@ WORDING = Wording(
 
 
 def odd_ones_out(scene: Scene, rng: np.random.Generator) -> Iterator[Query]:
-    """The query, if exactly one object stands out by its noun or colour and none other by anything."""
+    """The query, if exactly one object stands out by its noun or color and none other by anything."""
     odd = find_odd(scene)
     if odd is not None:
         yield WORDING.ask(KIND, (odd,), rng)
 
 
 def find_odd(scene: Scene) -> SceneObject | None:
-    """The object that alone differs, by noun or colour, from all others; None if there is none or any doubt."""
+    """The object that alone differs, by noun or color, from all others; None if there is none or any doubt."""
     if len(scene.objects) < LEAST_OBJECTS:
         return None
     by_noun = _alone(scene, [obj.noun for obj in scene.objects])
-    by_colour = _alone(scene, [obj.colour for obj in scene.objects])
+    by_color = _alone(scene, [obj.color for obj in scene.objects])
     by_pattern = _alone(scene, [obj.pattern for obj in scene.objects])
-    standing_out = {obj.id for obj in (by_noun, by_colour, by_pattern) if obj is not None}
-    return (by_noun or by_colour) if len(standing_out) == 1 else None
+    standing_out = {obj.id for obj in (by_noun, by_color, by_pattern) if obj is not None}
+    return (by_noun or by_color) if len(standing_out) == 1 else None
 
 
 def _alone(scene: Scene, values: list[str]) -> SceneObject | None:
@@ -52,5 +52,5 @@ def _alone(scene: Scene, values: list[str]) -> SceneObject | None:
 
 def all_alike(scene: Scene) -> bool:
     """Whether there are several objects and nothing tells them apart but place and size."""
-    looks = {(obj.noun, obj.colour, obj.pattern) for obj in scene.objects}
+    looks = {(obj.noun, obj.color, obj.pattern) for obj in scene.objects}
     return len(scene.objects) >= LEAST_OBJECTS and len(looks) == 1

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sam3_agent.scenes.chance import shuffled
 from sam3_agent.scenes.queries.group import Group, groups_of
 from sam3_agent.scenes.queries.query import Query, Wording
 from sam3_agent.scenes.queries.superlative import PLACE_MARGIN
+from sam3_agent.scenes.rng import shuffled
 from sam3_agent.scenes.scene import Scene, SceneObject
 
 KIND = "ordinal"
@@ -27,7 +27,7 @@ WORDING = Wording(
 
 
 def ordinals(scene: Scene, rng: np.random.Generator) -> Iterator[Query]:
-    """Queries whose neighbours in the row are clearly before and after, in random order."""
+    """Queries whose neighbors in the row are clearly before and after, in random order."""
     for group in groups_of(scene, rng):
         if len(group.members) < 2:
             continue
@@ -46,7 +46,7 @@ def ask_nth(
 
 
 def find_nth(group: Group, place: int, side: str, scene: Scene) -> SceneObject | None:
-    """The member at `place`, from 0, counted from `side`; None if there is none or a neighbour is about level."""
+    """The member at `place`, from 0, counted from `side`; None if there is none or a neighbor is about level."""
     across = side in ("left", "right")
     length = scene.width if across else scene.height
     row = sorted(((obj.cx if across else obj.cy) / length, obj.id, obj) for obj in group.members)
@@ -55,6 +55,6 @@ def find_nth(group: Group, place: int, side: str, scene: Scene) -> SceneObject |
     if place >= len(row):
         return None
     here = row[place][0]
-    neighbours = [row[near][0] for near in (place - 1, place + 1) if 0 <= near < len(row)]
-    clear = all(abs(here - other) >= PLACE_MARGIN for other in neighbours)
+    neighbors = [row[near][0] for near in (place - 1, place + 1) if 0 <= near < len(row)]
+    clear = all(abs(here - other) >= PLACE_MARGIN for other in neighbors)
     return row[place][2] if clear else None

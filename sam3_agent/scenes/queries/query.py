@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sam3_agent.scenes.chance import pick
+from sam3_agent.scenes.rng import pick
 from sam3_agent.scenes.scene import SceneObject
 
 

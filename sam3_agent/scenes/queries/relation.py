@@ -8,10 +8,10 @@ from itertools import product
 
 import numpy as np
 
-from sam3_agent.scenes.chance import shuffled
 from sam3_agent.scenes.queries.group import Group, groups_of, references_of
 from sam3_agent.scenes.queries.query import Query, Wording
 from sam3_agent.scenes.queries.superlative import PLACE_MARGIN
+from sam3_agent.scenes.rng import shuffled
 from sam3_agent.scenes.scene import Scene, SceneObject
 
 KIND = "relation"
@@ -88,7 +88,7 @@ def words_for(group: Group, targets: Sequence[SceneObject], reference: str) -> d
 
 
 def find_placed(group: Group, reference: SceneObject, way: str, scene: Scene) -> tuple[SceneObject, ...] | None:
-    """The members left or right of, above or below `reference` by their centres; None if one is about level."""
+    """The members left or right of, above or below `reference` by their centers; None if one is about level."""
     across = way in ("left", "right")
     sign = -1.0 if way in ("left", "above") else 1.0
     offsets = [
@@ -121,7 +121,7 @@ def _boxes_touch(a: SceneObject, b: SceneObject) -> bool:
 
 
 def find_nearest(group: Group, reference: SceneObject, scene: Scene) -> tuple[SceneObject, ...] | None:
-    """The one member whose centre is nearest to that of `reference`; None without two members or a clear lead."""
+    """The one member whose center is nearest to that of `reference`; None without two members or a clear lead."""
     if len(group.members) < 2:
         return None
     ranked = sorted((math.hypot(obj.cx - reference.cx, obj.cy - reference.cy), obj.id, obj) for obj in group.members)

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sam3_agent.scenes.chance import shuffled
 from sam3_agent.scenes.queries.group import Group, groups_of
 from sam3_agent.scenes.queries.query import Query, Wording
+from sam3_agent.scenes.rng import shuffled
 from sam3_agent.scenes.scene import Scene, SceneObject
 
 KIND = "superlative"
 SIZE_MARGIN = 1.15
 """How many times the visible area of the next one the largest must have."""
 PLACE_MARGIN = 0.04
-"""How far apart centres must be, as a fraction of the picture's width or height."""
+"""How far apart centers must be, as a fraction of the picture's width or height."""
 
 WORDINGS: dict[str, Wording] = {
     "largest": Wording(
@@ -85,13 +85,13 @@ def find_winner(group: Group, way: str, scene: Scene) -> SceneObject | None:
 
 
 def _first_from(group: Group, way: str, scene: Scene) -> SceneObject | None:
-    """The member that is first by its centre with a margin, and by the edge of its box that faces that way."""
+    """The member that is first by its center with a margin, and by the edge of its box that faces that way."""
     axis = 0 if way in ("leftmost", "rightmost") else 1
     length = (scene.width, scene.height)[axis]
     sign, edge = (-1.0, axis + 2) if way in ("rightmost", "lowest") else (1.0, axis)
-    centres = [sign * (obj.cx, obj.cy)[axis] / length for obj in group.members]
+    centers = [sign * (obj.cx, obj.cy)[axis] / length for obj in group.members]
     edges = [sign * obj.box[edge] for obj in group.members]
-    first, second = sorted(centres)[:2]
-    winner = centres.index(first)
+    first, second = sorted(centers)[:2]
+    winner = centers.index(first)
     clear = second - first >= PLACE_MARGIN and edges[winner] == min(edges)
     return group.members[winner] if clear else None

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sam3_agent.scenes.cast import Character, draw_cast
-from sam3_agent.scenes.chance import pick
+from sam3_agent.scenes.object_sampling import Character, draw_cast
 from sam3_agent.scenes.options import allowed_pairs
 from sam3_agent.scenes.placement import Layout, Placement, place_objects
+from sam3_agent.scenes.rng import pick
 from sam3_agent.scenes.silhouettes import Silhouette, draw_silhouette
 from sam3_agent.scenes.video.options import ClipOptions
 
@@ -127,5 +127,5 @@ def _add_occluder(
 
 
 def reach_of(place: Placement) -> float:
-    """Pixels from the centre of an object to the furthest corner of its bounds."""
+    """Pixels from the center of an object to the furthest corner of its bounds."""
     return math.hypot(place.width, place.height) / 2.0

@@ -64,3 +64,21 @@ class ClipOptions:
         """The limits that a single picture has too."""
         shared = {field.name for field in fields(SceneOptions)} & {field.name for field in fields(self)}
         return SceneOptions(**{name: getattr(self, name) for name in sorted(shared)})
+
+
+QUERY_CLIPS = ClipOptions(
+    min_objects=3,
+    max_objects=7,
+    min_side=320,
+    max_side=480,
+    max_aspect=1.8,
+    twins=0.25,
+    occlusions=0.35,
+    alike=0.7,
+    cuts=0.08,
+    pans=0.15,
+    recolors=0.15,
+    spins=0.25,
+    growths=0.3,
+)
+"""Clips about whose course something can be asked: more of one noun, fewer cuts and pans."""

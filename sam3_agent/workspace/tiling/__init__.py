@@ -4,7 +4,7 @@
 makes that object, `leftovers` drops what the edges of tiles and blurred views leave behind, `answer` puts it together.
 """
 
+from sam3_agent.workspace.tiling.adaptive import look_closer
 from sam3_agent.workspace.tiling.answer import Found, found_in
-from sam3_agent.workspace.tiling.closer import look_closer
 
 __all__ = ["Found", "found_in", "look_closer"]

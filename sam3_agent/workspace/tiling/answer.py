@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sam3_agent.types import ConceptPrompt, Instance, Segmentation
-from sam3_agent.workspace.question import Question
-from sam3_agent.workspace.records import Finding
-from sam3_agent.workspace.tiling.agreement import groups_of
-from sam3_agent.workspace.tiling.leftovers import without_leftovers
-from sam3_agent.workspace.tiling.piece import pieces_of
-from sam3_agent.workspace.tiling.stitch import stitched
-from sam3_agent.workspace.tiling.view import View
+from sam3_agent.workspace.mask_store import Finding
+from sam3_agent.workspace.query import Question
+from sam3_agent.workspace.tiling.merging import groups_of, stitched, without_leftovers
+from sam3_agent.workspace.tiling.tile_detections import View, pieces_of
 
 NEAR_MISSES = 8
 """As many as one look at a whole picture tells."""

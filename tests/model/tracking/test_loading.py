@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Sam3TrackerVideoConfig, Sam3TrackerVideoModel
 
 from sam3_agent.errors import ModelUnavailable
-from sam3_agent.model.tracker_loading import load_tracker
+from sam3_agent.model.loading import load_tracker
 from sam3_agent.model.tracking.loading import load_video_tracker
 from sam3_agent.model.tracking.parts import MemoryParts
 from sam3_agent.model.tracking.video_tracker import VideoTracker

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from sam3_agent.clicks import ClickPrompt
-from sam3_agent.model.clicks import to_clicks
+from sam3_agent.types import ClickPrompt
+from sam3_agent.model.click_prompts import to_clicks
 from sam3_agent.model.tracking.bank import TrackMemory
 from sam3_agent.model.tracking.rows import SightingRow, TrackRow, TrackRunner
 from sam3_agent.model.tracking.video_tracker import VideoTracker, resized
@@ -22,7 +22,7 @@ LARGEST, MEAN, SCORE = 2e-2, 2e-3, 2e-4
 
 
 def tracker_of(parity: Parity) -> VideoTracker:
-    tracking = parity.eye._tracking
+    tracking = parity.segmenter._tracking
     assert tracking is not None
     return tracking._runner.tracker
 
@@ -41,7 +41,7 @@ def followed(parity: Parity, case: Mapping[str, Any], tracker: VideoTracker) -> 
     prompt = ClickPrompt(tuple(map(tuple, asked["points_px"] or [])), box=box)
     memory, found = TrackMemory(), []
     for frame, pixels in enumerate(frames_of(parity, case)):
-        features = parity.eye.encode(pixels)
+        features = parity.segmenter.encode(pixels)
         clicks = None if frame else to_clicks(prompt, features.width, features.height, tracker.tracker)
         with torch.inference_mode():
             (mask,) = runner.track([TrackRow(features, frame, memory if frame else None, clicks, None)])

@@ -1,0 +1,33 @@
+"""What is known of one case after its masks were compared: all that the metrics see."""
+
+from dataclasses import dataclass, field
+
+from sam3_agent.types import Usage
+from sam3_evals.metrics.cgf1 import PairCounts
+from sam3_evals.metrics.iou import Overlap
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One case after scoring."""
+
+    case: str
+    picture: str
+    query: str
+    strata: dict[str, str]
+    lisa: Overlap
+    vision_reasoner: Overlap
+    pair: PairCounts | None
+    """None where the truth does not tell instances apart."""
+    has_target: bool
+    empty: bool
+    """The prediction has no pixel."""
+    missing: bool = False
+    """There is no prediction: scored as an empty one."""
+    error: str = ""
+    presence: float | None = None
+    """How strongly the solver believed that the query means something in the picture; None where it does not say."""
+    usage: Usage = field(default_factory=Usage)
+    outcome: str = "answered"
+    trace: str = ""
+    """File of the solver's trace in the run's folder, if it left one."""

@@ -1,0 +1,62 @@
+"""A prediction: what a solver answered to one case, at what cost."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sam3_agent import masks
+from sam3_agent.masks import Rle
+from sam3_agent.types import Trace, Usage
+from sam3_evals.metrics.iou import empty_mask
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The masks that a solver stands for, best first; none means "nothing matches", or that it failed (`error`)."""
+
+    case: str
+    rles: tuple[Rle, ...] = ()
+    scores: tuple[float, ...] = ()
+    outcome: str = "answered"
+    reason: str = ""
+    error: str = ""
+    """Why the solver could not answer; the case then scores as empty and is counted aloud."""
+    presence: float | None = None
+    usage: Usage = field(default_factory=Usage)
+    trace: Trace | None = None
+    """What the solver did step by step; the run keeps it in a file of its own."""
+    trace_file: str = ""
+    """That file, relative to the run's folder."""
+
+    def union(self, size: tuple[int, int]) -> Rle:
+        """All predicted masks together; `size` is (height, width)."""
+        return masks.union(self.rles) if self.rles else empty_mask(*size)
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of `predictions.jsonl`."""
+        return {
+            "case": self.case,
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "error": self.error,
+            "presence": self.presence,
+            "instances": [
+                {"score": score, "mask": rle.to_json()} for rle, score in zip(self.rles, self.scores, strict=True)
+            ],
+            "usage": self.usage.to_json(),
+            "trace": self.trace_file,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Prediction":
+        """Read what `to_json` wrote."""
+        return cls(
+            case=value["case"],
+            rles=tuple(masks.from_json(instance["mask"]) for instance in value["instances"]),
+            scores=tuple(instance["score"] for instance in value["instances"]),
+            outcome=value["outcome"],
+            reason=value["reason"],
+            error=value["error"],
+            presence=value["presence"],
+            usage=Usage(**value["usage"]),
+            trace_file=value["trace"],
+        )

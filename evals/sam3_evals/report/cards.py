@@ -1,0 +1,136 @@
+"""Cards: cases with picture, query, IoU, reason and trace."""
+
+import base64
+import io
+import json
+import os
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sam3_agent import masks
+from sam3_agent.errors import Sam3AgentError
+from sam3_agent.loop.trace import read_trace
+from sam3_agent.masks import Rle
+from sam3_agent.render.outline import grow
+from sam3_agent.workspace.image_loading import read_source
+from sam3_evals.datasets import Dataset
+from sam3_evals.journal import JournalIndex
+from sam3_evals.prediction import Prediction
+from sam3_evals.run import CASES, PREDICTIONS
+from sam3_evals.sample import Case, Source
+from sam3_evals.score import score_case
+
+LONGEST = 420
+_TINT = np.array([225, 30, 160], dtype=np.float64)
+_GREY = 128.0
+
+
+def case_picture(case: Case, prediction: Prediction | None, source: Source | None) -> str:
+    """A data URI; without a `source` the masks lie on grey.
+
+    Raises:
+        InputError: the source is no usable picture.
+    """
+    height, width = case.size
+    pixels = read_source(source)[0] if source is not None else np.full((height, width, 3), 200, dtype=np.uint8)
+    scale = min(1.0, LONGEST / max(height, width))
+    small = (max(1, round(width * scale)), max(1, round(height * scale)))
+    canvas = np.asarray(Image.fromarray(pixels).resize(small, Image.Resampling.BILINEAR), dtype=np.float64).copy()
+    if case.ignore is not None:
+        canvas[_shrunk(case.ignore, small)] *= 0.5
+        canvas[_shrunk(case.ignore, small)] += _GREY / 2
+    if prediction is not None and prediction.rles:
+        inside = _shrunk(masks.union(prediction.rles), small)
+        canvas[inside] = 0.5 * canvas[inside] + 0.5 * _TINT
+    for target in case.targets:
+        _outline(canvas, _shrunk(target, small))
+    buffer = io.BytesIO()
+    Image.fromarray(canvas.clip(0, 255).astype(np.uint8)).save(buffer, "WEBP", quality=80)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def _shrunk(rle: Rle, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(h, w) of the small picture; a mask never vanishes for being small."""
+    whole = masks.decode(rle)
+    small = np.asarray(Image.fromarray(whole).resize(size, Image.Resampling.NEAREST), dtype=bool).copy()
+    if whole.any() and not small.any():
+        y, x = np.argwhere(whole).mean(axis=0)
+        small[
+            min(size[1] - 1, int(y * size[1] / whole.shape[0])), min(size[0] - 1, int(x * size[0] / whole.shape[1]))
+        ] = True
+    return small
+
+
+def _outline(canvas: NDArray[np.float64], mask: NDArray[np.bool_]) -> None:
+    """White outside, black inside: seen on any ground."""
+    canvas[grow(mask) & ~mask] = 255.0
+    canvas[mask & grow(~mask)] = 0.0
+
+
+_LONGEST_STEP = 1200
+"""Characters of a step that a page shows; the file has all."""
+
+
+class Cards:
+    """Draws cases of one run; pictures that can no longer be read are replaced by grey, and `lost` counts them."""
+
+    def __init__(self, run: Path, dataset: Dataset | None, page: Path) -> None:
+        self.lost = 0
+        self._run, self._dataset, self._page = run, dataset, page
+        self._cases, self._predictions = JournalIndex(run / CASES, "id"), JournalIndex(run / PREDICTIONS, "case")
+
+    def row(self, names: Sequence[str], label: str = "") -> str:
+        """Cards side by side."""
+        return f'<div class="cards">{"".join(self.card(name, label) for name in names)}</div>'
+
+    def card(self, name: str, label: str = "") -> str:
+        """One case."""
+        found = self._cases.find(name)
+        if found is None:
+            raise KeyError(name)
+        line = self._predictions.find(name)
+        case, prediction = Case.from_json(found), Prediction.from_json(line) if line is not None else None
+        scored = score_case(case, prediction)
+        reason = (prediction.error or prediction.reason) if prediction else "no prediction"
+        parts = [
+            f'<figure><img src="{self._picture(case, prediction)}" alt="{escape(case.query)}" loading="lazy">',
+            "<figcaption>",
+            f"<b>{escape(label)}</b> " if label else "",
+            f"<q>{escape(case.query)}</q><br>IoU {scored.lisa.iou:.3f} (VR {scored.vision_reasoner.iou:.3f}),"
+            f" {escape(scored.outcome)}, {len(prediction.rles) if prediction else 0} masks"
+            f" for {len(case.targets)}<br><small>{escape(case.id)} · {escape(reason)}</small>",
+            self._trace(prediction.trace_file) if prediction and prediction.trace_file else "",
+            "</figcaption></figure>",
+        ]
+        return "".join(parts)
+
+    def _picture(self, case: Case, prediction: Prediction | None) -> str:
+        if self._dataset is not None:
+            try:
+                return case_picture(case, prediction, self._dataset.picture(case))
+            except (Sam3AgentError, OSError):
+                self.lost += 1
+        return case_picture(case, prediction, None)
+
+    def _trace(self, name: str) -> str:
+        path = self._run / name
+        link = quote(Path(os.path.relpath(path, self._page.parent)).as_posix())
+        try:
+            steps = [_step(step.kind, step.seconds, step.data) for step in read_trace(path).steps]
+        except Sam3AgentError:
+            return "<br><small>its trace is gone</small>"
+        inside = "\n".join(steps)
+        return f'<details><summary>trace (<a href="{link}">file</a>)</summary><pre>{escape(inside)}</pre></details>'
+
+
+def _step(kind: str, seconds: float, data: dict[str, Any]) -> str:
+    told = {key: value for key, value in data.items() if key not in ("at", "prompts", "version") and value}
+    words = json.dumps(told, ensure_ascii=False)
+    return f"{kind} ({seconds:.2f} s) {words[:_LONGEST_STEP]}{'...' if len(words) > _LONGEST_STEP else ''}"

@@ -1,0 +1,202 @@
+"""Launching a run: the plan, the model, a solver a job, the progress."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sam3_evals.datasets import Dataset
+from sam3_evals.manifest import FILE as MANIFEST
+from sam3_evals.manifest import prompts_hash, weights_hash
+from sam3_evals.run import Plan, execute, prepare
+from sam3_evals.shard import Shard
+from sam3_evals.solvers import Solver, make_solver, needs_model
+
+if TYPE_CHECKING:
+    from sam3_agent.workspace import Workspace
+import logging
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from sam3_evals.journal import JournalIndex
+from sam3_evals.prediction import Prediction
+from sam3_evals.run import PREDICTIONS, read_cases
+from sam3_evals.sample import Case
+from sam3_evals.score import score_case
+
+logger = logging.getLogger(__name__)
+
+_LINE_EVERY = 30.0
+"""Seconds between two lines where there is no terminal to draw a bar on."""
+
+
+class Progress:
+    """Scores each case as it is answered; draws a bar on a terminal, writes a log line now and then elsewhere.
+
+    A resumed run goes on from the figures of the cases that it had.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.done = self.total = self.errors = 0
+        self._iou = self._usd = 0.0
+        index = JournalIndex(run / PREDICTIONS, "case")
+        for case in read_cases(run):
+            self.total += 1
+            if (line := index.find(case.id)) is not None:
+                self._take(case, Prediction.from_json(line))
+        if self.done:
+            logger.info("resuming: %d of %d cases are done", self.done, self.total)
+        self._resumed, self._began, self._told = self.done, time.monotonic(), time.monotonic()
+        self._bar = _bar() if sys.stderr.isatty() else None
+        self._task = self._bar.add_task("", total=self.total, completed=self.done, words="") if self._bar else None
+
+    def __call__(self, case: Case, prediction: Prediction) -> None:
+        """Take in one case; called by one thread at a time."""
+        self._take(case, prediction)
+        if prediction.error:
+            logger.warning("case %s: %s", prediction.case, prediction.error)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self.done, words=self.words())
+        elif self.done == self.total or time.monotonic() - self._told >= _LINE_EVERY:
+            self._told = time.monotonic()
+            logger.info("%d of %d cases, %s", self.done, self.total, self.words())
+
+    def words(self) -> str:
+        """Such as "gIoU 61.3, 0.42 USD, 3:20 left"."""
+        giou = f"gIoU {100 * self._iou / self.done:.1f}" if self.done else "gIoU -"
+        return f"{giou}, {self._usd:.2f} USD, {_clock(self.seconds_left())} left"
+
+    def seconds_left(self) -> float:
+        """At the pace of the cases answered since the start."""
+        answered = self.done - self._resumed
+        pace = (time.monotonic() - self._began) / answered if answered else 0.0
+        return pace * (self.total - self.done)
+
+    def __enter__(self) -> "Progress":
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _take(self, case: Case, prediction: Prediction) -> None:
+        self._iou += score_case(case, prediction).lisa.iou
+        self._usd += prediction.usage.usd
+        self.errors += bool(prediction.error)
+        self.done += 1
+
+
+def _bar() -> Bar:
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[words]}"))
+    return Bar(*columns, console=Console(stderr=True))
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+_CALLS = 32
+"""Of the model, by one job at a time, at most: it asks about several tiles at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What `sam3-eval run` was told."""
+
+    dataset: Dataset
+    out: Path
+    solver: str
+    llm: str
+    limit: int | None
+    jobs: int
+    shard: Shard
+    seed: int
+    model: str
+    device: str
+    dtype: str
+
+
+def launch(given: Launch) -> int:
+    """Run, or resume; returns how many cases were answered now.
+
+    Raises:
+        InputError: the folder holds another run, or the dataset is broken.
+        ModelUnavailable: there is no such model, or it does not fit.
+        LLMConfigError: there is no such LLM.
+    """
+    plan = _plan(given)
+    if resuming := (given.out / MANIFEST).exists():
+        prepare(plan, given.out)  # refuses another run's folder before a model is loaded
+    solvers = _solvers(given)
+    if not resuming:
+        prepare(plan, given.out)
+    with Progress(given.out) as progress:
+        return execute(given.out, given.dataset, solvers, progress)
+
+
+def _plan(given: Launch) -> Plan:
+    weights = model = device = dtype = ""
+    if needs_model(given.solver):
+        from sam3_agent.model.loading import locate  # torch: not for score and compare
+
+        model, folder = locate(given.model)
+        weights = weights_hash(folder)
+        device, dtype = _numbers(given)
+    return Plan(
+        dataset=given.dataset,
+        solver=given.solver,
+        model=model,
+        llm=given.llm,
+        limit=given.limit,
+        weights=weights,
+        prompts=prompts_hash() if given.llm else "",
+        seed=given.seed,
+        device=device,
+        dtype=dtype,
+        shard=given.shard,
+    )
+
+
+def _numbers(given: Launch) -> tuple[str, str]:
+    """The kind of device and the number format that the options come to: figures differ between them in the last digit.
+
+    How many devices of a kind there are makes no difference.
+    """
+    from sam3_agent.model.devices import device_names
+    from sam3_agent.model.loading import pick_device, pick_dtype
+
+    devices = [pick_device(name) for name in device_names(given.device)]
+    kinds = {device.type for device in devices}
+    formats = {str(pick_dtype(given.dtype, device)).removeprefix("torch.") for device in devices}
+    return ",".join(sorted(kinds)), ",".join(sorted(formats))
+
+
+def _solvers(given: Launch) -> list[Solver]:
+    """One a job; each has a workspace of its own over the one model."""
+    if not needs_model(given.solver):
+        return [make_solver(given.solver, None, given.llm) for _ in range(given.jobs)]
+    spaces = _workspaces(given)
+    return [make_solver(given.solver, space, given.llm) for space in spaces]
+
+
+def _workspaces(given: Launch) -> "list[Workspace]":
+    from sam3_agent.model.replicas import load_replicas, load_segmenter
+    from sam3_agent.model.scheduler import Scheduler
+    from sam3_agent.workspace import Workspace
+
+    if given.jobs == 1:
+        return [Workspace(load_segmenter(given.model, device=given.device, dtype=given.dtype))]
+    # With several callers the scheduler puts their questions into common batches, and none is sent away.
+    replicas = load_replicas(given.model, device=given.device, dtype=given.dtype)
+    segmenter = Scheduler(replicas, max_waiting=_CALLS * given.jobs)
+    return [Workspace(segmenter) for _ in range(given.jobs)]

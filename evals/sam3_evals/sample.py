@@ -1,0 +1,73 @@
+"""A case: one question about one picture, with its truth."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam3_agent import masks
+from sam3_agent.masks import Rle
+from sam3_evals.metrics.iou import empty_mask
+
+Source = Path | NDArray[np.uint8]
+"""A picture as a dataset hands it out: a file, or (H, W, 3) uint8 RGB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One question; no target means that nothing in the picture matches it."""
+
+    id: str
+    """Unique in its dataset, stable from run to run."""
+    picture: str
+    """What its dataset's `picture()` opens; cases about one picture follow each other."""
+    query: str
+    size: tuple[int, int]
+    """(height, width) in pixels, upright."""
+    targets: tuple[Rle, ...] = ()
+    """One mask per instance, or one for all of them where a dataset knows only the whole."""
+    ignore: Rle | None = None
+    """Pixels that count neither for nor against."""
+    strata: dict[str, str] = field(default_factory=dict[str, str])
+    """Groups that it is reported under, such as {"kind": "superlative", "form": "short"}."""
+    by_instance: bool = True
+    """Whether `targets` tells the instances apart, so that instance metrics mean something."""
+    others: tuple[tuple[Rle, ...], ...] = ()
+    """Targets as further annotators saw them; a prediction is held against the one that serves it best."""
+
+    @property
+    def target(self) -> Rle:
+        """All targets together."""
+        return masks.union(self.targets) if self.targets else empty_mask(*self.size)
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of `cases.jsonl`."""
+        return {
+            "id": self.id,
+            "picture": self.picture,
+            "query": self.query,
+            "size": list(self.size),
+            "targets": [target.to_json() for target in self.targets],
+            "ignore": self.ignore.to_json() if self.ignore else None,
+            "strata": self.strata,
+            "by_instance": self.by_instance,
+            "others": [[target.to_json() for target in targets] for targets in self.others],
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Case":
+        """Read what `to_json` wrote."""
+        height, width = value["size"]
+        return cls(
+            id=value["id"],
+            picture=value["picture"],
+            query=value["query"],
+            size=(height, width),
+            targets=tuple(masks.from_json(target) for target in value["targets"]),
+            ignore=masks.from_json(value["ignore"]) if value["ignore"] else None,
+            strata=value["strata"],
+            by_instance=value["by_instance"],
+            others=tuple(tuple(masks.from_json(target) for target in targets) for targets in value["others"]),
+        )

@@ -1,0 +1,66 @@
+"""Solvers, one file each: they answer cases; a new one is a file here and a line in `make_solver`."""
+
+from typing import TYPE_CHECKING, Protocol
+
+from sam3_agent.errors import InputError
+from sam3_evals.prediction import Prediction
+from sam3_evals.sample import Case, Source
+from sam3_evals.solvers.agent import AgentSolver
+from sam3_evals.solvers.concept import ConceptSolver
+from sam3_evals.solvers.function import FunctionSolver, load_function
+from sam3_evals.solvers.oracle import OracleSolver
+
+if TYPE_CHECKING:
+    from sam3_agent.workspace import Workspace
+
+SOLVERS = ("concept", "agent", "oracle")
+
+
+class Solver(Protocol):
+    """Answers one case after the other; consecutive cases about one picture encode it once."""
+
+    def solve(self, case: Case, picture: Source) -> Prediction:
+        """Answer one case; a query that it cannot handle becomes a prediction with `error` set.
+
+        Raises:
+            Sam3AgentError: the picture itself is unusable, or the model is.
+        """
+        ...
+
+
+def check_solver(name: str, llm: str) -> None:
+    """Refuse an unknown solver, or an agent without an LLM, before anything heavy is loaded.
+
+    Raises:
+        InputError: as said.
+    """
+    if ":" in name:
+        load_function(name)
+    elif name not in SOLVERS:
+        raise InputError(f"unknown solver {name!r}; use one of: {', '.join(SOLVERS)}, or MODULE:FUNCTION")
+    if name == "agent" and not llm:
+        raise InputError("the solver agent needs an LLM: add --llm rules, or --llm anthropic:MODEL")
+
+
+def needs_model(name: str) -> bool:
+    """Whether the solver looks through the model; a function of one's own does not."""
+    return ":" not in name
+
+
+def make_solver(name: str, workspace: "Workspace | None", llm: str) -> Solver:
+    """Build a solver by its name over a workspace that it may use as it likes (None: see `needs_eye`).
+
+    Raises:
+        InputError: see `check_solver`.
+        LLMConfigError: the LLM cannot be loaded.
+    """
+    check_solver(name, llm)
+    if workspace is None:
+        return FunctionSolver(load_function(name))
+    if name == "concept":
+        return ConceptSolver(workspace)
+    if name == "oracle":
+        return OracleSolver(workspace)
+    from sam3_agent.loop.load_llm import load_llm
+
+    return AgentSolver(workspace, load_llm(llm))

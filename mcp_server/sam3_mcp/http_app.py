@@ -1,0 +1,289 @@
+"""The HTTP application: /mcp, /healthz and /metrics behind the same guards."""
+
+import ipaddress
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import anyio
+import uvicorn
+from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAuthMiddleware
+from mcp.server.auth.provider import TokenVerifier
+from mcp.server.auth.settings import AuthSettings
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http import EventStore
+from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sam3_agent.errors import InputError
+from sam3_mcp.client_identity import CLIENT_HEADER, COOKIE, OFFERED, SESSION_HEADER
+from sam3_mcp.metrics import Metrics
+from sam3_mcp.model_loader import Loading
+from sam3_mcp.tool_handler import Backend
+
+_POLL_SECONDS = 0.05
+_FLUSH_SECONDS = 0.3
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn, which leaves signals to us: by itself it would cut the streams on which answers are still to come."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Nothing."""
+        yield
+
+
+async def serve_http(app: ASGIApp, backend: Backend, host: str, port: int, *, grace: float) -> int:
+    """Serve until SIGINT or SIGTERM: new calls are then refused and running ones have `grace` seconds to finish.
+
+    A second signal ends it at once. Returns the number of the signal.
+
+    Raises:
+        InputError: the port is taken or not to be had.
+    """
+    bound = _bind(host, port)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, lifespan="on")
+    server = _Uvicorn(config)
+    shown = f"[{host}]" if ":" in host else host
+    logger.warning("serving http://%s:%d/mcp", shown, bound.getsockname()[1])
+    received: list[int] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_end_on_signal, server, backend, grace, received)
+        await server.serve(sockets=[bound])
+        tasks.cancel_scope.cancel()
+    return received[0] if received else 0
+
+
+def leave(status: int) -> NoReturn:
+    """End the process now: the thread of a call that was cancelled may go on for long, and would hold a usual exit."""
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+async def _end_on_signal(server: uvicorn.Server, backend: Backend, grace: float, received: list[int]) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with anyio.create_task_group() as tasks:
+            async for number in signals:
+                received.append(number)
+                if len(received) > 1:
+                    server.force_exit = server.should_exit = True
+                    continue
+                logger.info("%s: finishing %d calls", signal.Signals(number).name, backend.running)
+                backend.draining = True
+                tasks.start_soon(_drain, server, backend, grace)
+
+
+async def _drain(server: uvicorn.Server, backend: Backend, grace: float) -> None:
+    with anyio.move_on_after(grace) as waiting:
+        while backend.running:
+            await anyio.sleep(_POLL_SECONDS)
+    if waiting.cancelled_caught:
+        logger.warning("%d calls did not finish in %g s and are cancelled", backend.running, grace)
+        backend.cancel_calls()
+    await anyio.sleep(_FLUSH_SECONDS)  # the last answers go out
+    server.should_exit = True
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With its protocol named asyncio turns off the wait for more to send, which costs 40 ms an answer.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host.strip("[]"), port))
+    except (OSError, OverflowError) as error:
+        bound.close()
+        raise InputError(f"cannot serve on {host}:{port}: {error}") from error
+    bound.set_inheritable(True)
+    return bound
+
+
+logger = logging.getLogger(__name__)
+
+_RETRY_MS = 100
+_LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where and to whom the server is open."""
+
+    host: str = "127.0.0.1"
+    port: int = 8801
+    names: tuple[str, ...] = ()
+    """Further names that clients may use for this server in Host and Origin, such as "gpu-box:8801"."""
+    verifier: TokenVerifier | None = None
+    issuer: str = ""
+    """URL of the OAuth authorization server; empty for fixed tokens."""
+    resource: str = ""
+    """URL of this server as that one knows it."""
+    scopes: tuple[str, ...] = ()
+    stateless: bool = False
+
+    def check(self) -> None:
+        """Refuse to be open to others without a token.
+
+        Raises:
+            InputError: the address is not this machine's own and no token is asked for.
+        """
+        if self.verifier is None and not _is_loopback(self.host):
+            raise InputError(
+                f"--host {self.host} is open to other machines: give --token-file FILE (or --oauth-issuer URL) with it"
+            )
+
+    def security(self) -> TransportSecuritySettings:
+        """Which Host and Origin headers are taken: a page in a browser cannot reach the server under another name."""
+        names = [*_LOCAL_NAMES, *([] if _is_loopback(self.host) else [_bracketed(self.host)])]
+        hosts = [f"{name}:*" for name in names] + list(_LOCAL_NAMES)
+        hosts += [each for name in self.names for each in (name, f"{name}:*")]
+        origins = [f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts]
+        return TransportSecuritySettings(
+            enable_dns_rebinding_protection=True, allowed_hosts=hosts, allowed_origins=origins
+        )
+
+    def auth(self) -> AuthSettings | None:
+        """The SDK's settings of a resource server; None without an authorization server."""
+        if not self.issuer:
+            return None
+        return AuthSettings.model_validate(
+            {
+                "issuer_url": self.issuer,
+                "resource_server_url": self.resource,
+                "required_scopes": list(self.scopes),
+                "validate_token_resource": True,
+            }
+        )
+
+
+def build_app(
+    server: Server[Any],
+    door: Door,
+    loading: Loading,
+    metrics: Metrics | None = None,
+    *,
+    events: EventStore | None = None,
+) -> ASGIApp:
+    """The whole application; any MCP server can be put behind these guards.
+
+    `events` lets clients read on in a stream that broke off. The SDK tells streams of different clients apart by
+    nothing but the ids of their requests, so it is only for servers that trust all of their clients.
+    """
+    security, verifier = door.security(), door.verifier
+    guard = TransportSecurityMiddleware(security)
+    routes = [_health_route(loading, guard)]
+    if metrics is not None:
+        server.middleware.append(metrics)
+        routes.append(_metrics_route(metrics, guard, verifier, door.scopes))
+    app = server.streamable_http_app(
+        host=door.host,
+        stateless_http=door.stateless,
+        event_store=events,
+        retry_interval=_RETRY_MS if events is not None else None,
+        transport_security=security,
+        auth=door.auth(),
+        token_verifier=verifier,
+        custom_starlette_routes=routes,
+    )
+    if verifier is not None and door.auth() is None:
+        app.add_middleware(AuthenticationMiddleware, backend=BearerAuthBackend(verifier))
+    return Front(app)
+
+
+class Front:
+    """What every request passes first: who does not say who it is is offered a key, and who hangs up is let go.
+
+    The key is a cookie for this server alone.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        try:
+            return await self._serve(scope, receive, send)
+        except ClientDisconnect:
+            return logger.debug("a client hung up in the middle of its request")
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        told = COOKIE in request.cookies or {CLIENT_HEADER, SESSION_HEADER} & set(request.headers)
+        if told or scope["path"] != "/mcp":
+            return await self._app(scope, receive, send)
+        key = secrets.token_urlsafe(24)
+
+        async def offer(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                cookie = f"{COOKIE}={key}; HttpOnly; SameSite=Strict; Path=/mcp"
+                MutableHeaders(scope=message).append("set-cookie", cookie)
+            await send(message)
+
+        return await self._app({**scope, OFFERED: key}, receive, offer)
+
+
+def _health_route(loading: Loading, guard: TransportSecurityMiddleware) -> Route:
+    async def health(request: Request) -> Response:
+        """{"status", "model"}: 200 while the server can serve, 503 when its model cannot be loaded."""
+        refused = await guard.validate_request(request)
+        state = loading.state
+        body = {"status": "failed" if state == "failed" else "ok", "model": state}
+        return refused or JSONResponse(body, status_code=503 if state == "failed" else 200)
+
+    return Route("/healthz", health)
+
+
+def _metrics_route(
+    metrics: Metrics, guard: TransportSecurityMiddleware, verifier: TokenVerifier | None, scopes: tuple[str, ...]
+) -> Route:
+    async def tell(scope: Scope, receive: Receive, send: Send) -> None:
+        import anyio.to_thread
+
+        request = Request(scope, receive)
+        answer = await guard.validate_request(request)
+        if answer is None:
+            text = await anyio.to_thread.run_sync(metrics.text)
+            answer = Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+        await answer(scope, receive, send)
+
+    return Route(
+        "/metrics", endpoint=_Endpoint(tell if verifier is None else RequireAuthMiddleware(tell, list(scopes)))
+    )
+
+
+class _Endpoint:
+    """An ASGI application as the endpoint of a route: starlette takes plain functions for request handlers."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host

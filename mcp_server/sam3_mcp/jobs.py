@@ -1,0 +1,131 @@
+"""Work that outlasts a call: started, looked after, cancelled; its result is kept for an hour."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sam3_agent.errors import Busy, Sam3AgentError, UnknownHandle
+from sam3_agent.model.scheduler.request_context import Caller as SegmenterCaller
+from sam3_agent.model.scheduler.request_context import calling
+from sam3_agent.tools import Presentation
+
+logger = logging.getLogger(__name__)
+
+KEPT_SECONDS = 3600.0
+_MOST_FINISHED = 50
+
+State = Literal["running", "done", "failed", "cancelled"]
+
+
+@dataclass(eq=False)
+class Job:
+    """One piece of work in a thread of its own."""
+
+    id: str
+    what: str
+    began: float
+    notes: list[str] = field(default_factory=list[str])
+    """One line for each step so far."""
+    state: State = "running"
+    result: Presentation | None = None
+    failure: str = ""
+    ended: float = 0.0
+    finished: threading.Event = field(default_factory=threading.Event)
+    wanted: bool = True
+    """False once it was cancelled; the work looks at it between its steps."""
+    segmenter_caller: SegmenterCaller | None = None
+
+    def cancel(self) -> None:
+        """Ask it to stop: what it waits for from the model is dropped at once, everything else after its current
+        step.
+        """
+        self.wanted = False
+        if self.segmenter_caller is not None:
+            self.segmenter_caller.cancel()
+
+
+Work = Callable[[Job], Presentation]
+
+
+class Jobs:
+    """The jobs of one client. Safe to call from several threads."""
+
+    def __init__(self, suffix: str, most_running: int | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`suffix` ends every id."""
+        self._suffix = suffix
+        self._most = most_running
+        self._clock = clock
+        self._jobs: dict[str, Job] = {}
+        self._count = 0
+        self._lock = threading.Lock()
+
+    @property
+    def running(self) -> int:
+        """Jobs that are not over."""
+        return sum(not job.finished.is_set() for job in list(self._jobs.values()))
+
+    def start(self, what: str, work: Work) -> Job:
+        """Begin; `work` is given its job, to add notes to and to see whether it is still wanted.
+
+        Raises:
+            Busy: as many jobs as allowed are running.
+        """
+        with self._lock:
+            self._prune()
+            running = self.running
+            if self._most is not None and running >= self._most:
+                raise Busy(
+                    f"{running} of your jobs are running, as many as one client may; wait for one, or cancel_job"
+                )
+            self._count += 1
+            job = Job(f"job{self._count}{self._suffix}", what, self._clock())
+            self._jobs[job.id] = job
+        threading.Thread(target=self._run, args=(job, work), name=f"job-{self._count}", daemon=True).start()
+        return job
+
+    def get(self, job_id: str) -> Job:
+        """A job by its id.
+
+        Raises:
+            UnknownHandle: no such job, or it was over an hour ago.
+        """
+        with self._lock:
+            self._prune()
+            if job_id not in self._jobs:
+                raise UnknownHandle("job", job_id, self._jobs)
+            return self._jobs[job_id]
+
+    def seconds(self, job: Job) -> float:
+        """How long it has run."""
+        return (job.ended or self._clock()) - job.began
+
+    def cancel_all(self) -> None:
+        """Ask every job to stop."""
+        for job in list(self._jobs.values()):
+            job.cancel()
+
+    def _run(self, job: Job, work: Work) -> None:
+        try:
+            with calling() as job.segmenter_caller:
+                if not job.wanted:
+                    job.cancel()
+                job.result = work(job)
+            job.state = "done" if job.wanted else "cancelled"
+        except Sam3AgentError as error:
+            job.state, job.failure = "failed" if job.wanted else "cancelled", str(error)
+        except Exception:  # the border: a thread has no caller to raise to
+            logger.exception("job %s failed", job.what)
+            job.state, job.failure = "failed", "internal error; the server's log has the details"
+        finally:
+            job.ended = self._clock()
+            job.finished.set()
+
+    def _prune(self) -> None:
+        old = self._clock() - KEPT_SECONDS
+        over = [job for job in self._jobs.values() if job.finished.is_set()]
+        for index, job in enumerate(over):
+            if job.ended < old or index < len(over) - _MOST_FINISHED:
+                del self._jobs[job.id]

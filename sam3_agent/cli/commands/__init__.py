@@ -1,0 +1,1 @@
+"""Commands of the terminal, one file each; `app.py` declares their options."""

@@ -1,0 +1,168 @@
+"""`sam3-agent label`: a folder of pictures against a concept file."""
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from sam3_agent.cli.options import ModelOptions
+from sam3_agent.cli.output import print_line, print_notes, print_table, progress_console
+from sam3_agent.errors import InputError
+from sam3_agent.formats.files import write_json
+from sam3_agent.labeling.io.import_labels import import_labels
+from sam3_agent.labeling.ontology.ontology import Ontology
+from sam3_agent.labeling.ontology.yaml_file import read_ontology
+from sam3_agent.labeling.pipeline.executor import Engine, Threads
+from sam3_agent.labeling.pipeline.proposer import Inquiry, Recipe, portable
+from sam3_agent.labeling.pipeline.run import Order, Progress, label_images
+from sam3_agent.labeling.pipeline.scan import root_of
+from sam3_agent.labeling.store.journal import FILE, ImageRow, Journal
+from sam3_agent.labeling.store.label import ROUTES
+from sam3_agent.labeling.store.summary import Summary, summarise
+from sam3_agent.loop.load_llm import load_llm
+from sam3_agent.types import ModelInfo
+from sam3_agent.workspace.query import TileMode
+
+MOST_LISTED = 10
+EngineName = Literal["threads", "ray"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options of one call."""
+
+    order: Order
+    concepts: Path
+    out: Path
+    resume: bool = False
+    existing: tuple[Path, ...] = ()
+    tiles: TileMode = "auto"
+    judge: bool = True
+    """Whether an LLM that sees pictures looks at the labels."""
+    engine: EngineName = "threads"
+    jobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelReport:
+    """What the folder holds now."""
+
+    out: Path
+    ended: str
+    summary: Summary
+    info: ModelInfo
+    llm: str
+    encodes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """One document for `--json`; also written to DIR/summary.json."""
+        return {
+            "out": str(self.out),
+            "ended": self.ended,
+            **self.summary.to_json(),
+            "encodes": self.encodes,
+            "model": self.info.to_json(),
+            "llm": self.llm,
+        }
+
+
+def label(asked: Asked, segmenter: ModelOptions) -> LabelReport:
+    """Label what is pending, and say what there is.
+
+    Raises:
+        InputError: the concept file or the images cannot be used, or DIR holds another run.
+    """
+    ontology = read_ontology(asked.concepts)
+    if (asked.out / FILE).exists() and not asked.resume:
+        raise InputError(f"{asked.out} holds a run already: add --resume to go on with it, or give another --out")
+    if not asked.order.images.exists():
+        raise InputError(f"{asked.order.images}: no such folder or picture")
+    recipe = _recipe(asked, ontology, segmenter)
+    with _engine(asked, recipe) as engine:
+        journal = Journal.create(asked.out)
+        try:
+            ended = _run(asked, journal, engine)
+            summary = summarise(journal)
+            report = LabelReport(asked.out, ended, summary, engine.info, recipe.llm, engine.encodes)
+            write_json(asked.out / "summary.json", report.to_json(), indent=2)
+        finally:
+            journal.close()
+    return report
+
+
+def _recipe(asked: Asked, ontology: Ontology, segmenter: ModelOptions) -> Recipe:
+    """What the run asks, and which LLM it needs: one that sees judges labels, any answers queries."""
+    spec = asked.order.llm
+    judged = asked.judge and spec != "rules" and load_llm(spec).sees
+    queries = any(each.query for each in ontology.classes)
+    inquiry = Inquiry(ontology, asked.tiles, judged)
+    return Recipe(inquiry, spec if queries or judged else "", segmenter.model, segmenter.device, segmenter.dtype)
+
+
+@contextmanager
+def _engine(asked: Asked, recipe: Recipe) -> Generator[Engine]:
+    """Who does the work; the model is loaded here or in the workers."""
+    if asked.engine == "ray":
+        from sam3_agent.labeling.pipeline.ray_executor import RayEngine
+
+        with redirect_stdout(sys.stderr):  # where Ray tells of workers that died
+            with progress_console().status("waiting for the Ray cluster"):
+                engine = RayEngine(portable(recipe), recipe.inquiry, asked.jobs)
+            with engine:
+                yield engine
+        return
+    with progress_console().status(f"loading {recipe.model}"):
+        proposer = recipe()
+    yield Threads(proposer, asked.jobs or 1)
+
+
+def _run(asked: Asked, journal: Journal, engine: Engine) -> str:
+    console = progress_console()
+    shown = TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[usd]}")
+    columns = (TextColumn("labeling"), BarColumn(), MofNCompleteColumn(), *shown, TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None, rate="", usd="")
+
+        def show(now: Progress) -> None:
+            usd = f"${now.usd:.2f}" if now.usd else ""
+            bar.update(task, total=now.total, completed=now.done, rate=f"{now.rate:.1f} images/s", usd=usd)
+
+        def prepare(files: list[ImageRow]) -> None:
+            for source in asked.existing:
+                import_labels(journal, files, source, root_of(asked.order.images))
+
+        try:
+            return label_images(asked.order, journal, engine, show, prepare)
+        except KeyboardInterrupt:
+            sys.stderr.write("stopped; what is done is kept: go on with --resume\n")
+            raise
+
+
+def print_report(report: LabelReport) -> None:
+    """The counts for a person."""
+    summary = report.summary
+    counted = ", ".join(f"{count} {state}" for state, count in summary.images.items() if count)
+    print_line(f"{report.ended}: {counted} in {report.out}", style="bold")
+    rows = [[name, *(str(routes[route]) for route in ROUTES)] for name, routes in summary.classes.items()]
+    print_table(("class", *ROUTES), rows, right=ROUTES)
+    if summary.judged:
+        said = ", ".join(f"{count} {verdict}" for verdict, count in summary.judged.items() if count)
+        print_line(f"the judge looked at {sum(summary.judged.values())} labels: {said}")
+    if summary.unsure_images:
+        print_line(
+            f"something may have been missed: {summary.unsure_images} (class, image); see 'missed?' in the review"
+        )
+    for kind, files in (("unreadable", summary.unreadable), ("duplicate", summary.duplicates)):
+        for row in files[:MOST_LISTED]:
+            print_line(f"{kind}: {row.path} ({row.reason})")
+        if len(files) > MOST_LISTED:
+            print_line(f"... {len(files) - MOST_LISTED} more are in {report.out / 'summary.json'}")
+    spent = f", ${summary.usd:.4f}" if summary.usd else ""
+    print_line(f"{summary.seconds:.1f} s of work on images{spent}")
+    print_line(f"look at them: sam3-agent review {report.out}   files: sam3-agent export {report.out} --format coco")
+    print_notes(report.info, llm=report.llm or None)

@@ -1,0 +1,84 @@
+"""`sam3-agent learn`: a concept out of examples, as a file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from sam3_agent.cli.options import parse_box
+from sam3_agent.cli.output import model_words, print_line, print_notes
+from sam3_agent.formats.concept_file import SUFFIX, write_concept
+from sam3_agent.masks import Box
+from sam3_agent.types import Concept, ModelInfo
+from sam3_agent.workspace import Workspace
+
+Example = tuple[str, Box]
+"""A picture's path and a box on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnReport:
+    """What was learned, and the file that holds it."""
+
+    concept: Concept
+    images: int
+    path: Path
+    info: ModelInfo
+
+    def to_json(self) -> dict[str, Any]:
+        """One document for `--json`."""
+        return {
+            "concept": f"@{self.concept.name}",
+            "phrase": self.concept.phrase,
+            "examples": self.concept.tokens.count,
+            "images": self.images,
+            "model": self.info.to_json(),
+            "out": str(self.path),
+        }
+
+
+def parse_examples(texts: Sequence[str], option: str) -> list[Example]:
+    """A path and a box from each "IMAGE:X0,Y0,X1,Y1"; a usage error that names the option otherwise."""
+    examples: list[Example] = []
+    for text in texts:
+        path, colon, box = text.rpartition(":")
+        if not colon or not path:
+            raise typer.BadParameter(f"{text!r} is no IMAGE:X0,Y0,X1,Y1", param_hint=repr(option))
+        examples.append((path, parse_box(box, option)))
+    return examples
+
+
+def concept_path(name: str, out: Path | None) -> Path:
+    """Where the concept goes; its name must end so that `segment` knows it."""
+    path = out if out is not None else Path(f"{name}{SUFFIX}")
+    if not path.name.endswith(SUFFIX):
+        raise typer.BadParameter(f"'{path}' must end in {SUFFIX}", param_hint="'--out'")
+    return path
+
+
+def learn(
+    workspace: Workspace, name: str, phrase: str, like: Sequence[Example], unlike: Sequence[Example], path: Path
+) -> LearnReport:
+    """Open each picture once, read the examples, write the file."""
+    ids = {source: workspace.open(source).id for source in dict.fromkeys(source for source, _ in (*like, *unlike))}
+    concept = workspace.learn(
+        name,
+        phrase,
+        positive_boxes=[(ids[source], box) for source, box in like],
+        negative_boxes=[(ids[source], box) for source, box in unlike],
+    )
+    write_concept(concept, path)
+    return LearnReport(concept, len(ids), path, workspace.info)
+
+
+def print_report(report: LearnReport) -> None:
+    """A few lines for a person."""
+    count, images = report.concept.tokens.count, report.images
+    print_line(
+        f"learned '@{report.concept.name}' from {count} example{'' if count == 1 else 's'} on {images}"
+        f" image{'' if images == 1 else 's'}  {model_words(report.info)}"
+    )
+    print_line(f"use it on other pictures: sam3-agent segment IMAGE {report.path}")
+    print_notes(report.info)

@@ -1,0 +1,85 @@
+"""`sam3-agent label --suggest`: an LLM drafts phrases and negatives for a concept file."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sam3_agent.cli.output import print_line, progress_console
+from sam3_agent.errors import InputError, LLMConfigError
+from sam3_agent.formats.files import write_text
+from sam3_agent.labeling.ontology.suggest import Draft, suggest
+from sam3_agent.labeling.ontology.yaml_file import read_text
+from sam3_agent.labeling.pipeline.scan import pictures_in
+from sam3_agent.loop.load_llm import load_llm
+from sam3_agent.render import Picture, draw_picture
+from sam3_agent.workspace.image_loading import read_source
+
+SAMPLES = 4
+"""Pictures that the LLM is shown, spread over the folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggesting:
+    """The options of one call."""
+
+    concepts: Path
+    llm: str
+    images: Path | None = None
+    out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestReport:
+    """What was drafted, and where it went."""
+
+    draft: Draft
+    out: Path | None
+
+    def to_json(self) -> dict[str, Any]:
+        """One document for `--json`."""
+        return {"out": str(self.out) if self.out else None, **self.draft.to_json()}
+
+
+def suggest_words(asked: Suggesting) -> SuggestReport:
+    """Draft a new concept file; the old one, or any other file that exists, is never touched.
+
+    Raises:
+        InputError: the concept file cannot be used, or --out exists.
+        LLMConfigError: there is no language model.
+    """
+    if asked.out is not None and asked.out.exists():
+        raise InputError(f"{asked.out} exists already, and --suggest overwrites nothing: give another --out")
+    text = read_text(asked.concepts)
+    if asked.llm == "rules":
+        raise LLMConfigError("--suggest needs a language model: --llm anthropic:MODEL (or openai:, chat:)")
+    loaded_llm = load_llm(asked.llm)
+    pictures = _samples(asked.images) if asked.images is not None and loaded_llm.sees else []
+    with progress_console().status(f"asking {loaded_llm.name}"):
+        draft = suggest(loaded_llm, text, asked.concepts, pictures)
+    if asked.out is not None:
+        write_text(asked.out, draft.text)
+    return SuggestReport(draft, asked.out)
+
+
+def print_draft(report: SuggestReport) -> None:
+    """The new file on stdout where it has no other place; what was left out and what it cost on stderr."""
+    draft = report.draft
+    notes = [f"left out {each}" for each in draft.dropped]
+    notes += [f"${draft.usd:.4f}"] if draft.usd else []
+    for note in notes:
+        sys.stderr.write(f"{note}\n")
+    if report.out is None:
+        sys.stdout.write(draft.text)
+        return
+    for name, keys in draft.added.items():
+        said = "; ".join(f"{key}: {', '.join(words)}" for key, words in keys.items())
+        print_line(said, before=(f"{name}  ", "bold"))
+    print_line(f"written to {report.out}; look it over before you use it: --concepts {report.out}")
+
+
+def _samples(images: Path) -> list[Picture]:
+    """Some pictures, small."""
+    paths = pictures_in(images)
+    chosen = [paths[index * len(paths) // SAMPLES] for index in range(SAMPLES)] if len(paths) > SAMPLES else paths
+    return [draw_picture(read_source(path)[0], style="plain", longest=768) for path in chosen]

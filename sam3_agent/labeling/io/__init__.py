@@ -1,0 +1,1 @@
+"""Import of existing labels and export of verified ones."""

@@ -1,0 +1,249 @@
+"""From a journal to files of label formats."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from sam3_agent.errors import InputError
+from sam3_agent.formats.coco_labels import write_coco_labels
+from sam3_agent.formats.cvat import write_cvat
+from sam3_agent.formats.files import replacing, write_text
+from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel, unique_stems
+from sam3_agent.formats.label_studio import write_label_studio
+from sam3_agent.formats.labelme import write_labelme
+from sam3_agent.formats.mllm import write_mllm
+from sam3_agent.formats.orientation import is_upright
+from sam3_agent.formats.semantic import write_semantic
+from sam3_agent.formats.voc import flat, write_voc
+from sam3_agent.formats.yolo import picture_name, write_yolo
+from sam3_agent.labeling.store.journal import ImageRow, Journal
+from sam3_agent.labeling.store.label import Label, Route
+from sam3_agent.labeling.store.summary import class_names
+
+NEAR_BITS = 4
+"""Pictures whose difference hashes differ in at most this many of 64 bits are near duplicates."""
+TELLING = range(6, 59)
+"""Hashes with fewer or more bits say too little: pictures that are almost of one color would all look alike."""
+
+
+def split_of(images: Sequence[ImageRow], val: float, seed: int = 0) -> dict[str, str]:
+    """The split, train or val, by SHA-256 of a picture: the same for the same pictures, and for all near duplicates.
+
+    `val` is the share of groups that are for validation; each group's side is drawn by a hash of its first picture.
+    """
+    groups = near_duplicates([row.dhash for row in images])
+    first: dict[int, str] = {}
+    for row, group in zip(images, groups, strict=True):
+        first[group] = min(first.get(group, row.sha), row.sha)
+    drawn = {group: _draw(sha, seed) for group, sha in first.items()}
+    return {row.sha: "val" if drawn[g] < val else "train" for row, g in zip(images, groups, strict=True)}
+
+
+def near_duplicates(hashes: Sequence[str]) -> list[int]:
+    """The group of each hash, named by its first member; pictures without a telling hash stand alone."""
+    groups = list(range(len(hashes)))
+    values = np.array([int(each, 16) if each else 0 for each in hashes], dtype=np.uint64)
+    known = np.array([int(each, 16).bit_count() in TELLING if each else False for each in hashes], dtype=bool)
+    for index in range(len(hashes)):
+        if known[index]:
+            near = np.flatnonzero(known[:index] & (_distance(values[:index], values[index]) <= NEAR_BITS))
+            for other in near.tolist():
+                a, b = _root(groups, index), _root(groups, other)
+                groups[max(a, b)] = min(a, b)
+    return [_root(groups, index) for index in range(len(hashes))]
+
+
+def _distance(values: NDArray[np.uint64], one: np.uint64) -> NDArray[np.uint8]:
+    return np.bitwise_count(values ^ one)
+
+
+def _root(groups: list[int], index: int) -> int:
+    while groups[index] != index:
+        groups[index] = groups[groups[index]]
+        index = groups[index]
+    return index
+
+
+def _draw(sha: str, seed: int) -> float:
+    return int.from_bytes(hashlib.sha256(f"{seed} {sha}".encode()).digest()[:8], "big") / 2**64
+
+
+Writer = Callable[[LabelSet, Path], list[str]]
+FORMATS: Mapping[str, Writer] = {
+    "coco": write_coco_labels,
+    "coco-polygons": lambda labels, out: write_coco_labels(labels, out, "polygons"),
+    "yolo": write_yolo,
+    "voc": write_voc,
+    "labelme": write_labelme,
+    "cvat": write_cvat,
+    "label-studio": write_label_studio,
+    "semantic": write_semantic,
+    "mllm": write_mllm,
+}
+"""Name on the command line -> writer."""
+_PICTURES: Mapping[str, Callable[[LabeledImage], str]] = {
+    "yolo": lambda image: f"images/{image.split}/{picture_name(image)}",
+    "voc": lambda image: f"JPEGImages/{flat(image.name)}",
+    "labelme": lambda image: f"{image.split}/{picture_name(image)}",
+}
+"""Where a format wants the pictures; elsewhere in images/, under their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written."""
+
+    out: Path
+    format: str
+    images: int
+    labels: int
+    splits: dict[str, int]
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """One document for `--json`."""
+        counted = {"images": self.images, "labels": self.labels, "splits": self.splits}
+        return {"out": str(self.out), "format": self.format, **counted, "warnings": list(self.warnings)}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which labels of a journal are exported."""
+
+    routes: tuple[Route, ...] = ("accepted",)
+    val: float = 0.0
+    seed: int = 0
+
+
+def export(journal: Journal, form: str, out: Path, selection: Selection, *, pictures: bool = False) -> ExportReport:
+    """Write the labels of a journal in one format, with provenance.jsonl beside them, and the pictures if wanted.
+
+    Raises:
+        InputError: an unknown format, nothing to export, or a picture is gone.
+        OSError: the folder cannot be written.
+    """
+    if form not in FORMATS:
+        raise InputError(f"unknown format {form!r}; known: {', '.join(FORMATS)}")
+    labels = label_set(journal, selection)
+    if not labels.images:
+        raise InputError(f"{journal.path.parent} has no labeled pictures yet; run 'sam3-agent label' first")
+    warnings = FORMATS[form](labels, out)
+    write_provenance(labels, out / "provenance.jsonl")
+    if pictures:
+        root = Path(journal.meta("images"))
+        place = _PICTURES.get(form, lambda image: f"images/{image.name}")
+        for image in labels.images:
+            copy_picture(root / image.name, out / place(image))
+    pending = len(journal.images("pending"))
+    if pending:
+        warnings = [*warnings, f"{pending} pictures are not labeled yet and left out"]
+    splits = {split: len(labels.of_split(split)) for split in labels.splits()}
+    count = sum(len(image.labels) for image in labels.images)
+    return ExportReport(out, form, len(labels.images), count, splits, tuple(warnings))
+
+
+def label_set(journal: Journal, selection: Selection) -> LabelSet:
+    """The chosen labels of every labeled picture, in a fixed order; duplicates of a file are left out."""
+    images = journal.images("done")
+    labels = journal.labels()
+    by_image: dict[str, list[Label]] = {}
+    for label in labels:
+        if label.route in selection.routes:
+            by_image.setdefault(label.sha, []).append(label)
+    names = class_names(journal)
+    further = {label.class_name for chosen in by_image.values() for label in chosen} - set(names)
+    classes = (*names, *sorted(further))
+    stems = unique_stems([row.path for row in images])
+    splits = split_of(images, selection.val, selection.seed) if selection.val else {}
+    made = [
+        _image(row, stems[row.path], by_image.get(row.sha, []), classes, splits.get(row.sha, "train")) for row in images
+    ]
+    return LabelSet(classes, tuple(made), _absent(journal, labels, images, classes), str(journal.meta("eye") or ""))
+
+
+def write_provenance(labels: LabelSet, path: Path) -> None:
+    """One line a label: where it came from."""
+    lines = [
+        json.dumps(
+            {"id": label.id, "image": image.name, "class": labels.classes[label.class_index], **label.provenance},
+            ensure_ascii=False,
+        )
+        for image in labels.images
+        for label in image.labels
+    ]
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def copy_picture(source: Path, target: Path) -> None:
+    """Copy a picture; one that is turned by its EXIF is written upright, as the masks are."""
+    try:
+        with replacing(target) as temporary, Image.open(source) as picture:
+            if is_upright(picture):
+                shutil.copyfile(source, temporary)
+            else:
+                ImageOps.exif_transpose(picture).save(temporary, picture.format, quality=95)
+    except FileNotFoundError as error:
+        raise InputError(f"the picture {source} is gone; export without --pictures, or put it back") from error
+
+
+def provenance_of(label: Label) -> dict[str, Any]:
+    """Everything that is known about how a label came to be, in plain values."""
+    evidence = label.evidence
+    return {
+        "source": label.source,
+        "phrase": label.phrase,
+        "score": round(label.score, 4),
+        "object_score": round(label.object_score, 4),
+        "presence": round(label.presence, 4),
+        "quality": round(label.quality, 4),
+        "agreement": round(evidence.agreement, 4),
+        "rival": [evidence.rival, round(evidence.rival_score, 4)] if evidence.rival else None,
+        "verdict": label.verdict,
+        "judge": {"verdict": evidence.judged, "said": evidence.note, "model": evidence.judge}
+        if evidence.judged
+        else None,
+        "reason": label.reason,
+        "route": label.route,
+        "reviewer": label.reviewer or None,
+        "model": label.model,
+        "usd": label.usd,
+    }
+
+
+def _image(row: ImageRow, stem: str, labels: Sequence[Label], classes: Sequence[str], split: str) -> LabeledImage:
+    places = {name: index for index, name in enumerate(classes)}
+    made = [
+        MaskLabel(
+            label.id,
+            places[label.class_name],
+            label.rle,
+            label.box,
+            label.score,
+            dict(label.attributes),
+            provenance_of(label),
+        )
+        for label in labels
+    ]
+    return LabeledImage(row.path, stem, row.width, row.height, tuple(made), split)
+
+
+def _absent(
+    journal: Journal, labels: Sequence[Label], images: Sequence[ImageRow], classes: Sequence[str]
+) -> dict[str, tuple[int, ...]]:
+    """Classes that are not on a picture as far as is known: verified so, and without a label that is alive."""
+    paths = {row.sha: row.path for row in images}
+    alive = {(label.sha, label.class_name) for label in labels if label.route != "rejected"}
+    absent: dict[str, list[int]] = {}
+    for check in journal.checks():
+        key = (check.sha, check.class_name)
+        if check.route == "accepted" and key not in alive and check.sha in paths and check.class_name in classes:
+            absent.setdefault(paths[check.sha], []).append(classes.index(check.class_name))
+    return {name: tuple(sorted(indices)) for name, indices in absent.items()}

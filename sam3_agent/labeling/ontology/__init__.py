@@ -1,0 +1,1 @@
+"""Ontology: the classes that a labeling run looks for, and their phrases."""

@@ -1,0 +1,163 @@
+"""What is to be labeled: classes, the words and examples that find each, and how strict to be."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sam3_agent.errors import InputError
+from sam3_agent.masks import Box, Rle
+
+OverlapPolicy = Literal["best", "keep"]
+"""Of labels of two classes on the same pixels: the better one stays, or all do."""
+AttributeValue = str | int | float | bool
+RESERVED_NAMES = ("background", "void", "_background_", "__ignore__")
+"""Names that formats give a meaning of their own."""
+MOST_NAME = 80
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleSource:
+    """A box or a mask on some picture that shows a class, or what it must not be."""
+
+    image: Path
+    box: Box | None = None
+    mask: Path | Rle | None = None
+    """A picture whose pixels that are not black are the object, or a COCO RLE."""
+    positive: bool = True
+
+    def __post_init__(self) -> None:
+        if (self.box is None) == (self.mask is None):
+            raise InputError("an exemplar needs a box or a mask, and not both")
+
+
+@dataclass(frozen=True, slots=True)
+class Strictness:
+    """Where the score rule draws its lines for one class, all 0-1 with `review <= accept`."""
+
+    threshold: float = 0.35
+    """Proposals that score less are rejected, whatever else speaks for them."""
+    review: float = 0.35
+    """Least quality of a label that a person should see."""
+    accept: float = 0.75
+    """Least quality of a label that is accepted without a person."""
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "review", "accept"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise InputError(f"{name} must be a number from 0 to 1, got {value}")
+        if self.review > self.accept:
+            raise InputError(f"review ({self.review}) must not be over accept ({self.accept})")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelClass:
+    """One class of labels."""
+
+    name: str
+    phrases: tuple[str, ...] = ()
+    """Noun phrases that each mean the class; what any of them finds is proposed."""
+    negatives: tuple[str, ...] = ()
+    """Phrases for what is easily mistaken for it and must not be labeled."""
+    query: str | None = None
+    """What only the agent can find: a sentence."""
+    exemplars: tuple[ExampleSource, ...] = ()
+    strictness: Strictness = field(default_factory=Strictness)
+    overlap: OverlapPolicy = "best"
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict[str, AttributeValue])
+    """Written on every label of the class."""
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Attributes that the model decides label by label: name -> values, each asked as "VALUE PHRASE"."""
+
+    def __post_init__(self) -> None:
+        name = self.name
+        if not name.strip() or name != name.strip() or len(name) > MOST_NAME or not name.isprintable():
+            raise InputError(
+                f"a class name is 1 to {MOST_NAME} printable characters without outer spaces, got {name!r}"
+            )
+        if name.lower() in RESERVED_NAMES:
+            raise InputError(f"the class name {name!r} means something else in label formats; choose another one")
+        if not (self.phrases or self.query or self.exemplars):
+            raise InputError(f"class {name!r} has neither phrases nor a query nor exemplars")
+        both = {fold(p) for p in self.phrases} & {fold(p) for p in self.negatives}
+        if both:
+            raise InputError(f"class {name!r}: {sorted(both)[0]!r} is among its phrases and its negatives")
+
+
+@dataclass(frozen=True, slots=True)
+class Ontology:
+    """All classes of a labeling run, in the order of the file; the number of a class in formats is its place."""
+
+    classes: tuple[LabelClass, ...]
+
+    def __post_init__(self) -> None:
+        if not self.classes:
+            raise InputError("there are no classes; give at least one with a name")
+        owners: dict[str, str] = {}
+        for each in self.classes:
+            for kind, words in (("name", [each.name]), ("phrase", each.phrases)):
+                for word in words:
+                    key = f"{kind} {fold(word)}"
+                    if key in owners:
+                        raise InputError(f"the {kind} {word!r} belongs to class {owners[key]!r} and to {each.name!r}")
+                    owners[key] = each.name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The class names in order."""
+        return tuple(each.name for each in self.classes)
+
+    def named(self, name: str) -> LabelClass:
+        """One class; raises InputError where there is none of that name."""
+        for each in self.classes:
+            if each.name == name:
+                return each
+        raise InputError(f"unknown class {name!r}; known: {', '.join(self.names)}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that a run depends on, in plain values; equal for equal ontologies."""
+        return {"classes": [_class_json(each) for each in self.classes]}
+
+
+def fold(phrase: str) -> str:
+    """The phrase as the model compares it: case and spaces say nothing."""
+    return " ".join(phrase.lower().split())
+
+
+def attribute_phrases(each: LabelClass) -> list[tuple[str, str, str]]:
+    """(attribute, value, phrase to ask) of every choice of a class; nothing where it has no phrase of its own."""
+    noun = each.phrases[0] if each.phrases else None
+    if noun is None:
+        return []
+    return [(name, value, f"{value} {noun}") for name, values in each.choices.items() for value in values]
+
+
+def distinct(phrases: Sequence[str]) -> tuple[str, ...]:
+    """The phrases in order, each once."""
+    return tuple({fold(phrase): " ".join(phrase.split()) for phrase in phrases}.values())
+
+
+def _class_json(each: LabelClass) -> dict[str, Any]:
+    strict = each.strictness
+    return {
+        "name": each.name,
+        "phrases": list(each.phrases),
+        "negatives": list(each.negatives),
+        "query": each.query,
+        "exemplars": [
+            {
+                "image": str(e.image),
+                "box": list(e.box) if e.box else None,
+                "mask": e.mask.to_json() if isinstance(e.mask, Rle) else str(e.mask) if e.mask else None,
+                "positive": e.positive,
+            }
+            for e in each.exemplars
+        ],
+        "threshold": strict.threshold,
+        "review": strict.review,
+        "accept": strict.accept,
+        "overlap": each.overlap,
+        "attributes": dict(each.attributes),
+        "choices": {name: list(values) for name, values in each.choices.items()},
+    }

@@ -1,0 +1,145 @@
+"""Drafting what finds a class and what it is mistaken for: a language model suggests, the file's rules decide."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import yaml
+from pydantic import Field
+
+from sam3_agent.errors import InputError, LLMError
+from sam3_agent.labeling.ontology.ontology import Ontology, fold
+from sam3_agent.labeling.ontology.yaml_file import parse_ontology
+from sam3_agent.llm.base import LLM, Message, Reply
+from sam3_agent.loop.judge import hear
+from sam3_agent.loop.prompts import read_prompt
+from sam3_agent.render import Picture
+from sam3_agent.tools import ToolSpec
+
+MOST_EACH = 8
+"""Phrases, and negatives, that are added to one class."""
+MOST_WORDS = 5
+
+
+def suggest_words(
+    workspace: object,
+    classes: Annotated[
+        Sequence[str], Field(description="For each suggestion the name of its class, as it was given.")
+    ] = (),
+    kinds: Annotated[
+        Sequence[str], Field(description="For each suggestion, in the same order: 'phrase' or 'negative'.")
+    ] = (),
+    words: Annotated[Sequence[str], Field(description="Each suggestion, in the same order: a noun phrase.")] = (),
+) -> None:
+    """Suggest phrases that find classes, and negatives that they must not be mistaken for."""
+
+
+SUGGEST = ToolSpec.of(suggest_words)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A concept file with suggestions in it."""
+
+    text: str
+    """YAML."""
+    added: dict[str, dict[str, list[str]]]
+    """Class -> "phrases" and "negatives" that are new."""
+    dropped: tuple[str, ...] = ()
+    """What was suggested and does not fit, with why."""
+    usd: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """In plain values."""
+        return {"yaml": self.text, "added": self.added, "dropped": list(self.dropped), "usd": self.usd}
+
+
+@dataclass(slots=True)
+class _Accumulator:
+    """Replies, counted."""
+
+    llm: LLM
+    usd: float = 0.0
+    dropped: list[str] = field(default_factory=list[str])
+
+    def ask(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
+        """The next reply."""
+        reply = self.llm.reply(messages, tools)
+        self.usd += reply.usd
+        return reply
+
+
+def suggest(llm: LLM, text: str, path: Path, pictures: Sequence[Picture] = ()) -> Draft:
+    """A new concept file out of the text of an old one; what was in it stays, what does not fit is left out.
+
+    Raises:
+        InputError: the old one is not usable, or every class of it has a query.
+        LLMError: the LLM gives no usable answer.
+    """
+    ontology = parse_ontology(text, path)
+    if all(each.query for each in ontology.classes):
+        raise InputError(f"{path}: every class is found by a query; there are no phrases to suggest")
+    tally = _Accumulator(llm)
+    system = Message("system", read_prompt("suggest_words").text)
+    heard = hear(tally.ask, (system, Message("user", _words(ontology), tuple(pictures))), SUGGEST)
+    if isinstance(heard, str):
+        raise LLMError(f"{llm.name} suggests nothing: {heard}")
+    added = _fitting(ontology, heard.model_dump(), tally.dropped)
+    draft = _drafted(text, ontology, added)
+    parse_ontology(draft, path)
+    return Draft(draft, added, tuple(tally.dropped), round(tally.usd, 6))
+
+
+def _words(ontology: Ontology) -> str:
+    lines = ["classes:"]
+    for each in ontology.classes:
+        lines.append(f"- {each.name}" + (f" (found by a query: {each.query})" if each.query else ""))
+        lines.append(f"  phrases: {', '.join(each.phrases) or 'none yet'}")
+        lines.append(f"  negatives: {', '.join(each.negatives) or 'none yet'}")
+    return "\n".join(lines)
+
+
+def _fitting(ontology: Ontology, given: dict[str, Any], dropped: list[str]) -> dict[str, dict[str, list[str]]]:
+    """Of the suggestions those that the ontology bears; the others with why not."""
+    names = {fold(each.name): each.name for each in ontology.classes if not each.query}
+    owner = {fold(phrase): each.name for each in ontology.classes for phrase in each.phrases}
+    against = {each.name: {fold(phrase) for phrase in each.negatives} for each in ontology.classes}
+    added: dict[str, dict[str, list[str]]] = {}
+    for class_name, kind, words in zip(given["classes"], given["kinds"], given["words"], strict=False):
+        phrase, name = fold(str(words)), names.get(fold(str(class_name)))
+        key = {"phrase": "phrases", "negative": "negatives"}.get(fold(str(kind)).rstrip("s"))
+        said = f"{phrase!r} as {kind} of {class_name!r}"
+        if name is None or key is None:
+            dropped.append(f"{said}: no such class or kind")
+        elif not phrase or phrase.startswith("@") or len(phrase.split()) > MOST_WORDS or not phrase.isprintable():
+            dropped.append(f"{said}: no noun phrase of at most {MOST_WORDS} words")
+        elif len(added.get(name, {}).get(key, ())) >= MOST_EACH:
+            dropped.append(f"{said}: more than {MOST_EACH}")
+        elif (key == "phrases" and phrase in owner) or (key == "negatives" and owner.get(phrase) == name):
+            dropped.append(f"{said}: a phrase of {owner[phrase]!r} already")
+        elif phrase in against[name]:
+            dropped.append(f"{said}: a negative of it already")
+        else:
+            added.setdefault(name, {}).setdefault(key, []).append(phrase)
+            if key == "phrases":
+                owner[phrase] = name
+            else:
+                against[name].add(phrase)
+    return added
+
+
+def _drafted(text: str, ontology: Ontology, added: dict[str, dict[str, list[str]]]) -> str:
+    """The old document with the suggestions; comments at its top tell them apart, as YAML forgets its own."""
+    document = cast(dict[str, Any], yaml.safe_load(text))
+    for each, entry in zip(ontology.classes, cast(list[dict[str, Any]], document["classes"]), strict=True):
+        for key, words in added.get(each.name, {}).items():
+            old = list(each.phrases) if key == "phrases" else list(each.negatives)
+            entry[key] = [*(entry.get(key) or old), *words]
+    lines = [
+        f"# suggested {key} of {name}: {', '.join(words)}\n"
+        for name, keys in added.items()
+        for key, words in keys.items()
+    ]
+    head = "".join(lines) or "# nothing new was suggested\n"
+    return head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)

@@ -1,0 +1,1 @@
+"""Pipeline: scan, propose, merge and verify each image; inline or on Ray."""

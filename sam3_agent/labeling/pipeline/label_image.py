@@ -1,0 +1,212 @@
+"""The work on one image, from its file to the journal."""
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from sam3_agent.errors import InputError, LLMError
+from sam3_agent.labeling.ontology.ontology import LabelClass, Ontology, Strictness, fold
+from sam3_agent.labeling.pipeline.budget import DollarBudget
+from sam3_agent.labeling.pipeline.merge import beside_imported, merged, with_choices, with_rivals
+from sam3_agent.labeling.pipeline.proposer import Proposer, difference_hash
+from sam3_agent.labeling.store.detections import (
+    ImageFinds,
+    QueryAnswer,
+    Sighting,
+    pack_answer,
+    pack_sightings,
+    unpack_answer,
+    unpack_sightings,
+)
+from sam3_agent.labeling.store.journal import ImageRow
+from sam3_agent.labeling.store.label import Check, Label
+from sam3_agent.labeling.verify.judge import Judgment, Question, judge, questions_of, with_completeness, with_judgment
+from sam3_agent.labeling.verify.score_rule import checked, verify_all, with_doubts
+from sam3_agent.llm.base import LLM
+from sam3_agent.workspace import OpenImage
+
+DETECT_UNIT = "eye"
+JUDGE_UNIT = "judge"
+"""Kept once the judge was heard on everything of an image."""
+MOST_FAILURES = 5
+"""So many queries or judgments may fail in a row; then something is wrong that the next image will not mend."""
+
+
+class Ledger(Protocol):
+    """What is known of images, and where what is paid is written at once: the journal, or what stands in for it."""
+
+    def labels(self, sha: str | None = None) -> list[Label]:
+        """The labels that an image has already."""
+        ...
+
+    def unit(self, sha: str, unit: str) -> bytes | None:
+        """What was found by one unit of work on an image; None where it is not done yet."""
+        ...
+
+    def put_unit(self, sha: str, unit: str, payload: bytes | None, usd: float = 0.0) -> None:
+        """Keep what a unit of work found and what it cost; None where it only cost."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the work on one image came to; without labels where it is unreadable."""
+
+    row: ImageRow
+    labels: tuple[Label, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(slots=True)
+class Run:
+    """What the images of one call share."""
+
+    contents: Callable[[ImageRow], bytes]
+    """Reads a picture's file; raises InputError where it cannot."""
+    journal: Ledger
+    proposer: Proposer
+    budget: DollarBudget
+    strict: Mapping[str, Strictness]
+    """The lines of the rule by class: those of the concept file, or what calibration made of them."""
+    failures: dict[str, int] = field(default_factory=dict[str, int])
+    """How many queries, and how many judgments, failed one after another."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def label_image(run: Run, row: ImageRow) -> Outcome:
+    """Label one image, or say that it is unreadable.
+
+    Raises:
+        BudgetSpent: no dollars are left for a query; what the image has cost so far is kept.
+        LLMError: query after query fails.
+    """
+    began = time.monotonic()
+    workspace = run.proposer.workspace
+    try:
+        image = workspace.open(run.contents(row))
+    except InputError as error:
+        return Outcome(replace(row, state="unreadable", reason=str(error).removeprefix("the given data is ")))
+    try:
+        row = replace(row, width=image.width, height=image.height)
+        sightings = _sightings(run, row, image)
+        queries = [each for each in run.proposer.ontology.classes if each.query]
+        answers = {each.name: _answer(run, row, image, each) for each in queries}
+        finds = ImageFinds(row.sha, {fold(s.phrase): s for s in sightings}, answers, workspace.info.name)
+        dhash = difference_hash(workspace.pixels(image.id))
+        row = replace(row, state="done", dhash=dhash)
+        labels, checks = _verified(run, row, image, finds)
+        row = replace(row, seconds=round(time.monotonic() - began, 4))
+        return Outcome(row, tuple(labels), tuple(checks))
+    finally:
+        workspace.forget(image.id)
+
+
+def labels_of(ontology: Ontology, finds: ImageFinds, strict: Mapping[str, Strictness]) -> list[Label]:
+    """The verified labels of an image, ids and all: the same finds give the same labels."""
+    by_class = {
+        each.name: [
+            replace(label, id=f"{finds.sha[:16]}.{place}.{number:03d}")
+            for number, label in enumerate(with_choices(each, merged(each, finds), finds))
+        ]
+        for place, each in enumerate(ontology.classes)
+    }
+    return verify_all(with_doubts(ontology, with_rivals(ontology, by_class, finds)), strict)
+
+
+def query_unit(class_name: str) -> str:
+    """The name of the unit of work that asks the query of a class."""
+    return f"query {class_name}"
+
+
+def _verified(run: Run, row: ImageRow, image: OpenImage, finds: ImageFinds) -> tuple[list[Label], list[Check]]:
+    """The labels and checks of an image by the rule, and by the judge where there is one."""
+    ontology = run.proposer.ontology
+    known = run.journal.labels(row.sha)
+    labels = beside_imported(labels_of(ontology, finds, run.strict), known)
+    alive = {each.name: [label for label in labels if label.class_name == each.name] for each in ontology.classes}
+    checks = [checked(each, alive[each.name], finds) for each in ontology.classes]
+    if run.proposer.judge is None:
+        return labels, checks
+    loaded_llm = run.proposer.judge()
+    decided = {label.id for label in known if label.reviewer}
+    settled = [label for label in known if label.reviewer and label.route == "accepted"]
+    open_labels = [label for label in labels if label.id not in decided]
+    heard = True
+    for question in questions_of(ontology.classes, open_labels, settled):
+        said = _judgment(run, row, image, loaded_llm, question)
+        heard = heard and not said.unheard
+        labels = with_judgment(labels, question, said, loaded_llm.name, run.strict)
+        checks = with_completeness(checks, question, said, labels)
+    if heard:
+        run.journal.put_unit(row.sha, JUDGE_UNIT, b"")
+    return labels, checks
+
+
+def _judgment(run: Run, row: ImageRow, image: OpenImage, loaded_llm: LLM, question: Question) -> Judgment:
+    """What the judge says to a question, now or before; a failure is not kept, so that --resume asks again."""
+    known = run.journal.unit(row.sha, question.unit)
+    if known is not None:
+        return Judgment.from_json(json.loads(known))
+    run.budget.left()
+    said = judge(loaded_llm, run.proposer.workspace.pixels(image.id), question)
+    run.budget.spend(said.usd)
+    if said.unheard:
+        run.journal.put_unit(row.sha, question.unit, None, said.usd)
+        _count_failure(run, "judge", said.unheard)
+        return said
+    run.failures.pop("judge", None)
+    run.journal.put_unit(row.sha, question.unit, json.dumps(said.to_json()).encode(), said.usd)
+    return said
+
+
+def read_contents(root: Path, row: ImageRow) -> bytes:
+    """The file, which must be the one that was entered into the journal; raises InputError where it is not."""
+    try:
+        data = (root / row.path).read_bytes()
+    except OSError as error:
+        raise InputError(error.strerror or str(error)) from error
+    if hashlib.sha256(data).hexdigest() != row.sha:
+        raise InputError("the file changed while the run was going on; --resume labels what it is now")
+    return data
+
+
+def _sightings(run: Run, row: ImageRow, image: OpenImage) -> list[Sighting]:
+    known = run.journal.unit(row.sha, DETECT_UNIT)
+    if known is None:
+        known = pack_sightings(run.proposer.look(image.id))
+        run.journal.put_unit(row.sha, DETECT_UNIT, known)
+    return unpack_sightings(known, (image.height, image.width))
+
+
+def _answer(run: Run, row: ImageRow, image: OpenImage, each: LabelClass) -> QueryAnswer:
+    """What the agent said to the query of a class; a failure is kept for this image, and asked anew by --resume."""
+    unit = query_unit(each.name)
+    known = run.journal.unit(row.sha, unit)
+    if known is not None:
+        return unpack_answer(known, (image.height, image.width))
+    limit = run.budget.left()
+    answer = run.proposer.ask(image.id, each, limit)
+    run.budget.spend(answer.usd)
+    if answer.outcome == "failed" or (answer.outcome == "budget" and limit is not None and answer.usd >= limit):
+        run.journal.put_unit(row.sha, unit, None, answer.usd)
+        if answer.outcome == "budget":
+            run.budget.left()  # raises: the run is over, and a later one asks again
+        _count_failure(run, "query", answer.reason)
+        return answer
+    run.failures.pop("query", None)
+    packed = pack_answer(answer)
+    run.journal.put_unit(row.sha, unit, packed, answer.usd)
+    return unpack_answer(packed, (image.height, image.width))
+
+
+def _count_failure(run: Run, kind: str, reason: str) -> None:
+    with run.lock:
+        run.failures[kind] = count = run.failures.get(kind, 0) + 1
+    if count >= MOST_FAILURES:
+        name = {"query": "queries", "judge": "judgements"}[kind]
+        raise LLMError(f"{count} {name} failed one after another; the last: {reason}")

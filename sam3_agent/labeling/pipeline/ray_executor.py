@@ -1,0 +1,239 @@
+"""Labeling over a Ray cluster: workers with a model each, one process that writes the journal."""
+
+import importlib
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any
+
+from sam3_agent.errors import InputError, Sam3AgentError
+from sam3_agent.labeling.pipeline.budget import BudgetSpent
+from sam3_agent.labeling.pipeline.executor import Call, write
+from sam3_agent.labeling.pipeline.label_image import Outcome, read_contents
+from sam3_agent.labeling.pipeline.proposer import Inquiry, Proposer
+from sam3_agent.labeling.pipeline.ray_worker import Begun, Ended, Hello, Job, Message, Unit, Worker
+from sam3_agent.labeling.store.journal import ImageRow
+from sam3_agent.types import ModelInfo
+
+DEPTH = 2
+"""Images that a worker has: one in work and one that waits, so that neither it nor this process's memory runs over."""
+MOST_DEATHS = 3
+"""So many workers may die over one image; then it is listed as unreadable."""
+MOST_LOSSES = 8
+"""So many workers may die one after another without an image done; then something is wrong with the cluster."""
+
+
+@dataclass(slots=True)
+class _Task:
+    """One image at a worker."""
+
+    worker: Any
+    row: ImageRow
+    begun: bool = False
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is left of one call."""
+
+    call: Call
+    waiting: deque[ImageRow]
+    working: dict[Any, _Task] = field(default_factory=dict[Any, _Task])
+    """By Ray's stream of messages."""
+    deaths: Counter[str] = field(default_factory=Counter[str])
+    losses: int = 0
+
+
+class RayEngine:
+    """Labels on the workers of a Ray cluster, the one of RAY_ADDRESS or else one of this machine.
+
+    Each worker loads a model of its own, on a GPU where the cluster has any. Another takes the place of one that dies,
+    and its images are given out again: what was paid for them is in the journal already. A context manager, which lets
+    the cluster go.
+
+    Raises:
+        Sam3AgentError: Ray is not installed, or the cluster cannot be reached.
+        InputError: more workers than the cluster has room for.
+        ModelUnavailable, LLMConfigError: the first worker cannot load its model or its LLM.
+    """
+
+    def __init__(self, load: Callable[[], Proposer], inquiry: Inquiry, jobs: int | None = None, **options: Any) -> None:
+        """`jobs` workers, by default one a GPU, or one for two CPUs; `options` are those of `ray.init`."""
+        self._ray = _ray()
+        self._inquiry = inquiry
+        self._ours = not self._ray.is_initialized()
+        self._encodes = 0
+        self._workers: list[Any] = []
+        try:
+            if self._ours:
+                _connect(self._ray, options)
+            count, self._hire = _hiring(self._ray, load, jobs)
+            self._workers = [self._hire() for _ in range(count)]
+            hello: Hello = self._ray.get(self._workers[0].hello.remote())
+            if hello.problem is not None:
+                raise hello.problem
+            assert hello.info is not None
+            self._info = hello.info
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "RayEngine":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def inquiry(self) -> Inquiry:
+        """What the workers ask."""
+        return self._inquiry
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model of the first worker."""
+        return self._info
+
+    @property
+    def encodes(self) -> int:
+        """Those of all workers, as far as they have told."""
+        return self._encodes
+
+    def pids(self) -> list[int]:
+        """The processes of the workers, on whatever machines they are."""
+        hellos: list[Hello] = self._ray.get([worker.hello.remote() for worker in self._workers])
+        return [hello.pid for hello in hellos]
+
+    def close(self) -> None:
+        """End the workers, and the cluster where it is ours."""
+        for worker in self._workers:
+            self._ray.kill(worker)
+        self._workers = []
+        if self._ours:
+            self._ray.shutdown()
+
+    def each(self, call: Call, pending: Sequence[ImageRow]) -> Iterator[ImageRow]:
+        """Every image as it is in the journal; when dollars run out or an error comes, what is in work is finished."""
+        work = _Work(call, deque(pending))
+        try:
+            while work.waiting or work.working:
+                yield from self._give_out(work)
+                if work.working:
+                    yield from self._take(work)
+        except (BudgetSpent, Sam3AgentError):
+            self._drain(work)
+            raise
+        finally:
+            for stream in work.working:
+                self._ray.cancel(stream)
+
+    def _give_out(self, work: _Work) -> Iterator[ImageRow]:
+        """Images to the workers that have fewer than DEPTH; those that cannot be read are done."""
+        while work.waiting:
+            load = Counter(id(task.worker) for task in work.working.values())
+            worker = min(self._workers, key=lambda each: load[id(each)])
+            if load[id(worker)] >= DEPTH:
+                return
+            row = work.waiting.popleft()
+            try:
+                job = _job(work.call, row)
+            except InputError as error:
+                yield write(work.call.journal, Outcome(replace(row, state="unreadable", reason=str(error))))
+                continue
+            stream = worker.label.remote(job)
+            work.working[stream] = _Task(worker, row)
+
+    def _drain(self, work: _Work) -> None:
+        """Take what the workers have begun, so that nothing that was paid is lost; why they end is known already."""
+        while work.working:
+            try:
+                for _ in self._take(work):
+                    pass
+            except (BudgetSpent, Sam3AgentError):
+                continue
+
+    def _take(self, work: _Work) -> Iterator[ImageRow]:
+        """The next message of any worker."""
+        (stream, *_), _ = self._ray.wait(list(work.working), num_returns=1)
+        task = work.working[stream]
+        try:
+            message: Message = self._ray.get(next(stream))
+        except self._ray.exceptions.RayActorError as error:
+            del work.working[stream]
+            self._workers = [self._hire() if each is task.worker else each for each in self._workers]
+            yield from _lost(work, task, error)
+            return
+        if isinstance(message, Begun):
+            task.begun = True
+        elif isinstance(message, Unit):
+            work.call.journal.put_unit(task.row.sha, message.unit, message.payload, message.usd)
+            work.call.budget.spend(message.usd)
+        else:
+            del work.working[stream]
+            self._encodes += message.encodes
+            work.losses = 0
+            yield _ended(work.call, message)
+
+
+def _ended(call: Call, message: Ended) -> ImageRow:
+    if message.error is not None:
+        raise message.error
+    if message.outcome is None:
+        raise BudgetSpent
+    return write(call.journal, message.outcome)
+
+
+def _lost(work: _Work, task: _Task, error: Exception) -> Iterator[ImageRow]:
+    """A worker died: its image waits again, unless it is the death of every worker that looks at it."""
+    if not task.begun:  # it only waited there
+        work.waiting.appendleft(task.row)
+        return
+    work.losses += 1
+    if work.losses >= MOST_LOSSES:
+        said = " ".join(str(error).split())[:300]
+        raise Sam3AgentError(f"{work.losses} workers died one after another; the last: {said}") from error
+    work.deaths[task.row.path] += 1
+    if work.deaths[task.row.path] < MOST_DEATHS:
+        work.waiting.append(task.row)
+        return
+    reason = f"{MOST_DEATHS} workers died over it"
+    yield write(work.call.journal, Outcome(replace(task.row, state="unreadable", reason=reason)))
+
+
+def _job(call: Call, row: ImageRow) -> Job:
+    """Raises InputError where the file cannot be read, BudgetSpent where there are no dollars."""
+    contents = read_contents(call.root, row)
+    known = call.journal.labels(row.sha), call.journal.units(row.sha)
+    left = call.budget.limit and max(call.budget.limit - call.budget.spent, 0.0)
+    return Job(row, contents, tuple(known[0]), known[1], left, call.strict)
+
+
+def _ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    try:
+        return importlib.import_module("ray")
+    except ImportError as error:
+        raise Sam3AgentError(f"--engine ray needs Ray ({error}): pip install 'sam3-agent[ray]'") from error
+
+
+def _connect(ray: Any, options: dict[str, Any]) -> None:
+    quiet = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": True}
+    local = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+    try:
+        ray.init(**{**quiet, **local, **options})
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise Sam3AgentError(f"no Ray cluster: {said}; check RAY_ADDRESS") from error
+
+
+def _hiring(ray: Any, load: Callable[[], Proposer], jobs: int | None) -> tuple[int, Callable[[], Any]]:
+    """How many workers there are to be, and what makes one."""
+    room = ray.cluster_resources()
+    gpus, cpus = room.get("GPU", 0.0), int(room.get("CPU", 0))
+    count = jobs or int(gpus) or max(cpus // 2, 1)
+    if count > cpus:
+        raise InputError(f"the Ray cluster has {cpus} CPUs: too few for {count} workers; give fewer --jobs")
+    actor = ray.remote(Worker).options(num_cpus=1, num_gpus=min(1.0, gpus / count), max_restarts=0)
+    return count, lambda: actor.remote(load)

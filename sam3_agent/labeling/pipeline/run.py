@@ -1,0 +1,136 @@
+"""A labeling run: every pending image is looked at, its labels are merged, verified and written as one step."""
+
+import fcntl
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sam3_agent.errors import InputError, Sam3AgentError
+from sam3_agent.labeling.pipeline.budget import BudgetSpent, DollarBudget
+from sam3_agent.labeling.pipeline.executor import Call, Engine
+from sam3_agent.labeling.pipeline.label_image import JUDGE_UNIT, query_unit
+from sam3_agent.labeling.pipeline.scan import root_of, scan
+from sam3_agent.labeling.store.journal import ImageRow, Journal
+from sam3_agent.labeling.verify.thresholds import lines_of, set_lines
+
+FILE = ".labeling"
+
+
+@contextmanager
+def claimed(folder: Path) -> Generator[None]:
+    """Hold a folder for this run; the claim ends with the process, however it ends.
+
+    Raises:
+        InputError: another run holds it.
+        Sam3AgentError: the folder cannot be written.
+    """
+    try:
+        file = (folder / FILE).open("w")
+    except OSError as error:
+        raise Sam3AgentError(f"cannot write {folder}: {error.strerror or error}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"another 'sam3-agent label' is working on {folder}; wait for it or stop it") from error
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is."""
+
+    done: int
+    total: int
+    usd: float
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Images a second in this call."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float:
+        """At this rate."""
+        return (self.total - self.done) / self.rate if self.rate else float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is labeled, and what it may cost."""
+
+    images: Path
+    budget_usd: float | None = None
+    llm: str = ""
+    """The spec of the LLM, for the record."""
+
+
+def label_images(
+    order: Order,
+    journal: Journal,
+    engine: Engine,
+    progress: Callable[[Progress], None] | None = None,
+    prepare: Callable[[list[ImageRow]], None] | None = None,
+) -> str:
+    """Label what is pending; gives "finished", or why the run stopped early. Call it again to go on.
+
+    `prepare` is called when the files are known, before the first is labeled: imports happen there.
+
+    Raises:
+        InputError: the journal was begun with other questions, or the images cannot be found.
+        Sam3AgentError: the journal cannot be written, or the model or the LLM fails for good; what is done is kept.
+    """
+    with claimed(journal.path.parent):
+        begin(journal, engine, order)
+        files = scan(order.images, journal)
+        if prepare is not None:
+            prepare(files)
+        pending = [row for row in files if row.state == "pending"]
+        budget = DollarBudget(order.budget_usd, journal.usd())
+        call = Call(root_of(order.images), journal, budget, lines_of(journal))
+        began = time.monotonic()
+        try:
+            for done, _ in enumerate(engine.each(call, pending), start=1):
+                if progress is not None:
+                    seconds = time.monotonic() - began
+                    progress(Progress(done, len(pending), budget.spent, seconds))
+        except BudgetSpent:
+            left = len(journal.images("pending"))
+            return (
+                f"the budget of ${order.budget_usd:g} is spent; {left} images are pending: --resume with a larger one"
+            )
+        return "finished"
+
+
+def begin(journal: Journal, engine: Engine, order: Order) -> None:
+    """Remember what is asked, or check that it is the same as before.
+
+    Raises:
+        InputError: it is not.
+    """
+    info, inquiry = engine.info, engine.inquiry
+    classes = inquiry.ontology.classes
+    asked = {"asked": inquiry.to_json(), "eye": info.name, "images": str(root_of(order.images).resolve())}
+    for key, value in asked.items():
+        known = journal.meta(key)
+        if known is not None and known != value:
+            what = {"asked": "the concept file asks other things", "eye": f"the model was {known}, not {value}"}
+            said = what.get(key, f"the images were {known}, not {value}")
+            raise InputError(f"{journal.path.parent} was begun otherwise: {said}; give another --out")
+    ontology = inquiry.ontology.to_json()
+    if journal.meta("ontology") != ontology:
+        set_lines(journal, {each.name: each.strictness for each in classes})
+    queries = [query_unit(each.name) for each in classes if each.query]
+    _ask_again(journal, queries + ([JUDGE_UNIT] if inquiry.judged else []))
+    journal.remember({**asked, "ontology": ontology, "llm": order.llm, "model": info.to_json()})
+
+
+def _ask_again(journal: Journal, needed: list[str]) -> None:
+    """Images on which a unit of work is not done are pending again; what else is known of them is not asked twice."""
+    unanswered = "SELECT 1 FROM units WHERE units.sha=images.sha AND unit=?"
+    with journal.writing() as db:
+        for unit in needed:
+            db.execute(f"UPDATE images SET state='pending' WHERE state='done' AND NOT EXISTS({unanswered})", (unit,))

@@ -1,0 +1,88 @@
+"""Which pictures there are: their paths, contents and duplicates."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from sam3_agent.errors import InputError
+from sam3_agent.labeling.store.journal import ImageRow, Journal
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".avif")
+_BATCH = 500
+
+
+def scan(images: Path, journal: Journal) -> list[ImageRow]:
+    """Enter every picture under a folder (or the one file) into the journal; gives the files of this folder now.
+
+    A file is read again only where its size or time has changed. Of files with one content the one that is labeled
+    already, else the first in order, is labeled; the others are its duplicates.
+
+    Raises:
+        InputError: there is no such folder, or no picture in it.
+    """
+    known = {row.path: row for row in journal.images()}
+    read = [_read(images, path, known) for path in pictures_in(images)]
+    owners: dict[str, str] = {}
+    for row in sorted(read, key=lambda row: row.state != "done"):  # stable: in order of paths, the done ones first
+        owners.setdefault(row.sha, row.path)
+    found = [_with_owner(row, owners[row.sha]) for row in read]
+    fresh = [row for row in found if row != known.get(row.path)]
+    for start in range(0, len(fresh), _BATCH):
+        journal.put_images(fresh[start : start + _BATCH])
+    return found
+
+
+def root_of(images: Path) -> Path:
+    """The folder that paths are relative to."""
+    return images if images.is_dir() else images.parent
+
+
+def pictures_in(images: Path) -> list[Path]:
+    """Every picture under a folder, or the one file, in the order of their names; hidden ones are left out.
+
+    Raises:
+        InputError: there is none.
+    """
+    if images.is_file():
+        return [images]
+    if not images.is_dir():
+        raise InputError(f"{images}: no such folder or picture")
+    found: list[Path] = []
+    for folder, folders, names in os.walk(images):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        here = Path(folder)
+        found += [here / n for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
+    if not found:
+        raise InputError(f"no pictures ({', '.join(SUFFIXES)}) in {images}")
+    return sorted(found, key=lambda path: path.relative_to(images).as_posix())
+
+
+def _read(images: Path, path: Path, known: Mapping[str, ImageRow]) -> ImageRow:
+    """The file as the journal knows it if it has not changed, else as it is now: pending, or unreadable."""
+    name = path.relative_to(root_of(images)).as_posix()
+    before = known.get(name)
+    try:
+        facts = path.stat()
+        if before is not None and before.sha and (before.bytes, before.mtime) == (facts.st_size, facts.st_mtime_ns):
+            return before
+        digest = _digest(path)
+    except OSError as error:
+        return ImageRow(name, "", 0, 0, "unreadable", error.strerror or str(error))
+    if before is not None and before.sha == digest:  # touched, not changed
+        return replace(before, bytes=facts.st_size, mtime=facts.st_mtime_ns)
+    return ImageRow(name, digest, facts.st_size, facts.st_mtime_ns, "pending")
+
+
+def _with_owner(row: ImageRow, owner: str) -> ImageRow:
+    if not row.sha or (owner == row.path and row.state != "duplicate"):
+        return row
+    if owner == row.path:  # what it was a duplicate of is gone
+        return replace(row, state="pending", reason="")
+    return replace(row, state="duplicate", reason=owner)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Store: labels and detections of a run, and the journal that keeps them."""

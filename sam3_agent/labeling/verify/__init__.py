@@ -1,0 +1,1 @@
+"""Verification: score rule, judge and calibration of thresholds."""

@@ -1,0 +1,1 @@
+"""LLM providers: wires, tool calls, retry, pricing, recording."""

@@ -1,0 +1,105 @@
+"""What an LLM is: messages go in, one reply comes out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from sam3_agent.render import Picture
+from sam3_agent.tools import ToolSpec
+
+Role = Literal["system", "user", "assistant", "tool"]
+Stop = Literal["done", "truncated", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call that a model asks for; `problem` is set where its arguments could not be read, and says why."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict[str, Any])
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a model reads back for one call."""
+
+    call_id: str
+    name: str
+    text: str
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+    pictures: tuple[Picture, ...] = ()
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation: text and pictures; calls (of an assistant) or results (of tools)."""
+
+    role: Role
+    text: str = ""
+    pictures: tuple[Picture, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+    results: tuple[ToolResult, ...] = ()
+    raw: tuple[dict[str, Any], ...] | None = None
+    """A provider's own content blocks, sent back to that provider as they came; opaque to everyone else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer of an LLM, with its price."""
+
+    message: Message
+    input_tokens: int = 0
+    """All tokens of the prompt, cached ones included."""
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    """Those of the input tokens that were read from the provider's cache."""
+    usd: float = 0.0
+    stop: Stop = "done"
+    thoughts: str = ""
+    """What the model shows of its thinking."""
+    note: str = ""
+    """What the provider said about how it stopped, or what is not known about the price."""
+    faults: tuple[str, ...] = ()
+    """What went wrong before the reply came, one line for each attempt."""
+
+
+class LLM(Protocol):
+    """An LLM. Safe to call from several threads; all it knows of a run is in `messages`."""
+
+    @property
+    def name(self) -> str:
+        """The spec that loads it, such as "anthropic:claude-opus-5-5"."""
+        ...
+
+    @property
+    def sees(self) -> bool:
+        """Whether it looks at pictures, and so can judge an answer."""
+        ...
+
+    def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
+        """The next assistant message.
+
+        Raises:
+            LLMError: it could not be reached after its own retries, or cannot go on.
+        """
+        ...
+
+
+class WrappedLLM:
+    """Shows itself as the LLM that it wraps; what is passed on, and what is done beside, is for who builds on it."""
+
+    def __init__(self, llm: LLM) -> None:
+        self._llm = llm
+
+    @property
+    def name(self) -> str:
+        """The wrapped LLM's."""
+        return self._llm.name
+
+    @property
+    def sees(self) -> bool:
+        """Whether the wrapped LLM does."""
+        return self._llm.sees

@@ -1,5 +1,0 @@
-"""The embedded brain: a planner without an LLM, in four steps: parse.py, plan.py, things.py, choose.py."""
-
-from sam3_agent.loop.rules.brain import RulesLLM
-
-__all__ = ["RulesLLM"]

@@ -1,0 +1,185 @@
+"""What can be said about one mask without asking the model again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam3_agent import masks
+from sam3_agent.masks import Box, Rle
+from sam3_agent.render import Mark
+from sam3_agent.types import Instance
+from sam3_agent.workspace.mask_store import Record
+
+NAMES: tuple[str, ...] = (
+    "red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink", "brown", "white", "grey", "black",
+)  # fmt: skip
+_INDEX = {name: index for index, name in enumerate(NAMES)}
+_HUES = ((15, "red"), (42, "orange"), (68, "yellow"), (165, "green"), (195, "cyan"), (255, "blue"), (292, "purple"))
+"""Upper hue in degrees -> name; then pink up to 345, then red again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColorShare:
+    """One color and the share of the pixels that have it, 0-1."""
+
+    name: str
+    share: float
+
+
+def dominant_colors(
+    pixels: NDArray[np.uint8], *, at_most: int = 3, least_share: float = 0.05
+) -> tuple[ColorShare, ...]:
+    """Name the colors of (N, 3) RGB pixels, largest share first; colors below `least_share` are left out."""
+    if len(pixels) == 0:
+        return ()
+    counts = np.bincount(color_index(pixels), minlength=len(NAMES))
+    order = np.argsort(-counts, kind="stable")[:at_most]
+    shares = counts / len(pixels)
+    return tuple(ColorShare(NAMES[int(i)], round(float(shares[i]), 2)) for i in order if shares[i] >= least_share)
+
+
+def color_index(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """(N,) index into NAMES of each of (N, 3) RGB pixels, by hue, saturation, value with a few human corrections."""
+    hue, saturation, value = _hsv(pixels)
+    result = np.full(len(pixels), _INDEX["red"], dtype=np.intp)
+    lower = 15.0
+    for upper, name in _HUES[1:]:
+        result[(hue >= lower) & (hue < upper)] = _INDEX[name]
+        lower = float(upper)
+    result[(hue >= lower) & (hue < 345)] = _INDEX["pink"]
+    result[(hue >= lower) & (hue < 345) & (value < np.where(hue < 320, 0.6, 0.5))] = _INDEX["purple"]
+    reddish = (hue < 15) | (hue >= 345)
+    result[reddish & (saturation < 0.6) & (value > 0.75)] = _INDEX["pink"]
+    earthy = (hue < 45) & (saturation > 0.25) & (value >= 0.2)
+    result[earthy & (value < 0.68) & ~(reddish & (saturation > 0.7))] = _INDEX["brown"]
+    result[earthy & (hue >= 15) & (saturation < 0.45) & (value < 0.9)] = _INDEX["brown"]
+    result[(hue < 15) & (value < 0.42) & (saturation > 0.25)] = _INDEX["brown"]
+    dull = (saturation < 0.12) | ((saturation < 0.2) & (value < 0.5))
+    result[dull] = _INDEX["grey"]
+    result[dull & (value > 0.78)] = _INDEX["white"]
+    result[(value < 0.2) | (dull & (value < 0.25))] = _INDEX["black"]
+    return result
+
+
+def _hsv(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Hue in degrees 0-360, saturation and value 0-1, each (N,)."""
+    rgb = pixels.astype(np.float32) / 255
+    red, green, blue = rgb[:, 0], rgb[:, 1], rgb[:, 2]
+    value = rgb.max(axis=1)
+    chroma = value - rgb.min(axis=1)
+    safe = np.where(chroma > 0, chroma, 1)
+    hue = np.where(
+        value == red,
+        ((green - blue) / safe) % 6,
+        np.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4),
+    )
+    saturation = np.where(value > 0, chroma / np.where(value > 0, value, 1), 0)
+    return (hue * 60).astype(np.float32), saturation.astype(np.float32), value
+
+
+SAME_OBJECT = 0.7
+"""Masks that overlap more than this (IoU) are the same object found twice."""
+
+
+_GRID = 64
+"""A mask is looked at on at most this many rows and columns of its box."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Geometry, colors and scores of one mask."""
+
+    phrase: str
+    """What was asked when it was found, or how it was combined."""
+    center: tuple[float, float]
+    """Center of its box, pixels."""
+    area: int
+    """Pixels."""
+    area_share: float
+    """Of the whole image, 0-1."""
+    colors: tuple[ColorShare, ...]
+    """Largest share first; measured away from the edge of the mask."""
+    concept_scores: dict[str, float]
+    """Phrase asked on this image -> best score of this same object under it."""
+
+
+def center_of(box: Box) -> tuple[float, float]:
+    """The center of an xyxy box."""
+    return ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+
+
+def colors_of(pixels: NDArray[np.uint8], instance: Instance) -> tuple[ColorShare, ...]:
+    """Dominant colors of the inner pixels of a mask in an (H, W, 3) picture."""
+    rows, columns = sample_grid(instance.rle)
+    if rows.size == 0:
+        return ()
+    inside = masks.sample(instance.rle, rows, columns)  # (rows, columns)
+    inner = _erode(_erode(inside))
+    chosen = next(m for m in (inner, _erode(inside), inside) if m.sum() >= min(12, int(inside.sum())))
+    return dominant_colors(pixels[np.ix_(rows, columns)][chosen])
+
+
+def sample_grid(rle: Rle) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of a regular grid over the tight box of a mask; both empty for an empty mask."""
+    x0, y0, x1, y1 = (int(v) for v in masks.box(rle))
+    return _spread(y0, y1), _spread(x0, x1)
+
+
+def _spread(start: int, stop: int) -> NDArray[np.intp]:
+    count = min(stop - start, _GRID)
+    if count <= 0:
+        return np.zeros(0, dtype=np.intp)
+    return (start + (np.arange(count) + 0.5) * (stop - start) / count).astype(np.intp)
+
+
+def _erode(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Without the pixels that touch the outside, of which the border of the array is part."""
+    padded = np.pad(mask, 1)
+    return mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+
+
+_ONE_LABEL = 0.9
+"""Masks that overlap more than this (IoU) share one outline and one label in a picture."""
+
+
+def concept_scores(wanted: Sequence[Record], all_records: Sequence[Record]) -> dict[str, dict[str, float]]:
+    """Mask id -> phrase asked on the image -> best score that this same object (mask IoU > 0.7) has under it."""
+    asked = [record for record in all_records if record.asked is not None]
+    overlap = masks.iou([r.instance.rle for r in wanted], [r.instance.rle for r in asked])  # (wanted, asked)
+    result: dict[str, dict[str, float]] = {}
+    for row, record in enumerate(wanted):
+        best: dict[str, float] = {}
+        for column in np.flatnonzero(overlap[row] > SAME_OBJECT):
+            other = asked[column]
+            phrase = other.asked or ""
+            best[phrase] = max(best.get(phrase, 0.0), other.instance.score)
+        result[record.instance.id] = dict(sorted(best.items(), key=lambda item: -item[1]))
+    return result
+
+
+def facts_of(record: Record, colors: tuple[ColorShare, ...], scores: dict[str, float]) -> Facts:
+    """Gather what is known of one mask."""
+    instance = record.instance
+    height, width = instance.rle.size
+    area = instance.area
+    return Facts(record.phrase, center_of(instance.box), area, area / (height * width), colors, scores)
+
+
+def marks_of(records: Sequence[Record]) -> list[Mark]:
+    """Marks to draw; an object found twice gets one mark, labeled "m2=m7". Labels leave out a workspace's suffix."""
+    ordered = sorted(records, key=lambda record: not record.kept)  # a kept mask speaks for its near-miss twins
+    rles = [record.instance.rle for record in ordered]
+    overlap = masks.iou(rles, rles)
+    marks: list[Mark] = []
+    done: set[int] = set()
+    for index, record in enumerate(ordered):
+        if index in done:
+            continue
+        twins = [int(t) for t in np.flatnonzero(overlap[index] > _ONE_LABEL) if t > index and t not in done]
+        done.update(twins)
+        names = [record.instance.id, *(ordered[t].instance.id for t in twins)]
+        label = "=".join(name.partition("-")[0] for name in names)
+        marks.append(Mark(label, record.instance.rle, record.instance.box, dashed=not record.kept))
+    return marks

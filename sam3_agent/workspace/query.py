@@ -1,0 +1,66 @@
+"""How a picture is asked about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam3_agent.errors import InputError
+from sam3_agent.masks import Window
+from sam3_agent.model.segmenter import Segmenter
+from sam3_agent.types import ConceptPrompt, Detection
+from sam3_agent.workspace.crops import prompt_in_window
+from sam3_agent.workspace.feature_cache import FeatureCache
+from sam3_agent.workspace.nms import Suppression
+
+TileMode = Literal["auto", "never", "always"]
+"""Whether parts are looked at more closely: where it pays, not at all, or everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything about a call of `segment` but the concepts and the place.
+
+    Raises:
+        InputError: `tiles` is none of its three words.
+    """
+
+    threshold: float = 0.5
+    assume_present: bool = False
+    tiles: TileMode = "auto"
+    suppression: Suppression = field(default_factory=Suppression)
+
+    def __post_init__(self) -> None:
+        """Refuse unknown words."""
+        if self.tiles not in get_args(TileMode):
+            raise InputError(f"tiles must be one of {', '.join(get_args(TileMode))}; got {self.tiles!r}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asking:
+    """One question about one image; may be put to several windows at the same time."""
+
+    segmenter: Segmenter
+    memory: FeatureCache
+    image_id: str
+    pixels: NDArray[np.uint8]
+    """(H, W, 3) RGB"""
+    picture: Window
+    """The part of the image that is asked about; features of anything smaller are only passing through the memory."""
+    question: Question
+
+    def about(self, window: Window, prompts: Sequence[ConceptPrompt]) -> list[Detection]:
+        """One detection a prompt; their masks and boxes are those of the window, the prompts' those of the image."""
+        x0, y0, x1, y1 = window
+        height, width = self.pixels.shape[:2]
+        local = [prompt_in_window(prompt, window, width, height) for prompt in prompts]
+        features = self.memory.get(
+            (self.image_id, window),
+            lambda: np.ascontiguousarray(self.pixels[y0:y1, x0:x1]),
+            passing=window != self.picture,
+        )
+        return self.segmenter.detect(
+            features, local, threshold=self.question.threshold, assume_present=self.question.assume_present
+        )

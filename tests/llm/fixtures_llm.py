@@ -1,0 +1,61 @@
+"""Every LLM behind an API, with the server that speaks its wire format: what runs for one runs for all."""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from sam3_agent.llm.anthropic import AnthropicLLM
+from sam3_agent.llm.base import LLM
+from sam3_agent.llm.chat_completions import ChatLLM
+from sam3_agent.llm.openai import OpenAILLM
+from sam3_agent.llm.retry import RetryPolicy
+from sam3_agent.loop.agent import Agent
+from sam3_agent.types import Answer
+from tests.fixtures_workspace import make_workspace
+from tests.llm.wire import anthropic, chat, openai
+from tests.llm.wire.server import Answering, Api, Sent
+
+WIRES: dict[str, ModuleType] = {"anthropic": anthropic, "openai": openai, "chat": chat}
+MODELS = {"anthropic": "claude-opus-5-5", "openai": "gpt-6-sol", "chat": "gemini-2.5-pro"}
+HASTY = RetryPolicy(timeout=20.0, retries=2, first_pause=0.01)
+
+Ask = Callable[..., tuple[Answer, Api]]
+
+
+def make_llm(kind: str, url: str, *, stream: bool, patience: RetryPolicy = HASTY, **options: Any) -> LLM:
+    """The LLM; ANTHROPIC_API_KEY and OPENAI_API_KEY must be set, and the base URLs point to `url`."""
+    if kind == "anthropic":
+        return AnthropicLLM(MODELS[kind], stream=stream, patience=patience, **options)
+    if kind == "openai":
+        return OpenAILLM(MODELS[kind], stream=stream, patience=patience, **options)
+    return ChatLLM(MODELS[kind], f"{url}/v1", stream=stream, patience=patience, **options)
+
+
+def set_keys(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    for name in ("ANTHROPIC", "OPENAI"):
+        monkeypatch.setenv(f"{name}_API_KEY", "sk-test")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", url)
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{url}/v1")
+    monkeypatch.setenv("SAM3_CHAT_API_KEY", "sk-test")
+
+
+def asker(monkeypatch: pytest.MonkeyPatch, kind: str, *, stream: bool) -> Ask:
+    """Ask about the workspace's picture, with a server that follows the script; bad requests fail the test."""
+
+    def run(
+        *script: Sent,
+        answer: Answering | None = None,
+        patience: RetryPolicy = HASTY,
+        options: dict[str, Any] | None = None,
+        **limits: Any,
+    ) -> tuple[Answer, Api]:
+        with WIRES[kind].api(*script, answer=answer) as served:
+            set_keys(monkeypatch, served.url)
+            llm = make_llm(kind, served.url, stream=stream, patience=patience, **(options or {}))
+            given = Agent(make_workspace(), llm, **{"judge": "off"} | limits).ask("img1", "the larger red circle")
+        assert served.problems == []
+        return given, served
+
+    return run

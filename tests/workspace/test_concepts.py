@@ -1,0 +1,125 @@
+"""Concepts learned on some images and asked on others."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sam3_agent.errors import InputError, UnknownHandle
+from sam3_agent.formats.concept_file import read_concept, write_concept
+from sam3_agent.model.fake import FakeSegmenter, detection
+from sam3_agent.types import Concept, ConceptPrompt, ExemplarTokens
+from sam3_agent.workspace import Workspace
+from tests.fixtures_workspace import disc, fake_segmenter, make_workspace, picture
+
+
+@pytest.fixture
+def workspace() -> Workspace:
+    """Two pictures open."""
+    workspace = make_workspace()
+    workspace.open(picture())
+    return workspace
+
+
+def test_a_concept_learned_on_one_image_finds_its_kind_on_another(workspace: Workspace) -> None:
+    square = workspace.segment("img1", ["square"])[0].instances[0]
+    concept = workspace.learn("box", positive_masks=[square.id])
+    assert concept.tokens.count == 1
+    found = workspace.segment("img2", ["@box"])[0]
+    assert found.prompt.label == "@box"
+    assert [i.box for i in found.instances] == [square.box]
+    assert workspace.image_of(found.instances[0].id) == "img2"
+    assert workspace.presence("img2", ["@box", "dog"]) == {"@box": pytest.approx(0.9), "dog": pytest.approx(0.02)}
+
+
+def test_examples_may_be_of_several_images_and_of_either_sign(workspace: Workspace) -> None:
+    left = workspace.segment("img1", ["red circle"])[0].instances[0]
+    concept = workspace.learn(
+        "blue", "circle", positive_masks=[left.id], negative_boxes=[("img2", (20.0, 20.0, 81.0, 81.0))]
+    )
+    assert concept.phrase == "circle"
+    assert concept.tokens.count == 2
+    assert len(concept.thumbnails) == 1
+    found = workspace.segment("img2", ["@blue"])[0]
+    assert not {i.box for i in found.instances} & {left.box}
+
+
+def test_a_learned_concept_can_be_refined_on_an_image(workspace: Workspace) -> None:
+    workspace.learn("round", positive_boxes=[("img1", (20.0, 20.0, 81.0, 81.0))])
+    wider = workspace.refine("img2", "@round", positive_boxes=[(230.0, 120.0, 290.0, 180.0)])
+    assert len(wider.instances) == 3
+
+
+def test_a_concept_survives_a_file_and_another_workspace(workspace: Workspace, tmp_path: Path) -> None:
+    concept = workspace.learn("box", positive_boxes=[("img1", (230.0, 120.0, 290.0, 180.0))])
+    path = tmp_path / "box.concept.json"
+    write_concept(concept, path)
+    assert path.stat().st_size < 10_000
+    again = read_concept(path)
+    assert again == concept
+    other = Workspace(fake_segmenter())
+    image = other.open(picture())
+    other.add_concept(again)
+    assert len(other.segment(image.id, ["@box"])[0].instances) == 1
+    assert other.concepts() == [concept]
+
+
+def test_scores_of_a_learned_concept_are_not_compared_with_those_of_phrases(workspace: Workspace) -> None:
+    workspace.learn("box", "square", positive_boxes=[("img1", (230.0, 120.0, 290.0, 180.0))])
+    found = workspace.segment("img1", ["@box"])[0].instances[0]
+    assert workspace.facts([found.id])[0].concept_scores == {}
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a/b", "@", ".hidden", "x" * 65])
+def test_a_name_that_is_none_is_refused(workspace: Workspace, name: str) -> None:
+    with pytest.raises(InputError, match="name"):
+        workspace.learn(name, positive_boxes=[("img1", (230.0, 120.0, 290.0, 180.0))])
+
+
+def test_what_cannot_be_learned_says_why(workspace: Workspace) -> None:
+    box = (230.0, 120.0, 290.0, 180.0)
+    with pytest.raises(InputError, match="positive example"):
+        workspace.learn("a", negative_boxes=[("img1", box)])
+    with pytest.raises(InputError, match="at most 32"):
+        workspace.learn("a", positive_boxes=[("img1", box)] * 33)
+    with pytest.raises(InputError, match="outside"):
+        workspace.learn("a", positive_boxes=[("img1", (400.0, 10.0, 500.0, 20.0))])
+    with pytest.raises(UnknownHandle, match="unknown image 'img9'"):
+        workspace.learn("a", positive_boxes=[("img9", box)])
+    with pytest.raises(UnknownHandle, match="unknown concept '@a'; known: none yet"):
+        workspace.segment("img1", ["@a"])
+
+
+def test_a_concept_of_another_model_is_refused(workspace: Workspace) -> None:
+    alien = Concept("x", None, ExemplarTokens(np.zeros((1, 4), "<f4").tobytes(), 1, 4, "feedfacefeedface"))
+    with pytest.raises(InputError, match="other weights"):
+        workspace.segment("img1", [ConceptPrompt(None, (), alien)])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: "", "no concept file"),
+        (lambda text: text[: len(text) // 2], "no concept file"),
+        (lambda text: text.replace("sam3-agent concept", "shopping list"), "format 'shopping list'"),
+        (lambda text: text.replace('"version": 1', '"version": 2'), "version 2"),
+        (lambda text: text.replace('"shape": [\n   1,', '"shape": [\n   7,'), "expected 7 x 301"),
+    ],
+)
+def test_a_damaged_file_says_what_is_wrong(workspace: Workspace, tmp_path: Path, change, words) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "box.concept.json"
+    write_concept(workspace.learn("box", positive_boxes=[("img1", (230.0, 120.0, 290.0, 180.0))]), path)
+    damaged = change(path.read_text())
+    assert damaged != path.read_text()
+    path.write_text(damaged)
+    with pytest.raises(InputError, match=words):
+        read_concept(path)
+
+
+def test_the_fake_model_learns_a_kind_not_a_place() -> None:
+    """A disc elsewhere on a picture of another size is of the same kind."""
+    workspace = Workspace(FakeSegmenter(lambda image: {"circle": detection([disc(20, 20, 10, *image.shape[:2])])}))
+    workspace.open(np.zeros((40, 60, 3), np.uint8))
+    workspace.open(np.zeros((80, 50, 3), np.uint8))
+    workspace.learn("c", positive_boxes=[("img1", (10.0, 10.0, 31.0, 31.0))])
+    assert workspace.segment("img2", ["@c"])[0].instances[0].mask.shape == (80, 50)

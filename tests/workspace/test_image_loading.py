@@ -1,0 +1,216 @@
+"""Every kind of picture is read, every kind of rubbish is refused in one clear line."""
+
+import base64
+import io
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from sam3_agent.errors import InputError
+from sam3_agent.workspace import Workspace
+from sam3_agent.workspace.image_loading import MAX_PIXELS, read_source
+from tests.fixtures_workspace import encoded, fake_segmenter, picture
+
+
+def read(source: object) -> NDArray[np.uint8]:
+    return read_source(source)[0]  # pyright: ignore[reportArgumentType]
+
+
+def refusal(source: object) -> str:
+    with pytest.raises(InputError) as caught:
+        read(source)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 400
+    return message
+
+
+def test_a_path_a_url_of_a_file_a_data_uri_bytes_pil_and_arrays_give_the_same_pixels(tmp_path: Path) -> None:
+    pixels = picture()
+    data = encoded(Image.fromarray(pixels))
+    path = tmp_path / "a picture.png"
+    path.write_bytes(data)
+    uri = "data:image/png;base64," + base64.b64encode(data).decode()
+    sources = [str(path), path, path.as_uri(), uri, data, Image.fromarray(pixels), pixels]
+    assert all(np.array_equal(read(source), pixels) for source in sources)
+
+
+def test_the_name_of_a_source_says_what_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "cat.png"
+    path.write_bytes(encoded(Image.new("RGB", (3, 2))))
+    assert read_source(path)[1] == str(path)
+    assert read_source(path.read_bytes())[1] == "bytes"
+    assert read_source(np.zeros((2, 3, 3), np.uint8))[1] == "array"
+
+
+def test_the_array_is_copied() -> None:
+    pixels = picture()
+    copy = read(pixels)
+    pixels[:] = 0
+    assert copy.any()
+
+
+def test_a_picture_of_one_pixel_is_a_picture() -> None:
+    assert read(encoded(Image.new("RGB", (1, 1), "red"))).tolist() == [[[255, 0, 0]]]
+
+
+def test_a_wrong_path_is_named() -> None:
+    assert refusal("nowhere/cat.png") == "no such file: 'nowhere/cat.png'"
+
+
+def test_a_directory_is_named(tmp_path: Path) -> None:
+    assert "is a directory" in refusal(tmp_path)
+
+
+def test_a_device_is_no_picture() -> None:
+    assert "not a regular file" in refusal(os.devnull)
+
+
+def test_an_unreadable_path_is_one_line() -> None:
+    assert "cannot read" in refusal("x" * 5000) or "no such file" in refusal("x" * 5000)
+    assert refusal("a\0b.png")
+
+
+def test_an_empty_path_asks_for_one() -> None:
+    assert "path is empty" in refusal("  ")
+
+
+def test_an_empty_file_has_0_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "empty.png"
+    path.touch()
+    assert refusal(path) == f"{str(path)!r} is empty (0 bytes)"
+    assert "empty (0 bytes)" in refusal(b"")
+
+
+def test_text_named_png_is_not_a_picture(tmp_path: Path) -> None:
+    path = tmp_path / "notes.png"
+    path.write_text("this is text")
+    assert re.search(r"notes\.png' is not a picture in a format that can be read", refusal(path))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
+def test_a_truncated_file_is_refused(kind: str) -> None:
+    data = encoded(Image.fromarray(picture()), kind)
+    assert refusal(data[: len(data) // 2])
+
+
+def test_web_addresses_are_to_be_downloaded_first() -> None:
+    assert "download it first" in refusal("https://example.org/cat.jpg")
+
+
+def test_a_broken_data_uri_says_what_is_wrong() -> None:
+    assert "no ','" in refusal("data:image/png;base64")
+    assert "not valid base64" in refusal("data:image/png;base64,@@@@")
+
+
+def test_arrays_of_another_kind_are_refused_with_what_they_are() -> None:
+    assert "float64 (2, 2, 3)" in refusal(np.zeros((2, 2, 3)))
+    assert "shape (3, 2, 2)" in refusal(np.zeros((3, 2, 2), np.uint8))
+    assert "no pixels" in refusal(np.zeros((0, 4, 3), np.uint8))
+
+
+def test_grey_arrays_become_rgb() -> None:
+    assert read(np.full((2, 3), 7, np.uint8)).shape == (2, 3, 3)
+
+
+def test_sixteen_bits_are_scaled_from_their_full_range() -> None:
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    pixels = read(encoded(Image.fromarray(ramp)))
+    assert np.array_equal(pixels[:, :, 0].ravel(), np.arange(256))
+
+
+def test_floats_are_scaled_from_0_to_1() -> None:
+    ramp = np.linspace(0, 1, 256).astype(np.float32).reshape(16, 16)
+    assert np.array_equal(read(encoded(Image.fromarray(ramp), "TIFF"))[:, :, 1].ravel(), np.arange(256))
+
+
+def test_transparency_lies_on_white() -> None:
+    layer = Image.new("RGBA", (2, 1), (255, 0, 0, 255))
+    layer.putpixel((1, 0), (0, 0, 0, 0))
+    assert read(encoded(layer)).tolist() == [[[255, 0, 0], [255, 255, 255]]]
+
+
+def test_a_palette_with_a_transparent_entry_lies_on_white() -> None:
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([0, 0, 255, 9, 9, 9])
+    palette.putpixel((1, 0), 1)
+    assert read(encoded(palette, transparency=1)).tolist() == [[[0, 0, 255], [255, 255, 255]]]
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("CMYK", "JPEG"), ("L", "PNG"), ("1", "PNG"), ("P", "GIF"), ("LA", "PNG")])
+def test_other_color_modes_become_rgb(mode: str, kind: str) -> None:
+    image = Image.fromarray(np.full((8, 8, 3), 255, np.uint8)).convert(mode)
+    pixels = read(encoded(image, kind))
+    assert pixels.shape == (8, 8, 3)
+    assert pixels.min() > 250
+
+
+def test_exif_orientation_is_applied() -> None:
+    image = Image.new("RGB", (4, 2), "white")
+    image.putpixel((0, 0), (255, 0, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    pixels = read(encoded(image, exif=exif.tobytes()))
+    assert pixels.shape == (4, 2, 3)
+    assert pixels[0, 1].tolist() == [255, 0, 0]
+
+
+def test_an_animation_gives_its_first_frame() -> None:
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
+    assert read(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))[0, 0].tolist() == [255, 0, 0]
+
+
+def test_a_picture_of_100_megapixels_is_read_without_a_warning() -> None:
+    assert read(encoded(Image.new("1", (10_000, 10_000)), "BMP")).shape == (10_000, 10_000, 3)
+
+
+def test_more_than_the_limit_is_refused_by_its_header() -> None:
+    side = int(MAX_PIXELS**0.5) + 1
+    message = refusal(encoded(Image.new("1", (side, side)), "BMP"))
+    assert "the limit is 200" in message
+
+
+def test_the_global_limit_of_pillow_is_left_as_it_was() -> None:
+    before = Image.MAX_IMAGE_PIXELS
+    refusal(b"no picture")
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP"]),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=20),
+)
+def test_a_damaged_file_is_read_or_refused_but_never_raises_anything_else(
+    kind: str, damage: list[tuple[float, int]]
+) -> None:
+    data = bytearray(encoded(Image.fromarray(picture()[:40, :40]), kind))
+    for place, value in damage:
+        data[int(place * (len(data) - 1))] = value
+    try:
+        pixels = read(bytes(data))
+    except InputError:
+        refusal(bytes(data))
+    else:
+        assert pixels.ndim == 3
+
+
+def test_a_picture_that_cannot_be_read_leaves_nothing_behind() -> None:
+    workspace = Workspace(fake_segmenter())
+    with pytest.raises(InputError):
+        workspace.open(b"rubbish")
+    assert workspace.images() == []
+    assert workspace.encodes == 0
+
+
+def test_real_photographs_open(shared_data: Path) -> None:
+    for path in sorted((shared_data / "skimage_photos").glob("*.[jp][pn]g")):
+        with Image.open(io.BytesIO(path.read_bytes())) as image:
+            assert read(path).shape[:2] == (image.height, image.width)
