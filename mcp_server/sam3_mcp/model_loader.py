@@ -50,7 +50,7 @@ class Loading:
             self._started = True
         threading.Thread(target=self._run, name="load-model", daemon=True).start()
 
-    async def fake_segmenter(self, report: Report) -> "Segmenter":
+    async def segmenter(self, report: Report) -> "Segmenter":
         """Wait for the model, reporting once a second how long it has taken.
 
         Raises:

@@ -208,5 +208,5 @@ def _count_failure(run: Run, kind: str, reason: str) -> None:
     with run.lock:
         run.failures[kind] = count = run.failures.get(kind, 0) + 1
     if count >= MOST_FAILURES:
-        name = {"query": "queries", "judge": "judgements"}[kind]
+        name = {"query": "queries", "judge": "judgments"}[kind]
         raise LLMError(f"{count} {name} failed one after another; the last: {reason}")
