@@ -21,6 +21,8 @@ Window = tuple[int, int, int, int]
 
 _coco = cast(Any, coco)
 
+_MOST_PIXELS = 2**32 - 1
+"""Runs and areas are 32 bits wide in pycocotools."""
 _SAMPLE_BY_RUNS = 200_000
 """More grid points than this are read faster from a decoded bitmap."""
 
@@ -146,12 +148,45 @@ def place(rle: Rle, height: int, width: int, x: int, y: int) -> Rle:
         raise InputError(f"a {w}x{h} crop at ({x}, {y}) does not fit into {width}x{height}")
     column, top, bottom = _pieces(rle)
     start, stop = (column + x) * height + y + top, (column + x) * height + y + bottom
-    apart = start[1:] != stop[:-1]  # a piece that reaches a column's foot goes on from the next one's head
-    first, last = np.append(True, apart)[: start.size], np.append(apart, True)[: start.size]
-    edges = np.stack([start[first], stop[last]], axis=1).ravel()  # where the mask begins and ends, in turn
-    rest = height * width - (int(edges[-1]) if edges.size else 0)
-    counts = np.append(np.diff(edges, prepend=0), [rest] if rest else []).astype(np.int64)
-    return _from_coco(_coco.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width))
+    return _from_spans(start, stop, (height, width))
+
+
+def beside(rles: Sequence[Rle]) -> Rle:
+    """Masks of one size side by side, as one mask: runs go down the columns, so those of each follow those before.
+
+    So the masks of a video's frames become one mask of its volume, whose area, IoU and union are those of the video.
+
+    Raises:
+        InputError: there is no mask, or they are of different sizes or of more pixels than runs can count.
+    """
+    if not rles:
+        raise InputError("at least one mask is needed")
+    _same_size(rles)
+    height, width = rles[0].size
+    if height * width * len(rles) > _MOST_PIXELS:
+        raise InputError(f"{len(rles)} masks of {width}x{height} are more pixels than one mask can have")
+    starts, stops = zip(*(_spans(rle, index * height * width) for index, rle in enumerate(rles)), strict=True)
+    return _from_spans(np.concatenate(starts), np.concatenate(stops), (height, width * len(rles)))
+
+
+def split(rle: Rle, parts: int) -> list[Rle]:
+    """The masks that `beside` put together: `parts` of one width each, from left to right.
+
+    Raises:
+        InputError: the width is no multiple of it.
+    """
+    height, width = rle.size
+    if parts < 1 or width % parts:
+        raise InputError(f"a mask {width} pixels wide has no {parts} parts of one width")
+    side = width // parts
+    start, stop = _spans(rle, 0)
+    found: list[Rle] = []
+    for index in range(parts):
+        low, high = index * side * height, (index + 1) * side * height
+        inside = slice(int(np.searchsorted(stop, low, "right")), int(np.searchsorted(start, high, "left")))
+        first, last = np.maximum(start[inside], low) - low, np.minimum(stop[inside], high) - low
+        found.append(_from_spans(first, last, (height, side)))
+    return found
 
 
 def sample(rle: Rle, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -204,12 +239,28 @@ def _runs(rle: Rle) -> NDArray[np.int64]:
     return runs
 
 
+def _spans(rle: Rle, offset: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(R,) flat column-major positions where the runs inside the mask begin and end, moved by an offset."""
+    ends = np.cumsum(_runs(rle)) + offset
+    start, stop = ends[0:-1:2], ends[1::2]
+    return start[start < stop], stop[start < stop]
+
+
+def _from_spans(start: NDArray[np.int64], stop: NDArray[np.int64], size: tuple[int, int]) -> Rle:
+    """The mask with the runs from `start` to `stop`, which are in order; runs that touch become one."""
+    height, width = size
+    apart = start[1:] != stop[:-1]  # a piece that reaches a column's foot goes on from the next one's head
+    first, last = np.append(True, apart)[: start.size], np.append(apart, True)[: start.size]
+    edges = np.stack([start[first], stop[last]], axis=1).ravel()  # where the mask begins and ends, in turn
+    rest = height * width - (int(edges[-1]) if edges.size else 0)
+    counts = np.append(np.diff(edges, prepend=0), [rest] if rest else []).astype(np.int64)
+    return _from_coco(_coco.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width))
+
+
 def _pieces(rle: Rle) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """The runs inside the mask, cut at the ends of columns: (C,) column, first row, row after the last; in order."""
     height, _ = rle.size
-    ends = np.cumsum(_runs(rle))
-    start, stop = ends[0:-1:2], ends[1::2]
-    start, stop = start[start < stop], stop[start < stop]
+    start, stop = _spans(rle, 0)
     first = start // height
     number = (stop - 1) // height - first + 1  # columns that each run touches
     run = np.repeat(np.arange(start.size), number)

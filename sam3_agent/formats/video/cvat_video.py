@@ -16,7 +16,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.cvat import row_runs
 from sam3_agent.formats.files import write_text
 from sam3_agent.formats.outlines import joined, parts_of
-from sam3_agent.formats.palette import voc_colours
+from sam3_agent.formats.palette import voc_colors
 from sam3_agent.formats.video.track_set import TrackSet, box_mask, numbers_of, track_of
 from sam3_agent.masks import Rle
 from sam3_agent.types import Track, TrackFrame
@@ -77,7 +77,7 @@ def _meta(video: TrackSet) -> Xml.Element:
     for name, value in values.items():
         Xml.SubElement(task, name).text = str(value)
     labels = Xml.SubElement(task, "labels")
-    colors = voc_colours().tolist()[1:]
+    colors = voc_colors().tolist()[1:]
     for number, concept in enumerate(video.concepts):
         entry = Xml.SubElement(labels, "label")
         Xml.SubElement(entry, "name").text = concept

@@ -15,7 +15,7 @@ import pydantic
 from sam3_agent.errors import InputError
 from sam3_agent.formats.complaint import complaint
 from sam3_agent.formats.files import write_json, write_text
-from sam3_agent.formats.palette import voc_colours
+from sam3_agent.formats.palette import voc_colors
 from sam3_agent.formats.video.track_set import TrackSet, box_mask, track_of
 from sam3_agent.masks import Rle
 from sam3_agent.types import Track
@@ -165,7 +165,7 @@ def _result(track: Track, video: TrackSet) -> dict[str, Any]:
 
 
 def _interface(concepts: Sequence[str], fps: float) -> str:
-    colors = voc_colours().tolist()[1:]
+    colors = voc_colors().tolist()[1:]
     shades = ["".join(f"{v:02x}" for v in colors[i % len(colors)]) for i in range(len(concepts))]
     labels = "".join(
         f'    <Label value={quoteattr(concept)} background="#{shade}"/>\n'

@@ -7,8 +7,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
 import pydantic
 
 from sam3_agent import masks
@@ -19,6 +20,8 @@ from sam3_agent.formats.files import write_json
 from sam3_agent.formats.video.track_set import TrackSet, track_of
 from sam3_agent.masks import Rle
 from sam3_agent.types import Track
+
+Counts = Literal["string", "list"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,11 @@ class YtvisVideo:
     pairs: tuple[Pair, ...] = ()
 
 
-def write_ytvis(videos: Sequence[TrackSet], path: Path) -> list[str]:
-    """Write truth: videos, annotations, categories and `video_np_pairs`; gives warnings (there are none)."""
+def write_ytvis(videos: Sequence[TrackSet], path: Path, counts: Counts = "string") -> list[str]:
+    """Write truth: videos, annotations, categories and `video_np_pairs`; gives warnings (there are none).
+
+    SA-Co/VEval has the runs of masks as compressed strings, YouTube-VIS and TrackEval as lists of numbers.
+    """
     concepts = tuple(dict.fromkeys(concept for video in videos for concept in video.concepts))
     pairs = [(number, video, concept) for number, video in enumerate(videos) for concept in video.concepts]
     masklets = [(number, video, track) for number, video in enumerate(videos) for track in video.tracks]
@@ -52,7 +58,7 @@ def write_ytvis(videos: Sequence[TrackSet], path: Path) -> list[str]:
             {
                 "id": index, "video_id": number, "category_id": concepts.index(track.concept) + 1,
                 "noun_phrase": track.concept, "track": track.id, "height": video.height, "width": video.width,
-                "iscrowd": 0, **_masklet(track, video),
+                "iscrowd": 0, **_masklet(track, video, counts),
             }
             for index, (number, video, track) in enumerate(masklets, start=1)
         ],
@@ -86,7 +92,7 @@ def write_predictions(videos: Sequence[tuple[int, TrackSet]], categories: dict[s
             if track.concept not in categories:
                 raise InputError(f"{video.name}: the concept {track.concept!r} of {track.id} is no category")
             ids = {"video_id": video_id, "category_id": categories[track.concept], "id": len(entries) + 1}
-            entries.append({**ids, "score": track.score, **_masklet(track, video)})
+            entries.append({**ids, "score": track.score, **_masklet(track, video, "string")})
     write_json(path, entries)
     return []
 
@@ -241,11 +247,20 @@ def _video_json(number: int, video: TrackSet) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _masklet(track: Track, video: TrackSet) -> dict[str, Any]:
+def _masklet(track: Track, video: TrackSet, counts: Counts) -> dict[str, Any]:
     segmentations: list[dict[str, Any] | None] = [None] * video.frames
     boxes: list[list[float] | None] = [None] * video.frames
     areas: list[int | None] = [None] * video.frames
     for frame in track.visible:
-        segmentations[frame.index], boxes[frame.index] = frame.rle.to_json(), xywh(frame.box)
+        segmentations[frame.index] = frame.rle.to_json() if counts == "string" else _run_lengths(frame.rle)
+        boxes[frame.index] = xywh(frame.box)
         areas[frame.index] = masks.area(frame.rle)
     return {"segmentations": segmentations, "bboxes": boxes, "areas": areas}
+
+
+def _run_lengths(rle: Rle) -> dict[str, Any]:
+    """COCO's uncompressed form: runs down the columns, beginning with those outside."""
+    flat = masks.decode(rle).ravel(order="F")
+    edges = np.flatnonzero(np.diff(flat.astype(np.int8))) + 1
+    runs = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
+    return {"size": list(rle.size), "counts": [0, *runs] if flat.size and flat[0] else runs}

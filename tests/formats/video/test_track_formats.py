@@ -11,9 +11,9 @@ from PIL import Image
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.formats.video import FORMATS, export_tracks
 from sam3_agent.formats.video.cvat_video import read_cvat_video, write_cvat_video
 from sam3_agent.formats.video.davis import read_davis, write_davis, write_rvos
-from sam3_agent.formats.video.export import FORMATS, export_tracks
 from sam3_agent.formats.video.label_studio_video import read_label_studio_video, write_label_studio_video
 from sam3_agent.formats.video.mot import read_mot, write_mot
 from sam3_agent.formats.video.mots import read_mots_png, read_mots_txt, write_mots_png, write_mots_txt
@@ -62,6 +62,7 @@ def names(video: TrackSet) -> list[tuple[str, str]]:
 
 READERS: dict[str, Callable[[Path], TrackSet]] = {
     "ytvis": lambda out: read_ytvis(out / "annotations.json")[0].tracks,
+    "veval": lambda out: read_ytvis(out / "annotations.json")[0].tracks,
     "mots": read_mots_png,
     "mots-txt": lambda out: read_mots_txt(out / "gt.txt", 8, {1: "fish", 2: "sea star"}),
     "davis": lambda out: read_davis(out, {3: "fish", 7: "sea star"}),
@@ -82,7 +83,7 @@ def test_what_was_written_is_read_back(form: str, tmp_path: Path) -> None:
     boxes_only = form in ("mot", "label-studio", "csv")
     assert (same_boxes if boxes_only else same_masks)(back, VIDEO)
     assert [concept for _, concept in names(back)] == ["fish", "sea star"]
-    if form != "ytvis":  # there the ids are those of annotations
+    if form not in ("ytvis", "veval"):  # there the ids are those of annotations
         assert [track_id for track_id, _ in names(back)] == ["t3", "t7"]
 
 
@@ -254,7 +255,7 @@ def test_masklets_that_do_not_fit_the_video_are_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_format_names_those_that_there_are(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="unknown format 'gif'; use one of: ytvis, mot"):
+    with pytest.raises(InputError, match="unknown format 'gif'; use one of: ytvis, veval, mot"):
         export_tracks(VIDEO, "gif", tmp_path)
 
 

@@ -5,7 +5,7 @@ import pytest
 from sam3_agent import masks
 from sam3_agent.errors import InputError, UnknownHandle
 from sam3_agent.workspace.tracking.edits import Edit, apply_edits
-from tests.workspace.tracking.scripted import moving, rle_of, track_of
+from tests.workspace.tracking.fixtures_tracks import moving, rle_of, track_of
 
 EARLY = track_of("t1", moving((0, 0, 10, 10), (1, 0), range(10)))
 LATE = track_of("t2", moving((30, 0, 40, 10), (1, 0), range(8, 20)), "carp")

@@ -9,7 +9,7 @@ from sam3_agent.errors import InputError, UnknownHandle
 from sam3_agent.workspace.tracking.edits import Edit
 from sam3_agent.workspace.tracking.journal import FrameLine, Header, JournalWriter, rewind
 from sam3_agent.workspace.tracking.track import TrackStore
-from tests.workspace.tracking.scripted import SIZE, lines_of, moving, track_of
+from tests.workspace.tracking.fixtures_tracks import SIZE, lines_of, moving, track_of
 
 HEADER = Header("fish.mp4", SIZE[1], SIZE[0], "paper", 10.0, {"concepts": ["fish", "star"]})
 FISH = track_of("t1", moving((0, 10, 10, 20), (2, 0), range(20)))
