@@ -13,7 +13,9 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
 from sam3_agent.model.batching import IMAGE_COST, Plan, Work
+from sam3_agent.model.fake_tracking import clicked_mask, remember_one, restore_memory, track_one
 from sam3_agent.model.segmenter import Features
+from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
 from sam3_agent.types import (
     Candidate,
     ClickedMask,
@@ -51,7 +53,8 @@ class FakeSegmenter:
 
     `answers` maps phrases to detections, or computes that mapping from an (H, W, 3) RGB image, which also serves crops.
     Detections whose masks have another size than the image do not hold on it. An exemplar box means the narrowest
-    registered phrase of the object under it. Phrases compare without regard to case and spaces. It is an `Engine` too.
+    registered phrase of the object under it. Phrases compare without regard to case and spaces. It is a `VideoSegmenter`
+    (see `fake_tracking`) and an `Engine` too.
     """
 
     def __init__(
@@ -143,6 +146,45 @@ class FakeSegmenter:
         fitting = sorted(_fitting(features, prompt), key=lambda found: found[0])
         return tuple(ClickedMask(c.rle, masks.box(c.rle), c.object_score) for _, c in fitting[:CLICK_ANSWERS])
 
+    def track(
+        self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
+    ) -> list[TrackedMask]:
+        """Follow objects by what is registered for this frame; see `fake_tracking`."""
+        held = _own(features)
+        size = (held.height, held.width)
+        found: list[TrackedMask] = []
+        for request in requests:
+            if request.clicks is None:
+                found.append(track_one(held.answers, size, request))
+            else:
+                fitting = self.segment_at(features, request.clicks)
+                found.append(clicked_mask([(one.rle, one.predicted_iou) for one in fitting], size))
+        return found
+
+    def remember(
+        self, features: Features, frame: int, sightings: Sequence[Sighting], *, reverse: bool = False
+    ) -> list[TrackMemory]:
+        """Where each object was seen last."""
+        return [remember_one(_own(features).answers, each, reverse=reverse) for each in sightings]
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> TrackMemory:
+        """A memory out of a file."""
+        return restore_memory(arrays)
+
+    def plan_track(
+        self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
+    ) -> Plan[TrackedMask]:
+        """`track` as a plan."""
+        ask = partial(self.track, features, frame, reverse=reverse)
+        return Plan(self._clicking, [partial(ask, [request]) for request in requests], lambda found: found[0])
+
+    def plan_remember(
+        self, features: Features, frame: int, sightings: Sequence[Sighting], *, reverse: bool = False
+    ) -> Plan[TrackMemory]:
+        """`remember` as a plan."""
+        keep = partial(self.remember, features, frame, reverse=reverse)
+        return Plan(self._clicking, [partial(keep, [each]) for each in sightings], lambda found: found[0])
+
     def plan_encode(self, image: NDArray[np.uint8]) -> Plan[FakeFeatures]:
         """`encode` as a plan; unlike a real model's, plans of this one fail when they are run, not when they are
         made.
@@ -171,6 +213,12 @@ class FakeSegmenter:
     def plan_click(self, features: Features, prompt: ClickPrompt) -> Plan[tuple[ClickedMask, ...]]:
         """`segment_at` as a plan."""
         return Plan(self._clicking, [partial(self.segment_at, features, prompt)], lambda found: found)
+
+
+def _own(features: Features) -> FakeFeatures:
+    if not isinstance(features, FakeFeatures):
+        raise TypeError(f"these features are not of this model but {type(features).__name__}")
+    return features
 
 
 def detection(
