@@ -136,9 +136,7 @@ class ConceptTracks:
         """Detections that take part: above the profile's score, without duplicates."""
         if not self._prompts:
             return []
-        told = self._segmenter.detect(
-            features, self._prompts, threshold=self._profile.detection_score, near_misses=0
-        )
+        told = self._segmenter.detect(features, self._prompts, threshold=self._profile.detection_score, near_misses=0)
         found = [
             Found(prompt.label, candidate, detection.presence * candidate.object_score)
             for prompt, detection in zip(self._prompts, told, strict=True)
@@ -288,7 +286,8 @@ def sampled_masks(rles: Sequence[masks.Rle], grid: tuple[int, int]) -> NDArray[n
     if not rles:
         return np.zeros((0, *grid), dtype=np.bool_)
     rows, columns = (
-        ((np.arange(cells) + 0.5) * side / cells).astype(np.intp) for cells, side in zip(grid, rles[0].size, strict=True)
+        ((np.arange(cells) + 0.5) * side / cells).astype(np.intp)
+        for cells, side in zip(grid, rles[0].size, strict=True)
     )
     found = np.stack([masks.sample(rle, rows, columns) for rle in rles])
     for number in np.flatnonzero(~found.any(axis=(1, 2))):
