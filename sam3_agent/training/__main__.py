@@ -14,6 +14,7 @@ from sam3_agent.training.click_run import train_clicks
 from sam3_agent.training.config import CONFIGS, TrainConfig
 from sam3_agent.training.export import export_clicks, export_run
 from sam3_agent.training.run import train
+from sam3_agent.training.track_export import export_tracker
 from sam3_agent.training.track_run import train_tracker
 
 
@@ -57,7 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--export", type=Path, help="write the run's weights into this folder instead of training")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--ranks", type=int, help="processes; each draws scenes of its own (default: the config's)")
-    parser.add_argument("--start-from", type=Path, help="exported weights to begin with (clicks: to learn on)")
+    parser.add_argument("--start-from", type=Path, help="exported weights to begin with (clicks, tracker: to learn on)")
     return parser.parse_args()
 
 
@@ -73,6 +74,8 @@ def _train(config: TrainConfig, options: argparse.Namespace) -> None:
 def _export(config: TrainConfig, options: argparse.Namespace) -> None:
     if config.stages[0].kind == "clicks":
         export_clicks(config, options.out, options.start_from, options.export)
+    elif config.stages[0].kind == "tracker":
+        export_tracker(config, options.out, options.start_from, options.export)
     else:
         export_run(options.out, options.export)
 
