@@ -2,34 +2,52 @@
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= demo
+# LOCKED=no installs the newest releases that pyproject.toml admits, by plain pip.
+LOCKED ?= yes
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
+# The installer that reads uv.lock: the one on PATH, else one that pip puts into $(VENV).
+UV := $(or $(shell command -v uv),$(BIN)/uv)
 SUITE := build/conformance/node_modules/.bin/conformance
-# One thread a process: the eye is small, and more threads only fight over the cores.
+# One thread a process: the tiny model is small, and more threads only fight over the cores.
 RUN := OMP_NUM_THREADS=1
 
-.PHONY: help install demo test check lint format docs conformance clean
+.PHONY: help install lock demo test test-integration test-all check lint format docs conformance clean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP)  ## install the package and the development tools into $(VENV)
+install: $(STAMP)  ## install the package and the development tools, as uv.lock has them, into $(VENV)
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: Python 3.11 or newer is needed; say which one: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@echo "Installing into $(VENV): about 2 minutes and 5.6 GB (most of it is PyTorch), once."
+	@echo "Installing into $(VENV): about 2 minutes and 6 GB (most of it is PyTorch), once."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'
+	@test '$(LOCKED)' != yes || test -x '$(UV)' || $(PIP) --quiet uv || \
+		echo "warning: uv is not to be had: installing the newest releases instead of those of uv.lock" >&2
+	@if test '$(LOCKED)' = yes && test -x '$(UV)'; then \
+		UV_PROJECT_ENVIRONMENT=$(VENV) '$(UV)' sync --locked --inexact --extra dev --python $(BIN)/python; \
+	else $(PIP) --editable '.[dev]'; fi
 	@touch $(STAMP)
+
+lock:  ## renew uv.lock: the newest releases that pyproject.toml admits
+	@test -x '$(UV)' || { $(PYTHON) -m venv $(VENV) && $(PIP) --quiet uv; }
+	'$(UV)' lock --upgrade --no-config --default-index https://pypi.org/simple
 
 demo: $(STAMP)  ## draw a scene, ask three questions about it, write pictures and traces to $(OUT)
 	$(BIN)/sam3-agent demo --out $(OUT)
 
-test: $(STAMP)  ## run the tests (add ARGS='-m slow' for the slow ones)
+test: $(STAMP)  ## run the quick tests, within 3 minutes (ARGS='-m slow' runs the slow ones, ARGS=tests/cli some)
 	$(RUN) $(BIN)/python -m pytest $(ARGS)
+
+test-integration: $(STAMP)  ## run the tests that start many processes, kill, train or wait
+	$(RUN) $(BIN)/python -m pytest -m "integration and not slow" $(ARGS)
+
+test-all: test test-integration  ## run all tests but the slow ones
 
 check: lint test  ## everything a change must pass
 

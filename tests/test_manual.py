@@ -44,13 +44,23 @@ def test_the_model_card_gives_the_figures_that_were_measured(checkout: Path, gen
     assert generate["model_card"](current) == current, "run `make docs`"
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "AGENTS.md", "docs/README.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_file_that_a_page_links_to_exists(checkout: Path, page: str) -> None:
     text = (checkout / page).read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text) + re.findall(r'src="(?!https?://)([^"]+)"', text)
-    assert [link for link in links if not (checkout / link).exists()] == []
+    assert [link for link in links if not (checkout / page).parent.joinpath(link).exists()] == []
 
 
+def test_the_index_of_the_manual_lists_every_page(checkout: Path) -> None:
+    index = (checkout / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = {page.name for page in (checkout / "docs").glob("*.md")} - {"README.md"}
+    assert {page for page in pages if f"]({page})" not in index} == set()
+
+
+@pytest.mark.integration
 def test_the_example_runs_and_is_short(checkout: Path) -> None:
     program = checkout / "examples" / "hello.py"
     assert len(program.read_text(encoding="utf-8").splitlines()) <= 30

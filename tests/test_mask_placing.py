@@ -50,7 +50,7 @@ def test_a_crop_that_does_not_fit_is_refused() -> None:
 
 def test_500_small_masks_in_a_picture_of_100_megapixels_take_a_moment() -> None:
     small = masks.encode(disc(20, 20, 15, 40, 40))
-    start = time.perf_counter()
+    began = time.thread_time()  # of this thread, so that a busy machine does not fail the test
     placed = [masks.place(small, 10_000, 10_000, 19 * i, 7 * i) for i in range(500)]
-    assert time.perf_counter() - start < 5  # as bitmaps: 500 times 100 MB, more than a minute
+    assert time.thread_time() - began < 5  # as bitmaps: 500 times 100 MB, more than a minute
     assert masks.box(placed[-1]) == (9481 + 5, 3493 + 5, 9481 + 36, 3493 + 36)

@@ -15,6 +15,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_text
 from sam3_agent.formats.label_set import LabeledImage, LabelSet
 from sam3_agent.formats.outlines import joined, parts_of
+from sam3_agent.formats.yaml_document import dump_yaml, load_yaml
 
 FAR = 0.55
 """Pixels by which right and lower sides are moved in: Ultralytics cuts fractions off, supervision rounds, both then
@@ -44,7 +45,7 @@ def write_yolo(labels: LabelSet, out: Path) -> list[str]:
     document |= {split: f"{split}.txt" for split in labels.splits()}
     document |= {} if "val" in document else {"val": "train.txt"}
     document["names"] = dict(enumerate(labels.classes))
-    write_text(out / "data.yaml", yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+    write_text(out / "data.yaml", dump_yaml(document))
     return [f"yolo: {tied} labels of several parts are tied by one-pixel lines: a line has one polygon"] if tied else []
 
 
@@ -87,7 +88,7 @@ def read_yolo(data: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, list[t
 
 def _class_names(data: Path) -> dict[int, str]:
     try:
-        document: Any = yaml.safe_load(data.read_text(encoding="utf-8"))
+        document: Any = load_yaml(data.read_text(encoding="utf-8"))
         names = document["names"]
         pairs: list[tuple[Any, Any]] = list(names.items() if isinstance(names, dict) else enumerate(names))  # pyright: ignore[reportUnknownArgumentType]
         return {int(number): str(name) for number, name in pairs}

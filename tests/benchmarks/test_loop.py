@@ -1,8 +1,11 @@
 """The loop's measurements run, on small numbers, and hold what they are there to show."""
 
+import pytest
+
 from benchmarks.loop import crowd, faults, price, rules
 
 
+@pytest.mark.integration
 def test_runs_with_faults_all_end_in_an_answer_and_no_request_is_a_bad_one() -> None:
     figures = faults.measure(12, 0.5, jobs=4)
     assert (figures["answers"], figures["exceptions"]) == (12, [])

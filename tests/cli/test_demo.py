@@ -54,6 +54,7 @@ def test_it_says_what_was_asked_and_whether_the_answers_are_right(
     assert "demo/overview.png" in out
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("tiny")
 def test_the_embedded_parts_answer_all_three_right(run: Run, tmp_path: Path) -> None:
     ran = run("demo", "--out", tmp_path / "demo", "--json", "--device", "cpu")

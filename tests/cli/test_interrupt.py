@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("seconds", [1.0, 3.0])
 def test_ctrl_c_while_the_demo_runs_leaves_nothing(

@@ -103,6 +103,7 @@ def test_the_command_reports_what_it_wrote(run: Run, tmp_path: Path) -> None:
     assert ran.json()["objects"] > 0
 
 
+@pytest.mark.integration
 def test_ctrl_c_leaves_whole_files_that_the_same_call_completes(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path, coco: Path
 ) -> None:

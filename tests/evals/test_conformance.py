@@ -1,5 +1,6 @@
 """`sam3-eval conformance`: a right harness passes, each kind of wrong one is told where."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,17 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.reasonseg import read_record
 
 HERE = "tests.evals.test_conformance"
+
+
+@pytest.fixture(scope="module")
+def computed() -> dict[str, Any]:
+    return own_answers()
+
+
+@pytest.fixture
+def answers(computed: dict[str, Any]) -> dict[str, Any]:
+    """What this project finds, to be changed."""
+    return copy.deepcopy(computed)
 
 
 def right(annotation: Path, picture: Path) -> NDArray[Any]:
@@ -54,8 +66,7 @@ def write(path: Path, answers: dict[str, Any]) -> Path:
     return path
 
 
-def test_answers_are_checked_and_a_convention_may_be_left_out(tmp_path: Path) -> None:
-    answers = own_answers()
+def test_answers_are_checked_and_a_convention_may_be_left_out(tmp_path: Path, answers: dict[str, Any]) -> None:
     assert check_answers(write(tmp_path / "a.json", answers)).conforms
     answers["figures"]["lisa"] = None
     for record in answers["records"].values():
@@ -74,8 +85,7 @@ def test_answers_are_checked_and_a_convention_may_be_left_out(tmp_path: Path) ->
         (lambda a: a["figures"].update(lisa=None, vision_reasoner=None), "figures"),
     ],
 )  # fmt: skip
-def test_a_difference_is_named(tmp_path: Path, change: Any, what: str) -> None:
-    answers = own_answers()
+def test_a_difference_is_named(tmp_path: Path, answers: dict[str, Any], change: Any, what: str) -> None:
     change(answers)
     failed = [check.what for check in check_answers(write(tmp_path / "a.json", answers)).checks if not check.passed]
     assert failed == [what]

@@ -250,6 +250,7 @@ def test_a_mask_of_another_size_is_refused_with_its_case() -> None:
         score_case(case, Prediction("a7", (masks.empty(4, 4),), (0.9,)))
 
 
+@pytest.mark.integration
 def test_memory_does_not_grow_with_the_cases(tmp_path: Path) -> None:
     def peak(count: int) -> int:
         run = run_of(tmp_path / f"{count}", {f"c{n}": 0 for n in range(count)}, count)

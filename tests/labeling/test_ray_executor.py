@@ -26,6 +26,7 @@ ray: Any = pytest.importorskip("ray", reason="Ray is not installed: pip install 
 
 from sam3_agent.labeling.pipeline.ray_executor import RayEngine  # noqa: E402 - after the skip
 
+pytestmark = pytest.mark.integration
 COUNT = 12
 SIMPLE = "classes: [{name: shape}, {name: animal}]"
 DEADLY = "deadly.png"

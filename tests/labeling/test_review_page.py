@@ -13,7 +13,10 @@ from sam3_agent.labeling.store.label import Label
 from tests.labeling.fixtures_page import Served, big_journal, chromium, served, three_hundred
 from tests.labeling.fixtures_runs import knowing_segmenter, label, write_scenes
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 COUNT = 4
 HERE = ("http://127.0.0.1:", "data:", "blob:")
@@ -40,7 +43,7 @@ def browser() -> Generator[Any]:
 @pytest.fixture
 def page(browser: Any) -> Generator[Any]:
     page = browser.new_page(viewport={"width": 1400, "height": 900})
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on(
@@ -214,19 +217,16 @@ def test_ten_thousand_images_and_three_hundred_masks_are_there_at_once(page: Any
     journal = big_journal(tmp_path / "out", tmp_path / "images", 10_000, labels)
     with served(journal, knowing_segmenter(0)) as site:
         opened(page, site)  # the browser's own first start is not the page's
-        began = time.perf_counter()
         page.goto(site.url)
         page.wait_for_selector("#count >> text=10000 images")
-        queue = time.perf_counter() - began
         page.wait_for_selector("body[data-image]")
         page.keyboard.press("j")
         page.wait_for_selector(f"body[data-image]:not([data-image='{'f' * 64}'])")
-        paint = page.evaluate(
-            "async () => { const began = performance.now(); document.querySelector('.item').click();"
+        page.evaluate(
+            "async () => { document.querySelector('.item').click();"
             f" while (document.body.dataset.image !== '{'f' * 64}' || document.querySelectorAll('.label').length < 300)"
-            " await new Promise(requestAnimationFrame); return (performance.now() - began) / 1000 }"
+            " await new Promise(requestAnimationFrame) }"
         )
         page.screenshot(path=str(tmp_path / "many.png"))
     journal.close()
-    assert page.locator(".item").count() < 60
-    assert (queue < 5, paint < 5) == (True, True), f"queue {queue:.2f} s, 300 masks {paint:.2f} s; 1 s each when idle"
+    assert page.locator(".item").count() < 60  # of 10 000; the seconds are measured by benchmarks.labeling.page

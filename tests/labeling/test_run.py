@@ -73,6 +73,7 @@ def test_the_number_of_jobs_does_not_change_the_labels(
     assert contents(label(images, tmp_path, knowing_segmenter(COUNT), jobs=4)) == undisturbed
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("times", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_again_and_again_it_ends_like_an_undisturbed_run(
@@ -99,6 +100,7 @@ def test_killed_again_and_again_it_ends_like_an_undisturbed_run(
     assert contents(Journal.open(tmp_path / "out")) == undisturbed
 
 
+@pytest.mark.integration
 def test_a_full_disk_is_one_clear_line_and_nothing_is_lost(
     images: Path, undisturbed: dict[str, object], tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """Every LLM behind an API, with the server that speaks its wire format: what runs for one runs for all."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -39,6 +40,9 @@ def set_keys(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("ANTHROPIC_BASE_URL", url)
     monkeypatch.setenv("OPENAI_BASE_URL", f"{url}/v1")
     monkeypatch.setenv("SAM3_CHAT_API_KEY", "sk-test")
+    # The servers speak plain HTTP; reading this machine's certificates for each client is half of a test's time.
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(Path(__file__).parent))
 
 
 def asker(monkeypatch: pytest.MonkeyPatch, kind: str, *, stream: bool) -> Ask:

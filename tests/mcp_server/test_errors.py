@@ -2,8 +2,8 @@
 
 import logging
 import os
+import re
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -107,14 +107,13 @@ async def test_the_handshake_does_not_wait_for_the_model_and_the_first_call_does
         if len(messages) == 2:
             release.set()
 
-    began = time.monotonic()
     async with Client(make_server(make_segmenter=load_slowly), mode=mode) as client:
         assert len((await client.list_tools()).tools) == 12
-        assert time.monotonic() - began < 1
+        assert not release.is_set()
         with anyio.fail_after(20):
             result = await client.call_tool("list_images", {}, progress_callback=on_progress)
     assert not result.is_error
-    assert messages[0][1] == "loading the model fake (1 s)"
+    assert re.fullmatch(r"loading the model fake \(\d+ s\)", messages[0][1] or "")
     assert messages[0][0] < messages[1][0]
 
 

@@ -18,6 +18,7 @@ from tests.environment import python_path
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOSTS: tuple[Host, ...] = ("claude", "gemini")
 SERVER = [sys.executable, "-m", "sam3_mcp"]
+pytestmark = pytest.mark.integration
 
 
 def program_of(host: Host) -> str:

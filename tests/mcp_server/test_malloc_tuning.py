@@ -27,6 +27,7 @@ print(full - started > 150, resident() - started < 60)
 """
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc is told to give memory back")
 def test_what_was_freed_between_what_stays_is_given_back() -> None:
     ran = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, timeout=60, check=True)

@@ -19,6 +19,7 @@ from tests.mcp_server.fixtures_server import make_backend
 from tests.mcp_server.test_http import serving
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ import importlib.util
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from mcp.client.stdio import stdio_client
 from tests.environment import python_path
 from tests.mcp_server.fixtures_server import images_of, text_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 CHECKOUT = Path(sam3_mcp.__file__).resolve().parents[2]
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -49,11 +47,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start `sam3-mcp` in an empty folder; what is still running at the end is killed."""
     running: list[subprocess.Popen[bytes]] = []
 
-    def begin(*options: str, command: tuple[str, ...] = ("-m", "sam3_mcp")) -> "subprocess.Popen[bytes]":
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            [sys.executable, *command, *options], stdin=pipe, stdout=pipe, stderr=pipe, cwd=tmp_path, env=environment()
-        )
+    def begin(*options: str, path: Path | None = None) -> "subprocess.Popen[bytes]":
+        pipe, given = subprocess.PIPE, environment()
+        given["PYTHONPATH"] = os.pathsep.join(map(str, filter(None, (path, given["PYTHONPATH"]))))
+        command = [sys.executable, "-m", "sam3_mcp", *options]
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=tmp_path, env=given)
         running.append(process)
         return process
 
@@ -71,20 +69,12 @@ def exchange(process: "subprocess.Popen[bytes]", message: dict[str, Any]) -> dic
     return json.loads(process.stdout.readline())
 
 
-def test_initialize_is_answered_within_a_second_while_the_model_loads(start: Start) -> None:
-    # The first start may have to compile and to read from a cold disk, so the best of three counts.
-    seconds: list[float] = []
-    for _ in range(3):
-        began = time.monotonic()
-        process = start("--model", "tiny")
-        answer = exchange(process, INITIALIZE)
-        seconds.append(time.monotonic() - began)
-        assert answer["result"]["serverInfo"]["name"] == "sam3"
-        process.kill()
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    if min(seconds) >= 1.0 and load > cores:
-        pytest.skip(f"the machine is too busy to time anything: load {load:.1f} on {cores} cores, {seconds} s")
-    assert min(seconds) < 1.0, seconds
+def test_initialize_is_answered_before_the_model_or_what_it_runs_on_is_loaded(start: Start, tmp_path: Path) -> None:
+    # How many seconds that takes is what `python -m benchmarks.mcp.handshake` measures.
+    for heavy in ("torch", "torchvision", "transformers", "cv2", "scipy"):
+        (tmp_path / f"{heavy}.py").write_text("import time\nwhile True: time.sleep(3600)\n")
+    process = start("--model", "tiny", path=tmp_path)
+    assert exchange(process, INITIALIZE)["result"]["serverInfo"]["name"] == "sam3"
 
 
 def test_stdout_carries_nothing_but_the_protocol_and_broken_lines_do_no_harm(start: Start) -> None:
@@ -112,12 +102,10 @@ def test_stdout_carries_nothing_but_the_protocol_and_broken_lines_do_no_harm(sta
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_server_at_once_without_a_traceback(start: Start, number: signal.Signals) -> None:
-    process = start("--model", "tiny")
+    process = start("--model", "tiny", "--grace", "3600")
     exchange(process, INITIALIZE)
-    began = time.monotonic()
     process.send_signal(number)
-    status = process.wait(timeout=60)
-    assert time.monotonic() - began < 20  # not "until stdin closes"
+    status = process.wait(timeout=60)  # not "until stdin closes", nor the grace that running calls have
     assert status == (130 if number is signal.SIGINT else 0)
     assert process.stderr is not None
     assert process.stderr.read() == b""
@@ -179,29 +167,26 @@ async def test_the_tiny_model_finds_the_objects_of_a_scene_over_stdio(start: Sta
     assert images_of(result)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def wait_for(url: str) -> None:
-    async with httpx2.AsyncClient() as client:
-        with anyio.fail_after(60):
+async def address_of(process: "subprocess.Popen[bytes]") -> str:
+    """Where a server that was started on port 0 says that it serves, without a path; it answers there."""
+    assert process.stderr is not None
+    with anyio.fail_after(60):
+        line = await anyio.to_thread.run_sync(process.stderr.readline, abandon_on_cancel=True)
+        url = line.decode().rpartition("serving ")[2].strip().removesuffix("/mcp")
+        assert url.startswith("http://127.0.0.1:"), line
+        async with httpx2.AsyncClient() as client:
             while True:
                 try:
-                    await client.get(url)
+                    await client.get(f"{url}/healthz")
                 except httpx2.TransportError:
                     await anyio.sleep(0.05)
                 else:
-                    return
+                    return url
 
 
 async def test_http_serves_this_machine_and_refuses_foreign_hosts_and_origins(start: Start) -> None:
-    port = free_port()
-    url = f"http://127.0.0.1:{port}/mcp"
-    process = start("--transport", "http", "--port", str(port), "--model", "/no/such/model")
-    await wait_for(url)
+    process = start("--transport", "http", "--port", "0", "--model", "/no/such/model")
+    url = await address_of(process) + "/mcp"
     async with Client(url) as client:
         assert len((await client.list_tools()).tools) == 12
         result = await client.call_tool("list_images", {})

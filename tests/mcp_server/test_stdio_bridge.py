@@ -19,9 +19,9 @@ from sam3_mcp.stdio_bridge import headers_of
 from tests.environment import python_path
 from tests.mcp_server.fixtures_server import images_of, make_backend, text_of
 from tests.mcp_server.test_http import client, open_square, serving
-from tests.mcp_server.test_processes import free_port, wait_for
+from tests.mcp_server.test_processes import address_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 CHECKOUT = Path(__file__).resolve().parents[2]
 TOKEN = "t" * 20
 
@@ -75,7 +75,7 @@ def test_a_message_of_the_2026_protocol_is_repeated_in_headers() -> None:
 
 
 SERVER = """
-import functools, sys, threading, anyio, pathlib
+import functools, sys, anyio, pathlib
 from sam3_mcp.server import build_server
 from sam3_mcp.http_app import leave, serve_http
 from sam3_mcp.http_app import Door, build_app
@@ -85,34 +85,40 @@ from tests.mcp_server.fixtures_server import answers, make_backend
 class Slow(FakeSegmenter):
     def encode(self, image):
         print("encoding", flush=True)
-        threading.Event().wait(float(sys.argv[3]))
+        sys.stdin.readline()
         return super().encode(image)
 
-backend = make_backend(pathlib.Path(sys.argv[1]), make_eye=lambda: Slow(answers), shared=True)
+backend = make_backend(pathlib.Path(sys.argv[1]), make_segmenter=lambda: Slow(answers), shared=True)
 app = build_app(build_server(backend), Door(), backend.loading)
-run = functools.partial(serve_http, app, backend, "127.0.0.1", int(sys.argv[2]), grace=float(sys.argv[4]))
+run = functools.partial(serve_http, app, backend, "127.0.0.1", 0, grace=float(sys.argv[2]))
 leave(anyio.run(run))
 """
 
 
-def start_slow(folder: Path, seconds: float, grace: float) -> tuple["subprocess.Popen[str]", str]:
-    port = free_port()
-    command = [sys.executable, "-c", SERVER, str(folder), str(port), str(seconds), str(grace)]
+def start_slow(folder: Path, grace: float) -> "subprocess.Popen[bytes]":
+    """A server whose model encodes until a line comes on stdin."""
+    command = [sys.executable, "-c", SERVER, str(folder), str(grace)]
     pipe = subprocess.PIPE
     environment = {**os.environ, "PYTHONPATH": python_path(CHECKOUT)}
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment), f"http://127.0.0.1:{port}"
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
 
 
-@pytest.mark.parametrize(("seconds", "grace", "finishes"), [(2.0, 30.0, True), (30.0, 0.5, False)])
+def end_encoding(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+
+
+@pytest.mark.parametrize(("grace", "finishes"), [(3600.0, True), (0.5, False)])
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 async def test_running_calls_finish_when_the_server_is_told_to_end_or_are_cancelled_after_its_grace(
-    folder: Path, mode: str, seconds: float, grace: float, finishes: bool
+    folder: Path, mode: str, grace: float, finishes: bool
 ) -> None:
-    process, url = start_slow(folder, seconds, grace)
+    process = start_slow(folder, grace)
     assert process.stdout is not None
     outcome: list[Any] = []
     try:
-        await wait_for(f"{url}/healthz")
+        url = await address_of(process)
         with anyio.fail_after(60):
             async with client(url, mode) as mine, client(url, mode) as late, anyio.create_task_group() as tasks:
                 await late.list_tools()
@@ -121,15 +127,18 @@ async def test_running_calls_finish_when_the_server_is_told_to_end_or_are_cancel
                     outcome.append(await mine.call_tool("open_image", {"source": str(folder / "square.png")}))
 
                 tasks.start_soon(call)
-                await anyio.to_thread.run_sync(process.stdout.readline)
+                await anyio.to_thread.run_sync(process.stdout.readline, abandon_on_cancel=True)
                 process.send_signal(signal.SIGTERM)
+                while finishes and "shutting down" not in text_of(await late.call_tool("list_images", {})):
+                    await anyio.sleep(0.05)  # the signal is still on its way
                 if finishes:
-                    await anyio.sleep(0.3)
-                    assert "shutting down" in text_of(await late.call_tool("list_images", {}))
-        assert await anyio.to_thread.run_sync(lambda: process.wait(20)) == signal.SIGTERM  # what serve_http gives
+                    await anyio.to_thread.run_sync(end_encoding, process)
+        assert (
+            await anyio.to_thread.run_sync(lambda: process.wait(60), abandon_on_cancel=True) == signal.SIGTERM
+        )  # what serve_http gives
     finally:
         process.kill()
         _, errors = process.communicate()
-    assert "Traceback" not in errors
+    assert b"Traceback" not in errors
     assert outcome[0].is_error is not finishes, text_of(outcome[0])
     assert finishes or "shutting down" in text_of(outcome[0])

@@ -151,16 +151,22 @@ def test_a_name_that_changes_its_address_after_the_check_gains_nothing(serve: Se
 
 
 def drip(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-    for _ in range(40):
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while True:  # until the client hangs up, which is what is tested
         connection.sendall(b"x")
         time.sleep(0.05)
 
 
 def drip_header(connection: socket.socket) -> None:
-    for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"y" * 200:
-        connection.sendall(bytes([byte]))
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    while True:
+        connection.sendall(b"y")
         time.sleep(0.05)
+
+
+def silence(connection: socket.socket) -> None:
+    connection.settimeout(None)
+    connection.recv(1)
 
 
 def endless(connection: socket.socket) -> None:
@@ -169,12 +175,10 @@ def endless(connection: socket.socket) -> None:
         connection.sendall(b"x" * 65536)
 
 
-@pytest.mark.parametrize("answer", [drip, drip_header, lambda c: time.sleep(2)], ids=["body", "header", "silence"])
+@pytest.mark.parametrize("answer", [drip, drip_header, silence], ids=["body", "header", "silence"])
 def test_a_slow_answer_is_cut_off(serve: Serve, answer: Callable[[socket.socket], None]) -> None:
     pictures = serve(answer).pictures("pictures.example", seconds=0.5)
-    began = time.monotonic()
     assert "longer than 0.5 s" in refused(pictures, "http://pictures.example/")
-    assert time.monotonic() - began < 4
 
 
 @pytest.mark.parametrize(

@@ -98,11 +98,13 @@ def given(folder: Path) -> dict[str, Any]:
     return anyio.run(results, folder)
 
 
+@pytest.mark.integration
 def test_a_saved_page_shows_its_masks(given: dict[str, Any], folder: Path, page: Any) -> None:
     page.goto((folder / "out" / "saved" / "img1.html").as_uri())
     use(page)
 
 
+@pytest.mark.integration
 def test_the_app_shows_a_tools_result_inside_a_host(given: dict[str, Any], page: Any) -> None:
     text = json.dumps(given).replace("<", "\\u003c")
     page.set_content(f'<script type="application/json" id="given">{text}</script>{HOST}')

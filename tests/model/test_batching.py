@@ -192,6 +192,7 @@ def test_bulk_answers_pause_before_the_masks_of_each_prompt(segmenter: Sam3, pic
     assert all(same(*pair) for pair in zip(found, expected, strict=True))
 
 
+@pytest.mark.integration
 def test_a_compiled_vision_encoder_is_one_graph_and_answers_the_same(
     segmenter: Sam3, picture: NDArray[np.uint8]
 ) -> None:

@@ -193,6 +193,7 @@ def test_the_head_learns_which_places_belong_to_the_object() -> None:
     assert click_loss(replace(answers, places=inside), reader, cover)["covered"] < 0.01 < blind
 
 
+@pytest.mark.integration
 def test_a_run_trains_all_but_the_backbone_and_the_unused_level(finished: Path, weights: Path, tmp_path: Path) -> None:
     before = train_clicks(replace(CLICKS_SMOKE, stages=(replace(CLICKS_SMOKE.stages[0], steps=0),)), tmp_path, weights)
     trained = torch.load(finished / CHECKPOINT, weights_only=True)["tracker"]
@@ -203,6 +204,7 @@ def test_a_run_trains_all_but_the_backbone_and_the_unused_level(finished: Path, 
     assert all(not v.any() for n, v in trained.items() if "fpn_layers.3." in n)
 
 
+@pytest.mark.integration
 def test_a_run_that_was_killed_ends_with_the_same_weights(weights: Path, tmp_path: Path) -> None:
     stage = CLICKS_SMOKE.stages[0]
     train_clicks(replace(CLICKS_SMOKE, stages=(replace(stage, steps=2, warm_up=1, flat=1.0),)), tmp_path, weights)
@@ -214,6 +216,7 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(weights: Path, tmp_pat
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.integration
 def test_a_run_refuses_other_weights_than_it_began_on(finished: Path, weights: Path, tmp_path: Path) -> None:
     torch.manual_seed(5)
     tokenizer = build_tokenizer(vocabulary_words())
@@ -225,6 +228,7 @@ def test_a_run_refuses_other_weights_than_it_began_on(finished: Path, weights: P
         train_clicks(CLICKS_SMOKE, finished, None)
 
 
+@pytest.mark.integration
 def test_an_export_adds_the_tracker_half_and_changes_nothing_of_the_detector(
     finished: Path, weights: Path, tmp_path: Path
 ) -> None:
@@ -236,6 +240,7 @@ def test_an_export_adds_the_tracker_half_and_changes_nothing_of_the_detector(
     assert (tmp_path / "tokenizer.json").read_bytes() == (weights / "tokenizer.json").read_bytes()
 
 
+@pytest.mark.integration
 def test_transformers_tracker_class_loads_an_export_and_answers_as_the_run_does(
     finished: Path, weights: Path, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.integration
 def test_a_run_that_was_stopped_between_stages_ends_with_the_same_weights(finished: Path, tmp_path: Path) -> None:
     first: TrainConfig = replace(SHORT, stages=SHORT.stages[:1])
     train(first, tmp_path)
@@ -46,6 +47,7 @@ def test_a_run_that_was_stopped_between_stages_ends_with_the_same_weights(finish
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+@pytest.mark.integration
 def test_an_exported_run_is_loaded_by_the_code_that_loads_the_real_weights(finished: Path, tmp_path: Path) -> None:
     export_run(finished, tmp_path)
     segmenter = Sam3.load(tmp_path, device="cpu")

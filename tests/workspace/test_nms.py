@@ -71,9 +71,9 @@ def test_it_equals_comparing_every_mask_with_every_better_one(bitmaps: list[NDAr
 def test_a_thousand_instances_take_a_moment() -> None:
     small = masks.encode(disc(8, 8, 7, 17, 17))
     crowd = [masks.place(small, 2000, 2000, 40 * (i % 45), 40 * (i // 45)) for i in range(500)]
-    start = time.perf_counter()
+    began = time.thread_time()  # of this thread, so that a busy machine does not fail the test
     assert Suppression(max_iou=0.6, max_containment=0.9).keep([*crowd, *crowd]) == list(range(500))
-    assert time.perf_counter() - start < 5
+    assert time.thread_time() - began < 5
 
 
 def test_a_workspace_drops_duplicates_where_asked_and_gives_them_no_id() -> None:

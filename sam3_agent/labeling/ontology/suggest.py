@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-import yaml
 from pydantic import Field
 
 from sam3_agent.errors import InputError, LLMError
+from sam3_agent.formats.yaml_document import dump_yaml, load_yaml
 from sam3_agent.labeling.ontology.ontology import Ontology, fold
 from sam3_agent.labeling.ontology.yaml_file import parse_ontology
 from sam3_agent.llm.base import LLM, Message, Reply
@@ -131,7 +131,7 @@ def _fitting(ontology: Ontology, given: dict[str, Any], dropped: list[str]) -> d
 
 def _drafted(text: str, ontology: Ontology, added: dict[str, dict[str, list[str]]]) -> str:
     """The old document with the suggestions; comments at its top tell them apart, as YAML forgets its own."""
-    document = cast(dict[str, Any], yaml.safe_load(text))
+    document = cast(dict[str, Any], load_yaml(text))
     for each, entry in zip(ontology.classes, cast(list[dict[str, Any]], document["classes"]), strict=True):
         for key, words in added.get(each.name, {}).items():
             old = list(each.phrases) if key == "phrases" else list(each.negatives)
@@ -142,4 +142,4 @@ def _drafted(text: str, ontology: Ontology, added: dict[str, dict[str, list[str]
         for key, words in keys.items()
     ]
     head = "".join(lines) or "# nothing new was suggested\n"
-    return head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+    return head + dump_yaml(document, width=100)

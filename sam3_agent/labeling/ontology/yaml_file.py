@@ -9,6 +9,7 @@ import yaml
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.formats.yaml_document import compose_yaml, scalar_value
 from sam3_agent.labeling.ontology.ontology import (
     AttributeValue,
     ExampleSource,
@@ -144,7 +145,7 @@ def _load(text: str, path: Path) -> tuple[object, dict[Location, int]]:
     """The document in plain values, and the line (from 1) of everything in it."""
     lines: dict[Location, int] = {}
     try:
-        node = cast(yaml.Node | None, cast(Any, yaml).compose(text, Loader=yaml.SafeLoader))
+        node = compose_yaml(text)
         if node is None:
             raise InputError(f"{path}: the file is empty; it needs 'classes:' with a list of classes")
         return _plain(node, (), lines, path), lines
@@ -183,7 +184,7 @@ def _plain(node: yaml.Node, place: Location, lines: dict[Location, int], path: P
 
 def _scalar(node: yaml.Node, path: Path, line: int) -> object:
     try:
-        return yaml.SafeLoader("").construct_object(node)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        return scalar_value(node)
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}:{line}: cannot read {node.value!r}: {error}") from error
 
