@@ -53,8 +53,8 @@ class FakeSegmenter:
 
     `answers` maps phrases to detections, or computes that mapping from an (H, W, 3) RGB image, which also serves crops.
     Detections whose masks have another size than the image do not hold on it. An exemplar box means the narrowest
-    registered phrase of the object under it. Phrases compare without regard to case and spaces. It is a `VideoSegmenter`
-    (see `fake_tracking`) and an `Engine` too.
+    registered phrase of the object under it. Phrases compare without regard to case and spaces. It is an `Engine` too,
+    and a `VideoSegmenter` (see `fake_tracking`).
     """
 
     def __init__(

@@ -7,10 +7,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.types import ClickPrompt
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Rle
 from sam3_agent.model.segmenter import Features
+from sam3_agent.types import ClickPrompt
 
 Logits = NDArray[np.float32]
 """(h, w) mask logits, positive inside; of a size of the model's own, not the frame's."""

@@ -42,5 +42,6 @@ def quick_track_evaluation(
     return {
         "masks": f"J {np.mean(found):.3f} (at the end {np.mean(last):.3f}, first mask kept {np.mean(still):.3f})"
         f" n {len(found)}",
-        "presence": f"right {np.mean(right):.3f}, absence found {np.mean(absent) if absent else 1:.3f} of {len(absent)}",
+        "presence": f"right {np.mean(right):.3f},"
+        f" absence found {np.mean(absent) if absent else 1:.3f} of {len(absent)}",
     }

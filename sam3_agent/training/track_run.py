@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from sam3_agent.errors import InputError
-from sam3_agent.model.tracker import Tracker
 from sam3_agent.model.loading import load_tracker
+from sam3_agent.model.tracker import Tracker
 from sam3_agent.model.tracking.parts import MemoryParts
 from sam3_agent.model.tracking.video_tracker import VideoTracker
 from sam3_agent.training.checkpoint import read_state, write_state

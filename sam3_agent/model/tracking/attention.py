@@ -1,7 +1,7 @@
 """Memory attention: the places of a frame look at each other, then at what is remembered of the object.
 
-The design is that of SAM 2 (arXiv 2408.00714, section 4 and appendix C), whose tracker SAM 3 took over; names of tensors
-as under `tracker_model.memory_attention` in facebook/sam3. Dropout, which only training knows, is left out.
+The design is that of SAM 2 (arXiv 2408.00714, section 4 and appendix C), whose tracker SAM 3 took over; names of
+tensors as under `tracker_model.memory_attention` in facebook/sam3. Dropout, which only training knows, is left out.
 """
 
 from typing import Any, cast

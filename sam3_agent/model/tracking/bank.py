@@ -1,8 +1,8 @@
 """The memory of one track: a bounded bank of what its frames left behind.
 
 A frame looks at up to 4 conditioning frames (given by a person or by the detector) and at the 6 frames before it, by
-their maps, and at 15 earlier frames by their pointers. What can never be looked at again is dropped, so a bank is of one
-size however long the video is, and gives the very numbers that an endless one gives.
+their maps, and at 15 earlier frames by their pointers. What can never be looked at again is dropped, so a bank is of
+one size however long the video is, and gives the very numbers that an endless one gives.
 """
 
 from collections.abc import Sequence

@@ -4,6 +4,7 @@ Names of tensors as under `tracker_model.memory_encoder` in facebook/sam3.
 """
 
 import math
+from itertools import pairwise
 from typing import Any, cast
 
 import torch
@@ -50,9 +51,7 @@ class _MaskDownsampler(nn.Module):
         steps = int(math.log2(config.mask_downsampler_total_stride) // math.log2(stride))
         widths = [stride ** (2 * step) for step in range(steps + 1)]
         kernel, padding = config.mask_downsampler_kernel_size, config.mask_downsampler_padding
-        self.layers = nn.ModuleList(
-            [_Halving(few, many, kernel, stride, padding) for few, many in zip(widths, widths[1:], strict=False)]
-        )
+        self.layers = nn.ModuleList([_Halving(few, many, kernel, stride, padding) for few, many in pairwise(widths)])
         self.final_conv = nn.Conv2d(widths[-1], config.mask_downsampler_embed_dim, 1)
 
     def forward(self, masks: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ from torch import Tensor
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Rle
+from sam3_agent.model.batching import Plan, Work
 from sam3_agent.model.click_prompts import to_clicks
 from sam3_agent.model.features import ImageFeatures
-from sam3_agent.model.batching import Plan, Work
 from sam3_agent.model.tracking import bank
 from sam3_agent.model.tracking.rows import GIVEN, SightingRow, TrackRow, TrackRunner
 from sam3_agent.model.tracking.video_tracker import VideoTracker

@@ -90,7 +90,7 @@ class VideoTracker(nn.Module):
         return masks[:, 0], quality[:, 0], found[:, 0], score[:, 0, 0]
 
     def unprompted(self, count: int) -> tuple[Tensor, Tensor]:
-        """(P, 1, 2, C) tokens and the (P, C, g, g) map where nothing is pointed at: two padding points, as in Meta's."""
+        """(P, 1, 2, C) tokens and (P, C, g, g) map where nothing is pointed at: two padding points, as in Meta's code."""
         encoder = cast(Any, self.tracker.tracker_model.prompt_encoder)
         tokens = self.parts.tracking_point.expand(count, 1, 2, -1)
         dense = encoder.no_mask_embed.weight[:, :, None, None].expand(count, -1, *encoder.image_embedding_size)
@@ -130,7 +130,7 @@ class VideoTracker(nn.Module):
 
 
 def lost_pixels(logits: Sequence[Tensor], side: int) -> list[Tensor]:
-    """For each of several (h, w) logits the (S, S) bool pixels where another one is larger; of equals the first wins."""
+    """(S, S) bool for each of several (h, w) logits, true where another one is larger; of equals the first wins."""
     best: Tensor | None = None
     winner = torch.zeros(side, side, dtype=torch.int32, device=logits[0].device)
     for number, one in enumerate(logits):

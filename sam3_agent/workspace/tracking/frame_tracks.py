@@ -19,13 +19,14 @@ from sam3_agent.model.video_segmenter import (
     TrackRequest,
     VideoSegmenter,
 )
-from sam3_agent.types import Candidate, ConceptPrompt, TrackFrame, TrackState
+from sam3_agent.types import Candidate, TrackFrame, TrackState
 from sam3_agent.workspace.tracking.association import evidence_of_masks, keep_detections, mask_overlap
 from sam3_agent.workspace.tracking.cuts import CutDetector
 from sam3_agent.workspace.tracking.journal import Entry
 from sam3_agent.workspace.tracking.lifetime import Decision, Lifetimes
 from sam3_agent.workspace.tracking.occlusion import blanked_by_shrinking
 from sam3_agent.workspace.tracking.profiles import Profile
+from sam3_agent.workspace.tracking.query import AskedConcept
 
 LEAST_GRID = (64, 64)
 """Cells on which masks are compared where no track tells the size of the model's own masks yet."""
@@ -61,7 +62,7 @@ class ConceptTracks:
     def __init__(
         self,
         segmenter: FollowingSegmenter,
-        prompts: Sequence[ConceptPrompt],
+        concepts: Sequence[AskedConcept],
         profile: Profile,
         *,
         reverse: bool = False,
@@ -69,7 +70,8 @@ class ConceptTracks:
     ) -> None:
         """Begin before the first frame; `first_number` is that of the first id."""
         self._segmenter = segmenter
-        self._prompts = list(prompts)
+        self._labels = [asked.label for asked in concepts]
+        self._prompts = [asked.prompt for asked in concepts]
         self._profile = profile
         self._reverse = reverse
         self._lifetimes = Lifetimes(profile, first_number)
@@ -138,8 +140,8 @@ class ConceptTracks:
             return []
         told = self._segmenter.detect(features, self._prompts, threshold=self._profile.detection_score, near_misses=0)
         found = [
-            Found(prompt.label, candidate, detection.presence * candidate.object_score)
-            for prompt, detection in zip(self._prompts, told, strict=True)
+            Found(label, candidate, detection.presence * candidate.object_score)
+            for label, detection in zip(self._labels, told, strict=True)
             for candidate in detection.kept
             if masks.area(candidate.rle)
         ]

@@ -24,6 +24,31 @@ class FrameExample:
 
 
 @dataclass(frozen=True, slots=True)
+class ExampledConcept:
+    """What to find by example boxes on frames, with or without a phrase; it is found on every frame.
+
+    Raises:
+        InputError: there is no positive example.
+    """
+
+    examples: tuple[FrameExample, ...]
+    phrase: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what says nothing to look for."""
+        if not any(example.positive for example in self.examples):
+            raise InputError("give at least one positive example box to look for")
+
+
+@dataclass(frozen=True, slots=True)
+class AskedConcept:
+    """A prompt that holds on every frame, and what its tracks are called."""
+
+    label: str
+    prompt: ConceptPrompt
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectClick:
     """One object, pointed at on a frame; `track_id` names a track that this corrects, None begins a new one."""
 
@@ -41,8 +66,8 @@ class TrackingQuery:
         InputError: nothing is asked, two concepts have one name, or the range, stride or a click's frame is unusable.
     """
 
-    prompts: tuple[ConceptPrompt, ...]
-    """Phrases and learned concepts; boxes are read into tokens beforehand, so that they hold on every frame."""
+    prompts: tuple[AskedConcept, ...]
+    """Example boxes are read into tokens beforehand, so that they hold on every frame."""
     clicks: tuple[ObjectClick, ...]
     first: int
     last: int
@@ -61,7 +86,7 @@ class TrackingQuery:
             raise InputError(f"the frames to track are a range such as 0-99, got {self.first}-{self.last}")
         if self.stride < 1:
             raise InputError(f"the stride is 1 (every frame) or more, got {self.stride}")
-        labels = [prompt.label for prompt in self.prompts]
+        labels = [asked.label for asked in self.prompts]
         for label in labels:
             if labels.count(label) > 1:
                 raise InputError(f"the concept {label!r} is asked for twice")
@@ -88,7 +113,7 @@ class TrackingQuery:
     def to_json(self) -> dict[str, Any]:
         """Everything that decides the answer, as plain values."""
         return {
-            "prompts": [_prompt_json(prompt) for prompt in self.prompts],
+            "prompts": [_prompt_json(asked) for asked in self.prompts],
             "clicks": [_click_json(click) for click in self.clicks],
             "frames": [self.first, self.last],
             "stride": self.stride,
@@ -97,10 +122,10 @@ class TrackingQuery:
         }
 
 
-def _prompt_json(prompt: ConceptPrompt) -> dict[str, Any]:
-    learned = prompt.learned
+def _prompt_json(asked: AskedConcept) -> dict[str, Any]:
+    learned = asked.prompt.learned
     tokens = hashlib.sha256(learned.tokens.values).hexdigest()[:16] if learned else None
-    return {"phrase": prompt.phrase, "name": learned.name if learned else None, "tokens": tokens}
+    return {"label": asked.label, "phrase": asked.prompt.phrase, "tokens": tokens}
 
 
 def _click_json(click: ObjectClick) -> dict[str, Any]:
