@@ -1,7 +1,9 @@
 """Open videos by id, each with the tracks that were found in it."""
 
+import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,13 +40,13 @@ class TrackOptions(TypedDict, total=False):
     folder: Path | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class _Open:
     handle: VideoHandle
     video: Video
     session: TrackingSession | None = None
-    folder: tempfile.TemporaryDirectory[str] | None = None
-    """Of tracks that nobody asked to keep."""
+    tidy: Callable[[], object] | None = None
+    """Deletes the folder of tracks that nobody asked to keep; runs by itself when the video is no longer open."""
     running: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -95,8 +97,8 @@ class Videos:
             if held.session is not None and folder in (None, held.session.folder):
                 return held.session
             if folder is None:
-                held.folder = tempfile.TemporaryDirectory(prefix="sam3-tracks-")
-                folder = Path(held.folder.name)
+                folder = Path(tempfile.mkdtemp(prefix="sam3-tracks-"))
+                held.tidy = weakref.finalize(held, shutil.rmtree, folder, ignore_errors=True)
             held.session = TrackingSession(held.video, self._follows(), folder)
             return held.session
 
@@ -105,8 +107,8 @@ class Videos:
         held = self._get(video_id)
         with self._lock:
             self._open.pop(video_id, None)
-        if held.folder is not None:
-            held.folder.cleanup()
+        if held.tidy is not None:
+            held.tidy()
 
     def _get(self, video_id: str) -> _Open:
         with self._lock:

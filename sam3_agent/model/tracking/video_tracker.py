@@ -90,7 +90,7 @@ class VideoTracker(nn.Module):
         return masks[:, 0], quality[:, 0], found[:, 0], score[:, 0, 0]
 
     def unprompted(self, count: int) -> tuple[Tensor, Tensor]:
-        """(P, 1, 2, C) tokens and (P, C, g, g) map where nothing is pointed at: two padding points, as in Meta's code."""
+        """(P, 1, 2, C) tokens and (P, C, g, g) map where nothing is pointed at: two padding points, as in Meta's."""
         encoder = cast(Any, self.tracker.tracker_model.prompt_encoder)
         tokens = self.parts.tracking_point.expand(count, 1, 2, -1)
         dense = encoder.no_mask_embed.weight[:, :, None, None].expand(count, -1, *encoder.image_embedding_size)
