@@ -21,8 +21,8 @@ Window = tuple[int, int, int, int]
 
 _coco = cast(Any, coco)
 
-_MOST_PIXELS = 2**32 - 1
-"""Runs and areas are 32 bits wide in pycocotools."""
+MOST_PIXELS = 1 << 30
+"""Of one mask, a video's volume included: 1165 frames of 720p, 517 of 1080p. Runs in pycocotools have 32 bits."""
 _SAMPLE_BY_RUNS = 200_000
 """More grid points than this are read faster from a decoded bitmap."""
 
@@ -163,7 +163,7 @@ def beside(rles: Sequence[Rle]) -> Rle:
         raise InputError("at least one mask is needed")
     _same_size(rles)
     height, width = rles[0].size
-    if height * width * len(rles) > _MOST_PIXELS:
+    if height * width * len(rles) > MOST_PIXELS:
         raise InputError(f"{len(rles)} masks of {width}x{height} are more pixels than one mask can have")
     starts, stops = zip(*(_spans(rle, index * height * width) for index, rle in enumerate(rles)), strict=True)
     return _from_spans(np.concatenate(starts), np.concatenate(stops), (height, width * len(rles)))

@@ -14,7 +14,7 @@ from sam3_agent.errors import Sam3AgentError
 from sam3_agent.model.devices import DEVICE_HELP
 from sam3_evals.compare import compare
 from sam3_evals.conformance.command import check_answers, check_implementation, export_fixtures, template
-from sam3_evals.datasets import FORMS, open_dataset
+from sam3_evals.datasets import FORMS, asks_videos, open_dataset
 from sam3_evals.merge import merge
 from sam3_evals.report.page import write_report
 from sam3_evals.runner import Launch, launch
@@ -64,7 +64,7 @@ def run_command(
 ) -> None:
     """Answer every case of DATASET, journalled; killed runs are resumed by the same command. Then score."""
     with _clear_errors(_USAGE):
-        check_solver(solver, llm)
+        check_solver(solver, llm, videos=asks_videos(dataset))
         source, part = open_dataset(dataset, solver, seed), read_shard(shard)
     with _clear_errors(_FAILURE, interrupted=f"interrupted; the same command resumes {out}"):
         launch(

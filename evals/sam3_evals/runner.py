@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sam3_evals.datasets import Dataset
+from sam3_evals.datasets import Dataset, asks_videos
 from sam3_evals.manifest import FILE as MANIFEST
 from sam3_evals.manifest import prompts_hash, weights_hash
 from sam3_evals.run import Plan, execute, prepare
@@ -26,7 +26,7 @@ from sam3_evals.journal import JournalIndex
 from sam3_evals.prediction import Prediction
 from sam3_evals.run import PREDICTIONS, read_cases
 from sam3_evals.sample import Case
-from sam3_evals.score import score_case
+from sam3_evals.score import iou_of
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Progress:
             self._bar.stop()
 
     def _take(self, case: Case, prediction: Prediction) -> None:
-        self._iou += score_case(case, prediction).lisa.iou
+        self._iou += iou_of(case, prediction)
         self._usd += prediction.usage.usd
         self.errors += bool(prediction.error)
         self.done += 1
@@ -183,10 +183,11 @@ def _numbers(given: Launch) -> tuple[str, str]:
 
 def _solvers(given: Launch) -> list[Solver]:
     """One a job; each has a workspace of its own over the one model."""
+    videos = asks_videos(given.dataset.name)
     if not needs_model(given.solver):
-        return [make_solver(given.solver, None, given.llm) for _ in range(given.jobs)]
+        return [make_solver(given.solver, None, given.llm, videos=videos) for _ in range(given.jobs)]
     spaces = _workspaces(given)
-    return [make_solver(given.solver, space, given.llm) for space in spaces]
+    return [make_solver(given.solver, space, given.llm, videos=videos) for space in spaces]
 
 
 def _workspaces(given: Launch) -> "list[Workspace]":

@@ -15,6 +15,7 @@ from sam3_evals.metrics.gres import GresMetric
 from sam3_evals.metrics.iou import LISA, VISION_REASONER
 from sam3_evals.metrics.matched_sample import Scored
 from sam3_evals.metrics.presence import PresenceMetric
+from sam3_evals.metrics.video import VideoMetric
 
 
 class Metric(Protocol):
@@ -47,3 +48,5 @@ METRICS: tuple[Metric, ...] = (
     PresenceMetric(),
     CountingMetric(),
 )
+VIDEO_METRICS: tuple[Metric, ...] = (*METRICS, VideoMetric())
+"""Of videos; apart, as their columns would double what a run over pictures costs to resample."""

@@ -1,6 +1,7 @@
 """Tracks: detections of every frame tied to objects with ids that never change. No weights and no torch here."""
 
 from sam3_agent.workspace.tracking.association import Evidence, evidence_of_masks, keep_detections
+from sam3_agent.workspace.tracking.by_detection import DetectedMask, DetectionTracker
 from sam3_agent.workspace.tracking.cuts import CutDetector
 from sam3_agent.workspace.tracking.edits import Edit, apply_edits
 from sam3_agent.workspace.tracking.journal import Entry, FrameLine, Header, JournalWriter, rewind
@@ -19,6 +20,8 @@ __all__ = [
     "Clock",
     "CutDetector",
     "Decision",
+    "DetectedMask",
+    "DetectionTracker",
     "Edit",
     "Entry",
     "Evidence",

@@ -235,7 +235,7 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
 
 
 def _entry(index: int, value: Mapping[str, Any], size: tuple[int, int]) -> Entry:
-    rle = masks.Rle(size, value["mask"])
+    rle = masks.from_json({"size": list(size), "counts": value["mask"]})  # a file may have been changed by hand
     x0, y0, x1, y1 = value["box"]
     frame = TrackFrame(index, rle, (x0, y0, x1, y1), value["score"], value["state"], value["detection"])
     return Entry(value["id"], value["concept"], frame)

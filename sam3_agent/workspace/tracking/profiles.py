@@ -29,7 +29,7 @@ class Profile:
     overlap: Measure = "iou"
     """How masks are compared in suppression, matching and re-prompting."""
     border: float = 0.0
-    """A detection with its centre within this share of the sides from the border is dropped (entering, cut off)."""
+    """A detection with its center within this share of the sides from the border is dropped (entering, cut off)."""
     match: float = 0.1
     """A detection matches every track that it overlaps by this, and is nothing new then."""
     keep: float = 0.5

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sam3_evals.metrics import cgf1
-from sam3_evals.metrics.video.hota import COLUMNS, Masklet, hota_figures, hota_row
-from sam3_evals.metrics.video.masklets import masklets_of, union_of, volume_iou
+from sam3_evals.metrics.video.hota import COLUMNS, hota_figures, hota_row
+from sam3_evals.metrics.video.masklets import Masklet, masklet_of, union_of, volume_of
 from sam3_evals.metrics.video.region import boundary_f, frame_score, score_frames
 
 from sam3_agent import masks
@@ -82,6 +82,10 @@ def test_frames_without_an_object_count_one_when_nothing_is_said_and_zero_else()
         score_frames([some], [some, some])
 
 
+FRAMES, TOY_SIZE = 146, (1280, 720)
+"""Of Meta's toy video; (height, width)."""
+
+
 @pytest.fixture(scope="module")
 def toy(shared_data: Path) -> tuple[dict[str, Any], list[tuple[int, list[Masklet], list[Masklet], list[float]]]]:
     """Meta's figures, and (category, truth, predictions, scores) of every pair."""
@@ -103,7 +107,11 @@ def toy(shared_data: Path) -> tuple[dict[str, Any], list[tuple[int, list[Masklet
 
 def test_cgf1_of_videos_is_metas(toy: Any) -> None:
     recorded, pairs = toy
-    found = cgf1.aggregate(cgf1.score_pair(volume_iou(said, true), scores) for _, true, said, scores in pairs)
+    volumes = [
+        ([volume_of(m, FRAMES, TOY_SIZE) for m in said], [volume_of(m, FRAMES, TOY_SIZE) for m in true], scores)
+        for _, true, said, scores in pairs
+    ]
+    found = cgf1.aggregate(cgf1.score_masks(said, true, scores) for said, true, scores in volumes)
     figures = recorded["dataset_results"]
     assert found.cgf1 == pytest.approx(0.2000763, abs=1e-6)
     for name, theirs in {
@@ -175,11 +183,11 @@ def test_hota_of_nothing_said_is_zero_and_of_nothing_at_all_has_no_basis() -> No
     assert np.isnan(hota_figures(hota_row([], []))["hota"])
 
 
-def test_volumes_overlap_over_all_frames_at_once() -> None:
-    one, half = walking(0, range(10)), walking(0, range(5))
-    assert volume_iou([one, half], [one]).tolist() == [[1.0], [0.5]]
-    assert volume_iou([{}], [one]).tolist() == [[0.0]]
-    assert volume_iou([], [one]).shape == (0, 1)
-    assert masklets_of([None, masks.empty(5, 5), masks.encode(np.ones((5, 5), dtype=bool))]).keys() == {2}
-    both = union_of([half, walking(0, range(3, 6), 40)], range(7))
+def test_masklets_become_volumes_and_come_back() -> None:
+    half, other = walking(0, range(5)), walking(0, range(3, 6), 40)
+    volumes = [volume_of(masklet, 7, (60, 80)) for masklet in (half, other, {})]
+    assert [masklet_of(volume, 7) for volume in volumes] == [half, other, {}]
+    assert [masks.area(volume) for volume in volumes] == [500, 300, 0]
+    both = union_of(volumes, 7)
     assert [0 if rle is None else masks.area(rle) for rle in both] == [100, 100, 100, 200, 200, 100, 0]
+    assert union_of([], 2) == [None, None]

@@ -1,4 +1,4 @@
-"""Merging, splitting, relabelling and dropping of tracks."""
+"""Merging, splitting, relabeling and dropping of tracks."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_merging_what_was_split_gives_the_track_back() -> None:
     assert apply_edits([EARLY], edits) == (EARLY,)
 
 
-def test_relabelled_and_dropped_tracks() -> None:
+def test_relabeled_and_dropped_tracks() -> None:
     (only,) = apply_edits([EARLY, LATE], [Edit("relabel", "t1", concept="eel"), Edit("drop", "t2")])
     assert (only.id, only.concept) == ("t1", "eel")
 

@@ -4,7 +4,7 @@ Source: Luiten et al., HOTA (IJCV 2020) as JonathonLuiten/TrackEval computes it;
 a phrase as a sequence of its own and adds them up by detections (facebookresearch/sam3 `sam3/eval/hota_eval_toolkit`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from sam3_agent import masks
-from sam3_agent.masks import Rle
 from sam3_evals.metrics.ratio import ratio
+from sam3_evals.metrics.video.masklets import Masklet
 
 ALPHAS: NDArray[np.float64] = np.arange(0.05, 0.99, 0.05)
 """(19,) thresholds of similarity."""
@@ -21,9 +21,6 @@ _EPS = float(np.finfo("float").eps)
 _PARTS = 7
 COLUMNS = _PARTS * len(ALPHAS)
 """By threshold: TP, FN, FP, and what the TPs add to AssA, AssRe, AssPr and LocA."""
-
-Masklet = Mapping[int, Rle]
-"""Frame -> mask; frames without a pixel are left out."""
 
 
 def hota_row(predicted: Sequence[Masklet], truth: Sequence[Masklet]) -> NDArray[np.float64]:
@@ -62,7 +59,7 @@ def hota_figures(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         "det_pr": hits / np.maximum(hits + false, 1),
         "ass_re": ass_re / some,
         "ass_pr": ass_pr / some,
-        # TrackEval calls the localisation of nothing perfect.
+        # TrackEval calls the localization of nothing perfect.
         "loc_a": np.maximum(loc, 1e-10) / np.maximum(hits, 1e-10),
     }
     basis = ratio(np.ones_like(hits[..., 0]), (hits + missed + false)[..., 0]) >= 0
