@@ -53,14 +53,14 @@ def write_video_scene(seed: int, number: int, frames: int, form: VideoFormat, ou
 
 
 def _drawn(plan: ClipPlan, builder: TruthBuilder) -> Iterator[NDArray[np.uint8]]:
-    """The pictures one by one; their truth goes to `builder`."""
+    """Draw the pictures one by one; their truth goes to `builder`."""
     for frame in plan.frames():
         builder.add(frame.owner, frame.whole)
         yield frame.image
 
 
 def _entries(number: int, plan: ClipPlan, truth: VideoTruth, form: VideoFormat) -> dict[str, Any]:
-    """What the index files say of one video."""
+    """Collect what the index files say of one video."""
     video_id, name = number + 1, f"{number:06d}"
     queries = temporal_queries_of(truth, np.random.default_rng([plan.seed, 1]))
     concepts = video_concepts_of(truth, np.random.default_rng([plan.seed, 2]))
@@ -88,7 +88,7 @@ def _entries(number: int, plan: ClipPlan, truth: VideoTruth, form: VideoFormat) 
 
 
 def _object_entry(video_id: int, thing: ClipObject, truth: VideoTruth) -> dict[str, Any]:
-    """A YTVIS annotation with what is known of the object besides."""
+    """Make a YTVIS annotation with what is known of the object besides."""
     masklet = truth.masklets[thing.id - 1]
     twin = None if thing.twin_of is None else video_id * IDS_APART + thing.twin_of
     return {
@@ -122,7 +122,7 @@ def _masklet_entry(masklet: Sequence[Rle | None]) -> dict[str, Any]:
 
 
 def _runs(colors: Sequence[str]) -> list[dict[str, Any]]:
-    """Each color with the frame from which on it holds."""
+    """List each color with the frame from which on it holds."""
     starts = [index for index, color in enumerate(colors) if index == 0 or color != colors[index - 1]]
     return [{"from": index, "color": colors[index]} for index in starts]
 
@@ -164,7 +164,7 @@ def write_video_index(out: Path, parts: Sequence[dict[str, Any]]) -> None:
 
 
 def _by_phrases(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """SA-Co/VEval: every phrase is a category, every object of it in a video an annotation, absent phrases too."""
+    """Regroup for SA-Co/VEval: phrases, absent ones too, are categories, with an annotation an object."""
     phrases = sorted({entry["phrase"] for part in parts for entry in part["concepts"]})
     numbers = {phrase: number for number, phrase in enumerate(phrases, 1)}
     annotations: list[dict[str, Any]] = []
@@ -188,7 +188,7 @@ def _by_phrases(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _expressions(part: dict[str, Any]) -> dict[str, Any]:
-    """MeViS: the expressions of one video with the keys of their masks in mask_dict.json."""
+    """List for MeViS: the expressions of one video with the keys of their masks in mask_dict.json."""
     video = part["video"]
     expressions = {
         str(number): {

@@ -67,5 +67,5 @@ def kind_of(path: Path) -> Kind:
 
 
 def _is_transport(head: bytes, step: int, offset: int) -> bool:
-    """Whether `head` has the synchronising byte of an MPEG transport stream at every packet (M2TS: 4 bytes more)."""
+    """Tell whether `head` has the sync byte of an MPEG transport stream at every packet (M2TS: 4 more)."""
     return len(head) > 3 * step and all(head[place] == 0x47 for place in range(offset, len(head), step))

@@ -6,6 +6,7 @@ VP9 in WebM is the one thing it writes that browsers play.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class OpenCvReader:
     size: tuple[int, int]
 
     def read(self, indices: Sequence[int]) -> Iterator[tuple[int, Pixels, bool]]:
-        """The frames of `indices`, rising; one that cannot be decoded shows the one before it."""
+        """Give the frames of `indices`, rising; one that cannot be decoded shows the one before it."""
         position = -1
         last: Any = None
         with _opened(self.path) as capture:
@@ -85,7 +86,7 @@ def open_with_opencv(path: Path, limits: VideoLimits) -> Video:
 
 
 def _scan(capture: Any, shown: str, limits: VideoLimits) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """(T,) seconds from the first frame, and the upright width and height of that."""
+    """Collect (T,) seconds from the first frame, and the upright width and height of that."""
     import cv2
 
     milliseconds: list[float] = []
@@ -103,8 +104,11 @@ def _scan(capture: Any, shown: str, limits: VideoLimits) -> tuple[NDArray[np.flo
 
 @contextmanager
 def _opened(path: Path) -> Generator[Any]:
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # nothing: what is wrong with a file is told by an error
     import cv2
 
+    logging: Any = cast(Any, cv2).utils.logging
+    logging.setLogLevel(logging.LOG_LEVEL_ERROR)
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         if not capture.isOpened():
@@ -121,7 +125,7 @@ def _size(capture: Any) -> tuple[int, int]:
 
 
 def _to_rgb(pixels: Any, size: tuple[int, int]) -> Pixels:
-    """(H, W, 3) RGB, scaled where the stream changes its size on the way."""
+    """Convert to (H, W, 3) RGB, scaled where the stream changes its size on the way."""
     import cv2
 
     library: Any = cv2  # its stubs have no place for what retrieve() gives
@@ -150,7 +154,7 @@ def encode_with_opencv(
 
     if path.suffix.lower() != ".webm" or codec not in ("auto", "vp9"):
         raise InputError(
-            f"without PyAV only VP9 in .webm can be written, not {path.name!r} in {codec};"
+            f"without PyAV only VP9 in .webm can be written, not {path.suffix} in codec {codec};"
             " pip install 'sam3-agent[video]' for H.264 and AV1"
         )
     if not evenly:

@@ -41,7 +41,7 @@ class FolderReader:
     size: tuple[int, int]
 
     def read(self, indices: Sequence[int]) -> Iterator[tuple[int, Pixels, bool]]:
-        """The frames of `indices`; a damaged file gives the frame before it, or the next one that can be read."""
+        """Give the frames of `indices`; a damaged file gives the frame before it, or the next one that can be read."""
         last: Pixels | None = None
         for index in indices:
             pixels = self._pixels(index)
@@ -52,7 +52,7 @@ class FolderReader:
                 yield index, pixels, False
 
     def _pixels(self, index: int) -> Pixels | None:
-        """The picture, or None where the file is damaged; raises InputError where it is another one than before."""
+        """Read the picture, None where the file is damaged; raises InputError where it is another one than before."""
         path = self.files[index]
         try:
             with _opened(path) as picture:
@@ -66,7 +66,7 @@ class FolderReader:
         return pixels
 
     def _nearest(self, index: int) -> Pixels:
-        """The picture of the nearest readable frame, earlier ones first."""
+        """Read the picture of the nearest readable frame, earlier ones first."""
         for other in (*range(index - 1, -1, -1), *range(index + 1, len(self.files))):
             pixels = self._pixels(other)
             if pixels is not None:
@@ -75,7 +75,7 @@ class FolderReader:
 
 
 def open_folder(folder: Path, limits: VideoLimits, fps: float | None) -> Video:
-    """The images of `folder` in natural order ("2.jpg" before "10.jpg") as a video of `fps`.
+    """Open the images of `folder` in natural order ("2.jpg" before "10.jpg") as a video of `fps`.
 
     Raises:
         InputError: there is none, one is no image, or their sizes differ.
@@ -132,7 +132,7 @@ def _size(path: Path, limits: VideoLimits) -> tuple[int, int]:
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """A sorting key by which numbers in names count as numbers."""
+    """Make a sorting key by which numbers in names count as numbers."""
     return tuple(
         (0, int(part), part) if part.isdecimal() else (1, 0, part.casefold()) for part in re.split(r"(\d+)", name)
     )
@@ -146,7 +146,7 @@ class AnimationReader:
     size: tuple[int, int]
 
     def read(self, indices: Sequence[int]) -> Iterator[tuple[int, Pixels, bool]]:
-        """The frames of `indices`; one that cannot be decoded shows the one before it."""
+        """Give the frames of `indices`; one that cannot be decoded shows the one before it."""
         last: Pixels | None = None
         try:
             opened = _opened(self.path)
@@ -167,7 +167,7 @@ class AnimationReader:
 
 
 def open_animation(path: Path, limits: VideoLimits) -> Video:
-    """A GIF, WebP or PNG as a video; one that does not move has one frame.
+    """Open a GIF, WebP or PNG as a video; one that does not move has one frame.
 
     Raises:
         InputError: it is no such file, or not one frame of it can be read.
@@ -202,7 +202,7 @@ def open_animation(path: Path, limits: VideoLimits) -> Video:
 
 
 def _steps(picture: Image.Image, limits: VideoLimits) -> tuple[list[float], bool]:
-    """How long each frame is shown, seconds, and whether the file breaks off."""
+    """Measure how long each frame is shown, seconds, and whether the file breaks off."""
     steps: list[float] = []
     while len(steps) <= limits.max_frames:
         try:
@@ -218,7 +218,7 @@ def _steps(picture: Image.Image, limits: VideoLimits) -> tuple[list[float], bool
 
 
 def _opened(path: Path) -> Image.Image:
-    """The image, of which no more than the header is read; raises what Pillow raises."""
+    """Open the image, of which no more than the header is read; raises what Pillow raises."""
     Image.init()
     return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
 
@@ -230,13 +230,13 @@ class ArrayReader:
     frames: Pixels
 
     def read(self, indices: Sequence[int]) -> Iterator[tuple[int, Pixels, bool]]:
-        """Copies of the frames of `indices`."""
+        """Give copies of the frames of `indices`."""
         for index in indices:
             yield index, self.frames[index].copy(), False
 
 
 def open_array(frames: NDArray[Any], limits: VideoLimits, fps: float | None) -> Video:
-    """An array (T, H, W, 3) uint8 RGB as a video.
+    """Open an array (T, H, W, 3) uint8 RGB as a video.
 
     Raises:
         InputError: it has another shape or type.
@@ -254,7 +254,7 @@ def open_array(frames: NDArray[Any], limits: VideoLimits, fps: float | None) -> 
 
 
 def to_pixels(picture: Image.Image) -> Pixels:
-    """(H, W, 3) RGB, upright, transparency laid on white, 16-bit gray scaled from its full range."""
+    """Convert to (H, W, 3) RGB, upright, transparency laid on white, 16-bit gray scaled from its full range."""
     upright = ImageOps.exif_transpose(picture)
     if upright.mode.startswith("I"):
         gray = np.asarray(upright).astype(np.float32) / 65535.0

@@ -40,7 +40,7 @@ ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     "av1": ("libsvtav1", {"preset": "10", "crf": "32"}),
     "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "6", "crf": "31", "b": "0", "row-mt": "1"}),
 }
-"""FFmpeg's encoder and its options; 200 frames of 960x540 took 2.5, 2.3 and 2.1 CPU-s (1.1 to 1.4 MB)."""
+"""FFmpeg's encoder and its options; 200 frames of 960x540 took 3.5, 3.4 and 3.8 CPU-s (1.9, 1.4 and 1.9 MB)."""
 TICKS = 90_000
 """Timestamps a second where frames are not evenly spaced: MPEG's usual clock."""
 BT709 = 1
@@ -69,7 +69,7 @@ class PyAvReader:
     is_counted: bool
 
     def read(self, indices: Sequence[int]) -> Iterator[tuple[int, Pixels, bool]]:
-        """The frames of `indices`, rising; a jump over a keyframe seeks, anything less decodes on.
+        """Give the frames of `indices`, rising; a jump over a keyframe seeks, anything less decodes on.
 
         What cannot be decoded shows the frame before it, or, at the beginning, the one after it.
         """
@@ -111,7 +111,7 @@ class _Source:
         self.decoder = _decoder(self.stream)
 
     def packets(self) -> Iterator[Any]:
-        """Packets up to the end, or to where the container breaks off: then a last None."""
+        """Give packets up to the end, or to where the container breaks off: then a last None."""
         while True:
             try:
                 yield from self.container.demux(self.stream)
@@ -162,7 +162,7 @@ class _Cursor:
         self._ahead: tuple[int, Any] | None = None
 
     def go_to(self, index: int) -> tuple[int, Any]:
-        """The frame nearest to `index`, from before it if there is one, with its number; raises InputError if none."""
+        """Find the frame nearest to `index`, an earlier one if possible, with its number; raises InputError if none."""
         if index > self._position + 1:
             place = int(np.count_nonzero(self._reader.keys[:, 0] <= self._reader.pts[index])) - 1
             if place >= 0 and np.count_nonzero(self._reader.pts < self._reader.keys[place, 0]) > self._position + 1:
@@ -194,7 +194,7 @@ class _Cursor:
             self._position, self._latest = found
 
     def _next(self) -> tuple[int, Any] | None:
-        """The next frame that is in the index, with its number."""
+        """Find the next frame that is in the index, with its number."""
         pts = self._reader.pts
         for number, frame in self._frames:
             value: int | None = number if self._reader.is_counted else frame.pts
@@ -258,7 +258,7 @@ def open_with_pyav(path: Path, limits: VideoLimits) -> Video:
 
 
 def _scan(source: _Source, shown: str, limits: VideoLimits) -> tuple[_Index, int, bool]:
-    """The index by packets alone, how many frames the file claims or begins, and whether its end needs a check."""
+    """Make the index by packets alone; also tell how many frames the file claims, and whether its end needs a check."""
     pts: list[int] = []
     keys: list[tuple[int, int]] = []
     packets, is_cut, has_times = 0, False, True
@@ -286,7 +286,7 @@ def _scan(source: _Source, shown: str, limits: VideoLimits) -> tuple[_Index, int
 
 
 def _check_beginning(path: Path, stream: int, index: _Index, limits: VideoLimits) -> tuple[Any, _Index]:
-    """The first frame, and the index without frames before it; a new index where packets are not frames."""
+    """Decode the beginning: its first frame, and the index from there, or a new one where packets are not frames."""
     with _opened(path, stream) as source:
         decoded = list(islice(source.frames(), PROBED))
     if not decoded:
@@ -302,7 +302,7 @@ def _check_beginning(path: Path, stream: int, index: _Index, limits: VideoLimits
 
 
 def _check_end(path: Path, stream: int, index: _Index) -> _Index:
-    """The index without what cannot be decoded at its end: decodes from the last keyframe that gives any frame.
+    """Shorten the index by what cannot be decoded at its end: decodes from the last keyframe that gives any frame.
 
     Only the tail goes: a hole before a frame that can be decoded stays, and is shown as damaged.
     """
@@ -317,7 +317,7 @@ def _check_end(path: Path, stream: int, index: _Index) -> _Index:
 
 
 def _count(path: Path, stream: int, limits: VideoLimits) -> _Index:
-    """The index by decoding everything: by timestamps where every frame has one and they rise, else by counting."""
+    """Make the index by decoding all: by timestamps where every frame has one and they rise, else by counting."""
     found: list[int | None] = []
     with _opened(path, stream) as source:
         for frame in source.frames():
@@ -333,7 +333,7 @@ def _count(path: Path, stream: int, limits: VideoLimits) -> _Index:
 
 @contextmanager
 def _opened(path: Path, stream: int | None) -> Generator[_Source]:
-    """The stream of that number (None: the first that is a video and no cover picture), open while the block runs."""
+    """Open the stream of that number (None: the first that is a video and no cover picture) for a block."""
     source = _Source(path, stream)
     try:
         yield source
@@ -361,7 +361,7 @@ def _codec_of(video: av.video.stream.VideoStream) -> Any:
 
 
 def _decoder(video: av.video.stream.VideoStream) -> Any:
-    """The stream's own decoder, or one that reads the alpha layer where there is one."""
+    """Choose the stream's own decoder, or one that reads the alpha layer where there is one."""
     name = ALPHA_DECODERS.get(video.codec_context.name)
     if name in av.codecs_available and video.metadata.get("alpha_mode") == "1":
         decoder = av.CodecContext.create(name, "r")
@@ -378,7 +378,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _to_pixels(frame: Any, rotation: int, size: tuple[int, int]) -> Pixels:
-    """(H, W, 3) RGB, upright, transparency laid on white; scaled where the stream changes its size on the way."""
+    """Convert to (H, W, 3) RGB, upright, transparency laid on white; scaled where the stream changes its size."""
     width, height = size[::-1] if rotation in (90, 270) else size
     if any(component.is_alpha for component in frame.format.components):
         layer = frame.to_ndarray(format="rgba", width=width, height=height).astype(np.uint16)
@@ -389,7 +389,7 @@ def _to_pixels(frame: Any, rotation: int, size: tuple[int, int]) -> Pixels:
     return np.ascontiguousarray(np.rot90(pixels, rotation // 90)) if rotation else pixels
 
 
-def encode_with_pyav(path: Path, frames: Iterable[tuple[float, Pixels]], fps: float, timed: bool, codec: str) -> str:
+def encode_with_pyav(path: Path, frames: Iterable[tuple[float, Pixels]], fps: float, codec: str, *, timed: bool) -> str:
     """Write frames of even sides that come with their seconds or, if not `timed`, numbers; returns the codec.
 
     Raises:
@@ -398,6 +398,7 @@ def encode_with_pyav(path: Path, frames: Iterable[tuple[float, Pixels]], fps: fl
     name, options = ENCODERS[codec]
     if name not in av.codecs_available:
         raise InputError(f"this FFmpeg has no encoder for {codec} ({name}); choose another codec")
+    os.environ.setdefault("SVT_LOG", "1")  # errors only: the AV1 encoder else writes twenty lines to stderr
     rate = Fraction(fps).limit_denominator(1001)
     clock = Fraction(1, TICKS) if timed else 1 / rate
     container_options = {"movflags": "+faststart"} if path.suffix.lower() == ".mp4" else {}

@@ -72,9 +72,10 @@ class VideoInfo:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be a video."""
+        """Refuse what cannot be a video; from now on nobody can change the times."""
         if self.times.ndim != 1 or self.times.size < 1 or not self.fps > 0.0:
             raise InputError(f"expected at least one frame and fps above 0, got {self.times.shape} and {self.fps}")
+        self.times.setflags(write=False)
 
     @property
     def frames(self) -> int:
@@ -93,7 +94,7 @@ class VideoInfo:
         return steps.size > 1 and float(np.ptp(steps)) > UNEVEN
 
     def to_json(self) -> dict[str, Any]:
-        """The facts as one JSON object, without the table of times."""
+        """Give the facts as one JSON object, without the table of times."""
         return {
             "name": self.name,
             "width": self.width,
@@ -113,7 +114,7 @@ class FrameReader(Protocol):
     """A decoder of one video; every call reads for itself, so that threads need not wait for each other."""
 
     def read(self, indices: Sequence[int]) -> Iterator[tuple[int, Pixels, bool]]:
-        """(index, picture, damaged) of frames by rising index, each decoded when it is asked for."""
+        """Give (index, picture, damaged) of frames by rising index, each decoded when it is asked for."""
         ...
 
 
@@ -136,7 +137,7 @@ class Video:
         return next(iter(self.frames((index,))))
 
     def frames(self, indices: Iterable[int] | None = None) -> Iterator[Frame]:
-        """Frames in the order asked for, all of them by default; only those in flight are held.
+        """Give frames in the order asked for, all of them by default; only those in flight are held.
 
         Rising indices are decoded as they come. Any other order is read in blocks of at most BLOCK_BYTES.
 
@@ -153,7 +154,7 @@ class Video:
         return self._any_order(wanted)
 
     def index_at(self, seconds: float) -> int:
-        """The index of the frame that is shown at `seconds`; the first or the last one beyond the ends."""
+        """Find the index of the frame that is shown at `seconds`; the first or the last one beyond the ends."""
         position = int(np.searchsorted(self.info.times, seconds + 1e-9, side="right")) - 1
         return min(max(position, 0), self.info.frames - 1)
 
@@ -179,7 +180,7 @@ class Video:
 
 
 def mean_rate(times: NDArray[np.float64], otherwise: float) -> float:
-    """Frames a second over `times` (T,), seconds; `otherwise` where there is one frame or no time passes."""
+    """Compute frames a second over `times` (T,), seconds; `otherwise` where there is one frame or no time passes."""
     span = float(times[-1] - times[0]) if times.size > 1 else 0.0
     return (times.size - 1) / span if span > 0.0 else otherwise
 

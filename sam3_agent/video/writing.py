@@ -21,7 +21,7 @@ from sam3_agent.video.video import Pixels
 Codec = Literal["auto", "h264", "av1", "vp9"]
 Encoder = Literal["auto", "pyav", "opencv"]
 
-CODECS: dict[str, tuple[str, ...]] = {".mp4": ("h264", "av1"), ".webm": ("av1", "vp9"), ".mkv": ("h264", "av1", "vp9")}
+CODECS: dict[str, tuple[str, ...]] = {".mp4": ("h264", "av1"), ".webm": ("vp9", "av1"), ".mkv": ("h264", "av1", "vp9")}
 """Suffix -> codecs that may be in such a file, the usual one first."""
 LARGEST_SIDE = 8192
 
@@ -50,33 +50,44 @@ def write_video(
     """Encode frames, each (H, W, 3) uint8 RGB and all of one size, as they come; nothing but one of them is held.
 
     `times` are seconds, one a frame and rising; without them frames are `fps` a second. "auto" takes the first codec
-    of the suffix: .mp4 (H.264), .webm (AV1) or .mkv. OpenCV, without PyAV, writes VP9 in .webm only.
+    of the suffix: .mp4 (H.264), .webm (VP9) or .mkv. OpenCV, without PyAV, writes VP9 in .webm only.
 
     Raises:
         InputError: no frames, another size or type, times that do not rise, or a suffix or codec that is not written.
     """
-    allowed = CODECS.get(path.suffix.lower())
-    if allowed is None or (codec != "auto" and codec not in allowed):
-        kinds = "; ".join(f"{suffix}: {', '.join(names)}" for suffix, names in CODECS.items())
-        raise InputError(f"cannot write {codec} into {path.name!r}; these can be written: {kinds}")
     if not 0.0 < fps <= 1000.0:
         raise InputError(f"expected fps above 0 and at most 1000, got {fps}")
+    usual = _usual_codec(path, codec)
     checked = _Checked(iter(frames), times)
     first = checked.first()
-    use_opencv = encoder == "opencv" or (encoder == "auto" and find_spec("av") is None)
-    if use_opencv:
+    if _uses_opencv(encoder):
         from sam3_agent.video.opencv import encode_with_opencv
 
         name = encode_with_opencv(path, chain((first,), checked), fps, codec, evenly=times is None)
     else:
         from sam3_agent.video.pyav import encode_with_pyav
 
-        name = encode_with_pyav(
-            path, chain((first,), checked), fps, times is not None, allowed[0] if codec == "auto" else codec
-        )
+        name = encode_with_pyav(path, chain((first,), checked), fps, usual, timed=times is not None)
     height, width = first[1].shape[:2]
-    right, bottom = checked.padding
-    return WrittenVideo(path, checked.count, width, height, name, (right, bottom))
+    return WrittenVideo(path, checked.count, width, height, name, checked.padding)
+
+
+def _usual_codec(path: Path, codec: Codec) -> str:
+    """Choose the codec asked for, or the first of the suffix; raises InputError where the file cannot hold it."""
+    allowed = CODECS.get(path.suffix.lower())
+    if allowed is None or (codec != "auto" and codec not in allowed):
+        kinds = "; ".join(f"{suffix}: {', '.join(names)}" for suffix, names in CODECS.items())
+        raise InputError(
+            f"cannot write codec {codec} into {path.suffix or 'a file without suffix'}; these can be written: {kinds}"
+        )
+    return allowed[0] if codec == "auto" else codec
+
+
+def _uses_opencv(encoder: Encoder) -> bool:
+    has_pyav = find_spec("av") is not None
+    if encoder == "pyav" and not has_pyav:
+        raise InputError("PyAV is not installed: pip install 'sam3-agent[video]'")
+    return encoder == "opencv" or not has_pyav
 
 
 class _Checked:
@@ -91,7 +102,7 @@ class _Checked:
         self.padding = (0, 0)
 
     def first(self) -> tuple[float, Pixels]:
-        """The first frame; raises InputError where there is none."""
+        """Give the first frame; raises InputError where there is none."""
         for found in self:
             return found
         raise InputError("there are no frames to write")
@@ -100,7 +111,7 @@ class _Checked:
         return self
 
     def __next__(self) -> tuple[float, Pixels]:
-        """(seconds or number, padded frame)."""
+        """Give (seconds or number, padded frame)."""
         frame = next(self._frames)
         time = next(self._times, None)
         if time is None or not time > self._before:

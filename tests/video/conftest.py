@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -70,6 +71,7 @@ def encode(
     container: dict[str, str] | None = None,
 ) -> None:
     """Write numbered frames, or `pictures` (RGB or RGBA), at `pts` of `clock` ticks a second or evenly."""
+    os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder asks once a process how much it may say
     with av.open(str(path), "w", options=container or {}) as output:
         stream: Any = output.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height = size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,30 @@ def test_a_video_may_be_read_from_several_places_at_once(make: Make) -> None:
     assert [(number_of(one.image), number_of(two.image)) for one, two in pairs] == [(k, k + 10) for k in range(20)]
 
 
+def test_threads_read_one_video_without_disturbing_each_other(make: Make) -> None:
+    video = open_video(make("threads.mp4"))
+    indices = np.random.default_rng(0).permutation(30).tolist()
+    with ThreadPoolExecutor(4) as pool:
+        assert [number_of(frame.image) for frame in pool.map(video.frame, indices)] == indices
+
+
+def test_nobody_can_change_the_times(make: Make) -> None:
+    video = open_video(make("fixed.mp4", frames=3))
+    with pytest.raises(ValueError, match="read-only"):
+        video.info.times[0] = 1.0
+
+
+@pytest.mark.parametrize("name", ["01_dog", "04_coffee", "bedroom"])
+def test_both_decoders_give_the_same_pixels_of_real_clips(name: str, shared_data: Path) -> None:
+    path = shared_data / "sam2_videos" / f"{name}.mp4"
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not in the public data folder")
+    one, two = (open_video(path, decoder=decoder) for decoder in DECODERS)
+    assert one.info.times == pytest.approx(two.info.times, abs=1e-6)
+    for frame, other in zip(one.frames(range(0, 60, 20)), two.frames(range(0, 60, 20)), strict=True):
+        assert np.array_equal(frame.image, other.image)
+
+
 def test_a_frame_beyond_the_end_is_refused(make: Make) -> None:
     video = open_video(make("short.mp4", frames=6))
     for index in (6, -1):
@@ -201,11 +226,14 @@ def test_a_file_that_changes_or_goes_is_noticed(make: Make) -> None:
         (b"\x00\x00\x00\x18ftypmp42" + bytes(400), "cannot be read as a video"),
     ],
 )
-def test_what_is_no_video_is_refused(content: bytes, reason: str, decoder: Decoder, tmp_path: Path) -> None:
+def test_what_is_no_video_is_refused(
+    content: bytes, reason: str, decoder: Decoder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "some.mp4"
     path.write_bytes(content)
     with pytest.raises(InputError, match=reason):
         open_video(path, decoder=decoder)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

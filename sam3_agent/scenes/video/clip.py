@@ -100,7 +100,7 @@ class Clip:
 
 
 def areas_in(owner: Owner, objects: int) -> NDArray[np.int64]:
-    """(N,) visible pixels of each object in one owner map."""
+    """Count (N,) visible pixels of each object in one owner map."""
     return np.bincount(owner.ravel(), minlength=objects + 1)[1:].astype(np.int64)
 
 
@@ -123,12 +123,12 @@ class ClipPlan:
         return ClipFrame(*_draw_frame(self.stage, index))
 
     def frames(self) -> Iterator[ClipFrame]:
-        """All frames in order."""
+        """Give all frames in order."""
         return (self.frame(index) for index in range(self.length))
 
 
 def evaluation_seed(seed: int, number: int) -> int:
-    """The clip seed of video `number` of an evaluation set; raises ValueError where it would be one of training."""
+    """Give the clip seed of video `number` of an evaluation set; raises ValueError where it were one of training."""
     if not 0 <= seed <= MOST_EVALUATION_SEED or not 0 <= number < SEEDS_APART:
         raise ValueError(
             f"expected a seed from 0 to {MOST_EVALUATION_SEED} and a number below {SEEDS_APART}, got {seed}, {number}"
@@ -142,7 +142,7 @@ def plan_clip(
     size: tuple[int, int] | None = None,
     options: ClipOptions = ClipOptions(),  # noqa: B008
 ) -> ClipPlan:
-    """The clip of `seed`, not drawn yet; `size` is (width, height), None for a random one within the options.
+    """Plan the clip of `seed`, not drawn yet; `size` is (width, height), None for a random one within the options.
 
     Random sides are even, as encoders of video want them.
 
@@ -161,7 +161,7 @@ def draw_clip(
     size: tuple[int, int] | None = None,
     options: ClipOptions = ClipOptions(),  # noqa: B008
 ) -> Clip:
-    """The whole clip of `seed`: the same arguments give the same bytes (see `plan_clip`)."""
+    """Draw the whole clip of `seed`: the same arguments give the same bytes (see `plan_clip`)."""
     plan = plan_clip(seed, frames, size, options)
     images = np.empty((frames, plan.height, plan.width, 3), dtype=np.uint8)
     owner = np.empty((frames, plan.height, plan.width), dtype=np.uint8)
@@ -172,7 +172,7 @@ def draw_clip(
 
 
 def _object(number: int, stage: Stage) -> ClipObject:
-    """The words of object `number`; while a color fades into another, the nearer of the two counts."""
+    """Collect the words of object `number`; while a color fades into another, the nearer of the two counts."""
     character, part = stage.cast.characters[number], stage.parts[number]
     second = part.second_color or character.color
     colors = tuple(second if share > 0.5 else character.color for share in part.blend.tolist())
@@ -247,7 +247,7 @@ def _checked(size: tuple[int, int]) -> tuple[int, int]:
 def _draw_camera(
     frames: int, width: int, height: int, options: ClipOptions, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """(T, 2) xy pixels: a straight pan that turns back where the background ends, or no movement."""
+    """Draw the way of the camera, (T, 2) xy pixels: a pan that turns back where the background ends, or nothing."""
     if rng.random() >= options.pans:
         return np.zeros((frames, 2))
     speed = rng.normal(0.0, PAN_SPEED * max(width, height), size=2)
@@ -265,7 +265,7 @@ def _draw_shots(
     options: ClipOptions,
     rng: np.random.Generator,
 ) -> list[Shot]:
-    """One shot, or two with a hard cut between them."""
+    """Draw one shot, or two with a hard cut between them."""
     moving = bool(camera.any())
     wide = (width + 2 * int(MARGIN * width), height + 2 * int(MARGIN * height)) if moving else (width, height)
     draw = draw_near_white if flat else draw_background
@@ -280,7 +280,7 @@ def _draw_shots(
 def _dress(
     cast: Cast, parts: list[Part], view: Image.Image, look: Look, rng: np.random.Generator
 ) -> tuple[tuple[Sprite, ...], ...]:
-    """The sprites of every object; twins share theirs, and a second color repeats the pattern of the first."""
+    """Paint the sprites of every object; twins share theirs, and a second color repeats the pattern of the first."""
     state = int(rng.integers(1 << 62))
     first = dress(cast.characters, cast.silhouettes, cast.layout, view, look, np.random.default_rng(state))
     sprites: list[tuple[Sprite, ...]] = [(sprite,) for sprite in first]
@@ -307,7 +307,7 @@ def _draw_order(cast: Cast, rng: np.random.Generator) -> tuple[int, ...]:
 
 
 def _draw_frame(stage: Stage, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]]:
-    """(H, W, 3) RGB, (H, W) ids of what is seen, and (N,) pixels of whole silhouettes, of frame `index`."""
+    """Draw frame `index`: (H, W, 3) RGB, (H, W) ids of what is seen, and (N,) pixels of whole silhouettes."""
     shot = [shot for shot in stage.shots if shot.first <= index][-1]
     owner = np.zeros((stage.height, stage.width), dtype=np.uint8)
     whole = np.zeros(len(stage.parts), dtype=np.int64)
@@ -333,7 +333,7 @@ def _draw_frame(stage: Stage, index: int) -> tuple[NDArray[np.uint8], NDArray[np
 
 
 def _view(background: Image.Image, width: int, height: int, camera: NDArray[np.float64]) -> Image.Image:
-    """A copy of what the camera sees of the background."""
+    """Crop a copy of what the camera sees of the background."""
     left = (background.width - width) // 2 + round(float(camera[0]))
     top = (background.height - height) // 2 + round(float(camera[1]))
     left = min(max(left, 0), background.width - width)
@@ -357,7 +357,7 @@ def _pose(stage: Stage, number: int, index: int) -> Actor | None:
 
 
 def _colored(sprites: tuple[Sprite, ...], blend: float) -> Sprite:
-    """The sprite in its first color, its second, or between the two."""
+    """Choose the sprite in its first color, its second, or between the two."""
     if len(sprites) == 1 or blend <= 0.0:
         return sprites[0]
     if blend >= 1.0:

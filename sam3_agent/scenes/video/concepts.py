@@ -14,7 +14,7 @@ NEGATIVES = 2
 
 
 def video_concepts_of(truth: VideoTruth, rng: np.random.Generator) -> list[Concept]:
-    """Every noun, supercategory, and color with noun that holds in the whole video, and some that hold in no frame.
+    """List every noun, supercategory, and color with noun that holds in the whole video, and some that never hold.
 
     Colors of objects that change theirs are neither affirmed nor denied. Objects that are never seen do not count.
     """

@@ -43,7 +43,7 @@ class Cast:
 def draw_clip_cast(
     width: int, height: int, hidden_colors: frozenset[str], options: ClipOptions, rng: np.random.Generator
 ) -> Cast:
-    """The objects of a clip, each with a place to start from or to pass through."""
+    """Draw the objects of a clip, each with a place to start from or to pass through."""
     count = int(rng.integers(options.min_objects, options.max_objects + 1))
     drawn = draw_cast(count, options.scene(), hidden_colors, rng)
     if rng.random() < options.alike:
@@ -85,7 +85,7 @@ def _add_twins(
     twin_of: list[int | None],
     rng: np.random.Generator,
 ) -> None:
-    """One object once or twice more, at other places."""
+    """Repeat one object once or twice, at other places."""
     model = int(rng.integers(len(characters)))
     for _ in range(int(rng.integers(1, MOST_TWINS + 1))):
         place = layout.placed[model]
@@ -104,7 +104,7 @@ def _add_occluder(
     options: ClipOptions,
     rng: np.random.Generator,
 ) -> list[tuple[int, int]]:
-    """A large object, and one or two of the smaller that will pass behind it: pairs (hidden, occluder)."""
+    """Add a large object, and one or two of the smaller that will pass behind it: pairs (hidden, occluder)."""
     pairs = allowed_pairs(options.excluded_pairs)
     solid = [pair for pair in pairs if pair[0] in SOLID_NOUNS and pair[1] not in hidden_colors]
     short = min(layout.width, layout.height)
@@ -127,5 +127,5 @@ def _add_occluder(
 
 
 def reach_of(place: Placement) -> float:
-    """Pixels from the center of an object to the furthest corner of its bounds."""
+    """Measure the pixels from the center of an object to the furthest corner of its bounds."""
     return math.hypot(place.width, place.height) / 2.0

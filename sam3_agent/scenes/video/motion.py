@@ -56,7 +56,7 @@ class Path:
     points: tuple[Point, ...]
 
     def at(self, frames: Floats) -> Floats:
-        """(T, 2) xy pixels of the center at `frames` (T,)."""
+        """Interpolate the center at `frames` (T,): (T, 2) xy pixels."""
         table = np.array(self.points)
         return np.stack([np.interp(frames, self.times, table[:, axis]) for axis in (0, 1)], axis=1)
 
@@ -136,18 +136,18 @@ USUAL_ROLES: tuple[tuple[str, float], ...] = (
 
 
 def draw_role(weights: tuple[tuple[str, float], ...], rng: np.random.Generator) -> str:
-    """One role, as likely as its weight."""
+    """Draw one role, as likely as its weight."""
     return weights[_draw_index([weight for _, weight in weights], rng)][0]
 
 
 def _draw_index(weights: Sequence[float], rng: np.random.Generator) -> int:
-    """An index, as likely as its weight."""
+    """Draw an index, as likely as its weight."""
     total = np.cumsum(np.array(weights, dtype=np.float64))
     return int(np.count_nonzero(total <= rng.random() * total[-1]))
 
 
 def draw_sway(room: Room, rng: np.random.Generator) -> Callable[[Floats], Floats]:
-    """A function of frames (T,) to xy offsets in pixels (T, 2): mostly nothing, else sines of one frequency."""
+    """Draw a function of frames (T,) to xy offsets in pixels (T, 2): mostly nothing, else sines of one frequency."""
     reach = rng.uniform(0.01, 0.05) * room.longer if rng.random() < SWAYING else 0.0
     phase, turn = rng.uniform(0.0, 2.0 * math.pi), rng.uniform(0.1, 0.6)
 
@@ -159,12 +159,12 @@ def draw_sway(room: Room, rng: np.random.Generator) -> Callable[[Floats], Floats
 
 
 def draw_speed(room: Room, rng: np.random.Generator) -> float:
-    """Pixels a frame."""
+    """Draw a speed in pixels a frame."""
     return room.longer * math.exp(rng.uniform(math.log(SLOWEST), math.log(FASTEST)))
 
 
 def draw_inside(walker: Walker, room: Room, rng: np.random.Generator) -> Point:
-    """A random place where nearly all of the object is in the picture."""
+    """Draw a random place where nearly all of the object is in the picture."""
     return inside((rng.uniform(0.0, room.width), rng.uniform(0.0, room.height)), walker, room)
 
 
@@ -176,7 +176,7 @@ def inside(place: Point, walker: Walker, room: Room, margin: float = 0.75) -> Po
 
 
 def draw_outside(place: Point, walker: Walker, room: Room, rng: np.random.Generator) -> Point:
-    """A place beyond one of the borders, where nothing of the object is seen; the nearer borders are more likely."""
+    """Draw a place beyond a border, where nothing of the object is seen; the nearer borders are more likely."""
     sides = (room.width, room.height)
     gaps = (place[0], sides[0] - place[0], place[1], sides[1] - place[1])
     side = _draw_index([1.0 / (0.1 + max(gap, 0.0) / max(sides)) for gap in gaps], rng)
@@ -257,7 +257,7 @@ class Part:
 def draw_parts(
     cast: Cast, frames: int, shots: Sequence[int], options: ClipOptions, rng: np.random.Generator
 ) -> list[Part]:
-    """The part of every object of `cast`; `shots` are the first frames of the shots, 0 the first of them."""
+    """Draw the part of every object of `cast`; `shots` are the first frames of the shots, 0 the first of them."""
     length = max(frames, SHORTEST_SCRIPT)
     room = Room(cast.layout.width, cast.layout.height, length - 1)
     begin = int(rng.integers(0, length - frames + 1))
@@ -279,7 +279,7 @@ def _walker(number: int, cast: Cast, scale: Floats) -> Walker:
 def _draw_part(
     number: int, cast: Cast, clock: Floats, room: Room, options: ClipOptions, rng: np.random.Generator
 ) -> Part:
-    """What the object does by itself."""
+    """Draw the part of an object by itself."""
     frames = len(clock)
     role = draw_role(options.roles or USUAL_ROLES, rng)
     if number in {occluder for _, occluder in cast.hides}:

@@ -61,7 +61,7 @@ class ClipOptions:
         self.scene()
 
     def scene(self) -> SceneOptions:
-        """The limits that a single picture has too."""
+        """Give the limits that a single picture has too."""
         shared = {field.name for field in fields(SceneOptions)} & {field.name for field in fields(self)}
         return SceneOptions(**{name: getattr(self, name) for name in sorted(shared)})
 
@@ -79,6 +79,6 @@ QUERY_CLIPS = ClipOptions(
     pans=0.15,
     recolors=0.15,
     spins=0.25,
-    growths=0.3,
+    growths=0.5,
 )
 """Clips about whose course something can be asked: more of one noun, fewer cuts and pans."""

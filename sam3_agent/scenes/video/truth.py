@@ -63,7 +63,7 @@ class TruthBuilder:
         self._whole.append(whole)
 
     def finish(self) -> VideoTruth:
-        """The truth about all frames so far, at least one."""
+        """Give the truth about all frames so far, at least one."""
         areas = [[0 if rle is None else masks.area(rle) for rle in row] for row in self._rles]
         masklets = tuple(tuple(row[number] for row in self._rles) for number in range(len(self.objects)))
         return VideoTruth(
@@ -79,7 +79,7 @@ class TruthBuilder:
 
 
 def truth_of(clip: Clip) -> VideoTruth:
-    """The truth about a clip that is drawn already."""
+    """Collect the truth about a clip that is drawn already."""
     builder = TruthBuilder(clip.objects, clip.cuts)
     for owner, whole in zip(clip.owner, clip.whole, strict=True):
         builder.add(owner, whole)
@@ -87,7 +87,7 @@ def truth_of(clip: Clip) -> VideoTruth:
 
 
 def union_of(truth: VideoTruth, ids: Sequence[int]) -> tuple[Rle | None, ...]:
-    """(T,) the pixels of any of the objects `ids` in every frame; None where none is seen."""
+    """Unite, frame by frame (T,), the pixels of any of the objects `ids` in every frame; None where none is seen."""
     return tuple(_union([truth.masklets[number - 1][frame] for number in ids]) for frame in range(truth.length))
 
 

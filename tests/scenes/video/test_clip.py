@@ -22,8 +22,8 @@ SIZE = (160, 120)
 
 @pytest.fixture(scope="module")
 def clips() -> list[Clip]:
-    """Sixty clips of 24 frames, of the usual mixture."""
-    return [draw_clip(seed, 24, SIZE) for seed in range(60)]
+    """Forty clips of 24 frames, of the usual mixture."""
+    return [draw_clip(seed, 24, SIZE) for seed in range(40)]
 
 
 def test_one_seed_gives_the_same_bytes_every_time() -> None:
@@ -97,10 +97,10 @@ def test_objects_leave_enter_return_and_hide(clips: list[Clip]) -> None:
         away += int((seen[0] & seen[-1] & ~seen.all(axis=0)).sum())
         in_view = (clip.whole > 0) & ~seen & seen[0]
         covered += int(in_view.any(axis=0).sum())
-    assert gone >= 20
-    assert entered >= 20
-    assert away >= 10
-    assert covered >= 20
+    assert gone >= 15
+    assert entered >= 15
+    assert away >= 8
+    assert covered >= 12
 
 
 def test_an_object_is_hidden_whole_behind_a_larger_one() -> None:

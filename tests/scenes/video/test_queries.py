@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
-from sam3_agent.scenes.queries import Query
 from sam3_agent.scenes.video import (
     QUERY_CLIPS,
     ClipObject,
-    VideoTruth,
     draw_clip,
     temporal_queries_of,
     truth_of,
@@ -22,15 +19,9 @@ from sam3_agent.scenes.video import (
 from sam3_agent.scenes.video.queries import coming, moving
 from sam3_agent.scenes.video.queries.course import Course
 from sam3_agent.scenes.video.queries.group import VideoGroup
+from tests.scenes.video.conftest import Asked
 
 WIDTH, HEIGHT, FRAMES = 200, 100, 20
-
-
-@pytest.fixture(scope="module")
-def asked() -> list[tuple[VideoTruth, list[Query]]]:
-    """Eighty videos with their queries."""
-    truths = [truth_of(draw_clip(seed, 24, (240, 180), QUERY_CLIPS)) for seed in range(80)]
-    return [(truth, temporal_queries_of(truth, np.random.default_rng(n))) for n, truth in enumerate(truths)]
 
 
 def _course(
@@ -118,7 +109,7 @@ def test_two_meet_when_their_boxes_touch_after_having_been_apart() -> None:
     assert meets(VideoGroup("fish", (STILL, _course(2, 170.0 - 44.0 * LINE)))) is None  # they come near
 
 
-def test_every_kind_is_asked_and_no_text_is_asked_twice(asked: list[tuple[VideoTruth, list[Query]]]) -> None:
+def test_every_kind_is_asked_and_no_text_is_asked_twice(asked: Asked) -> None:
     kinds = Counter(query.kind for _, queries in asked for query in queries)
     expected = {
         "leaves", "leaves_first", "leaves_last", "enters", "enters_first", "enters_last", "returns", "hides", "longest",
@@ -132,7 +123,7 @@ def test_every_kind_is_asked_and_no_text_is_asked_twice(asked: list[tuple[VideoT
         assert not any("{" in text for text in texts)
 
 
-def test_only_no_target_has_no_target_and_pairs_are_pairs(asked: list[tuple[VideoTruth, list[Query]]]) -> None:
+def test_only_no_target_has_no_target_and_pairs_are_pairs(asked: Asked) -> None:
     for truth, queries in asked:
         for query in queries:
             assert (query.kind == "no_target") == (query.target_ids == ())
@@ -141,7 +132,7 @@ def test_only_no_target_has_no_target_and_pairs_are_pairs(asked: list[tuple[Vide
             assert all(truth.areas[:, number - 1].any() for number in query.target_ids)
 
 
-def test_the_words_of_a_query_fit_its_targets(asked: list[tuple[VideoTruth, list[Query]]]) -> None:
+def test_the_words_of_a_query_fit_its_targets(asked: Asked) -> None:
     for truth, queries in asked:
         things = {thing.id: thing for thing in truth.objects}
         for query in queries:
@@ -152,7 +143,7 @@ def test_the_words_of_a_query_fit_its_targets(asked: list[tuple[VideoTruth, list
                 assert all(things[number].colors[-1] in query.text for number in query.target_ids)
 
 
-def test_across_a_cut_only_what_has_no_time_is_asked(asked: list[tuple[VideoTruth, list[Query]]]) -> None:
+def test_across_a_cut_only_what_has_no_time_is_asked(asked: Asked) -> None:
     cut = [queries for truth, queries in asked if truth.cuts]
     assert cut
     assert {query.kind for queries in cut for query in queries} <= {"plain", "no_target"}
@@ -164,7 +155,7 @@ def test_the_same_seed_asks_the_same() -> None:
     assert first == second
 
 
-def test_phrases_hold_and_negatives_do_not(asked: list[tuple[VideoTruth, list[Query]]]) -> None:
+def test_phrases_hold_and_negatives_do_not(asked: Asked) -> None:
     for truth, _ in asked[:30]:
         things = {thing.id: thing for thing in truth.objects}
         concepts = video_concepts_of(truth, np.random.default_rng(0))

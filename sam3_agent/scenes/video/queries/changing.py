@@ -22,7 +22,7 @@ SHOWN_FRAMES = 2
 
 
 def _scaled(sign: float) -> Rule:
-    """The rule that finds who grows (sign 1) or shrinks (-1)."""
+    """Make the rule that finds who grows (sign 1) or shrinks (-1)."""
 
     def scaled(group: VideoGroup) -> Found:
         found: list[Course] = []
@@ -42,7 +42,7 @@ def _scaled(sign: float) -> Rule:
 
 
 def _turning(color: str | None) -> Rule:
-    """The rule that finds who turns to `color`, or, without one, to any other."""
+    """Make the rule that finds who turns to `color`, or, without one, to any other."""
 
     def turning(group: VideoGroup) -> Found:
         found: list[Course] = []
@@ -99,7 +99,7 @@ FORMS: tuple[Form, ...] = (
 
 
 def turning_forms(courses: Sequence[Course], rng: np.random.Generator) -> tuple[Form, ...]:
-    """One form a color that anything turns to, and one of a color that nothing in the video ever has."""
+    """Make one form a color that anything turns to, and one of a color that nothing in the video ever has."""
     shown = {color for course in courses for color in course.thing.colors}
     turned = sorted({course.thing.colors[-1] for course in courses if len(set(course.thing.colors)) > 1})
     never = shuffled([color for color in COLORS if color not in shown], rng)[:1]

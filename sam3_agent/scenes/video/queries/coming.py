@@ -15,33 +15,33 @@ HIDDEN_FRAMES = 2
 
 
 def _margin(group: VideoGroup) -> float:
-    """Frames by which an order must be clear."""
+    """Count the frames by which an order must be clear."""
     return max(ORDER_FRAMES, ORDER_SHARE * len(group.members[0].seen))
 
 
 def leaving(group: VideoGroup) -> Found:
-    """Those that leave across the border for good; in doubt if any vanishes otherwise or goes out and returns."""
+    """Find those that leave across the border for good; in doubt if any vanishes otherwise or goes out and returns."""
     if any(course.end == "vanishes" or _is_out_between(course) for course in group.members):
         return None
     return tuple(course for course in group.members if course.end == "leaves")
 
 
 def entering(group: VideoGroup) -> Found:
-    """Those that come in across the border; in doubt if any appears otherwise or goes out and returns."""
+    """Find those that come in across the border; in doubt if any appears otherwise or goes out and returns."""
     if any(course.begin == "appears" or _is_out_between(course) for course in group.members):
         return None
     return tuple(course for course in group.members if course.begin == "enters")
 
 
 def returning(group: VideoGroup) -> Found:
-    """Those that leave across the border and are seen again; in doubt if any was away otherwise."""
+    """Find those that leave across the border and are seen again; in doubt if any was away otherwise."""
     if any(how != "out" for course in group.members for how, _ in course.aways):
         return None
     return tuple(course for course in group.members if course.aways)
 
 
 def hiding(group: VideoGroup) -> Found:
-    """Those of which nothing is seen for HIDDEN_FRAMES or more, away from the border, and that are seen again.
+    """Find those of which nothing is seen for HIDDEN_FRAMES or more, away from the border, and that are seen again.
 
     In doubt if another is hidden more than half at any time, or is away in any other way.
     """
@@ -56,13 +56,13 @@ def hiding(group: VideoGroup) -> Found:
 
 
 def longest(group: VideoGroup) -> Found:
-    """The one that is seen in the most frames."""
+    """Find the one that is seen in the most frames."""
     scores = [(float(course.frames.size), course) for course in group.members]
     return clear_leader(scores, LONGER_SHARE * len(group.members[0].seen))
 
 
 def _is_ever_covered(course: Course) -> bool:
-    """Whether more than half of it is hidden at any time, away from the border."""
+    """Tell whether more than half of it is hidden at any time, away from the border."""
     return bool(((course.share < CLEAR_SHARE) & course.seen & ~course.at_border).any())
 
 
@@ -71,7 +71,7 @@ def _is_out_between(course: Course) -> bool:
 
 
 def _ranked(rule: Rule, of_interest: str, sign: float) -> Rule:
-    """The rule that picks, of those that `rule` finds, the first or the last; two or more must be found."""
+    """Make the rule that picks, of those that `rule` finds, the first or the last; two or more must be found."""
 
     def ranked(group: VideoGroup) -> Found:
         found = rule(group)

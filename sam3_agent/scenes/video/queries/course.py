@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from sam3_agent.scenes.video.clip import ClipObject
 from sam3_agent.scenes.video.truth import VideoTruth
 
-SEEN_SHARE = 1.0 / 12.0
-SEEN_PIXELS = 24
-"""Less of an object than both counts as not seen."""
+SEEN_SHARES = (0.0, 0.25)
+"""Visible shares from which on an object may count as seen: at its first pixels, or when a good part of it shows.
+
+Answers must be the same by both: with one threshold alone, 1 in 36 answers hung on a sliver (hides: 1 in 3)."""
+SEEN_PIXELS = 8
 CLEAR_SHARE = 0.5
-"""More of an object than this is clearly seen; between the two it is doubtful."""
+"""More of an object than this is clearly seen."""
 WHOLE_SHARE = 0.97
 BORDER = 2.0
 """Pixels within which a box touches the border of the picture."""
@@ -32,7 +34,10 @@ Away = Literal["out", "hidden", "unclear"]
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """One object over T frames; `share` (T,) visible share, `boxes` (T, 4) and `areas` (T,) of what is visible."""
+    """One object over T frames; `share` (T,) visible share, `boxes` (T, 4) and `areas` (T,) of what is visible.
+
+    `least` is the visible share from which on it counts as seen.
+    """
 
     thing: ClipObject
     width: int
@@ -40,6 +45,7 @@ class Course:
     share: NDArray[np.float64]
     boxes: NDArray[np.float64]
     areas: NDArray[np.int64]
+    least: float = SEEN_SHARES[0]
 
     @property
     def id(self) -> int:
@@ -49,7 +55,7 @@ class Course:
     @cached_property
     def seen(self) -> NDArray[np.bool_]:
         """(T,) whether enough of it is visible to count."""
-        return (self.share >= SEEN_SHARE) & (self.areas >= SEEN_PIXELS)
+        return (self.share >= self.least) & (self.areas >= SEEN_PIXELS)
 
     @cached_property
     def frames(self) -> NDArray[np.intp]:
@@ -115,12 +121,12 @@ class Course:
         return np.flatnonzero((self.share >= WHOLE_SHARE) & ~self.at_border)
 
     def displacement(self) -> tuple[float, float]:
-        """How far it has moved from the first to the last frame in which it is seen, in widths and heights."""
+        """Measure how far it has moved from the first to the last frame in which it is seen, in widths and heights."""
         x, y = (self.center[self.last] - self.center[self.first]).tolist()
         return x / self.width, y / self.height
 
     def speed(self, least_share: float) -> float | None:
-        """Mean way a frame in longer sides, over steps at both ends of which that share is visible; None if under 3."""
+        """Compute the mean way a frame, longer sides, over steps with that share visible at both ends; None if few."""
         good = self.seen & (self.share >= least_share)
         steps = np.flatnonzero(good[:-1] & good[1:])
         if steps.size < 3:
@@ -129,16 +135,16 @@ class Course:
         return float(ways.mean()) / max(self.width, self.height)
 
     def reach(self) -> float:
-        """How far it ever gets from where it is first seen, in longer sides."""
+        """Measure how far it ever gets from where it is first seen, in longer sides."""
         ways = np.hypot(*(self.center[self.frames] - self.center[self.first]).T)
         return float(ways.max()) / max(self.width, self.height)
 
 
-def courses_of(truth: VideoTruth) -> tuple[Course, ...]:
-    """The course of every object that is seen at all."""
+def courses_of(truth: VideoTruth, least: float = SEEN_SHARES[0]) -> tuple[Course, ...]:
+    """Make the course of every object that is seen at all, by the visible share `least`."""
     shares = truth.shares
     courses = (
-        Course(thing, truth.width, truth.height, shares[:, k], truth.boxes[:, k], truth.areas[:, k])
+        Course(thing, truth.width, truth.height, shares[:, k], truth.boxes[:, k], truth.areas[:, k], least)
         for k, thing in enumerate(truth.objects)
     )
     return tuple(course for course in courses if course.frames.size)

@@ -33,7 +33,7 @@ class Form:
     words: tuple[tuple[str, str], ...] = ()
 
     def ask(self, group: VideoGroup, found: Sequence[Course], kind: str, rng: np.random.Generator) -> Query | None:
-        """A query in a random wording, about as often short as long; None where the form has no words for so many."""
+        """Word a query at random, about as often short as long; None where the form has no words for so many."""
         wording = self.single if len(found) < 2 else self.several
         if wording is None:
             return None
@@ -43,7 +43,7 @@ class Form:
 
 
 def clear_leader(scores: Sequence[tuple[float, Course]], margin: float) -> Found:
-    """The course of the highest score if it leads by `margin`, else None; nobody where there are no scores."""
+    """Find the course of the highest score if it leads by `margin`, else None; nobody where there are no scores."""
     if not scores:
         return ()
     ranked = sorted(scores, key=lambda pair: pair[0], reverse=True)

@@ -27,7 +27,7 @@ class VideoGroup:
 
 
 def groups_of(courses: Sequence[Course], rng: np.random.Generator) -> list[VideoGroup]:
-    """Every group that is beyond doubt, in random order, those of two or more objects first.
+    """List every group that is beyond doubt, in random order, those of two or more objects first.
 
     A group is in doubt when so little of a member is seen that one might overlook it, or when a member's color
     changes and a color is part of the description.
@@ -44,7 +44,7 @@ def groups_of(courses: Sequence[Course], rng: np.random.Generator) -> list[Video
 
 
 def _descriptions(course: Course) -> Iterator[tuple[str, bool]]:
-    """(description, whether it fits in every frame)."""
+    """List (description, whether it fits in every frame)."""
     thing = course.thing
     kind = SUPERCATEGORY_PHRASE[thing.supercategory]
     yield from ((thing.noun, True), (kind, True), ("object", True))

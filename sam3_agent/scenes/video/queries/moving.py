@@ -30,7 +30,7 @@ SIDES: dict[str, tuple[int, float]] = {"left": (0, -1.0), "right": (0, 1.0), "up
 
 
 def _toward(side: str) -> Rule:
-    """The rule that finds who moves to that side, by the first and the last frame in which each is seen."""
+    """Make the rule that finds who moves to that side, by the first and the last frame in which each is seen."""
     axis, sign = SIDES[side]
 
     def toward(group: VideoGroup) -> Found:
@@ -49,7 +49,7 @@ def _toward(side: str) -> Rule:
 
 
 def fastest(group: VideoGroup) -> Found:
-    """The one of the highest mean speed, by whole views of it and by all views of it alike."""
+    """Find the one of the highest mean speed, by whole views of it and by all views of it alike."""
     leaders: set[int] = set()
     for share in (WHOLE_ENOUGH, 0.0):
         speeds = [course.speed(share) for course in group.members]
@@ -64,7 +64,7 @@ def fastest(group: VideoGroup) -> Found:
 
 
 def still(group: VideoGroup) -> Found:
-    """Those that do not move; in doubt if any moves a little, or is not seen whole all the time."""
+    """Find those that do not move; in doubt if any moves a little, or is not seen whole all the time."""
     found: list[Course] = []
     for course in group.members:
         reach = course.reach()
@@ -76,7 +76,7 @@ def still(group: VideoGroup) -> Found:
 
 
 def meeting(group: VideoGroup) -> Found:
-    """The two whose boxes come to touch after having been apart; no other two may ever come near each other."""
+    """Find the two whose boxes come to touch after having been apart; no other two may ever come near each other."""
     met: list[tuple[Course, Course]] = []
     for one, other in combinations(group.members, 2):
         both = (one.share >= CLEAR_SHARE) & (other.share >= CLEAR_SHARE)
@@ -94,13 +94,13 @@ def meeting(group: VideoGroup) -> Found:
 
 
 def _gaps(one: Course, other: Course) -> NDArray[np.float64]:
-    """(T,) distance of the two visible boxes in longer sides, 0 or less where they overlap."""
+    """Measure (T,) distance of the two visible boxes in longer sides, 0 or less where they overlap."""
     low = np.maximum(one.boxes[:, :2], other.boxes[:, :2])
     high = np.minimum(one.boxes[:, 2:], other.boxes[:, 2:])
     x, y = (low - high).T  # (T,) each, negative where the boxes overlap on that axis
     apart = np.hypot(x.clip(0.0), y.clip(0.0))
-    gaps: NDArray[np.float64] = np.where(apart > 0.0, apart, np.maximum(x, y))
-    return gaps / max(one.width, one.height)
+    overlap = np.minimum(np.maximum(x, y), 0.0)
+    return (apart + overlap) / max(one.width, one.height)  # one of the two is 0
 
 
 def _side_form(side: str) -> Form:

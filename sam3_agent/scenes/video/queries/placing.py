@@ -20,12 +20,12 @@ EXTREMES: dict[str, tuple[int, float]] = {
 
 
 def everyone(group: VideoGroup) -> Found:
-    """All members."""
+    """Find all members."""
     return group.members
 
 
 def _extreme(word: str, frame: int) -> Rule:
-    """The rule that finds who is furthest to that side in `frame` (0 or -1)."""
+    """Make the rule that finds who is furthest to that side in `frame` (0 or -1)."""
     axis, sign = EXTREMES[word]
 
     def extreme(group: VideoGroup) -> Found:
