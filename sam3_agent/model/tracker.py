@@ -49,6 +49,12 @@ class ClickFeatures:
         """The features of the image of each prompt."""
         return ClickFeatures(self.finest[index], self.finer[index], self.coarse[index], self.no_memory)
 
+    def on(self, device: torch.device) -> "ClickFeatures":
+        """The features on a device."""
+        if self.coarse.device == device:
+            return self
+        return ClickFeatures(*(part.to(device) for part in (self.finest, self.finer, self.coarse, self.no_memory)))
+
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""

@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -143,9 +144,19 @@ class Scheduler:
     def track(
         self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
     ) -> list[TrackedMask]:
-        """Where objects are on a frame; see `VideoSegmenter.track`. Memories may come from any replica."""
+        """Where objects are on a frame; see `VideoSegmenter.track`.
+
+        The objects are shared out over all replicas, in equal parts. Memories may come from any of them; they are
+        moved where they are needed (7 MB an object at full size), as is what objects need of the frame (21 MB).
+        """
         home, own = self._home(features)
-        return self._begin(home, home.engine.plan_track(own, frame, requests, reverse=reverse)).result()
+        replicas = [home, *(each for each in self._replicas if each is not home)][: max(1, len(requests))]
+        bounds = [len(requests) * place // len(replicas) for place in range(len(replicas) + 1)]
+        begun = [
+            self._begin(each, each.engine.plan_track(own, frame, requests[first:last], reverse=reverse))
+            for each, (first, last) in zip(replicas, pairwise(bounds), strict=True)
+        ]
+        return [mask for pending in begun for mask in pending.result()]
 
     def remember(
         self, features: Features, frame: int, sightings: Sequence[Sighting], *, reverse: bool = False

@@ -147,7 +147,7 @@ class TrackRunner:
     def _features(self, features: ImageFeatures) -> ClickFeatures:
         if features.clicks is None:
             raise TypeError("these features were encoded by a model without a tracker half")
-        return features.clicks.features(self.tracker.tracker)
+        return features.clicks.features(self.tracker.tracker).on(self.tracker.parts.tracking_point.device)
 
 
 def _by_make_up(

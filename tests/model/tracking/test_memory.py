@@ -42,7 +42,9 @@ def follow(
         requests = starts if index == 0 else [TrackRequest(memory) for memory in memories]
         found = segmenter.track(seen, index, requests)
         given = index == 0 or (given_every > 0 and index % given_every == 0)
-        kept = segmenter.remember(seen, index, [Sighting(m, old, given) for m, old in zip(found, memories, strict=True)])
+        kept = segmenter.remember(
+            seen, index, [Sighting(m, old, given) for m, old in zip(found, memories, strict=True)]
+        )
         memories = [memory for memory in kept if isinstance(memory, TrackMemory)]
         said.append(found)
     return said, memories
@@ -79,14 +81,18 @@ def test_objects_in_one_batch_are_what_each_is_alone(tracking_segmenter: Sam3, f
         assert furthest([[row[number]] for row in together], alone) <= ALIKE
 
 
-def test_objects_of_different_ages_in_one_call_are_what_each_is_alone(tracking_segmenter: Sam3, frames: list[Pixels]) -> None:
+def test_objects_of_different_ages_in_one_call_are_what_each_is_alone(
+    tracking_segmenter: Sam3, frames: list[Pixels]
+) -> None:
     _, old = follow(tracking_segmenter, frames[:9], STARTS[:1])
     _, young = follow(tracking_segmenter, frames[6:9], STARTS[1:2])
     young = [replace(young[0], entries=tuple(replace(e, frame=e.frame + 6) for e in young[0].entries))]
     seen = tracking_segmenter.encode(frames[9])
     click = TrackRequest(clicks=ClickPrompt(((30, 30),)))
     both = tracking_segmenter.track(seen, 9, [TrackRequest(old[0]), click, TrackRequest(young[0])])
-    alone = [tracking_segmenter.track(seen, 9, [ask])[0] for ask in (TrackRequest(old[0]), click, TrackRequest(young[0]))]
+    alone = [
+        tracking_segmenter.track(seen, 9, [ask])[0] for ask in (TrackRequest(old[0]), click, TrackRequest(young[0]))
+    ]
     assert furthest([both], [alone]) <= ALIKE
 
 
@@ -119,7 +125,8 @@ def test_what_one_object_wins_the_other_does_not_remember(tracking_segmenter: Sa
     seen = tracking_segmenter.encode(frames[0])
     found = tracking_segmenter.track(seen, 0, [TrackRequest(mask=square(20, 30)), TrackRequest(mask=square(40, 30))])
     rivals, strangers = (
-        tracking_segmenter.remember(seen, 0, [Sighting(mask, None, True, group) for mask in found]) for group in ("cat", None)
+        tracking_segmenter.remember(seen, 0, [Sighting(mask, None, True, group) for mask in found])
+        for group in ("cat", None)
     )
     alone = tracking_segmenter.remember(seen, 0, [Sighting(found[0], None, True, "cat")])
 
@@ -145,7 +152,9 @@ def test_each_pixel_has_one_winner_and_of_equals_it_is_the_first() -> None:
 
 def test_an_empty_mask_is_remembered_as_absence(tracking_segmenter: Sam3, frames: list[Pixels]) -> None:
     seen = tracking_segmenter.encode(frames[0])
-    (found,) = tracking_segmenter.track(seen, 0, [TrackRequest(mask=masks.encode(np.zeros((120, 180), dtype=np.bool_)))])
+    (found,) = tracking_segmenter.track(
+        seen, 0, [TrackRequest(mask=masks.encode(np.zeros((120, 180), dtype=np.bool_)))]
+    )
     assert not found.present
     (memory,) = tracking_segmenter.remember(seen, 0, [Sighting(found, None, True)])
     assert isinstance(memory, TrackMemory)
