@@ -12,9 +12,8 @@ from pathlib import Path
 from sam3_agent.errors import Sam3AgentError
 from sam3_agent.training.click_run import train_clicks
 from sam3_agent.training.config import CONFIGS, TrainConfig
-from sam3_agent.training.export import export_clicks, export_run
+from sam3_agent.training.export import export_clicks, export_run, export_tracker
 from sam3_agent.training.run import train
-from sam3_agent.training.track_export import export_tracker
 from sam3_agent.training.track_run import train_tracker
 
 

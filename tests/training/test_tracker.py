@@ -16,16 +16,14 @@ from sam3_agent.model.tracking.loading import load_video_tracker
 from sam3_agent.training.checkpoint import read_state
 from sam3_agent.training.click_run import train_clicks
 from sam3_agent.training.config import CLICKS_SMOKE, TRACKER_SMOKE
-from sam3_agent.training.export import export_clicks, write_weights
+from sam3_agent.training.export import PRESENCE, export_clicks, export_tracker, write_weights
 from sam3_agent.training.prompts import vocabulary_words
 from sam3_agent.training.tiny import new_model, tiny_config
 from sam3_agent.training.tokenizer import build_tokenizer
 from sam3_agent.training.track_clips import TrackBatch, View, draw_tracks
-from sam3_agent.training.track_evaluate import quick_track_evaluation
-from sam3_agent.training.track_export import PRESENCE, export_tracker
 from sam3_agent.training.track_forward import Followed, Lesson, follow_clip
 from sam3_agent.training.track_loss import follow_loss
-from sam3_agent.training.track_run import start_track_learner, track_step, train_tracker
+from sam3_agent.training.track_run import quick_track_evaluation, start_track_learner, track_step, train_tracker
 
 torch.set_num_threads(1)
 SIZE = 64

@@ -14,10 +14,18 @@ from sam3_agent.model.segmenter import Features
 from sam3_agent.model.video_segmenter import Sighting, TrackMemory, TrackRequest
 from sam3_agent.types import Track
 from sam3_agent.video import Frame, Video
-from sam3_agent.workspace.tracking.checkpoints import keep_only, read_arrays, write_arrays
 from sam3_agent.workspace.tracking.clicked_tracks import ClickedTracks, Pointing
 from sam3_agent.workspace.tracking.frame_tracks import ConceptTracks, FollowingSegmenter
-from sam3_agent.workspace.tracking.journal import Entry, FrameLine, Header, JournalWriter, rewind
+from sam3_agent.workspace.tracking.journal import (
+    Entry,
+    FrameLine,
+    Header,
+    JournalWriter,
+    keep_only,
+    read_arrays,
+    rewind,
+    write_arrays,
+)
 from sam3_agent.workspace.tracking.progress import Pace, Progress
 from sam3_agent.workspace.tracking.query import TrackingQuery
 from sam3_agent.workspace.tracking.track import TrackStore

@@ -72,7 +72,7 @@ def test_a_checkpoint_without_memory_still_clicks(checkpoint: Path, tmp_path: Pa
 
 def test_half_a_memory_is_refused_with_the_name_of_what_is_missing(tmp_path: Path) -> None:
     folder = written(tmp_path, without="cross_attn_image.k_proj")
-    with pytest.raises(ModelUnavailable, match="tracker_model.memory_attention.layers.0.cross_attn_image.k_proj"):
+    with pytest.raises(ModelUnavailable, match=r"tracker_model\.memory_attention\.layers\.0\.cross_attn_image\.k_proj"):
         loaded(folder)
 
 

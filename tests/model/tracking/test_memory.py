@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from sam3_agent import masks
-from sam3_agent.types import ClickPrompt
 from sam3_agent.errors import InputError, ToolError
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.tracking.bank import Entry, Reach, TrackMemory
 from sam3_agent.model.tracking.video_tracker import lost_pixels
 from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackRequest, VideoSegmenter
+from sam3_agent.types import ClickPrompt
 
 ALIKE = 1e-5
 Pixels = NDArray[np.uint8]

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from sam3_agent.types import ClickPrompt
 from sam3_agent.model.click_prompts import to_clicks
 from sam3_agent.model.tracking.bank import TrackMemory
-from sam3_agent.model.tracking.rows import SightingRow, TrackRow, TrackRunner
+from sam3_agent.model.tracking.planning import SightingRow, TrackRow, TrackRunner
 from sam3_agent.model.tracking.video_tracker import VideoTracker, resized
+from sam3_agent.types import ClickPrompt
 from tests.model.conftest import PARITY, Parity
 
 LARGEST, MEAN, SCORE = 2e-2, 2e-3, 2e-4

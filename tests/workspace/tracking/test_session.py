@@ -211,7 +211,7 @@ def test_ctrl_c_in_the_middle_of_a_frame_leaves_the_frames_before_it_and_an_equa
     assert told(again.track(again.open_video(scripted_video()).id, ["cat", "dog"], folder=tmp_path)) == wanted
 
 
-def interrupted_at(index: int):  # noqa: ANN201  # a callable of the fake's own kind
+def interrupted_at(index: int):  # a callable of the fake's own kind
     def found(image: NDArray[np.uint8]) -> dict[str, Detection]:
         if int(image[0, 0, 2]) == index:
             raise KeyboardInterrupt
