@@ -70,7 +70,7 @@ def draw_tracks(seed: int, frames: int, most: int, view: View, options: ClipOpti
             pixels, cover = _windowed(pixels, cover, view, rng)
         first = np.flatnonzero((cover[0] > VISIBLE).sum((1, 2)) >= LEAST_CELLS)
         if len(first):
-            chosen = rng.permutation(first)[:most]
+            chosen: list[int] = rng.permutation(first)[:most].tolist()
             nouns = tuple(clip.objects[number].noun for number in chosen)
             return TrackBatch(_tensor(pixels).permute(0, 3, 1, 2) / 127.5 - 1.0, _tensor(cover[:, chosen]), nouns)
         seed += 1

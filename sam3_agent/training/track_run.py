@@ -263,8 +263,8 @@ def quick_track_evaluation(
     found: list[float] = []
     still: list[float] = []
     last: list[float] = []
-    right: list[bool] = []
-    absent: list[bool] = []
+    right: list[float] = []
+    absent: list[float] = []
     size = tracker.tracker.image_size
     view = View(size, tracker.tracker.mask_size[0], size)
     for seed in range(first, first + clips):
@@ -274,14 +274,18 @@ def quick_track_evaluation(
             seen = said.score > 0
             j = mask_iou(torch.where(seen[:, None, None], said.best, -1.0)[:, None], cover)[:, 0]
             copied = mask_iou(batch.cover[0][:, None] - 0.5, cover)[:, 0]
-            found += j[there].tolist()
-            still += copied[there].tolist()
-            last += j[there].tolist() if said.frame == frames - 1 else []
-            right += (seen == there).tolist()
-            absent += (~seen[~there]).tolist()
+            found += _list(j[there])
+            still += _list(copied[there])
+            last += _list(j[there]) if said.frame == frames - 1 else []
+            right += _list(seen == there)
+            absent += _list(~seen[~there])
     return {
         "masks": f"J {np.mean(found):.3f} (at the end {np.mean(last):.3f}, first mask kept {np.mean(still):.3f})"
         f" n {len(found)}",
         "presence": f"right {np.mean(right):.3f},"
         f" absence found {np.mean(absent) if absent else 1:.3f} of {len(absent)}",
     }
+
+
+def _list(values: Tensor) -> list[float]:
+    return cast(Any, values.float()).tolist()

@@ -207,3 +207,11 @@ def test_the_quick_evaluation_says_how_masks_and_absence_fare(weights: Path) -> 
     figures = quick_track_evaluation(learner.tracker, learner.backbone, clips=2, frames=3)
     assert figures["masks"].startswith("J 0.")
     assert "absence found" in figures["presence"]
+
+
+def test_a_run_goes_on_after_an_evaluation(weights: Path) -> None:
+    learner, _ = start_track_learner(TRACKER_SMOKE, weights, None)
+    quick_track_evaluation(learner.tracker, learner.backbone, clips=1, frames=3)
+    terms = track_step(learner, TRACKER_SMOKE, TRACKER_SMOKE.stages[0], 0.99, np.random.default_rng(1))
+    torch.stack(list(terms.values())).sum().backward()
+    assert learner.tracker.parts.no_object_pointer.grad is not None

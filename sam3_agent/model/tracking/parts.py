@@ -73,7 +73,7 @@ class MemoryParts(nn.Module):
         where = (place + time[:, None]).flatten(0, 1)  # (M * g * g, D)
         since = age_sines(pointer_ages.float() / span, self._width).to(pointers.dtype)
         since = self.temporal_positional_encoding_projection_layer(since)  # (K, D) or (P, K, D)
-        pieces = pointers.unflatten(2, (-1, self._narrow)).flatten(1, 2)  # (P, K * C / D, D)
+        pieces: Tensor = cast(Any, pointers).unflatten(2, (-1, self._narrow)).flatten(1, 2)  # (P, K * C / D, D)
         since = since.repeat_interleave(self._width // self._narrow, dim=-2)  # (K * C / D, D) or (P, K * C / D, D)
         maps, pieces = maps.flatten(1, 2).to(coarse.dtype), pieces.to(coarse.dtype)
         values = torch.cat([maps, pieces], dim=1)  # (P, L, D)
@@ -103,7 +103,8 @@ class MemoryParts(nn.Module):
     def _grid(self, channels: int, rows: int, columns: int, device: torch.device) -> Tensor:
         key = (channels, rows, columns, device)
         if key not in self._grids:
-            self._grids[key] = grid_sines(channels, rows, columns, device)
+            with torch.inference_mode(mode=False):  # kept for calls that learn, whoever asks first
+                self._grids[key] = grid_sines(channels, rows, columns, device)
         return self._grids[key]
 
 
@@ -241,7 +242,7 @@ class MemoryAttention(nn.Module):
             values: (P, L, D) memory tokens.
             pointers: how many of the L are tokens of pointers, which have no place to be turned by.
         """
-        turns = self._rotations(*places.shape[-2:], places.device)
+        turns = self._rotations(places.shape[-2], places.shape[-1], places.device)
         x = places.flatten(2).transpose(1, 2)  # (1 or P, g * g, C)
         x = x + OWN_PLACE * own.to(x.dtype)
         for layer in self.layers:
@@ -251,7 +252,8 @@ class MemoryAttention(nn.Module):
     def _rotations(self, rows: int, columns: int, device: torch.device) -> tuple[Tensor, Tensor]:
         key = (rows, columns, device)
         if key not in self._turns:
-            self._turns[key] = rotations(self._head, rows, columns, self._theta, device)
+            with torch.inference_mode(mode=False):  # kept for calls that learn, whoever asks first
+                self._turns[key] = rotations(self._head, rows, columns, self._theta, device)
         return self._turns[key]
 
 
@@ -293,7 +295,8 @@ class _Attention(nn.Module):
         key, value = self._split(self.k_proj(keys)), self._split(self.v_proj(values))  # (P, heads, L, d)
         turned = key.shape[2] - unturned
         maps = turned // query.shape[2]
-        placed = rotate(key[:, :, :turned].unflatten(2, (maps, -1)), cosines, sines).flatten(2, 3)
+        apart: Tensor = cast(Any, key[:, :, :turned]).unflatten(2, (maps, -1))
+        placed = rotate(apart, cosines, sines).flatten(2, 3)
         key = torch.cat([placed, key[:, :, turned:]], dim=2) if unturned else placed
         query = query.expand(len(key), -1, -1, -1)
         found = F.scaled_dot_product_attention(query, key, value)  # (P, heads, N, d)
@@ -301,4 +304,4 @@ class _Attention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         """(P, L, heads * d) to (P, heads, L, d)."""
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return cast(Any, x).unflatten(2, (self.heads, -1)).transpose(1, 2)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -128,7 +128,7 @@ class TrackRunner:
         fine = torch.stack(list(masks)).to(features.coarse.device)  # (P, 16g, 16g)
         tokens = self.tracker.read_mask(features, fine.sigmoid()).float().cpu().numpy()
         small = torch.nn.functional.avg_pool2d(fine[:, None], 4)[:, 0].cpu().numpy()  # (P, 4g, 4g)
-        there = (fine > 0).flatten(1).any(1).tolist()
+        there: list[bool] = cast(Any, (fine > 0).flatten(1).any(1)).tolist()
         return [
             TrackedMask(logits, GIVEN if seen else -GIVEN, 1.0, token, own.cpu().numpy())
             for logits, seen, token, own in zip(small, there, tokens, fine, strict=True)
@@ -173,11 +173,11 @@ def _by_make_up(
 
 def _answers(drawing: Drawing, *, binary: bool) -> list[TrackedMask]:
     logits, tokens = drawing.logits.cpu().numpy(), drawing.tokens.float().cpu().numpy()
+    scores: list[float] = cast(Any, drawing.score.cpu()).tolist()
+    qualities: list[float] = cast(Any, drawing.quality.cpu()).tolist()
     return [
-        TrackedMask(mask, float(score), float(quality), token, binary=binary)
-        for mask, score, quality, token in zip(
-            logits, drawing.score.cpu().tolist(), drawing.quality.cpu().tolist(), tokens, strict=True
-        )
+        TrackedMask(mask, score, quality, token, binary=binary)
+        for mask, score, quality, token in zip(logits, scores, qualities, tokens, strict=True)
     ]
 
 

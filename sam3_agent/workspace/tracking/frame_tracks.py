@@ -292,7 +292,8 @@ def sampled_masks(rles: Sequence[masks.Rle], grid: tuple[int, int]) -> NDArray[n
         for cells, side in zip(grid, rles[0].size, strict=True)
     )
     found = np.stack([masks.sample(rle, rows, columns) for rle in rles])
-    for number in np.flatnonzero(~found.any(axis=(1, 2))):
+    empty: list[int] = np.flatnonzero(~found.any(axis=(1, 2))).tolist()
+    for number in empty:
         x0, y0, x1, y1 = masks.box(rles[number])
         height, width = rles[number].size
         row, column = int((y0 + y1) / 2 / height * grid[0]), int((x0 + x1) / 2 / width * grid[1])
