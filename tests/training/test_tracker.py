@@ -22,8 +22,13 @@ from sam3_agent.training.tiny import new_model, tiny_config
 from sam3_agent.training.tokenizer import build_tokenizer
 from sam3_agent.training.track_clips import TrackBatch, View, draw_tracks
 from sam3_agent.training.track_forward import Followed, Lesson, follow_clip
-from sam3_agent.training.track_loss import follow_loss
-from sam3_agent.training.track_run import quick_track_evaluation, start_track_learner, track_step, train_tracker
+from sam3_agent.training.track_run import (
+    follow_loss,
+    quick_track_evaluation,
+    start_track_learner,
+    track_step,
+    train_tracker,
+)
 
 torch.set_num_threads(1)
 SIZE = 64
