@@ -1,10 +1,10 @@
 """The tracker run: memory parts and the presence head learn on frozen weights; detector and clicks stay as they are.
 
 Its loss, after SAM 2 (arXiv 2408.00714, appendix on training) and SAM 3 (2511.16719, C.3): of the three masks only the
-best one pays, the predicted IoU is L1, a further output says whether the object is there, and absent objects have no mask loss. Unlike
-theirs presence weighs 1.5: it decides a loop over video more than masks do (a track that goes on where nothing is makes
-false positives in every frame). A head that exists during training only reads off the conditioned features whether a
-place belongs to the object, so that the memory is read at all; it fades out.
+best one pays, the predicted IoU is L1, a further output says whether the object is there, and absent objects have no
+mask loss. Unlike theirs presence weighs 1.5: it decides a loop over video more than masks do (a track that goes on
+where nothing is makes false positives in every frame). A head that exists during training only reads off the
+conditioned features whether a place belongs to the object, so that the memory is read at all; it fades out.
 """
 
 import copy
