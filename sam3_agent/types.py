@@ -37,7 +37,7 @@ class Exemplar:
 
 @dataclass(frozen=True, slots=True)
 class ExemplarTokens:
-    """What a model has read off exemplars: prompt tokens, which may be appended to a prompt about any other image."""
+    """Prompt tokens that a model has read off exemplars, which may be appended to a prompt about any other image."""
 
     values: bytes
     """(count, width) little-endian float32."""
@@ -77,7 +77,7 @@ class Concept:
 
 @dataclass(frozen=True, slots=True)
 class ConceptPrompt:
-    """What to find: a noun phrase, exemplar boxes on this image, a learned concept, or several of them."""
+    """Question about an image: a noun phrase, exemplar boxes on this image, a learned concept, or several of them."""
 
     phrase: str | None = None
     exemplars: tuple[Exemplar, ...] = ()
@@ -169,7 +169,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What the model says to one prompt."""
+    """Answer of the model to one prompt."""
 
     presence: float
     kept: tuple[Candidate, ...]
@@ -179,7 +179,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Which model looked."""
+    """Name, device and number format of a model."""
 
     name: str
     device: str
@@ -202,7 +202,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a run cost. Tokens and dollars are 0 for LLMs that use none."""
+    """Cost of a run. Tokens and dollars are 0 for LLMs that use none."""
 
     turns: int = 0
     llm_calls: int = 0
@@ -245,7 +245,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a run ended; always one of the four outcomes, never an exception."""
+    """End of a run; always one of the four outcomes, never an exception."""
 
     query: str
     outcome: Outcome
@@ -288,7 +288,9 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class ClickPrompt:
-    """Which one object: points on it or beside it, a box around it, a mask of it to refine, or several of these."""
+    """Description of one object: points on it or beside it, a box around it, a mask of it to refine, or several of
+    these.
+    """
 
     points: tuple[Point, ...] = ()
     labels: tuple[bool, ...] = ()
@@ -314,7 +316,7 @@ class ClickPrompt:
 
     @property
     def label(self) -> str:
-        """What it is made of, in words: "click", "box + 2 clicks", "mask + click"."""
+        """Name its parts in words: "click", "box + 2 clicks", "mask + click"."""
         count = len(self.points)
         clicks = [] if not count else ["click" if count == 1 else f"{count} clicks"]
         return " + ".join((["mask"] if self.mask else []) + (["box"] if self.box else []) + clicks)

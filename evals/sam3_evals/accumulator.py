@@ -23,7 +23,7 @@ Figure = tuple[float | None, float | None, float | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sums:
-    """What the cases of one group add up to."""
+    """Sums over the cases of one group."""
 
     cases: int
     pictures: int
@@ -121,7 +121,7 @@ class Accumulator:
 
 
 def _parts(metrics: tuple[Metric, ...]) -> dict[str, slice]:
-    """Which columns are whose."""
+    """The columns of each metric, by name."""
     ends = itertools.accumulate(metric.columns for metric in metrics)
     return {metric.name: slice(end - metric.columns, end) for metric, end in zip(metrics, ends, strict=True)}
 

@@ -35,7 +35,7 @@ Progress = Callable[[Case, Prediction], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be run; all but `dataset`, `limit` and `shard` goes into the manifest as it is."""
+    """Plan of a run; all but `dataset`, `limit` and `shard` goes into the manifest as it is."""
 
     dataset: Dataset
     solver: str
@@ -56,6 +56,7 @@ def prepare(plan: Plan, run: Path) -> Manifest:
     Raises:
         InputError: the folder holds another run, or the dataset is broken or empty.
     """
+    there = run.exists()
     run.mkdir(parents=True, exist_ok=True)
     fresh = run / (CASES + ".new")
     try:
@@ -86,6 +87,8 @@ def prepare(plan: Plan, run: Path) -> Manifest:
             manifest.write(run)
     finally:
         fresh.unlink(missing_ok=True)
+        if not there and not any(run.iterdir()):  # a run that never began leaves nothing behind
+            run.rmdir()
     return manifest
 
 
@@ -135,7 +138,7 @@ def trace_name(case: str) -> str:
 
 
 class _Records:
-    """Where threads fetch pictures' cases and leave their predictions."""
+    """Exchange of work: threads fetch an image's cases and leave their predictions."""
 
     def __init__(
         self,

@@ -111,7 +111,7 @@ _CALLS = 32
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What `sam3-eval run` was told."""
+    """Options of `sam3-eval run`."""
 
     dataset: Dataset
     out: Path

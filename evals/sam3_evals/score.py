@@ -176,5 +176,5 @@ def figures_json(sums: Sums) -> dict[str, Any]:
 
 
 def add_usage(one: Usage, other: Usage) -> Usage:
-    """What both cost together."""
+    """Add the costs of both."""
     return Usage(**{name: value + getattr(other, name) for name, value in asdict(one).items()})

@@ -132,7 +132,7 @@ def _door(options: argparse.Namespace) -> "Door":
 
 
 def _session_maker(options: argparse.Namespace) -> "Callable[[], Sessions]":
-    """How the sessions are made at the first call; what is wrong with the folders or hosts is told now."""
+    """Return the maker of sessions, used at the first call; what is wrong with the folders or hosts is told now."""
     from sam3_mcp.path_allowlist import Access
     from sam3_mcp.url_fetcher import Fetcher
 

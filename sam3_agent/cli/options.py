@@ -137,7 +137,7 @@ MaxContainmentOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
-    """Which model to load, and where."""
+    """Options of the model: its name, device and number format."""
 
     model: str = "tiny"
     device: str = "auto"

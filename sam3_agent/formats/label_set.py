@@ -1,32 +1,38 @@
-"""Labels on pictures as plain values: what every writer of label formats is given."""
+"""Labels on images as plain values: what every writer of label formats is given."""
 
-from collections.abc import Mapping
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from sam3_agent.errors import InputError
-from sam3_agent.masks import Box, Rle
+from sam3_agent.masks import Box, Rle, box
 
 
 @dataclass(frozen=True, slots=True)
 class MaskLabel:
-    """One object on a picture."""
+    """One object on an image."""
 
     id: str
     class_index: int
     """From 0, in the order of the classes."""
     rle: Rle
-    box: Box
-    """Tight, xyxy pixels."""
     score: float = 1.0
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Where it came from: phrase, scores, verdict, reviewer, model, cost."""
 
+    @property
+    def box(self) -> Box:
+        """Tight xyxy pixels of the mask: what a reader makes of the mask again."""
+        return box(self.rle)
+
 
 @dataclass(frozen=True, slots=True)
 class LabeledImage:
-    """One picture with its labels; all of them of the picture's size."""
+    """One image with its labels; all of them of the image's size."""
 
     name: str
     """Path relative to the folder of pictures, with forward slashes."""
@@ -45,7 +51,7 @@ class LabeledImage:
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """Everything that is exported."""
+    """Labels of all images of an export."""
 
     classes: tuple[str, ...]
     images: tuple[LabeledImage, ...]
@@ -54,19 +60,71 @@ class LabelSet:
     model: str = ""
 
     def splits(self) -> tuple[str, ...]:
-        """The names of the splits that have pictures, "train" first."""
+        """Give the names of the splits that have images, "train" first."""
         names = {image.split for image in self.images}
         return tuple(sorted(names, key=lambda name: (name != "train", name)))
 
     def of_split(self, split: str) -> list[LabeledImage]:
-        """The pictures of a split in order."""
+        """Give the images of a split in order."""
         return [image for image in self.images if image.split == split]
 
+    def flat_stems(self) -> dict[str, str]:
+        """Image name -> a stem without folders, unique in the set also where case says nothing.
 
-def unique_stems(names: list[str]) -> dict[str, str]:
-    """Picture name -> stem; where two pictures differ in their suffix only, it becomes part of the stem."""
-    stems = {name: name.rsplit(".", 1)[0] if "." in name.rsplit("/", 1)[-1] else name for name in names}
-    counted: dict[str, int] = {}
-    for stem in stems.values():
-        counted[stem.lower()] = counted.get(stem.lower(), 0) + 1
-    return {name: stem if counted[stem.lower()] == 1 else name.replace(".", "_") for name, stem in stems.items()}
+        Slashes become "__"; readers that look into one folder, or take "images" in a path for their own, need it so.
+        """
+        return unique_stems([image.name for image in self.images], flat=True)
+
+
+def unique_stems(names: Sequence[str], *, flat: bool = False) -> dict[str, str]:
+    """Give each image name a stem that no other has, by any rule of a file system: case and composition say nothing.
+
+    Where two images differ in their suffix only, it becomes part of the stem; what is still taken gets a number.
+    """
+    wanted = {name: _stem(name, flat=flat) for name in names}
+    counted = Counter(_same_file(stem) for stem in wanted.values())
+    taken = {_same_file(stem) for stem in wanted.values() if counted[_same_file(stem)] == 1}
+    found: dict[str, str] = {}
+    for name, stem in wanted.items():
+        if counted[_same_file(stem)] > 1:
+            with_suffix = _stem(name.replace(".", "_"), flat=flat)
+            numbered = (with_suffix if n == 1 else f"{with_suffix}-{n}" for n in count(1))
+            stem = next(each for each in numbered if _same_file(each) not in taken)
+            taken.add(_same_file(stem))
+        found[name] = stem
+    return found
+
+
+def suffix_of(image: LabeledImage) -> str:
+    """Give the suffix of an image's name with its dot; "" where it has none."""
+    last = image.name.rsplit("/", 1)[-1].lstrip(".")
+    return f".{last.rsplit('.', 1)[-1]}" if "." in last else ""
+
+
+_READ = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+"""Suffixes that Ultralytics, supervision and datumaro read; others they skip in silence."""
+_JPEG = (".jfif", ".jpe", ".jif", ".mpo")
+"""Suffixes of files that are JPEG by their contents."""
+
+
+def readable_suffix(image: LabeledImage) -> str:
+    """Give the suffix under which readers find a copy of an image: its own, or ".jpg" and ".png" for unusual ones."""
+    suffix = suffix_of(image)
+    if suffix.lower() in _READ:
+        return suffix
+    return ".jpg" if suffix.lower() in _JPEG else ".png"
+
+
+def _stem(name: str, *, flat: bool) -> str:
+    stem = name.rsplit(".", 1)[0] if "." in name.rsplit("/", 1)[-1].lstrip(".") else name
+    return _listable(stem.replace("/", "__")) if flat else stem
+
+
+def _listable(stem: str) -> str:
+    """Give the stem as a line of a list of images may hold it: on one line, and no comment."""
+    line = "".join(each if each.isprintable() else "_" for each in stem)
+    return f"_{line[1:]}" if line.startswith("#") else line
+
+
+def _same_file(stem: str) -> str:
+    return unicodedata.normalize("NFC", stem).casefold()

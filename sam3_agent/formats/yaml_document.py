@@ -14,6 +14,11 @@ def load_yaml(text: str) -> object:
     return cast(object, _pyyaml.safe_load(text))
 
 
+def load_yaml_texts(text: str) -> object:
+    """Read one document of which every scalar stays a text, so that "no" is no False; raises `yaml.YAMLError`."""
+    return cast(object, _pyyaml.load(text, Loader=yaml.BaseLoader))
+
+
 def dump_yaml(document: object, *, width: int = 80) -> str:
     """Write plain values in block style, keys in their own order; lines fold at `width` characters."""
     return cast(str, _pyyaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=width))

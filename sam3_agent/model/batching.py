@@ -149,7 +149,7 @@ class Engine(Protocol):
 
     @property
     def info(self) -> ModelInfo:
-        """Which model this is."""
+        """Name, device and number format of the model."""
         ...
 
     def plan_encode(self, image: NDArray[np.uint8]) -> Plan[Features]:

@@ -51,7 +51,7 @@ class ExemplarRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """What the network says to one row, masks so small that they can wait until its caller makes run lengths."""
+    """Output of the network for one row, masks so small that they can wait until its caller makes run lengths."""
 
     height: int
     width: int

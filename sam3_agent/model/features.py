@@ -1,4 +1,4 @@
-"""What the model remembers of one image."""
+"""Features of one image."""
 
 import threading
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from sam3_agent.model.tracker import ClickFeatures, Tracker
 
 
 class ClickCache:
-    """What clicks need of one image: the ViT's last hidden state, from the first click on the tracker neck's levels.
+    """Features that clicks need of one image: the ViT's last hidden state, from the first click on the tracker
+    neck's levels.
 
     The neck costs 2 % of encoding an image, which is paid only where somebody clicks; both states take the same memory
     (21 MB at full size in float32). Not safe to call from several threads; the model has the network to itself then.

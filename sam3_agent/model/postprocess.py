@@ -1,4 +1,4 @@
-"""Which of the detector's queries become instances, and which near misses."""
+"""Selection of the detector's queries that become instances or near misses."""
 
 from dataclasses import dataclass
 

@@ -114,7 +114,7 @@ class Sam3:
 
     @property
     def info(self) -> ModelInfo:
-        """Which model this is."""
+        """Name, device and number format of the model."""
         return self._info
 
     @cached_property
@@ -189,7 +189,7 @@ class Sam3:
         ).run()
 
     def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
-        """What boxes on this image say, as prompt tokens for any other image; see `Segmenter.read_exemplars`.
+        """Read boxes on this image as prompt tokens for any other image; see `Segmenter.read_exemplars`.
 
         Tokens are the geometry encoder's, read on the features of the boxes' own image. Appending them to the prompt of
         another image is what SAM 3 was never trained for: on the embedded weights it is trained and measured, on

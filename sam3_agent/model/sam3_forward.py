@@ -27,7 +27,7 @@ PAUSES = 8
 
 @dataclass(frozen=True, slots=True)
 class Grounded:
-    """What the detector says to P prompts before any mask is drawn; Q queries each. Scores and boxes are float32."""
+    """Output of the detector for P prompts before any mask is drawn; Q queries each. Scores and boxes are float32."""
 
     logits: torch.Tensor
     """(P, Q) object logits, not multiplied with presence."""

@@ -29,7 +29,7 @@ MASK_LIMIT = 32.0
 
 @dataclass(frozen=True, slots=True)
 class ClickFeatures:
-    """What the mask decoder reads of B images; 21 MB an image at full size in float32."""
+    """Inputs of the mask decoder for B images; 21 MB an image at full size in float32."""
 
     finest: Tensor
     """(B, C / 8, 4g, 4g) on a ViT grid of g."""
@@ -155,7 +155,7 @@ class Tracker(nn.Module):
 
 
 class _Heads(nn.Module):
-    """What lies under `tracker_model.` in a checkpoint, without memory."""
+    """Tracker modules under `tracker_model.` in a checkpoint, without memory."""
 
     def __init__(self, config: Sam3TrackerVideoConfig, attention: str) -> None:
         super().__init__()

@@ -43,7 +43,7 @@ MASK_SCALE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ClickLearner:
-    """What is trained, and the frozen ViT under it."""
+    """Modules that are trained, and the frozen ViT under them."""
 
     backbone: nn.Module
     tracker: Tracker
@@ -131,7 +131,7 @@ _RARER: tuple[Kind, ...] = (_random_clicks, _random_clicks, _several, _box_and_c
 def corrected(
     batch: ObjectBatch, group: NDArray[np.int64], before: Clicks, answers: ClickAnswers, rng: np.random.Generator
 ) -> Clicks:
-    """What comes after a first answer: most often that answer as a mask, and a click on a fault of it.
+    """Prompt that follows a first answer: most often that answer as a mask, and a click on a fault of it.
 
     The mask is given as the raw logits or as a plain mask, the earlier clicks and boxes with it or not. Sometimes there
     is no new click (the mask alone), sometimes no mask (all clicks together).

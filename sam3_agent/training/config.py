@@ -1,4 +1,4 @@
-"""What one training run does, stage by stage."""
+"""Configuration of a training run, stage by stage."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""What every run does to learn: a rate for each step, gradients averaged over ranks, one step down."""
+"""Optimizer step of every run: a rate for each step, gradients averaged over ranks, one step down."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""What a training run says of itself while it goes on."""
+"""Progress report of a training run."""
 
 import json
 import logging

@@ -65,7 +65,7 @@ GROUPS: dict[str, tuple[str, ...]] = {"noun": NOUNS, "color": tuple(COLORS), "pa
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """What is trained."""
+    """Modules that are trained."""
 
     model: Sam3Model
     heads: Alignment
@@ -184,7 +184,9 @@ def word_table(tokenizer: CLIPTokenizer) -> WordTable:
 
 
 def dense_truth(scenes: Sequence[SceneTargets]) -> DenseTruth:
-    """What each patch shows; a patch belongs to the object that covers most of it, if that is at least 30 %."""
+    """Label each patch with what it shows; a patch belongs to the object that covers most of it, if that is at least
+    30 %.
+    """
     owners = [scene.cover.max(0) for scene in scenes]
     labels = {
         name: torch.stack(

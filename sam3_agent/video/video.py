@@ -79,7 +79,7 @@ class VideoInfo:
 
     @property
     def frames(self) -> int:
-        """How many frames there are."""
+        """Count the frames."""
         return self.times.size
 
     @property

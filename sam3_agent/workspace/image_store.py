@@ -1,4 +1,4 @@
-"""Which images are open, by id."""
+"""Store of open images by id."""
 
 import threading
 from dataclasses import dataclass

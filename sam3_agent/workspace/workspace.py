@@ -39,7 +39,7 @@ from sam3_agent.workspace.mask_store import Finding, Prompt, Record, Records, cl
 from sam3_agent.workspace.nms import Suppression
 from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
 from sam3_agent.workspace.prompts import click_prompt, distinct_prompts, prompt_by_example
-from sam3_agent.workspace.query import Asking, Question, TileMode
+from sam3_agent.workspace.query import MOST_TILES, Asking, Question, TileMode
 from sam3_agent.workspace.tiling import Found, found_in, look_closer
 from sam3_agent.workspace.tracking.profiles import PAPER, Profile
 from sam3_agent.workspace.tracking.progress import Progress
@@ -59,7 +59,7 @@ class WorkspaceConfig:
     read_video: Callable[..., Video] = open_video
     """The same for `open_video`; takes the source and `fps`."""
     output: OutputFolder = NO_OUTPUT
-    """Where tools may write files."""
+    """Folder that tools may write into."""
     suffix: str = ""
     """Ends every id, as in "m7-k3v9": ids of workspaces beside each other do not meet and cannot be guessed."""
     memory: FeatureCache | None = None
@@ -79,7 +79,7 @@ class WorkspaceReader:
 
     @property
     def output(self) -> OutputFolder:
-        """Where tools may write files."""
+        """Folder that tools may write into."""
         return self._setting.output
 
     def images(self) -> list[OpenImage]:
@@ -107,7 +107,7 @@ class WorkspaceReader:
         return self._records.get(mask_id).image_id
 
     def phrase_of(self, mask_id: str) -> str:
-        """What was asked when the mask was found, or how it was combined."""
+        """Return the prompt that found a mask, or how it was combined."""
         return self._records.get(mask_id).phrase
 
     def is_near_miss(self, mask_id: str) -> bool:
@@ -148,7 +148,7 @@ class Workspace(WorkspaceReader):
 
     @property
     def info(self) -> ModelInfo:
-        """Which model looks."""
+        """Name, device and number format of the model."""
         return self._segmenter.info
 
     @property
@@ -157,7 +157,7 @@ class Workspace(WorkspaceReader):
         return self._memory.encodes
 
     def statistics(self) -> dict[str, object]:
-        """How the memories of features and of the model have served so far, ready for JSON."""
+        """Report hits, misses and bytes of the caches of features and of the model, ready for JSON."""
         return self._memory.statistics()
 
     def open(self, source: Source) -> OpenImage:
@@ -184,6 +184,7 @@ class Workspace(WorkspaceReader):
         assume_present: bool = False,
         max_iou: float = 1.0,
         max_containment: float = 1.0,
+        max_tiles: int = MOST_TILES,
     ) -> list[Segmentation]:
         """Find all instances of each concept in one batched call; a concept given twice is answered once.
 
@@ -194,12 +195,13 @@ class Workspace(WorkspaceReader):
             assume_present: the threshold is for the object score alone, as the concept is known to be there.
             max_iou: drop the worse of two masks of a concept that overlap more than this; 1 keeps all.
             max_containment: drop a mask of which more than this share lies in a larger one; 1 keeps all.
+            max_tiles: look at no more parts than this; when more are wanted, they get larger and show less.
 
         Raises:
             InputError: no concepts, an unusable one, a region outside the image, an unusable option, or tiles="always"
                 with example boxes.
         """
-        question = Question(threshold, assume_present, tiles, Suppression(max_iou, max_containment))
+        question = Question(threshold, assume_present, tiles, Suppression(max_iou, max_containment), max_tiles)
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(concepts), threshold)
         window = window_of(region, image.width, image.height)
@@ -209,7 +211,7 @@ class Workspace(WorkspaceReader):
         return [self._record(image, p, f, question) for p, f in zip(prompts, found, strict=True)]
 
     def presence(self, image_id: str, phrases: Sequence[str]) -> dict[str, float]:
-        """How strongly the model believes that each phrase is in the image, 0-1: the cheapest question."""
+        """Score the belief that each phrase is in the image, 0-1: the cheapest question."""
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(phrases))
         found = self._segmenter.detect(self._whole_features(image), prompts, threshold=2.0, near_misses=0)

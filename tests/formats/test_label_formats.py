@@ -1,6 +1,7 @@
 """Every label format, read back as the tool that it belongs to reads it: holes and parts kept where it can."""
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
@@ -15,16 +16,18 @@ from pycocotools.coco import COCO
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.formats.coco import read_coco
 from sam3_agent.formats.coco_labels import write_coco_labels
+from sam3_agent.formats.coco_reading import read_coco
 from sam3_agent.formats.cvat import write_cvat
+from sam3_agent.formats.known_images import KnownImages
+from sam3_agent.formats.label_files import read_labels
 from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel, unique_stems
 from sam3_agent.formats.label_studio import brush_rle, write_label_studio
 from sam3_agent.formats.labelme import write_labelme
-from sam3_agent.formats.mllm import write_mllm
 from sam3_agent.formats.semantic import write_semantic
+from sam3_agent.formats.vlm_jsonl import write_vlm_jsonl
 from sam3_agent.formats.voc import write_voc
-from sam3_agent.formats.yolo import read_yolo, write_yolo
+from sam3_agent.formats.yolo import write_yolo
 
 HEIGHT, WIDTH = 97, 131
 Bitmap = NDArray[np.bool_]
@@ -79,7 +82,7 @@ def label_set() -> LabelSet:
 def _label(name: str, kind: int, mask: Bitmap) -> MaskLabel:
     rle = masks.encode(mask)
     provenance = {"phrase": "a ring", "reason": "because", "usd": 0.5}
-    return MaskLabel(name, kind, rle, masks.box(rle), 0.75, {"color": "red"}, provenance)
+    return MaskLabel(name, kind, rle, 0.75, {"color": "red"}, provenance)
 
 
 def iou(first: Bitmap, second: Bitmap) -> float:
@@ -110,11 +113,12 @@ def test_yolo_is_read_as_ultralytics_does(tmp_path: Path) -> None:
     assert "1 labels of several parts are tied" in warning
     document = yaml.safe_load((tmp_path / "data.yaml").read_text(encoding="utf-8"))
     assert document["names"] == {0: "ring & co", 1: "pair", 2: "spéck"}
-    assert (tmp_path / "train.txt").read_text() == "./images/train/a.jpg\n./images/train/sub/b c.png\n"
+    assert (tmp_path / "train.txt").read_text() == "./images/train/a.jpg\n./images/train/sub__b c.png\n"
     assert (tmp_path / "labels" / "val" / "empty.txt").read_text() == ""
     for name, things in TRUTH.items():
         if name != "empty.jpg":
-            lines = (tmp_path / "labels" / "train" / f"{name.rsplit('.', 1)[0]}.txt").read_text().splitlines()
+            stem = name.rsplit(".", 1)[0].replace("/", "__")
+            lines = (tmp_path / "labels" / "train" / f"{stem}.txt").read_text().splitlines()
             for line, (kind, mask) in zip(lines, things, strict=True):
                 number, *values = line.split()
                 assert int(number) == kind
@@ -128,25 +132,6 @@ def _painted(values: list[str]) -> Bitmap:
     canvas = np.zeros((HEIGHT, WIDTH), np.uint8)
     cv2.fillPoly(canvas, [points.astype(np.int32)], 1)
     return canvas.astype(bool)
-
-
-def test_yolo_is_imported_again(tmp_path: Path) -> None:
-    write_yolo(label_set(), tmp_path)
-    sizes = {name: (HEIGHT, WIDTH) for name in TRUTH}
-    found = read_yolo(tmp_path / "data.yaml", sizes)
-    assert [(name, box_only) for name, _, box_only in found["a.jpg"]] == [
-        ("ring & co", False),
-        ("pair", False),
-        ("spéck", False),
-    ]
-    assert iou(masks.decode(found["a.jpg"][0][1]), ring()) == 1.0
-    (tmp_path / "labels" / "train" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
-    ((name, rle, box_only),) = read_yolo(tmp_path / "data.yaml", sizes)["a.jpg"]
-    assert (name, box_only, masks.box(rle)) == ("ring & co", True, (52, 39, 79, 58))
-    for bad, said in (("9 0 0 1 1", "of a known class"), ("0 0 0 1", "got 3"), ("0 nan 0 1 1 1 0", "got 6")):
-        (tmp_path / "labels" / "train" / "a.txt").write_text(f"0 0.5 0.5 0.2 0.2\n{bad}\n")
-        with pytest.raises(InputError, match=f"a.txt:2: .*{said}"):
-            read_yolo(tmp_path / "data.yaml", sizes)
 
 
 def test_voc_masks_name_classes_and_objects(tmp_path: Path) -> None:
@@ -197,7 +182,7 @@ def test_labelme_is_read_as_labelme_does(tmp_path: Path) -> None:
 def test_cvat_masks_are_read_as_cvat_does(tmp_path: Path) -> None:
     assert write_cvat(label_set(), tmp_path) == []
     root = Xml.parse(tmp_path / "annotations.xml").getroot()
-    assert [entry.findtext("name") for entry in root.iterfind("meta/task/labels/label")] == [
+    assert [entry.findtext("name") for entry in root.iterfind("meta/project/labels/label")] == [
         "ring & co",
         "pair",
         "spéck",
@@ -222,7 +207,9 @@ def test_cvat_masks_are_read_as_cvat_does(tmp_path: Path) -> None:
 def test_label_studio_brushes_are_unpacked_as_rle_pack_does(tmp_path: Path) -> None:
     assert write_label_studio(label_set(), tmp_path) == []
     tasks = json.loads((tmp_path / "tasks.json").read_text(encoding="utf-8"))
-    assert [task["data"]["image"] for task in tasks] == [f"/data/local-files/?d={name}" for name in TRUTH]
+    assert [task["data"]["image"] for task in tasks] == [
+        f"/data/local-files/?d={name.replace(' ', '%20')}" for name in TRUTH
+    ]
     for task, things in zip(tasks, TRUTH.values(), strict=True):
         (prediction,) = task["predictions"]
         assert prediction["model_version"] == "tiny"
@@ -270,7 +257,7 @@ def test_semantic_pictures_and_lines_for_language_models(tmp_path: Path) -> None
         assert iou(values == kind + 1, mask) == 1.0
     table = json.loads((tmp_path / "classes.json").read_text(encoding="utf-8"))
     assert [(entry["value"], entry["name"]) for entry in table][:2] == [(0, "background"), (1, "ring & co")]
-    write_mllm(label_set(), tmp_path)
+    write_vlm_jsonl(label_set(), tmp_path)
     train = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(line["image"], line["class"]) for line in train][:2] == [("a.jpg", "ring & co"), ("a.jpg", "pair")]
     answer = json.loads(train[0]["messages"][1]["content"][0]["text"])
@@ -291,3 +278,93 @@ def test_pictures_that_differ_in_their_suffix_have_different_stems() -> None:
 def test_a_label_of_another_size_is_refused() -> None:
     with pytest.raises(InputError, match="not of the picture's"):
         LabeledImage("a.jpg", "a", 10, 10, (_label("1", 0, ring()),))
+
+
+def one_object(*names: str, classes: tuple[str, ...] = ("thing",), split: str = "train") -> LabelSet:
+    stems = unique_stems(list(names))
+    made = [
+        LabeledImage(name, stems[name], WIDTH, HEIGHT, (_label(name, 0, disc(40 + n, 40, 20)),), split)
+        for n, name in enumerate(names)
+    ]
+    return LabelSet(classes, tuple(made))
+
+
+def test_flat_names_never_collide() -> None:
+    names = [
+        "a/b.jpg",
+        "a__b.jpg",
+        "A__B.png",
+        "images/x.jpg",
+        "#1.jpg",
+        "caf\u00e9.jpg",
+        "cafe\u0301.jpg",
+        "a_jpg.png",
+        "a.jpg",
+        "a.png",
+    ]
+    for stems in (one_object(*names).flat_stems(), unique_stems(names), unique_stems([*names[::-1]])):
+        assert len({unicodedata.normalize("NFC", stem).casefold() for stem in stems.values()}) == len(names)
+    flat = one_object(*names).flat_stems()
+    assert all("/" not in stem and not stem.startswith("#") for stem in flat.values())
+    assert flat["images/x.jpg"] == "images__x"
+
+
+@pytest.mark.parametrize("names", [("a/b.jpg", "a__b.jpg"), ("images/a.jpg", "x/images/a.jpg"), ("a.gif", "b.jfif")])
+def test_yolo_and_voc_have_a_file_for_every_image_in_one_folder(tmp_path: Path, names: tuple[str, ...]) -> None:
+    labels = one_object(*names)
+    assert write_yolo(labels, tmp_path / "yolo") == []
+    assert write_voc(labels, tmp_path / "voc") == []
+    assert len(list((tmp_path / "yolo" / "labels" / "train").glob("*.txt"))) == 2
+    assert len(list((tmp_path / "voc" / "Annotations").glob("*.xml"))) == 2
+    listed = (tmp_path / "yolo" / "train.txt").read_text().splitlines()
+    assert len(set(listed)) == 2
+    assert all(Path(line).suffix in (".jpg", ".png") and Path(line).parent == Path("images/train") for line in listed)
+    assert "path" not in yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text())
+
+
+def test_voc_classes_are_renamed_where_a_labelmap_cannot_hold_them(tmp_path: Path) -> None:
+    labels = one_object("a.jpg", classes=("sign: house", "sign_ house", "#1"))
+    (warning,) = write_voc(labels, tmp_path)
+    assert "'sign: house' is 'sign_ house-2', '#1' is '_1'" in warning
+    lines = (tmp_path / "labelmap.txt").read_text().splitlines()
+    assert [line.split(":")[0] for line in lines[2:]] == ["sign_ house-2", "sign_ house", "_1"]
+    assert all(line.count(":") == 3 for line in lines[1:])
+    root = Xml.parse(tmp_path / "Annotations" / "a.xml").getroot()
+    assert root.findtext("object/name") == "sign_ house-2"
+
+
+def test_cvat_names_its_subsets_only_where_there_are_several(tmp_path: Path) -> None:
+    write_cvat(label_set(), tmp_path / "two")
+    root = Xml.parse(tmp_path / "two" / "annotations.xml").getroot()
+    assert [each.text for each in root.iter("subset")] == ["train", "val"]
+    assert {image.get("subset") for image in root.iter("image")} == {"train", "val"}
+    write_cvat(one_object("a.jpg"), tmp_path / "one")
+    root = Xml.parse(tmp_path / "one" / "annotations.xml").getroot()
+    assert (root.find("meta/task"), list(root.iter("subset"))) != (None, [])
+    assert root.find("image").get("subset") is None
+
+
+def test_the_box_of_a_label_is_that_of_its_mask() -> None:
+    (image,) = one_object("a.jpg").images
+    assert image.labels[0].box == masks.box(image.labels[0].rle)
+
+
+@pytest.mark.parametrize("kind", ["coco", "cvat", "labelme", "yolo"])
+def test_what_is_exported_is_read_again(tmp_path: Path, kind: str) -> None:
+    writers = {"coco": write_coco_labels, "cvat": write_cvat, "labelme": write_labelme, "yolo": write_yolo}
+    sources = {
+        "coco": "annotations/instances_train.json",
+        "cvat": "annotations.xml",
+        "labelme": "train",
+        "yolo": "data.yaml",
+    }
+    for name in TRUTH:
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "images" / name)
+    writers[kind](label_set(), tmp_path / "out")
+    read = read_labels(tmp_path / "out" / sources[kind], KnownImages(tmp_path / "images", list(TRUTH)))
+    assert read.lost == 0
+    for name in ("a.jpg", "sub/b c.png"):
+        assert [label.class_name for label in read.labels[name]] == [label_set().classes[k] for k, _ in TRUTH[name]]
+        for label, (_, mask) in zip(read.labels[name], TRUTH[name], strict=True):
+            assert iou(masks.decode(label.rle), mask) > 0.97

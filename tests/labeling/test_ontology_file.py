@@ -25,7 +25,7 @@ classes:
     query: what would spoil in heat
     exemplars:
       - {image: a.png, box: [1, 2, 3, 4]}
-      - {image: b.png, mask: {size: [4, 4], counts: "04L"}, positive: false}
+      - {image: b.png, mask: {size: [4, 4], counts: "04<"}, positive: false}
   - name: umbrella
 """
 
@@ -45,14 +45,14 @@ def test_everything_in_a_file_becomes_values() -> None:
     assert spoils.phrases == ()
     first, second = spoils.exemplars
     assert (first.image, first.box, first.positive) == (Path("/data/a.png"), (1, 2, 3, 4), True)
-    assert (second.mask, second.positive) == (Rle((4, 4), "04L"), False)
+    assert (second.mask, second.positive) == (Rle((4, 4), "04<"), False)
     assert umbrella.phrases == ("umbrella",)
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "concepts.yaml: the file is empty"),
+        ("", "concepts.yaml:1: the file is empty"),
         ("classes: []", ":1: classes: List should have at least 1"),
         (
             "classes:\n  - name: a\n    phrase: [b]",
@@ -86,10 +86,59 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the concept file"):
         read_ontology(tmp_path / "none.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="not UTF-8"):
+    with pytest.raises(InputError, match="not UTF-16"):
         read_ontology(tmp_path / "binary.yaml")
 
 
 def test_equal_ontologies_have_equal_json() -> None:
     assert parsed(FULL).to_json() == parsed(FULL + "\n# a comment\n").to_json()
     assert parsed(FULL).to_json() != parsed(FULL.replace("0.8", "0.9")).to_json()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (
+            "classes:\n  - name: a\n    phrases:\n      - b\n      - " + "furry " * 41,
+            ":5: classes.0.phrases.1: the phrase is",
+        ),
+        ("classes:\n  - name: a\n    negatives: [" + "1" * 31 + "]", ":3: classes.0.negatives.0: Input should be"),
+        (
+            "classes:\n  - name: a\n    negatives: ['" + "1" * 31 + "']",
+            ":3: classes.0.negatives.0: the phrase is too long: 31",
+        ),
+        (
+            "classes:\n  - name: a\n    phrases: [" + "b " * 29 + "]\n    attributes:\n      x: [c, d d]",
+            ":5: classes.0.attributes.x.1: the phrase is too long: 31",
+        ),
+        ("classes:\n  - name: a\n    phrases: [\x07]", ":3: not YAML"),
+        (
+            "a: &a [x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]\n"
+            "c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c]\n"
+            "e: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d]\nclasses: [*e, *e, *e, *e, *e, *e, *e, *e, *e]\n",
+            "more than 200000 entries",
+        ),
+    ],
+)
+def test_phrases_of_any_place_and_explosions_name_their_line(text: str, complaint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parsed(text)
+    assert complaint in str(caught.value)
+
+
+def test_a_file_of_any_unicode_is_read_and_another_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "concepts.yaml"
+    text = "classes:\n  - name: caf\u00e9\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        path.write_bytes(text.encode(encoding))
+        assert read_ontology(path).names == ("caf\u00e9",)
+    path.write_bytes(text.encode("cp1252"))
+    with pytest.raises(InputError, match=r"concepts\.yaml:2: not UTF-8 text .*; save it as UTF-8"):
+        read_ontology(path)
+
+
+def test_an_exemplar_that_is_not_there_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "concepts.yaml"
+    path.write_text("classes:\n  - name: a\n    exemplars:\n      - {image: none.png, box: [1, 2, 3, 4]}\n")
+    with pytest.raises(InputError, match=r"concepts\.yaml:4: classes\.0\.exemplars\.0: there is no image .*none\.png"):
+        read_ontology(path)

@@ -28,11 +28,11 @@ class Metric(Protocol):
 
     @property
     def columns(self) -> int:
-        """How many numbers a case adds."""
+        """Count of the numbers that a case adds."""
         ...
 
     def row(self, case: Scored) -> list[float]:
-        """What one case adds; zeros where it has no say."""
+        """Compute what one case adds; zeros where it has no say."""
         ...
 
     def figures(self, sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

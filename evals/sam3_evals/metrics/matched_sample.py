@@ -1,4 +1,4 @@
-"""What is known of one case after its masks were compared: all that the metrics see."""
+"""Matched sample: all that is known of one case after its masks were compared, and all that the metrics see."""
 
 from dataclasses import dataclass, field
 

@@ -33,7 +33,7 @@ _STOP = re.compile(
 
 
 class OracleSolver:
-    """What an agent over this model could reach if it always chose best."""
+    """Upper bound of an agent over this model: it always chooses best."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._sitting = OpenedImage(workspace)

@@ -17,7 +17,7 @@ def export_run(folder: Path, form: str, out: Path | None, selection: Selection, 
 
 
 def print_report(report: ExportReport) -> None:
-    """What was written, for a person."""
+    """Print the report of an export."""
     splits = ", ".join(f"{count} {name}" for name, count in report.splits.items())
     print_line(f"{report.labels} labels on {report.images} pictures ({splits}) as {report.format}: {report.out}")
     for warning in report.warnings:

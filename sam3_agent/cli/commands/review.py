@@ -21,7 +21,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Where the page is served."""
+    """Address of the review page."""
 
     port: int = 0
     """0 takes a free one."""

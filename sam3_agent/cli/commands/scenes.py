@@ -59,7 +59,7 @@ PARTS = Path(".scenes", "parts")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was asked for; scene n of a seed is the same in every order."""
+    """Order for scenes; scene n of a seed is the same in every order."""
 
     count: int
     seed: int
@@ -87,7 +87,7 @@ def make_order(count: int, seed: int, form: Format | None, video: bool, frames: 
 
 @dataclass(frozen=True, slots=True)
 class ScenesReport:
-    """What lies in the folder now."""
+    """Report of the folder's scenes."""
 
     out: Path
     order: Order

@@ -31,7 +31,7 @@ class Suggesting:
 
 @dataclass(frozen=True, slots=True)
 class SuggestReport:
-    """What was drafted, and where it went."""
+    """Report of a draft, and of its file."""
 
     draft: Draft
     out: Path | None

@@ -15,9 +15,9 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.cvat import row_runs
 from sam3_agent.formats.files import write_text
-from sam3_agent.formats.outlines import joined, parts_of
 from sam3_agent.formats.palette import voc_colors
-from sam3_agent.formats.video.track_set import TrackSet, box_mask, numbers_of, track_of
+from sam3_agent.formats.polygons_exact import joined, parts_of
+from sam3_agent.formats.video.track_set import TrackSet, box_mask, check_extent, numbers_of, track_of
 from sam3_agent.masks import Rle
 from sam3_agent.types import Track, TrackFrame
 
@@ -58,6 +58,7 @@ def read_cvat_video(path: Path) -> TrackSet:
         raise InputError(f"{path}: not CVAT for video (there is no <original_size>)")
     try:
         height, width = int(size.findtext("height", "")), int(size.findtext("width", ""))
+        check_extent(path, (height, width))
         shapes = {element.attrib["id"]: _shapes(element, (height, width)) for element in root.iter("track")}
         labels = {element.attrib["id"]: element.attrib["label"] for element in root.iter("track")}
         count = int(root.findtext(".//task/size") or 0)
@@ -134,6 +135,7 @@ def _shapes(track: Xml.Element, size: tuple[int, int]) -> dict[int, tuple[Rle, f
         if element.tag not in SHAPES:
             continue
         index = int(element.attrib["frame"])
+        check_extent("a shape", size, index)
         if before is not None and before.tag == element.tag == "box" and before.attrib.get("outside") != "1":
             entries |= _between(before, element, size)
         if element.attrib.get("outside") != "1":
@@ -168,9 +170,11 @@ def _rle(element: Xml.Element, size: tuple[int, int]) -> Rle:
     if element.tag == "polygon":
         return _filled(element.attrib["points"], size)
     left, top, width, height = (int(element.attrib[key]) for key in ("left", "top", "width", "height"))
+    if min(left, top, width, height) < 0 or left + width > size[1] or top + height > size[0]:
+        raise ValueError(f"a mask of {width}x{height} at {left}, {top} in frames of {size[1]}x{size[0]}")
     runs = [int(value) for value in element.attrib["rle"].split(",")]
-    if sum(runs) != width * height:
-        raise ValueError(f"a mask of {sum(runs)} pixels in {width}x{height}")
+    if sum(runs) != width * height or min(runs) < 0:
+        raise ValueError(f"runs of {sum(runs)} pixels in a mask of {width}x{height}")
     crop = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
     return masks.place(masks.encode(crop), size[0], size[1], left, top)
 

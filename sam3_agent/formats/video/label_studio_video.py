@@ -13,10 +13,10 @@ from xml.sax.saxutils import quoteattr
 import pydantic
 
 from sam3_agent.errors import InputError
-from sam3_agent.formats.complaint import complaint
 from sam3_agent.formats.files import write_json, write_text
 from sam3_agent.formats.palette import voc_colors
-from sam3_agent.formats.video.track_set import TrackSet, box_mask, track_of
+from sam3_agent.formats.validation_error import first_error
+from sam3_agent.formats.video.track_set import TrackSet, box_mask, check_extent, track_of
 from sam3_agent.masks import Rle
 from sam3_agent.types import Track
 
@@ -59,10 +59,13 @@ def read_label_studio_video(path: Path, sizes: Sequence[tuple[int, int]]) -> tup
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not JSON ({error})") from error
     except pydantic.ValidationError as error:
-        raise InputError(f"{path}: {complaint(error)}") from error
+        raise InputError(f"{path}: {first_error(error)}") from error
     if len(sizes) != len(tasks):
         raise InputError(f"{path}: {len(tasks)} tasks, sizes of {len(sizes)} videos")
-    return tuple(_video(task, size) for task, size in zip(tasks, sizes, strict=True))
+    try:
+        return tuple(_video(task, size) for task, size in zip(tasks, sizes, strict=True))
+    except pydantic.ValidationError as error:
+        raise InputError(f"{path}: {first_error(error)}") from error
 
 
 class _Key(pydantic.BaseModel):
@@ -121,6 +124,7 @@ def _video(task: _Task, size: tuple[int, int]) -> TrackSet:
 
 
 def _entries(value: _Value, size: tuple[int, int], score: float) -> dict[int, tuple[Rle, float]]:
+    check_extent("a track", size, value.framesCount, *(key.frame for key in value.sequence))
     entries: dict[int, tuple[Rle, float]] = {}
     keys = sorted(value.sequence, key=lambda key: key.frame)
     for place, key in enumerate(keys):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_text
-from sam3_agent.formats.video.track_set import TrackSet, box_mask, numbers_of, track_of
+from sam3_agent.formats.video.track_set import TrackSet, box_mask, check_extent, numbers_of, track_of
 from sam3_agent.masks import Rle
 
 
@@ -52,6 +52,7 @@ def read_mot(folder: Path, size: tuple[int, int] | None = None) -> TrackSet:
     if info is None and size is None:
         raise InputError(f"{folder}: seqinfo.ini is missing; say how large the frames are")
     height, width = size or (int((info or {})["imheight"]), int((info or {})["imwidth"]))
+    check_extent(folder, (height, width), int(info["seqlength"]) if info else 0)
     labels = path.with_name("labels.txt")
     classes = labels.read_text(encoding="utf-8").splitlines() if labels.is_file() else []
     rows: dict[int, dict[int, tuple[Rle, float]]] = {}
@@ -64,6 +65,7 @@ def read_mot(folder: Path, size: tuple[int, int] | None = None) -> TrackSet:
             label = int(row[7]) if len(row) > 7 else -1
         except (ValueError, IndexError) as error:
             raise InputError(f"{path}:{number}: not frame,id,x,y,w,h,conf,... ({error})") from error
+        check_extent(f"{path}:{number}", (height, width), frame - 1)
         last = max(last, frame)
         if track > 0 and trust > 0:
             rows.setdefault(track, {})[frame - 1] = (box_mask((x, y, x + w, y + h), (height, width)), trust)

@@ -14,7 +14,7 @@ from PIL import Image
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import replacing, write_text
-from sam3_agent.formats.video.track_set import TrackSet, numbers_of, overlap_warning, painted, track_of
+from sam3_agent.formats.video.track_set import TrackSet, check_extent, numbers_of, overlap_warning, painted, track_of
 from sam3_agent.masks import Rle
 from sam3_agent.types import Track
 
@@ -96,6 +96,7 @@ def read_mots_txt(path: Path, frames: int | None = None, names: dict[int, str] |
             found.setdefault(int(value), {})[int(index) - 1] = (rle, 1.0)
         except (ValueError, InputError) as error:
             raise InputError(f"{path}:{number}: not 'frame id class height width rle' ({error})") from error
+        check_extent(f"{path}:{number}", rle.size, int(index) - 1)
         size, last = rle.size, max(last, int(index))
     if size is None:
         raise InputError(f"{path}: no line in it")

@@ -11,9 +11,9 @@ import pydantic
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.formats.complaint import complaint
 from sam3_agent.formats.files import write_json
-from sam3_agent.formats.video.track_set import TrackSet, numbers_of, track_of
+from sam3_agent.formats.validation_error import first_error
+from sam3_agent.formats.video.track_set import TrackSet, check_extent, numbers_of, track_of
 from sam3_agent.masks import Rle
 from sam3_agent.types import Track, TrackFrame
 
@@ -68,9 +68,10 @@ def read_sav(path: Path) -> TrackSet:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not JSON ({error})") from error
     except pydantic.ValidationError as error:
-        raise InputError(f"{path}: {complaint(error)}") from error
+        raise InputError(f"{path}: {first_error(error)}") from error
     size = (round(parsed.video_height), round(parsed.video_width))
     count, frames = len(parsed.masklet), round(parsed.video_frame_count)
+    check_extent(path, size, frames)
     stride = max(1, -(-frames // count)) if count else 1
     entries: list[dict[int, tuple[Rle, float]]] = [{} for _ in parsed.masklet_id]
     for place, objects in enumerate(parsed.masklet):
@@ -109,6 +110,6 @@ def _mean_area(frames: tuple[TrackFrame, ...]) -> float:
 
 
 def _changes(track: Track, frames: int) -> int:
-    """How often it comes or goes."""
+    """Count how often it comes or goes."""
     there = {frame.index for frame in track.visible}
     return sum((index in there) != (index - 1 in there) for index in range(1, frames))

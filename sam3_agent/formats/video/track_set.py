@@ -11,6 +11,8 @@ from sam3_agent.errors import InputError
 from sam3_agent.masks import Box, Rle
 from sam3_agent.types import Track, TrackFrame
 
+MOST_FRAMES = 1_000_000
+"""Of a video in a file that somebody else wrote: nine hours at 30 frames a second."""
 _TOLD = 5
 """New numbers that a warning lists."""
 
@@ -112,7 +114,7 @@ def painted(
 
 
 def overlap_warning(frames: int) -> list[str]:
-    """What to say of a format in which masks must not overlap."""
+    """Warn where a format without overlap has cut masks; an empty list where it has not."""
     return [f"masks overlapped in {frames} frames: there the smaller one was kept whole"] if frames else []
 
 
@@ -131,9 +133,24 @@ def track_of(
     return Track(track_id, concept, frames[0].index, frames[-1].index, "confirmed", first, frames)
 
 
+def check_extent(where: object, size: tuple[int, int], *frames: int) -> None:
+    """Refuse sizes (height, width) and frame numbers that would only fill the memory or never end.
+
+    Raises:
+        InputError: as said; `where` begins the message.
+    """
+    height, width = size
+    if height < 1 or width < 1 or height * width > masks.MOST_PIXELS:
+        raise InputError(f"{where}: frames of {width}x{height} pixels")
+    if wrong := [frame for frame in frames if not 0 <= frame <= MOST_FRAMES]:
+        raise InputError(f"{where}: frame {wrong[0]}; frames go from 0 to {MOST_FRAMES}")
+
+
 def box_mask(box: Box, size: tuple[int, int]) -> Rle:
     """A mask that fills a box, for formats that know boxes only; (height, width)."""
-    x0, y0, x1, y1 = (round(v) for v in box)
-    mask = np.zeros(size, dtype=bool)
-    mask[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = True
-    return masks.encode(mask)
+    height, width = size
+    x0, x1 = (round(min(max(v, 0.0), float(width))) for v in (box[0], box[2]))
+    y0, y1 = (round(min(max(v, 0.0), float(height))) for v in (box[1], box[3]))
+    if x1 <= x0 or y1 <= y0:
+        return masks.empty(height, width)
+    return masks.place(masks.encode(np.ones((y1 - y0, x1 - x0), dtype=bool)), height, width, x0, y0)

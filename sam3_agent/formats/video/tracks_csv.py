@@ -7,7 +7,7 @@ from pathlib import Path
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_text
-from sam3_agent.formats.video.track_set import TrackSet, box_mask, track_of
+from sam3_agent.formats.video.track_set import TrackSet, box_mask, check_extent, track_of
 from sam3_agent.masks import Rle
 
 COLUMNS = ("frame", "time", "id", "concept", "x1", "y1", "x2", "y2", "area", "score", "state")
@@ -43,6 +43,7 @@ def read_tracks_csv(path: Path, size: tuple[int, int], frames: int | None = None
         try:
             x0, y0, x1, y1 = (float(row[key]) for key in ("x1", "y1", "x2", "y2"))
             entry = (box_mask((x0, y0, x1, y1), size), float(row["score"]))
+            check_extent(f"{path}:{number}", size, int(row["frame"]))
             found.setdefault(row["id"], {})[int(row["frame"])] = entry
             concepts[row["id"]] = row["concept"].removeprefix("'")
         except (KeyError, ValueError, TypeError) as error:

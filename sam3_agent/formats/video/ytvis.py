@@ -15,8 +15,8 @@ import pydantic
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import xywh
-from sam3_agent.formats.complaint import complaint
 from sam3_agent.formats.files import write_json
+from sam3_agent.formats.validation_error import first_error
 from sam3_agent.formats.video.track_set import TrackSet, track_of
 from sam3_agent.masks import Rle
 from sam3_agent.types import Track
@@ -205,7 +205,7 @@ def _parse(path: Path, kind: type[_Model]) -> _Model:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not JSON ({error})") from error
     except pydantic.ValidationError as error:
-        raise InputError(f"{path}: {complaint(error)}") from error
+        raise InputError(f"{path}: {first_error(error)}") from error
 
 
 def _read_video(video: _Video, tracks: list[Track], pairs: list[Pair]) -> YtvisVideo:

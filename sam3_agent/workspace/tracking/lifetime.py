@@ -68,7 +68,7 @@ class Reprompt:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What happens in one frame; detections by number, tracks by id."""
+    """Decisions about one frame; detections by number, tracks by id."""
 
     frame: int
     new: tuple[tuple[str, int], ...] = ()

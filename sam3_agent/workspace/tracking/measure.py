@@ -103,7 +103,7 @@ class Motion:
 
     @property
     def seconds(self) -> tuple[float, float]:
-        """When it is first and last seen."""
+        """Times of its first and last sight."""
         return (self.clock.time(self.first), self.clock.time(self.last))
 
     @cached_property
@@ -159,7 +159,7 @@ class Motion:
 
     @property
     def direction(self) -> Direction:
-        """Where it moved, on the whole: one of eight directions, or "still"."""
+        """Direction from beginning to end: one of eight, or "still"."""
         if not self.seen or self.displacement < STILL * self.clock.diagonal:
             return "still"
         x, y = (end - begin for begin, end in zip(self.began_at, self.ended_at, strict=True))

@@ -47,7 +47,7 @@ class TrackStore:
 
     @property
     def frames(self) -> int:
-        """How many frames have a line."""
+        """Number of frames that have a line."""
         return len(self._times)
 
     @property

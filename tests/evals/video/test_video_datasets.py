@@ -88,6 +88,10 @@ def test_splits_whose_truth_lies_on_a_server_say_so(tmp_path: Path) -> None:
     [
         (lambda root: write_json(root / "mask_dict.json", {"11": [None]}), "11: 1 masks for 4 frames"),
         (lambda root: write_json(root / "mask_dict.json", {}), "no annotation 11"),
+        (
+            lambda root: write_json(root / "mask_dict.json", {"11": [{"size": [1]}] * 4}),
+            "mask_dict.json: 11: not a COCO",
+        ),
         (lambda root: (root / "meta_expressions.json").write_text("{"), "not JSON"),
         (lambda root: write_json(root / "meta_expressions.json", {"videos": {}}), "videos: Dictionary should have"),
         (lambda root: (root / "JPEGImages" / "one" / "00000.jpg").unlink(), "the frame 00000 is not here"),

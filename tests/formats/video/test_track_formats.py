@@ -221,6 +221,17 @@ def test_spreadsheets_run_no_concept_as_a_formula(tmp_path: Path) -> None:
     assert read_tracks_csv(tmp_path / "a.csv", SIZE).tracks[0].concept == "=HYPERLINK(1)"
 
 
+CSV = "frame,time,id,concept,x1,y1,x2,y2,area,score,state\n{frame},0,t1,cat,1,1,5,5,16,0.5,confirmed\n"
+SAV = (
+    '{{"video_id": "x", "video_frame_count": {frames}, "video_height": 4, "video_width": 4, "masklet": [],'
+    ' "masklet_id": []}}'
+)
+CVAT = (
+    "<annotations><meta><original_size><width>{side}</width><height>{side}</height></original_size></meta>"
+    '<track id="1" label="cat">{shape}</track></annotations>'
+)
+BOX = '<box frame="0" xtl="1" ytl="1" xbr="3" ybr="3"/><box frame="{frame}" xtl="1" ytl="1" xbr="3" ybr="3"/>'
+MASK = '<mask frame="0" rle="{rle}" left="0" top="0" width="{side}" height="{side}"/>'
 BROKEN = [
     (read_ytvis, "a.json", "{", "not JSON"),
     (read_ytvis, "a.json", '{"videos": []}', "videos: List should have at least 1 item"),
@@ -230,6 +241,13 @@ BROKEN = [
     (read_mots_txt, "a.txt", "1 2 3\n", "a.txt:1: not 'frame id class height width rle'"),
     (read_mots_txt, "a.txt", "", "no line in it"),
     (lambda path: read_tracks_csv(path, SIZE), "a.csv", "frame,id\n0,t1\n", "a.csv:2: not a line of frame,time"),
+    (lambda path: read_tracks_csv(path, SIZE), "a.csv", CSV.format(frame=10**12), "a.csv:2: frame 1000000000000"),
+    (read_mots_txt, "a.txt", "9999999999 1001 1 2 2 04\n", "a.txt:1: frame 9999999998"),
+    (read_sav, "a.json", SAV.format(frames=1e15), "frame 1000000000000000"),
+    (read_cvat_video, "a.xml", CVAT.format(side=10**7, shape=""), "frames of 10000000x10000000 pixels"),
+    (read_cvat_video, "a.xml", CVAT.format(side=9, shape=BOX.format(frame=10**11)), "a shape: frame 100000000000"),
+    (read_cvat_video, "a.xml", CVAT.format(side=9, shape=MASK.format(rle="0, 81", side=99)), "99x99 at 0, 0 in frames"),
+    (read_cvat_video, "a.xml", CVAT.format(side=9, shape=MASK.format(rle="-5, 9", side=2)), "runs of 4 pixels"),
     (lambda path: read_mot(path.parent), "a", "", "no MOT sequence here"),
     (lambda path: read_mots_png(path.parent), "a", "", "no MOTS pictures here"),
     (lambda path: read_davis(path.parent), "a", "", "no pictures here"),

@@ -28,7 +28,7 @@ from PIL import Image
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.formats.complaint import complaint
+from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
 from sam3_evals.metrics.video.masklets import volume_of
 from sam3_evals.sample import Case, Footage, Source
@@ -184,13 +184,18 @@ class Rvos:
         listed = cast(list[Any], given)
         if len(listed) != frames:
             raise InputError(f"{self.folder / 'mask_dict.json'}: {key}: {len(listed)} masks for {frames} frames")
-        rles = {index: masks.from_json(value) for index, value in enumerate(listed) if value}
+        try:
+            rles = {index: masks.from_json(value) for index, value in enumerate(listed) if value}
+        except InputError as error:
+            raise InputError(f"{self.folder / 'mask_dict.json'}: {key}: {error}") from error
         return {index: rle for index, rle in rles.items() if masks.area(rle)}
 
     def _painted(self, name: str, video: _Video, key: str) -> dict[int, Rle]:
         """Out of PNGs: ReasonVOS has a folder an object, Ref-YouTube-VOS one a video with the object as the index."""
         root = self.folder / "Annotations"
         own = root / f"{video.source.lower()}_{name}_{key}"
+        if self.kind != "reasonvos" and not key.isdecimal():
+            raise InputError(f"{self.folder}: {name}: obj_id is the number of an object, got {key!r}")
         folder, value = (own, None) if self.kind == "reasonvos" else (root / name, int(key))
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; the truth of this split lies on a server")
@@ -218,4 +223,4 @@ def _checked(path: Path, kind: type[_Meta]) -> _Meta:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not JSON ({error})") from error
     except pydantic.ValidationError as error:
-        raise InputError(f"{path}: {complaint(error)}") from error
+        raise InputError(f"{path}: {first_error(error)}") from error

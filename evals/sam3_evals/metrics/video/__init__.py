@@ -23,7 +23,7 @@ _HOTA_NAMES = {"hota": "phota", "hota_50": "phota_50"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoScore:
-    """What is known of a video case besides what is known of every case."""
+    """Figures of one video case, besides those of every case."""
 
     region: RegionScore
     """Of all targets together against all predictions together."""

@@ -18,7 +18,7 @@ from sam3_evals.solvers.video.open_video import OpenedVideo
 
 
 class VideoOracleSolver:
-    """What perfect tracking and choice would make of this model's masks."""
+    """Upper bound: perfect tracking and choice among this model's masks."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._opened = OpenedVideo(workspace)

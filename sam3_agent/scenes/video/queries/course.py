@@ -91,14 +91,14 @@ class Course:
 
     @property
     def begin(self) -> Begin:
-        """How it comes into the video."""
+        """Tell how it comes into the video."""
         if self.first == 0:
             return "there"
         return "enters" if self.at_border[self.first] else "appears"
 
     @property
     def end(self) -> End:
-        """How it goes out of the video."""
+        """Tell how it goes out of the video."""
         if self.last == len(self.seen) - 1:
             return "there"
         return "leaves" if self.at_border[self.last] else "vanishes"
