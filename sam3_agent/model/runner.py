@@ -165,7 +165,7 @@ class Runner:
         if self._fast is not None:
             logits, quality = self._fast.click(self._tracker, seen, clicks, multimask=multimask)
         else:
-            given = clicks.on(seen.embedding.device)
+            given = clicks.on(seen.coarse.device)
             logits, quality = self._tracker.decode(seen, *self._tracker.embed(given), multimask=multimask)
         return logits[0].cpu().numpy(), quality[0].cpu().numpy()
 

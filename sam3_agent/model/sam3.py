@@ -1,10 +1,8 @@
-"""The model: encodes an image once, then answers phrases and exemplars in one batch, and clicks one object at a
-time.
-"""
+"""The model: encodes an image once, answers phrases, exemplars and clicks about it, follows objects to other frames."""
 
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -29,6 +27,10 @@ from sam3_agent.model.sam3_forward import Grounded
 from sam3_agent.model.segmenter import Features
 from sam3_agent.model.text_prompts import Ids, Tokenizer
 from sam3_agent.model.tracker import Clicks, Tracker
+from sam3_agent.model.tracking.loading import load_video_tracker
+from sam3_agent.model.tracking.planning import Tracking
+from sam3_agent.model.tracking.video_tracker import VideoTracker
+from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
 from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 MAX_PROMPTS = 16
@@ -38,7 +40,7 @@ MAX_IMAGES = 4
 
 
 class Sam3:
-    """A SAM 3 in memory; implements `Segmenter`, and `Engine` for a `Scheduler`.
+    """A SAM 3 in memory; implements `Segmenter` and `VideoSegmenter`, and `Engine` for a `Scheduler`.
 
     Safe to call from several threads: the network runs for one at a time. The model is changed to what Meta's code
     computes (`sam3_forward.prepare`: eval mode, LayerNorm eps) and its text tokens are remembered, so make a new Sam3
@@ -52,6 +54,7 @@ class Sam3:
         info: ModelInfo,
         tracker: Tracker | None = None,
         *,
+        video: VideoTracker | None = None,
         fast: Fast = "auto",
     ) -> None:
         self._model = model
@@ -75,6 +78,7 @@ class Sam3:
         self._drawing = Work(self._runner.draw, MAX_PROMPTS, "answering a concept", place, key=lambda row: row.key)
         self._reading = Work(self._runner.read, MAX_PROMPTS, "reading examples", place)
         self._clicking = Work(self._runner.click, MAX_PROMPTS, "answering a click", place)
+        self._tracking = Tracking(video, place, self._runner.alone) if video else None
 
     @classmethod
     def load(
@@ -102,7 +106,9 @@ class Sam3:
         tokenizer = loading.load_tokenizer(folder)
         model = loading.load_model(folder, place, number)
         info = ModelInfo(name, str(place), str(number).removeprefix("torch."))
-        return cls(model, tokenizer, info, loading.load_tracker(folder, place, number), fast=fast)
+        tracker = load_tracker(folder, place, number)
+        video = load_video_tracker(folder, tracker, place, number)
+        return cls(model, tokenizer, info, tracker, video=video, fast=fast)
 
     @property
     def info(self) -> ModelInfo:
@@ -149,7 +155,8 @@ class Sam3:
         return {
             "fast": self._runner.fast,
             "texts": self._runner.texts.statistics.to_json(),
-            "halvings": {name: work.halvings for name, work in works.items()},
+            "halvings": {name: work.halvings for name, work in works.items()}
+            | (self._tracking.halvings if self._tracking else {}),
         }
 
     def encode(self, image: NDArray[np.uint8]) -> ImageFeatures:
@@ -204,6 +211,40 @@ class Sam3:
             ModelUnavailable: out of memory.
         """
         return self.plan_click(features, prompt).run()[0]
+
+    def track(
+        self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
+    ) -> list[TrackedMask]:
+        """Where objects are on a frame of a video; see `VideoSegmenter.track`.
+
+        Raises:
+            InputError: a point or box lies outside the frame, or a mask is of another size.
+            ToolError: the checkpoint has no memory parts.
+            ModelUnavailable: out of memory.
+        """
+        return self.plan_track(features, frame, requests, reverse=reverse).run()
+
+    def remember(
+        self, features: Features, frame: int, sightings: Sequence[Sighting], *, reverse: bool = False
+    ) -> list[TrackMemory]:
+        """The memory of objects after a frame; see `VideoSegmenter.remember`."""
+        return self.plan_remember(features, frame, sightings, reverse=reverse).run()
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> TrackMemory:
+        """A memory out of a file; see `VideoSegmenter.restore`."""
+        return self._follows().restore(arrays)
+
+    def plan_track(
+        self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
+    ) -> Plan[TrackedMask]:
+        """`track` with the requests checked; see `Engine`."""
+        return self._follows().plan_track(own_features(features), frame, requests, reverse=reverse)
+
+    def plan_remember(
+        self, features: Features, frame: int, sightings: Sequence[Sighting], *, reverse: bool = False
+    ) -> Plan[TrackMemory]:
+        """`remember` as a plan; see `Engine`."""
+        return self._follows().plan_remember(own_features(features), frame, sightings, reverse=reverse)
 
     def plan_encode(self, image: NDArray[np.uint8]) -> Plan[ImageFeatures]:
         """`encode` with the image checked and resized; see `Engine`."""
@@ -278,6 +319,14 @@ class Sam3:
         """(K, h, w) raw mask logits of chosen queries of one prompt."""
         with self._network("drawing masks"):
             return self._runner.masks(features, grounded, row, queries).cpu().numpy()
+
+    def _follows(self) -> Tracking:
+        if self._tracking is None:
+            raise ToolError(
+                f"the model {self._info.name} cannot follow objects through a video: its checkpoint has no memory parts"
+                f" (tracker_model.memory_attention and others); use another --model, such as {loading.TINY}"
+            )
+        return self._tracking
 
     def _token_ids(self, phrase: str) -> Ids:
         with self._tokenizing:

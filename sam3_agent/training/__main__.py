@@ -12,8 +12,9 @@ from pathlib import Path
 from sam3_agent.errors import Sam3AgentError
 from sam3_agent.training.click_run import train_clicks
 from sam3_agent.training.config import CONFIGS, TrainConfig
-from sam3_agent.training.export import export_clicks, export_run
+from sam3_agent.training.export import export_clicks, export_run, export_tracker
 from sam3_agent.training.run import train
+from sam3_agent.training.track_run import train_tracker
 
 
 def main() -> int:
@@ -57,13 +58,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu")
     parser.add_argument("--ranks", type=int, help="batches a step, on a CPU a process each (default: the config's)")
     parser.add_argument("--workers", type=int, help="processes that draw scenes ahead (default: a core each on a GPU)")
-    parser.add_argument("--start-from", type=Path, help="exported weights to begin with (clicks: to learn on)")
+    parser.add_argument("--start-from", type=Path, help="exported weights to begin with (clicks, tracker: to learn on)")
     return parser.parse_args()
 
 
 def _train(config: TrainConfig, options: argparse.Namespace) -> None:
     if config.stages[0].kind == "clicks":
         train_clicks(config, options.out, options.start_from, options.rank)
+    elif config.stages[0].kind == "tracker":
+        train_tracker(config, options.out, options.start_from, options.rank)
     else:
         train(config, options.out, options.rank, options.start_from, workers=_workers(options))
 
@@ -78,6 +81,8 @@ def _workers(options: argparse.Namespace) -> int:
 def _export(config: TrainConfig, options: argparse.Namespace) -> None:
     if config.stages[0].kind == "clicks":
         export_clicks(config, options.out, options.start_from, options.export)
+    elif config.stages[0].kind == "tracker":
+        export_tracker(config, options.out, options.start_from, options.export)
     else:
         export_run(options.out, options.export)
 

@@ -11,14 +11,14 @@ class Stage:
     """One stretch of training at one input size."""
 
     name: str
-    kind: Literal["dense", "ground", "prompts", "clicks"]
+    kind: Literal["dense", "ground", "prompts", "clicks", "tracker"]
     image_size: int
     """Pixels; 0: that of the weights that the run starts from."""
     steps: int
     images: int
-    """Images per rank and step."""
+    """Images, or clips, per rank and step."""
     prompts: int = 0
-    """Prompts per image (prompt stages), or objects per image at most (clicks)."""
+    """Prompts per image (prompt stages), or objects per image at most (clicks), or per clip (tracker)."""
     peak_rate: float = 1e-3
     end_rate: float = 1e-5
     flat: float = 0.3
@@ -104,6 +104,16 @@ CLICKS = replace(
 )
 """The tracker half on a frozen backbone."""
 CLICKS_SMOKE = replace(CLICKS, stages=(Stage("clicks", "clicks", 0, steps=3, images=2, prompts=3, warm_up=1),))
+TRACKER = replace(
+    TINY,
+    seed=5,
+    ranks=1,
+    weight_decay=0.01,
+    clip=1.0,
+    stages=(Stage("tracker", "tracker", 0, steps=640, images=2, prompts=4, flat=0.7, end_rate=2e-5, warm_up=20),),
+)
+"""Memory, pointers and presence on frozen weights."""
+TRACKER_SMOKE = replace(TRACKER, stages=(Stage("tracker", "tracker", 0, steps=3, images=1, prompts=2, warm_up=1),))
 CONFIGS = {
     "tiny": TINY,
     "longer": LONGER,
@@ -111,4 +121,6 @@ CONFIGS = {
     "smoke": SMOKE,
     "clicks": CLICKS,
     "clicks-smoke": CLICKS_SMOKE,
+    "tracker": TRACKER,
+    "tracker-smoke": TRACKER_SMOKE,
 }
