@@ -106,7 +106,7 @@ class Sam3:
         tokenizer = loading.load_tokenizer(folder)
         model = loading.load_model(folder, place, number)
         info = ModelInfo(name, str(place), str(number).removeprefix("torch."))
-        tracker = load_tracker(folder, place, number)
+        tracker = loading.load_tracker(folder, place, number)
         video = load_video_tracker(folder, tracker, place, number)
         return cls(model, tokenizer, info, tracker, video=video, fast=fast)
 
