@@ -67,7 +67,8 @@ def segment_concepts(
     nothing is asked in other words too. For small things use a region: it is seen in full resolution.
     """
     part = region_of(region)
-    refuse_outside(workspace.image(image_id), [part])
+    if part is not None:
+        refuse_outside(workspace.image(image_id), [part])
     found = workspace.segment(
         image_id,
         concepts,
@@ -110,7 +111,7 @@ def present(workspace: Workspace, result: Segmented) -> Presentation:
     boxes = coordinate_hints(image, [result.region, *result.examples])
     info = workspace.info
     hints = [hint for each in result.results if (hint := _hint(each, result, image, info))]
-    hints += [*_vocabulary(result.results, info), *boxes]
+    hints += [*(_vocabulary(result.results, info) if hints else []), *boxes]
     picture = marked_picture(workspace, result.image_id, result.region, shown)
     lines = [line for each in result.results for line in _lines(each, facts)]
     for phrase, each in result.instead:
