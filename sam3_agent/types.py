@@ -353,6 +353,29 @@ def check_points(points: tuple[Point, ...], width: int, height: int) -> None:
             raise InputError(f"point {[x, y]} lies outside the {width}x{height} image")
 
 
+@dataclass(frozen=True, slots=True)
+class VideoHandle:
+    """An open video; its frames are named by index, "v1@120" is one of them as an image."""
+
+    id: str
+    """"v1"."""
+    source: str
+    frames: int
+    fps: float
+    """Mean rate."""
+    width: int
+    height: int
+    duration: float
+    """Seconds."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The public JSON of a video."""
+        return {
+            "id": self.id, "source": self.source, "frames": self.frames, "fps": round(self.fps, 4),
+            "width": self.width, "height": self.height, "duration": round(self.duration, 4),
+        }  # fmt: skip
+
+
 TrackState = Literal["provisional", "confirmed", "suppressed", "left"]
 """On trial; sure; there but not to be shown in this frame; not to be seen (occluded, outside, or lost at a cut)."""
 

@@ -1,5 +1,6 @@
 """Features of one image."""
 
+import threading
 from dataclasses import dataclass
 
 import torch
@@ -20,14 +21,16 @@ class ClickCache:
         """`grid` is the (1, D, h, w) hidden state."""
         self._grid: torch.Tensor | None = grid
         self._features: ClickFeatures | None = None
+        self._lock = threading.Lock()
 
     def features(self, tracker: Tracker) -> ClickFeatures:
-        """The levels, computed at the first call; the hidden state is dropped then."""
-        if self._features is None:
-            assert self._grid is not None
-            self._features = tracker.features(self._grid)
-            self._grid = None
-        return self._features
+        """The levels, computed at the first call, on the device of that tracker; the hidden state is dropped then."""
+        with self._lock:  # the objects of one frame may be shared out over several replicas
+            if self._features is None:
+                assert self._grid is not None
+                self._features = tracker.features(self._grid.to(tracker.tracker_model.no_memory_embedding.device))
+                self._grid = None
+            return self._features
 
     @property
     def nbytes(self) -> int:
@@ -49,6 +52,8 @@ class ImageFeatures:
     """(1, C, h, w) each, finest first; full size: 288, 144, 72 of 256 channels, 106 MB in float32, 53 in bfloat16."""
     clicks: ClickCache | None = None
     """None where the model has no tracker half."""
+    cls: torch.Tensor | None = None
+    """(1, 1, C) the token of a prompt without boxes; only where the fast path has encoded."""
 
     @property
     def nbytes(self) -> int:

@@ -88,7 +88,7 @@ def _two_rounds(
     rng: np.random.Generator,
 ) -> dict[str, Tensor]:
     chosen = torch.from_numpy(group)  # pyright: ignore[reportUnknownMemberType]
-    device = features.embedding.device
+    device = features.coarse.device
     own = features.select(batch.index[chosen].to(device))
     cover = batch.cover[chosen].to(device)
     clicks = kind(batch, group, rng).on(device)
@@ -180,7 +180,7 @@ def _readings(
     learner: ClickLearner, features: ClickFeatures, batch: ObjectBatch, rng: np.random.Generator
 ) -> dict[str, list[float]]:
     def ask(clicks: Clicks) -> ClickAnswers:
-        return answer_clicks(learner.tracker, features, clicks.on(features.embedding.device))
+        return answer_clicks(learner.tracker, features, clicks.on(features.coarse.device))
 
     def best(answers: ClickAnswers) -> list[float]:
         return _list(mask_iou(answers.best()[:, None].cpu(), batch.cover)[:, 0])

@@ -41,6 +41,11 @@ class Images:
             self._images[image.id] = image
             self._pixels[image.id] = pixels
 
+    def has(self, image_id: str) -> bool:
+        """Whether an image is open."""
+        with self._lock:
+            return image_id in self._images
+
     def get(self, image_id: str) -> OpenImage:
         """An open image.
 

@@ -101,7 +101,8 @@ def _recipe(asked: Asked, ontology: Ontology, segmenter: ModelOptions) -> Recipe
     judged = asked.judge and spec != "rules" and load_llm(spec).sees
     queries = any(each.query for each in ontology.classes)
     inquiry = Inquiry(ontology, asked.tiles, judged)
-    return Recipe(inquiry, spec if queries or judged else "", segmenter.model, segmenter.device, segmenter.dtype)
+    spec = spec if queries or judged else ""
+    return Recipe(inquiry, spec, segmenter.model, segmenter.device, segmenter.dtype, segmenter.fast)
 
 
 @contextmanager
@@ -118,7 +119,7 @@ def _engine(asked: Asked, recipe: Recipe) -> Generator[Engine]:
         return
     with progress_console().status(f"loading {recipe.model}"):
         proposer = recipe()
-    yield Threads(proposer, asked.jobs or 1)
+    yield Threads(proposer, asked.jobs)
 
 
 def _run(

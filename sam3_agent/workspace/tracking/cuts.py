@@ -1,7 +1,9 @@
 """Hard cuts: frames that continue nothing, noticed from colors alone, one frame at a time."""
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +51,18 @@ class CutDetector:
             return True
         self._recent.append(change)
         return False
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that a resumed run needs, as plain values."""
+        return {"last": None if self._last is None else self._last.tolist(), "recent": list(self._recent)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], rule: CutRule | None = None) -> "CutDetector":
+        """Read what `to_json` wrote."""
+        made = cls(rule)
+        made._last = None if value["last"] is None else np.array(value["last"], dtype=np.float64)
+        made._recent.extend(value["recent"])
+        return made
 
 
 def _histograms(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
