@@ -1,7 +1,7 @@
 """Facts about one mask that need no further look of the model."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -225,9 +225,13 @@ def _box_iou(a: Box, b: Box) -> float:
     return shared / total if total > 0 else 1.0
 
 
-def marks_of(records: Sequence[Record]) -> list[Mark]:
-    """Marks to draw; an object found twice gets one mark, labeled "m2=m7". Labels leave out a workspace's suffix."""
-    ordered = sorted(records, key=lambda record: not record.kept)  # a kept mask speaks for its near-miss twins
+def marks_of(records: Sequence[Record], earlier: Collection[str] = ()) -> list[Mark]:
+    """Marks to draw; an object found twice gets one mark, labeled "m2=m7". Labels leave out a workspace's suffix.
+
+    Ids in `earlier` were not found by this call: their marks are faint, and of several of one object one is named.
+    """
+    # What is new speaks for what was there, a kept mask for its near-miss twins.
+    ordered = sorted(records, key=lambda record: (record.instance.id in earlier, not record.kept))
     instances = [record.instance for record in ordered]
     same = same_objects(instances, instances, _ONE_LABEL)
     marks: list[Mark] = []
@@ -238,6 +242,9 @@ def marks_of(records: Sequence[Record]) -> list[Mark]:
         twins = [int(t) for t in np.flatnonzero(same[index]) if t > index and t not in done]
         done.update(twins)
         names = [record.instance.id, *(ordered[t].instance.id for t in twins)]
-        label = "=".join(name.partition("-")[0] for name in names)
-        marks.append(Mark(label, record.instance.rle, record.instance.box, dashed=not record.kept))
+        old = [name for name in names if name in earlier]
+        label = "=".join(name.partition("-")[0] for name in (*(n for n in names if n not in earlier), *old[:1]))
+        dashed = not any(ordered[i].kept for i in (index, *twins))
+        faint = len(old) == len(names)
+        marks.append(Mark(label, record.instance.rle, record.instance.box, dashed=dashed, faint=faint))
     return marks

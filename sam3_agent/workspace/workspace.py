@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
@@ -339,11 +339,15 @@ class Workspace(WorkspaceReader):
         style: Style = "marks",
         *,
         longest: int = 1024,
+        earlier: Collection[str] = (),
     ) -> Picture:
-        """Draw the image, or a region at full resolution, with masks; without ids, with all above their threshold."""
+        """Draw the image, or a region at full resolution, with masks; without ids, with all above their threshold.
+
+        The masks in `earlier` are drawn thin and without labels, so that the others stand out.
+        """
         image = self.image(image_id)
         window = window_of(region, image.width, image.height) if region is not None else None
-        marks = marks_of(self._chosen(image_id, mask_ids)) if style != "plain" else []
+        marks = marks_of(self._chosen(image_id, mask_ids), earlier) if style != "plain" else []
         return draw_picture(self.pixels(image_id), marks, style=style, region=window, longest=longest)
 
     def facts(self, mask_ids: Sequence[str]) -> list[Facts]:
