@@ -1,4 +1,4 @@
-"""Draw the pictures of the README with the embedded model and the planner `rules`: docs/pair.png and docs/demo.png.
+"""Draw the pictures of the README with the embedded model and the planner `rules`: docs/pair.webp and docs/demo.webp.
 
     python docs/pictures.py
 
@@ -27,15 +27,15 @@ INK, QUIET, GROUND = (24, 26, 31), (96, 102, 114), (255, 255, 255)
 def main() -> None:
     """Write both pictures."""
     workspace = Workspace(Sam3.load("tiny"))
-    save(pair(workspace), FOLDER / "pair.png", 1640)
+    save(pair(workspace), FOLDER / "pair.webp", 1640)
     report = demo.run_demo(workspace, load_llm("rules"), loading=0.0)
-    save(demo.overview(demo.pictures(report)), FOLDER / "demo.png", 960)
+    save(demo.overview(demo.pictures(report)), FOLDER / "demo.webp", 960)
 
 
 def save(picture: Image.Image, path: Path, width: int) -> None:
-    """Write a picture at a given width with 256 colors: a fifth of the size, and it looks the same."""
+    """Write a picture at a given width."""
     small = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
-    small.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+    small.save(path, quality=88, method=6)
 
 
 def pair(workspace: Workspace) -> Image.Image:
@@ -47,7 +47,9 @@ def pair(workspace: Workspace) -> Image.Image:
     return side_by_side(
         [
             panel(scene.image, whole.instances, "SAM 3 alone", found(whole.instances, whole.presence)),
-            panel(scene.image, noun.instances, f"SAM 3 alone, asked for “{NOUN}”", found(noun.instances, noun.presence)),
+            panel(
+                scene.image, noun.instances, f"SAM 3 alone, asked for “{NOUN}”", found(noun.instances, noun.presence)
+            ),
             panel(scene.image, answer.instances, "with sam3-agent", found(answer.instances)),
         ]
     )

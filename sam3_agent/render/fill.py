@@ -125,13 +125,13 @@ def _fill_of(mark: Mark, view: View) -> Fill | None:
 
 def _band(distance: NDArray[np.float32], start: float, stop: float) -> NDArray[np.float32]:
     """(h, w) share of each pixel that lies between two distances from the edge."""
-    return np.clip(distance - start + 0.5, 0, 1) * np.clip(stop - distance + 0.5, 0, 1)
+    return (np.clip(distance - start + 0.5, 0, 1) * np.clip(stop - distance + 0.5, 0, 1)).astype(np.float32)
 
 
 def _opacity(distance: NDArray[np.float32]) -> NDArray[np.float32]:
     """(h, w) strongest at the edge, so that the object's own color stays readable in the middle of it."""
     deep, near = _OPACITY
-    return deep + (near - deep) * np.exp(np.minimum(distance, 0) / _FADING)
+    return (deep + (near - deep) * np.exp(np.minimum(distance, 0) / _FADING)).astype(np.float32)
 
 
 def _blend(canvas: NDArray[np.uint8], fill: Fill, alpha: NDArray[np.float32], color: Color) -> None:
@@ -165,7 +165,9 @@ def _dashes(fill: Fill) -> NDArray[np.float32]:
     """(h, w) 1 on every other stretch of the outline, by the angle about the middle of the mask."""
     rows, columns = np.nonzero(fill.distance < 0)
     height, width = fill.distance.shape
-    middle = (rows.mean(), columns.mean()) if len(rows) else (height / 2, width / 2)
-    angle = np.arctan2(np.arange(height)[:, None] - middle[0], np.arange(width)[None] - middle[1])
+    middle = (float(rows.mean()), float(columns.mean())) if len(rows) else (height / 2, width / 2)
+    down = np.arange(height, dtype=np.float64) - middle[0]
+    right = np.arange(width, dtype=np.float64) - middle[1]
+    angle = np.arctan2(down[:, None], right[None])  # (h, w)
     count = max(6, round((height + width) / 22))
     return (np.floor((angle / (2 * np.pi) + 0.5) * 2 * count) % 2 == 0).astype(np.float32)

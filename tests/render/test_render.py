@@ -86,7 +86,9 @@ def test_a_fill_is_smooth_and_ends_within_two_pixels_of_its_mask() -> None:
 def test_a_fill_leaves_the_objects_own_color_to_be_told_in_the_middle() -> None:
     large = disc(200, 200, 150, 400, 400)
     pixels = np.full((400, 400, 3), (240, 200, 0), np.uint8)
-    red, green, blue = (int(v) for v in np.asarray(draw_picture(pixels, [mark("", large)], style="fill").image)[200, 200])
+    red, green, blue = (
+        int(v) for v in np.asarray(draw_picture(pixels, [mark("", large)], style="fill").image)[200, 200]
+    )
     assert red > 180
     assert green > 140
     assert blue < 80
