@@ -18,8 +18,8 @@ from PIL import Image
 
 from sam3_agent import masks
 from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel
-from sam3_agent.formats.outlines import parts_of
 from sam3_agent.formats.palette import painted
+from sam3_agent.formats.polygons_exact import parts_of
 from sam3_agent.labeling.io.export_labels import FORMATS
 from sam3_agent.scenes import NOUNS, Scene, generate_scene
 
@@ -102,9 +102,7 @@ def _torture() -> LabeledImage:
         (y == 105) & (x > 10) & (x < 90),
         (y == 100) & (x == 100),
     ]
-    made = [
-        MaskLabel(f"t{n}", n, masks.encode(shape), masks.box(masks.encode(shape))) for n, shape in enumerate(shapes)
-    ]
+    made = [MaskLabel(f"t{n}", n, masks.encode(shape)) for n, shape in enumerate(shapes)]
     return LabeledImage("torture.jpg", "torture", 200, 200, tuple(made))
 
 
@@ -112,7 +110,7 @@ def _image(scene: Scene) -> LabeledImage:
     made: list[MaskLabel] = []
     for thing in scene.objects:
         rle = masks.encode(thing.mask)
-        made.append(MaskLabel(f"{scene.seed}.{thing.id}", NOUNS.index(thing.noun), rle, masks.box(rle)))
+        made.append(MaskLabel(f"{scene.seed}.{thing.id}", NOUNS.index(thing.noun), rle))
     return LabeledImage(f"{scene.seed}.jpg", str(scene.seed), scene.width, scene.height, tuple(made))
 
 

@@ -6,6 +6,7 @@
 import json
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def by_label_studio(folder: str) -> dict:
 
     found: dict = {}
     for task in json.loads((Path(folder) / "tasks.json").read_text()):
-        stem = Path(task["data"]["image"].split("?d=")[1]).name.split(".")[0]
+        stem = Path(unquote(task["data"]["image"].split("?d=")[1])).name.split(".")[0]
         for result in task["predictions"][0]["result"]:
             height, width = result["original_height"], result["original_width"]
             mask = decode_rle(result["value"]["rle"]).reshape(height, width, 4)[:, :, 3] > 0

@@ -7,7 +7,7 @@ from sam3_agent import masks
 from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, to_json
 from sam3_agent.formats.files import write_json
 from sam3_agent.formats.label_set import LabelSet
-from sam3_agent.formats.outlines import inset, parts_of
+from sam3_agent.formats.polygons_exact import inset, parts_of
 
 CocoMasks = Literal["rle", "polygons"]
 

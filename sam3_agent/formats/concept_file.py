@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
+from sam3_agent.formats.reading import read_json
 from sam3_agent.types import Concept, ExemplarTokens
 
 FORMAT = "sam3-agent concept"
@@ -44,25 +44,30 @@ def read_concept(path: Path) -> Concept:
     """
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"'{path}' is no concept file: {path.stat().st_size} bytes, at most {MOST_BYTES} expected")
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if document["format"] != FORMAT:
-            raise InputError(f"'{path}' is no concept file: format {document['format']!r}, expected {FORMAT!r}")
-        if document["version"] != VERSION:
-            raise InputError(f"'{path}' has version {document['version']!r}; this program reads version {VERSION}")
-        count, width = (int(v) for v in document["tokens"]["shape"])
-        values = base64.b64decode(document["tokens"]["data"], validate=True)
-        tokens = ExemplarTokens(values, count, width, str(document["eye"]))
-        phrase = document["phrase"]
-        pictures = tuple(base64.b64decode(t.partition(",")[2], validate=True) for t in document["thumbnails"])
-        concept = Concept(str(document["name"]), None if phrase is None else str(phrase), tokens, pictures)
+            raise InputError(f"{path.stat().st_size} bytes, at most {MOST_BYTES} expected")
+        concept = _concept(read_json(path))
     except OSError as error:
         raise InputError(f"cannot read the concept file '{path}': {error.strerror or error}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, binascii.Error) as error:
         raise InputError(f"'{path}' is no concept file, or a damaged one ({type(error).__name__}: {error})") from error
-    if not np.isfinite(tokens.array).all():
+    except InputError as error:
+        raise InputError(f"'{path}' is no concept file: {str(error).removeprefix(f'{path}: ')}") from error
+    if not np.isfinite(concept.tokens.array).all():
         raise InputError(f"the tokens in '{path}' are damaged: they hold numbers that are not finite")
     return concept
+
+
+def _concept(document: dict[str, Any]) -> Concept:
+    if document["format"] != FORMAT:
+        raise InputError(f"format {document['format']!r:.60}, expected {FORMAT!r}")
+    if document["version"] != VERSION:
+        raise InputError(f"version {document['version']!r:.60}; this program reads version {VERSION}")
+    count, width = (int(v) for v in document["tokens"]["shape"])
+    values = base64.b64decode(document["tokens"]["data"], validate=True)
+    tokens = ExemplarTokens(values, count, width, str(document["eye"]))
+    phrase = document["phrase"]
+    pictures = tuple(base64.b64decode(t.partition(",")[2], validate=True) for t in map(str, document["thumbnails"]))
+    return Concept(str(document["name"]), None if phrase is None else str(phrase), tokens, pictures)
 
 
 def _text(data: bytes) -> str:

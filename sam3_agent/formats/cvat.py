@@ -1,5 +1,7 @@
-"""CVAT for images 1.1: one XML file, masks as CVAT's own run lengths, so holes and parts are kept."""
+"""Writer and reader of CVAT for images 1.1: one XML file, masks as CVAT's own run lengths."""
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -7,9 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent import masks
+from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_text
+from sam3_agent.formats.found_labels import FoundImage, FoundLabel
+from sam3_agent.formats.known_images import KnownImages
 from sam3_agent.formats.label_set import LabelSet, MaskLabel
+from sam3_agent.formats.notes import Notes
 from sam3_agent.formats.palette import voc_colors
+from sam3_agent.formats.reading import decode_text
+from sam3_agent.masks import Rle
 
 
 def write_cvat(labels: LabelSet, out: Path) -> list[str]:
@@ -19,7 +27,7 @@ def write_cvat(labels: LabelSet, out: Path) -> list[str]:
     root.append(_meta(labels))
     for number, image in enumerate(labels.images):
         attributes = {"id": str(number), "name": image.name}
-        attributes |= {"subset": image.split} if len(labels.splits()) > 1 else {}  # some readers skip named subsets
+        attributes |= {"subset": image.split} if len(labels.splits()) > 1 else {}
         attributes |= {"width": str(image.width), "height": str(image.height)}
         entry = Xml.SubElement(root, "image", attributes)
         for order, label in enumerate(image.labels):
@@ -39,12 +47,20 @@ def row_runs(crop: NDArray[np.bool_]) -> list[int]:
 
 
 def _meta(labels: LabelSet) -> Xml.Element:
+    """The head: a task, or where there are splits a project of a task for each, as readers look for subsets there."""
     meta = Xml.Element("meta")
-    task = Xml.SubElement(meta, "task")
-    Xml.SubElement(task, "name").text = "sam3-agent"
-    Xml.SubElement(task, "size").text = str(len(labels.images))
-    Xml.SubElement(task, "mode").text = "annotation"
-    listed = Xml.SubElement(task, "labels")
+    whole = Xml.SubElement(meta, "task" if len(labels.splits()) < 2 else "project")
+    Xml.SubElement(whole, "name").text = "sam3-agent"
+    Xml.SubElement(whole, "size").text = str(len(labels.images))
+    Xml.SubElement(whole, "mode").text = "annotation"
+    if len(labels.splits()) > 1:
+        tasks = Xml.SubElement(whole, "tasks")
+        for split in labels.splits():
+            task = Xml.SubElement(tasks, "task")
+            Xml.SubElement(task, "name").text = split
+            Xml.SubElement(task, "size").text = str(len(labels.of_split(split)))
+            Xml.SubElement(task, "subset").text = split
+    listed = Xml.SubElement(whole, "labels")
     colors = voc_colors().tolist()[1:]
     for number, (name, attributes) in enumerate(_used_attributes(labels).items()):
         color = colors[number % len(colors)]
@@ -82,3 +98,151 @@ def _add_mask(entry: Xml.Element, label: MaskLabel, name: str, order: int) -> No
     element = Xml.SubElement(entry, "mask", values)
     for key, value in {**label.attributes, "score": round(label.score, 4), "label_id": label.id}.items():
         Xml.SubElement(element, "attribute", {"name": key}).text = str(value)
+
+
+_NO_AREA = ("points", "polyline", "skeleton", "cuboid", "tag")
+_CORNERS = 64
+"""Of the polygon of an ellipse: within 0.2 % of its area."""
+
+
+def read_cvat(source: Path, images: KnownImages, notes: Notes) -> list[FoundImage]:
+    """Read annotations.xml.
+
+    Raises:
+        InputError: it is no such file.
+    """
+    root = _parsed(source)
+    if root.tag != "annotations":
+        raise InputError(f"{source}: not CVAT for images: the root is <{root.tag:.40}>, not <annotations>")
+    if root.find("track") is not None:
+        raise InputError(f"{source}: this is CVAT for video 1.1; export it as CVAT for images 1.1")
+    return list(_images(root, source.name, images, notes))
+
+
+def _parsed(source: Path) -> Xml.Element:
+    try:
+        data = source.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {source}: {error.strerror or error}") from error
+    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:  # entities may be nested to any length
+        raise InputError(f"{source}: a document type is not read; CVAT writes none")
+    try:
+        return Xml.fromstring(data)
+    except (ValueError, LookupError):  # an encoding that the parser does not know
+        return _parsed_text(decode_text(data, source), source)
+    except Xml.ParseError as error:
+        raise InputError(f"{source}: not XML ({error})") from error
+
+
+def _parsed_text(text: str, source: Path) -> Xml.Element:
+    try:
+        return Xml.fromstring(text)
+    except (Xml.ParseError, ValueError) as error:
+        raise InputError(f"{source}: not XML ({error})") from error
+
+
+def _images(root: Xml.Element, name: str, images: KnownImages, notes: Notes) -> Iterator[FoundImage]:
+    for number, entry in enumerate(root.iter("image")):
+        given = entry.get("name", "")
+        place = f"{name}: image {number} ({given:.200})"
+        count = sum(1 for child in entry if child.tag != "tag")
+        if not given.strip():
+            notes.leave_out(place, "it has no name", count)
+            continue
+        size = _stated_size(entry) or images.size_of(given)
+        if size is None:
+            notes.leave_out(place, "no usable width and height, and no image to take them from", count)
+            continue
+        labels: list[FoundLabel] = []
+        for child in entry:
+            try:
+                labels.append(_label(child, size))
+            except InputError as error:
+                notes.leave_out(place, f"<{child.tag:.40}>: {error}", int(child.tag != "tag"))
+        yield FoundImage(given, size, tuple(labels), place)
+
+
+def _stated_size(entry: Xml.Element) -> tuple[int, int] | None:
+    sides = (entry.get("height", ""), entry.get("width", ""))
+    if not all(side.isascii() and side.isdigit() and len(side) < 8 and int(side) > 0 for side in sides):
+        return None
+    height, width = int(sides[0]), int(sides[1])
+    return (height, width) if height * width <= masks.MOST_PIXELS else None
+
+
+def _label(entry: Xml.Element, size: tuple[int, int]) -> FoundLabel:
+    if entry.tag in _NO_AREA:
+        raise InputError("it has no area, and is not read")
+    name = entry.get("label", "").strip()
+    if not name:
+        raise InputError("it has no label")
+    readers = {"box": _box, "polygon": _polygon, "ellipse": _ellipse, "mask": _mask}
+    if entry.tag not in readers:
+        raise InputError("it is not known")
+    return FoundLabel(name, readers[entry.tag](entry, size), entry.tag == "box")
+
+
+def _number(entry: Xml.Element, key: str, default: str = "") -> float:
+    try:
+        value = float(entry.get(key, default))
+    except ValueError as error:
+        raise InputError(f"{key}: not a number: {entry.get(key, default)!r:.40}") from error
+    if not math.isfinite(value):
+        raise InputError(f"{key}: not a finite number")
+    return value
+
+
+def _box(entry: Xml.Element, size: tuple[int, int]) -> Rle:
+    x0, y0, x1, y1 = (_number(entry, key) for key in ("xtl", "ytl", "xbr", "ybr"))
+    angle = _number(entry, "rotation", "0")
+    if not angle:
+        return masks.from_box((x0, y0, x1, y1), size)
+    corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
+    return _filled(_turned(corners, ((x0 + x1) / 2, (y0 + y1) / 2), angle), size)
+
+
+def _ellipse(entry: Xml.Element, size: tuple[int, int]) -> Rle:
+    x, y, rx, ry = (_number(entry, key) for key in ("cx", "cy", "rx", "ry"))
+    angles = [2 * math.pi * number / _CORNERS for number in range(_CORNERS)]
+    corners = [(x + rx * math.cos(angle), y + ry * math.sin(angle)) for angle in angles]
+    return _filled(_turned(corners, (x, y), _number(entry, "rotation", "0")), size)
+
+
+def _polygon(entry: Xml.Element, size: tuple[int, int]) -> Rle:
+    try:
+        corners = [tuple(float(value) for value in pair.split(",")) for pair in entry.get("points", "").split(";")]
+    except ValueError as error:
+        raise InputError(f"points: expected x,y;x,y;..., got {entry.get('points', '')!r:.60}") from error
+    if not all(len(corner) == 2 for corner in corners):
+        raise InputError(f"points: expected x,y;x,y;..., got {entry.get('points', '')!r:.60}")
+    return _filled([(corner[0], corner[1]) for corner in corners], size)
+
+
+def _mask(entry: Xml.Element, size: tuple[int, int]) -> Rle:
+    """The mask of CVAT's run lengths: row by row in its box, beginning with those outside."""
+    left, top, width, height = (int(_number(entry, key)) for key in ("left", "top", "width", "height"))
+    words = entry.get("rle", "").replace(",", " ").split()
+    if not all(word.isascii() and word.isdigit() and len(word) < 12 for word in words):
+        raise InputError("rle: expected run lengths")
+    inside = left >= 0 and top >= 0 and width > 0 and height > 0 and left + width <= size[1] and top + height <= size[0]
+    if not inside:
+        raise InputError(f"a mask of {width}x{height} at ({left}, {top}) does not fit into {size[1]}x{size[0]}")
+    runs = [int(word) for word in words]
+    if sum(runs) != width * height:
+        raise InputError(f"rle: its runs fill {sum(runs)} pixels, not the {width * height} of {width}x{height}")
+    crop = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
+    return masks.place(masks.encode(crop), *size, left, top)
+
+
+def _turned(
+    corners: list[tuple[float, float]], center: tuple[float, float], degrees: float
+) -> list[tuple[float, float]]:
+    """Corners turned clockwise around a center, as CVAT turns boxes and ellipses."""
+    turn = math.radians(degrees)
+    cos, sin = math.cos(turn), math.sin(turn)
+    moved = [(x - center[0], y - center[1]) for x, y in corners]
+    return [(center[0] + x * cos - y * sin, center[1] + x * sin + y * cos) for x, y in moved]
+
+
+def _filled(corners: list[tuple[float, float]], size: tuple[int, int]) -> Rle:
+    return masks.from_polygons([[value for corner in corners for value in corner]], size)

@@ -1,11 +1,14 @@
 """Labels on pictures as plain values: what every writer of label formats is given."""
 
-from collections.abc import Mapping
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from sam3_agent.errors import InputError
-from sam3_agent.masks import Box, Rle
+from sam3_agent.masks import Box, Rle, box
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +19,15 @@ class MaskLabel:
     class_index: int
     """From 0, in the order of the classes."""
     rle: Rle
-    box: Box
-    """Tight, xyxy pixels."""
     score: float = 1.0
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Where it came from: phrase, scores, verdict, reviewer, model, cost."""
+
+    @property
+    def box(self) -> Box:
+        """Tight xyxy pixels of the mask: what a reader makes of the mask again."""
+        return box(self.rle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +68,49 @@ class LabelSet:
         """The pictures of a split in order."""
         return [image for image in self.images if image.split == split]
 
+    def flat_stems(self) -> dict[str, str]:
+        """Image name -> a stem without folders, unique in the set also where case says nothing.
 
-def unique_stems(names: list[str]) -> dict[str, str]:
-    """Picture name -> stem; where two pictures differ in their suffix only, it becomes part of the stem."""
-    stems = {name: name.rsplit(".", 1)[0] if "." in name.rsplit("/", 1)[-1] else name for name in names}
-    counted: dict[str, int] = {}
-    for stem in stems.values():
-        counted[stem.lower()] = counted.get(stem.lower(), 0) + 1
-    return {name: stem if counted[stem.lower()] == 1 else name.replace(".", "_") for name, stem in stems.items()}
+        Slashes become "__"; readers that look into one folder, or take "images" in a path for their own, need it so.
+        """
+        return unique_stems([image.name for image in self.images], flat=True)
+
+
+def unique_stems(names: Sequence[str], *, flat: bool = False) -> dict[str, str]:
+    """Give each image name a stem that no other has, by any rule of a file system: case and composition say nothing.
+
+    Where two images differ in their suffix only, it becomes part of the stem; what is still taken gets a number.
+    """
+    wanted = {name: _stem(name, flat=flat) for name in names}
+    counted = Counter(_same_file(stem) for stem in wanted.values())
+    taken = {_same_file(stem) for stem in wanted.values() if counted[_same_file(stem)] == 1}
+    found: dict[str, str] = {}
+    for name, stem in wanted.items():
+        if counted[_same_file(stem)] > 1:
+            with_suffix = _stem(name.replace(".", "_"), flat=flat)
+            numbered = (with_suffix if n == 1 else f"{with_suffix}-{n}" for n in count(1))
+            stem = next(each for each in numbered if _same_file(each) not in taken)
+            taken.add(_same_file(stem))
+        found[name] = stem
+    return found
+
+
+def suffix_of(image: LabeledImage) -> str:
+    """Give the suffix of an image's name with its dot; "" where it has none."""
+    last = image.name.rsplit("/", 1)[-1].lstrip(".")
+    return f".{last.rsplit('.', 1)[-1]}" if "." in last else ""
+
+
+def _stem(name: str, *, flat: bool) -> str:
+    stem = name.rsplit(".", 1)[0] if "." in name.rsplit("/", 1)[-1].lstrip(".") else name
+    return _listable(stem.replace("/", "__")) if flat else stem
+
+
+def _listable(stem: str) -> str:
+    """The stem as a line of a list of images may hold it: on one line, and no comment."""
+    line = "".join(each if each.isprintable() else "_" for each in stem)
+    return f"_{line[1:]}" if line.startswith("#") else line
+
+
+def _same_file(stem: str) -> str:
+    return unicodedata.normalize("NFC", stem).casefold()

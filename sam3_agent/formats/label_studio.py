@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -22,11 +23,12 @@ _CHANNELS = 4
 def write_label_studio(labels: LabelSet, out: Path, prefix: str = "/data/local-files/?d=") -> list[str]:
     """Write tasks.json and interface.xml; gives warnings (there are none).
 
-    `prefix` is put before the name of each picture: that of Label Studio's local storage unless told otherwise.
+    `prefix` is put before the name of each image, whose signs are escaped as in any URL: that of Label Studio's local
+    storage unless told otherwise.
     """
     tasks = [
         {
-            "data": {"image": f"{prefix}{image.name}", "split": image.split},
+            "data": {"image": f"{prefix}{quote(image.name)}", "split": image.split},
             "predictions": [
                 {
                     "model_version": labels.model,

@@ -4,7 +4,6 @@ The ground truth of ReasonSeg is whatever LISA's `get_mask_from_json` (dvlab-res
 paints with OpenCV, outline and fill; OpenCV does the painting here too: no other rasterizer sets the same pixels.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,15 @@ import cv2
 import numpy as np
 import pydantic
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from sam3_agent.errors import InputError
-from sam3_agent.formats.complaint import complaint
-from sam3_agent.formats.contours import Polygon, polygons_of
 from sam3_agent.formats.files import replacing, write_json
+from sam3_agent.formats.labelme_shapes import outline
 from sam3_agent.formats.orientation import upright_size
+from sam3_agent.formats.polygons_simple import Polygon, polygons_of
+from sam3_agent.formats.reading import read_json
+from sam3_agent.formats.validation_error import first_error
 
 TARGET = 1
 IGNORE = 255
@@ -68,7 +69,8 @@ def read_reasonseg(folder: Path) -> Iterator[ReasonSegRecord]:
 def read_record(annotation_path: Path, image_path: Path) -> ReasonSegRecord:
     """One record; raises InputError naming file and field."""
     parsed = _parse(annotation_path)
-    painted = rasterize([(shape.label, shape.points) for shape in parsed.shapes], _upright_size(image_path))
+    shapes = [(shape.label, _outline(annotation_path, n, shape)) for n, shape in enumerate(parsed.shapes)]
+    painted = rasterize(shapes, _upright_size(image_path))
     return ReasonSegRecord(
         name=annotation_path.stem,
         image_path=image_path,
@@ -117,12 +119,15 @@ def write_record(
     write_json(folder / f"{name}.json", {"text": [text], "is_sentence": is_sentence, "shapes": shapes, **(extra or {})})
 
 
-_Pixel = Annotated[float, pydantic.Field(gt=-(2.0**31), lt=2.0**31)]
+_FAR = 1_000_000
+"""Pixels: OpenCV walks over every row between a corner and the image, so that 1e9 would take minutes."""
+_Pixel = Annotated[float, pydantic.Field(gt=-_FAR, lt=_FAR)]
 
 
 class _Shape(pydantic.BaseModel):
     label: str
     points: Annotated[list[tuple[_Pixel, _Pixel]], pydantic.Field(min_length=1)]
+    shape_type: str | None = None
 
 
 class _File(pydantic.BaseModel):
@@ -134,32 +139,29 @@ class _File(pydantic.BaseModel):
 
 
 def _parse(path: Path) -> _File:
-    raw = path.read_bytes()
+    document = read_json(path, fallback="cp1252")  # as LISA reads some of its own files
     try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        text = _decode_cp1252(path, raw)
-    try:
-        return _File.model_validate(json.loads(text))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not JSON ({error})") from error
+        return _File.model_validate(document)
     except pydantic.ValidationError as error:
-        raise InputError(f"{path}: {complaint(error)}") from error
+        raise InputError(f"{path}: {first_error(error)}") from error
 
 
-def _decode_cp1252(path: Path, raw: bytes) -> str:
+def _outline(path: Path, number: int, shape: _Shape) -> Polygon:
+    """The points to paint: of polygons as they are, as LISA does; of LabelMe's other shapes their corners."""
+    if shape.shape_type in (None, "polygon") or shape.label.lower() == "flag":
+        return shape.points
     try:
-        return raw.decode("cp1252")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: neither UTF-8 nor cp1252 text ({error})") from error
+        return outline(shape.shape_type, shape.points)
+    except InputError as error:
+        raise InputError(f"{path}: shapes.{number}: {error}") from error
 
 
 def _upright_size(path: Path) -> tuple[int, int]:
     """(height, width) after EXIF rotation, which cv2.imread, and so LISA, applies."""
     try:
         return upright_size(path)
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: not a readable picture") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a readable image") from error
 
 
 def _paint(canvas: NDArray[np.uint8], points: Polygon, value: int) -> NDArray[np.uint8]:

@@ -31,7 +31,7 @@ def rle_of_edges(edges: Ints, height: int, width: int) -> Rle:
         return masks.empty(height, width)
     last = [] if edges[-1] == height * width else [height * width]
     counts = np.diff(np.concatenate(([0], edges, last)).astype(np.int64))
-    return masks.from_json({"size": [height, width], "counts": counts.tolist()})
+    return masks.from_runs(counts.tolist(), height, width)
 
 
 def without_pairs(edges: Ints) -> Ints:
@@ -41,9 +41,10 @@ def without_pairs(edges: Ints) -> Ints:
 
 
 def reach(first: int, last: int, source: int, size: int) -> slice:
-    """The output places that source places first..last can touch."""
+    """The output places that source places first..last can touch: none where a short side samples other places."""
     low, high, _ = weights_of(source, size, slice(0, size))
-    return slice(int(np.searchsorted(high, first, "left")), int(np.searchsorted(low, last, "right")))
+    start, stop = int(np.searchsorted(high, first, "left")), int(np.searchsorted(low, last, "right"))
+    return slice(start, max(start, stop))
 
 
 def weights_of(source: int, size: int, part: slice) -> tuple[Ints, Ints, Floats]:
@@ -62,6 +63,8 @@ def _edges(logits: Floats, height: int, width: int) -> Ints:
         return np.zeros(0, dtype=np.int64)
     rows = reach(int(down.min()), int(down.max()), logits.shape[0], height)
     columns = reach(int(across.min()), int(across.max()), logits.shape[1], width)
+    if rows.start == rows.stop or columns.start == columns.stop:
+        return np.zeros(0, dtype=np.int64)
     upper, lower, weight = weights_of(logits.shape[0], height, rows)
     left, right, share = weights_of(logits.shape[1], width, columns)
     step = max(1, BAND // len(upper))

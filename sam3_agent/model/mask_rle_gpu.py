@@ -60,7 +60,8 @@ def _regions(logits: torch.Tensor, height: int, width: int) -> list[_Region]:
     for number, (top, bottom, left, right, some) in enumerate(fetched):
         if some:
             rows_, columns_ = reach(top, bottom, source_h, height), reach(left, right, source_w, width)
-            regions.append(_Region(number, rows_, columns_))
+            if rows_.start < rows_.stop and columns_.start < columns_.stop:
+                regions.append(_Region(number, rows_, columns_))
     return regions
 
 

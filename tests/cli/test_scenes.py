@@ -14,7 +14,7 @@ from PIL import Image
 
 from sam3_agent.cli.commands.scenes import PARTS, Order, write_scenes
 from sam3_agent.errors import InputError
-from sam3_agent.formats.coco import read_coco
+from sam3_agent.formats.coco_reading import read_coco
 from sam3_agent.formats.reasonseg import read_reasonseg
 from sam3_agent.scenes import generate_scene, queries_of
 from tests.cli.conftest import Run

@@ -50,7 +50,7 @@ def test_pairs_that_an_annotator_does_not_call_exhaustive_are_not_asked(tmp_path
     [
         (lambda d: d["annotations"][0].update(bbox=[0, 0, 8, 8]), r"annotations.0.bbox.2: Input should be less than"),
         (lambda d: d["annotations"][0].update(image_id=7), "annotation 1: image_id: 7 is not in images"),
-        (lambda d: d["annotations"][0]["segmentation"].update(size=[4, 4]), "annotation 1: segmentation: size"),
+        (lambda d: d["annotations"][0]["segmentation"].update(size=[4, 4]), "annotation 1: segmentation: an RLE"),
         (lambda d: d["annotations"][0]["segmentation"].pop("counts"), "annotation 1: segmentation: not a COCO RLE"),
         (lambda d: d["images"][1].pop("is_instance_exhaustive"), "images.1.is_instance_exhaustive: Field required"),
         (lambda d: d["images"][1].update(id=100), "images: an id occurs twice"),

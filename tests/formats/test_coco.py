@@ -15,12 +15,11 @@ from sam3_agent.formats.coco import (
     CocoCategory,
     CocoDataset,
     CocoImage,
-    from_json,
-    read_coco,
     to_json,
     write_coco,
     xywh,
 )
+from sam3_agent.formats.coco_reading import from_json, read_coco
 
 
 def square() -> masks.Rle:
@@ -98,7 +97,7 @@ def test_a_broken_entry_is_named_with_its_field(broken: dict[str, Any], message:
 def test_two_entries_with_one_id_are_refused() -> None:
     twice = document(bbox=[0, 0, 1, 1])
     twice["annotations"] *= 2
-    with pytest.raises(InputError, match="annotation id 9 occurs twice"):
+    with pytest.raises(InputError, match="annotation id 9: it occurs twice"):
         from_json(twice)
 
 

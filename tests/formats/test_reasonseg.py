@@ -133,7 +133,7 @@ def test_half_a_pair_an_empty_folder_and_a_broken_picture_are_named(tmp_path: Pa
         list(read_reasonseg(tmp_path / "missing"))
     path = record(tmp_path)
     (tmp_path / "a.jpg").write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"a\.jpg: not a readable picture"):
+    with pytest.raises(InputError, match=r"a\.jpg: not a readable image"):
         list(read_reasonseg(tmp_path))
     (tmp_path / "a.jpg").unlink()
     with pytest.raises(InputError, match=r"a\.json: a\.jpg is missing"):

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from sam3_agent.errors import InputError
-from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, read_coco, write_coco
+from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, write_coco
+from sam3_agent.formats.coco_reading import read_coco
 from sam3_agent.labeling.io.export_labels import FORMATS, Selection, copy_picture, export, near_duplicates, split_of
-from sam3_agent.labeling.io.import_labels import import_labels
+from sam3_agent.labeling.io.import_labels import import_labels, read_source
 from sam3_agent.labeling.ontology.ontology import Ontology
 from sam3_agent.labeling.pipeline.executor import Threads
 from sam3_agent.labeling.pipeline.proposer import Proposer, difference_hash
@@ -127,7 +128,10 @@ def test_imported_labels_are_extended_and_not_touched(images: Path, tmp_path: Pa
     proposer = Proposer(Workspace(knowing_segmenter(COUNT)), given)
 
     def prepare(files: list[ImageRow]) -> None:
-        assert import_labels(journal, files, tmp_path / "known.json", images) in (0, len(known))
+        read = read_source(tmp_path / "known.json", images)
+        imported = import_labels(journal, files, tmp_path / "known.json", read)
+        assert (imported.read, imported.lost, imported.notes) == (len(known), 0, ())
+        assert imported.new in (0, len(known))
 
     label_images(Order(images), journal, Threads(proposer), prepare=prepare)
     label_images(Order(images), journal, Threads(proposer), prepare=prepare)
@@ -139,10 +143,15 @@ def test_imported_labels_are_extended_and_not_touched(images: Path, tmp_path: Pa
     assert {each.route for each in repeated} == {"rejected"}
     with pytest.raises(InputError, match="was imported"):
         ReviewDecisions(journal).decide([imported[0].id], "reject")
-    with pytest.raises(InputError, match="none of its pictures"):
-        import_labels(journal, [], tmp_path / "known.json", images)
-    with pytest.raises(InputError, match=r"give a COCO \.json or a YOLO"):
-        import_labels(journal, [], tmp_path / "known.txt", images)
+    (tmp_path / "others").mkdir()
+    shutil.copy(images / "000.png", tmp_path / "others" / "another.png")
+    with pytest.raises(InputError, match=r"none of its labels can be used: .*no image of that name among the 1"):
+        read_source(tmp_path / "known.json", tmp_path / "others")
+    (tmp_path / "known.csv").touch()
+    with pytest.raises(InputError, match=r"give a COCO or LabelMe \.json"):
+        read_source(tmp_path / "known.csv", images)
+    with pytest.raises(InputError, match="no such file"):
+        read_source(tmp_path / "none.json", images)
 
 
 def test_yolo_that_was_exported_is_imported(journal: Journal, images: Path, tmp_path: Path) -> None:
@@ -152,7 +161,8 @@ def test_yolo_that_was_exported_is_imported(journal: Journal, images: Path, tmp_
     label_images(
         Order(tmp_path / "images"), again, Threads(Proposer(Workspace(knowing_segmenter(0)), ontology(SIMPLE)))
     )
-    import_labels(again, again.images(), tmp_path / "yolo" / "data.yaml", tmp_path / "images")
+    source = tmp_path / "yolo" / "data.yaml"
+    import_labels(again, again.images(), source, read_source(source, tmp_path / "images"))
     accepted = [each for each in journal.labels() if each.route == "accepted"]
     assert len(again.labels()) == len(accepted)
     assert {each.class_name for each in again.labels()} == {"shape", "animal"}

@@ -13,7 +13,9 @@ import numpy as np
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.formats.coco import CocoAnnotation, CocoDataset, CocoImage, read_coco
+from sam3_agent.formats.coco import CocoAnnotation, CocoDataset, CocoImage
+from sam3_agent.formats.coco_reading import read_coco
+from sam3_agent.formats.orientation import upright_size
 from sam3_evals.datasets.pictures import picture_folder, split_pictures
 from sam3_evals.sample import Case, Source
 
@@ -62,16 +64,28 @@ class Coco:
 
     @cached_property
     def _document(self) -> CocoDataset:
-        document = read_coco(self.file)
+        document = read_coco(self.file, size_of=self._measured)
         if not document.images:
             raise InputError(f"{self.file}: images: there is none")
         return document
 
+    def _measured(self, name: str) -> tuple[int, int] | None:
+        """Measure (height, width) of an image whose entry has no size; None where it is not there."""
+        for folder in (self.given,) if self.given is not None else self._usual:
+            try:
+                return upright_size(folder / name)
+            except (OSError, ValueError):
+                continue
+        return None
+
+    @property
+    def _usual(self) -> tuple[Path, ...]:
+        beside = self.file.parent
+        return (beside, beside / "images", beside.parent, beside.parent / "images")
+
     @cached_property
     def _folder(self) -> Path:
-        beside = self.file.parent
-        usual = (beside, beside / "images", beside.parent, beside.parent / "images")
-        return picture_folder(self.given, usual, self._document.images[0].file_name)
+        return picture_folder(self.given, self._usual, self._document.images[0].file_name)
 
     def _ask(self, image: CocoImage, annotations: list[CocoAnnotation]) -> Iterator[Case]:
         by_category: dict[int, list[CocoAnnotation]] = {}

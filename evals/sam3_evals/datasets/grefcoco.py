@@ -14,8 +14,9 @@ from typing import Annotated
 import pydantic
 
 from sam3_agent.errors import InputError
-from sam3_agent.formats.coco import CocoAnnotation, CocoDataset, read_coco
-from sam3_agent.formats.complaint import complaint
+from sam3_agent.formats.coco import CocoAnnotation, CocoDataset
+from sam3_agent.formats.coco_reading import read_coco
+from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
 from sam3_evals.datasets.pictures import check_files, picture_folder, split_pictures
 from sam3_evals.datasets.refcoco import usual_folders
@@ -110,7 +111,7 @@ class GRefCoco:
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise InputError(f"{path}: not JSON ({error})") from error
         except pydantic.ValidationError as error:
-            raise InputError(f"{path}: ref {complaint(error)}") from error
+            raise InputError(f"{path}: ref {first_error(error)}") from error
         return of_split(refs, self.split, path)
 
     def _targets(self, ref: _Ref) -> tuple[Rle, ...]:

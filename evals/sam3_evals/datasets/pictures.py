@@ -1,6 +1,6 @@
 """Where a dataset's pictures lie: "FILE@FOLDER" says it, otherwise the usual places are looked at."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sam3_agent.errors import InputError
@@ -14,18 +14,52 @@ def check_files(*files: Path) -> None:
 
 
 def split_pictures(argument: str) -> tuple[str, Path | None]:
-    """(what stands before, the folder after the last "@").
+    """Split "FILE@FOLDER" into what stands before the last "@" that begins a folder, and that folder.
+
+    Paths may hold "@" themselves: an argument that is there as a whole is one path, and so is what ends in none.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: what could be meant is neither a file nor a folder of images.
     """
-    before, at, after = argument.rpartition("@")
-    if not at:
+    if "@" not in argument or is_path(argument):
         return argument, None
-    folder = Path(after).expanduser()
-    if not folder.is_dir():
-        raise InputError(f"{after}: no such folder of pictures")
-    return before, folder
+    for at in (place for place in range(len(argument) - 1, -1, -1) if argument[place] == "@"):
+        folder = Path(argument[at + 1 :]).expanduser()
+        if argument[at + 1 :] and _is(folder.is_dir):
+            return argument[:at], folder
+    before, _, after = argument.rpartition("@")
+    ends = [len(before) + 1 + place for place, sign in enumerate(after) if sign in "/:,"]
+    if any(is_path(argument[:end]) for end in ends):  # the "@" belongs to a path, and more is said behind it
+        return argument, None
+    raise InputError(f"{after}: no such folder of images (for {before})")
+
+
+def split_files(text: str) -> tuple[Path, ...]:
+    """Split "FILE[,FILE,FILE]" where paths may hold "," themselves: the first way in which all are files.
+
+    Where none is, every comma parts two files.
+    """
+    parts = text.split(",")
+    found: list[str] = []
+    start = 0
+    while start < len(parts):
+        ends = range(len(parts), start, -1)
+        joined = next((end for end in ends if is_path(",".join(parts[start:end]))), start + 1)
+        found.append(",".join(parts[start:joined]))
+        start = joined
+    return tuple(Path(part).expanduser() for part in found)
+
+
+def is_path(text: str) -> bool:
+    """Tell whether there is a file or folder of that path."""
+    return bool(text) and _is(Path(text).expanduser().exists)
+
+
+def _is(question: Callable[[], bool]) -> bool:
+    try:
+        return question()
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, no such home
+        return False
 
 
 def picture_folder(given: Path | None, usual: Sequence[Path], first: str) -> Path:

@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 
 from sam3_agent.errors import InputError
-from sam3_agent.formats.coco import CocoAnnotation, CocoDataset, read_coco
+from sam3_agent.formats.coco import CocoAnnotation, CocoDataset
+from sam3_agent.formats.coco_reading import read_coco
 from sam3_evals.datasets.pictures import check_files, picture_folder, split_pictures
 from sam3_evals.datasets.refer import Ref, of_split, read_refs
 from sam3_evals.sample import Case, Source

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 import pydantic
 
 from sam3_agent.errors import InputError
-from sam3_agent.formats.complaint import complaint
+from sam3_agent.formats.validation_error import first_error
 
 _LARGEST = 1 << 30
 """Bytes; the largest of the published files, refs(google).p, has under 100 MB."""
@@ -50,7 +50,7 @@ def read_refs(path: Path) -> list[Ref]:
         try:
             refs.append(Ref.model_validate(entry))
         except pydantic.ValidationError as error:
-            raise InputError(f"{path}: ref {number}: {complaint(error, 'entry')}") from error
+            raise InputError(f"{path}: ref {number}: {first_error(error, 'entry')}") from error
     return refs
 
 

@@ -6,7 +6,6 @@ without annotations is a negative one. Boxes and areas are shares of the picture
 every annotator calls exhaustive (`is_instance_exhaustive`) are asked, and the best annotator counts.
 """
 
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,9 +17,10 @@ import pydantic
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.formats.complaint import complaint
+from sam3_agent.formats.reading import read_json
+from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
-from sam3_evals.datasets.pictures import check_files, picture_folder, split_pictures
+from sam3_evals.datasets.pictures import check_files, picture_folder, split_files, split_pictures
 from sam3_evals.sample import Case, Source
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class SaCo:
             InputError: a file or the folder is not there.
         """
         text, given = split_pictures(argument)
-        files = tuple(Path(part).expanduser() for part in text.split(","))
+        files = split_files(text)
         check_files(*files)
         return cls(files, given)
 
@@ -122,11 +122,9 @@ class SaCo:
 
 def _read(path: Path) -> _Annotator:
     try:
-        parsed = _File.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not JSON ({error})") from error
+        parsed = _File.model_validate(read_json(path))
     except pydantic.ValidationError as error:
-        raise InputError(f"{path}: {complaint(error)}") from error
+        raise InputError(f"{path}: {first_error(error)}") from error
     pairs = {pair.id: pair for pair in parsed.images}
     if len(pairs) < len(parsed.images):
         raise InputError(f"{path}: images: an id occurs twice")
@@ -144,12 +142,9 @@ def _mask(path: Path, annotation: _Annotation, pairs: dict[int, _Pair]) -> Rle:
         raise InputError(f"{where}: iscrowd: SA-Co has no crowds")
     pair = pairs[annotation.image_id]
     try:
-        rle = masks.from_json(annotation.segmentation)
+        return masks.from_json(annotation.segmentation, (pair.height, pair.width))
     except InputError as error:
         raise InputError(f"{where}: segmentation: {error}") from error
-    if rle.size != (pair.height, pair.width):
-        raise InputError(f"{where}: segmentation: size {list(rle.size)} on a picture of {pair.width}x{pair.height}")
-    return rle
 
 
 def _same_pair(annotator: _Annotator, pair: _Pair) -> _Pair:

@@ -1,7 +1,7 @@
 """`sam3-agent label`: a folder of pictures against a concept file."""
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,13 @@ from sam3_agent.cli.options import ModelOptions
 from sam3_agent.cli.output import print_line, print_notes, print_table, progress_console
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
-from sam3_agent.labeling.io.import_labels import import_labels
+from sam3_agent.formats.label_files import ReadLabels
+from sam3_agent.labeling.io.import_labels import Imported, import_labels, read_source
 from sam3_agent.labeling.ontology.ontology import Ontology
 from sam3_agent.labeling.ontology.yaml_file import read_ontology
 from sam3_agent.labeling.pipeline.executor import Engine, Threads
 from sam3_agent.labeling.pipeline.proposer import Inquiry, Recipe, portable
-from sam3_agent.labeling.pipeline.run import Order, Progress, label_images
-from sam3_agent.labeling.pipeline.scan import root_of
+from sam3_agent.labeling.pipeline.run import Order, Progress, label_images, new_run
 from sam3_agent.labeling.store.journal import FILE, ImageRow, Journal
 from sam3_agent.labeling.store.label import ROUTES
 from sam3_agent.labeling.store.summary import Summary, summarise
@@ -58,6 +58,7 @@ class LabelReport:
     info: ModelInfo
     llm: str
     encodes: int
+    imported: tuple[Imported, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """One document for `--json`; also written to DIR/summary.json."""
@@ -68,6 +69,7 @@ class LabelReport:
             "encodes": self.encodes,
             "model": self.info.to_json(),
             "llm": self.llm,
+            "imported": [each.to_json() for each in self.imported],
         }
 
 
@@ -82,16 +84,14 @@ def label(asked: Asked, segmenter: ModelOptions) -> LabelReport:
         raise InputError(f"{asked.out} holds a run already: add --resume to go on with it, or give another --out")
     if not asked.order.images.exists():
         raise InputError(f"{asked.order.images}: no such folder or picture")
+    existing = [(source, read_source(source, asked.order.images)) for source in asked.existing]
     recipe = _recipe(asked, ontology, segmenter)
-    with _engine(asked, recipe) as engine:
-        journal = Journal.create(asked.out)
-        try:
-            ended = _run(asked, journal, engine)
-            summary = summarise(journal)
-            report = LabelReport(asked.out, ended, summary, engine.info, recipe.llm, engine.encodes)
-            write_json(asked.out / "summary.json", report.to_json(), indent=2)
-        finally:
-            journal.close()
+    with _engine(asked, recipe) as engine, new_run(asked.out) as journal:
+        imported: list[Imported] = []
+        ended = _run(asked, journal, engine, existing, imported)
+        summary = summarise(journal)
+        report = LabelReport(asked.out, ended, summary, engine.info, recipe.llm, engine.encodes, tuple(imported))
+        write_json(asked.out / "summary.json", report.to_json(), indent=2)
     return report
 
 
@@ -121,7 +121,13 @@ def _engine(asked: Asked, recipe: Recipe) -> Generator[Engine]:
     yield Threads(proposer, asked.jobs or 1)
 
 
-def _run(asked: Asked, journal: Journal, engine: Engine) -> str:
+def _run(
+    asked: Asked,
+    journal: Journal,
+    engine: Engine,
+    existing: Sequence[tuple[Path, ReadLabels]],
+    imported: list[Imported],
+) -> str:
     console = progress_console()
     shown = TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[usd]}")
     columns = (TextColumn("labeling"), BarColumn(), MofNCompleteColumn(), *shown, TimeRemainingColumn())
@@ -133,8 +139,9 @@ def _run(asked: Asked, journal: Journal, engine: Engine) -> str:
             bar.update(task, total=now.total, completed=now.done, rate=f"{now.rate:.1f} images/s", usd=usd)
 
         def prepare(files: list[ImageRow]) -> None:
-            for source in asked.existing:
-                import_labels(journal, files, source, root_of(asked.order.images))
+            for source, read in existing:
+                imported.append(import_labels(journal, files, source, read))
+                sys.stderr.write("".join(f"{line}\n" for line in imported[-1].lines()))
 
         try:
             return label_images(asked.order, journal, engine, show, prepare)

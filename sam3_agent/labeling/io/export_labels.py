@@ -16,14 +16,14 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.coco_labels import write_coco_labels
 from sam3_agent.formats.cvat import write_cvat
 from sam3_agent.formats.files import replacing, write_text
-from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel, unique_stems
+from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel, suffix_of, unique_stems
 from sam3_agent.formats.label_studio import write_label_studio
 from sam3_agent.formats.labelme import write_labelme
-from sam3_agent.formats.mllm import write_mllm
 from sam3_agent.formats.orientation import is_upright
 from sam3_agent.formats.semantic import write_semantic
-from sam3_agent.formats.voc import flat, write_voc
-from sam3_agent.formats.yolo import picture_name, write_yolo
+from sam3_agent.formats.vlm_jsonl import write_vlm_jsonl
+from sam3_agent.formats.voc import write_voc
+from sam3_agent.formats.yolo import write_yolo, yolo_suffix
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.store.label import Label, Route
 from sam3_agent.labeling.store.summary import class_names
@@ -86,15 +86,15 @@ FORMATS: Mapping[str, Writer] = {
     "cvat": write_cvat,
     "label-studio": write_label_studio,
     "semantic": write_semantic,
-    "mllm": write_mllm,
+    "mllm": write_vlm_jsonl,
 }
 """Name on the command line -> writer."""
-_PICTURES: Mapping[str, Callable[[LabeledImage], str]] = {
-    "yolo": lambda image: f"images/{image.split}/{picture_name(image)}",
-    "voc": lambda image: f"JPEGImages/{flat(image.name)}",
-    "labelme": lambda image: f"{image.split}/{picture_name(image)}",
+_PICTURES: Mapping[str, Callable[[LabeledImage, str], str]] = {
+    "yolo": lambda image, flat: f"images/{image.split}/{flat}{yolo_suffix(image)}",
+    "voc": lambda image, flat: f"JPEGImages/{flat}{suffix_of(image)}",
+    "labelme": lambda image, _: f"{image.split}/{image.stem}{suffix_of(image)}",
 }
-"""Where a format wants the pictures; elsewhere in images/, under their names."""
+"""Where a format wants an image, given its stem without folders; elsewhere in images/, under its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +139,10 @@ def export(journal: Journal, form: str, out: Path, selection: Selection, *, pict
     write_provenance(labels, out / "provenance.jsonl")
     if pictures:
         root = Path(journal.meta("images"))
-        place = _PICTURES.get(form, lambda image: f"images/{image.name}")
+        place = _PICTURES.get(form, lambda image, _: f"images/{image.name}")
+        stems = labels.flat_stems()
         for image in labels.images:
-            copy_picture(root / image.name, out / place(image))
+            copy_picture(root / image.name, out / place(image, stems[image.name]))
     pending = len(journal.images("pending"))
     if pending:
         warnings = [*warnings, f"{pending} pictures are not labeled yet and left out"]
@@ -183,15 +184,23 @@ def write_provenance(labels: LabelSet, path: Path) -> None:
 
 
 def copy_picture(source: Path, target: Path) -> None:
-    """Copy a picture; one that is turned by its EXIF is written upright, as the masks are."""
+    """Copy an image; one that is turned by its EXIF is written upright, as the masks are, and one whose name tells
+    another format than its contents in that format.
+    """
     try:
         with replacing(target) as temporary, Image.open(source) as picture:
-            if is_upright(picture):
+            if is_upright(picture) and _keeps_format(source, target):
                 shutil.copyfile(source, temporary)
-            else:
-                ImageOps.exif_transpose(picture).save(temporary, picture.format, quality=95)
+                return
+            form = picture.format if _keeps_format(source, target) else "PNG"
+            upright = ImageOps.exif_transpose(picture)
+            upright.save(temporary, form, quality=95)
     except FileNotFoundError as error:
         raise InputError(f"the picture {source} is gone; export without --pictures, or put it back") from error
+
+
+def _keeps_format(source: Path, target: Path) -> bool:
+    return target.suffix == source.suffix or target.suffix != ".png"
 
 
 def provenance_of(label: Label) -> dict[str, Any]:
@@ -225,7 +234,6 @@ def _image(row: ImageRow, stem: str, labels: Sequence[Label], classes: Sequence[
             label.id,
             places[label.class_name],
             label.rle,
-            label.box,
             label.score,
             dict(label.attributes),
             provenance_of(label),

@@ -1,5 +1,6 @@
 """What is to be labeled: classes, the words and examples that find each, and how strict to be."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ AttributeValue = str | int | float | bool
 RESERVED_NAMES = ("background", "void", "_background_", "__ignore__")
 """Names that formats give a meaning of their own."""
 MOST_NAME = 80
+MOST_TOKENS = 30
+"""Of a phrase: SAM 3's text encoder takes 32, with a start and an end."""
+_PIECE = re.compile(r"[^\W\d_]+|\d|[^\s\w]+|_+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,9 @@ class LabelClass:
     """Written on every label of the class."""
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Attributes that the model decides label by label: name -> values, each asked as "VALUE PHRASE"."""
+
+    place: str = field(default="", compare=False)
+    """File and line where it is defined, for complaints that come later."""
 
     def __post_init__(self) -> None:
         name = self.name
@@ -131,6 +138,20 @@ def attribute_phrases(each: LabelClass) -> list[tuple[str, str, str]]:
     if noun is None:
         return []
     return [(name, value, f"{value} {noun}") for name, values in each.choices.items() for value in values]
+
+
+def check_length(phrase: str) -> None:
+    """Refuse a phrase that no SAM 3 can take, before a model is loaded.
+
+    CLIP's tokenizer splits a text into runs of letters, single digits and runs of other signs before it splits these
+    further (openai/CLIP simple_tokenizer.py), so there are at least as many tokens as such pieces.
+
+    Raises:
+        InputError: it is too long.
+    """
+    pieces = len(_PIECE.findall(phrase))
+    if pieces > MOST_TOKENS:
+        raise InputError(f"the phrase is too long: {pieces} words and signs, at most {MOST_TOKENS} tokens fit")
 
 
 def distinct(phrases: Sequence[str]) -> tuple[str, ...]:

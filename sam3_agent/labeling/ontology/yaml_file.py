@@ -1,6 +1,6 @@
 """Ontologies as YAML files, checked so that every complaint names a line."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -9,6 +9,7 @@ import yaml
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.formats.reading import decode_text
 from sam3_agent.formats.yaml_document import compose_yaml, scalar_value
 from sam3_agent.labeling.ontology.ontology import (
     AttributeValue,
@@ -17,11 +18,14 @@ from sam3_agent.labeling.ontology.ontology import (
     Ontology,
     OverlapPolicy,
     Strictness,
+    check_length,
     distinct,
 )
 
 Location = tuple[str | int, ...]
 MOST_BYTES = 2_000_000
+MOST_ENTRIES = 200_000
+"""Keys, values and list items, counted wherever an alias puts them."""
 
 _Text = Annotated[str, pydantic.Field(min_length=1, max_length=300, pattern=r"\S")]
 _Share = Annotated[float, pydantic.Field(ge=0, le=1)]
@@ -69,15 +73,24 @@ def read_ontology(path: Path) -> Ontology:
 
 
 def read_text(path: Path) -> str:
-    """The text of a concept file; raises InputError where it cannot be read."""
+    """Read the text of a concept file: UTF-8, or what its byte order mark says.
+
+    Raises:
+        InputError: it cannot be read; the message names the line where there is one.
+    """
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path}: {path.stat().st_size} bytes are too many for a concept file")
-        return path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read the concept file '{path}': {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text ({error})") from error
+    if len(data) > MOST_BYTES:
+        raise InputError(f"{path}: {len(data)} bytes are too many for a concept file")
+    try:
+        return decode_text(data, path)
+    except InputError as error:
+        cause = error.__cause__
+        before = data[: cause.start] if isinstance(cause, UnicodeDecodeError) else b""
+        line = before.count(b"\n") + 1
+        raise InputError(f"{path}:{line}: {str(error).removeprefix(f'{path}: ')}; save it as UTF-8") from error
 
 
 def parse_ontology(text: str, path: Path) -> Ontology:
@@ -102,6 +115,9 @@ def parse_ontology(text: str, path: Path) -> Ontology:
 def _build(each: _Class, file: _File, path: Path, lines: Mapping[Location, int], number: int) -> LabelClass:
     place: Location = ("classes", number)
     try:
+        for where, phrase in _phrases(each, number):
+            place = where
+            check_length(phrase)
         exemplars: list[ExampleSource] = []
         for index, exemplar in enumerate(each.exemplars):
             place = ("classes", number, "exemplars", index)
@@ -118,9 +134,23 @@ def _build(each: _Class, file: _File, path: Path, lines: Mapping[Location, int],
             overlap=each.overlap or file.overlap or ("keep" if each.query else "best"),
             attributes={k: v for k, v in each.attributes.items() if not isinstance(v, list)},
             choices={k: tuple(v) for k, v in each.attributes.items() if isinstance(v, list)},
+            place=f"{path}:{lines.get(('classes', number), 1)}",
         )
     except InputError as error:
         raise InputError(_complaint(path, lines, place, str(error))) from error
+
+
+def _phrases(each: _Class, number: int) -> Iterator[tuple[Location, str]]:
+    """Every phrase that is asked for a class, and where it stands."""
+    here: Location = ("classes", number)
+    if not (each.phrases or each.query or each.exemplars):
+        yield (*here, "name"), each.name
+    for key, listed in (("phrases", each.phrases), ("negatives", each.negatives)):
+        yield from (((*here, key, index), phrase) for index, phrase in enumerate(listed))
+    noun = each.phrases[0] if each.phrases else each.name
+    for key, value in each.attributes.items():
+        if isinstance(value, list):
+            yield from (((*here, "attributes", key, index), f"{one} {noun}") for index, one in enumerate(value))
 
 
 def _strictness(each: _Class, file: _File) -> Strictness:
@@ -136,6 +166,9 @@ def _strictness(each: _Class, file: _File) -> Strictness:
 def _exemplar(given: _Exemplar, folder: Path) -> ExampleSource:
     box = cast(masks.Box, tuple(given.box)) if given.box is not None else None
     mask = masks.from_json(given.mask) if isinstance(given.mask, dict) else given.mask
+    for name in (given.image, mask):
+        if isinstance(name, str) and ("\0" in name or not (folder / name).is_file()):
+            raise InputError(f"there is no image {folder / name}")
     return ExampleSource(
         folder / given.image, box, folder / mask if isinstance(mask, str) else mask, positive=given.positive
     )
@@ -147,16 +180,17 @@ def _load(text: str, path: Path) -> tuple[object, dict[Location, int]]:
     try:
         node = compose_yaml(text)
         if node is None:
-            raise InputError(f"{path}: the file is empty; it needs 'classes:' with a list of classes")
+            raise InputError(f"{path}:1: the file is empty; it needs 'classes:' with a list of classes")
         return _plain(node, (), lines, path), lines
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise InputError(f"{path}:{line}: not YAML: {error.problem or error}") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML: {error}") from error
+        line = text[: getattr(error, "position", 0)].count("\n") + 1  # a character that YAML does not allow
+        raise InputError(f"{path}:{line}: not YAML: {' '.join(str(error).split())[:200]}") from error
     except RecursionError as error:
-        raise InputError(f"{path}: nested too deeply") from error
+        raise InputError(f"{path}:1: nested too deeply") from error
 
 
 def _plain(node: yaml.Node, place: Location, lines: dict[Location, int], path: Path) -> object:
@@ -164,6 +198,8 @@ def _plain(node: yaml.Node, place: Location, lines: dict[Location, int], path: P
     lines[place] = line
     if len(place) > 8:
         raise InputError(f"{path}:{line}: nested too deeply")
+    if len(lines) > MOST_ENTRIES:  # a few lines of aliases to aliases stand for billions
+        raise InputError(f"{path}:{line}: more than {MOST_ENTRIES} entries; are there aliases of aliases?")
     if isinstance(node, yaml.SequenceNode):
         items = cast(list[yaml.Node], node.value)
         return [_plain(item, (*place, index), lines, path) for index, item in enumerate(items)]

@@ -129,7 +129,9 @@ def learn_class(workspace: Workspace, each: LabelClass, pictures: Mapping[Path, 
             (positive if source.positive else negative).append((image_id, _box(workspace, image_id, source)))
         workspace.learn(learned_name(each)[1:], positive_boxes=positive, negative_boxes=negative)
     except InputError as error:
-        raise InputError(f"the exemplars of class {each.name!r}: {error}") from error
+        raise InputError(
+            f"{f'{each.place}: ' if each.place else ''}the exemplars of class {each.name!r}: {error}"
+        ) from error
     finally:
         for image_id in opened.values():
             workspace.forget(image_id)

@@ -12,6 +12,7 @@ from sam3_agent.labeling.pipeline.budget import BudgetSpent, DollarBudget
 from sam3_agent.labeling.pipeline.executor import Call, Engine
 from sam3_agent.labeling.pipeline.label_image import JUDGE_UNIT, query_unit
 from sam3_agent.labeling.pipeline.scan import root_of, scan
+from sam3_agent.labeling.store.journal import FILE as JOURNAL
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.verify.thresholds import lines_of, set_lines
 
@@ -36,6 +37,29 @@ def claimed(folder: Path) -> Generator[None]:
         except OSError as error:
             raise InputError(f"another 'sam3-agent label' is working on {folder}; wait for it or stop it") from error
         yield
+
+
+@contextmanager
+def new_run(folder: Path) -> Generator[Journal]:
+    """Open the journal of a folder, and close it; one in which nothing was begun is taken away again.
+
+    So a run that ends before its first image, for want of images or by a label file that cannot be used, leaves nothing
+    behind, and the same command works once that is mended.
+    """
+    there, fresh = folder.exists(), not (folder / JOURNAL).exists()
+    journal = Journal.create(folder)
+    ended = False
+    try:
+        yield journal
+        ended = True
+    finally:
+        untouched = fresh and not ended and not journal.is_begun()
+        journal.close()
+        if untouched:
+            for name in (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", FILE):
+                (folder / name).unlink(missing_ok=True)
+            if not there and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which pictures there are: their paths, contents and duplicates."""
+"""Images of a run: their paths, contents and duplicates."""
 
 import hashlib
 import os
@@ -9,8 +9,34 @@ from pathlib import Path
 from sam3_agent.errors import InputError
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".avif")
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".ppm",
+    ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".jpx", ".jpf", ".ico", ".avif", ".avifs", ".heic", ".heif", ".hif",
+    ".jxl", ".exr", ".hdr", ".psd", ".dcm", ".svg",
+)  # fmt: skip
+"""Names that images have. Those that cannot be read are listed with what they are, and never passed over in silence."""
+RAW = (
+    ".cr2",
+    ".cr3",
+    ".crw",
+    ".nef",
+    ".nrw",
+    ".arw",
+    ".srf",
+    ".sr2",
+    ".dng",
+    ".raf",
+    ".orf",
+    ".rw2",
+    ".pef",
+    ".raw",
+    ".3fr",
+)
+"""Files of camera sensors: what opens as TIFF in them is a thumbnail."""
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II\x2a\x00", b"MM\x00\x2a")
 _BATCH = 500
+_SHOWN = 8
+"""Suffixes that a message names."""
 
 
 def scan(images: Path, journal: Journal) -> list[ImageRow]:
@@ -20,7 +46,7 @@ def scan(images: Path, journal: Journal) -> list[ImageRow]:
     already, else the first in order, is labeled; the others are its duplicates.
 
     Raises:
-        InputError: there is no such folder, or no picture in it.
+        InputError: there is no such folder, or no image in it.
     """
     known = {row.path: row for row in journal.images()}
     read = [_read(images, path, known) for path in pictures_in(images)]
@@ -40,7 +66,9 @@ def root_of(images: Path) -> Path:
 
 
 def pictures_in(images: Path) -> list[Path]:
-    """Every picture under a folder, or the one file, in the order of their names; hidden ones are left out.
+    """List every image under a folder, or the one file, in the order of their names; hidden ones are left out.
+
+    A file without a suffix is one where it begins as images do.
 
     Raises:
         InputError: there is none.
@@ -53,16 +81,31 @@ def pictures_in(images: Path) -> list[Path]:
     for folder, folders, names in os.walk(images):
         folders[:] = [name for name in folders if not name.startswith(".")]
         here = Path(folder)
-        found += [here / n for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
+        found += [here / name for name in names if not name.startswith(".") and _is_image(here / name)]
     if not found:
-        raise InputError(f"no pictures ({', '.join(SUFFIXES)}) in {images}")
+        raise InputError(f"no images ({', '.join(SUFFIXES[:_SHOWN])}, ...) in {images}")
     return sorted(found, key=lambda path: path.relative_to(images).as_posix())
+
+
+def _is_image(path: Path) -> bool:
+    name = path.name.lower()
+    if name.endswith((*SUFFIXES, *RAW)):
+        return True
+    if "." in name:
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(8).startswith(_MAGIC)
+    except OSError:
+        return False
 
 
 def _read(images: Path, path: Path, known: Mapping[str, ImageRow]) -> ImageRow:
     """The file as the journal knows it if it has not changed, else as it is now: pending, or unreadable."""
     name = path.relative_to(root_of(images)).as_posix()
     before = known.get(name)
+    if name.lower().endswith(RAW):
+        return ImageRow(name, "", 0, 0, "unreadable", "a raw file of a camera: develop it to JPEG or PNG")
     try:
         facts = path.stat()
         if before is not None and before.sha and (before.bytes, before.mtime) == (facts.st_size, facts.st_mtime_ns):

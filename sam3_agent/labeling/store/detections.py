@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from sam3_agent.errors import InputError
 from sam3_agent.labeling.ontology.ontology import LabelClass
-from sam3_agent.masks import Box, Rle
+from sam3_agent.masks import Box, Rle, from_json
 from sam3_agent.types import Instance
 
 SAME_IOU = 0.6
@@ -110,7 +110,7 @@ def _seen_json(seen: Seen) -> list[Any]:
 
 def _seen(value: Sequence[Any], size: Size) -> Seen:
     counts, box, score, object_score = value
-    return Seen(Rle(size, counts), cast(Box, tuple(box)), score, object_score)
+    return Seen(from_json({"size": size, "counts": counts}), cast(Box, tuple(box)), score, object_score)
 
 
 def _pack(value: object) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 
 from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.labeling.store.label import Check, Evidence, Label
-from sam3_agent.masks import Box, Rle
+from sam3_agent.masks import Box, Rle, from_json
 
 IMAGE = "path, sha, bytes, mtime, state, reason, width, height, dhash, seconds"
 PUT_IMAGE = f"INSERT OR REPLACE INTO images({IMAGE}) VALUES({', '.join('?' * 10)})"
@@ -68,12 +68,11 @@ def label_json(label: Label) -> dict[str, Any]:
 
 def label_of(value: dict[str, Any]) -> Label:
     """What `label_json` wrote."""
-    height, width = value["mask"]["size"]
     return Label(
         id=value["id"],
         sha=value["sha"],
         class_name=value["class"],
-        rle=Rle((height, width), value["mask"]["counts"]),
+        rle=_stored_mask(value),
         box=cast(Box, tuple(value["box"])),
         score=value["score"],
         object_score=value["object_score"],
@@ -91,6 +90,13 @@ def label_of(value: dict[str, Any]) -> Label:
         model=value["model"],
         usd=value["usd"],
     )
+
+
+def _stored_mask(value: dict[str, Any]) -> Rle:
+    try:
+        return from_json(value["mask"])
+    except InputError as error:
+        raise InputError(f"the journal holds a damaged label {value['id']}: {error}") from error
 
 
 def read_label(document: str) -> Label:
@@ -196,6 +202,11 @@ class Journal:
         journal = cls(folder / FILE)
         journal._check_version()
         return journal
+
+    def is_begun(self) -> bool:
+        """Tell whether any image was looked at: what an import alone put in does not count, as it is read again."""
+        looked = "SELECT 1 FROM images WHERE state='done' UNION ALL SELECT 1 FROM units UNION ALL SELECT 1 FROM spent"
+        return bool(self.read(f"{looked} UNION ALL SELECT 1 FROM decisions LIMIT 1"))
 
     def close(self) -> None:
         """Close the file."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco
 
-from sam3_agent.formats.outlines import Ring, inset, joined, parts_of, signed_area
+from sam3_agent.formats.polygons_exact import Ring, inset, joined, parts_of, signed_area
 
 MASKS = arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from sam3_agent.formats.contours import polygons_of
+from sam3_agent.formats.polygons_simple import polygons_of
 from sam3_agent.formats.reasonseg import TARGET, rasterize
 
 

@@ -8,7 +8,7 @@ from sam3_agent.formats.files import write_text
 from sam3_agent.formats.label_set import LabeledImage, LabelSet
 
 
-def write_mllm(labels: LabelSet, out: Path) -> list[str]:
+def write_vlm_jsonl(labels: LabelSet, out: Path) -> list[str]:
     """Write SPLIT.jsonl; gives warnings (there are none).
 
     A line is {"image", "width", "height", "class", "messages", "masks"}. The answer is a JSON list of
