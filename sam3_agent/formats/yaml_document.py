@@ -21,6 +21,10 @@ MOST_DEPTH = 32
 """Concept files nest 5 deep and data.yaml 2; Python's own stack would bear about 300."""
 
 
+class YamlTooLarge(yaml.MarkedYAMLError):
+    """Document that is YAML, and more of it than is read."""
+
+
 def load_yaml(text: str) -> object:
     """Read one document; raises `yaml.YAMLError`."""
     loader = _loader("SafeLoader")
@@ -49,6 +53,8 @@ def compose_yaml(text: str) -> yaml.Node | None:
 
 def scalar_value(node: yaml.Node) -> object:
     """Give the plain value of a scalar node; raises `yaml.YAMLError` or ValueError."""
+    if node.tag == "tag:yaml.org,2002:str":  # nearly all: a loader for each would double the time of a file
+        return cast(str, node.value)
     return cast(object, _pyyaml.SafeLoader("").construct_object(node))
 
 
@@ -61,10 +67,10 @@ def _check_bounds(text: str, loader: Any) -> None:
     """Refuse a document that is too long, too deep or too large once its aliases are followed.
 
     Raises:
-        yaml.MarkedYAMLError: it is; the mark is where it gets too much.
+        YamlTooLarge: it is; the mark is where it gets too much.
     """
     if len(text) > MOST_CHARACTERS:
-        raise yaml.YAMLError(f"{len(text)} characters, at most {MOST_CHARACTERS} are read")
+        raise YamlTooLarge(problem=f"{len(text)} characters, at most {MOST_CHARACTERS} are read")
     entries = 0
     sizes: dict[str, int] = {}
     opened: list[tuple[str | None, int]] = []  # anchor, and the entries before it
@@ -90,5 +96,5 @@ def _check_bounds(text: str, loader: Any) -> None:
             raise _refused(event, f"nested more than {MOST_DEPTH} deep")
 
 
-def _refused(event: Any, problem: str) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+def _refused(event: Any, problem: str) -> YamlTooLarge:
+    return YamlTooLarge(problem=problem, problem_mark=event.start_mark)

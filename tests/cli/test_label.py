@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from sam3_agent.cli.commands import label as room
+from sam3_agent.cli.commands import label as command
 from sam3_agent.cli.commands.review import print_fits
 from sam3_agent.labeling.review.decisions import ReviewDecisions
-from sam3_agent.labeling.store.summary import summarise
+from sam3_agent.labeling.store.summary import summarize
 from sam3_agent.labeling.verify.calibrate import calibrate
 from sam3_agent.model.fake import FAKE
 from tests.cli.conftest import Run
@@ -49,8 +49,8 @@ def test_the_report_counts_routes_and_lists_what_was_not_labeled(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     journal = label(folder / "images", folder / "run", knowing_segmenter(3), CONCEPTS)
-    report = room.LabelReport(folder / "run", "finished", summarise(journal), FAKE, "", 3)
-    room.print_report(report)
+    report = command.LabelReport(folder / "run", "finished", summarize(journal), FAKE, "", 3)
+    command.print_report(report)
     out = capsys.readouterr().out
     assert "finished: 3 done, 1 unreadable" in out
     assert "unreadable: broken.png" in out

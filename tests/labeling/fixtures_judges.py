@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sam3_agent.labeling.pipeline.executor import Threads
+from sam3_agent.labeling.pipeline.executor import ThreadExecutor
 from sam3_agent.labeling.pipeline.proposer import Proposer
 from sam3_agent.labeling.pipeline.run import Order, label_images
 from sam3_agent.labeling.store.journal import Journal
@@ -59,5 +59,5 @@ def judged(
         "never",
         judge=loaded_llm and (lambda: loaded_llm),
     )
-    label_images(Order(images, budget_usd=budget), journal, Threads(proposer))
+    label_images(Order(images, budget_usd=budget), journal, ThreadExecutor(proposer))
     return journal

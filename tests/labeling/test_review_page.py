@@ -207,7 +207,7 @@ def test_more_like_this_finds_the_others_here_and_in_the_queue(page: Any, site: 
     with page.expect_response(lambda response: response.url.endswith("/api/like")) as answered:
         page.keyboard.press("m")
     assert answered.value.ok
-    found = [each for each in journal.labels() if each.source == "exemplar"]
+    found = [each for each in journal.labels() if each.source == "similar"]
     assert all(each.route == "review" and each.phrase == "more like this" for each in found)
     assert len(found) == search.found + len(answered.value.json()["labels"]) > 0
 

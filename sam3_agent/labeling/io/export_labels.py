@@ -26,7 +26,7 @@ from sam3_agent.formats.voc import write_voc
 from sam3_agent.formats.yolo import write_yolo, yolo_suffix
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.store.label import Label, Route
-from sam3_agent.labeling.store.summary import class_names
+from sam3_agent.labeling.store.summary import class_names, images_folder, model_name
 
 NEAR_BITS = 4
 """Pictures whose difference hashes differ in at most this many of 64 bits are near duplicates."""
@@ -138,7 +138,7 @@ def export(journal: Journal, form: str, out: Path, selection: Selection, *, pict
     warnings = FORMATS[form](labels, out)
     write_provenance(labels, out / "provenance.jsonl")
     if pictures:
-        root = Path(journal.meta("images"))
+        root = images_folder(journal)
         place = _PICTURES.get(form, lambda image, _: f"images/{image.name}")
         stems = labels.flat_stems()
         for image in labels.images:
@@ -167,7 +167,7 @@ def label_set(journal: Journal, selection: Selection) -> LabelSet:
     made = [
         _image(row, stems[row.path], by_image.get(row.sha, []), classes, splits.get(row.sha, "train")) for row in images
     ]
-    return LabelSet(classes, tuple(made), _absent(journal, labels, images, classes), str(journal.meta("eye") or ""))
+    return LabelSet(classes, tuple(made), _absent(journal, labels, images, classes), model_name(journal))
 
 
 def write_provenance(labels: LabelSet, path: Path) -> None:
@@ -214,13 +214,16 @@ def provenance_of(label: Label) -> dict[str, Any]:
         "presence": round(label.presence, 4),
         "quality": round(label.quality, 4),
         "agreement": round(evidence.agreement, 4),
-        "rival": [evidence.rival, round(evidence.rival_score, 4)] if evidence.rival else None,
+        "competing_label": [evidence.competing_label, round(evidence.competing_score, 4)]
+        if evidence.competing_label
+        else None,
         "verdict": label.verdict,
         "judge": {"verdict": evidence.judged, "said": evidence.note, "model": evidence.judge}
         if evidence.judged
         else None,
         "reason": label.reason,
         "route": label.route,
+        "decided_by": label.decided_by,
         "reviewer": label.reviewer or None,
         "model": label.model,
         "usd": label.usd,

@@ -82,10 +82,10 @@ def suggest(llm: LLM, text: str, path: Path, pictures: Sequence[Picture] = ()) -
         raise InputError(f"{path}: every class is found by a query; there are no phrases to suggest")
     tally = _Accumulator(llm)
     system = Message("system", read_prompt("suggest_words").text)
-    heard = hear(tally.ask, (system, Message("user", _words(ontology), tuple(pictures))), SUGGEST)
-    if isinstance(heard, str):
-        raise LLMError(f"{llm.name} suggests nothing: {heard}")
-    added = _fitting(ontology, heard.model_dump(), tally.dropped)
+    answer = hear(tally.ask, (system, Message("user", _words(ontology), tuple(pictures))), SUGGEST)
+    if isinstance(answer, str):
+        raise LLMError(f"{llm.name} suggests nothing: {answer}")
+    added = _fitting(ontology, answer.model_dump(), tally.dropped)
     draft = _drafted(text, ontology, added)
     parse_ontology(draft, path)
     return Draft(draft, added, tuple(tally.dropped), round(tally.usd, 6))
