@@ -78,7 +78,7 @@ def _check_bounds(text: str, loader: Any) -> None:
         if isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in opened):
                 raise _refused(event, f"the alias *{event.anchor} stands inside of what it stands for")
-            entries += sizes.get(event.anchor, 1)
+            entries += sizes.get(str(event.anchor), 1)
         elif isinstance(event, yaml.ScalarEvent):
             entries += 1
             if event.anchor is not None:

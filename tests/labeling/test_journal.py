@@ -18,7 +18,7 @@ from sam3_agent.labeling.io.export_labels import FORMATS, Selection, export
 from sam3_agent.labeling.pipeline.run import run_lock
 from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.review.refine import image_path
-from sam3_agent.labeling.store.detections import PhraseDetections, pack_detections, unpack_detections
+from sam3_agent.labeling.store.detections import PhraseDetections, pack_detections, unpack_answer, unpack_detections
 from sam3_agent.labeling.store.documents import relative_path
 from sam3_agent.labeling.store.journal import FILE, Journal
 from sam3_agent.labeling.store.summary import summarize
@@ -79,11 +79,10 @@ def document(name: str, **changed: Any) -> dict[str, Any]:
     } | changed
 
 
-def old_journal(folder: Path) -> Path:
-    """A journal of version 1, by SQL alone."""
-    folder.mkdir(parents=True, exist_ok=True)
+def old_labels() -> list[dict[str, Any]]:
+    """One label of each kind that version 1 told apart by words or ids."""
     judged = {**document("x")["evidence"], "judged": "right", "judge": "llm"}
-    labels = [
+    return [
         document("0.000"),
         document("0.001", reason="the judge: right; quality 0.80", evidence=judged),
         document("0.002", reason="the agent's run ended as 'budget', so this is only its best so far", route="review"),
@@ -92,15 +91,23 @@ def old_journal(folder: Path) -> Path:
         document("i0123456789", source="imported", reviewer="import"),
         document("h000", source="exemplar", reason="like an example that anna pointed at", route="review"),
     ]
-    checks = [
-        [SHA, "star", 0.9, "right", "the judge: all of it is labeled", "accepted", ""],
-        [SHA, "moon", 0.9, "right", "the judge: not there", "accepted", ""],
-        [SHA, "sun", 0.9, "unsure", "the judge says missing: left", "review", ""],
-        [SHA, "car", 0.9, "unsure", "the judge was not heard (HTTP 500)", "review", ""],
-        [SHA, "bird", 0.9, "unsure", "the agent's run ended as 'failed': no", "review", ""],
-        [SHA, "cat", 0.9, "right", "anna: nothing is missing", "accepted", "anna"],
-        [SHA, "dog", 0.1, "right", "not there", "accepted", ""],
-    ]
+
+
+OLD_CHECKS = [
+    [SHA, "star", 0.9, "right", "the judge: all of it is labeled", "accepted", ""],
+    [SHA, "moon", 0.9, "right", "the judge: not there", "accepted", ""],
+    [SHA, "sun", 0.9, "unsure", "the judge says missing: left", "review", ""],
+    [SHA, "car", 0.9, "unsure", "the judge was not heard (HTTP 500)", "review", ""],
+    [SHA, "bird", 0.9, "unsure", "the agent's run ended as 'failed': no", "review", ""],
+    [SHA, "cat", 0.9, "right", "anna: nothing is missing", "accepted", "anna"],
+    [SHA, "dog", 0.1, "right", "not there", "accepted", ""],
+]
+
+
+def old_journal(folder: Path) -> Path:
+    """A journal of version 1, by SQL alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = old_labels()
     meta = {
         "version": None,
         "eye": "tiny",
@@ -125,7 +132,7 @@ def old_journal(folder: Path) -> Path:
             [(d["id"], SHA, "star", d["route"], d["reviewer"], d["quality"], json.dumps(d)) for d in labels],
         )
         db.executemany(
-            "INSERT INTO checks VALUES(?, ?, ?, ?, ?)", [(c[0], c[1], c[5], c[6], json.dumps(c)) for c in checks]
+            "INSERT INTO checks VALUES(?, ?, ?, ?, ?)", [(c[0], c[1], c[5], c[6], json.dumps(c)) for c in OLD_CHECKS]
         )
         db.execute(
             "INSERT INTO decisions(at, reviewer, action, sha, before, after) VALUES('t', 'anna', 'reject', ?, ?, ?)",
@@ -149,7 +156,14 @@ def test_a_journal_of_version_1_says_who_decided(tmp_path: Path) -> None:
         "h000": "rule",
     }
     assert (by_id["0.003"].repeats, by_id["h000"].source) == ("x", "similar")
-    evidence = by_id["0.000"].evidence
+    columns = dict(journal.read("SELECT id, decided_by FROM labels"))
+    assert columns == {each.id: each.decided_by for each in by_id.values()}
+    journal.close()
+
+
+def test_a_journal_of_version_1_keeps_all_that_it_knew(tmp_path: Path) -> None:
+    journal = Journal.open(old_journal(tmp_path))
+    evidence = journal.label(f"{SHA[:16]}.0.000").evidence
     assert (evidence.competing_label, evidence.competing_score) == ("cross", 0.4)
     assert (evidence.uncertain_class, evidence.uncertainty) == ("animal", 0.25)
     said = {check.class_name: (check.decided_by, check.completeness) for check in journal.checks()}
@@ -162,8 +176,6 @@ def test_a_journal_of_version_1_says_who_decided(tmp_path: Path) -> None:
         "cat": ("person", ""),
         "dog": ("rule", ""),
     }
-    columns = dict(journal.read("SELECT id, decided_by FROM labels"))
-    assert columns == {each.id: each.decided_by for each in by_id.values()}
     assert thresholds_of(journal)["star"].accept == 0.8
     assert journal.unit(SHA, "detect") is not None
     assert journal.meta("model") == {"name": "tiny"}
@@ -216,8 +228,9 @@ def everything(folder: Path, out: Path) -> None:
         thresholds_of(journal)
         for row in journal.images():
             image_path(journal, row.sha)
-            for data in journal.units(row.sha).values():
-                unpack_detections(data, (row.height, row.width))
+            for unit, data in journal.units(row.sha).items():
+                unpack = unpack_answer if unit.startswith("query ") else unpack_detections
+                unpack(data, (row.height, row.width))
         contents(journal)
         for form in FORMATS:
             export(journal, form, out / form, Selection(val=0.5), pictures=True)

@@ -310,8 +310,9 @@ def _scalar(node: yaml.Node, complaints: _Complaints) -> object:
 
 def _words(kind: str, message: str, place: Location) -> str:
     """Say what pydantic says in the words of the file."""
+    last = "".join(str(part) for part in place[-1:])
     if kind == "missing":
-        return f"{place[-1]!r} is missing"
+        return f"{last!r} is missing"
     if kind == "model_type":
         return "expected keys with values, such as 'classes:' with a list of classes"
     if kind == "list_type" and place == ("classes",):
@@ -319,6 +320,6 @@ def _words(kind: str, message: str, place: Location) -> str:
     if kind != "extra_forbidden":
         return message
     model = _Exemplar if "exemplars" in place else _Class if len(place) > 1 else _File
-    near = get_close_matches(str(place[-1]), model.model_fields, 1)
+    near = get_close_matches(last, model.model_fields, 1)
     meant = f"; did you mean {near[0]!r}?" if near else ""
     return f"unknown key; known here: {', '.join(model.model_fields)}{meant}"

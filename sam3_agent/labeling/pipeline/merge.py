@@ -45,9 +45,7 @@ def proposals_of(each: LabelClass, detected: ImageDetections) -> list[Proposal]:
     answer = detected.answers.get(each.name)
     if answer is not None and each.query is not None:
         proposals += [Proposal(found, each.query, "query", 1.0) for found in answer.found]
-    return sorted(
-        proposals, key=lambda p: (-p.detection.score, -masks.area(p.detection.rle), p.phrase, p.detection.rle.counts)
-    )
+    return sorted(proposals, key=_best_first)
 
 
 def _best_first(proposal: Proposal) -> tuple[float, int, str, str]:

@@ -38,6 +38,8 @@ MOST_TEXT = 100_000
 """Characters of a reason or note: an LLM's whole reply fits, a disk full of them does not."""
 
 _T = TypeVar("_T")
+_OLD_CHECK = ("sha", "class", "presence", "verdict", "reason", "route", "reviewer")
+"""Items of a check that is a list."""
 _Text = Annotated[str, Field(max_length=MOST_TEXT)]
 _Name = Annotated[str, Field(min_length=1, max_length=1000)]
 _Sha = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]*$")]
@@ -223,7 +225,7 @@ def read_check(text: str) -> Check:
     except (ValueError, RecursionError) as error:
         raise InputError(f"the journal holds a damaged check: {error}") from error
     if isinstance(value, list):
-        value = dict(zip(("sha", "class", "presence", "verdict", "reason", "route", "reviewer"), value, strict=False))
+        value = dict(zip(_OLD_CHECK, cast(list[object], value), strict=False))
     given = _read(lambda: _Check.model_validate(value), f"check of {_id_in(value, 'class')}")
     decided, completeness = given.decided_by, given.completeness
     if decided is None or completeness is None:
