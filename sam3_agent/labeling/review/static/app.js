@@ -1,4 +1,4 @@
-// The review page: what is on the state, and what keys and buttons do to it.
+// The review page: its state, and what keys and buttons do to it.
 import { call } from "./api.js";
 import { areaOf, runsOf } from "./masks.js";
 import { drawChecks, drawClasses, drawLabels } from "./panel.js";
@@ -9,7 +9,7 @@ const at = (id) => document.getElementById(id);
 const view = new View(at("picture"));
 const queue = new Queue(at("queue"), at("queue-space"), (index) => run(() => open(index)));
 const state = { classes: [], image: null, labels: [], chosen: null, sliders: new Map(), clicks: null };
-let turn = 0, hush = 0, last = Promise.resolve();
+let turn = 0, hush = 0, shownAt = 0, last = Promise.resolve();
 
 function say(text, bad = false) {
   at("toast").textContent = text;
@@ -28,10 +28,13 @@ function run(act) { return (last = last.then(() => now(act))); }
 
 const numberOf = (name) => Math.max(state.classes.findIndex((each) => each.name === name), 0);
 const lineOf = (name) => state.sliders.get(name) ?? state.classes[numberOf(name)]?.threshold ?? 0;
-const isDecided = (label) => label.reviewer !== "";
+const isDecided = (label) => label.decided_by === "person" || label.decided_by === "file";
 const isShown = (label) => (isDecided(label) ? label.route !== "rejected" : label.score >= lineOf(label.class) && !isLost(label));
 // Rejected for another reason than its score, or under a threshold that nobody is moving.
-const isLost = (label) => label.route === "rejected" && !(state.sliders.has(label.class) && label.reason.startsWith("score "));
+const isLost = (label) => label.route === "rejected" && !(state.sliders.has(label.class) && !label.repeats && label.score < (state.classes[numberOf(label.class)]?.threshold ?? 0));
+// What the filter is about and no person has decided: the only labels that are chosen without being pointed at.
+const wanted = () => ({ accepted: "accepted", rejected: "rejected" })[at("filter").value] ?? "review";
+const isOpen = (label) => !isDecided(label) && label.route === wanted() && (isShown(label) || wanted() === "rejected");
 const chosen = () => state.labels.find((label) => label.id === state.chosen) ?? null;
 
 function take(label) {
@@ -49,16 +52,16 @@ function draw() {
 function choose(id) { state.chosen = id; draw(); }
 
 async function refresh() {
-  const state = await call("state");
-  state.classes = state.classes;
-  const { review, accepted, rejected, decided } = state.progress;
-  at("folder").textContent = state.folder;
+  const answer = await call("state");
+  state.classes = answer.classes;
+  const { review, accepted, rejected, decided } = answer.progress;
+  at("folder").textContent = answer.folder;
   at("progress").textContent = `${review} to review, ${accepted} accepted, ${rejected} rejected, ${decided} decided by people`;
-  const { running, done, total, found, error } = state.search;
+  const { running, done, total, found, error } = answer.search;
   at("search").textContent = running || error ? `search: ${done} of ${total} images, ${found} found ${error}` : "";
   if (running) setTimeout(() => run(refresh), 700);
   drawClasses(at("classes"), state.classes, state.sliders, move, (name, value) => run(() => apply(name, value)));
-  return state;
+  return answer;
 }
 
 async function load() {
@@ -80,8 +83,9 @@ async function show(item) {
   const [, image] = await Promise.all([view.open(`picture/${item.sha}`, item.width, item.height), call("image", { sha: item.sha })]);
   if (mine !== turn) return;
   put(image);
-  next(1);
+  choose(state.labels.find(isOpen)?.id ?? null);
   document.body.dataset.image = item.sha;
+  shownAt = performance.now();
 }
 
 function put(image) {
@@ -108,9 +112,9 @@ async function reload() {
   await refresh();
 }
 
-// The next label that waits, from the chosen one on; the first label where none does.
+// The next label that is open, from the chosen one on; any label where none is, as someone asks for it.
 function next(step) {
-  const waiting = state.labels.filter((label) => label.route === "review" && isShown(label));
+  const waiting = state.labels.filter(isOpen);
   const list = waiting.length ? waiting : state.labels.filter(isShown);
   if (!list.length) return choose(null);
   const place = list.findIndex((label) => label.id === state.chosen);
@@ -120,29 +124,45 @@ function next(step) {
 async function decide(action, name) {
   const label = chosen();
   if (!label) return say("choose a label first: click on it, or press Tab");
+  const after = state.labels.slice(state.labels.indexOf(label) + 1).concat(state.labels).find((other) => other.id !== label.id && isOpen(other));
   await call("decide", { labels: [label.id], action, class: name });
-  const after = state.labels.slice(state.labels.indexOf(label) + 1).concat(state.labels).find((other) => other.id !== label.id && other.route === "review" && isShown(other));
-  state.chosen = after?.id ?? label.id;
-  return reload();
+  // Never stay on what is decided: the next key would decide it anew.
+  state.chosen = after?.id ?? null;
+  await reload();
+  return after ? null : advance();
+}
+
+// The next image of the queue with something open; the last one stays, with nothing chosen.
+async function advance() {
+  const counted = { review: "review", missed: "missed" }[at("filter").value];
+  for (let index = queue.now + 1; index < queue.total; index++) {
+    const item = await queue.item(index);
+    if (item && (!counted || item[counted] > 0)) return open(index);
+  }
+  return say("that was the last image of this queue");
 }
 
 async function acceptAll() {
   const ids = state.labels.filter((label) => isShown(label) && label.route !== "accepted" && !isDecided(label)).map((label) => label.id);
   if (!ids.length) return say("nothing waits here");
   await call("decide", { labels: ids, action: "accept" });
-  return reload();
+  state.chosen = null;
+  await reload();
+  return advance();
 }
 
 async function undo() {
   const { undone } = await call("undo");
   if (!undone) return say("there is nothing to undo");
-  say(`undone: ${undone.action}`);
+  say(`undone: ${undone.words}`);
   state.sliders.clear();
   if (undone.sha && undone.sha !== state.image?.sha) {
-    const image = await call("image", { sha: undone.sha });
-    return show(image).then(refresh);
+    queue.point(undone.sha);
+    await show(await call("image", { sha: undone.sha }));
   }
-  return reload();
+  await reload();
+  const back = state.labels.find((label) => undone.labels.includes(label.id));
+  return back ? choose(back.id) : null;
 }
 
 function move(name, value) { state.sliders.set(name, value); draw(); }
@@ -240,12 +260,18 @@ function actOf(key, back) {
   return KEYS[key] ?? null;
 }
 
+// What a key decided was meant for what was to be seen when it was pressed, not for the image that came since.
+const DECIDING = /^[arxAd1-9]$/;
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || at("help").open || ["SELECT"].includes(event.target.tagName)) return;
-  const { key, shiftKey } = event;
+  const { key, shiftKey } = event, pressed = performance.now();
   if (actOf(key, shiftKey)) event.preventDefault();
   if (key === "Escape") now(async () => leave());  // whatever is still on its way
-  run(async () => actOf(key, shiftKey)?.());
+  run(async () => {
+    if (pressed < shownAt && DECIDING.test(key)) return say("another image came before that key; look, then press it again", true);
+    return actOf(key, shiftKey)?.();
+  });
 });
 
 view.onclick = (place, beside) => run(() => press(place, beside));
