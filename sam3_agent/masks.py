@@ -43,11 +43,11 @@ class Rle:
     counts: str
 
     def to_json(self) -> dict[str, Any]:
-        """The COCO form: {"size": [h, w], "counts": "..."}."""
+        """Give the COCO form: {"size": [h, w], "counts": "..."}."""
         return {"size": list(self.size), "counts": self.counts}
 
     def to_coco(self) -> dict[str, Any]:
-        """The form that pycocotools takes: counts as bytes."""
+        """Give the form that pycocotools takes: counts as bytes."""
         return {"size": list(self.size), "counts": self.counts.encode("ascii")}
 
 
@@ -65,23 +65,23 @@ def decode(rle: Rle) -> NDArray[np.bool_]:
 
 
 def empty(height: int, width: int) -> Rle:
-    """A mask of that size without a pixel."""
+    """Give a mask of that size without a pixel."""
     return encode(np.zeros((height, width), dtype=bool))
 
 
 def area(rle: Rle) -> int:
-    """Pixels in the mask."""
+    """Count the pixels in the mask."""
     return int(_coco.area(rle.to_coco()))
 
 
 def box(rle: Rle) -> Box:
-    """The tight xyxy box of the mask; all zeros when it is empty."""
+    """Give the tight xyxy box of the mask; all zeros when it is empty."""
     x, y, w, h = (float(v) for v in _coco.toBbox(rle.to_coco()))
     return (x, y, x + w, y + h)
 
 
 def boxes(rles: Sequence[Rle]) -> NDArray[np.float64]:
-    """(N, 4) tight xyxy boxes; all zeros for an empty mask."""
+    """Give (N, 4) tight xyxy boxes; all zeros for an empty mask."""
     if not rles:
         return np.zeros((0, 4))
     table = np.asarray(_coco.toBbox([rle.to_coco() for rle in rles]), dtype=np.float64)  # (N, 4) x, y, width, height
@@ -90,7 +90,7 @@ def boxes(rles: Sequence[Rle]) -> NDArray[np.float64]:
 
 
 def area_in(rle: Rle, window: Window) -> int:
-    """Pixels of the mask that lie in a window of its picture; reads runs, decodes nothing."""
+    """Give the pixels of the mask that lie in a window of its image; reads runs, decodes nothing."""
     x0, y0, x1, y1 = window
     column, top, bottom = _pieces(rle)
     inside = np.minimum(bottom, y1) - np.maximum(top, y0)
@@ -98,17 +98,17 @@ def area_in(rle: Rle, window: Window) -> int:
 
 
 def iou(first: Sequence[Rle], second: Sequence[Rle]) -> NDArray[np.float64]:
-    """(len(first), len(second)) intersection over union; two empty masks give 0."""
+    """Give (len(first), len(second)) intersection over union; two empty masks give 0."""
     return _overlap(first, second, crowd=False)
 
 
 def containment(inner: Sequence[Rle], outer: Sequence[Rle]) -> NDArray[np.float64]:
-    """(len(inner), len(outer)) share of each inner mask that lies in each outer one (0 for an empty inner mask)."""
+    """Give (len(inner), len(outer)) share of each inner mask that lies in each outer one; 0 for an empty one."""
     return _overlap(inner, outer, crowd=True)
 
 
 def overlaps(rles: Sequence[Rle]) -> list[tuple[int, int, int]]:
-    """(i, j, pixels in common) of every pair i < j of masks that have any, in order; all masks of one size.
+    """Give (i, j, pixels in common) of every pair i < j of masks that have any, in order; all masks of one size.
 
     Only masks whose boxes meet are compared, so a thousand small masks cost a fraction of the `iou` table.
     """
@@ -127,17 +127,17 @@ def overlaps(rles: Sequence[Rle]) -> list[tuple[int, int, int]]:
 
 
 def union(masks: Sequence[Rle]) -> Rle:
-    """Pixels in any of the masks (at least one, all of one size)."""
+    """Give the pixels in any of the masks (at least one, all of one size)."""
     return _merge(masks, intersect=False)
 
 
 def intersect(masks: Sequence[Rle]) -> Rle:
-    """Pixels in all of the masks (at least one, all of one size)."""
+    """Give the pixels in all of the masks (at least one, all of one size)."""
     return _merge(masks, intersect=True)
 
 
 def subtract(first: Rle, *others: Rle) -> Rle:
-    """Pixels of the first mask that are in none of the others."""
+    """Give the pixels of the first mask that are in none of the others."""
     _same_size((first, *others))
     left = decode(first)
     for other in others:
@@ -146,9 +146,9 @@ def subtract(first: Rle, *others: Rle) -> Rle:
 
 
 def place(rle: Rle, height: int, width: int, x: int, y: int) -> Rle:
-    """Put a mask of a crop, whose left top corner is (x, y), back into a picture of (height, width).
+    """Put a mask of a crop, whose left top corner is (x, y), back into an image of (height, width).
 
-    Works on runs: a small mask costs the same in a picture of any size.
+    Works on runs: a small mask costs the same in an image of any size.
     """
     h, w = rle.size
     if x < 0 or y < 0 or x + w > width or y + h > height:
@@ -164,9 +164,9 @@ def place(rle: Rle, height: int, width: int, x: int, y: int) -> Rle:
 
 
 def sample(rle: Rle, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """The mask at a grid of pixels: (len(rows), len(columns)) bool.
+    """Give the mask at a grid of pixels: (len(rows), len(columns)) bool.
 
-    Reads the runs, so that a thumbnail of a small mask in a 4K picture costs microseconds, not a decoded bitmap.
+    Reads the runs, so that a thumbnail of a small mask in a 4K image costs microseconds, not a decoded bitmap.
     """
     height, _ = rle.size
     if rows.size * columns.size > _SAMPLE_BY_RUNS:
@@ -264,7 +264,7 @@ def _checked_size(value: object) -> tuple[int, int]:
 
 
 def _whole_numbers(value: object) -> NDArray[np.int64]:
-    """(N,) of a list of whole numbers below 2^53, which floats such as 3.0 may be, too."""
+    """Give (N,) of a list of whole numbers below 2^53, which floats such as 3.0 may be, too."""
     listed: Any = cast(Any, value) if isinstance(value, list | tuple | np.ndarray) else cast(Any, [])
     try:
         numbers: NDArray[Any] = np.asarray(listed)
@@ -310,7 +310,7 @@ def _check_filled(filled: int, height: int, width: int) -> None:
 
 
 def _checked_polygon(polygon: Sequence[float], far: int) -> NDArray[np.float64]:
-    """(N, 2) x, y of at least three corners, none further than `far` outside of a square image of that side."""
+    """Give (N, 2) x, y of at least three corners, none further than `far` outside of a square image of that side."""
     try:
         values = np.asarray(polygon, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
@@ -329,7 +329,7 @@ def _from_coco(coded: dict[str, Any]) -> Rle:
 
 
 def _runs(counts: str) -> NDArray[np.int64]:
-    """(R,) run lengths, outside first (maskApi.c rleFrString: 5 bits a character, each run less the one 2 before)."""
+    """Give (R,) run lengths, outside first (maskApi.c rleFrString: 5 bits a character, less the run 2 before)."""
     codes = np.frombuffer(counts.encode("ascii"), dtype=np.uint8).astype(np.int64) - 48
     if codes.size == 0:
         return np.zeros(0, dtype=np.int64)
@@ -345,7 +345,7 @@ def _runs(counts: str) -> NDArray[np.int64]:
 
 
 def _pieces(rle: Rle) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The runs inside the mask, cut at the ends of columns: (C,) column, first row, row after the last; in order."""
+    """Give the runs inside the mask, cut at the ends of columns: (C,) column, first row, row after the last."""
     height, _ = rle.size
     ends = np.cumsum(_runs(rle.counts))
     start, stop = ends[0:-1:2], ends[1::2]

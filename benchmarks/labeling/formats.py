@@ -20,7 +20,7 @@ from sam3_agent import masks
 from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel
 from sam3_agent.formats.palette import painted
 from sam3_agent.formats.polygons_exact import parts_of
-from sam3_agent.labeling.io.export_labels import FORMATS
+from sam3_agent.labeling.io.export_labels import FORMATS, picture_places
 from sam3_agent.scenes import NOUNS, Scene, generate_scene
 
 READERS = (
@@ -29,6 +29,7 @@ READERS = (
     ("coco-polygons", "pycocotools"),
     ("coco-polygons", "datumaro"),
     ("yolo", "supervision"),
+    ("yolo", "ultralytics"),
     ("voc", "datumaro"),
     ("labelme", "labelme"),
     ("cvat", "datumaro"),
@@ -63,10 +64,10 @@ def main() -> None:
     for form, reader in READERS:
         folder = given.out / f"{form}-{reader}"
         warnings = FORMATS[form](labels, folder)
-        for image in labels.images:
-            path = folder / _PLACES.get(form, "images") / image.name
+        for image, place in picture_places(labels, form):
+            path = folder / place
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels[image.stem]).save(path)
+            Image.fromarray(pixels[_last(image)]).save(path)
         python = pythons[reader.replace("-", "_")]
         if python is None:
             print(f"| `{form}` | {reader} | not measured: give --{reader} PYTHON |", flush=True)
@@ -78,13 +79,8 @@ def main() -> None:
     sys.exit(1 if missed else 0)
 
 
-_PLACES = {
-    "voc": "JPEGImages",
-    "coco": "images/train",
-    "coco-polygons": "images/train",
-    "yolo": "images/train",
-    "labelme": "train",
-}
+def _last(image: LabeledImage) -> str:
+    return image.stem.rsplit("/", 1)[-1]
 
 
 def _torture() -> LabeledImage:
@@ -103,7 +99,7 @@ def _torture() -> LabeledImage:
         (y == 100) & (x == 100),
     ]
     made = [MaskLabel(f"t{n}", n, masks.encode(shape)) for n, shape in enumerate(shapes)]
-    return LabeledImage("torture.jpg", "torture", 200, 200, tuple(made))
+    return LabeledImage("images/torture.jpg", "images/torture", 200, 200, tuple(made))
 
 
 def _image(scene: Scene) -> LabeledImage:
@@ -111,12 +107,14 @@ def _image(scene: Scene) -> LabeledImage:
     for thing in scene.objects:
         rle = masks.encode(thing.mask)
         made.append(MaskLabel(f"{scene.seed}.{thing.id}", NOUNS.index(thing.noun), rle))
-    return LabeledImage(f"{scene.seed}.jpg", str(scene.seed), scene.width, scene.height, tuple(made))
+    name = f"images/{scene.seed}"  # a folder whose name some readers take for their own
+    split = "val" if scene.seed % 3 == 0 else "train"
+    return LabeledImage(f"{name}.jpg", name, scene.width, scene.height, tuple(made), split)
 
 
 def _read(python: str, reader: str, form: str, folder: Path, labels: LabelSet) -> tuple[str, float]:
     """The cells of a row, and the least IoU."""
-    sizes = {image.stem: [image.height, image.width] for image in labels.images}
+    sizes = {_last(image): [image.height, image.width] for image in labels.images}
     program = str(Path(__file__).with_name("outside_reader.py"))
     command = [python, program, reader, form, str(folder), json.dumps(sizes), json.dumps(labels.classes)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -125,7 +123,7 @@ def _read(python: str, reader: str, form: str, folder: Path, labels: LabelSet) -
     found = json.loads(done.stdout.strip().splitlines()[-1])
     overlaps: list[tuple[float, bool]] = []
     for image in labels.images:
-        entries = [(kind, _mask(size, runs)) for kind, size, runs in found.get(image.stem, [])]
+        entries = [(kind, _mask(size, runs)) for kind, size, runs in found.get(_last(image), [])]
         for name, own, odd in _expected(image, labels, form):
             same = [mask for kind, mask in entries if kind == name]
             overlaps.append((max((float((own & m).sum() / (own | m).sum()) for m in same), default=0.0), odd))

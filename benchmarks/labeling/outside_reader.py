@@ -28,7 +28,7 @@ def by_datumaro(form: str, folder: str, sizes: dict) -> dict:
     dataset = dm.Dataset.import_from(folder, form)
     names = [label.name for label in dataset.categories()[dm.AnnotationType.label]]
     for item in dataset:
-        height, width = sizes[Path(item.id).name.split(".")[0]]
+        height, width = sizes[_name(f"{item.id}.x")]
         objects: dict = {}
         for number, annotation in enumerate(item.annotations):
             kind = annotation.type
@@ -41,7 +41,7 @@ def by_datumaro(form: str, folder: str, sizes: dict) -> dict:
                 continue
             key = (annotation.label, annotation.group or f"n{number}")
             objects[key] = objects[key] | mask.astype(bool) if key in objects else mask.astype(bool)
-        found.setdefault(Path(item.id).name.split(".")[0], []).extend(
+        found.setdefault(_name(f"{item.id}.x"), []).extend(
             [names[label], list(mask.shape), runs(mask)] for (label, _), mask in objects.items()
         )
     return found
@@ -68,19 +68,20 @@ def by_pycocotools(form: str, folder: str, sizes: dict) -> dict:
 
     found: dict = {}
     if form == "mllm":
-        for line in (Path(folder) / "train.jsonl").read_text().splitlines():
+        lines = [line for path in Path(folder).glob("*.jsonl") for line in path.read_text().splitlines()]
+        for line in (line for line in lines if "messages" in line):
             entry = json.loads(line)
             masks = [coco.decode(rle) for rle in entry["masks"]]
             found.setdefault(Path(entry["image"]).stem, []).extend(
                 [entry["class"], list(m.shape), runs(m)] for m in masks
             )
         return found
-    (path,) = Path(folder).rglob("*.json")
-    dataset = COCO(str(path))
-    for annotation in dataset.anns.values():
-        image, kind = dataset.imgs[annotation["image_id"]], dataset.cats[annotation["category_id"]]
-        mask = dataset.annToMask(annotation)
-        found.setdefault(Path(image["file_name"]).stem, []).append([kind["name"], list(mask.shape), runs(mask)])
+    for path in Path(folder).rglob("*.json"):
+        dataset = COCO(str(path))
+        for annotation in dataset.anns.values():
+            image, kind = dataset.imgs[annotation["image_id"]], dataset.cats[annotation["category_id"]]
+            mask = dataset.annToMask(annotation)
+            found.setdefault(Path(image["file_name"]).stem, []).append([kind["name"], list(mask.shape), runs(mask)])
     return found
 
 
@@ -89,15 +90,41 @@ def by_supervision(folder: str, classes: list) -> dict:
     import supervision as sv
 
     place = Path(folder)
-    images, labels = place / "images" / "train", place / "labels" / "train"
-    dataset = sv.DetectionDataset.from_yolo(str(images), str(labels), str(place / "data.yaml"), force_masks=True)
-    return {
-        Path(path).stem: [
-            [dataset.classes[kind], list(mask.shape), runs(mask)]
-            for kind, mask in zip(found.class_id, np.asarray(found.mask), strict=True)
-        ]
-        for path, found in dataset.annotations.items()
-    }
+    found: dict = {}
+    for split in sorted(path.name for path in (place / "images").iterdir()):
+        images, labels = place / "images" / split, place / "labels" / split
+        dataset = sv.DetectionDataset.from_yolo(str(images), str(labels), str(place / "data.yaml"), force_masks=True)
+        for path, detections in dataset.annotations.items():
+            pairs = zip(detections.class_id, np.asarray(detections.mask), strict=True)
+            found[_name(path)] = [[dataset.classes[kind], list(mask.shape), runs(mask)] for kind, mask in pairs]
+    return found
+
+
+def by_ultralytics(folder: str, sizes: dict) -> dict:
+    """YOLO as Ultralytics reads it for training, started in another folder."""
+    import os
+
+    from ultralytics.data.dataset import YOLODataset
+    from ultralytics.data.utils import check_det_dataset, polygon2mask
+
+    place = Path(folder).resolve()
+    os.chdir("/")
+    data = check_det_dataset(str(place / "data.yaml"), autodownload=False)
+    found: dict = {}
+    for split in ("train", "val"):
+        dataset = YOLODataset(img_path=data[split], imgsz=640, augment=False, data=data, task="segment", cache=False)
+        for label in dataset.labels:
+            name = _name(label["im_file"])
+            height, width = sizes[name]
+            for kind, polygon in zip(label["cls"].ravel().astype(int).tolist(), label["segments"], strict=True):
+                mask = polygon2mask((height, width), [(polygon * (width, height)).ravel()])
+                found.setdefault(name, []).append([data["names"][kind], [height, width], runs(mask)])
+    return found
+
+
+def _name(path: str) -> str:
+    """The name of an image without the folders that are in its flat name."""
+    return Path(path).stem.rsplit("__", 1)[-1]
 
 
 def by_labelme(folder: str, sizes: dict) -> dict:
@@ -105,7 +132,7 @@ def by_labelme(folder: str, sizes: dict) -> dict:
     from labelme.utils import shape_to_mask
 
     found: dict = {}
-    for path in sorted((Path(folder) / "train").glob("*.json")):
+    for path in sorted(Path(folder).glob("*/**/*.json")):
         groups: dict = {}
         for shape in json.loads(path.read_text())["shapes"]:
             mask = shape_to_mask(tuple(sizes[path.stem]), shape["points"], shape["shape_type"])
@@ -121,7 +148,7 @@ def by_opencv(folder: str) -> dict:
 
     table = json.loads((Path(folder) / "classes.json").read_text())
     found: dict = {}
-    for path in sorted((Path(folder) / "train").glob("*.png")):
+    for path in sorted(Path(folder).glob("*/**/*.png")):
         picture = cv2.imread(str(path))[:, :, ::-1]
         for entry in table[1:]:
             mask = (picture == np.array(entry["color"])).all(axis=2)
@@ -139,6 +166,7 @@ def main() -> None:
         "label-studio": lambda: by_label_studio(folder),
         "pycocotools": lambda: by_pycocotools(form, folder, sizes),
         "supervision": lambda: by_supervision(folder, classes),
+        "ultralytics": lambda: by_ultralytics(folder, sizes),
         "labelme": lambda: by_labelme(folder, sizes),
         "opencv": lambda: by_opencv(folder),
     }[reader]()

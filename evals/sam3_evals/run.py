@@ -56,6 +56,7 @@ def prepare(plan: Plan, run: Path) -> Manifest:
     Raises:
         InputError: the folder holds another run, or the dataset is broken or empty.
     """
+    there = run.exists()
     run.mkdir(parents=True, exist_ok=True)
     fresh = run / (CASES + ".new")
     try:
@@ -86,6 +87,8 @@ def prepare(plan: Plan, run: Path) -> Manifest:
             manifest.write(run)
     finally:
         fresh.unlink(missing_ok=True)
+        if not there and not any(run.iterdir()):  # a run that never began leaves nothing behind
+            run.rmdir()
     return manifest
 
 

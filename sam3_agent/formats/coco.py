@@ -19,7 +19,7 @@ def _no_attributes() -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class CocoImage:
-    """One picture; `file_name` is relative to the folder of images."""
+    """One image; `file_name` is relative to the folder of images."""
 
     id: int
     file_name: str
@@ -85,7 +85,7 @@ def write_coco(dataset: CocoDataset, path: Path) -> None:
 
 
 def to_json(dataset: CocoDataset) -> dict[str, Any]:
-    """The JSON document of a dataset."""
+    """Give the JSON document of a dataset."""
     return {
         "info": dict(dataset.info),
         "images": [

@@ -183,7 +183,7 @@ class _Reader:
         return CocoAnnotation(number, image.id, category.id, box, rle, area, crowd, entry.score, entry.further())
 
     def _mask(self, value: Any, size: tuple[int, int], place: str, *, fallback: bool) -> Rle | None:
-        """The mask of a segmentation; None where there is none, or stray points and a box to fall back on."""
+        """Give the mask of a segmentation; None where there is none, or stray points and a box to fall back on."""
         if isinstance(value, dict) and value:
             return masks.from_json(cast(object, value), size)
         polygons, flat = _polygons(value)
@@ -242,7 +242,7 @@ def _referred(field: str, entry: _Annotation, table: Mapping[Key, _T]) -> _T:
 
 
 def _key(value: Any) -> Key | None:
-    """An id as the file means it: 7, 7.0 and "7" are one id; None where there is none."""
+    """Give an id as the file means it: 7, 7.0 and "7" are one id; None where there is none."""
     if value is None:
         return None
     if isinstance(value, float) and value.is_integer():
@@ -256,7 +256,7 @@ def _key(value: Any) -> Key | None:
 
 
 def _numbers(keys: Sequence[Key | None]) -> list[int]:
-    """A number for each id: itself, or for texts and absent ids one that no other has."""
+    """Give a number for each id: itself, or for texts and absent ids one that no other has."""
     free = count(max((key for key in keys if isinstance(key, int)), default=0) + 1)
     named: dict[str, int] = {}
     numbers: list[int] = []

@@ -47,7 +47,7 @@ def row_runs(crop: NDArray[np.bool_]) -> list[int]:
 
 
 def _meta(labels: LabelSet) -> Xml.Element:
-    """The head: a task, or where there are splits a project of a task for each, as readers look for subsets there."""
+    """Give the head: a task, or for several splits a project of a task each, as readers look for subsets there."""
     meta = Xml.Element("meta")
     whole = Xml.SubElement(meta, "task" if len(labels.splits()) < 2 else "project")
     Xml.SubElement(whole, "name").text = "sam3-agent"
@@ -219,7 +219,7 @@ def _polygon(entry: Xml.Element, size: tuple[int, int]) -> Rle:
 
 
 def _mask(entry: Xml.Element, size: tuple[int, int]) -> Rle:
-    """The mask of CVAT's run lengths: row by row in its box, beginning with those outside."""
+    """Give the mask of CVAT's run lengths: row by row in its box, beginning with those outside."""
     left, top, width, height = (int(_number(entry, key)) for key in ("left", "top", "width", "height"))
     words = entry.get("rle", "").replace(",", " ").split()
     if not all(word.isascii() and word.isdigit() and len(word) < 12 for word in words):

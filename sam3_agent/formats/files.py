@@ -11,7 +11,7 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
-    """A temporary path beside `path`, with its suffix, that takes its place when the block ends well.
+    """Give a temporary path beside `path`, with its suffix, that takes its place when the block ends well.
 
     The folder is made when it is missing. Whatever interrupts the block, Ctrl-C included, leaves `path` as it was.
     """

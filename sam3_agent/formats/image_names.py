@@ -97,13 +97,13 @@ class ImageNames:
         return shared < own and all(shared < len(parts) for parts in _spellings(name, flat=self._stems))
 
     def _images(self, paths: Sequence[str]) -> set[object]:
-        """What differs between paths: the image beside which a label lies, or its content."""
+        """Tell what differs between paths: the image beside which a label lies, or its content."""
         if self._stems:
             return {self._files[path] for path in paths}
         return set(paths) if len(paths) < 2 else {self._digest(path) for path in paths}
 
     def _find(self, name: str) -> tuple[int, list[str]]:
-        """How many last parts of its path the best files share with a name, and those files."""
+        """Count how many last parts of its path the best files share with a name, and those files."""
         for parts in _spellings(name, flat=self._stems):
             if parts in self._whole:
                 return _WHOLE, self._whole[parts]
@@ -136,7 +136,7 @@ def _contested(found: Mapping[str, tuple[int, tuple[str, ...]]]) -> dict[str, tu
 
 
 def _spellings(name: str, *, flat: bool = False) -> Iterator[Parts]:
-    """The parts of a name as it stands there, then as it may be meant; `flat` names have "__" for slashes."""
+    """Give the parts of a name as it stands there, then as it may be meant; `flat` names have "__" for slashes."""
     seen: set[Parts] = set()
     plain = name.replace("\\", "/")
     forms = [name, plain, unquote(plain), *_from_url(plain)]
@@ -149,7 +149,7 @@ def _spellings(name: str, *, flat: bool = False) -> Iterator[Parts]:
 
 
 def _from_url(name: str) -> list[str]:
-    """The path in a URL, or in the query of Label Studio's local files."""
+    """Give the path in a URL, or in the query of Label Studio's local files."""
     if not _URL.match(name):
         return []
     try:
@@ -173,7 +173,7 @@ def _without_suffix(path: str) -> str:
 
 
 def _other_split(name: Parts, file: Parts, shared: int) -> bool:
-    """Whether the folders above the shared end are those of two splits."""
+    """Tell whether the folders above the shared end are those of two splits."""
     if shared >= min(len(name), len(file)):
         return False
     one, other = (SPLITS.get(parts[-shared - 1].casefold()) for parts in (name, file))

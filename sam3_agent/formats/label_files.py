@@ -105,7 +105,7 @@ def _read_coco(source: Path, images: KnownImages, notes: Notes) -> list[FoundIma
 def _placed(
     found: Sequence[FoundImage], images: KnownImages, source: str, notes: Notes
 ) -> dict[str, tuple[FoundLabel, ...]]:
-    """The labels by path; those of images that are not at hand, or of another size, go into the notes."""
+    """Give the labels by path; those of images that are not at hand, or of another size, go into the notes."""
     matches = images.names.match([image.name for image in found])
     why = _reasons(matches, len(images.paths))
     placed: dict[str, tuple[FoundLabel, ...]] = {}

@@ -1,4 +1,4 @@
-"""Labels on pictures as plain values: what every writer of label formats is given."""
+"""Labels on images as plain values: what every writer of label formats is given."""
 
 import unicodedata
 from collections import Counter
@@ -13,7 +13,7 @@ from sam3_agent.masks import Box, Rle, box
 
 @dataclass(frozen=True, slots=True)
 class MaskLabel:
-    """One object on a picture."""
+    """One object on an image."""
 
     id: str
     class_index: int
@@ -32,7 +32,7 @@ class MaskLabel:
 
 @dataclass(frozen=True, slots=True)
 class LabeledImage:
-    """One picture with its labels; all of them of the picture's size."""
+    """One image with its labels; all of them of the image's size."""
 
     name: str
     """Path relative to the folder of pictures, with forward slashes."""
@@ -51,7 +51,7 @@ class LabeledImage:
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """Everything that is exported."""
+    """Labels of all images of an export."""
 
     classes: tuple[str, ...]
     images: tuple[LabeledImage, ...]
@@ -60,12 +60,12 @@ class LabelSet:
     model: str = ""
 
     def splits(self) -> tuple[str, ...]:
-        """The names of the splits that have pictures, "train" first."""
+        """Give the names of the splits that have images, "train" first."""
         names = {image.split for image in self.images}
         return tuple(sorted(names, key=lambda name: (name != "train", name)))
 
     def of_split(self, split: str) -> list[LabeledImage]:
-        """The pictures of a split in order."""
+        """Give the images of a split in order."""
         return [image for image in self.images if image.split == split]
 
     def flat_stems(self) -> dict[str, str]:
@@ -101,13 +101,27 @@ def suffix_of(image: LabeledImage) -> str:
     return f".{last.rsplit('.', 1)[-1]}" if "." in last else ""
 
 
+_READ = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+"""Suffixes that Ultralytics, supervision and datumaro read; others they skip in silence."""
+_JPEG = (".jfif", ".jpe", ".jif", ".mpo")
+"""Suffixes of files that are JPEG by their contents."""
+
+
+def readable_suffix(image: LabeledImage) -> str:
+    """Give the suffix under which readers find a copy of an image: its own, or ".jpg" and ".png" for unusual ones."""
+    suffix = suffix_of(image)
+    if suffix.lower() in _READ:
+        return suffix
+    return ".jpg" if suffix.lower() in _JPEG else ".png"
+
+
 def _stem(name: str, *, flat: bool) -> str:
     stem = name.rsplit(".", 1)[0] if "." in name.rsplit("/", 1)[-1].lstrip(".") else name
     return _listable(stem.replace("/", "__")) if flat else stem
 
 
 def _listable(stem: str) -> str:
-    """The stem as a line of a list of images may hold it: on one line, and no comment."""
+    """Give the stem as a line of a list of images may hold it: on one line, and no comment."""
     line = "".join(each if each.isprintable() else "_" for each in stem)
     return f"_{line[1:]}" if line.startswith("#") else line
 

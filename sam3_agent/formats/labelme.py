@@ -18,7 +18,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
 from sam3_agent.formats.found_labels import FoundImage, FoundLabel
 from sam3_agent.formats.known_images import KnownImages
-from sam3_agent.formats.label_set import LabelSet, suffix_of
+from sam3_agent.formats.label_set import LabelSet, readable_suffix
 from sam3_agent.formats.labelme_shapes import outline
 from sam3_agent.formats.notes import Notes
 from sam3_agent.formats.polygons_exact import inset, parts_of
@@ -31,7 +31,7 @@ VERSION = "5.5.0"
 
 
 def write_labelme(labels: LabelSet, out: Path) -> list[str]:
-    """Write SPLIT/STEM.json beside where the picture belongs; gives warnings.
+    """Write SPLIT/STEM.json beside where the image belongs; gives warnings.
 
     The parts of an object share a group_id. A hole is cut open by a bridge of no width.
     """
@@ -44,14 +44,14 @@ def write_labelme(labels: LabelSet, out: Path) -> list[str]:
             attributes = {**label.attributes, "score": round(label.score, 4), "label_id": label.id}
             shapes += [{**shape, "attributes": attributes} for shape in made]
             holed += holes
-        name = f"{image.stem.rsplit('/', 1)[-1]}{suffix_of(image)}"
+        name = f"{image.stem.rsplit('/', 1)[-1]}{readable_suffix(image)}"
         document = labelme_document(name, image.width, image.height, shapes)
         write_json(out / image.split / f"{image.stem}.json", document, indent=1)
     return [f"labelme: {holed} labels have holes, which are cut open by bridges of no width"] if holed else []
 
 
 def labelme_shapes(name: str, rle: masks.Rle, group: int, description: str) -> tuple[list[dict[str, Any]], bool]:
-    """A polygon for each part of an object, and whether any of them has holes."""
+    """Give a polygon for each part of an object, and whether any of them has holes."""
     parts = parts_of(masks.decode(rle))
     shapes: list[dict[str, Any]] = [
         {
@@ -69,7 +69,7 @@ def labelme_shapes(name: str, rle: masks.Rle, group: int, description: str) -> t
 
 
 def labelme_document(picture: str, width: int, height: int, shapes: list[dict[str, Any]]) -> dict[str, Any]:
-    """The file of one picture, which lies beside it or is named by its path; sizes in pixels."""
+    """Give the file of one image, which lies beside it or is named by its path; sizes in pixels."""
     return {
         "version": VERSION,
         "flags": {},
@@ -118,7 +118,7 @@ def read_labelme(source: Path, images: KnownImages, notes: Notes) -> list[FoundI
 
 
 def _count(path: Path) -> int:
-    """How many shapes a file holds that cannot be read otherwise; 1 where even that is unknown."""
+    """Count how many shapes a file holds that cannot be read otherwise; 1 where even that is unknown."""
     try:
         shapes: object = json.loads(read_text(path, fallback="cp1252"))["shapes"]
     except (InputError, TypeError, KeyError, ValueError, RecursionError):
@@ -174,7 +174,7 @@ def _mask(shape: _Shape, size: tuple[int, int]) -> Rle:
 
 
 def _bitmap(data: object, points: Sequence[tuple[float, float]], size: tuple[int, int]) -> Rle:
-    """The mask of a PNG in base64, whose first point is its upper left corner in the image."""
+    """Give the mask of a PNG in base64, whose first point is its upper left corner in the image."""
     if not isinstance(data, str) or len(points) != 2:
         raise InputError("a mask needs a PNG in base64 and 2 points (shape_type: mask)")
     try:

@@ -58,7 +58,7 @@ class Notes:
 
 
 def note_lines(notes: Sequence[Note]) -> list[str]:
-    """One line for each kind of remark, losses first, with the first place and the number of the others."""
+    """Give one line for each kind of remark, losses first, with the first place and the number of the others."""
     kinds: dict[tuple[bool, str], list[Note]] = {}
     for note in notes:
         kinds.setdefault((note.lost == 0, note.words), []).append(note)

@@ -11,7 +11,7 @@ from sam3_agent.formats.label_set import MaskLabel
 
 
 def voc_colors(count: int = 256) -> NDArray[np.uint8]:
-    """(count, 3) RGB: the color map of Pascal VOC (its VOClabelcolormap: bits of the index spread over channels)."""
+    """Give (count, 3) RGB, the color map of Pascal VOC (its VOClabelcolormap: bits of the index over channels)."""
     index = np.arange(count)
     colors = np.zeros((count, 3), dtype=np.uint8)
     for bit in range(8):
@@ -21,14 +21,14 @@ def voc_colors(count: int = 256) -> NDArray[np.uint8]:
 
 
 def index_picture(values: NDArray[np.uint8]) -> Image.Image:
-    """(H, W) indices as a palette picture."""
+    """Give (H, W) indices as a palette picture."""
     picture = Image.fromarray(values)
     picture.putpalette(voc_colors().ravel().tolist())
     return picture
 
 
 def painted(labels: Sequence[MaskLabel], values: Sequence[int], size: tuple[int, int]) -> tuple[NDArray[np.int32], int]:
-    """(H, W) values of the labels, small ones over large ones, 0 elsewhere; and how many labels lost a pixel so."""
+    """Give (H, W) values of the labels, small ones over large ones, 0 elsewhere, and how many lost a pixel so."""
     canvas = np.zeros(size, dtype=np.int32)
     order = sorted(range(len(labels)), key=lambda i: (-masks.area(labels[i].rle), i))
     owner = np.full(size, -1, dtype=np.int32)

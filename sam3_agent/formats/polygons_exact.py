@@ -37,7 +37,7 @@ class Part:
 
 
 def parts_of(mask: NDArray[np.bool_]) -> list[Part]:
-    """The parts of a (H, W) mask, the largest first."""
+    """Give the parts of a (H, W) mask, the largest first."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return []
@@ -58,7 +58,7 @@ def parts_of(mask: NDArray[np.bool_]) -> list[Part]:
 
 
 def inset(ring: Ring, far: float = INSET) -> Ring:
-    """The ring, moved INSET into the object; bridges, which run inside a row, keep their row.
+    """Give the ring, moved INSET into the object; bridges, which run inside a row, keep their row.
 
     Sides at the right and at the bottom are moved `far`: with more than a half, rounding their coordinates gives the
     last pixel inside as cutting them does.
@@ -71,7 +71,7 @@ def inset(ring: Ring, far: float = INSET) -> Ring:
 
 
 def joined(parts: Sequence[Part], far: float = INSET) -> Ring:
-    """All parts as one ring, inset: each is tied to the nearest one before by a line of no width."""
+    """Give all parts as one ring, inset: each is tied to the nearest one before by a line of no width."""
     walk = inset(parts[0].ring, far)
     for part in parts[1:]:
         ring = inset(part.ring, far)
@@ -88,7 +88,7 @@ def signed_area(ring: Ring) -> float:
 
 
 def _rings(crop: NDArray[np.bool_]) -> list[tuple[Ring, tuple[int, int]]]:
-    """Every closed line of sides, with the (row, column) of a pixel of the object beside it."""
+    """List every closed line of sides, with the (row, column) of a pixel of the object beside it."""
     sides = _sides(crop)
     rings: list[tuple[Ring, tuple[int, int]]] = []
     while sides:
@@ -110,7 +110,7 @@ def _rings(crop: NDArray[np.bool_]) -> list[tuple[Ring, tuple[int, int]]]:
 
 
 def _sides(crop: NDArray[np.bool_]) -> dict[_Key, tuple[int, int]]:
-    """Every straight side between inside and outside, by where it begins -> where it ends."""
+    """List every straight side between inside and outside, by where it begins -> where it ends."""
     wide = np.pad(crop, 1)
     inside, above, before = wide[1:, 1:], wide[:-1, 1:], wide[1:, :-1]
     sides: dict[_Key, tuple[int, int]] = {}
@@ -126,7 +126,7 @@ def _sides(crop: NDArray[np.bool_]) -> dict[_Key, tuple[int, int]]:
 
 
 def _runs(lines: NDArray[np.bool_]) -> list[tuple[int, int, int]]:
-    """(line, start, stop) of every run of True along the lines."""
+    """Give (line, start, stop) of every run of True along the lines."""
     change = np.diff(np.pad(lines, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     line, start = np.nonzero(change == 1)
     _, stop = np.nonzero(change == -1)
@@ -134,7 +134,7 @@ def _runs(lines: NDArray[np.bool_]) -> list[tuple[int, int, int]]:
 
 
 def _bridged(outer: Ring, holes: Sequence[Ring]) -> Ring:
-    """The outline with every hole spliced in, from left to right, each tied to what lies left of it."""
+    """Give the outline with every hole spliced in, from left to right, each tied to what lies left of it."""
     walk = outer
     for hole in sorted(holes, key=lambda ring: float(ring[:, 0].min())):
         at = int(np.lexsort((hole[:, 1], hole[:, 0]))[0])  # the upper end of the hole's leftmost side

@@ -15,7 +15,7 @@ _Ring = NDArray[np.int32]
 
 
 def polygons_of(mask: NDArray[np.bool_]) -> list[Polygon]:
-    """One polygon per connected part (8-connected) of a (H, W) mask, whose outline and fill are exactly that part.
+    """Give one polygon per connected part (8-connected) of a (H, W) mask, whose outline and fill are exactly that part.
 
     Formats of simple polygons cannot say "hole", so each hole is cut open: the outline walks over a bridge to the hole,
     around it, and back over the same bridge. Bridges run straight left from a hole and so stay in the part.
@@ -35,7 +35,7 @@ def polygons_of(mask: NDArray[np.bool_]) -> list[Polygon]:
 
 
 def _cut_open(outline: _Ring, holes: Sequence[_Ring]) -> _Ring:
-    """The outline with every hole spliced in.
+    """Give the outline with every hole spliced in.
 
     Whatever lies left of a hole's leftmost pixel, outline or another hole, reaches further left than that hole does;
     so taken from left to right, each hole finds its left neighbor in the walk already.
@@ -57,7 +57,7 @@ def _cut_open(outline: _Ring, holes: Sequence[_Ring]) -> _Ring:
 
 
 def _every_pixel(ring: _Ring) -> _Ring:
-    """The ring with the pixels between its corners filled in: bridges may start anywhere on it."""
+    """Give the ring with the pixels between its corners filled in: bridges may start anywhere on it."""
     closed = np.concatenate([ring, ring[:1]])
     parts = [ring[:1]]
     for a, b in pairwise(closed):
@@ -70,7 +70,7 @@ def _every_pixel(ring: _Ring) -> _Ring:
 
 
 def _corners(ring: _Ring) -> _Ring:
-    """The ring without points in the middle of a straight run; turning points of a bridge stay."""
+    """Give the ring without points in the middle of a straight run; turning points of a bridge stay."""
     before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
     straight = (before == after).all(axis=1)
     return ring[~straight] if not straight.all() else ring

@@ -30,7 +30,7 @@ PICTURES = (".jpg", ".jpeg", ".png")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReasonSegRecord:
-    """One picture with one text that means some of its pixels; none for a text that nothing in it matches."""
+    """One image with one text that means some of its pixels; none for a text that nothing in it matches."""
 
     name: str
     image_path: Path
@@ -46,7 +46,7 @@ class ReasonSegRecord:
 
 
 def read_reasonseg(folder: Path) -> Iterator[ReasonSegRecord]:
-    """Every record of a folder in the order of names, read one at a time.
+    """List every record of a folder in the order of names, read one at a time.
 
     Raises:
         InputError: a record is broken, half of a pair is missing, or there is none; the message names file and field.
@@ -67,7 +67,7 @@ def read_reasonseg(folder: Path) -> Iterator[ReasonSegRecord]:
 
 
 def read_record(annotation_path: Path, image_path: Path) -> ReasonSegRecord:
-    """One record; raises InputError naming file and field."""
+    """Give one record; raises InputError naming file and field."""
     parsed = _parse(annotation_path)
     shapes = [(shape.label, _outline(annotation_path, n, shape)) for n, shape in enumerate(parsed.shapes)]
     painted = rasterize(shapes, _upright_size(image_path))
@@ -147,7 +147,7 @@ def _parse(path: Path) -> _File:
 
 
 def _outline(path: Path, number: int, shape: _Shape) -> Polygon:
-    """The points to paint: of polygons as they are, as LISA does; of LabelMe's other shapes their corners."""
+    """Give the points to paint: of polygons as they are, as LISA does; of LabelMe's other shapes their corners."""
     if shape.shape_type in (None, "polygon") or shape.label.lower() == "flag":
         return shape.points
     try:
@@ -157,7 +157,7 @@ def _outline(path: Path, number: int, shape: _Shape) -> Polygon:
 
 
 def _upright_size(path: Path) -> tuple[int, int]:
-    """(height, width) after EXIF rotation, which cv2.imread, and so LISA, applies."""
+    """Give (height, width) after EXIF rotation, which cv2.imread, and so LISA, applies."""
     try:
         return upright_size(path)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

@@ -1,4 +1,4 @@
-"""Semantic PNG: one picture of class indices, 0 for background, beside a list of the classes."""
+"""Semantic PNG: one image of class indices, 0 for background, beside a list of the classes."""
 
 from pathlib import Path
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import replacing, write_text
-from sam3_agent.formats.label_set import LabeledImage, LabelSet, suffix_of
+from sam3_agent.formats.label_set import LabeledImage, LabelSet, readable_suffix
 from sam3_agent.formats.palette import index_picture, painted, voc_colors
 
 MOST_CLASSES = 254
@@ -33,7 +33,7 @@ def write_voc(labels: LabelSet, out: Path) -> list[str]:
     for image in labels.images:
         hidden += _write_masks(image, stems[image.name], out)
         crowded += len(image.labels) > MOST_OBJECTS
-        document = _annotation(image, f"{stems[image.name]}{suffix_of(image)}", names)
+        document = _annotation(image, f"{stems[image.name]}{readable_suffix(image)}", names)
         write_text(out / "Annotations" / f"{stems[image.name]}.xml", document)
     for kind in ("Main", "Segmentation"):
         for split in labels.splits():

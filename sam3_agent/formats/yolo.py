@@ -20,7 +20,7 @@ from sam3_agent.formats.files import write_text
 from sam3_agent.formats.found_labels import FoundImage, FoundLabel
 from sam3_agent.formats.image_names import ImageNames, Matches
 from sam3_agent.formats.known_images import KnownImages
-from sam3_agent.formats.label_set import LabeledImage, LabelSet, suffix_of
+from sam3_agent.formats.label_set import LabelSet, readable_suffix
 from sam3_agent.formats.notes import Notes
 from sam3_agent.formats.polygons_exact import joined, parts_of
 from sam3_agent.formats.reading import decode_text, read_text
@@ -29,10 +29,6 @@ from sam3_agent.formats.yaml_document import dump_yaml, load_yaml_texts
 FAR = 0.55
 """Pixels by which right and lower sides are moved in: Ultralytics cuts fractions off, supervision rounds, both then
 paint the border too."""
-_READ = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-"""Suffixes that Ultralytics reads; others it skips in silence."""
-_JPEG = (".jfif", ".jpe", ".jif", ".mpo")
-"""Suffixes of files that are JPEG by their contents."""
 
 
 def write_yolo(labels: LabelSet, out: Path) -> list[str]:
@@ -55,7 +51,7 @@ def write_yolo(labels: LabelSet, out: Path) -> list[str]:
                 lines.append(line)
         write_text(out / "labels" / image.split / f"{stems[image.name]}.txt", "".join(f"{line}\n" for line in lines))
     for split in labels.splits():
-        names = [f"./images/{split}/{stems[image.name]}{yolo_suffix(image)}\n" for image in labels.of_split(split)]
+        names = [f"./images/{split}/{stems[image.name]}{readable_suffix(image)}\n" for image in labels.of_split(split)]
         write_text(out / f"{split}.txt", "".join(names))
     document: dict[str, Any] = {split: f"{split}.txt" for split in labels.splits()}
     document |= {} if "val" in document else {"val": "train.txt"}
@@ -64,16 +60,8 @@ def write_yolo(labels: LabelSet, out: Path) -> list[str]:
     return [f"yolo: {tied} labels of several parts are tied by one-pixel lines: a line has one polygon"] if tied else []
 
 
-def yolo_suffix(image: LabeledImage) -> str:
-    """Give the suffix under which an image is read: its own, or ".jpg" and ".png" for what must be called otherwise."""
-    suffix = suffix_of(image)
-    if suffix.lower() in _READ:
-        return suffix
-    return ".jpg" if suffix.lower() in _JPEG else ".png"
-
-
 def yolo_line(class_index: int, rle: masks.Rle) -> tuple[str, int]:
-    """The line of an object, and of how many parts it is; of an empty mask "" and 0."""
+    """Give the line of an object, and of how many parts it is; of an empty mask "" and 0."""
     parts = parts_of(masks.decode(rle))
     if not parts:
         return "", 0
@@ -122,7 +110,7 @@ def read_dataset(file: Path, notes: Notes) -> YoloDataset:
 
 
 def label_files(dataset: YoloDataset) -> list[Path]:
-    """Every text file that may hold labels of the dataset, each once, in the order of paths."""
+    """List every text file that may hold labels of the dataset, each once, in the order of paths."""
     folder = dataset.file.parent.resolve()
     lists = {path for path in dataset.splits if path.is_file()}
     folders = {folder / "labels", *(path / "labels" for path in _folders(folder))}
@@ -138,7 +126,7 @@ def label_files(dataset: YoloDataset) -> list[Path]:
 
 
 def image_of(label_file: Path) -> Path:
-    """The path of the image that a label file is for, without its suffix."""
+    """Give the path of the image that a label file is for, without its suffix."""
     return _swapped(label_file, "labels", "images").with_suffix("")
 
 
@@ -149,7 +137,7 @@ def _may_hold_labels(path: Path) -> bool:
 
 
 def _swapped(path: Path, old: str, new: str) -> Path:
-    """The path with its last folder `old` called `new`; as it is where it has none."""
+    """Give the path with its last folder `old` called `new`; as it is where it has none."""
     parts = list(path.parts)
     for index in range(len(parts) - 1, -1, -1):
         if parts[index] == old:
@@ -220,7 +208,7 @@ def _keypoints(document: Mapping[str, Any], file: Path) -> int:
 
 
 def _split_paths(document: Mapping[str, Any], file: Path) -> Iterator[Path]:
-    """What the splits name and exists, looked for as Ultralytics does, and where Roboflow's "../" is one too many."""
+    """Find what the splits name and exists, looked for as Ultralytics does, and without Roboflow's "../"."""
     folder = file.parent.resolve()
     path = document.get("path")
     bases = [folder / path, folder] if isinstance(path, str) and path and "\0" not in path else [folder]
@@ -244,7 +232,7 @@ def _exists(path: Path) -> bool:
 
 
 def _listed(path: Path) -> Iterator[Path]:
-    """The images of a list, whose relative paths begin at the list's folder."""
+    """Give the images of a list, whose relative paths begin at the list's folder."""
     for line in read_text(path, fallback="cp1252").splitlines():
         if line.strip() and "\0" not in line:
             yield path.parent / line.strip()
@@ -351,7 +339,7 @@ def _label(words: Sequence[str], dataset: YoloDataset, size: tuple[int, int], pl
 
 
 def _shape(values: list[float], keypoints: int, place: str, notes: Notes) -> tuple[list[float], bool]:
-    """The numbers of the box or polygon without what follows them, and whether it is a box."""
+    """Give the numbers of the box or polygon without what follows them, and whether it is a box."""
     if keypoints:
         if len(values) < 4:
             raise InputError(f"expected a box of 4 numbers and keypoints, got {len(values)} numbers")

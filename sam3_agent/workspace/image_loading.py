@@ -1,4 +1,4 @@
-"""Anything that can be a picture -> (H, W, 3) uint8 RGB, upright."""
+"""Image loading: paths, bytes, files and arrays as (H, W, 3) uint8 RGB, upright."""
 
 import base64
 import binascii
@@ -45,7 +45,7 @@ def read_source(source: Source, *, max_pixels: int = MAX_PIXELS) -> tuple[NDArra
     uses, and of an animation the first frame is taken. The array is the caller's own copy.
 
     Raises:
-        InputError: it cannot be read as a picture; one line says why.
+        InputError: it cannot be read as an image; one line says why.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source), "array"
@@ -64,7 +64,7 @@ def read_source(source: Source, *, max_pixels: int = MAX_PIXELS) -> tuple[NDArra
 
 
 def _contents(source: object) -> bytes:
-    """The bytes of an open file, from where it stands."""
+    """Give the bytes of an open file, from where it stands."""
     read: object = getattr(source, "read", None)
     data: object = None
     if callable(read) and not inspect.iscoroutinefunction(read):
@@ -139,7 +139,7 @@ def _from_bytes(data: bytes, shown: str, max_pixels: int) -> NDArray[np.uint8]:
         raise InputError(f"{shown} is a damaged picture: {error}") from error
     with picture:
         _check_size(picture.size, shown, max_pixels)
-        deep = _deep_color(data, picture, shown)
+        deep = _deep_color(data, picture)
         return _to_pixels(picture if deep is None else deep, shown)
 
 
@@ -166,13 +166,15 @@ def _open_heic(data: bytes) -> Image.Image:
     return heif.open_heif(io.BytesIO(data)).to_pillow()
 
 
-def _deep_color(data: bytes, picture: Image.Image, shown: str) -> Image.Image | None:
-    """An image of 16 bits in each of several channels, scaled to 8; None where Pillow reads all there is.
+def _deep_color(data: bytes, picture: Image.Image) -> Image.Image | None:
+    """Give an image of 16 bits in each of several channels, scaled to 8; None where Pillow reads all there is.
 
     Pillow keeps the upper 8 bits of each channel, and so a camera's 12 bits would be black.
     """
-    raw = str(picture.tile[0][3]) if getattr(picture, "tile", None) else ""
-    if ";16" not in raw or raw.startswith("I"):
+    tiles: list[Any] = getattr(picture, "tile", None) or []
+    arguments: Any = tiles[0][3] if tiles else ""
+    layout = arguments if isinstance(arguments, str) else str(next(iter(arguments or ()), ""))  # such as "RGB;16B"
+    if ";16" not in layout or layout.startswith("I"):
         return None
     values = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.shape[:2] != picture.size[::-1]:
@@ -219,7 +221,7 @@ def _is_white_zero(picture: Image.Image) -> bool:
 
 
 def _by_strips(picture: Image.Image) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB, converted strip by strip: a whole 100 megapixel picture would be copied four times."""
+    """Give (H, W, 3) RGB, converted strip by strip: a whole 100 megapixel image would be copied four times."""
     width, height = picture.size
     pixels = np.empty((height, width, 3), dtype=np.uint8)
     step = max(1, _STRIP // width)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sam3_evals.datasets import open_dataset
+from sam3_evals.datasets.pictures import split_files, split_pictures
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
@@ -43,7 +44,7 @@ def test_which_negatives_are_asked_of_a_picture_does_not_depend_on_the_other_pic
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda d: d["images"][1].pop("width"), r"images.1.width: Field required"),
+        (lambda d: d["images"][1].pop("width"), r"image 2 \(2\.png\): no usable width and height"),
         (lambda d: d["annotations"][2].update(image_id=9), "annotation 3: image_id 9 is not in images"),
         (lambda d: d["annotations"][0].update(segmentation=[[1, 2, 3]]), "annotation 1: segmentation: a polygon"),
         (lambda d: d["annotations"][0].pop("segmentation"), "annotation 1: segmentation: there is none"),
@@ -97,3 +98,23 @@ def test_the_photographs_of_coco_are_read(shared_data: Path) -> None:
     assert sum(case.ignore is not None for case in asked) == 3
     assert {case.strata["kind"] for case in asked} == {"category", "negative"}
     assert all(isinstance(dataset.picture(case), Path) for case in asked[:3])
+
+
+def test_paths_in_a_spec_may_hold_signs_that_mean_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "me@corp, inc"
+    (home / "images@2").mkdir(parents=True)
+    (home / "a,b.json").touch()
+    (home / "c.json").touch()
+    monkeypatch.chdir(tmp_path)
+    file, folder = "me@corp, inc/c.json", "me@corp, inc/images@2"
+    assert split_pictures(file) == (file, None)
+    assert split_pictures(f"{file}@{folder}") == (file, Path(folder))
+    assert split_pictures(f"{file}:unc:val@{folder}") == (f"{file}:unc:val", Path(folder))
+    assert split_pictures("me@corp, inc:unc:val") == ("me@corp, inc:unc:val", None)
+    assert split_pictures("me@corp, inc/none.json") == ("me@corp, inc/none.json", None)
+    assert split_files(f"me@corp, inc/a,b.json,{file}") == (Path("me@corp, inc/a,b.json"), Path(file))
+    assert split_files("x.json,y.json") == (Path("x.json"), Path("y.json"))
+    with pytest.raises(InputError, match="nowhere: no such folder of images"):
+        split_pictures(f"{file}@nowhere")

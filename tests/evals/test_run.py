@@ -206,3 +206,11 @@ def test_generated_scenes_are_the_same_every_time_and_a_model_that_knows_them_sc
     assert found["cases"] == 8
     assert found["lisa"]["giou"]["value"] > 0.999
     assert found["instances"]["f1_50"]["value"] > 0.999
+
+
+def test_a_run_that_never_began_leaves_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "broken.json"
+    file.write_text('{"images": [], "annotations": [], "categories": []}')
+    with pytest.raises(InputError, match="there is none"):
+        prepare(Plan(open_dataset(f"coco:{file}", "concept"), "concept", "tiny", ""), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -1,6 +1,7 @@
 """Every label format, read back as the tool that it belongs to reads it: holes and parts kept where it can."""
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
@@ -18,6 +19,8 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.coco_labels import write_coco_labels
 from sam3_agent.formats.coco_reading import read_coco
 from sam3_agent.formats.cvat import write_cvat
+from sam3_agent.formats.known_images import KnownImages
+from sam3_agent.formats.label_files import read_labels
 from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel, unique_stems
 from sam3_agent.formats.label_studio import brush_rle, write_label_studio
 from sam3_agent.formats.labelme import write_labelme
@@ -275,3 +278,93 @@ def test_pictures_that_differ_in_their_suffix_have_different_stems() -> None:
 def test_a_label_of_another_size_is_refused() -> None:
     with pytest.raises(InputError, match="not of the picture's"):
         LabeledImage("a.jpg", "a", 10, 10, (_label("1", 0, ring()),))
+
+
+def one_object(*names: str, classes: tuple[str, ...] = ("thing",), split: str = "train") -> LabelSet:
+    stems = unique_stems(list(names))
+    made = [
+        LabeledImage(name, stems[name], WIDTH, HEIGHT, (_label(name, 0, disc(40 + n, 40, 20)),), split)
+        for n, name in enumerate(names)
+    ]
+    return LabelSet(classes, tuple(made))
+
+
+def test_flat_names_never_collide() -> None:
+    names = [
+        "a/b.jpg",
+        "a__b.jpg",
+        "A__B.png",
+        "images/x.jpg",
+        "#1.jpg",
+        "caf\u00e9.jpg",
+        "cafe\u0301.jpg",
+        "a_jpg.png",
+        "a.jpg",
+        "a.png",
+    ]
+    for stems in (one_object(*names).flat_stems(), unique_stems(names), unique_stems([*names[::-1]])):
+        assert len({unicodedata.normalize("NFC", stem).casefold() for stem in stems.values()}) == len(names)
+    flat = one_object(*names).flat_stems()
+    assert all("/" not in stem and not stem.startswith("#") for stem in flat.values())
+    assert flat["images/x.jpg"] == "images__x"
+
+
+@pytest.mark.parametrize("names", [("a/b.jpg", "a__b.jpg"), ("images/a.jpg", "x/images/a.jpg"), ("a.gif", "b.jfif")])
+def test_yolo_and_voc_have_a_file_for_every_image_in_one_folder(tmp_path: Path, names: tuple[str, ...]) -> None:
+    labels = one_object(*names)
+    assert write_yolo(labels, tmp_path / "yolo") == []
+    assert write_voc(labels, tmp_path / "voc") == []
+    assert len(list((tmp_path / "yolo" / "labels" / "train").glob("*.txt"))) == 2
+    assert len(list((tmp_path / "voc" / "Annotations").glob("*.xml"))) == 2
+    listed = (tmp_path / "yolo" / "train.txt").read_text().splitlines()
+    assert len(set(listed)) == 2
+    assert all(Path(line).suffix in (".jpg", ".png") and Path(line).parent == Path("images/train") for line in listed)
+    assert "path" not in yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text())
+
+
+def test_voc_classes_are_renamed_where_a_labelmap_cannot_hold_them(tmp_path: Path) -> None:
+    labels = one_object("a.jpg", classes=("sign: house", "sign_ house", "#1"))
+    (warning,) = write_voc(labels, tmp_path)
+    assert "'sign: house' is 'sign_ house-2', '#1' is '_1'" in warning
+    lines = (tmp_path / "labelmap.txt").read_text().splitlines()
+    assert [line.split(":")[0] for line in lines[2:]] == ["sign_ house-2", "sign_ house", "_1"]
+    assert all(line.count(":") == 3 for line in lines[1:])
+    root = Xml.parse(tmp_path / "Annotations" / "a.xml").getroot()
+    assert root.findtext("object/name") == "sign_ house-2"
+
+
+def test_cvat_names_its_subsets_only_where_there_are_several(tmp_path: Path) -> None:
+    write_cvat(label_set(), tmp_path / "two")
+    root = Xml.parse(tmp_path / "two" / "annotations.xml").getroot()
+    assert [each.text for each in root.iter("subset")] == ["train", "val"]
+    assert {image.get("subset") for image in root.iter("image")} == {"train", "val"}
+    write_cvat(one_object("a.jpg"), tmp_path / "one")
+    root = Xml.parse(tmp_path / "one" / "annotations.xml").getroot()
+    assert (root.find("meta/task"), list(root.iter("subset"))) != (None, [])
+    assert root.find("image").get("subset") is None
+
+
+def test_the_box_of_a_label_is_that_of_its_mask() -> None:
+    (image,) = one_object("a.jpg").images
+    assert image.labels[0].box == masks.box(image.labels[0].rle)
+
+
+@pytest.mark.parametrize("kind", ["coco", "cvat", "labelme", "yolo"])
+def test_what_is_exported_is_read_again(tmp_path: Path, kind: str) -> None:
+    writers = {"coco": write_coco_labels, "cvat": write_cvat, "labelme": write_labelme, "yolo": write_yolo}
+    sources = {
+        "coco": "annotations/instances_train.json",
+        "cvat": "annotations.xml",
+        "labelme": "train",
+        "yolo": "data.yaml",
+    }
+    for name in TRUTH:
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "images" / name)
+    writers[kind](label_set(), tmp_path / "out")
+    read = read_labels(tmp_path / "out" / sources[kind], KnownImages(tmp_path / "images", list(TRUTH)))
+    assert read.lost == 0
+    for name in ("a.jpg", "sub/b c.png"):
+        assert [label.class_name for label in read.labels[name]] == [label_set().classes[k] for k, _ in TRUTH[name]]
+        for label, (_, mask) in zip(read.labels[name], TRUTH[name], strict=True):
+            assert iou(masks.decode(label.rle), mask) > 0.97

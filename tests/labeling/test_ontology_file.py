@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from sam3_agent.errors import InputError
-from sam3_agent.labeling.ontology.ontology import Thresholds
+from sam3_agent.labeling.ontology.ontology import Ontology, Thresholds
 from sam3_agent.labeling.ontology.yaml_file import MOST_COMPLAINTS, parse_ontology, read_ontology
 from sam3_agent.masks import Rle
+
+HERE = Path("/data/concepts.yaml")
 
 FULL = """
 accept: 0.8
@@ -24,21 +26,17 @@ classes:
     query: what would spoil in heat
     exemplars:
       - {image: a.png, box: [1, 2, 3, 4]}
-      - {image: b.png, mask: {size: [4, 4], counts: "0`0"}, positive: false}
+      - {image: b.png, mask: {size: [4, 4], counts: "04<"}, positive: false}
   - name: umbrella
 """
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
-    """A concept file's place, with the images of exemplars beside it."""
-    for name in ("a.png", "b.png"):
-        (tmp_path / name).write_bytes(b"")
-    return tmp_path / "concepts.yaml"
+def parsed(text: str) -> Ontology:
+    return parse_ontology(text, HERE)
 
 
-def test_everything_in_a_file_becomes_values(here: Path) -> None:
-    fish, spoils, umbrella = parse_ontology(FULL, here).classes
+def test_everything_in_a_file_becomes_values() -> None:
+    fish, spoils, umbrella = parsed(FULL).classes
     assert fish.phrases == ("Fish", "sea animal")
     assert fish.thresholds == Thresholds(threshold=0.4, review=0.4, accept=0.8)
     assert dict(fish.attributes) == {"habitat": "water"}
@@ -47,8 +45,8 @@ def test_everything_in_a_file_becomes_values(here: Path) -> None:
     assert spoils.overlap == "keep"
     assert spoils.phrases == ()
     first, second = spoils.exemplars
-    assert (first.image, first.box, first.positive) == (here.parent / "a.png", (1, 2, 3, 4), True)
-    assert (second.mask, second.positive) == (Rle((4, 4), "0`0"), False)
+    assert (first.image, first.box, first.positive) == (Path("/data/a.png"), (1, 2, 3, 4), True)
+    assert (second.mask, second.positive) == (Rle((4, 4), "04<"), False)
     assert umbrella.phrases == ("umbrella",)
 
 
@@ -77,29 +75,77 @@ def test_everything_in_a_file_becomes_values(here: Path) -> None:
         ("classes:\n- negatives: [b]", ":2: classes.0: 'name' is missing"),
     ],
 )
-def test_a_complaint_names_the_line(here: Path, text: str, complaint: str) -> None:
+def test_a_complaint_names_the_line(text: str, complaint: str) -> None:
     with pytest.raises(InputError) as caught:
-        parse_ontology(text, here)
+        parsed(text)
     assert complaint in str(caught.value)
-    assert str(caught.value).startswith(str(here))
+    assert str(caught.value).startswith("/data/concepts.yaml")
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the concept file"):
         read_ontology(tmp_path / "none.yaml")
-    (tmp_path / "binary.yaml").write_bytes(b"classes:\n- name: \xff\xfe\x00")
-    with pytest.raises(InputError, match=r"binary.yaml:2: not UTF-8"):
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="not UTF-16"):
         read_ontology(tmp_path / "binary.yaml")
 
 
-def test_equal_ontologies_have_equal_json(here: Path) -> None:
-    full = parse_ontology(FULL, here).to_json()
-    assert full == parse_ontology(FULL + "\n# a comment\n", here).to_json()
-    assert full != parse_ontology(FULL.replace("0.8", "0.9"), here).to_json()
+def test_equal_ontologies_have_equal_json() -> None:
+    assert parsed(FULL).to_json() == parsed(FULL + "\n# a comment\n").to_json()
+    assert parsed(FULL).to_json() != parsed(FULL.replace("0.8", "0.9")).to_json()
 
 
-def test_all_complaints_come_at_once_in_order_of_lines(here: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (
+            "classes:\n  - name: a\n    phrases:\n      - b\n      - " + "furry " * 41,
+            ":5: classes.0.phrases.1: the phrase is",
+        ),
+        ("classes:\n  - name: a\n    negatives: [" + "1" * 31 + "]", ":3: classes.0.negatives.0: Input should be"),
+        (
+            "classes:\n  - name: a\n    negatives: ['" + "1" * 31 + "']",
+            ":3: classes.0.negatives.0: the phrase is too long: 31",
+        ),
+        (
+            "classes:\n  - name: a\n    phrases: [" + "b " * 29 + "]\n    attributes:\n      x: [c, d d]",
+            ":5: classes.0.attributes.x.1: the phrase is too long: 31",
+        ),
+        ("classes:\n  - name: a\n    phrases: [\x07]", ":3: not YAML"),
+        (
+            "a: &a [x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]\n"
+            "c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c]\n"
+            "e: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d]\nclasses: [*e, *e, *e, *e, *e, *e, *e, *e, *e]\n",
+            "more than 200000 entries",
+        ),
+    ],
+)
+def test_phrases_of_any_place_and_explosions_name_their_line(text: str, complaint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parsed(text)
+    assert complaint in str(caught.value)
+
+
+def test_a_file_of_any_unicode_is_read_and_another_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "concepts.yaml"
+    text = "classes:\n  - name: caf\u00e9\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        path.write_bytes(text.encode(encoding))
+        assert read_ontology(path).names == ("caf\u00e9",)
+    path.write_bytes(text.encode("cp1252"))
+    with pytest.raises(InputError, match=r"concepts\.yaml:2: not UTF-8 text .*; save it as UTF-8"):
+        read_ontology(path)
+
+
+def test_an_exemplar_that_is_not_there_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "concepts.yaml"
+    path.write_text("classes:\n  - name: a\n    exemplars:\n      - {image: none.png, box: [1, 2, 3, 4]}\n")
+    with pytest.raises(InputError, match=r"concepts\.yaml:4: classes\.0\.exemplars\.0: there is no image .*none\.png"):
+        read_ontology(path)
+
+
+def test_all_complaints_come_at_once_in_order_of_lines() -> None:
     text = """
 accept: 3
 classes:
@@ -110,31 +156,31 @@ classes:
   - name: d
     phrases: [e, e, 5]
   - name: a2
-    exemplars: [{image: none.png, box: [1, 2, 3, 4]}]
+    exemplars: [{image: none.png}]
   - name: f
     name: g
   - {name: x, phrases: [y]}
   - {name: z, phrases: [Y]}
 """
     with pytest.raises(InputError) as caught:
-        parse_ontology(text, here)
-    said = [line.removeprefix(f"{here}:").split(": ", 1) for line in str(caught.value).splitlines()]
+        parse_ontology(text, HERE)
+    said = [line.removeprefix(f"{HERE}:").split(": ", 1) for line in str(caught.value).splitlines()]
     assert [int(line) for line, _ in said] == [2, 5, 6, 7, 7, 9, 11, 13, 15]
     words = " | ".join(message for _, message in said)
     assert "did you mean 'phrases'?" in words
     assert "did you mean 'name'?" in words
-    assert "there is no image" in words
+    assert "an exemplar needs a box" in words
     assert "the phrase 'Y' belongs to class 'x' and to 'z'" in words
 
 
-def test_a_mapping_of_classes_is_told_how_to_be_a_list(here: Path) -> None:
+def test_a_mapping_of_classes_is_told_how_to_be_a_list() -> None:
     with pytest.raises(InputError, match=r":1: classes: expected a list of classes, each beginning with '- name"):
-        parse_ontology("classes: {a: {phrases: [b]}}", here)
+        parse_ontology("classes: {a: {phrases: [b]}}", HERE)
 
 
-def test_endless_complaints_are_cut(here: Path) -> None:
+def test_endless_complaints_are_cut() -> None:
     with pytest.raises(InputError) as caught:
-        parse_ontology("classes:\n" + "- nam: x\n" * 500, here)
+        parse_ontology("classes:\n" + "- nam: x\n" * 500, HERE)
     lines = str(caught.value).splitlines()
     assert len(lines) == MOST_COMPLAINTS + 1
     assert lines[-1].endswith("more")
@@ -158,18 +204,18 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         (f"a: {'9' * 100_000}", "cannot read"),
     ],
 )
-def test_what_would_never_end_is_refused_with_its_line(here: Path, text: str, complaint: str) -> None:
+def test_what_would_never_end_is_refused_with_its_line(text: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint) as caught:
-        parse_ontology(text, here)
-    assert str(caught.value).startswith(f"{here}:")
+        parse_ontology(text, HERE)
+    assert str(caught.value).startswith(f"{HERE}:")
     assert len(str(caught.value)) < 1000
 
 
-def test_aliases_of_ordinary_size_are_fine(here: Path) -> None:
+def test_aliases_of_ordinary_size_are_fine() -> None:
     text = "classes:\n- {name: a, negatives: &n [x, y]}\n- {name: b, negatives: *n}"
-    assert parse_ontology(text, here).named("b").negatives == ("x", "y")
+    assert parse_ontology(text, HERE).named("b").negatives == ("x", "y")
 
 
-def test_thirty_thousand_classes_are_read(here: Path) -> None:
+def test_thirty_thousand_classes_are_read() -> None:
     text = "classes:\n" + "".join(f"- {{name: c{n}, phrases: [thing {n}]}}\n" for n in range(30_000))
-    assert len(parse_ontology(text, here).classes) == 30_000
+    assert len(parse_ontology(text, HERE).classes) == 30_000

@@ -14,7 +14,7 @@ from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.labeling.pipeline.budget import BudgetSpent, DollarBudget
 from sam3_agent.labeling.pipeline.executor import ThreadExecutor
 from sam3_agent.labeling.pipeline.proposer import Proposer
-from sam3_agent.labeling.pipeline.run import Order, Progress, label_images, run_lock
+from sam3_agent.labeling.pipeline.run import Order, Progress, label_images, new_run, run_lock
 from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.labeling.store.summary import summarize
 from sam3_agent.llm.base import LLM, Message, Reply
@@ -213,3 +213,26 @@ def test_a_budget_says_what_is_left() -> None:
     with pytest.raises(BudgetSpent):
         budget.left()
     assert DollarBudget().left() is None
+
+
+def test_a_run_that_never_began_leaves_nothing(images: Path, tmp_path: Path) -> None:
+    proposer = Proposer(Workspace(knowing_segmenter(COUNT)), ontology("classes: [{name: shape}]"))
+
+    def run(pictures: Path, out: Path) -> None:
+        with new_run(out) as journal:
+            label_images(Order(pictures), journal, ThreadExecutor(proposer))
+            raise KeyboardInterrupt
+
+    for there in (False, True):
+        out = tmp_path / f"out{there}"
+        if there:
+            out.mkdir()
+        (tmp_path / "none").mkdir(exist_ok=True)
+        with pytest.raises(InputError, match="no images"):
+            run(tmp_path / "none", out)
+        assert out.exists() == there
+        assert not there or list(out.iterdir()) == []
+    with pytest.raises(KeyboardInterrupt):
+        run(images, out)
+    with new_run(out) as journal:  # what was begun stays, whatever ended it
+        assert len(journal.images("done")) == COUNT

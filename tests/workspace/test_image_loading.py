@@ -4,16 +4,21 @@ import base64
 import io
 import os
 import re
+import struct
+import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
+from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.model.mask_rle import to_rle
 from sam3_agent.workspace import Workspace
 from sam3_agent.workspace.image_loading import MAX_PIXELS, read_source
 from tests.fixtures_workspace import encoded, fake_segmenter, picture
@@ -214,3 +219,103 @@ def test_real_photographs_open(shared_data: Path) -> None:
     for path in sorted((shared_data / "skimage_photos").glob("*.[jp][pn]g")):
         with Image.open(io.BytesIO(path.read_bytes())) as image:
             assert read(path).shape[:2] == (image.height, image.width)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_sensors_of_any_depth_fill_the_range(bits: int) -> None:
+    top = 2**bits - 1
+    grey = np.array([[0, top]], dtype=np.uint16).repeat(2, axis=0)
+    assert read(encoded(Image.fromarray(grey)))[0].tolist() == [[0, 0, 0], [255, 255, 255]]
+    color = np.stack([grey, grey // 2, np.zeros_like(grey)], axis=2)
+    for kind in (".png", ".tiff"):
+        pixels = read(bytes(cv2.imencode(kind, color[:, :, ::-1])[1]))
+        assert pixels[0, 0].tolist() == [0, 0, 0]
+        assert np.abs(pixels[0, 1].astype(int) - [255, 127, 0]).max() <= 1
+
+
+def test_deep_colors_are_turned_by_their_exif() -> None:
+    color = np.zeros((2, 3, 3), np.uint16)
+    color[0, 0] = (65535, 0, 0)
+    data = bytes(cv2.imencode(".png", color[:, :, ::-1])[1])
+    with Image.open(io.BytesIO(data)) as opened:
+        exif = opened.getexif()
+        exif[0x0112] = 6
+    chunk = b"eXIf" + exif.tobytes()[6:]
+    framed = (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    pixels = read(data[:33] + framed + data[33:])  # behind the header
+    assert pixels.shape == (3, 2, 3)
+    assert pixels[0, 1].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_white_may_be_zero(dtype: type) -> None:
+    top = np.iinfo(dtype).max
+    data = encoded(Image.fromarray(np.array([[0, top]], dtype=dtype)), "TIFF")
+    black_is_zero = struct.pack("<HHII", 262, 3, 1, 1)
+    assert data.count(black_is_zero) == 1
+    data = data.replace(black_is_zero, struct.pack("<HHII", 262, 3, 1, 0))
+    assert read(data)[0].tolist() == [[255, 255, 255], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC image: save it as JPEG or PNG, or install"),
+        (b"\xff\x0a\xfa\x1f", "a JPEG XL image"),
+        (b"\0\0\0\x0cJXL \r\n", "a JPEG XL image"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b"\0\0\0\x18ftypisom", "a video"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"<?xml version='1.0'?><svg>", "an SVG drawing"),
+        (b"II\x2b\0", "a BigTIFF"),
+        (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS"),
+    ],
+)
+def test_files_of_other_kinds_are_named(head: bytes, words: str) -> None:
+    assert words in refusal(head + bytes(200))
+
+
+def test_a_tiff_of_other_bands_is_named_by_them() -> None:
+    bands = np.zeros((4, 5, 4), np.uint16)
+    data = encoded(Image.fromarray(np.zeros((4, 5), np.uint16)), "TIFF")
+    assert read(data).shape == (4, 5, 3)
+    out = io.BytesIO()
+    ifd = TiffImagePlugin.ImageFileDirectory_v2()
+    ifd.tagtype[258] = 3
+    for tag, value in (
+        (256, 5),
+        (257, 4),
+        (258, (16,) * 4),
+        (259, 1),
+        (262, 1),
+        (273, 400),
+        (277, 4),
+        (278, 4),
+        (279, 160),
+    ):
+        ifd[tag] = value
+    out.write(b"II\x2a\0\x08\0\0\0")
+    out.write(ifd.tobytes(8))
+    out.write(bytes(400 - out.tell()) + bands.tobytes())
+    assert "a TIFF of 4 bands of 16 bits, which is not read" in refusal(out.getvalue())
+
+
+def test_open_files_are_read_and_other_things_named(tmp_path: Path) -> None:
+    pixels = picture()
+    (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(pixels)))
+    with (tmp_path / "a.png").open("rb") as file:
+        assert np.array_equal(read(file), pixels)
+    assert np.array_equal(read(bytearray(encoded(Image.fromarray(pixels)))), pixels)
+    for other in (io.StringIO("x"), 5, None, [1], {}):
+        assert f"cannot open a {type(other).__name__} as an image: give a path" in refusal(other)
+    closed = io.BytesIO()
+    closed.close()
+    assert "cannot read the given file" in refusal(closed)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (300, 1), (1, 300), (300, 2), (2, 300), (16, 16), (3, 200)])
+def test_thin_and_small_images_give_answers(size: tuple[int, int]) -> None:
+    logits = np.full((72, 72), -1.0, np.float32)
+    logits[10:12, 40:42] = 1.0  # a speck between the places that a short side samples
+    mask = masks.decode(to_rle(logits, *size))
+    assert mask.shape == size

@@ -16,14 +16,14 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.coco_labels import write_coco_labels
 from sam3_agent.formats.cvat import write_cvat
 from sam3_agent.formats.files import replacing, write_text
-from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel, suffix_of, unique_stems
+from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel, readable_suffix, unique_stems
 from sam3_agent.formats.label_studio import write_label_studio
 from sam3_agent.formats.labelme import write_labelme
 from sam3_agent.formats.orientation import is_upright
 from sam3_agent.formats.semantic import write_semantic
 from sam3_agent.formats.vlm_jsonl import write_vlm_jsonl
 from sam3_agent.formats.voc import write_voc
-from sam3_agent.formats.yolo import write_yolo, yolo_suffix
+from sam3_agent.formats.yolo import write_yolo
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.store.label import Label, Route
 from sam3_agent.labeling.store.summary import class_names, images_folder, model_name
@@ -35,9 +35,9 @@ TELLING = range(6, 59)
 
 
 def split_of(images: Sequence[ImageRow], val: float, seed: int = 0) -> dict[str, str]:
-    """The split, train or val, by SHA-256 of a picture: the same for the same pictures, and for all near duplicates.
+    """Give the split, train or val, by SHA-256 of an image: the same for the same images, and for all near duplicates.
 
-    `val` is the share of groups that are for validation; each group's side is drawn by a hash of its first picture.
+    `val` is the share of groups that are for validation; each group's side is drawn by a hash of its first image.
     """
     groups = near_duplicates([row.dhash for row in images])
     first: dict[int, str] = {}
@@ -48,7 +48,7 @@ def split_of(images: Sequence[ImageRow], val: float, seed: int = 0) -> dict[str,
 
 
 def near_duplicates(hashes: Sequence[str]) -> list[int]:
-    """The group of each hash, named by its first member; pictures without a telling hash stand alone."""
+    """Give the group of each hash, named by its first member; images without a telling hash stand alone."""
     groups = list(range(len(hashes)))
     values = np.array([int(each, 16) if each else 0 for each in hashes], dtype=np.uint64)
     known = np.array([int(each, 16).bit_count() in TELLING if each else False for each in hashes], dtype=bool)
@@ -90,33 +90,36 @@ FORMATS: Mapping[str, Writer] = {
 }
 """Name on the command line -> writer."""
 _PICTURES: Mapping[str, Callable[[LabeledImage, str], str]] = {
-    "yolo": lambda image, flat: f"images/{image.split}/{flat}{yolo_suffix(image)}",
-    "voc": lambda image, flat: f"JPEGImages/{flat}{suffix_of(image)}",
-    "labelme": lambda image, _: f"{image.split}/{image.stem}{suffix_of(image)}",
+    "yolo": lambda image, flat: f"images/{image.split}/{flat}{readable_suffix(image)}",
+    "voc": lambda image, flat: f"JPEGImages/{flat}{readable_suffix(image)}",
+    "labelme": lambda image, _: f"{image.split}/{image.stem}{readable_suffix(image)}",
 }
 """Where a format wants an image, given its stem without folders; elsewhere in images/, under its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was written."""
+    """Outcome of an export."""
 
     out: Path
     format: str
     images: int
     labels: int
     splits: dict[str, int]
+    left_out: dict[str, int]
+    """Labels by their route, and files by their state, that are not in it."""
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """One document for `--json`."""
+        """Give one document for `--json`."""
         counted = {"images": self.images, "labels": self.labels, "splits": self.splits}
-        return {"out": str(self.out), "format": self.format, **counted, "warnings": list(self.warnings)}
+        more = {"left_out": self.left_out, "warnings": list(self.warnings)}
+        return {"out": str(self.out), "format": self.format, **counted, **more}
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which labels of a journal are exported."""
+    """Choice of the labels of a journal that are exported."""
 
     routes: tuple[Route, ...] = ("accepted",)
     val: float = 0.0
@@ -124,10 +127,10 @@ class Selection:
 
 
 def export(journal: Journal, form: str, out: Path, selection: Selection, *, pictures: bool = False) -> ExportReport:
-    """Write the labels of a journal in one format, with provenance.jsonl beside them, and the pictures if wanted.
+    """Write the labels of a journal in one format, with provenance.jsonl beside them, and the images if wanted.
 
     Raises:
-        InputError: an unknown format, nothing to export, or a picture is gone.
+        InputError: an unknown format, nothing to export, or an image is gone.
         OSError: the folder cannot be written.
     """
     if form not in FORMATS:
@@ -139,20 +142,33 @@ def export(journal: Journal, form: str, out: Path, selection: Selection, *, pict
     write_provenance(labels, out / "provenance.jsonl")
     if pictures:
         root = images_folder(journal)
-        place = _PICTURES.get(form, lambda image, _: f"images/{image.name}")
-        stems = labels.flat_stems()
-        for image in labels.images:
-            copy_picture(root / image.name, out / place(image, stems[image.name]))
-    pending = len(journal.images("pending"))
-    if pending:
-        warnings = [*warnings, f"{pending} pictures are not labeled yet and left out"]
+        for image, place in picture_places(labels, form):
+            copy_picture(root / image.name, out / place)
+    elif form in _PICTURES:
+        places = picture_places(labels, form)
+        warnings = [*warnings, f"{form} looks for images such as {places[0][1]}, which --pictures copies there"]
     splits = {split: len(labels.of_split(split)) for split in labels.splits()}
     count = sum(len(image.labels) for image in labels.images)
-    return ExportReport(out, form, len(labels.images), count, splits, tuple(warnings))
+    return ExportReport(out, form, len(labels.images), count, splits, _left_out(journal, selection), tuple(warnings))
+
+
+def _left_out(journal: Journal, selection: Selection) -> dict[str, int]:
+    """Count labels by their route, and files by their state, that a selection leaves out; only what there is."""
+    done = "SELECT sha FROM images WHERE state='done'"
+    routes = journal.read(f"SELECT route, COUNT(*) FROM labels WHERE sha IN ({done}) GROUP BY route")
+    states = journal.read("SELECT state, COUNT(*) FROM images WHERE state!='done' GROUP BY state")
+    return {**{route: count for route, count in routes if route not in selection.routes}, **dict(states)}
+
+
+def picture_places(labels: LabelSet, form: str) -> list[tuple[LabeledImage, str]]:
+    """Give each image and where the readers of a format look for it, relative to the export."""
+    place = _PICTURES.get(form, lambda image, _: f"images/{image.name}")
+    stems = labels.flat_stems()
+    return [(image, place(image, stems[image.name])) for image in labels.images]
 
 
 def label_set(journal: Journal, selection: Selection) -> LabelSet:
-    """The chosen labels of every labeled picture, in a fixed order; duplicates of a file are left out."""
+    """Give the chosen labels of every labeled image, in a fixed order; duplicates of a file are left out."""
     images = journal.images("done")
     labels = journal.labels()
     by_image: dict[str, list[Label]] = {}
@@ -171,7 +187,7 @@ def label_set(journal: Journal, selection: Selection) -> LabelSet:
 
 
 def write_provenance(labels: LabelSet, path: Path) -> None:
-    """One line a label: where it came from."""
+    """Give one line a label: where it came from."""
     lines = [
         json.dumps(
             {"id": label.id, "image": image.name, "class": labels.classes[label.class_index], **label.provenance},
@@ -188,6 +204,8 @@ def copy_picture(source: Path, target: Path) -> None:
     another format than its contents in that format.
     """
     try:
+        if not source.is_file():  # nor a pipe, which would be waited for
+            raise FileNotFoundError
         with replacing(target) as temporary, Image.open(source) as picture:
             if is_upright(picture) and _keeps_format(source, target):
                 shutil.copyfile(source, temporary)
@@ -204,7 +222,7 @@ def _keeps_format(source: Path, target: Path) -> bool:
 
 
 def provenance_of(label: Label) -> dict[str, Any]:
-    """Everything that is known about how a label came to be, in plain values."""
+    """Tell everything that is known about how a label came to be, in plain values."""
     evidence = label.evidence
     return {
         "source": label.source,
@@ -249,7 +267,7 @@ def _image(row: ImageRow, stem: str, labels: Sequence[Label], classes: Sequence[
 def _absent(
     journal: Journal, labels: Sequence[Label], images: Sequence[ImageRow], classes: Sequence[str]
 ) -> dict[str, tuple[int, ...]]:
-    """Classes that are not on a picture as far as is known: verified so, and without a label that is alive."""
+    """Classes that are not on an image as far as is known: verified so, and without a label that is alive."""
     paths = {row.sha: row.path for row in images}
     alive = {(label.sha, label.class_name) for label in labels if label.route != "rejected"}
     absent: dict[str, list[int]] = {}

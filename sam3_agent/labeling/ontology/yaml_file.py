@@ -120,7 +120,7 @@ def read_ontology(path: Path) -> Ontology:
         InputError: it cannot be read, is no YAML or does not fit; each line of the message is "FILE:LINE: what is
             wrong", all faults at once.
     """
-    return parse_ontology(read_text(path), path)
+    return parse_ontology(read_text(path), path, check_files=True)
 
 
 def read_text(path: Path) -> str:
@@ -144,13 +144,13 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path}:{line}: {str(error).removeprefix(f'{path}: ')}; save it as UTF-8") from error
 
 
-def parse_ontology(text: str, path: Path) -> Ontology:
+def parse_ontology(text: str, path: Path, *, check_files: bool = False) -> Ontology:
     """Read and check the text of a concept file.
 
     `path` is named in complaints, and exemplars are relative to its folder.
 
     Raises:
-        InputError: as `read_ontology`.
+        InputError: see `read_ontology`; with `check_files` also where an exemplar's image is not there.
     """
     complaints = _Complaints(path)
     document = _load(text, complaints)
@@ -163,7 +163,7 @@ def parse_ontology(text: str, path: Path) -> Ontology:
         file = _File.model_construct(classes=listed)  # without defaults for all: a class may still be wrong by itself
     built: list[tuple[int, LabelClass]] = []
     for number, entry in enumerate(file.classes):
-        made = _build(entry, file, number, complaints)
+        made = _build(entry, file, number, complaints, check_files=check_files)
         if made is not None:
             built.append((number, made))
     for index, conflict in conflicts([made for _, made in built]):
@@ -172,7 +172,7 @@ def parse_ontology(text: str, path: Path) -> Ontology:
     return Ontology(tuple(made for _, made in built))
 
 
-def _build(entry: Any, file: _File, number: int, complaints: _Complaints) -> LabelClass | None:
+def _build(entry: Any, file: _File, number: int, complaints: _Complaints, *, check_files: bool) -> LabelClass | None:
     """Read one class; None where there is something to complain about, which is noted."""
     here: Location = ("classes", number)
     try:
@@ -190,7 +190,7 @@ def _build(entry: Any, file: _File, number: int, complaints: _Complaints) -> Lab
     exemplars: list[ExampleSource] = []
     for index, exemplar in enumerate(each.exemplars):
         try:
-            exemplars.append(_exemplar(exemplar, complaints.path.parent))
+            exemplars.append(_exemplar(exemplar, complaints.path.parent, check_files=check_files))
         except InputError as error:
             complaints.add((*here, "exemplars", index), str(error))
             sound = False
@@ -242,10 +242,10 @@ def _thresholds(each: _Class, file: _File) -> Thresholds:
     return Thresholds(chosen.get("threshold", Thresholds().threshold), review, accept)
 
 
-def _exemplar(given: _Exemplar, folder: Path) -> ExampleSource:
+def _exemplar(given: _Exemplar, folder: Path, *, check_files: bool) -> ExampleSource:
     box = cast(masks.Box, tuple(given.box)) if given.box is not None else None
     mask = masks.from_json(given.mask) if isinstance(given.mask, dict) else given.mask
-    for name in (given.image, mask):
+    for name in (given.image, mask) if check_files else ():
         if isinstance(name, str) and ("\0" in name or not (folder / name).is_file()):
             raise InputError(f"there is no image {folder / name}")
     return ExampleSource(

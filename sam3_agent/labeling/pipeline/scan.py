@@ -40,7 +40,7 @@ _SHOWN = 8
 
 
 def scan(images: Path, journal: Journal) -> list[ImageRow]:
-    """Enter every picture under a folder (or the one file) into the journal; gives the files of this folder now.
+    """Enter every image under a folder (or the one file) into the journal; gives the files of this folder now.
 
     A file is read again only where its size or time has changed. Of files with one content the one that is labeled
     already, else the first in order, is labeled; the others are its duplicates.
@@ -61,7 +61,7 @@ def scan(images: Path, journal: Journal) -> list[ImageRow]:
 
 
 def root_of(images: Path) -> Path:
-    """The folder that paths are relative to."""
+    """Give the folder that paths are relative to."""
     return images if images.is_dir() else images.parent
 
 
@@ -101,7 +101,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _read(images: Path, path: Path, known: Mapping[str, ImageRow]) -> ImageRow:
-    """The file as the journal knows it if it has not changed, else as it is now: pending, or unreadable."""
+    """Give the file as the journal knows it if it has not changed, else as it is now: pending, or unreadable."""
     name = path.relative_to(root_of(images)).as_posix()
     before = known.get(name)
     if name.lower().endswith(RAW):
