@@ -14,6 +14,7 @@ from sam3_agent.labeling.ontology.ontology import LabelClass, Ontology, Threshol
 from sam3_agent.labeling.pipeline.budget import DollarBudget
 from sam3_agent.labeling.pipeline.merge import beside_imported, merged, with_choices, with_competing_labels
 from sam3_agent.labeling.pipeline.proposer import Proposer, difference_hash
+from sam3_agent.labeling.pipeline.scan import open_regular
 from sam3_agent.labeling.store.detections import (
     ImageDetections,
     PhraseDetections,
@@ -170,7 +171,8 @@ def _judgment(run: Run, row: ImageRow, image: OpenImage, loaded_llm: LLM, questi
 def read_contents(root: Path, row: ImageRow) -> bytes:
     """Read the file, which must be the one that was entered into the journal; raises InputError where it is not."""
     try:
-        data = (root / row.path).read_bytes()
+        with open_regular(root / row.path) as file:
+            data = file.read()
     except OSError as error:
         raise InputError(error.strerror or str(error)) from error
     if hashlib.sha256(data).hexdigest() != row.sha:
