@@ -166,3 +166,44 @@ def test_a_reviewer_needs_a_name_of_its_own(calls: Handlers) -> None:
     for name in ("", "import"):
         with pytest.raises(InputError, match="the reviewer needs a name"):
             ReviewDecisions(calls.journal, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "complaint"),
+    [
+        ("threshold", '{"class": "shape", "threshold": Infinity}', "finite"),
+        ("threshold", '{"class": "shape", "threshold": NaN}', "finite"),
+        ("threshold", '{"class": "shape", "threshold": 1e400}', "finite"),
+        ("queue", '{"filter": "all", "limit": Infinity}', "limit"),
+        ("queue", '{"filter": "all", "offset": 1e300}', "offset"),
+        ("queue", '{"filter": "all", "offset": ' + "9" * 5000 + "}", "digits"),
+        ("queue", '{"filter": []}', "filter"),
+        ("click", '{"sha": "x", "points": [[Infinity, 1]], "labels": [true]}', "points"),
+        ("click", '{"sha": "x", "points": [[1e300, 1]], "labels": [true]}', "points"),
+        ("click", '{"sha": "x", "points": ' + str([[1, 1]] * 60_000) + ', "labels": [true]}', "at most 100"),
+        ("click", '{"sha": "x", "points": [[1, 1]], "labels": [true], "box": [1, NaN, 2, 3]}', "box"),
+        ("decide", '{"labels": {"a": 1}, "action": "accept"}', "labels"),
+        ("decide", '{"labels": ["a"], "action": "relabel", "class": ["shape"]}', "class"),
+        ("decide", "[" * 100_000, ""),
+        ("decide", "[1]", "send a JSON object"),
+        ("decide", '{"labels": ["\\ud800"], "action": "accept"}', ""),
+        ("undo", "{" + " " * 1_100_000, "at most 1000000 bytes"),
+    ],
+)
+def test_absurd_calls_are_refused_in_one_line(
+    client: TestClient, calls: Handlers, name: str, body: str, complaint: str
+) -> None:
+    before = calls.journal.labels()
+    answer = client.post(f"/key/api/{name}", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert complaint in answer.json()["error"]
+    assert len(answer.text) < 1000
+    assert calls.journal.labels() == before
+
+
+def test_a_page_whose_journal_was_deleted_says_so(client: TestClient, calls: Handlers) -> None:
+    calls.journal.path.unlink()
+    for name, given in (("state", {}), ("queue", {"filter": "all"}), ("undo", {})):
+        answer = client.post(f"/key/api/{name}", json=given)
+        assert answer.status_code == 400
+        assert "is gone: it was deleted or replaced" in answer.json()["error"]
