@@ -18,7 +18,7 @@ ANIMALS = "classes: [{name: animal, phrases: [animal, fish, bird, cat]}, {name: 
 PRICE = 0.01
 
 Says = Callable[[Mapping[str, str]], Mapping[str, Any]]
-"""What a judge makes of {mask number: class}: the arguments of its call."""
+"""Judge's answer to {mask number: class}: the arguments of its call."""
 
 
 def asked_in(words: str) -> dict[str, str]:

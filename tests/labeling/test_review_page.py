@@ -95,7 +95,7 @@ def until(site: Served, label_id: str, route: str) -> Label:
 
 
 def on_screen(page: Any, label: Label, x: float, y: float) -> tuple[float, float]:
-    """Where a pixel of the picture is while it fits the stage (View.fit)."""
+    """Find a pixel of the image on the page while it fits the stage (View.fit)."""
     box = page.locator("#picture").bounding_box()
     height, width = label.rle.size
     scale = min(box["width"] / width, box["height"] / height) * 0.96

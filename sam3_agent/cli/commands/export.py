@@ -15,7 +15,7 @@ LEFT_OUT = {
     "duplicate": "{} duplicates of other files",
     "unreadable": "{} unreadable files",
 }
-"""What is said of each route of labels and state of files that an export leaves out."""
+"""Words for each route of labels and state of files that an export leaves out."""
 
 
 def export_run(folder: Path, form: str, out: Path | None, selection: Selection, *, pictures: bool) -> ExportReport:

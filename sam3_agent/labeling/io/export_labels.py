@@ -94,7 +94,7 @@ _PICTURES: Mapping[str, Callable[[LabeledImage, str], str]] = {
     "voc": lambda image, flat: f"JPEGImages/{flat}{readable_suffix(image)}",
     "labelme": lambda image, _: f"{image.split}/{image.stem}{readable_suffix(image)}",
 }
-"""Where a format wants an image, given its stem without folders; elsewhere in images/, under its name."""
+"""Place at which a format wants an image, given its stem without folders; else in images/, under its name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from sam3_agent.labeling.store.label import IMPORT, Evidence, Label
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The outcome of reading one file."""
+    """Outcome of reading one file."""
 
     source: Path
     read: int

@@ -27,7 +27,7 @@ MOST_LOSSES = 8
 
 @dataclass(slots=True)
 class _Task:
-    """One image at a worker."""
+    """Image at a worker."""
 
     worker: Any
     row: ImageRow

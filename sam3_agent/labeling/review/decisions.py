@@ -32,7 +32,7 @@ class Undone:
     """The image; "" for thresholds, which are of all images."""
     labels: tuple[str, ...]
     words: str
-    """What it was, for a person."""
+    """Description for a person."""
 
 
 class ReviewDecisions:

@@ -39,7 +39,7 @@ _WHERE = {
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A part of the images that fit a filter, the most uncertain_class first."""
+    """Part of the images that fit a filter, the most uncertain first."""
 
     total: int
     items: tuple[dict[str, Any], ...]

@@ -69,7 +69,7 @@ def _inside(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """One file of a run."""
+    """Row of one file of a run."""
 
     path: str
     """Relative to the folder of images, with forward slashes."""

@@ -1,4 +1,4 @@
-"""The journal of a labeling run: one SQLite file in WAL mode that survives kill -9.
+"""Journal of a labeling run: one SQLite file in WAL mode that survives kill -9.
 
 An image is finished by one transaction that writes its labels, its checks and its state together; what a paid query
 answered is written at once. So a run that was killed goes on with the images and queries that are not in here.
@@ -85,7 +85,7 @@ CREATE TABLE decisions(
 
 
 class Journal:
-    """Reads and writes the journal of one folder. Safe to call from several threads, and beside other processes."""
+    """Journal of one folder. Safe to call from several threads, and beside other processes."""
 
     def __init__(self, path: Path) -> None:
         """Open an existing journal; see `create`."""
@@ -106,7 +106,7 @@ class Journal:
 
     @classmethod
     def create(cls, folder: Path) -> "Journal":
-        """A journal in a folder, which is made; an existing one is opened."""
+        """Make a journal in a folder, which is made as well; an existing one is opened."""
         with _explained(folder / FILE):
             folder.mkdir(parents=True, exist_ok=True)
         journal = cls(folder / FILE)
@@ -120,7 +120,7 @@ class Journal:
 
     @classmethod
     def open(cls, folder: Path) -> "Journal":
-        """The journal of a folder that `label` made.
+        """Open the journal of a folder that `label` made.
 
         Raises:
             InputError: there is none.
@@ -142,7 +142,7 @@ class Journal:
 
     @contextmanager
     def writing(self) -> Generator[sqlite3.Connection]:
-        """One transaction: all of it is kept, or nothing."""
+        """Write in one transaction: all of it is kept, or nothing."""
         with self._lock, _explained(self.path):
             self._check_present()
             self._db.execute("BEGIN IMMEDIATE")
@@ -154,13 +154,13 @@ class Journal:
                     self._db.execute("ROLLBACK")
 
     def read(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Every row that a query gives."""
+        """Read every row that a query gives."""
         with self._lock, _explained(self.path):
             self._check_present()
             return self._db.execute(query, values).fetchall()
 
     def meta(self, key: str) -> Any:
-        """A remembered value; None where there is none."""
+        """Read a remembered value; None where there is none."""
         found = self.read("SELECT value FROM meta WHERE key=?", (key,))
         try:
             return json.loads(found[0][0]) if found else None
@@ -174,12 +174,12 @@ class Journal:
             db.executemany("INSERT OR REPLACE INTO meta VALUES(?, ?)", entries)
 
     def images(self, state: State | None = None) -> list[ImageRow]:
-        """The files of the run in the order of their paths."""
+        """List the files of the run in the order of their paths."""
         where, values = ("WHERE state=?", (state,)) if state else ("", ())
         return [image_row(row) for row in self.read(f"SELECT {IMAGE} FROM images {where} ORDER BY path", values)]
 
     def image(self, sha: str) -> ImageRow:
-        """The labeled file with that content; raises InputError where there is none."""
+        """Find the labeled file with that content; raises InputError where there is none."""
         found = self.read(f"SELECT {IMAGE} FROM images WHERE sha=? AND state!='duplicate' LIMIT 1", (sha,))
         if not found:
             raise InputError(f"no image {sha!r:.24} in this run")
@@ -191,12 +191,12 @@ class Journal:
             db.executemany(PUT_IMAGE, map(image_values, images))
 
     def unit(self, sha: str, unit: str) -> bytes | None:
-        """What was found by one unit of work on an image; None where it is not done yet."""
+        """Read the result of one unit of work on an image; None where it is not done yet."""
         found = self.read("SELECT payload FROM units WHERE sha=? AND unit=?", (sha, unit))
         return found[0][0] if found else None
 
     def units(self, sha: str) -> dict[str, bytes]:
-        """What was found by every unit of work that is done on an image."""
+        """Read the results of every unit of work that is done on an image."""
         return dict(self.read("SELECT unit, payload FROM units WHERE sha=?", (sha,)))
 
     def put_unit(self, sha: str, unit: str, payload: bytes | None, usd: float = 0.0) -> None:
@@ -208,7 +208,7 @@ class Journal:
                 db.execute("INSERT INTO spent(sha, unit, usd) VALUES(?, ?, ?)", (sha, unit, usd))
 
     def usd(self) -> float:
-        """Dollars spent so far, over all calls."""
+        """Sum the dollars spent so far, over all calls."""
         return float(self.read("SELECT COALESCE(SUM(usd), 0) FROM spent")[0][0])
 
     def finish(self, image: ImageRow, labels: Sequence[Label], checks: Sequence[Check]) -> None:
@@ -223,20 +223,20 @@ class Journal:
             db.executemany(PUT_IMAGE, [image_values(image)])
 
     def labels(self, sha: str | None = None) -> list[Label]:
-        """Every label, or those of one image, by id."""
+        """List every label, or those of one image, by id."""
         where, values = ("WHERE sha=?", (sha,)) if sha is not None else ("", ())
         rows = self.read(f"SELECT document, id FROM labels {where} ORDER BY id", values)
         return [read_label(*row) for row in rows]
 
     def label(self, label_id: str) -> Label:
-        """One label; raises InputError where there is none of that id."""
+        """Read one label; raises InputError where there is none of that id."""
         found = self.read("SELECT document, id FROM labels WHERE id=?", (label_id,))
         if not found:
             raise InputError(f"unknown label {label_id!r:.60}")
         return read_label(*found[0])
 
     def checks(self, sha: str | None = None) -> list[Check]:
-        """Every check, or those of one image."""
+        """List every check, or those of one image."""
         where, values = ("WHERE sha=?", (sha,)) if sha is not None else ("", ())
         found = self.read(f"SELECT document FROM checks {where} ORDER BY sha, class", values)
         return [read_check(row[0]) for row in found]
@@ -286,11 +286,11 @@ class Journal:
 
 
 _BESIDE = ("", "-wal", "-shm", "-journal")
-"""What the files of one SQLite database are called, after its name."""
+"""Ends of the names of the files of one SQLite database."""
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """The file that a path names now, by device and number; None where there is none."""
+    """Identify the file that a path names now, by device and number; None where there is none."""
     try:
         facts = path.stat()
     except OSError:
@@ -300,7 +300,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 @contextmanager
 def _explained(path: Path) -> Generator[None]:
-    """Whatever SQLite or the disk says becomes one clear line."""
+    """Turn whatever SQLite or the disk says into one clear line."""
     try:
         yield
     except sqlite3.OperationalError as error:

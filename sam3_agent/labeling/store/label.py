@@ -12,24 +12,24 @@ ROUTES: tuple[Route, ...] = ("accepted", "review", "rejected")
 Verdict = Literal["right", "unsure", "wrong"]
 Relation = Literal["same", "part", "whole", "group"]
 Source = Literal["phrase", "exemplar", "query", "imported", "human", "similar"]
-"""What proposed a label: the run asks phrases, exemplars and queries; "similar" is a person's "more like this"."""
+"""Origin of a label: the run asks phrases, exemplars and queries; "similar" is a person's "more like this"."""
 DecidedBy = Literal["rule", "judge", "agent", "file", "person"]
-"""Who settled the route last: the score rule, the language model that looked, a query that was not answered, an
+"""Decider of the route: the score rule, the language model that looked, a query that was not answered, an
 imported file, or a reviewer. Machines never change what a file or a person decided."""
 Completeness = Literal["", "complete", "absent", "missing", "unknown"]
-"""What the judge says of a class on an image; "" where none looked, "unknown" where it gave no answer."""
+"""Verdict of the judge about a class on an image; "" where none looked, "unknown" where it gave no answer."""
 IMPORT = "import"
 """The reviewer of labels that came from files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """A phrase of the class that found this object too, and how well."""
+    """Phrase of the class that found this object too, and how well."""
 
     phrase: str
     score: float
     relation: Relation = "same"
-    """What its mask is to the label's: the same object, a part of it, a whole around it, or a group of such objects."""
+    """Relation of its mask to the label's: the same object, a part of it, a whole around it, a group of such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Evidence:
     """The negative or other class that scores best on the same pixels."""
     competing_score: float = 0.0
     outcome: str = ""
-    """How the agent's run ended, for a label of a query."""
+    """End of the agent's run, for a label of a query."""
     note: str = ""
-    """What a judge or a reader of files has to say."""
+    """Remark of a judge or a reader of files."""
     judged: Verdict | Literal[""] = ""
     """Verdict of the language model that looked at the mask; "" where none did."""
     judge: str = ""
@@ -58,13 +58,13 @@ class Evidence:
 
     @property
     def agreement(self) -> float:
-        """Share of the class's phrases that found the very object, 0-1."""
+        """Compute the share of the class's phrases that found the very object, 0-1."""
         same = {s.phrase for s in self.supports if s.relation == "same"}
         return len(same) / max(self.asked, 1)
 
     @property
     def duplicate_score(self) -> float:
-        """The best score of a second detection by one phrase: what the model draws twice is often no object."""
+        """Find the best score of a second detection by one phrase: what the model draws twice is often no object."""
         scores_of: dict[str, list[float]] = {}
         for support in self.supports:
             scores_of.setdefault(support.phrase, []).append(support.score)
@@ -73,7 +73,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One label; before verification its verdict is "unsure" and its route "review"."""
+    """Label of one object; before verification its verdict is "unsure" and its route "review"."""
 
     id: str
     sha: str
@@ -86,11 +86,11 @@ class Label:
     presence: float
     source: Source
     phrase: str
-    """What found it best: a phrase, "@name" for exemplars, or the query."""
+    """Best source: a phrase, "@name" for exemplars, or the query."""
     evidence: Evidence = field(default_factory=Evidence)
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict[str, AttributeValue])
     quality: float = 0.0
-    """What the rule makes of the evidence, 0-1; the thresholds are for this number."""
+    """Score lowered by the evidence, 0-1; the thresholds are for this number."""
     verdict: Verdict = "unsure"
     reason: str = ""
     """Explanation of the route for people; nothing is decided by its words."""
@@ -101,13 +101,13 @@ class Label:
     repeats: str = ""
     """Id of the file's or person's label that this one says again; it is rejected for that."""
     proposed_class: str = ""
-    """What it was proposed as, where a person gave it another class."""
+    """Class before a person gave it another one."""
     model: str = ""
     usd: float = 0.0
 
     @property
     def is_settled(self) -> bool:
-        """Whether a file or a person decided, which machines leave as it is."""
+        """Tell whether a file or a person decided, which machines leave as it is."""
         return self.decided_by in ("file", "person")
 
 

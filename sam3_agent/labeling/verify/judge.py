@@ -67,7 +67,7 @@ class Question:
 
     @property
     def unit(self) -> str:
-        """The name of this question as a unit of work: the same only for the same words and masks."""
+        """Name this question as a unit of work: the same only for the same words and masks."""
         said = [read_prompt("verify_labels").id, self.words, *(f"{x.id} {x.rle.counts}" for x in self.labels)]
         return f"judge {hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]}"
 
