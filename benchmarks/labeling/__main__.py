@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def routes(workspace: Workspace, out: Path, truth: Truth, more: Truth, tiles: Any) -> dict[str, Any]:
-    """Count where labels go and how right they are: by the default thresholds, and by those fitted to other scenes."""
+    """Report where labels go and how right they are: by the default thresholds, and by those fitted to other scenes."""
     journal, seconds, encodes = run(workspace, out / "images", out / "run", tiles)
     reviewed, _, _ = run(workspace, out / "more", out / "reviewed", tiles)
     figures: dict[str, Any] = {"tiles": tiles, "seconds": round(seconds, 1), "encodes": encodes, "lost": lost(journal)}

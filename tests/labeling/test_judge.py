@@ -91,7 +91,7 @@ def test_what_it_leaves_out_or_calls_both_waits_for_a_person(images: Path, by_ru
     assert set(said) == {"says nothing about it", "calls it right and wrong"}
 
 
-def test_a_class_that_it_calls_missing_is_for_review_and_one_under_an_unknown_name_makes_all_doubtful(
+def test_a_class_that_it_calls_missing_is_for_review_and_one_under_an_unknown_name_makes_all_unsure(
     images: Path, tmp_path: Path
 ) -> None:
     some = Seeing(lambda asked: {**all_right(asked), "missing": ["Zebra"], "places": ["behind the tree"]})
@@ -116,11 +116,11 @@ def test_a_judge_that_is_not_understood_sends_labels_to_review_and_is_asked_agai
         return {"right": 7} if calls <= 4 else all_right(asked)  # each of two images: asked twice, malformed twice
 
     journal = judged(images, tmp_path, Seeing(sometimes))
-    error = {label.sha for label in journal.labels() if "gave no answer" in label.reason}
-    assert len(error) == 2
+    unanswered = {label.sha for label in journal.labels() if "gave no answer" in label.reason}
+    assert len(unanswered) == 2
     assert set(routes(journal)) == set(routes(by_rule))
-    assert {label.route for label in journal.labels() if label.sha in error} <= {"review", "rejected"}
-    assert {check.route for check in journal.checks() if check.sha in error} == {"review"}
+    assert {label.route for label in journal.labels() if label.sha in unanswered} <= {"review", "rejected"}
+    assert {check.route for check in journal.checks() if check.sha in unanswered} == {"review"}
     assert journal.usd() == pytest.approx(PRICE * (COUNT + 2))
     journal.close()
     again = judged(images, tmp_path, llm := Seeing())
@@ -209,7 +209,7 @@ def test_provenance_says_what_the_judge_said_and_what_it_cost(images: Path, tmp_
     assert 0 < known["usd"] <= PRICE
 
 
-def test_a_judge_behind_an_api_is_heard_and_paid(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_judge_behind_an_api_is_asked_and_paid(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(body: dict[str, Any]) -> Sent:
         words = body["messages"][-1]["content"]
         text = " ".join(p["text"] for p in words if p["type"] == "text")
@@ -250,7 +250,7 @@ def test_an_api_that_breaks_down_loses_no_label(
         set_keys(monkeypatch, served.url)
         journal = judged(images, tmp_path, make_llm("chat", served.url, stream=False, patience=HASTY))
     assert set(routes(journal)) == set(routes(by_rule))
-    error = {label.sha for label in journal.labels() if "gave no answer" in label.reason}
+    unanswered = {label.sha for label in journal.labels() if "gave no answer" in label.reason}
     checks = {check.sha for check in journal.checks() if check.reason.endswith("HTTP 403: no)")}
-    assert error <= checks
+    assert unanswered <= checks
     assert len(checks) == 1  # prose is asked about a second time; a refusal is not

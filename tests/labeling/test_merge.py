@@ -1,4 +1,4 @@
-"""Synonyms become one label an object; rivals and the rule decide where it goes."""
+"""Synonyms become one label an object; competing labels and the rule decide where it goes."""
 
 import numpy as np
 import pytest

@@ -129,7 +129,7 @@ def test_decided_labels_stay_when_the_run_goes_on(calls: Handlers, tmp_path: Pat
     assert waiting(journal) == []
 
 
-def test_the_queue_shows_the_most_doubtful_first(client: TestClient, calls: Handlers) -> None:
+def test_the_queue_shows_the_most_uncertain_first(client: TestClient, calls: Handlers) -> None:
     every = client.post("/key/api/queue", json={"filter": "all"}).json()
     assert every["total"] == COUNT
     doubts = [item["uncertainty"] for item in every["items"]]

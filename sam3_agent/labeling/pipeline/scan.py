@@ -6,8 +6,8 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import replace
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from sam3_agent.errors import InputError
 from sam3_agent.labeling.store.journal import ImageRow, Journal
@@ -149,7 +149,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file for reading that is one: a FIFO waits for ever, and a device like /dev/zero never ends.
 
     Raises:
