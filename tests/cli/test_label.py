@@ -38,6 +38,17 @@ def test_a_wrong_call_is_one_line(run: Run, folder: Path) -> None:
     assert "0 labels are decided" in run("review", folder / "run", "--calibrate").error()
 
 
+def test_all_faults_of_a_concept_file_are_told_a_line_each(run: Run, folder: Path) -> None:
+    (folder / "concepts.yaml").write_text("overlap: none\nclasses:\n- name: a\n  phrase: [x]\n- {nam: b}\n")
+    ran = run("label", folder / "images", "--concepts", folder / "concepts.yaml", "--out", folder / "new")
+    assert (ran.status, ran.out) == (1, "")
+    lines = ran.err.splitlines()
+    assert [line.split("concepts.yaml:")[1].split(":")[0] for line in lines] == ["1", "4", "5"]
+    assert all(line.startswith("error: ") for line in lines)
+    assert lines[1].endswith("did you mean 'phrases'?")
+    assert not (folder / "new").exists()
+
+
 def test_an_export_says_what_it_wrote(run: Run, folder: Path) -> None:
     ran = run("export", folder / "run", "--format", "yolo", "--val", "0.5", "--json")
     document = ran.json()

@@ -165,7 +165,7 @@ classes:
     with pytest.raises(InputError) as caught:
         parse_ontology(text, HERE)
     said = [line.removeprefix(f"{HERE}:").split(": ", 1) for line in str(caught.value).splitlines()]
-    assert [int(line) for line, _ in said] == [2, 5, 6, 7, 7, 9, 11, 13, 15]
+    assert [int(line) for line, _ in said] == [2, 5, 6, 7, 9, 11, 13, 15]
     words = " | ".join(message for _, message in said)
     assert "did you mean 'phrases'?" in words
     assert "did you mean 'name'?" in words

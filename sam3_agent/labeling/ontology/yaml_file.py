@@ -9,7 +9,7 @@ import pydantic
 import yaml
 
 from sam3_agent import masks
-from sam3_agent.errors import InputError
+from sam3_agent.errors import FileFaults, InputError
 from sam3_agent.formats.reading import decode_text
 from sam3_agent.formats.yaml_document import YamlTooLarge, compose_yaml, scalar_value
 from sam3_agent.labeling.ontology.ontology import (
@@ -96,21 +96,22 @@ class _Complaints:
 
     def add_all(self, error: pydantic.ValidationError, place: Location = ()) -> None:
         """Note everything that pydantic found wrong below a place."""
-        for each in error.errors(include_url=False, include_input=False):
-            at = (*place, *each["loc"])
-            if each["type"] == "missing" and at[:-1] in self.misread:
-                continue
+        found = [((*place, *e["loc"]), e) for e in error.errors(include_url=False, include_input=False)]
+        meant = {(*at[:-1], _meant(at)) for at, each in found if each["type"] == "extra_forbidden"}
+        for at, each in found:
+            if each["type"] == "missing" and (at[:-1] in self.misread or at in meant):
+                continue  # it is there, under a name that is complained about
             self.add(at, _words(each["type"], each["msg"], at))
 
     def raise_all(self) -> None:
-        """Raise InputError if there are any: all at once, "FILE:LINE: what is wrong" each, in order of lines."""
+        """Raise InputError if there is one, FileFaults if there are more; "FILE:LINE: what is wrong" each, in order."""
         if not self._found:
             return
         said = [f"{self.path}:{line}: {message}" for line, message in sorted(dict.fromkeys(self._found))]
         more = len(said) - MOST_COMPLAINTS
         if more > 0:
             said = [*said[:MOST_COMPLAINTS], f"{self.path}: and {more} more"]
-        raise InputError("\n".join(said))
+        raise FileFaults(said) if len(said) > 1 else InputError(said[0])
 
 
 def read_ontology(path: Path) -> Ontology:
@@ -319,7 +320,15 @@ def _words(kind: str, message: str, place: Location) -> str:
         return "expected a list of classes, each beginning with '- name: ...'"
     if kind != "extra_forbidden":
         return message
-    model = _Exemplar if "exemplars" in place else _Class if len(place) > 1 else _File
-    near = get_close_matches(last, model.model_fields, 1)
-    meant = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown key; known here: {', '.join(model.model_fields)}{meant}"
+    meant = f"; did you mean {_meant(place)!r}?" if _meant(place) else ""
+    return f"unknown key; known here: {', '.join(_model_at(place).model_fields)}{meant}"
+
+
+def _meant(place: Location) -> str:
+    """Guess which key an unknown one is meant to be; "" for none."""
+    near = get_close_matches("".join(str(part) for part in place[-1:]), _model_at(place).model_fields, 1)
+    return near[0] if near else ""
+
+
+def _model_at(place: Location) -> type[_Strict]:
+    return _Exemplar if "exemplars" in place else _Class if len(place) > 1 else _File
