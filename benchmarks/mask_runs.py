@@ -109,7 +109,7 @@ def _theirs(count: int, size: tuple[int, int]) -> list[Rle]:
 
 
 def _resized_logits(count: int, size: tuple[int, int]) -> list[Rle]:
-    """What Meta's code answers: each plane of logits resized, then thresholded."""
+    """Compute what Meta's code answers: each plane of logits resized, then thresholded."""
     found: list[Rle] = []
     for plane in planes(count):
         full = torch.nn.functional.interpolate(_tensor(plane)[None, None], size, mode="bilinear", align_corners=False)

@@ -3,6 +3,8 @@
 One convention: boxes are absolute xyxy pixels of the original, EXIF-upright image; masks are COCO RLE at original size.
 """
 
+import bisect
+import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -35,7 +37,7 @@ class Exemplar:
 
 @dataclass(frozen=True, slots=True)
 class ExemplarTokens:
-    """What a model has read off exemplars: prompt tokens, which may be appended to a prompt about any other image."""
+    """Prompt tokens that a model has read off exemplars, which may be appended to a prompt about any other image."""
 
     values: bytes
     """(count, width) little-endian float32."""
@@ -75,7 +77,7 @@ class Concept:
 
 @dataclass(frozen=True, slots=True)
 class ConceptPrompt:
-    """What to find: a noun phrase, exemplar boxes on this image, a learned concept, or several of them."""
+    """Question about an image: a noun phrase, exemplar boxes on this image, a learned concept, or several of them."""
 
     phrase: str | None = None
     exemplars: tuple[Exemplar, ...] = ()
@@ -167,7 +169,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What the model says to one prompt."""
+    """Answer of the model to one prompt."""
 
     presence: float
     kept: tuple[Candidate, ...]
@@ -177,7 +179,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Which model looked."""
+    """Name, device and number format of a model."""
 
     name: str
     device: str
@@ -200,7 +202,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a run cost. Tokens and dollars are 0 for LLMs that use none."""
+    """Cost of a run. Tokens and dollars are 0 for LLMs that use none."""
 
     turns: int = 0
     llm_calls: int = 0
@@ -243,7 +245,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a run ended; always one of the four outcomes, never an exception."""
+    """End of a run; always one of the four outcomes, never an exception."""
 
     query: str
     outcome: Outcome
@@ -286,7 +288,9 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class ClickPrompt:
-    """Which one object: points on it or beside it, a box around it, a mask of it to refine, or several of these."""
+    """Description of one object: points on it or beside it, a box around it, a mask of it to refine, or several of
+    these.
+    """
 
     points: tuple[Point, ...] = ()
     labels: tuple[bool, ...] = ()
@@ -312,7 +316,7 @@ class ClickPrompt:
 
     @property
     def label(self) -> str:
-        """What it is made of, in words: "click", "box + 2 clicks", "mask + click"."""
+        """Name its parts in words: "click", "box + 2 clicks", "mask + click"."""
         count = len(self.points)
         clicks = [] if not count else ["click" if count == 1 else f"{count} clicks"]
         return " + ".join((["mask"] if self.mask else []) + (["box"] if self.box else []) + clicks)
@@ -347,3 +351,88 @@ def check_points(points: tuple[Point, ...], width: int, height: int) -> None:
     for x, y in points:
         if not (0 <= x <= width and 0 <= y <= height):
             raise InputError(f"point {[x, y]} lies outside the {width}x{height} image")
+
+
+@dataclass(frozen=True, slots=True)
+class VideoHandle:
+    """An open video; its frames are named by index, "v1@120" is one of them as an image."""
+
+    id: str
+    """"v1"."""
+    source: str
+    frames: int
+    fps: float
+    """Mean rate."""
+    width: int
+    height: int
+    duration: float
+    """Seconds."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The public JSON of a video."""
+        return {
+            "id": self.id, "source": self.source, "frames": self.frames, "fps": round(self.fps, 4),
+            "width": self.width, "height": self.height, "duration": round(self.duration, 4),
+        }  # fmt: skip
+
+
+TrackState = Literal["provisional", "confirmed", "suppressed", "left"]
+"""On trial; sure; there but not to be shown in this frame; not to be seen (occluded, outside, or lost at a cut)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackFrame:
+    """One track in one frame."""
+
+    index: int
+    """Of the frame, from 0."""
+    rle: Rle
+    box: Box
+    """Tight xyxy pixels of the mask; zeros where it is empty."""
+    score: float
+    """The tracker's presence times its predicted mask quality; the detection's score where the track begins."""
+    state: TrackState = "confirmed"
+    detection: float | None = None
+    """Score of the best detection that matched it here; None where there was none."""
+
+    @property
+    def visible(self) -> bool:
+        """Whether it belongs into what is shown and exported: a mask with a pixel, not suppressed."""
+        return self.state in ("provisional", "confirmed") and self.box[2] > self.box[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One object through a video; its id is never given to another one.
+
+    Raises:
+        InputError: the frames are not in rising order.
+    """
+
+    id: str
+    """"t7"."""
+    concept: str
+    first: int
+    """The first frame that knows of it, and the last."""
+    last: int
+    state: TrackState
+    """In its last frame."""
+    score: float = 1.0
+    """Of the detection that it began with."""
+    frames: tuple[TrackFrame, ...] = ()
+    """In rising order; frames between them without an entry have no mask."""
+
+    def __post_init__(self) -> None:
+        """Refuse frames out of order."""
+        if any(one.index >= other.index for one, other in itertools.pairwise(self.frames)):
+            raise InputError(f"the frames of track {self.id} are not in rising order")
+
+    @property
+    def visible(self) -> tuple[TrackFrame, ...]:
+        """The frames in which it is shown."""
+        return tuple(frame for frame in self.frames if frame.visible)
+
+    def at(self, index: int) -> TrackFrame | None:
+        """The entry of a frame; None where there is none."""
+        place = bisect.bisect_left(self.frames, index, key=lambda frame: frame.index)
+        return self.frames[place] if place < len(self.frames) and self.frames[place].index == index else None

@@ -30,6 +30,7 @@ FLOORS: dict[str, int] = {
     "sam3_agent.model": 2,
     "sam3_agent.render": 1,
     "sam3_agent.formats": 1,
+    "sam3_agent.video": 1,
     "sam3_agent.scenes": 1,
     "sam3_agent.types": 0,
     "sam3_agent.masks": 0,
@@ -230,6 +231,30 @@ def test_every_import_points_down_and_every_file_has_a_floor() -> None:
 def test_the_check_finds_a_planted_violation(planted: Module, sentence: str) -> None:
     (found,) = violations(planted)
     assert sentence in found
+
+
+QUESTION_WORDS = ("What", "Who", "Which", "Where", "How", "Whose", "Why", "When")
+"""No docstring opens with one: a function's opens with a verb, a class's or module's with a noun of the field."""
+
+
+def opens_with_a_question(source: str) -> list[str]:
+    """The first lines of the docstrings of a module that open with a question word."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = (ast.get_docstring(node) for node in ast.walk(ast.parse(source)) if isinstance(node, documented))
+    return [text.splitlines()[0] for text in found if text and text.split(maxsplit=1)[0] in QUESTION_WORDS]
+
+
+def test_no_docstring_opens_with_a_question_word() -> None:
+    folders = [*PACKAGES.values(), "benchmarks", "docs", "examples"]
+    paths = sorted(path for folder in folders for path in (CHECKOUT / folder).rglob("*.py"))
+    found = [
+        f"{path.relative_to(CHECKOUT)}: {line}" for path in paths for line in opens_with_a_question(path.read_text())
+    ]
+    assert found == []
+
+
+def test_the_check_finds_a_planted_question() -> None:
+    assert opens_with_a_question('"""What it is."""\ndef f():\n    """Draw it."""') == ["What it is."]
 
 
 def test_importing_the_package_or_the_terminal_does_not_import_torch() -> None:

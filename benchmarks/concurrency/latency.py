@@ -1,4 +1,4 @@
-"""How long an urgent call takes while others have the model do a lot."""
+"""Latency of an urgent call while others have the model do a lot."""
 
 import itertools
 import random

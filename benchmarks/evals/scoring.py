@@ -1,4 +1,4 @@
-"""How long scoring takes and what memory it needs: `python -m benchmarks.evals.scoring [--cases 10000]`.
+"""Time and memory of scoring: `python -m benchmarks.evals.scoring [--cases 10000]`.
 
 Writes runs of made-up predictions at 640x480 (blobs of a few hundred run lengths, one to three a case) into a temporary
 folder and scores them in a process of their own, whose peak memory is told for a tenth of the cases and for all.

@@ -17,14 +17,14 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=16, help="runs at once (faults)")
     parser.add_argument("--pictures", type=int, default=8, help="open images (crowd)")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long the LLM thinks (crowd)")
-    parser.add_argument("--eye", default="tiny", help="tiny, perfect (knows the truth), or a checkpoint")
+    parser.add_argument("--model", default="tiny", help="tiny, perfect (knows the truth), or a checkpoint")
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     figures = {
         "faults": lambda: faults.measure(given.runs or 1000, given.share, given.jobs),
-        "crowd": lambda: crowd.measure(given.runs or 200, given.pictures, given.seconds, given.segmenter),
-        "price": lambda: price.measure(given.runs or 300, given.segmenter),
-        "rules": lambda: rules.measure(given.runs or 500, given.segmenter),
+        "crowd": lambda: crowd.measure(given.runs or 200, given.pictures, given.seconds, given.model),
+        "price": lambda: price.measure(given.runs or 300, given.model),
+        "rules": lambda: rules.measure(given.runs or 500, given.model),
     }[given.what]()
     print(json.dumps({"machine": machine_words(), **figures}, indent=2))
 

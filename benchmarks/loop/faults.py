@@ -47,7 +47,7 @@ FALSE_CALLS: tuple[tuple[str, Any], ...] = (
 
 
 class Script:
-    """What the server of one API says: sound replies, and faults in a share of them, drawn by one dice."""
+    """Script of the server of one API: sound replies, and faults in a share of them, drawn by one dice."""
 
     def __init__(self, kind: str, share: float, seed: int) -> None:
         self._wire = WIRES[kind]
@@ -99,8 +99,8 @@ class Script:
 
 
 def measure(runs: int, share: float, jobs: int) -> dict[str, Any]:
-    """Do the runs, spread over the three APIs, streaming and not; exceptions are counted, and must be none."""
-    kinds = [(kind, stream) for kind in WIRES for stream in (False, True)]
+    """Do the runs, spread over the three APIs; exceptions are counted, and must be none."""
+    kinds = list(WIRES)
     outcomes: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     failures: Counter[str] = Counter()
@@ -108,13 +108,13 @@ def measure(runs: int, share: float, jobs: int) -> dict[str, Any]:
     broken: list[str] = []
     problems: list[str] = []
     began = time.monotonic()
-    for number, (kind, stream) in enumerate(kinds):
+    for number, kind in enumerate(kinds):
         amount = runs // len(kinds) + (number < runs % len(kinds))
         script = Script(kind, share, seed=number)
         with ExitStack() as stack:
             served = stack.enter_context(WIRES[kind].api(answer=script))
             _point_at(served.url)
-            llm = make_llm(kind, served.url, stream=stream, patience=HASTY)
+            llm = make_llm(kind, served.url, policy=HASTY)
             with ThreadPoolExecutor(jobs) as pool:
                 for result in pool.map(lambda _, llm=llm: _one(llm), range(amount)):
                     if isinstance(result, str):
@@ -157,7 +157,9 @@ def _why(reason: str) -> str:
 
 
 def _timeouts(answer: Answer) -> int:
-    """How often a request of this run timed out, by its trace; of a reply that failed for good it tells the last."""
+    """Count how often a request of this run timed out, by its trace; of a reply that failed for good it tells the
+    last.
+    """
     steps = answer.trace.steps
     faults = [str(fault) for step in steps for fault in step.data.get("faults", ())]
     return sum("timed out" in line for line in (*faults, *(str(s.data["message"]) for s in steps if s.kind == "error")))

@@ -12,7 +12,7 @@ from sam3_agent.scenes import Query, Scene, SceneObject
 from sam3_agent.tools import ToolSpec
 
 Box = tuple[float, float, float, float]
-_LINE = re.compile(r"(m\d+) '.*?\(object [\d.]+\)\W+box \[(\d+), (\d+), (\d+), (\d+)\]")
+_LINE = re.compile(r"(m\d+)\b[^\[\n]*box \[(\d+), (\d+), (\d+), (\d+)\]")
 MOST_BOXES = 4
 """Objects that are asked for by a box each, in one turn."""
 LONGEST, MOST_PIXELS = 1568, 1_150_000
@@ -21,7 +21,7 @@ LONGEST, MOST_PIXELS = 1568, 1_150_000
 
 @dataclass
 class Bill:
-    """What one query cost the one who pays for tokens."""
+    """Cost of one query in tokens, pictures and dollars."""
 
     llm_calls: int = 0
     input_tokens: int = 0

@@ -22,7 +22,7 @@ _IMAGE = re.compile(r"\bimg\d+\b")
 
 @dataclass(slots=True)
 class Received:
-    """What the model was given as results of its tool calls."""
+    """Return the results of its tool calls that the model was given."""
 
     texts: list[str] = field(default_factory=list[str])
     """One for each result, in order."""

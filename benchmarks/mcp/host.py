@@ -40,7 +40,9 @@ def main() -> None:
 
 
 def run_host(host: Host, program: str, folder: Path) -> tuple[dict[str, Any], Script]:
-    """What the host printed and what its model was given; `folder` becomes its home and its working folder."""
+    """Run a host; return what it printed and what its model was given; `folder` becomes its home and its working
+    folder.
+    """
     picture, concept = _scene(folder)
     script = Script(str(picture), concept, PREFIXES[host])
     server = [sys.executable, "-m", "sam3_mcp", "--allow-dir", str(folder)]

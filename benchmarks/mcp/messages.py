@@ -1,4 +1,4 @@
-"""What the fuzz sends: tool calls drawn by hypothesis from the input schemas, and raw lines.
+"""Messages of the fuzz: tool calls drawn by hypothesis from the input schemas, and raw lines.
 
 A third of the calls fit their schema and name things that exist, a third mix in one or two values of other types, a
 third are junk. Of the raw lines most are envelopes with strange parts, the rest no JSON at all.

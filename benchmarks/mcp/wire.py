@@ -23,7 +23,7 @@ class Wire:
     """
 
     def __init__(self, process: "subprocess.Popen[bytes]", picture: Path, patience: float) -> None:
-        """What is not answered within `patience` seconds hangs."""
+        """Raised for a request that is not answered within `patience` seconds."""
         self._patience = patience
         self._process = process
         self._picture = picture

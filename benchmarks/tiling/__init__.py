@@ -1,1 +1,1 @@
-"""What tiles find in big pictures that one look does not: `python -m benchmarks.tiling --help`."""
+"""Gain of tiles over one look in big images: `python -m benchmarks.tiling --help`."""

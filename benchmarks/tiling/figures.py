@@ -1,4 +1,4 @@
-"""What a segmentation found of the truth: recall, duplicates, false finds."""
+"""Figures of a segmentation against the truth: recall, duplicates, false finds."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -51,7 +51,7 @@ class BigScene:
 
     @property
     def nouns(self) -> tuple[str, ...]:
-        """What can be asked for."""
+        """List the phrases that can be asked for."""
         return tuple(dict.fromkeys(thing.noun for thing in self.things))
 
     def truth(self, noun: str) -> list[Rle]:

@@ -36,7 +36,7 @@ def map_picture(height: int, width: int) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a picture that the model was shown lies in the map."""
+    """Find where an image that the model was shown lies in the map."""
 
     height: int
     width: int

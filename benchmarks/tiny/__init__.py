@@ -1,1 +1,1 @@
-"""How good the tiny SAM 3 is: `python -m benchmarks.tiny --help`."""
+"""Quality of the tiny SAM 3: `python -m benchmarks.tiny --help`."""

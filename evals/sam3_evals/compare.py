@@ -69,7 +69,7 @@ class Comparison:
 
 @dataclass(slots=True)
 class _Pairs:
-    """What the pairs of one group add up to besides the tallies."""
+    """Sums over the pairs of one group, besides the tallies."""
 
     permuted: NDArray[np.float64] = field(default_factory=lambda: np.zeros(PERMUTATIONS))
     """Summed difference under each exchange of places."""

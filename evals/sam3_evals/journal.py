@@ -37,7 +37,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 class JournalIndex:
-    """Where the line of each `key` value begins: 16 bytes a line, whatever the lines hold."""
+    """Index the start of the line of each `key` value: 16 bytes a line, whatever the lines hold."""
 
     def __init__(self, path: Path, key: str) -> None:
         """Read the journal once; a file that is not there has no lines.

@@ -35,7 +35,7 @@ Progress = Callable[[Case, Prediction], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be run; all but `dataset`, `limit` and `shard` goes into the manifest as it is."""
+    """Plan of a run; all but `dataset`, `limit` and `shard` goes into the manifest as it is."""
 
     dataset: Dataset
     solver: str
@@ -138,7 +138,7 @@ def trace_name(case: str) -> str:
 
 
 class _Records:
-    """Where threads fetch pictures' cases and leave their predictions."""
+    """Exchange of work: threads fetch an image's cases and leave their predictions."""
 
     def __init__(
         self,

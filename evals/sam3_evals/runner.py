@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sam3_evals.datasets import Dataset
+from sam3_agent.model.devices import Fast
+from sam3_evals.datasets import Dataset, asks_videos
 from sam3_evals.manifest import FILE as MANIFEST
 from sam3_evals.manifest import prompts_hash, weights_hash
 from sam3_evals.run import Plan, execute, prepare
@@ -26,7 +27,7 @@ from sam3_evals.journal import JournalIndex
 from sam3_evals.prediction import Prediction
 from sam3_evals.run import PREDICTIONS, read_cases
 from sam3_evals.sample import Case
-from sam3_evals.score import score_case
+from sam3_evals.score import iou_of
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Progress:
             self._bar.stop()
 
     def _take(self, case: Case, prediction: Prediction) -> None:
-        self._iou += score_case(case, prediction).lisa.iou
+        self._iou += iou_of(case, prediction)
         self._usd += prediction.usage.usd
         self.errors += bool(prediction.error)
         self.done += 1
@@ -111,7 +112,7 @@ _CALLS = 32
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What `sam3-eval run` was told."""
+    """Options of `sam3-eval run`."""
 
     dataset: Dataset
     out: Path
@@ -124,6 +125,7 @@ class Launch:
     model: str
     device: str
     dtype: str
+    fast: Fast = "auto"
 
 
 def launch(given: Launch) -> int:
@@ -183,10 +185,14 @@ def _numbers(given: Launch) -> tuple[str, str]:
 
 def _solvers(given: Launch) -> list[Solver]:
     """One a job; each has a workspace of its own over the one model."""
+    videos = asks_videos(given.dataset.name)
     if not needs_model(given.solver):
-        return [make_solver(given.solver, None, given.llm) for _ in range(given.jobs)]
+        return [make_solver(given.solver, None, given.llm, videos=videos) for _ in range(given.jobs)]
+    from sam3_agent.workspace.workspace import WORTH_WARMING
+
     spaces = _workspaces(given)
-    return [make_solver(given.solver, space, given.llm) for space in spaces]
+    spaces[0].warm_up_for(WORTH_WARMING if given.limit is None else given.limit)  # all share one model
+    return [make_solver(given.solver, space, given.llm, videos=videos) for space in spaces]
 
 
 def _workspaces(given: Launch) -> "list[Workspace]":
@@ -195,8 +201,8 @@ def _workspaces(given: Launch) -> "list[Workspace]":
     from sam3_agent.workspace import Workspace
 
     if given.jobs == 1:
-        return [Workspace(load_segmenter(given.model, device=given.device, dtype=given.dtype))]
+        return [Workspace(load_segmenter(given.model, device=given.device, dtype=given.dtype, fast=given.fast))]
     # With several callers the scheduler puts their questions into common batches, and none is sent away.
-    replicas = load_replicas(given.model, device=given.device, dtype=given.dtype)
+    replicas = load_replicas(given.model, device=given.device, dtype=given.dtype, fast=given.fast)
     segmenter = Scheduler(replicas, max_waiting=_CALLS * given.jobs)
     return [Workspace(segmenter) for _ in range(given.jobs)]

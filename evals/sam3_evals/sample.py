@@ -1,4 +1,4 @@
-"""A case: one question about one picture, with its truth."""
+"""A case: one question about one picture or video, with its truth."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,16 +8,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent import masks
+from sam3_agent.errors import InputError
 from sam3_agent.masks import Rle
 from sam3_evals.metrics.iou import empty_mask
 
-Source = Path | NDArray[np.uint8]
-"""A picture as a dataset hands it out: a file, or (H, W, 3) uint8 RGB."""
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """A video as a dataset hands it out: the files of its frames, in order."""
+
+    frames: tuple[Path, ...]
+    fps: float = 0.0
+    """0 where it is not known."""
+
+
+Still = Path | NDArray[np.uint8]
+"""A picture: a file, or (H, W, 3) uint8 RGB."""
+Source = Still | Footage
+"""What a dataset hands out for a case."""
+
+
+def still(source: Source) -> Still:
+    """The source as a picture; raises InputError for a video."""
+    if isinstance(source, Footage):
+        raise InputError("this is a video; whoever takes pictures only cannot open it")
+    return source
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One question; no target means that nothing in the picture matches it."""
+    """One question; no target means that nothing in the picture matches it.
+
+    A video is its frames side by side: its masks are as wide as all frames together (`masks.beside`), so that areas and
+    overlaps are those of volumes and every metric of pictures holds for it too.
+    """
 
     id: str
     """Unique in its dataset, stable from run to run."""
@@ -25,7 +49,7 @@ class Case:
     """What its dataset's `picture()` opens; cases about one picture follow each other."""
     query: str
     size: tuple[int, int]
-    """(height, width) in pixels, upright."""
+    """(height, width) in pixels, upright; of a video, with the width of all frames together."""
     targets: tuple[Rle, ...] = ()
     """One mask per instance, or one for all of them where a dataset knows only the whole."""
     ignore: Rle | None = None
@@ -36,6 +60,8 @@ class Case:
     """Whether `targets` tells the instances apart, so that instance metrics mean something."""
     others: tuple[tuple[Rle, ...], ...] = ()
     """Targets as further annotators saw them; a prediction is held against the one that serves it best."""
+    frames: int = 0
+    """Of a video; 0 for a picture."""
 
     @property
     def target(self) -> Rle:
@@ -43,8 +69,8 @@ class Case:
         return masks.union(self.targets) if self.targets else empty_mask(*self.size)
 
     def to_json(self) -> dict[str, Any]:
-        """One line of `cases.jsonl`."""
-        return {
+        """One line of `cases.jsonl`; pictures have no "frames", as in runs made before there were videos."""
+        document: dict[str, Any] = {
             "id": self.id,
             "picture": self.picture,
             "query": self.query,
@@ -55,6 +81,7 @@ class Case:
             "by_instance": self.by_instance,
             "others": [[target.to_json() for target in targets] for targets in self.others],
         }
+        return document | ({"frames": self.frames} if self.frames else {})
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Case":
@@ -70,4 +97,5 @@ class Case:
             strata=value["strata"],
             by_instance=value["by_instance"],
             others=tuple(tuple(masks.from_json(target) for target in targets) for targets in value["others"]),
+            frames=value.get("frames", 0),
         )

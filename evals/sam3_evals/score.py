@@ -14,6 +14,7 @@ from sam3_evals.manifest import Manifest, read_manifest
 from sam3_evals.metrics import cgf1, iou
 from sam3_evals.metrics.matched_sample import Scored
 from sam3_evals.metrics.presence import PresenceMetric
+from sam3_evals.metrics.video import score_video
 from sam3_evals.prediction import Prediction
 from sam3_evals.run import PREDICTIONS, read_cases
 from sam3_evals.sample import Case
@@ -150,7 +151,17 @@ def score_case(case: Case, prediction: Prediction | None) -> Scored:
         usage=given.usage,
         outcome=given.outcome,
         trace=given.trace_file,
+        video=score_video(given.rles, truth.targets, case.frames, by_instance=case.by_instance)
+        if case.frames
+        else None,
     )
+
+
+def iou_of(case: Case, prediction: Prediction) -> float:
+    """IoU of a case in LISA's convention, of a video that of its volume: all that progress shows, and quick to have."""
+    if not case.frames:
+        return score_case(case, prediction).lisa.iou
+    return iou.lisa(prediction.union(case.size), case.target, case.ignore).iou
 
 
 def figures_json(sums: Sums) -> dict[str, Any]:
@@ -165,5 +176,5 @@ def figures_json(sums: Sums) -> dict[str, Any]:
 
 
 def add_usage(one: Usage, other: Usage) -> Usage:
-    """What both cost together."""
+    """Add the costs of both."""
     return Usage(**{name: value + getattr(other, name) for name, value in asdict(one).items()})

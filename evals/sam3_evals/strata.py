@@ -17,7 +17,9 @@ def strata_of(case: Case) -> dict[str, str]:
     """
     strata = {**case.strata, "target": "present" if case.targets else "absent"}
     if case.targets:
-        strata["size"] = _size(sum(masks.area(target) for target in case.targets) / len(case.targets))
+        # Of a video, the size is that of a mean frame of the video, not of those alone in which the object is.
+        seen = len(case.targets) * max(1, case.frames)
+        strata["size"] = _size(sum(masks.area(target) for target in case.targets) / seen)
     if case.by_instance:
         strata["instances"] = _count(len(case.targets))
     return strata

@@ -49,6 +49,13 @@ SECTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
         "GRES: gRefCOCO's. Precision, recall: anything predicted against anything there. ECE, Brier: of presence.",
     ),
     (
+        ("J&F", "J", "F", "J&F target", "pHOTA", "DetA", "AssA", "pHOTA@.5"),
+        ("video.jf", "video.j", "video.f", "video.jf_target",
+         "video.phota", "video.det_a", "video.ass_a", "video.phota_50"),
+        "Videos: J&F over queries as in RVOS, those without a target included; pHOTA as in SA-Co/VEval. IoUs and F1s"
+        " above are those of volumes.",
+    ),
+    (
         ("exact count %", "count error", "RMSE", "bias"),
         ("counting.exact", "counting.mae*", "counting.rmse*", "counting.bias*"),
         "In instances; a bias above 0 means too many.",

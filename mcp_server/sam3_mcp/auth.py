@@ -1,4 +1,4 @@
-"""Who may call over HTTP: bearer tokens of the operator's own, or those of an OAuth authorization server."""
+"""Authentication over HTTP: bearer tokens of the operator's own, or those of an OAuth authorization server."""
 
 import hashlib
 import hmac

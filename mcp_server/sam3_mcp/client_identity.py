@@ -1,4 +1,4 @@
-"""Who calls: the client behind a request."""
+"""Identity of the client behind a request."""
 
 import re
 import secrets

@@ -120,7 +120,7 @@ _LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where and to whom the server is open."""
+    """Addresses, hosts and origins that the server is open to."""
 
     host: str = "127.0.0.1"
     port: int = 8801
@@ -146,7 +146,9 @@ class Door:
             )
 
     def security(self) -> TransportSecuritySettings:
-        """Which Host and Origin headers are taken: a page in a browser cannot reach the server under another name."""
+        """Return the Host and Origin headers that are taken: a page in a browser cannot reach the server under
+        another name.
+        """
         names = [*_LOCAL_NAMES, *([] if _is_loopback(self.host) else [_bracketed(self.host)])]
         hosts = [f"{name}:*" for name in names] + list(_LOCAL_NAMES)
         hosts += [each for name in self.names for each in (name, f"{name}:*")]
@@ -204,7 +206,8 @@ def build_app(
 
 
 class Front:
-    """What every request passes first: who does not say who it is is offered a key, and who hangs up is let go.
+    """Middleware that every request passes first: who does not say who it is is offered a key, and who hangs up is
+    let go.
 
     The key is a cookie for this server alone.
     """

@@ -1,4 +1,4 @@
-"""What a client names as a picture -> pixels, if the operator allows it."""
+"""Access to the images that a client names, where the operator allows it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

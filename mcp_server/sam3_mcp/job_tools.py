@@ -1,4 +1,4 @@
-"""The tools that only a server has: its own loop as a job, and what becomes of jobs."""
+"""Tools that only a server has: its own loop as a job, and a look at jobs."""
 
 import time
 from collections.abc import Sequence
@@ -12,72 +12,111 @@ from sam3_agent.errors import InputError, LLMError, ToolError
 from sam3_agent.llm.base import LLM, Message, Reply, WrappedLLM
 from sam3_agent.loop.agent import Agent
 from sam3_agent.tools import Presentation, ToolSpec
-from sam3_agent.tools.arguments import ImageId
-from sam3_agent.tools.formatting import instance_data, instance_line
+from sam3_agent.tools.arguments import ImageId, JobId
+from sam3_agent.tools.presentation import instance_data, instance_line
 from sam3_agent.types import Answer
 from sam3_agent.workspace import Workspace
-from sam3_mcp.jobs import Job
+from sam3_mcp.jobs import Job, Jobs
 from sam3_mcp.model_loader import Report
-from sam3_mcp.sessions import Session
 
 MOST_WAIT = 20.0
 """Seconds; some hosts give up after 60."""
 _POLL_SECONDS = 0.02
+_WAIT_CANCELLED = 2.0
+"""A cancelled job ends after its current step, most often at once."""
 
 WaitSeconds = Annotated[
     float, Field(ge=0, le=MOST_WAIT, description="Wait so many seconds for the result, 0-20; then ask again.")
 ]
-JobId = Annotated[str, Field(description="Job id from ask_image, such as 'job1'.")]
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
-    """One call of a job tool: for whom, on which workspace, with which LLM."""
+class JobContext:
+    """Context of a job tool: the workspace and the jobs of its client, and the server's LLM."""
 
-    session: Session
     workspace: Workspace
+    jobs: Jobs
     llm: LLM | None
-    report: Report
 
 
-async def ask_image(
-    errand: Errand,
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """Job to tell of when it is over, or at the latest after `wait_s` seconds."""
+
+    job: Job
+    wait_s: float
+
+
+def ask_image(
+    context: JobContext,
     image_id: ImageId,
     query: Annotated[str, Field(max_length=2000, description="What to find, such as 'the cup left of the lamp'.")],
     wait_s: WaitSeconds = MOST_WAIT,
-) -> Presentation:
+) -> JobReport:
     """Have the server's own agent find what a sentence describes: it plans, segments, measures and judges by itself.
 
     Use it for one whole question ("the child furthest to the right") when you do not want to do the steps yourself; the
     masks that it answers with can be used in every other tool. It runs as a job: what is not ready after wait_s seconds
     is fetched with get_job.
     """
-    llm = errand.llm
+    llm, workspace = context.llm, context.workspace
     if llm is None:
         raise ToolError("this server runs without --llm, so it has no agent; use segment_concepts and measure_masks")
     if not query.strip():
         raise InputError("the query is empty; say what to find, such as 'the person furthest to the right'")
-    errand.workspace.image(image_id)
-    job = errand.session.jobs.start(query, lambda job: _ask(errand.workspace, llm, image_id, query, job))
-    return await _after(errand, job, wait_s)
+    workspace.image(image_id)
+    return JobReport(context.jobs.start(query, lambda job: _ask(workspace, llm, image_id, query, job)), wait_s)
 
 
-async def get_job(errand: Errand, job_id: JobId, wait_s: WaitSeconds = MOST_WAIT) -> Presentation:
+def get_job(context: JobContext, job_id: JobId, wait_s: WaitSeconds = MOST_WAIT) -> JobReport:
     """See how far a job is, or get its result; results are kept for an hour.
 
     Give wait_s to wait for the end instead of asking again and again.
     """
-    return await _after(errand, errand.session.jobs.get(job_id), wait_s)
+    return JobReport(context.jobs.get(job_id), wait_s)
 
 
-async def cancel_job(errand: Errand, job_id: JobId) -> Presentation:
+def cancel_job(context: JobContext, job_id: JobId) -> JobReport:
     """Stop a job that is no longer needed; what it has found so far stays."""
-    job = errand.session.jobs.get(job_id)
+    job = context.jobs.get(job_id)
     job.cancel()
-    return await _after(errand, job, 2.0)
+    return JobReport(job, _WAIT_CANCELLED)
 
 
-JOB_TOOLS = (ToolSpec.of(ask_image), ToolSpec.of(get_job), ToolSpec.of(cancel_job, read_only=False))
+async def wait_for(report: JobReport, tell: Report) -> None:
+    """Wait until a job is over, or as long as its report may wait; its steps are told as they are made."""
+    job, deadline, told = report.job, time.monotonic() + report.wait_s, 0
+    while not job.finished.is_set() and time.monotonic() < deadline:
+        await anyio.sleep(_POLL_SECONDS)
+        if len(job.notes) > told:
+            told = len(job.notes)
+            await tell(told, None, job.notes[-1])
+
+
+def present(context: JobContext, report: JobReport) -> Presentation:
+    """Tell how far the job is, or what it found."""
+    job = report.job
+    seconds = context.jobs.seconds(job)
+    head = f"{job.id} '{job.what}': {job.state} after {seconds:.1f} s, {len(job.notes)} steps"
+    data: dict[str, Any] = {
+        "job_id": job.id,
+        "state": job.state,
+        "seconds": round(seconds, 2),
+        "steps": list(job.notes),
+    }
+    if job.state == "running":
+        last = f"; last {job.notes[-1]}" if job.notes else ""
+        return Presentation(f"{head}{last}. Call get_job with job_id '{job.id}' for the result.", data)
+    if job.result is None:
+        return Presentation(f"{head}. {job.failure}".strip(), data | {"failure": job.failure})
+    return Presentation(f"{head}\n{job.result.text}", data | job.result.data, job.result.pictures)
+
+
+JOB_TOOLS = (
+    ToolSpec.of(ask_image, present, is_job=True, makes="masks", idempotent=False, has_picture=True, shows_masks=True),
+    ToolSpec.of(get_job, present, is_job=True, has_picture=True, shows_masks=True),
+    ToolSpec.of(cancel_job, present, is_job=True, removes=True),
+)
 
 
 class WatchedLLM(WrappedLLM):
@@ -128,32 +167,3 @@ def present_answer(workspace: Workspace, image_id: str, answer: Answer, llm: str
     picture = workspace.look(image_id, ids)
     lines.append(f"picture of {image_id}: {picture.caption}")
     return Presentation("\n".join(lines), data, (picture,))
-
-
-async def _after(errand: Errand, job: Job, wait_s: float) -> Presentation:
-    """What there is to say of a job when it is over, or when so many seconds have gone by; reports its steps."""
-    deadline = time.monotonic() + wait_s
-    reported = 0
-    while not job.finished.is_set() and time.monotonic() < deadline:
-        await anyio.sleep(_POLL_SECONDS)
-        if len(job.notes) > reported:
-            reported = len(job.notes)
-            await errand.report(reported, None, job.notes[-1])
-    return _said(errand, job)
-
-
-def _said(errand: Errand, job: Job) -> Presentation:
-    seconds = errand.session.jobs.seconds(job)
-    head = f"{job.id} '{job.what}': {job.state} after {seconds:.1f} s, {len(job.notes)} steps"
-    data: dict[str, Any] = {
-        "job_id": job.id,
-        "state": job.state,
-        "seconds": round(seconds, 2),
-        "steps": list(job.notes),
-    }
-    if job.state == "running":
-        last = f"; last {job.notes[-1]}" if job.notes else ""
-        return Presentation(f"{head}{last}. Call get_job with job_id '{job.id}' for the result.", data)
-    if job.result is None:
-        return Presentation(f"{head}. {job.failure}".strip(), data | {"failure": job.failure})
-    return Presentation(f"{head}\n{job.result.text}", data | job.result.data, job.result.pictures)

@@ -99,7 +99,7 @@ class Jobs:
             return self._jobs[job_id]
 
     def seconds(self, job: Job) -> float:
-        """How long it has run."""
+        """Return how long it has run."""
         return (job.ended or self._clock()) - job.began
 
     def cancel_all(self) -> None:

@@ -1,4 +1,4 @@
-"""What a server counts, as Prometheus text."""
+"""Metrics of a server, as Prometheus text."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -70,7 +70,7 @@ class Metrics:
 
     def _tool(self, context: ServerRequestContext[Any, Any]) -> str:
         name = str((context.params or {}).get("name", ""))
-        return name if any(spec.name == name for spec in self._backend.tools) else "unknown"
+        return name if name in self._backend.tools else "unknown"
 
 
 class _Now(Collector):

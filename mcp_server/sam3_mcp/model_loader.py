@@ -56,7 +56,8 @@ class Loading:
         Raises:
             ModelUnavailable: the model could not be loaded; every call says why.
         """
-        self.start()
+        if not self._done.is_set():
+            self.start()
         began = reported = time.monotonic()
         while not self._done.is_set():
             await anyio.sleep(_POLL_SECONDS)

@@ -1,57 +1,43 @@
-"""The argument `max_side`: how large a picture a host wants in a result, as pictures cost it tokens."""
+"""Argument `max_side`: how large a picture a host wants in a result, as pictures cost it tokens."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from sam3_agent.errors import ToolError
+from pydantic import BeforeValidator, Field
+
+if TYPE_CHECKING:
+    from sam3_agent.tools import ToolSpec
 
 LARGEST = 1024
 """Longest side of every picture that a tool draws."""
-SMALLEST = 64
 ARGUMENT = "max_side"
-PICTURE_TOOLS = frozenset(
-    {
-        "open_image",
-        "segment_concepts",
-        "refine_with_exemplars",
-        "segment_at",
-        "combine_masks",
-        "look",
-        "ask_image",
-        "get_job",
-    }
-)
-"""Tools whose results hold pictures."""
-_WORDS = (
-    f"Longest side of the picture in the result: {SMALLEST}-{LARGEST} pixels, or 0 for none. Smaller costs less; for "
-    f"detail call look with a region."
-)
-_PROPERTY = {"type": "integer", "default": LARGEST, "minimum": 0, "maximum": LARGEST, "description": _WORDS}
+SMALLEST = 64
+"""Less shows nothing."""
 
 
-def with_argument(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """The input schema of a tool, with max_side where it sends pictures."""
-    if name not in PICTURE_TOOLS:
-        return schema
-    return schema | {"properties": schema["properties"] | {ARGUMENT: _PROPERTY}}
+def _pixels(value: Any) -> int:
+    """Whole pixels of a number in any form (256, 256.0, "256"); more than LARGEST is LARGEST."""
+    text = str(value).strip()
+    try:
+        number = -1.0 if isinstance(value, bool) or len(text) > 10 else float(text)
+    except ValueError:
+        number = -1.0
+    if number != 0 and (number < SMALLEST or not number.is_integer()):
+        raise ValueError(f"expected {SMALLEST} to {LARGEST} pixels, or 0")
+    return min(int(number), LARGEST)
 
 
-def take(name: str, raw: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-    """The other arguments of a call, and its max_side in pixels; 0 for no picture.
+MaxSide = Annotated[
+    int,
+    BeforeValidator(_pixels),
+    Field(
+        ge=0,
+        le=LARGEST,
+        description=f"Longest side of the picture in the result: {SMALLEST}-{LARGEST} pixels, or 0 for none. Smaller "
+        "costs less; for detail call look with a region.",
+    ),
+]
 
-    Raises:
-        ToolError: max_side is not 0 and not 64 to 1024.
-    """
-    rest = dict(raw)
-    if name not in PICTURE_TOOLS:
-        return rest, LARGEST
-    given = rest.pop(ARGUMENT, None)
-    if given is None:
-        return rest, LARGEST
-    text = str(given).strip()
-    side = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-    if isinstance(given, bool) or (side != 0 and side < SMALLEST):
-        raise ToolError(
-            f"{name}: {ARGUMENT} = {text[:40]!r} is not usable: expected {SMALLEST} to {LARGEST} pixels, or 0"
-        )
-    return rest, min(side, LARGEST)
+
+def with_max_side(spec: "ToolSpec") -> "ToolSpec":
+    """The tool with `max_side` among its arguments, where its results hold pictures."""
+    return spec.with_argument(ARGUMENT, MaxSide, LARGEST) if spec.has_picture else spec

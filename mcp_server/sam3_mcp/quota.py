@@ -1,4 +1,4 @@
-"""How much one client may use at a time."""
+"""Quotas: how much one client may use at a time."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -36,7 +36,7 @@ SHARED = Limits(images=32, bytes=2**30, masks=20_000, calls=8, jobs=2)
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What a client holds now."""
+    """Holdings of a client now."""
 
     images: int
     bytes: int
@@ -84,7 +84,7 @@ class Account:
 
     @property
     def limits(self) -> Limits:
-        """What this client may use."""
+        """Limits of this client."""
         return self._limits
 
     @contextmanager
@@ -130,15 +130,19 @@ class Account:
                 ticket.bytes = count
 
     def _check(self, ticket: Ticket) -> None:
-        limits, held = self._limits, self._holdings()
+        limits = self._limits
         if limits.calls is not None and len(self._running) >= limits.calls:
             raise Busy(f"{len(self._running)} of your calls are running, as many as one client may; wait for one")
+        most = {"image": limits.images, "masks": limits.masks}.get(ticket.adds)
+        if most is None:
+            return
+        held = self._holdings()
         opening = sum(other.adds == "image" for other in self._running)
-        if ticket.adds == "image" and limits.images is not None and held.images + opening >= limits.images:
+        if ticket.adds == "image" and held.images + opening >= most:
             raise ToolError(
                 f"you have {held.images} images open, as many as one client may; free one with forget_image first"
             )
-        if limits.masks is not None and held.masks >= limits.masks and ticket.adds == "masks":
+        if ticket.adds == "masks" and held.masks >= most:
             raise ToolError(
                 f"you hold {held.masks} masks, as many as one client may; free an image with its masks by forget_image"
             )

@@ -119,7 +119,7 @@ def _mask_png(workspace: Any, mask_id: str) -> tuple[bytes, str]:
 
 
 def _mask_json(workspace: Any, mask_id: str) -> tuple[str, str]:
-    from sam3_agent.tools.formatting import instance_data
+    from sam3_agent.tools.presentation import instance_data
 
     instance = workspace.instance(mask_id)
     facts = instance_data(instance, workspace.facts([mask_id])[0])

@@ -33,7 +33,7 @@ _ID_ARGUMENTS = frozenset({"image_id", "mask_id", "job_id", "mask_ids", "positiv
 
 @dataclass(eq=False)
 class Session:
-    """What one client has here; made when it first calls."""
+    """Session of one client; made when it first calls."""
 
     owner: Caller
     suffix: str
@@ -49,6 +49,8 @@ class Session:
 
     def complete(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments with this session's suffix on ids that lack one: pictures show ids short."""
+        if not self.suffix:
+            return dict(arguments)
         return {k: self._complete(v) if k in _ID_ARGUMENTS else v for k, v in arguments.items()}
 
     def complete_id(self, text: str) -> str:
@@ -95,8 +97,9 @@ class Sessions:
             Busy: there are as many sessions as there may be, and all are in use.
         """
         with self._lock:
-            self._sweep()
-            session = self._named(caller, arguments) or self._own(caller) or self._new(caller)
+            if self._shared:
+                self._sweep()
+            session = (self._shared and self._named(caller, arguments)) or self._own(caller) or self._new(caller)
             session.proven = session.proven or (caller.proven and session.owner.key == caller.key)
             session.used = self._clock()
             return session
@@ -190,11 +193,7 @@ class Sessions:
     def _sweep(self) -> None:
         """Clear the sessions of clients that have not called for an hour."""
         old = self._clock() - IDLE_SECONDS
-        for session in [
-            session
-            for session in self._sessions.values()
-            if self._shared and session.used < old and not _in_use(session)
-        ]:
+        for session in [session for session in self._sessions.values() if session.used < old and not _in_use(session)]:
             self._clear(session)
 
     def _clear(self, session: Session) -> None:
@@ -205,7 +204,7 @@ class Sessions:
 
 
 def holdings_of(sessions: Iterable[Session]) -> Holdings:
-    """What lies on these sessions together."""
+    """Sum up what these sessions hold."""
     spaces = [session.workspace for session in sessions if session.workspace is not None]
     images = [image for space in spaces for image in space.images()]
     return Holdings(len(images), sum(i.width * i.height * 3 for i in images), sum(space.mask_count for space in spaces))

@@ -1,10 +1,10 @@
-"""What stands behind a server: the model in the making, a session for each client, and the calls of tools."""
+"""Handler of tools/list and tools/call, with the model and the sessions that it needs."""
 
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -22,29 +22,28 @@ from sam3_agent.errors import Sam3AgentError
 from sam3_agent.model.scheduler.request_context import calling
 from sam3_mcp.client_identity import caller_of
 from sam3_mcp.model_loader import Loading
-from sam3_mcp.picture_size import take, with_argument
+from sam3_mcp.picture_size import ARGUMENT, LARGEST, with_max_side
 from sam3_mcp.results import DEFAULTS, Settings, to_error, to_result
-from sam3_mcp.viewer import SHOWN_BY_VIEWER, VIEWER_URI
+from sam3_mcp.viewer import VIEWER_URI
 
 if TYPE_CHECKING:
     from sam3_agent.llm.base import LLM
     from sam3_agent.tools import Presentation, ToolSpec
     from sam3_agent.workspace import Workspace
-    from sam3_mcp.quota import Adds
     from sam3_mcp.sessions import Session, Sessions
 
 logger = logging.getLogger(__name__)
 
 Context = ServerRequestContext[None, Any]
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _ENDING = "the server is shutting down; try again in a moment"
-_MAKES_MASKS = frozenset({"segment_concepts", "refine_with_exemplars", "segment_at", "combine_masks", "ask_image"})
 
 
 class Backend:
-    """Answers calls of tools. `make_desks` and `make_llm` are called at the first call, so that a handshake is fast."""
+    """Answers calls of tools.
+
+    `make_sessions` and `make_llm` are called at the first call, so that a handshake is fast.
+    """
 
     def __init__(
         self,
@@ -52,11 +51,14 @@ class Backend:
         make_sessions: Callable[[], "Sessions"],
         settings: Settings = DEFAULTS,
         make_llm: Callable[[], "LLM"] | None = None,
+        more_tools: "Sequence[ToolSpec]" = (),
     ) -> None:
+        """`more_tools` are served beside the project's own."""
         self.loading = loading
         self.settings = settings
         self._make_sessions = make_sessions
         self._make_llm = make_llm
+        self._more_tools = more_tools
         self._lock = threading.Lock()
         self.draining = False
         """No new calls are taken: the server is about to end."""
@@ -69,19 +71,16 @@ class Backend:
             return self._make_sessions()
 
     @cached_property
-    def tools(self) -> "Sequence[ToolSpec]":
-        """The tools for hosts, and with an LLM those for jobs; imported at the first use."""
+    def tools(self) -> "dict[str, ToolSpec]":
+        """The tools for hosts by name, and with an LLM those for jobs; imported at the first use."""
         from sam3_agent.tools import HOST_TOOLS
 
-        if self._make_llm is None:
-            return HOST_TOOLS
-        from sam3_mcp.job_tools import JOB_TOOLS
+        specs = HOST_TOOLS
+        if self._make_llm is not None:
+            from sam3_mcp.job_tools import JOB_TOOLS
 
-        return (*HOST_TOOLS, *JOB_TOOLS)
-
-    @cached_property
-    def _described(self) -> list[Tool]:
-        return [describe(spec, self.settings) for spec in self.tools]
+            specs = (*HOST_TOOLS, *JOB_TOOLS)
+        return {spec.name: with_max_side(spec) for spec in (*specs, *self._more_tools)}
 
     @cached_property
     def llm(self) -> "LLM | None":
@@ -94,20 +93,26 @@ class Backend:
 
     async def list_tools(self, _: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
         """Answer tools/list; needs no model."""
-        return ListToolsResult(tools=await anyio.to_thread.run_sync(lambda: self._described))
+        tools = await anyio.to_thread.run_sync(lambda: self.tools)
+        return ListToolsResult(tools=[describe(spec, self.settings) for spec in tools.values()])
 
     async def call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult:
         """Answer tools/call; whatever goes wrong comes back as an error result in one line."""
         if self.draining:
             return to_error(_ENDING)
-        result = to_error(_ENDING)
+        result: CallToolResult | None = None
         with anyio.CancelScope() as scope:
             self._running.add(scope)
             try:
-                result = await self._answer(context, params)
+                result = await self._answer(context, params.name, params.arguments or {})
+            except Sam3AgentError as error:
+                result = to_error(str(error))
+            except Exception:  # error boundary: a client gets one line, the log gets the rest
+                logger.exception("tool %s failed", params.name[:100])
+                result = to_error(f"internal error in {params.name[:100]!r}; the server's log has the details")
             finally:
                 self._running.discard(scope)
-        return result
+        return result or to_error(_ENDING)
 
     @property
     def running(self) -> int:
@@ -119,74 +124,57 @@ class Backend:
         for scope in list(self._running):
             scope.cancel()
 
-    async def _answer(self, context: Context, params: CallToolRequestParams) -> CallToolResult:
-        try:
-            spec = await self._find(params.name)
-            arguments, side = take(spec.name, params.arguments or {})
-            return await self._call(context, spec, arguments, side)
-        except Sam3AgentError as error:
-            return to_error(str(error))
-        except Exception:  # the border: a client gets one line, the log gets the rest
-            logger.exception("tool %s failed", params.name[:100])
-            return to_error(f"internal error in {params.name[:100]!r}; the server's log has the details")
-
-    async def _call(self, context: Context, spec: "ToolSpec", raw: dict[str, Any], side: int) -> CallToolResult:
+    async def _answer(self, context: Context, name: str, raw: dict[str, Any]) -> CallToolResult:
+        # What is made at its first use imports much, so that belongs into a thread; each change of threads costs a
+        # call a good part of a millisecond.
+        if "sessions" not in self.__dict__:
+            await anyio.to_thread.run_sync(lambda: (self.tools, self.sessions))
+        spec = self.tools.get(name)
+        if spec is None:
+            raise Sam3AgentError(f"unknown tool {name!r}; known: {', '.join(self.tools)}")
+        arguments = spec.checked(raw)
+        side: int = arguments.pop(ARGUMENT, LARGEST)
         caller = caller_of(context.request)
-        # Making the sessions belongs into a thread; each change of threads costs a call a good part of a millisecond.
-        sessions = self.sessions if "desks" in self.__dict__ else await anyio.to_thread.run_sync(lambda: self.sessions)
-        adds: Adds = "image" if spec.name == "open_image" else "masks" if spec.name in _MAKES_MASKS else "nothing"
-        with sessions.using(caller, raw) as session, session.account.call(adds) as ticket:
-            arguments = session.complete(raw)
+        with self.sessions.using(caller, arguments) as session, session.account.call(spec.makes) as ticket:
             segmenter = await self.loading.segmenter(context.session.report_progress)
-            workspace = sessions.workspace(session, segmenter)
-            if spec.name in ("ask_image", "get_job", "cancel_job"):
-                presentation = await self._run_errand(context, spec, session, arguments)
-                return await _in_thread(to_result, presentation, self.settings, side)
-            with calling(
-                seconds=self.settings.seconds
-            ):  # what a caller that gives up still waits for is taken out of the model's queue
-                return await _in_thread(ticket.carry(self._run), spec, workspace, arguments, side)
+            workspace = self.sessions.workspace(session, segmenter)
+            arguments = session.complete(arguments)
+            if spec.is_job:
+                presentation = await self._job(context, spec, session, workspace, arguments)
+                return await anyio.to_thread.run_sync(to_result, presentation, self.settings, side)
+            work = ticket.carry(lambda: to_result(spec.run(workspace, arguments), self.settings, side))
+            # What a caller that gives up still waits for is taken out of the model's queue; its thread ends by
+            # itself, and its result is dropped.
+            with calling(seconds=self.settings.seconds):
+                return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
-    def _run(self, spec: "ToolSpec", workspace: "Workspace", arguments: dict[str, Any], side: int) -> CallToolResult:
-        return to_result(spec.call(workspace, arguments), self.settings, side)
-
-    async def _run_errand(
-        self, context: Context, spec: "ToolSpec", session: "Session", arguments: dict[str, Any]
+    async def _job(
+        self, context: Context, spec: "ToolSpec", session: "Session", workspace: "Workspace", arguments: dict[str, Any]
     ) -> "Presentation":
-        from sam3_mcp.job_tools import Errand
+        """Run a tool about jobs, and wait for its job as long as the caller wants."""
+        from sam3_mcp.job_tools import JobContext, wait_for
 
-        assert session.workspace is not None
         llm = await anyio.to_thread.run_sync(lambda: self.llm)
-        errand = Errand(session, session.workspace, llm, context.session.report_progress)
-        return await spec.function(errand, **spec.checked(arguments))
-
-    async def _find(self, name: str) -> "ToolSpec":
-        specs = self.tools if "tools" in self.__dict__ else await anyio.to_thread.run_sync(lambda: self.tools)
-        for spec in specs:
-            if spec.name == name:
-                return spec
-        raise Sam3AgentError(f"unknown tool {name!r}; known: {', '.join(spec.name for spec in specs)}")
-
-
-async def _in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run in a thread; a caller that gives up is let go at once; its thread ends by itself, its result is dropped."""
-    return await anyio.to_thread.run_sync(partial(work, *args, **kwargs), abandon_on_cancel=True)
+        jobs = JobContext(workspace, session.jobs, llm)
+        report = spec.function(jobs, **arguments)
+        await wait_for(report, context.session.report_progress)
+        return spec.present(jobs, report)
 
 
 def describe(spec: "ToolSpec", settings: Settings) -> Tool:
-    """What tools/list says about one tool."""
+    """A tool as tools/list tells of it."""
     hints = ToolAnnotations(
         title=spec.title,
-        read_only_hint=spec.read_only,
-        destructive_hint=not spec.read_only,
-        idempotent_hint=spec.name not in ("open_image", "combine_masks", "ask_image", "export_masks"),
-        open_world_hint=spec.name == "open_image" and settings.fetches,
+        read_only_hint=not spec.removes,
+        destructive_hint=spec.removes,
+        idempotent_hint=spec.idempotent,
+        open_world_hint=spec.fetches and settings.fetches,
     )
     return Tool(
         name=spec.name,
         title=spec.title,
         description=spec.description,
-        input_schema=with_argument(spec.name, spec.json_schema),
+        input_schema=spec.json_schema,
         annotations=hints,
-        _meta={"ui": {"resourceUri": VIEWER_URI}} if spec.name in SHOWN_BY_VIEWER else None,
+        _meta={"ui": {"resourceUri": VIEWER_URI}} if spec.shows_masks else None,
     )

@@ -1,14 +1,10 @@
-"""The page that shows an image with its masks, as an MCP App for hosts that have them."""
+"""Page that shows an image with its masks, as an MCP App for hosts that have them."""
 
 from importlib import resources
 
 UI_EXTENSION = "io.modelcontextprotocol/ui"
 VIEWER_URI = "ui://sam3/viewer.html"
 VIEWER_MIME = "text/html;profile=mcp-app"
-SHOWN_BY_VIEWER = frozenset(
-    {"segment_concepts", "refine_with_exemplars", "segment_at", "combine_masks", "ask_image", "get_job"}
-)
-"""Tools whose results it can show."""
 
 
 def viewer_page() -> str:

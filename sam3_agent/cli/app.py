@@ -253,18 +253,25 @@ def scenes(
         int, typer.Option(metavar="S", min=0, max=1_000_000_000, help="The same seed draws the same scenes.")
     ] = 0,
     form: Annotated[
-        Literal["coco", "reasonseg"], typer.Option("--format", metavar="FORMAT", help="coco or reasonseg.")
-    ] = "coco",
+        Literal["coco", "reasonseg", "mp4", "webm", "frames"] | None,
+        typer.Option("--format", metavar="FORMAT", help="coco (usual) or reasonseg; of videos mp4, webm or frames."),
+    ] = None,
+    video: Annotated[
+        bool, typer.Option("--video", help="Videos with truth in every frame instead of pictures.")
+    ] = False,
+    frames: Annotated[
+        int | None, typer.Option(metavar="T", min=1, max=100_000, help="Frames of each video; 24 unless given.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw scenes with exact ground truth.
+    """Draw scenes or videos with exact ground truth.
 
     An interrupted call goes on where it stopped when it is given again.
     """
     from sam3_agent.cli.commands import scenes as room
     from sam3_agent.cli.output import print_json, print_line
 
-    report = room.write_scenes(room.Order(count, seed, form), out)
+    report = room.write_scenes(room.make_order(count, seed, form, video, frames), out)
     if as_json:
         print_json(report.to_json())
     else:

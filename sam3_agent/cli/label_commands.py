@@ -8,6 +8,7 @@ import typer
 from sam3_agent.cli.options import (
     DeviceOption,
     DtypeOption,
+    FastOption,
     JsonOption,
     LlmOption,
     ModelOption,
@@ -44,7 +45,9 @@ EngineOption = Annotated[
 ]
 JobsOption = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, max=1024, help="Images in work at once [1; ray: one a GPU, or for two CPUs]."),
+    typer.Option(
+        metavar="N", min=1, max=1024, help="Images in work at once [1; on a GPU 8; ray: one a GPU, or 2 CPUs]."
+    ),
 ]
 BudgetOption = Annotated[
     float | None, typer.Option("--budget-usd", metavar="D", min=0.0, help="Stop when so many dollars are spent.")
@@ -67,6 +70,7 @@ def label(
     model: ModelOption = "tiny",
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
+    fast: FastOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Label a folder of pictures by a concept file: propose, verify, journal.
@@ -84,7 +88,7 @@ def label(
     order = Order(images, budget_usd, llm)
     known = tuple(existing or ())
     options = command.LabelOptions(order, concepts, out, resume, known, tiles, not no_judge, engine, jobs)
-    report = command.label(options, ModelOptions(model, device, dtype))
+    report = command.label(options, ModelOptions(model, device, dtype, fast))
     if as_json:
         print_json(report.to_json())
     else:

@@ -1,4 +1,4 @@
-"""What a person or a program reads: results on stdout, everything else on stderr."""
+"""Output of the commands: results on stdout, everything else on stderr."""
 
 import json
 import sys
@@ -23,12 +23,12 @@ RULES_NOTE = (
 
 
 def progress_console() -> Console:
-    """Where spinners and bars go; they show on a terminal only."""
+    """Console of spinners and bars; they show on a terminal only."""
     return Console(stderr=True, highlight=False)
 
 
 def result_console() -> Console:
-    """Where a person's result goes; colors on a terminal only, no line is ever cut in a pipe."""
+    """Console of a person's result; colors on a terminal only, no line is ever cut in a pipe."""
     console = Console(highlight=False, soft_wrap=True)
     return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=160)
 
@@ -107,7 +107,7 @@ class Looked:
         print_line(f"encode {self.encode:.2f} s, {prompts} {self.prompt:.2f} s, in all {self.total:.2f} s")
 
     def print_end(self, out: Path | None) -> None:
-        """Where the picture is, and which parts are the embedded ones."""
+        """Print where the picture is, and which parts are the embedded ones."""
         print_line(f"marked picture: {out}" if out else "for the picture add --out FILE.png, for the masks --json")
         print_notes(self.info)
 

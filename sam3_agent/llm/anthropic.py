@@ -11,6 +11,7 @@ from sam3_agent.llm.pricing import TABLE, PriceTable
 from sam3_agent.llm.provider import Provider, ProviderLLM, Spent, key_of
 from sam3_agent.llm.retry import RetryPolicy, TransientError
 from sam3_agent.llm.tool_calls import read_call
+from sam3_agent.llm.transport import bounded_client
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
 
@@ -40,18 +41,16 @@ class AnthropicLLM(ProviderLLM):
         self,
         model: str,
         *,
-        stream: bool = True,
         max_tokens: int = MAX_TOKENS,
-        patience: RetryPolicy | None = None,
+        policy: RetryPolicy | None = None,
         prices: PriceTable = TABLE,
     ) -> None:
-        self._stream = stream
         self._max_tokens = max_tokens
         self._client = _connect()
         import anthropic
 
         url = str(self._client.base_url)
-        super().__init__(Provider(f"anthropic:{model}", model, anthropic, url, patience or RetryPolicy(), prices))
+        super().__init__(Provider(f"anthropic:{model}", model, anthropic, url, policy or RetryPolicy(), prices))
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The next assistant message.
@@ -60,20 +59,17 @@ class AnthropicLLM(ProviderLLM):
             LLMError: the API could not be reached or refused the request, retries included.
         """
         request = request_of(self._provider.model, self._max_tokens, messages, tools)
-        heard = self._provider.call(lambda timeout: self._send(request, timeout))
-        return self._read(heard.value, heard.faults)
+        done = self._provider.call(lambda timeout: self._send(request, timeout))
+        return self._read(done.value, done.faults)
 
     def _send(self, request: dict[str, Any], timeout: float) -> "Response":
         import anthropic
 
         api = cast(Any, self._client.messages)
-        if self._stream:
-            with api.stream(**request, timeout=timeout) as stream:
-                for _ in stream:
-                    pass
-                response = stream.current_message_snapshot if _has_begun(stream) else None
-        else:
-            response = api.create(**request, timeout=timeout)
+        with api.stream(**request, timeout=timeout) as stream:
+            for _ in stream:
+                pass
+            response = stream.current_message_snapshot if _has_begun(stream) else None
         if not isinstance(response, anthropic.types.Message) or not isinstance(cast(Any, response.content), list):
             raise TransientError(f"the answer is no message: {response!r:.120}")
         if response.stop_reason is None or cast(Any, response.usage) is None:
@@ -83,7 +79,7 @@ class AnthropicLLM(ProviderLLM):
     def _read(self, response: "Response", faults: tuple[str, ...]) -> Reply:
         usage = response.usage
         read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
-        spent = Spent(usage.input_tokens, read, written, usage.output_tokens)
+        spent = Spent.of(usage.input_tokens, read, written, usage.output_tokens)
         stop = _STOPS.get(response.stop_reason or "", "done")
         details = response.stop_details
         why = (details.explanation or details.category or "") if details is not None else ""
@@ -182,4 +178,5 @@ def _connect() -> "Anthropic":
         import anthropic
     except ImportError as error:
         raise LLMConfigError("anthropic: the package is not installed; run: pip install anthropic") from error
-    return anthropic.Anthropic(max_retries=0)  # loop/retry.py asks again, streams included, and says so in the trace
+    # retry.py asks again, streams included, and says so in the trace
+    return anthropic.Anthropic(max_retries=0, http_client=bounded_client(anthropic))

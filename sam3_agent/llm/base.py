@@ -1,9 +1,10 @@
-"""What an LLM is: messages go in, one reply comes out."""
+"""LLM protocol: messages go in, one reply comes out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from sam3_agent.llm.task import Task
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
 
@@ -23,7 +24,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a model reads back for one call."""
+    """Result of one tool call, as a model reads it."""
 
     call_id: str
     name: str
@@ -31,6 +32,8 @@ class ToolResult:
     data: dict[str, Any] = field(default_factory=dict[str, Any])
     pictures: tuple[Picture, ...] = ()
     is_error: bool = False
+    result: object = None
+    """The value that the tool returned, for programs; None where the call failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Message:
     results: tuple[ToolResult, ...] = ()
     raw: tuple[dict[str, Any], ...] | None = None
     """A provider's own content blocks, sent back to that provider as they came; opaque to everyone else."""
+    task: Task | None = None
+    """What the run is about, on the message that opens it; `text` says the same in words, for models that read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ class LLM(Protocol):
 
 
 class WrappedLLM:
-    """Shows itself as the LLM that it wraps; what is passed on, and what is done beside, is for who builds on it."""
+    """Base class for LLM decorators: shows the name and the abilities of the wrapped one."""
 
     def __init__(self, llm: LLM) -> None:
         self._llm = llm

@@ -11,23 +11,23 @@ from sam3_agent.llm.pricing import TABLE, Price, PriceTable
 from sam3_agent.llm.provider import Provider, ProviderLLM, key_of
 from sam3_agent.llm.retry import RetryPolicy, TransientError
 from sam3_agent.llm.tool_calls import read_call, read_text
+from sam3_agent.llm.transport import bounded_client
 from sam3_agent.tools import ToolSpec
 
 if TYPE_CHECKING:
     from openai import OpenAI
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sam3_agent.llm.base import ToolResult
 from sam3_agent.llm.image_encoding import jpeg_url
-from sam3_agent.llm.provider import Spent
+from sam3_agent.llm.provider import Spent, count_of
 from sam3_agent.llm.tool_calls import explain_tools, write_call
 from sam3_agent.render import Picture
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
+class RawToolCall:
     """One native call as it came; an empty id means that the server gave none."""
 
     id: str
@@ -36,11 +36,11 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """One answer, streamed or not."""
+class ParsedCompletion:
+    """Parsed answer of a Chat Completions server."""
 
     text: str
-    calls: tuple[Called, ...]
+    calls: tuple[RawToolCall, ...]
     finish: str
     refusal: str
     thoughts: str
@@ -67,11 +67,11 @@ def messages_of(messages: Sequence[Message], tools: Sequence[ToolSpec], *, nativ
     return [{"role": "system", "content": system}, *turns] if system else turns
 
 
-def read_completion(completion: Any) -> Said:
+def read_completion(completion: Any) -> ParsedCompletion:
     """A whole answer.
 
     Raises:
-        PassingFault: it is none.
+        TransientError: it is none.
     """
     from openai.types.chat import ChatCompletion as Kind
 
@@ -85,11 +85,11 @@ def read_completion(completion: Any) -> Said:
     if message is None:
         raise TransientError("the answer has no message")
     calls = [
-        Called(str(call.id or ""), str(call.function.name or ""), _text_of(call.function.arguments))
+        RawToolCall(str(call.id or ""), str(call.function.name or ""), _text_of(call.function.arguments))
         for call in cast(list[Any], message.tool_calls or [])
         if getattr(call, "function", None) is not None
     ]
-    return Said(
+    return ParsedCompletion(
         _content(message.content),
         tuple(calls),
         str(completion.choices[0].finish_reason or "stop"),
@@ -97,39 +97,6 @@ def read_completion(completion: Any) -> Said:
         _thoughts(message),
         _spent(completion.usage),
     )
-
-
-def read_chunks(chunks: Iterable[Any]) -> Said:
-    """A streamed answer put together. Some servers (Gemini's) number no calls: each with a name is a new one."""
-    text, refusal, thoughts, finish = "", "", "", ""
-    calls: dict[int, list[str]] = {}
-    spent = Spent(0, 0, 0, 0)
-    for chunk in chunks:
-        choices = cast(list[Any], chunk.choices or [])
-        if chunk.usage is not None:
-            spent = _spent(chunk.usage)
-        for choice in choices[:1]:
-            delta: Any = choice.delta
-            finish = str(choice.finish_reason or finish)
-            if delta is None:
-                continue
-            text += _content(delta.content)
-            refusal += delta.refusal or ""
-            thoughts += _thoughts(delta)
-            for piece in cast(list[Any], delta.tool_calls or []):
-                _add(calls, piece)
-    called = tuple(Called(parts[0], parts[1], parts[2]) for _, parts in sorted(calls.items()))
-    return Said(text, called, finish, refusal, thoughts, spent)
-
-
-def _add(calls: dict[int, list[str]], piece: Any) -> None:
-    function = piece.function
-    name = (function.name if function is not None else "") or ""
-    number = piece.index if isinstance(piece.index, int) else len(calls) - (not name)
-    parts = calls.setdefault(max(0, number), ["", "", ""])
-    parts[0] = parts[0] or str(piece.id or "")
-    parts[1] += name
-    parts[2] += _text_of(function.arguments) if function is not None and function.arguments else ""
 
 
 def _turns(message: Message, *, native: bool) -> list[dict[str, Any]]:
@@ -197,7 +164,7 @@ def _content(content: Any) -> str:
 
 
 def _thoughts(message: Any) -> str:
-    """What vLLM ("reasoning_content") and others ("reasoning") show of the thinking."""
+    """Return the thinking that vLLM ("reasoning_content") and others ("reasoning") show."""
     extra = cast(dict[str, Any], getattr(message, "model_extra", None) or {})
     return str(extra.get("reasoning_content") or extra.get("reasoning") or "")
 
@@ -211,10 +178,9 @@ def _spent(usage: Any) -> Spent:
     if usage is None:
         return Spent(0, 0, 0, 0)
     details = usage.prompt_tokens_details
-    read = int(getattr(details, "cached_tokens", 0) or 0)
-    written = int(getattr(details, "cache_write_tokens", 0) or 0)
-    prompt = int(usage.prompt_tokens or 0)
-    return Spent(max(0, prompt - read - written), read, written, int(usage.completion_tokens or 0))
+    read = count_of(getattr(details, "cached_tokens", 0))
+    written = count_of(getattr(details, "cache_write_tokens", 0))
+    return Spent.of(count_of(usage.prompt_tokens) - read - written, read, written, usage.completion_tokens)
 
 
 KEY_VARIABLE = "SAM3_CHAT_API_KEY"
@@ -240,12 +206,10 @@ class ChatLLM(ProviderLLM):
         model: str,
         base_url: str,
         *,
-        stream: bool = False,
         native_tools: bool = True,
-        patience: RetryPolicy | None = None,
+        policy: RetryPolicy | None = None,
         prices: PriceTable = TABLE,
     ) -> None:
-        self._stream = stream
         self._native = native_tools
         self._client = _connect(base_url)
         import openai
@@ -253,7 +217,9 @@ class ChatLLM(ProviderLLM):
         if urlsplit(base_url).hostname in _OWN_HOSTS and prices.price_of(model) is None:
             prices = PriceTable({model: Price(0, 0, 0, 0)})  # one's own server costs nothing a token
         name = f"chat:{model}@{base_url}"
-        super().__init__(Provider(name, model, openai, base_url, patience or RetryPolicy(), prices))
+        super().__init__(
+            Provider(name, model, openai, base_url, replace(policy or RetryPolicy(), repeat_late=False), prices)
+        )
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The next assistant message.
@@ -277,22 +243,15 @@ class ChatLLM(ProviderLLM):
         }
         if native:
             request["tools"] = tools_of(tools)
-        heard = self._provider.call(lambda timeout: self._send(request, timeout))
-        return self._read(heard.value, heard.faults, messages, tools)
+        done = self._provider.call(lambda timeout: self._send(request, timeout))
+        return self._read(done.value, done.faults, messages, tools)
 
-    def _send(self, request: dict[str, Any], timeout: float) -> Said:
+    def _send(self, request: dict[str, Any], timeout: float) -> ParsedCompletion:
         api = cast(Any, self._client.chat.completions)
-        if not self._stream:
-            return read_completion(api.create(**request, timeout=timeout))
-        options = {"include_usage": True}
-        with api.create(**request, stream=True, stream_options=options, timeout=timeout) as chunks:
-            said = read_chunks(chunks)
-        if not said.finish:
-            raise TransientError("the answer broke off")
-        return said
+        return read_completion(api.create(**request, timeout=timeout))
 
     def _read(
-        self, said: Said, faults: tuple[str, ...], messages: Sequence[Message], tools: Sequence[ToolSpec]
+        self, said: ParsedCompletion, faults: tuple[str, ...], messages: Sequence[Message], tools: Sequence[ToolSpec]
     ) -> Reply:
         stop: Stop = "refused" if said.refusal else _STOPS.get(said.finish, "done")
         turn = sum(message.role == "assistant" for message in messages) + 1
@@ -332,4 +291,5 @@ def _connect(base_url: str) -> "OpenAI":
         import openai
     except ImportError as error:
         raise LLMConfigError("chat: the package is not installed; run: pip install openai") from error
-    return openai.OpenAI(api_key=key, base_url=base_url, max_retries=0)  # loop/retry.py asks again
+    # retry.py asks again
+    return openai.OpenAI(api_key=key, base_url=base_url, max_retries=0, http_client=bounded_client(openai))

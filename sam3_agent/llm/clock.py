@@ -1,4 +1,4 @@
-"""What time it is, in a run: the machine's clock, or one that was recorded."""
+"""Clock of a run: the machine's clock, or one that was recorded."""
 
 import time
 from collections.abc import Callable, Sequence

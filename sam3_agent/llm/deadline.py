@@ -1,4 +1,4 @@
-"""When a run must be over: known to whoever waits for a model on its behalf."""
+"""Deadline of a run, known to whoever waits for a model on its behalf."""
 
 import time
 from collections.abc import Generator
@@ -35,6 +35,12 @@ def seconds_left() -> float | None:
     """Seconds until the run must be over, 0 or less when it is late; None without a deadline."""
     limits = _LIMITS.get()
     return None if limits is None or limits.end is None else limits.end - time.monotonic()
+
+
+def stop_event() -> Event | None:
+    """Return the event that stops the run; None without one."""
+    limits = _LIMITS.get()
+    return None if limits is None else limits.stop
 
 
 def pause(seconds: float) -> None:

@@ -11,6 +11,7 @@ from sam3_agent.llm.pricing import TABLE, PriceTable
 from sam3_agent.llm.provider import Provider, ProviderLLM, Spent, key_of
 from sam3_agent.llm.retry import RetryPolicy, TransientError
 from sam3_agent.llm.tool_calls import read_call
+from sam3_agent.llm.transport import bounded_client
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
 
@@ -35,18 +36,16 @@ class OpenAILLM(ProviderLLM):
         self,
         model: str,
         *,
-        stream: bool = True,
         max_tokens: int = MAX_TOKENS,
-        patience: RetryPolicy | None = None,
+        policy: RetryPolicy | None = None,
         prices: PriceTable = TABLE,
     ) -> None:
-        self._stream = stream
         self._max_tokens = max_tokens
         self._client = _connect()
         import openai
 
         url = str(self._client.base_url)
-        super().__init__(Provider(f"openai:{model}", model, openai, url, patience or RetryPolicy(), prices))
+        super().__init__(Provider(f"openai:{model}", model, openai, url, policy or RetryPolicy(), prices))
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The next assistant message.
@@ -55,21 +54,18 @@ class OpenAILLM(ProviderLLM):
             LLMError: the API could not be reached or refused the request, retries included.
         """
         request = request_of(self._provider.model, self._max_tokens, messages, tools)
-        heard = self._provider.call(lambda timeout: self._send(request, timeout))
-        return self._read(heard.value, heard.faults)
+        done = self._provider.call(lambda timeout: self._send(request, timeout))
+        return self._read(done.value, done.faults)
 
     def _send(self, request: dict[str, Any], timeout: float) -> "Response":
         from openai.types.responses import Response as Kind
 
         api = cast(Any, self._client.responses)
         response: Any = None
-        if self._stream:
-            with api.create(**request, stream=True, timeout=timeout) as events:
-                for event in events:
-                    if getattr(event, "type", "") in _ENDS:
-                        response = event.response
-        else:
-            response = api.create(**request, timeout=timeout)
+        with api.create(**request, stream=True, timeout=timeout) as events:
+            for event in events:
+                if getattr(event, "type", "") in _ENDS:
+                    response = event.response
         if response is None:
             raise TransientError("the answer broke off")
         if not isinstance(response, Kind) or not isinstance(cast(Any, response.output), list):
@@ -87,7 +83,7 @@ class OpenAILLM(ProviderLLM):
             details = cast(Any, usage.input_tokens_details)
             read = getattr(details, "cached_tokens", 0) or 0
             written = getattr(details, "cache_write_tokens", 0) or 0
-            spent = Spent(max(0, usage.input_tokens - read - written), read, written, usage.output_tokens)
+            spent = Spent.of(usage.input_tokens - read - written, read, written, usage.output_tokens)
         stop, why = _stop_of(response)
         thoughts = "\n".join(part.text for item in response.output if item.type == "reasoning" for part in item.summary)
         message = message_of(response, truncated=stop == "truncated")
@@ -138,7 +134,7 @@ def message_of(response: "Response", *, truncated: bool) -> Message:
 
 
 def _stop_of(response: "Response") -> tuple[Stop, str]:
-    """How the response ended, and what the API said about it."""
+    """Return how the response ended, and the API's words about it."""
     refusals = [
         part.refusal
         for item in response.output
@@ -221,4 +217,5 @@ def _connect() -> "OpenAI":
         import openai
     except ImportError as error:
         raise LLMConfigError("openai: the package is not installed; run: pip install openai") from error
-    return openai.OpenAI(api_key=key, max_retries=0)  # loop/retry.py asks again, streams included
+    # retry.py asks again, streams included
+    return openai.OpenAI(api_key=key, max_retries=0, http_client=bounded_client(openai))

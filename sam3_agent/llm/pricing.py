@@ -1,4 +1,4 @@
-"""What tokens cost: a small dated table, which a file of the user's may override."""
+"""Prices of tokens: a small dated table, which a file of the user's may override."""
 
 import json
 import re

@@ -247,7 +247,7 @@ class ReplayLLM:
         return self._name != "rules"
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
-        """What came back when just this was asked.
+        """Return the recorded reply to this request.
 
         Raises:
             LLMError: it was not asked, or came back as an error.

@@ -1,4 +1,4 @@
-"""Asks a model server again when it fails in a way that passes."""
+"""Retry of transient provider errors."""
 
 import math
 import random
@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from sam3_agent.errors import LLMError
 from sam3_agent.llm.deadline import pause, seconds_left
+from sam3_agent.llm.transport import Overdue, ReplyTooLarge, within_deadline
 
 T = TypeVar("T")
 
@@ -33,13 +35,19 @@ class TransientError(Exception):
         self.pause = pause
 
 
+class NoAnswerInTime(TransientError):
+    """A server that took the request and has not answered; it may still be at work on it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long one reply is tried for; seconds."""
+    """Retry policy of one reply; seconds."""
 
     timeout: float = 180.0
-    """For one attempt; while a reply streams, for the pause between two pieces of it."""
+    """For the connection, and for each pause of a reply; the run's own deadline holds for the whole of it."""
     retries: int = 4
+    repeat_late: bool = True
+    """Whether a request that was not answered in time is sent again. A local server would then work on both."""
     first_pause: float = 0.5
     longest_pause: float = 30.0
 
@@ -51,14 +59,14 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard(Generic[T]):
-    """What came back, and what went wrong before it did."""
+class Attempted(Generic[T]):
+    """Value of the attempt that worked, and the faults of those before."""
 
     value: T
     faults: tuple[str, ...]
 
 
-def persist(attempt: Callable[[float], T], patience: RetryPolicy) -> Heard[T]:
+def retry(attempt: Callable[[float], T], policy: RetryPolicy) -> Attempted[T]:
     """Call `attempt(timeout)` until it gives something; neither attempts nor pauses go past the run's deadline.
 
     Raises:
@@ -72,12 +80,19 @@ def persist(attempt: Callable[[float], T], patience: RetryPolicy) -> Heard[T]:
         if left is not None and left <= 0:
             raise LLMError(f"out of time{_after(faults)}")
         try:
-            timeout = patience.timeout if left is None else min(patience.timeout, left)
-            return Heard(attempt(timeout), tuple(faults))
+            timeout = policy.timeout if left is None else min(policy.timeout, left)
+            return Attempted(within_deadline(partial(attempt, timeout)), tuple(faults))
+        except Overdue:
+            raise LLMError(f"out of time{_after(faults)}") from None
+        except NoAnswerInTime as fault:
+            if not policy.repeat_late:
+                raise LLMError(f"{fault}; give it more time by --llm-timeout") from fault
+            faults.append(str(fault))
+            wait = policy.pause(len(faults) - 1, None)
         except TransientError as fault:
             faults.append(str(fault))
-            wait = patience.pause(len(faults) - 1, fault.pause)
-        if len(faults) > patience.retries:
+            wait = policy.pause(len(faults) - 1, fault.pause)
+        if len(faults) > policy.retries:
             raise LLMError(_told(faults))
         if wait > LONGEST_ASKED:
             raise LLMError(f"{faults[-1]}; it asks to wait {wait:.0f} s, which is too long")
@@ -87,20 +102,28 @@ def persist(attempt: Callable[[float], T], patience: RetryPolicy) -> Heard[T]:
         pause(wait)
 
 
-def translate(sdk: Any, base_url: str, act: Callable[[], T]) -> T:
+def map_sdk_errors(sdk: Any, base_url: str, act: Callable[[], T]) -> T:
     """Call an SDK (anthropic, openai: their errors have the same names) and sort what it raises.
 
     Raises:
-        PassingFault: the same request may work in a moment.
+        TransientError: the same request may work in a moment.
         LLMError: it will not.
     """
+    import httpx2
+
     try:
         return act()
-    except (TransientError, LLMError):
+    except (TransientError, LLMError, Overdue):
         raise
+    except ReplyTooLarge as error:
+        raise LLMError(str(error)) from error
     except sdk.APIStatusError as error:
         raise _status_error(error) from error
-    except (sdk.APIConnectionError, *_transport_errors()) as error:
+    except (sdk.APIConnectionError, httpx2.TransportError) as error:  # the latter escapes while a reply streams
+        if isinstance(error.__cause__, Overdue):
+            raise Overdue from error
+        if isinstance(error, (sdk.APITimeoutError, httpx2.ReadTimeout)):
+            raise NoAnswerInTime(f"{base_url} does not answer in time") from error
         why = error.__cause__ or error
         said = one_line(str(why)) or type(why).__name__
         raise TransientError(f"cannot reach {base_url}: {said}") from error
@@ -109,7 +132,7 @@ def translate(sdk: Any, base_url: str, act: Callable[[], T]) -> T:
     except sdk.APIError as error:  # an error in the middle of a stream
         kind = str(getattr(error, "type", None) or getattr(error, "code", None) or "")
         raise _sorted(one_line(str(error)), kind in _PASSING_KINDS or not kind) from error
-    except sdk.APIError.__mro__[1] as error:  # AnthropicError, OpenAIError
+    except (_base_error(sdk), RecursionError, OverflowError) as error:  # the latter: a body nested or counted absurdly
         raise LLMError(one_line(str(error))) from error
     except ValueError as error:  # a body or an event that is no JSON
         raise TransientError(f"the answer is no message: {one_line(str(error))}") from error
@@ -158,13 +181,9 @@ def _sorted(message: str, passing: bool, pause: float | None = None) -> Exceptio
     return TransientError(message, pause) if passing else LLMError(message)
 
 
-def _transport_errors() -> tuple[type[Exception], ...]:
-    """The errors of the HTTP libraries under the SDKs, which escape them while a reply streams."""
-    import importlib
-    import importlib.util
-
-    names = [name for name in ("httpx2", "httpx") if importlib.util.find_spec(name)]
-    return tuple(importlib.import_module(name).TransportError for name in names)
+def _base_error(sdk: Any) -> type[Exception]:
+    """Return the class that all errors of an SDK have in common."""
+    return sdk.AnthropicError if hasattr(sdk, "AnthropicError") else sdk.OpenAIError
 
 
 def _told(faults: list[str]) -> str:

@@ -32,7 +32,7 @@ class ScriptedLLM:
 
     @property
     def sees(self) -> bool:
-        """What it was told to say."""
+        """Return the next line of the script."""
         return self._sees
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:

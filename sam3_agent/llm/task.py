@@ -1,20 +1,11 @@
-"""The first message of a run: which picture, which query."""
+"""The task of a run: which image, which query."""
 
-import re
 from dataclasses import dataclass
-
-from sam3_agent.errors import LLMError
-from sam3_agent.llm.base import Message
-from sam3_agent.render import Picture
-
-_LAYOUT = re.compile(
-    r"^image_id: (?P<id>\S+) \((?P<width>\d+) x (?P<height>\d+) px.*?\nquery: (?P<query>.*)\Z", re.DOTALL
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a run is about."""
+    """Task of a run: a query about one image."""
 
     image_id: str
     width: int
@@ -23,23 +14,10 @@ class Task:
 
     @property
     def name(self) -> str:
-        """What is asked about which image, in words."""
+        """Say the query and the image in words, as recordings tell runs apart."""
         return f"{self.image_id} {self.width}x{self.height} {self.query}"
 
-    def message(self, preview: Picture) -> Message:
-        """The first user message, with the preview picture."""
+    def text(self, scale: float) -> str:
+        """Return the first user message in words; `scale` is that of the preview beside it (1: original size)."""
         size = f"{self.width} x {self.height} px; all coordinates are in these pixels"
-        scale = f"the preview below is at scale {preview.scale:g}"
-        return Message("user", f"image_id: {self.image_id} ({size}; {scale})\nquery: {self.query}", (preview,))
-
-
-def read_task(message: Message) -> Task:
-    """The task that `Task.message` wrote.
-
-    Raises:
-        LLMError: the message is no task.
-    """
-    found = _LAYOUT.match(message.text)
-    if found is None:
-        raise LLMError(f"the first message is no task: {message.text!r:.120}")
-    return Task(found["id"], int(found["width"]), int(found["height"]), found["query"])
+        return f"image_id: {self.image_id} ({size}; the preview below is at scale {scale:g})\nquery: {self.query}"

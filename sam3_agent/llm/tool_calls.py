@@ -11,6 +11,10 @@ from typing import Any, cast
 from sam3_agent.llm.base import ToolCall
 from sam3_agent.tools import ToolSpec
 
+MOST_ARGUMENTS = 100_000
+"""Characters of one call's arguments. The longest sound ones, 200 mask ids or 32 points, have under 3,000."""
+MOST_NAME = 200
+"""Characters of a call's id or of a tool's name; the longest id of a provider has about 50."""
 CUT = "your reply was cut off in the middle of this call, so it was not made; make it again, and think briefly"
 
 
@@ -18,10 +22,15 @@ def read_call(call_id: str, name: str, arguments: Any, *, cut: bool = False) -> 
     """A call from its arguments (an object, or the JSON text of one); what cannot be read becomes its problem."""
     if cut:
         return ToolCall(call_id, name, problem=CUT)
+    call_id, name = call_id[:MOST_NAME], name[:MOST_NAME]
+    if isinstance(arguments, str) and len(arguments) > MOST_ARGUMENTS:
+        return ToolCall(
+            call_id, name, problem=f"the arguments have {len(arguments)} characters; {MOST_ARGUMENTS} at most"
+        )
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments) if arguments.strip() else {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return ToolCall(
                 call_id, name, problem=f"the arguments are no JSON ({error}): {arguments!r:.80}; make the call again"
             )
@@ -38,7 +47,7 @@ _ARGUMENTS = ("arguments", "parameters", "args", "input")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ParsedText:
     """A text taken apart."""
 
     thoughts: str
@@ -48,7 +57,7 @@ class Said:
 
 
 def explain_tools(tools: Sequence[ToolSpec]) -> str:
-    """How to call which tools, for the system prompt."""
+    """Explain how to call which tools, for the system prompt."""
     described = "\n\n".join(f"### {t.name}\n{t.description}\narguments: {json.dumps(t.json_schema)}" for t in tools)
     return f"{_instruction()}\n\n{described}"
 
@@ -64,7 +73,7 @@ def write_call(name: str, arguments: Any) -> str:
     return "```tool\n" + json.dumps({"name": name, "arguments": arguments}) + "\n```"
 
 
-def read_text(text: str, tools: Iterable[str], *, turn: int, cut: bool = False) -> Said:
+def read_text(text: str, tools: Iterable[str], *, turn: int, cut: bool = False) -> ParsedText:
     """Take a reply apart; a call is a JSON object with a name and arguments, fenced or bare, outside of the thoughts.
 
     Where fences hold calls, bare objects are none; a fenced block that is meant as a call but is no JSON becomes a
@@ -80,7 +89,7 @@ def read_text(text: str, tools: Iterable[str], *, turn: int, cut: bool = False) 
     calls = [read_call(f"text-{turn}-{number}", name, given) for number, (name, given) in enumerate(raw, 1)]
     if cut and calls and calls[-1].problem:
         calls[-1] = ToolCall(calls[-1].id, calls[-1].name, problem=CUT)
-    return Said(thoughts, rest, tuple(calls))
+    return ParsedText(thoughts, rest, tuple(calls))
 
 
 def _calls_in(text: str, known: frozenset[str], *, fenced: bool) -> Iterable[tuple[str, Any]]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event
@@ -19,9 +19,13 @@ from sam3_agent.loop.judge import MOST_JUDGED, Judge, JudgeMode, Listen
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.loop.run import Run
 from sam3_agent.loop.verdict import Verdict
+from sam3_agent.model.scheduler.request_context import calling
 from sam3_agent.tools import LOOP_TOOLS, Presentation, ToolSpec
+from sam3_agent.tools.report_no_match import NoMatch
+from sam3_agent.tools.submit_answer import Submission
 from sam3_agent.types import INTERRUPTED, Answer, Trace, Usage
 from sam3_agent.workspace import Workspace
+from sam3_agent.workspace.workspace import WORTH_WARMING
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -29,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong; `repairable` when the model can do something about it and should be told."""
+    """Failure of an act; `repairable` when the model can do something about it and should be told."""
 
     message: str
     repairable: bool = False
@@ -37,7 +41,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Success(Generic[T]):
-    """What came back."""
+    """Value of an act that worked."""
 
     value: T
 
@@ -93,19 +97,22 @@ def answer_all(ask: Callable[..., Answer], questions: Iterable[Question], jobs: 
             raise
 
 
-def settle(run: Run, tool: str, presentation: Presentation, judge: Judge, listen: Listen) -> Presentation:
+def settle(run: Run, presentation: Presentation, judge: Judge, listen: Listen) -> Presentation:
     """Draw the consequence, and return what the LLM reads of the call."""
-    data = presentation.data
-    if tool == "submit_answer":
-        return _submitted(run, presentation, judge, listen)
-    if tool == "report_no_match":
-        return _none_reported(run, presentation, judge, listen)
-    run.learn(data)
-    return presentation
+    match presentation.result:
+        case Submission() as submission:
+            return _submitted(run, submission, presentation, judge, listen)
+        case NoMatch(reason):
+            return _none_reported(run, reason, presentation, judge, listen)
+        case found:
+            run.learn(found)
+            return presentation
 
 
-def _submitted(run: Run, presentation: Presentation, judge: Judge, listen: Listen) -> Presentation:
-    ids, reason = list(presentation.data["mask_ids"]), str(presentation.data["reason"])
+def _submitted(
+    run: Run, submission: Submission, presentation: Presentation, judge: Judge, listen: Listen
+) -> Presentation:
+    ids, reason = [instance.id for instance in submission.instances], submission.reason
     if not judge.wants(run, ids):
         return _accept(run, ids, reason, presentation)
     verdict = judge.judge(run, ids, reason, listen)
@@ -117,8 +124,7 @@ def _submitted(run: Run, presentation: Presentation, judge: Judge, listen: Liste
     return _objection(presentation, verdict)
 
 
-def _none_reported(run: Run, presentation: Presentation, judge: Judge, listen: Listen) -> Presentation:
-    reason = str(presentation.data["reason"])
+def _none_reported(run: Run, reason: str, presentation: Presentation, judge: Judge, listen: Listen) -> Presentation:
     if judge.wants(run, ()):
         verdict = judge.judge(run, (), reason, listen)
         if not verdict.passes:
@@ -140,7 +146,7 @@ def _best_of(run: Run, judge: Judge, listen: Listen) -> list[str]:
 
 
 def _objection(presentation: Presentation, verdict: Verdict) -> Presentation:
-    """What the LLM reads instead of the end: not accepted, why, and what it may do."""
+    """Tell the LLM that its answer was not accepted, why, and what it may do."""
     text = (
         f"Not accepted. A judge who looked at this answer says: {verdict.words()}\n"
         "Repair the answer and submit again; if you are sure that it is right as it is, submit the same again."
@@ -150,6 +156,15 @@ def _objection(presentation: Presentation, verdict: Verdict) -> Presentation:
 
 
 MAX_NUDGES = 2
+"""A model that called no tool in three replies in a row has not called one in the tenth either, in all trials."""
+MAX_CALLS = 32
+"""Calls of one reply that are made; sound replies have up to 8, a broken model was seen to send 1,000."""
+PREVIEW = 768
+"""Longest side of the preview in pixels: it is sent with every request, and look shows any region in full."""
+
+
+def _one_too_many(call: ToolCall) -> ToolResult:
+    return ToolResult(call.id, call.name, f"not made: {MAX_CALLS} calls a reply at most; send it again", is_error=True)
 
 
 class Agent:
@@ -208,8 +223,10 @@ class Agent:
     def ask_all(self, questions: Iterable[Question], *, jobs: int = 64) -> Iterator[Answer]:
         """Answer (image_id, query) pairs, up to `jobs` at once, in the order given; a bad pair's answer has "failed".
 
-        Ctrl-C ends every run that was begun, and is raised when they have ended.
+        Ctrl-C ends every run that was begun, and is raised when they have ended. For many questions, or an unknown
+        number of them, the model is warmed up first (`Workspace.warm_up_for`).
         """
+        self.workspace.warm_up_for(len(questions) if isinstance(questions, Sized) else WORTH_WARMING)
         return answer_all(self.ask, questions, jobs)
 
     def _survive(self, run: Run, act: Callable[[Run], None]) -> None:
@@ -223,7 +240,7 @@ class Agent:
 
     def _begin(self, run: Run) -> None:
         """Show the LLM its task."""
-        preview = self.workspace.look(run.task.image_id, style="plain")
+        preview = self.workspace.look(run.task.image_id, style="plain", longest=PREVIEW)
         run.begin(preview, llm=self.llm.name)
 
     def _turn(self, run: Run, stop: Event | None) -> None:
@@ -263,9 +280,12 @@ class Agent:
     def _act(self, run: Run, calls: tuple[ToolCall, ...]) -> None:
         """Run the calls of one turn in order, up to one that ends the run."""
         results: list[ToolResult] = []
-        for call in calls:
+        for number, call in enumerate(calls):
+            if spent := self.budget.time_spent(run.meter):
+                run.end("budget", spent)
+                return
             began = run.clock()
-            result = self._use(run, call)
+            result = self._use(run, call) if number < MAX_CALLS else _one_too_many(call)
             results.append(result)
             run.did(call, result, run.clock() - began)
             if run.outcome is not None:
@@ -273,22 +293,24 @@ class Agent:
         run.messages.append(Message("tool", results=tuple(results)))
 
     def _use(self, run: Run, call: ToolCall) -> ToolResult:
-        """Run one call; whatever goes wrong becomes a result that says so."""
+        """Run one call, no longer than the run may last; whatever goes wrong becomes a result that says so."""
         tool = self.tools.get(call.name)
         if call.problem or tool is None:
             unknown = f"unknown tool {call.name!r}; the tools are: {', '.join(self.tools)}"
             return ToolResult(call.id, call.name, call.problem or unknown, is_error=True)
-        done = attempt(lambda: self._settle(run, call.name, tool.call(self.workspace, call.arguments)))
+        with calling(seconds=self.budget.seconds_left(run.meter)):
+            done = attempt(lambda: self._settle(run, tool.call(self.workspace, call.arguments)))
         if isinstance(done, Failure):
             if not done.repairable:
                 run.end("failed", done.message)
             return ToolResult(call.id, call.name, done.message, is_error=True)
-        return ToolResult(call.id, call.name, done.value.text, done.value.data, done.value.pictures)
+        shown = done.value
+        return ToolResult(call.id, call.name, shown.text, shown.data, shown.pictures, result=shown.result)
 
-    def _settle(self, run: Run, tool: str, presentation: Presentation) -> Presentation:
+    def _settle(self, run: Run, presentation: Presentation) -> Presentation:
         """Draw the consequence of a call that worked; a judge is heard only while the budget lasts."""
         judge = self.judge if not self.budget.spent(run.meter) else Judge(self.llm, "off")
-        return settle(run, tool, presentation, judge, lambda r, m, t: self._listen(r, m, t, kind="verdict"))
+        return settle(run, presentation, judge, lambda r, m, t: self._listen(r, m, t, kind="verdict"))
 
     def _nudge(self, run: Run, reply: Reply) -> None:
         """Ask a model that called no tool to call one; give up after MAX_NUDGES in a row."""

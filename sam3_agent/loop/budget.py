@@ -1,4 +1,4 @@
-"""What a run may cost, against what it has cost."""
+"""Budget of a run, and the meter of its cost."""
 
 import time
 from dataclasses import dataclass, field
@@ -67,7 +67,7 @@ class Budget:
         return None if self.max_seconds is None else self.max_seconds - meter.seconds
 
     def spent(self, meter: Meter) -> str:
-        """Which limit is reached, as a reason; empty while none is."""
+        """Name the limit that is reached, as a reason; empty while none is."""
         if meter.turns >= self.max_turns:
             return f"stopped after {meter.turns} turns (max_turns={self.max_turns})"
         if self.max_llm_calls is not None and meter.llm_calls >= self.max_llm_calls:
@@ -76,6 +76,10 @@ class Budget:
             return f"stopped after {meter.usd:.4f} USD (max_usd={self.max_usd:g})"
         if self.max_tokens is not None and meter.tokens >= self.max_tokens:
             return f"stopped after {meter.tokens} tokens (max_tokens={self.max_tokens})"
+        return self.time_spent(meter)
+
+    def time_spent(self, meter: Meter) -> str:
+        """Say that the time is over, as a reason; empty while it is not."""
         if self.max_seconds is not None and meter.seconds >= self.max_seconds:
             return f"stopped after {meter.seconds:.1f} s (max_seconds={self.max_seconds:g})"
         return ""

@@ -1,10 +1,12 @@
-"""What an LLM is shown of a long conversation: what is old shrinks to a ledger, and the beginning stays the same."""
+"""Conversation as an LLM is shown it: what is old shrinks to a ledger, and the beginning stays the same."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
 
 from sam3_agent.llm.base import Message, ToolResult
+from sam3_agent.tools.read_presence import PresenceReading
+from sam3_agent.tools.segment_concepts import Segmented
+from sam3_agent.types import Instance, Segmentation
 
 KEPT = 3
 """The latest turns with tool results keep their pictures and words, at least."""
@@ -31,30 +33,30 @@ def _shrunk(message: Message) -> Message:
 
 def _ledger(result: ToolResult) -> ToolResult:
     """One result in a few lines; its data stays, for LLMs that read it."""
-    entries = result.data.get("results")
-    if result.is_error or not isinstance(entries, list):
-        lines = [_cut(result.text)]
-    else:
-        lines = [_concept(entry) for entry in cast(list[dict[str, Any]], entries)]
+    match result.result:
+        case Segmented(results=answers):
+            lines = [_concept(answer) for answer in answers]
+        case PresenceReading(presence=presence):
+            lines = [f"'{phrase}': presence {value:.2f}" for phrase, value in presence.items()]
+        case _:
+            lines = [_cut(result.text)]
     dropped = [
         f"[picture no longer shown: {_cut(picture.caption)}; call look to see it again]" for picture in result.pictures
     ]
     return replace(result, text="\n".join([*lines, *dropped]), pictures=())
 
 
-def _concept(entry: dict[str, Any]) -> str:
+def _concept(answer: Segmentation) -> str:
     """Such as: 'cup': presence 0.97; m1 0.93 at (40, 52), m2 0.90 at (80, 60); near misses m3 0.21."""
-    found = ", ".join(_mask(mask) for mask in entry.get("instances", ()))
-    near = ", ".join(f"{mask['id']} {mask['score']:.2f}" for mask in list(entry.get("near_misses", ()))[:4])
-    parts = [f"'{entry['concept']}': presence {entry['presence']:.2f}"]
-    parts += [found or "nothing found"] if "instances" in entry else []
-    parts += [f"near misses {near}"] if near else []
-    return "; ".join(parts)
+    found = ", ".join(_mask(instance) for instance in answer.instances) or "nothing found"
+    near = ", ".join(f"{miss.id} {miss.score:.2f}" for miss in answer.near_misses[:4])
+    missed = f"; near misses {near}" if near else ""
+    return f"'{answer.prompt.label}': presence {answer.presence:.2f}; {found}{missed}"
 
 
-def _mask(mask: dict[str, Any]) -> str:
-    x, y = mask["center"]
-    return f"{mask['id']} {mask['score']:.2f} at ({x:.0f}, {y:.0f})"
+def _mask(instance: Instance) -> str:
+    x0, y0, x1, y1 = instance.box
+    return f"{instance.id} {instance.score:.2f} at ({(x0 + x1) / 2:.0f}, {(y0 + y1) / 2:.0f})"
 
 
 def _cut(text: str) -> str:

@@ -12,7 +12,7 @@ from sam3_agent.loop.run import Run, picture_json
 from sam3_agent.loop.verdict import PREFERENCE, VERDICT, Verdict, read_verdict
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
-from sam3_agent.tools.formatting import instance_line
+from sam3_agent.tools.presentation import instance_line
 from sam3_agent.workspace import Workspace
 
 ATTEMPTS = 2
@@ -45,6 +45,8 @@ def hear(
 JudgeMode = Literal["off", "once", "strict"]
 MOST_JUDGED = 3
 """Submissions of one run that a strict judge looks at."""
+_WHOLE = 640
+"""Longest side of the whole picture: it shows what is missing; the sheets show the details of what is there."""
 SHEET = 36
 """Masks on one contact sheet."""
 
@@ -122,5 +124,5 @@ def _facts(workspace: Workspace, ids: Sequence[str]) -> list[str]:
 def _pictures(workspace: Workspace, image_id: str, ids: Sequence[str]) -> list[Picture]:
     """The whole picture with outlines, and contact sheets of SHEET masks each."""
     sheets = [list(ids[start : start + SHEET]) for start in range(0, len(ids), SHEET)]
-    whole = workspace.look(image_id, list(ids), style="outline")
+    whole = workspace.look(image_id, list(ids), style="outline", longest=_WHOLE)
     return [whole, *(workspace.look(image_id, sheet, style="contact_sheet") for sheet in sheets)]

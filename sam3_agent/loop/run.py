@@ -15,6 +15,9 @@ from sam3_agent.loop.prompts import Prompt
 from sam3_agent.loop.trace import TRACE_VERSION
 from sam3_agent.loop.verdict import Verdict
 from sam3_agent.render import Picture
+from sam3_agent.tools.combine_masks import Combined
+from sam3_agent.tools.read_presence import PresenceReading
+from sam3_agent.tools.segment_concepts import Segmented
 from sam3_agent.types import Answer, Instance, Outcome, Step, Trace
 from sam3_agent.workspace import Workspace
 
@@ -61,7 +64,8 @@ class Run:
 
     def begin(self, preview: Picture, *, llm: str) -> None:
         """Open the conversation."""
-        self.messages = [Message("system", self.system.text), self.task.message(preview)]
+        opening = Message("user", self.task.text(preview.scale), (preview,), task=self.task)
+        self.messages = [Message("system", self.system.text), opening]
         self.record(
             "start",
             self.meter.seconds,
@@ -141,13 +145,21 @@ class Run:
         self._prompts = [*self._prompts, prompt.id]
         self.record("nudge", 0.0, nudge=prompt.id)
 
-    def learn(self, data: dict[str, Any]) -> None:
+    def learn(self, result: object) -> None:
         """Remember what a tool call found: concepts, near misses, and the best so far by the rule of this class."""
-        for result in data.get("results", ()):
-            self.asked[str(result["concept"])] = float(result["presence"])
-            self.near |= {str(miss["id"]): None for miss in result.get("near_misses", ())}
-        self.asked |= {str(concept): float(value) for concept, value in data.get("presence", {}).items()}
-        if not self.rejected and (found := tuple(self.workspace.instance(mask_id) for mask_id in _found_ids(data))):
+        found: tuple[Instance, ...] = ()
+        match result:
+            case Segmented(results=answers):
+                self.asked |= {each.prompt.label: each.presence for each in answers}
+                self.near |= {miss.id: None for each in answers for miss in each.near_misses}
+                found = next((each.instances for each in answers if each.instances), ())
+            case PresenceReading(presence=presence):
+                self.asked |= presence
+            case Combined(instance=instance):
+                found = (instance,)
+            case _:
+                pass
+        if found and not self.rejected:
             self.best = found
 
     def reject(self, ids: Sequence[str], verdict: Verdict) -> None:
@@ -167,18 +179,9 @@ class Run:
 
 
 def picture_json(picture: Picture, key: str = "") -> dict[str, Any]:
-    """What a trace says of a picture: caption, (width, height) in pixels, scale, and its key where it is kept."""
+    """Describe a picture for a trace: caption, (width, height) in pixels, scale, and its key where it is kept."""
     known = {"caption": picture.caption, "size": list(picture.size), "scale": picture.scale}
     return {**known, "key": key} if key else known
-
-
-def _found_ids(data: dict[str, Any]) -> list[str]:
-    if "mask" in data:
-        return [str(data["mask"]["id"])]
-    for result in data.get("results", ()):
-        if result.get("instances"):
-            return [str(instance["id"]) for instance in result["instances"]]
-    return []
 
 
 def _call_json(call: ToolCall) -> dict[str, Any]:

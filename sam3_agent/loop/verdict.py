@@ -1,4 +1,4 @@
-"""What a judge says of an answer: the tools it says it with, and the values that come of them."""
+"""Verdict of the judge: its tools, and the values read from their calls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class Verdict:
 
     @property
     def objections(self) -> int:
-        """How many things are wrong."""
+        """Count the things that are wrong."""
         return len(self.rejected) + bool(self.missing)
 
     def words(self) -> str:
-        """What the LLM reads of it."""
+        """Say the verdict in words for the LLM."""
         parts = [f"{mask_id} rejected: {why}" for mask_id, why in self.rejected.items()]
         parts += [f"accepted: {', '.join(self.accepted)}"] if self.accepted and self.rejected else []
         parts += [f"missing: {self.missing}"] if self.missing else []

@@ -7,7 +7,7 @@ makes such plans is an `Engine`; a `Scheduler` merges the plans of many callers,
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sam3_agent.model.oom import exhausted, free_memory, out_of_memory
 from sam3_agent.model.segmenter import Features
+from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
 from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 Item = TypeVar("Item")
@@ -148,7 +149,7 @@ class Engine(Protocol):
 
     @property
     def info(self) -> ModelInfo:
-        """Which model this is."""
+        """Name, device and number format of the model."""
         ...
 
     def plan_encode(self, image: NDArray[np.uint8]) -> Plan[Features]:
@@ -173,4 +174,20 @@ class Engine(Protocol):
 
     def plan_click(self, features: Features, prompt: ClickPrompt) -> Plan[tuple[ClickedMask, ...]]:
         """To segment one object as `Segmenter.segment_at` does: one item."""
+        ...
+
+    def plan_track(
+        self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
+    ) -> Plan[TrackedMask]:
+        """To find objects on a frame as `VideoSegmenter.track` does: one item a request."""
+        ...
+
+    def plan_remember(
+        self, features: Features, frame: int, sightings: Sequence[Sighting], *, reverse: bool = False
+    ) -> Plan[TrackMemory]:
+        """To remember objects as `VideoSegmenter.remember` does: one item a sighting."""
+        ...
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> TrackMemory:
+        """The memory that was written to a file; see `VideoSegmenter.restore`."""
         ...

@@ -48,7 +48,7 @@ def box_tensors(rows: Sequence[tuple[Boxes, Labels]]) -> tuple[torch.Tensor, tor
 
 
 def learned_rows(prompts: Sequence[ConceptPrompt], segmenter: str, width: int) -> list[ExemplarTokens | None]:
-    """What each prompt's learned concept says; None where it has none.
+    """Return the tokens of each prompt's learned concept; None where it has none.
 
     Raises:
         InputError: a concept was learned by another model.

@@ -1,5 +1,6 @@
 """A deterministic model without weights: the shipped double of `Segmenter`, for tests and for trying the plumbing."""
 
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.masks import Box
+from sam3_agent.masks import Box, Rle
 from sam3_agent.model.batching import IMAGE_COST, Plan, Work
 from sam3_agent.model.segmenter import Features
+from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
 from sam3_agent.types import (
     Candidate,
     ClickedMask,
@@ -51,7 +53,8 @@ class FakeSegmenter:
 
     `answers` maps phrases to detections, or computes that mapping from an (H, W, 3) RGB image, which also serves crops.
     Detections whose masks have another size than the image do not hold on it. An exemplar box means the narrowest
-    registered phrase of the object under it. Phrases compare without regard to case and spaces. It is an `Engine` too.
+    registered phrase of the object under it. Phrases compare without regard to case and spaces. It is an `Engine` too,
+    and a `VideoSegmenter`: objects are followed from mask to mask, or by a registered name (see OBJECT).
     """
 
     def __init__(
@@ -143,6 +146,45 @@ class FakeSegmenter:
         fitting = sorted(_fitting(features, prompt), key=lambda found: found[0])
         return tuple(ClickedMask(c.rle, masks.box(c.rle), c.object_score) for _, c in fitting[:CLICK_ANSWERS])
 
+    def track(
+        self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
+    ) -> list[TrackedMask]:
+        """Follow objects by what is registered for this frame."""
+        held = _own(features)
+        size = (held.height, held.width)
+        found: list[TrackedMask] = []
+        for request in requests:
+            if request.clicks is None:
+                found.append(track_one(held.answers, size, request))
+            else:
+                fitting = self.segment_at(features, request.clicks)
+                found.append(clicked_mask([(one.rle, one.predicted_iou) for one in fitting], size))
+        return found
+
+    def remember(
+        self, features: Features, frame: int, sightings: Sequence[Sighting], *, reverse: bool = False
+    ) -> list[TrackMemory]:
+        """Where each object was seen last."""
+        return [remember_one(_own(features).answers, each, reverse=reverse) for each in sightings]
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> TrackMemory:
+        """A memory out of a file."""
+        return restore_memory(arrays)
+
+    def plan_track(
+        self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
+    ) -> Plan[TrackedMask]:
+        """`track` as a plan."""
+        ask = partial(self.track, features, frame, reverse=reverse)
+        return Plan(self._clicking, [partial(ask, [request]) for request in requests], lambda found: found[0])
+
+    def plan_remember(
+        self, features: Features, frame: int, sightings: Sequence[Sighting], *, reverse: bool = False
+    ) -> Plan[TrackMemory]:
+        """`remember` as a plan."""
+        keep = partial(self.remember, features, frame, reverse=reverse)
+        return Plan(self._clicking, [partial(keep, [each]) for each in sightings], lambda found: found[0])
+
     def plan_encode(self, image: NDArray[np.uint8]) -> Plan[FakeFeatures]:
         """`encode` as a plan; unlike a real model's, plans of this one fail when they are run, not when they are
         made.
@@ -171,6 +213,12 @@ class FakeSegmenter:
     def plan_click(self, features: Features, prompt: ClickPrompt) -> Plan[tuple[ClickedMask, ...]]:
         """`segment_at` as a plan."""
         return Plan(self._clicking, [partial(self.segment_at, features, prompt)], lambda found: found)
+
+
+def _own(features: Features) -> FakeFeatures:
+    if not isinstance(features, FakeFeatures):
+        raise TypeError(f"these features are not of this model but {type(features).__name__}")
+    return features
 
 
 def detection(
@@ -298,3 +346,85 @@ def split(answer: Detection, threshold: float, near_misses: int, *, assume_prese
     kept = tuple(c for c in ranked if belief * c.object_score > threshold)
     missed = tuple(c for c in ranked if belief * c.object_score <= threshold)
     return Detection(answer.presence, kept, missed[:near_misses])
+
+
+OBJECT = "#"
+"""A registered phrase that begins so names one object, which is then followed by its name wherever it goes."""
+SAME = 0.1
+"""IoU from one frame to the next at which a mask is taken for the same object."""
+NAMED = 0.5
+"""IoU with a named object at which a mask is that object's."""
+SURE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class FakeMemory:
+    """Where an object was last, and its name if it has one."""
+
+    last: Rle
+    name: str = ""
+    reverse: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return len(self.last.counts)
+
+    def to_arrays(self) -> Mapping[str, NDArray[Any]]:
+        """One array of bytes."""
+        document = {"last": self.last.to_json(), "name": self.name, "reverse": self.reverse}
+        return {"fake": np.frombuffer(json.dumps(document).encode(), dtype=np.uint8).copy()}
+
+
+def track_one(answers: Mapping[str, Detection], size: tuple[int, int], request: TrackRequest) -> TrackedMask:
+    """Where an object is on a frame of (height, width), by what is registered for that frame."""
+    if request.mask is not None:
+        if request.mask.size != size:
+            raise InputError(f"the mask is of size {request.mask.size}, the frame of {size}")
+        return _seen(request.mask, 1.0)
+    memory = request.memory
+    if not isinstance(memory, FakeMemory):
+        raise TypeError(f"this memory is not of this model but {type(memory).__name__}")
+    if memory.name:
+        named = answers.get(memory.name)
+        return _seen(named.kept[0].rle, named.kept[0].object_score) if named and named.kept else _absent(size)
+    known = {c.rle: c for answer in answers.values() for c in answer.kept}
+    if not known or memory.last.size != size or not masks.area(memory.last):
+        return _absent(size)
+    overlap = masks.iou([memory.last], list(known))[0]
+    best = int(np.argmax(overlap))
+    found = list(known.values())[best]
+    return _seen(found.rle, found.object_score) if overlap[best] >= SAME else _absent(size)
+
+
+def clicked_mask(found: Sequence[tuple[Rle, float]], size: tuple[int, int]) -> TrackedMask:
+    """The best of the masks that fit some clicks."""
+    return _seen(*found[0]) if found else _absent(size)
+
+
+def remember_one(answers: Mapping[str, Detection], sighting: Sighting, *, reverse: bool) -> TrackMemory:
+    """The memory after a frame: the last mask that was seen, and the name of the object that it fits."""
+    rle = masks.encode(np.asarray(sighting.mask.logits > 0))
+    before = sighting.memory
+    if isinstance(before, FakeMemory) and not sighting.given:
+        return FakeMemory(rle if sighting.mask.present else before.last, before.name, reverse)
+    named = [(name, answer.kept) for name, answer in answers.items() if name.startswith(OBJECT) and answer.kept]
+    fitting = [name for name, kept in named if masks.iou([rle], [kept[0].rle])[0, 0] >= NAMED]
+    return FakeMemory(rle, fitting[0] if fitting else "", reverse)
+
+
+def restore_memory(arrays: Mapping[str, NDArray[Any]]) -> FakeMemory:
+    """The memory that `FakeMemory.to_arrays` wrote."""
+    document = json.loads(arrays["fake"].tobytes())
+    return FakeMemory(masks.from_json(document["last"]), document["name"], document["reverse"])
+
+
+def _seen(rle: Rle, quality: float) -> TrackedMask:
+    inside = masks.decode(rle)
+    there = bool(inside.any())
+    logits = np.where(inside, np.float32(SURE), np.float32(-SURE))
+    return TrackedMask(logits, SURE if there else -SURE, quality, np.zeros(1, dtype=np.float32), logits)
+
+
+def _absent(size: tuple[int, int]) -> TrackedMask:
+    return TrackedMask(np.full(size, -SURE, dtype=np.float32), -SURE, 0.0, np.zeros(1, dtype=np.float32))

@@ -1,5 +1,6 @@
-"""What the model remembers of one image."""
+"""Features of one image."""
 
+import threading
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,8 @@ from sam3_agent.model.tracker import ClickFeatures, Tracker
 
 
 class ClickCache:
-    """What clicks need of one image: the ViT's last hidden state, from the first click on the tracker neck's levels.
+    """Features that clicks need of one image: the ViT's last hidden state, from the first click on the tracker
+    neck's levels.
 
     The neck costs 2 % of encoding an image, which is paid only where somebody clicks; both states take the same memory
     (21 MB at full size in float32). Not safe to call from several threads; the model has the network to itself then.
@@ -19,14 +21,16 @@ class ClickCache:
         """`grid` is the (1, D, h, w) hidden state."""
         self._grid: torch.Tensor | None = grid
         self._features: ClickFeatures | None = None
+        self._lock = threading.Lock()
 
     def features(self, tracker: Tracker) -> ClickFeatures:
-        """The levels, computed at the first call; the hidden state is dropped then."""
-        if self._features is None:
-            assert self._grid is not None
-            self._features = tracker.features(self._grid)
-            self._grid = None
-        return self._features
+        """The levels, computed at the first call, on the device of that tracker; the hidden state is dropped then."""
+        with self._lock:  # the objects of one frame may be shared out over several replicas
+            if self._features is None:
+                assert self._grid is not None
+                self._features = tracker.features(self._grid.to(tracker.tracker_model.no_memory_embedding.device))
+                self._grid = None
+            return self._features
 
     @property
     def nbytes(self) -> int:
@@ -48,6 +52,8 @@ class ImageFeatures:
     """(1, C, h, w) each, finest first; full size: 288, 144, 72 of 256 channels, 106 MB in float32, 53 in bfloat16."""
     clicks: ClickCache | None = None
     """None where the model has no tracker half."""
+    cls: torch.Tensor | None = None
+    """(1, 1, C) the token of a prompt without boxes; only where the fast path has encoded."""
 
     @property
     def nbytes(self) -> int:

@@ -235,14 +235,14 @@ def load_tracker(folder: Path, device: torch.device, dtype: torch.dtype) -> Trac
         ModelUnavailable: the half is damaged or incomplete, or does not fit its config.json.
     """
     try:
-        places = _tracker_files(folder)
+        places = tracker_files(folder)
         if not places:
             return None
         with torch.device("meta"):
-            tracker = Tracker(_tracker_config(folder)).eval()
+            tracker = Tracker(tracker_config(folder)).eval()
         del tracker.tracker_neck.fpn_layers[LEVELS:]
         wanted = tracker.state_dict()
-        found = _read_tensors(places, [name for name in wanted if name in places])
+        found = read_tensors(places, [name for name in wanted if name in places])
         bad = sorted(name for name, value in wanted.items() if name not in found or found[name].shape != value.shape)
     except (SafetensorError, OSError, RuntimeError) as error:
         raise ModelUnavailable(f"the weights in '{folder}' cannot be read ({first_line(error)})") from error
@@ -257,7 +257,7 @@ def load_tracker(folder: Path, device: torch.device, dtype: torch.dtype) -> Trac
     return tracker
 
 
-def _tracker_files(folder: Path) -> dict[str, Path]:
+def tracker_files(folder: Path) -> dict[str, Path]:
     """Tensor name of the tracker half -> its file."""
     places: dict[str, Path] = {}
     for path in sorted(folder.glob("model*.safetensors")):
@@ -266,7 +266,8 @@ def _tracker_files(folder: Path) -> dict[str, Path]:
     return places
 
 
-def _read_tensors(places: dict[str, Path], names: list[str]) -> dict[str, torch.Tensor]:
+def read_tensors(places: dict[str, Path], names: list[str]) -> dict[str, torch.Tensor]:
+    """The tensors of these names, each out of its file."""
     found: dict[str, torch.Tensor] = {}
     for path in sorted(set(places.values())):
         with cast(Any, safe_open)(path, framework="pt") as file:
@@ -274,7 +275,7 @@ def _read_tensors(places: dict[str, Path], names: list[str]) -> dict[str, torch.
     return found
 
 
-def _tracker_config(folder: Path) -> Sam3TrackerVideoConfig:
+def tracker_config(folder: Path) -> Sam3TrackerVideoConfig:
     """The tracker's configuration; that of the full-size model where config.json names none."""
     try:
         raw: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class CacheStatistics:
-    """How a memory has served so far."""
+    """Hits, misses and bytes of a cache."""
 
     hits: int
     """Asked for and there."""
@@ -51,7 +51,7 @@ class ByteLru(Generic[K, V]):
 
     @property
     def statistics(self) -> CacheStatistics:
-        """How it has served so far."""
+        """Return its hits, misses and bytes so far."""
         with self._lock:
             return CacheStatistics(self._hits, self._misses, self._evictions, len(self._held), self._bytes, self._limit)
 

@@ -33,7 +33,7 @@ class _Region:
 
 
 def to_edges(logits: torch.Tensor, height: int, width: int, *, buffer: int = BUFFER) -> list[Ints]:
-    """Where each mask `bilinear(logits) > 0` of (K, h, w) float32 logits changes at (height, width), column-major.
+    """Find where each mask `bilinear(logits) > 0` of (K, h, w) float32 logits changes at (height, width), column-major.
 
     `upsample.rle_of_edges` turns them into run lengths, on the host and in any thread.
     """

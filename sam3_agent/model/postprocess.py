@@ -1,4 +1,4 @@
-"""Which of the detector's queries become instances, and which near misses."""
+"""Selection of the detector's queries that become instances or near misses."""
 
 from dataclasses import dataclass
 
@@ -45,6 +45,11 @@ class Selection:
 
     kept: tuple[int, ...]
     near_misses: tuple[int, ...]
+
+    @property
+    def queries(self) -> tuple[int, ...]:
+        """All of them, the kept ones first."""
+        return (*self.kept, *self.near_misses)
 
 
 def select(

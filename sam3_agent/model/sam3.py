@@ -1,10 +1,8 @@
-"""The model: encodes an image once, then answers phrases and exemplars in one batch, and clicks one object at a
-time.
-"""
+"""The model: encodes an image once, answers phrases, exemplars and clicks about it, follows objects to other frames."""
 
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -16,30 +14,33 @@ import torch
 from numpy.typing import NDArray
 from transformers import Sam3Model
 
-from sam3_agent.errors import InputError, ModelUnavailable, ToolError
+from sam3_agent.errors import InputError, ToolError
 from sam3_agent.model import exemplars, loading, sam3_forward, text_prompts
 from sam3_agent.model.batching import IMAGE_COST, Plan, Work
 from sam3_agent.model.click_prompts import ClickRow, RawClick, to_clicked, to_clicks
 from sam3_agent.model.concept_prompts import ConceptRow, Drawn, ExemplarRow
+from sam3_agent.model.devices import Fast
 from sam3_agent.model.features import ImageFeatures, own_features
-from sam3_agent.model.loading import load_tracker
 from sam3_agent.model.oom import exhausted, out_of_memory
-from sam3_agent.model.preprocess import prepare_image
 from sam3_agent.model.runner import Learned, Runner
 from sam3_agent.model.sam3_forward import Grounded
 from sam3_agent.model.segmenter import Features
 from sam3_agent.model.text_prompts import Ids, Tokenizer
 from sam3_agent.model.tracker import Clicks, Tracker
+from sam3_agent.model.tracking.loading import load_video_tracker
+from sam3_agent.model.tracking.planning import Tracking
+from sam3_agent.model.tracking.video_tracker import VideoTracker
+from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
 from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 MAX_PROMPTS = 16
 """Prompts that go through the network together; more are answered in several goes (0.1 GB each at full size)."""
 MAX_IMAGES = 4
-"""Images that are encoded together; one alone where the ViT is compiled, since it is compiled for one batch size."""
+"""Images that are encoded together, or on the fast path one after the other."""
 
 
 class Sam3:
-    """A SAM 3 in memory; implements `Segmenter`, and `Engine` for a `Scheduler`.
+    """A SAM 3 in memory; implements `Segmenter` and `VideoSegmenter`, and `Engine` for a `Scheduler`.
 
     Safe to call from several threads: the network runs for one at a time. The model is changed to what Meta's code
     computes (`sam3_forward.prepare`: eval mode, LayerNorm eps) and its text tokens are remembered, so make a new Sam3
@@ -53,12 +54,13 @@ class Sam3:
         info: ModelInfo,
         tracker: Tracker | None = None,
         *,
-        compile_vision: bool = False,
+        video: VideoTracker | None = None,
+        fast: Fast = "auto",
     ) -> None:
         self._model = model
         self._tracker = tracker
-        self._compiled = compile_vision
-        self._runner = Runner(model, compile_vision=compile_vision, tracker=tracker)
+        self._may_be_fast = fast == "auto"
+        self._runner = Runner(model, tracker=tracker)
         self._tokenizer = tokenizer
         self._tokenizing = threading.Lock()  # Hugging Face's tokenizers may fail when threads meet in them
         config = cast(Any, model.config)
@@ -71,12 +73,12 @@ class Sam3:
         )
         self._hide_zero = text_prompts.hides_zero(tokenizer)
         self._width = int(config.detr_encoder_config.hidden_size)
-        images = 1 if compile_vision else MAX_IMAGES
         place = info.device
-        self._encoding = Work(self._runner.encode, images, "encoding an image", place, cost=IMAGE_COST)
+        self._encoding = Work(self._runner.encode, MAX_IMAGES, "encoding an image", place, cost=IMAGE_COST)
         self._drawing = Work(self._runner.draw, MAX_PROMPTS, "answering a concept", place, key=lambda row: row.key)
         self._reading = Work(self._runner.read, MAX_PROMPTS, "reading examples", place)
         self._clicking = Work(self._runner.click, MAX_PROMPTS, "answering a click", place)
+        self._tracking = Tracking(video, place, self._runner.alone) if video else None
 
     @classmethod
     def load(
@@ -85,15 +87,15 @@ class Sam3:
         device: str = "auto",
         dtype: str = "auto",
         *,
-        compile_vision: bool = False,
+        fast: Fast = "auto",
     ) -> Self:
         """Load "tiny" (embedded), "facebook/sam3" (gated, 3.4 GB) or the folder of a checkpoint in either's layout.
 
         Args:
             name_or_path: see above.
-            device: auto (CUDA where there is one), cpu, cuda, cuda:N, mps. For several at once see `load_eye`.
+            device: auto (CUDA where there is one), cpu, cuda, cuda:N, mps. For several at once see `load_segmenter`.
             dtype: auto (bfloat16 on CUDA, else float32), bfloat16, float32.
-            compile_vision: have torch compile the ViT when it first runs: minutes, which pay in servers (`warm_up`).
+            fast: "off" keeps `warm_up` from compiling and capturing on a CUDA GPU.
 
         Raises:
             ModelUnavailable: anything is missing or does not fit; one line that says what to do.
@@ -104,11 +106,13 @@ class Sam3:
         tokenizer = loading.load_tokenizer(folder)
         model = loading.load_model(folder, place, number)
         info = ModelInfo(name, str(place), str(number).removeprefix("torch."))
-        return cls(model, tokenizer, info, load_tracker(folder, place, number), compile_vision=compile_vision)
+        tracker = loading.load_tracker(folder, place, number)
+        video = load_video_tracker(folder, tracker, place, number)
+        return cls(model, tokenizer, info, tracker, video=video, fast=fast)
 
     @property
     def info(self) -> ModelInfo:
-        """Which model this is."""
+        """Name, device and number format of the model."""
         return self._info
 
     @cached_property
@@ -117,21 +121,19 @@ class Sam3:
         return sam3_forward.fingerprint(self._model)
 
     def warm_up(self) -> float:
-        """Run the network once, so that no caller pays for kernels, memory pools and compilation; gives the seconds.
+        """Run the network once, so that no caller pays for kernels and memory pools; gives the seconds.
+
+        On a CUDA GPU the fast path is started first, unless it is "off": the network is compiled and captured, which
+        takes a minute the first time on a machine and pays from some hundred images or questions on. Where that does
+        not work, a warning says why, and the network runs as it is.
 
         Raises:
-            ModelUnavailable: out of memory, or the vision encoder cannot be compiled here.
+            ModelUnavailable: out of memory.
         """
         began = time.perf_counter()
-        try:
-            features = self.encode(np.full((self._side, self._side, 3), 127, dtype=np.uint8))
-        except RuntimeError as error:
-            if not self._compiled:
-                raise
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-            raise ModelUnavailable(
-                f"the vision encoder cannot be compiled here ({reason}): leave it uncompiled"
-            ) from error
+        if self._may_be_fast:
+            self._runner.speed_up()
+        features = self.encode(np.full((self._side, self._side, 3), 127, dtype=np.uint8))
         ids = self._token_ids("object")
         for number in (1, MAX_PROMPTS):
             grounded = self.ground(features, [ids] * number, *exemplars.box_tensors([((), ())] * number))
@@ -139,7 +141,11 @@ class Sam3:
         return time.perf_counter() - began
 
     def statistics(self) -> dict[str, Any]:
-        """{"texts": the memory of text tokens, "halvings": how often a batch of each kind did not fit into memory}."""
+        """Counts so far.
+
+        {"fast": whether the network runs as captured graphs, "texts": the memory of text tokens, "halvings": how often
+        a batch of each kind did not fit into memory}.
+        """
         works = {
             "encode": self._encoding,
             "detect": self._drawing,
@@ -147,8 +153,10 @@ class Sam3:
             "segment_at": self._clicking,
         }
         return {
+            "fast": self._runner.fast,
             "texts": self._runner.texts.statistics.to_json(),
-            "halvings": {name: work.halvings for name, work in works.items()},
+            "halvings": {name: work.halvings for name, work in works.items()}
+            | (self._tracking.halvings if self._tracking else {}),
         }
 
     def encode(self, image: NDArray[np.uint8]) -> ImageFeatures:
@@ -182,7 +190,7 @@ class Sam3:
         ).run()
 
     def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
-        """What boxes on this image say, as prompt tokens for any other image; see `Segmenter.read_exemplars`.
+        """Read boxes on this image as prompt tokens for any other image; see `Segmenter.read_exemplars`.
 
         Tokens are the geometry encoder's, read on the features of the boxes' own image. Appending them to the prompt of
         another image is what SAM 3 was never trained for: on the embedded weights it is trained and measured, on
@@ -204,9 +212,43 @@ class Sam3:
         """
         return self.plan_click(features, prompt).run()[0]
 
+    def track(
+        self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
+    ) -> list[TrackedMask]:
+        """Where objects are on a frame of a video; see `VideoSegmenter.track`.
+
+        Raises:
+            InputError: a point or box lies outside the frame, or a mask is of another size.
+            ToolError: the checkpoint has no memory parts.
+            ModelUnavailable: out of memory.
+        """
+        return self.plan_track(features, frame, requests, reverse=reverse).run()
+
+    def remember(
+        self, features: Features, frame: int, sightings: Sequence[Sighting], *, reverse: bool = False
+    ) -> list[TrackMemory]:
+        """The memory of objects after a frame; see `VideoSegmenter.remember`."""
+        return self.plan_remember(features, frame, sightings, reverse=reverse).run()
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> TrackMemory:
+        """A memory out of a file; see `VideoSegmenter.restore`."""
+        return self._follows().restore(arrays)
+
+    def plan_track(
+        self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
+    ) -> Plan[TrackedMask]:
+        """`track` with the requests checked; see `Engine`."""
+        return self._follows().plan_track(own_features(features), frame, requests, reverse=reverse)
+
+    def plan_remember(
+        self, features: Features, frame: int, sightings: Sequence[Sighting], *, reverse: bool = False
+    ) -> Plan[TrackMemory]:
+        """`remember` as a plan; see `Engine`."""
+        return self._follows().plan_remember(own_features(features), frame, sightings, reverse=reverse)
+
     def plan_encode(self, image: NDArray[np.uint8]) -> Plan[ImageFeatures]:
         """`encode` with the image checked and resized; see `Engine`."""
-        return Plan(self._encoding, [prepare_image(image, self._side)], lambda features: features)
+        return Plan(self._encoding, [self._runner.prepare(image)], lambda features: features)
 
     def plan_detect(
         self,
@@ -267,8 +309,9 @@ class Sam3:
     ) -> Grounded:
         """Raw scores and boxes of P prompts given as token ids, (P, N, 4) cxcywh boxes and (P, N) labels."""
         coarse = features.levels[-1].expand(len(ids), -1, -1, -1)  # (P, C, h, w), no copy
+        cls = None if features.cls is None else features.cls.expand(len(ids), -1, -1)
         with self._network(f"answering {len(ids)} concepts"):
-            return self._runner.ground(coarse, ids, [self._flags(row) for row in ids], (boxes, labels), learned)
+            return self._runner.ground(coarse, ids, [self._flags(row) for row in ids], (boxes, labels), learned, cls)
 
     def masks(
         self, features: ImageFeatures, grounded: Grounded, row: int, queries: Sequence[int]
@@ -276,6 +319,14 @@ class Sam3:
         """(K, h, w) raw mask logits of chosen queries of one prompt."""
         with self._network("drawing masks"):
             return self._runner.masks(features, grounded, row, queries).cpu().numpy()
+
+    def _follows(self) -> Tracking:
+        if self._tracking is None:
+            raise ToolError(
+                f"the model {self._info.name} cannot follow objects through a video: its checkpoint has no memory parts"
+                f" (tracker_model.memory_attention and others); use another --model, such as {loading.TINY}"
+            )
+        return self._tracking
 
     def _token_ids(self, phrase: str) -> Ids:
         with self._tokenizing:

@@ -27,7 +27,7 @@ PAUSES = 8
 
 @dataclass(frozen=True, slots=True)
 class Grounded:
-    """What the detector says to P prompts before any mask is drawn; Q queries each. Scores and boxes are float32."""
+    """Output of the detector for P prompts before any mask is drawn; Q queries each. Scores and boxes are float32."""
 
     logits: torch.Tensor
     """(P, Q) object logits, not multiplied with presence."""
@@ -62,14 +62,6 @@ def prepare(model: Sam3Model) -> None:
         rotary = layer.rotary_emb
         layer.position_ids = layer.precompute_positions(layer.config, layer.window_size).float().to(model.device)
         rotary.inv_freq = rotary.compute_axial_rope_parameters(rotary.config)[0].to(model.device)
-
-
-def compile_vision(model: Sam3Model, *, backend: str = "inductor", fullgraph: bool = False) -> None:
-    """Have torch compile the ViT, 98 % of the vision encoder, when it first runs; for one batch size at a time.
-
-    The rest is left alone: compiled, transformers' detector falls into 14 graphs.
-    """
-    cast(Any, model.vision_encoder).backbone.compile(fullgraph=fullgraph, dynamic=False, backend=backend)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection,
 
 
 class Features(Protocol):
-    """What a model remembers of one image; opaque to all but the model that made it."""
+    """Features of one image; opaque to all but the model that made it."""
 
     @property
     def height(self) -> int:
@@ -33,7 +33,7 @@ class Segmenter(Protocol):
 
     @property
     def info(self) -> ModelInfo:
-        """Which model this is."""
+        """Name, device and number format of the model."""
         ...
 
     def encode(self, image: NDArray[np.uint8]) -> Features:
@@ -63,7 +63,7 @@ class Segmenter(Protocol):
         ...
 
     def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
-        """What boxes on this image say, as prompt tokens for any other image; one token a box, in order.
+        """Read boxes on this image as prompt tokens for any other image; one token a box, in order.
 
         Raises:
             InputError: there is no box, or one lies outside the image.
@@ -86,4 +86,13 @@ class KeepsStatistics(Protocol):
 
     def statistics(self) -> dict[str, Any]:
         """Counts as they stand now, ready for JSON."""
+        ...
+
+
+@runtime_checkable
+class WarmsUp(Protocol):
+    """A segmenter that runs faster once it is warm."""
+
+    def warm_up(self) -> float:
+        """Make ready for many calls; gives the seconds that it took."""
         ...

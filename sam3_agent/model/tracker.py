@@ -29,23 +29,36 @@ MASK_LIMIT = 32.0
 
 @dataclass(frozen=True, slots=True)
 class ClickFeatures:
-    """What the mask decoder reads of B images; 21 MB an image at full size in float32."""
+    """Inputs of the mask decoder for B images; 21 MB an image at full size in float32."""
 
     finest: Tensor
     """(B, C / 8, 4g, 4g) on a ViT grid of g."""
     finer: Tensor
     """(B, C / 4, 2g, 2g)"""
-    embedding: Tensor
-    """(B, C, g, g), the no-memory embedding added."""
+    coarse: Tensor
+    """(B, C, g, g) as the neck gives it; what a tracker with memory conditions."""
+    no_memory: Tensor
+    """(1, C, 1, 1) what is added to `coarse` where nothing is remembered."""
+
+    @property
+    def embedding(self) -> Tensor:
+        """(B, C, g, g), the no-memory embedding added."""
+        return self.coarse + self.no_memory
 
     def select(self, index: Tensor) -> "ClickFeatures":
         """The features of the image of each prompt."""
-        return ClickFeatures(self.finest[index], self.finer[index], self.embedding[index])
+        return ClickFeatures(self.finest[index], self.finer[index], self.coarse[index], self.no_memory)
+
+    def on(self, device: torch.device) -> "ClickFeatures":
+        """The features on a device."""
+        if self.coarse.device == device:
+            return self
+        return ClickFeatures(*(part.to(device) for part in (self.finest, self.finer, self.coarse, self.no_memory)))
 
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""
-        return self.finest.nbytes + self.finer.nbytes + self.embedding.nbytes
+        return self.finest.nbytes + self.finer.nbytes + self.coarse.nbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +97,8 @@ class Tracker(nn.Module):
         """Run the neck on the ViT's last (B, D, g, g) hidden state."""
         heads = self.tracker_model
         finest, finer, coarse = (layer(grid) for layer in self.tracker_neck.fpn_layers[:LEVELS])
-        embedding = coarse + heads.no_memory_embedding.view(1, -1, 1, 1)
-        return ClickFeatures(heads.mask_decoder.conv_s0(finest), heads.mask_decoder.conv_s1(finer), embedding)
+        no_memory = heads.no_memory_embedding.view(1, -1, 1, 1)
+        return ClickFeatures(heads.mask_decoder.conv_s0(finest), heads.mask_decoder.conv_s1(finer), coarse, no_memory)
 
     def embed(self, clicks: Clicks) -> tuple[Tensor, Tensor]:
         """(P, 1, L, C) tokens of points and box corners (none for a mask alone), (P, C, g, g) map of the mask."""
@@ -113,7 +126,7 @@ class Tracker(nn.Module):
         """
         masks, quality, _, _ = cast(Any, self.tracker_model.mask_decoder)(
             image_embeddings=features.embedding,
-            image_positional_embeddings=self.positions(len(tokens)).to(features.embedding.dtype),
+            image_positional_embeddings=self.positions(len(tokens)).to(features.coarse.dtype),
             sparse_prompt_embeddings=tokens,
             dense_prompt_embeddings=dense,
             multimask_output=multimask,
@@ -142,7 +155,7 @@ class Tracker(nn.Module):
 
 
 class _Heads(nn.Module):
-    """What lies under `tracker_model.` in a checkpoint, without memory."""
+    """Tracker modules under `tracker_model.` in a checkpoint, without memory."""
 
     def __init__(self, config: Sam3TrackerVideoConfig, attention: str) -> None:
         super().__init__()

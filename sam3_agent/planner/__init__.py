@@ -1,4 +1,4 @@
-"""The embedded LLM: a planner without an LLM, in four steps: parse.py, plan.py, things.py, choose.py."""
+"""Planner without an LLM, in three steps: parse.py (query -> plan), observations.py (results -> things), select.py."""
 
 from sam3_agent.planner.planner import RulesLLM
 

@@ -7,7 +7,7 @@ from typing import Literal
 from sam3_agent.planner.lexicon import NUMBER, number
 from sam3_agent.planner.rewrite import any_of
 
-By = Literal["kind", "colour", "look"]
+By = Literal["kind", "color", "look"]
 Often = Literal["most", "least"]
 
 
@@ -41,10 +41,10 @@ _LEAST = re.compile(r"least (?:common|frequent|often|numerous)|\brarest|fewer of
 
 
 def read_census(text: str) -> Census | None:
-    """The census that a normalized query asks for, or None."""
+    """Read the census that a normalized query asks for, or None."""
     if _ODD.search(text):
         return Census("look")
-    by: By | None = "kind" if re.search(_KIND, text) else "colour" if re.search(r"\bcolours?\b", text) else None
+    by: By | None = "kind" if re.search(_KIND, text) else "color" if re.search(r"\bcolors?\b", text) else None
     if by is None:
         return None
     if found := _TIMES.search(text):

@@ -1,13 +1,27 @@
-"""The wrapping of a request: taken off until the referring expression is left."""
+"""Normal form of a request: one spelling, and no wrapping around the referring expression."""
 
 import re
 import unicodedata
+from collections.abc import Callable
 
+from sam3_agent.planner.lexicon import ADJECTIVES, COLORS, PATTERNS, word_set
 from sam3_agent.planner.rewrite import any_of
 
-_SPELLINGS = (
+_US = {
+    "centre": "center", "centred": "centered", "grey": "gray", "greyish": "grayish",
+    "chequered": "checkered", "cheque": "check", "centremost": "centermost", "moustache": "mustache", "tyre": "tire",
+    "tyres": "tires", "pyjamas": "pajamas", "aeroplane": "airplane", "aeroplanes": "airplanes",
+    "neighbouring": "neighboring", "metre": "meter", "litre": "liter", "doughnut": "donut", "doughnuts": "donuts",
+}  # fmt: skip
+"""UK spelling -> the US spelling that the rest of the grammar knows."""
+_DENIABLE = any_of(*sorted(ADJECTIVES | word_set("patterned colored")))
+_NOUN_NEXT = (
+    r"(?!(?:and|or|nor|but|next|in|on|at|near|inside|outside|above|below|left|right|with|without|ones?$)\b)[a-z]"
+)
+_SPELLINGS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"[\u2018\u2019]", "'"),
-    (r"[\"`<>\u201c\u201d\u00ab\u00bb]|(?<!\w)'|'(?!\w)", " "),
+    (r"(\w+s)'(?= \w)", r"\1"),
+    (r"[\"`<>\u201c\u201d\u00ab\u00bb_]|(?<!\w)'|'(?!\w)", " "),
     (r"\b(?:can't|cannot)\b", "can not"),
     (r"\bwon't\b", "will not"),
     (r"n't\b", " not"),
@@ -16,23 +30,43 @@ _SPELLINGS = (
     (r"\b(\w+)'d\b", r"\1 would"),
     (r"\b(\w+)'ll\b", r"\1 will"),
     (r"\b(what|that|it|there|who|where|which|here)'s\b", r"\1 is"),
-    (r"\b(left|right|top|bottom|upper|lower)[ -]most\b", r"\1most"),
-    (r"\b(left|right|upper|lower|top|bottom|first|second|third|fourth|fifth)-(?=\w)", r"\1 "),
-    (r"[- ]colou?red\b", " coloured"),
-    (r"\bcolor(s?)\b", r"colour\1"),
+    (r"\bcolou?r(?=s?\b|ed\b|ful\b|less\b)", "color"),
+    (rf"\b{any_of(*_US)}\b", lambda found: _US[found[0]]),
+    (r"(?<=\d),(?=\d{3}\b)", ""),
+    (r"\(s\)", "s"),
+    (r"\beach and every\b", "every"),
+    (r"\bnot? more than\b(?! (?:any|every|all|the)\b)", "at most"),
+    (r"\bnot? (?:fewer|less) than\b(?! (?:any|every|all|the)\b)", "at least"),
+    (r"\bmulti[- ]?(?=color)", "multi"),
+    (r"\ba single\b", "one"),
+    (r"\b(left|right|top|bottom|upper|lower|center)[ -]most\b", r"\1most"),
+    (r"\b(first|second|third)-to-last\b", r"\1 to last"),
+    (r"\b(far|left|right|upper|lower|top|bottom|first|second|third|fourth|fifth)-(?=\w)", r"\1 "),
+    (rf"\b({any_of(*sorted(COLORS))}|{any_of(*PATTERNS)})-(?={any_of(*PATTERNS)}\b)", r"\1 "),
+    (r"[- ]colored\b", " colored"),
     (r"\b(\w+)-hand\b", r"\1 hand"),
-    (r"\bnon[- ](\w+)", r"not \1"),
+    (rf"\b(?:non|un)[- ]?({_DENIABLE})\b", r"non-\1"),
+    (
+        rf"(?:^|(?<=\bthe )|(?<=\ba )|(?<=\ban )|(?<=\ball )|(?<=\bevery ))not[- ]({_DENIABLE})(?= {_NOUN_NEXT})",
+        r"non-\1",
+    ),
+    (r"\bnon[- ](\w+)", r"non-\1"),
+    (r"\b(?:color|colou?r)less\b|\bnon-colored\b", "non-colored"),
+    (r"\b(?:pattern|stripe|dot|check)less\b", lambda found: f"non-{_LESS[found[0]]}"),
     (r"(?<=[a-z]) ?/ ?(?=[a-z])", " or "),
+    (r" ?[&+] ?(?=\w)", " and "),
     (r"\s*[;:()\[\]{}]\s*|\s*,\s*|\s+-+\s+|\s*[\u2013\u2014]\s*", " , "),
-    (r"\s*[.!?]+(?=\s|$)\s*", " . "),
+    (r"\s*[.!?\u00bf\u00a1]+(?=\s|$)\s*|[\u00bf\u00a1]", " . "),
+    (r"(?: ,)+ \.| \. ,", " ."),
 )
+_LESS = {"patternless": "patterned", "stripeless": "striped", "dotless": "dotted", "checkless": "checkered"}
 _PICTURE = any_of(
     "picture", "image", "photo", "photograph", "scene", "drawing", "frame", "view", "shot", "painting", "illustration"
 )
 _WHOSE = r"(?:(?:this|the|that|my|your|our|its) )?(?:whole |entire |given )?"
 _PLACE = rf"(?:in|on|of|from|within|across|throughout) {_WHOSE}{_PICTURE}"
 _SIDE_OF_PICTURE = re.compile(
-    r"\b(left|right|top|bottom|upper|lower|middle|centre|center)( hand)?( side| edge| half| part| corner| border| end)?"
+    r"\b(left|right|top|bottom|upper|lower|middle|center)( hand)?( side| edge| half| part| corner| border| end)?"
     rf" of {_WHOSE}{_PICTURE}"
 )
 _MENTION = re.compile(rf"(?<!if )(?<!whether )(?:(?:that|which) )?\b(?:you|we|i) can see\b(?: here)?|\b{_PLACE}\b")
@@ -76,6 +110,7 @@ _PREFIXES = tuple(
         _MASK,
         r"(?:my|our) (?:target|query|request) is",
         r"(?:what|which|who) (?:is|are)(?= (?:the|an?)\b(?! same))",
+        r"nothing (?:but|except)",
         r",",
     )
 )
@@ -101,7 +136,7 @@ _TWO_CLAUSES = re.compile(
 
 
 def normalize(query: str) -> str:
-    """Lower case, no contractions, no mention of the picture itself; sentences end in " . ", clauses in " , "."""
+    """Lower the case, spell out contractions, drop mentions of the image; sentences end in " . ", clauses in " , "."""
     text = unicodedata.normalize("NFKC", query).lower()
     for pattern, replacement in _SPELLINGS:
         text = re.sub(pattern, replacement, text)
@@ -110,7 +145,7 @@ def normalize(query: str) -> str:
 
 
 def unwrap(text: str) -> str:
-    """A normalized sentence without greetings and verbs of asking."""
+    """Take greetings and verbs of asking off a normalized sentence."""
     before = None
     while before != text and text:
         before = text
@@ -120,7 +155,7 @@ def unwrap(text: str) -> str:
 
 
 def merge_clauses(text: str) -> str:
-    """'look at the cups <from left> and mark the third one' becomes 'the third cups <from left>'."""
+    """Turn 'look at the cups <from left> and mark the third one' into 'the third cups <from left>'."""
     found = _TWO_CLAUSES.match(text)
     if found is None:
         return text

@@ -1,14 +1,18 @@
-"""A query in English -> a Plan or a Census; no look at any picture."""
+"""Parser of queries: English -> Plan or Census, without a look at any image."""
 
 import re
 from dataclasses import dataclass
+from itertools import dropwhile
 
 from sam3_agent.planner.aggregate_queries import Census, read_census
-from sam3_agent.planner.lexicon import NUMBER, number
+from sam3_agent.planner.coordination import join_adjectives, split_parts
+from sam3_agent.planner.language import require_english
+from sam3_agent.planner.lexicon import ADJECTIVES, NUMBER, ORDINAL
 from sam3_agent.planner.normalize import merge_clauses, normalize, unwrap
 from sam3_agent.planner.phrase import read_selection
 from sam3_agent.planner.purposes import nouns_for_purpose
-from sam3_agent.planner.query_ast import BeyondRules, Condition, Plan, Selection
+from sam3_agent.planner.quantities import BOUNDED, read_amount
+from sam3_agent.planner.query_ast import Amount, BeyondRules, Condition, Plan, Selection
 from sam3_agent.planner.relations_parse import mark_exclusions
 from sam3_agent.planner.superlatives import mark_superlatives
 
@@ -17,25 +21,20 @@ _THERE = (
     r"(?:there (?:is|are|exist)|(?:you|we|i) (?:can )?(?:see|count|find|spot|have)|it (?:has|shows|contains)|they are|"
     r"(?:the (?:picture|image) )?(?:shows|has|contains))"
 )
-_COUNT = (
-    r"(?:(?P<bound>at least|no fewer than|no less than|a minimum of|at most|no more than|not more than|up to|more than|"
-    r"fewer than|less than|exactly|precisely|just|only) )?"
-    rf"(?P<number>{NUMBER}|any|some|several|no|an?)\b(?: (?P<tail>or more|or fewer|or less))?"
-)
 _FORMS = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"^{_IF} {_THERE} {_COUNT}(?: (?P<np>[^,]+?))? , (?:then )?(?P<rest>.+)$",
-        rf"^(?P<rest>.+?)(?: ,)? {_IF} {_THERE} {_COUNT}(?: (?P<np>.+))?$",
-        rf"^(?P<rest>.+?)(?: ,)? (?:of which|of whom|of them) there (?:is|are) {_COUNT}$",
-        rf"^there (?:is|are) {_COUNT} (?P<np>[^,]+?) , (?P<rest>.+)$",
+        rf"^{_IF} {_THERE} {BOUNDED}(?: (?P<np>[^,]+?))? , (?:then )?(?P<rest>.+)$",
+        rf"^(?P<rest>.+?)(?: ,)? {_IF} {_THERE} {BOUNDED}(?: (?P<np>.+))?$",
+        rf"^(?P<rest>.+?)(?: ,)? (?:of which|of whom|of them) there (?:is|are) {BOUNDED}$",
+        rf"^there (?:is|are) {BOUNDED} (?P<np>[^,]+?) , (?P<rest>.+)$",
     )
 )
 _UNLESS = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"^unless {_THERE} {_COUNT}(?: (?P<np>[^,]+?))? , (?P<rest>.+)$",
-        rf"^(?P<rest>.+?)(?: ,)? unless {_THERE} {_COUNT}(?: (?P<np>.+))?$",
+        rf"^unless {_THERE} {BOUNDED}(?: (?P<np>[^,]+?))? , (?P<rest>.+)$",
+        rf"^(?P<rest>.+?)(?: ,)? unless {_THERE} {BOUNDED}(?: (?P<np>.+))?$",
     )
 )
 _ELSE = re.compile(r"(?: ,)? (?:otherwise|or else|else|if not)\b.*$")
@@ -44,34 +43,32 @@ _ONLY = re.compile(r"^(?:the |which is the |what is the )?(?:only|single|sole|on
 
 @dataclass(frozen=True, slots=True)
 class NumberClause:
-    """A condition taken out of a query: how many `what` there must be; `rest` is what remains of the query."""
+    """Condition taken out of a query: how many `what` there must be; `rest` is what remains of the query."""
 
     rest: str
     what: str
     """Empty when it is about the very things asked for."""
-    at_least: int
-    at_most: int | None
+    amount: Amount
 
 
 def take_condition(text: str) -> NumberClause | None:
-    """The condition of a normalized query, or None when it has none."""
+    """Take the condition out of a normalized query; None when it has none."""
     text = _ELSE.sub("", text)
     for form in _FORMS:
         if found := form.match(text):
-            low, high = _bounds(found)
-            return NumberClause(found["rest"], _what(found), low, high)
+            return NumberClause(found["rest"], _what(found), _amount(found))
     for form in _UNLESS:
         if found := form.match(text):
-            low, high = _bounds(found)
-            if high is None:
-                return NumberClause(found["rest"], _what(found), 0, low - 1)
-            if low == 0:
-                return NumberClause(found["rest"], _what(found), high + 1, None)
+            amount = _amount(found)
+            if amount.at_most is None:
+                return NumberClause(found["rest"], _what(found), Amount(0, amount.at_least - 1))
+            if amount.at_least == 0:
+                return NumberClause(found["rest"], _what(found), Amount(amount.at_most + 1))
     return None
 
 
 def take_only(text: str) -> str | None:
-    """What follows "the only" ("cup"), or None when the phrase does not say that there is just one."""
+    """Return what follows "the only" ("cup"); None when the phrase does not say so."""
     found = _ONLY.match(text)
     return found["rest"] if found else None
 
@@ -83,30 +80,19 @@ def _what(found: re.Match[str]) -> str:
     )
 
 
-def _bounds(found: re.Match[str]) -> tuple[int, int | None]:
-    """(least, most) that the words allow; None for no limit."""
-    word, bound, tail = found["number"], found["bound"] or "", found["tail"] or ""
-    if word == "no":
-        return 0, 0
-    if word in ("any", "some", "a", "an"):
-        return 1, None
-    value = 2 if word == "several" else number(word)
-    if tail == "or more" or word == "several" or bound in ("at least", "no fewer than", "no less than", "a minimum of"):
-        return value, None
-    if tail or bound in ("at most", "no more than", "not more than", "up to"):
-        return 0, value
-    if bound == "more than":
-        return value + 1, None
-    if bound in ("fewer than", "less than"):
-        return 0, value - 1
-    return value, value
+def _amount(found: re.Match[str]) -> Amount:
+    return read_amount(found["number"], found["bound"] or "", found["tail"] or "")
 
 
 _PRONOUN = re.compile(
     r"^(?:(?:where|which|what) (?:is|are) )?(?:all (?:of )?)?"
     r"(?:it|them|those|these|they|both|each(?: of them)?|that one|all)?$"
 )
-_AND = re.compile(r"(?: ,)? and (?:also )?(?=(?:the|all|every|each|an?|any) |<(?!from|at|but|not|lacks))")
+_OPEN = re.compile(
+    r"\bneither\b(?!.*\bnor\b)|(?<!than )\bevery (?:other|second|third|fourth|fifth)\b"
+    r"|^not (?:one|any)\b"
+)
+"""Words that leave open what is meant, or mean nothing at all ("not any star")."""
 MAX_CHARACTERS = 300
 
 
@@ -117,8 +103,11 @@ def parse_query(query: str) -> Plan | Census:
         BeyondRules: it needs more than these rules; the message names the part.
     """
     text = normalize(query)
+    require_english(text)
     if not re.search(r"\w", text):
         raise BeyondRules(f"the expression {query!r}")
+    if found := _OPEN.search(text):
+        raise BeyondRules(f"'{found[0]}'")
     if len(text) > MAX_CHARACTERS:
         raise BeyondRules(f"a query of {len(text)} characters")
     census = read_census(text)
@@ -145,29 +134,37 @@ def _conditional(clause: NumberClause) -> Plan:
     else:
         parts = _parts(rest, what[0].phrases if what else ())
     counted = (what or parts)[0]
-    return Plan(parts, Condition(counted, clause.at_least, clause.at_most))
+    return Plan(parts, Condition(counted, clause.amount))
 
 
 def _plan(text: str) -> Plan:
     only = take_only(text)
     if only is not None:
         parts = _parts(only)
-        return Plan(parts, Condition(parts[0], 1, 1))
+        single = not (parts[0].plural or parts[0].amount)  # "the only three stars" are three, "the only stars" all
+        return Plan(parts, Condition(parts[0], Amount(1, 1)) if single else None)
     return Plan(_parts(text))
 
 
 def _parts(text: str, inherited: tuple[str, ...] = ()) -> tuple[Selection, ...]:
-    """The selections that "and the ..." joins."""
-    marked = unwrap(merge_clauses(mark_superlatives(unwrap(text))))
-    marked = unwrap(mark_exclusions(marked))
-    pieces = _AND.split(marked)
-    if len(pieces) > 1 and re.search(
-        r"\bbetween\b|<but>|<not>|\b(?:of|to|above|below|under|inside|beside|near|from|than) [^,]*$", pieces[0]
-    ):
-        pieces = [marked]  # "left of the house and the tree": the and is within the reference
-    last = read_selection(pieces[-1], inherited)
-    bare = re.compile(r"(?:the |<[^>]+> ?)+")  # "the largest" of "the largest and the smallest cup"
-    first = (
-        read_selection(piece, last.phrases if bare.fullmatch(piece.strip()) else inherited) for piece in pieces[:-1]
-    )
-    return (*first, last)
+    """Read the selections that a query joins ("the star, two keys and a cup")."""
+    text = re.sub(r" , (?=(?:that|which|who) (?:is|are)\b)", " ", text)
+    marked = unwrap(merge_clauses(mark_superlatives(join_adjectives(unwrap(text)))))
+    *others, last = split_parts(unwrap(mark_exclusions(marked)))
+    read = read_selection(last, inherited)
+    return (*(_read_part(part, last, read.phrases, inherited) for part in others), read)
+
+
+_NO_NOUN = re.compile(rf"(?:the |<[^>]+> ?|{ORDINAL}(?: |$)|{NUMBER} )+")
+
+
+def _read_part(part: str, last: str, phrases: tuple[str, ...], inherited: tuple[str, ...]) -> Selection:
+    """Read one of several parts; "the largest" of "the largest and the smallest cup" takes the noun of the last."""
+    words = re.sub(rf"^(?:(?:the|all|both|an?|{NUMBER}) )+", "", part).split()
+    if words and ADJECTIVES.issuperset(words):  # "the two red" of "the two red and the three blue stars"
+        noun = next(" ".join(dropwhile(ADJECTIVES.__contains__, phrase.split())) for phrase in phrases)
+        return read_selection(f"{part} ones", (noun,))
+    if not _NO_NOUN.fullmatch(part):
+        return read_selection(part, inherited)
+    direction = re.search(r"<from \w+>", last)
+    return read_selection(f"{part} {direction[0]}" if direction and "<from" not in part else part, phrases)

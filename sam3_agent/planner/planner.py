@@ -1,11 +1,11 @@
-"""An LLM without an LLM: parses the query once more at each reply and goes on from what the tools have said."""
+"""Planner behind the LLM protocol: parses the query at each reply and goes on from what the tools have reported."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from sam3_agent.errors import LLMError
 from sam3_agent.llm.base import Message, Reply, ToolCall
-from sam3_agent.llm.task import Task, read_task
+from sam3_agent.llm.task import Task
 from sam3_agent.planner.aggregate_queries import By, Census
 from sam3_agent.planner.lexicon import INVENTORY
 from sam3_agent.planner.observations import SAME_BOX, Evidence, Thing, box_iou, distinct, read_evidence
@@ -16,22 +16,28 @@ from sam3_agent.tools import ToolSpec
 
 EVERYTHING = "object"
 PRESENT = 0.5
+"""From this presence on a noun of the inventory is segmented: the segmenter's own default threshold."""
 MOST_NOUNS = 20
+"""Nouns segmented at once for a census: scenes hold fewer kinds, and each costs a decoder pass."""
 AS_GOOD = 0.6
 """A thing counts among the majority's kind when it scores at least this share of its best score as one of them."""
+LEAKED = 0.02
+"""A mask with at least this share outside of its own box is cut to it: on 1,070 masks of the tiny model that takes the
+mean IoU from .772 to .789 and worsens one in a hundred by more than .02."""
 MOST_DOUBTFUL = 3
+"""Among more things unlike the rest, none is the odd one out by far."""
 LEAST_ALIKE = 0.6
 """The odd one stands out from a majority of at least this share of all things."""
 
 
 def phrases_of_census(census: Census, presence: dict[str, float]) -> tuple[str, ...]:
-    """What to segment: every object, and the nouns that seem to be there, surest first. Colors are read off pixels."""
+    """List what to segment: every object, and the nouns that seem to be there; colors are read off pixels."""
     present = sorted((noun for noun, value in presence.items() if value >= PRESENT), key=lambda n: -presence[n])
-    return (EVERYTHING, *(present[:MOST_NOUNS] if census.by != "colour" else ()))
+    return (EVERYTHING, *(present[:MOST_NOUNS] if census.by != "color" else ()))
 
 
 def take_census(census: Census, evidence: Evidence) -> tuple[list[Thing], str]:
-    """The group that the query means, and why.
+    """Find the group that the query means, and say why.
 
     Raises:
         NoMatch: no group is of that size, or several are.
@@ -54,9 +60,9 @@ def take_census(census: Census, evidence: Evidence) -> tuple[list[Thing], str]:
 
 
 def _odd_one(things: list[Thing], evidence: Evidence) -> tuple[list[Thing], str]:
-    """The one thing whose kind or color nobody shares while the others, or nearly all of them, share theirs."""
+    """Find the one thing whose kind or color nobody shares, where nearly all the others share theirs."""
     odd: dict[str, str] = {}
-    for by in ("colour", "kind"):
+    for by in ("color", "kind"):
         values = _values(things, by, evidence)
         if len(things) <= 2 or len(set(values)) < 2:
             continue
@@ -66,18 +72,18 @@ def _odd_one(things: list[Thing], evidence: Evidence) -> tuple[list[Thing], str]
             value = values[things.index(chosen)]
             odd.setdefault(chosen.id, f"the only {value or f'unknown {by}'} among {len(things)} objects")
     if len(odd) > 1:
-        raise BeyondRules(f"an odd one out by kind and by colour at once ({', '.join(odd)})")
+        raise BeyondRules(f"an odd one out by kind and by color at once ({', '.join(odd)})")
     if not odd:
-        raise NoMatch(f"none of {len(things)} objects is alone in its kind or colour")
+        raise NoMatch(f"none of {len(things)} objects is alone in its kind or color")
     found, reason = next(iter(odd.items()))
     return [thing for thing in things if thing.id == found], reason
 
 
 def _surest(alone: Sequence[tuple[Thing, str]], common: str, by: By) -> Thing | None:
-    """The one thing unlike the rest; of several by kind, the one that is so by far; None where that is not clear."""
+    """Choose the one thing unlike the rest; of several by kind, the one that is so by far; None if unclear."""
     if len(alone) == 1:
         return alone[0][0]
-    if by == "colour" or len(alone) > MOST_DOUBTFUL:
+    if by == "color" or len(alone) > MOST_DOUBTFUL:
         return None
     margins = [(t.scores.get(noun, 0.0) - t.scores.get(common, 0.0), t) for t, noun in alone]
     margins.sort(key=lambda pair: -pair[0])
@@ -85,8 +91,8 @@ def _surest(alone: Sequence[tuple[Thing, str]], common: str, by: By) -> Thing | 
 
 
 def _values(things: Sequence[Thing], by: By, evidence: Evidence) -> list[str]:
-    """The color of each thing's pixels, or the noun, of those looked for, that fits it best; empty when none fits."""
-    if by == "colour":
+    """List the color of each thing's pixels, or the noun looked for that fits it best; "" where none fits."""
+    if by == "color":
         return [thing.color for thing in things]
     nouns = [phrase for phrase in evidence.looked if phrase != EVERYTHING]
     best = [max((n for n in nouns if n in t.scores), key=lambda n, t=t: t.scores[n], default="") for t in things]
@@ -98,7 +104,7 @@ def _values(things: Sequence[Thing], by: By, evidence: Evidence) -> list[str]:
 
 
 def _apart(things: Sequence[Thing]) -> list[Thing]:
-    """The things without those that lie on a better one."""
+    """Drop the things that lie on a better one."""
     kept: list[Thing] = []
     for thing in things:
         if all(box_iou(thing.box, other.box) < SAME_BOX for other in kept):
@@ -107,20 +113,20 @@ def _apart(things: Sequence[Thing]) -> list[Thing]:
 
 
 def _leaning(thing: Thing, noun: str, common: str) -> str:
-    """`common` where it fits nearly as well as the thing's best noun: confusions are mostly with what is common."""
+    """Return `common` where it fits nearly as well as the best noun: confusions are mostly with what is common."""
     if not noun or noun == common:
         return noun
     return common if thing.scores.get(common, 0.0) >= AS_GOOD * thing.scores[noun] else noun
 
 
 MOST_CONCEPTS = 16
-"""What one tool call takes; longer lists are split over several calls of one turn."""
+"""Concepts in one tool call; longer lists are split over several calls of one turn."""
 MOST_TURNS = 6
 """Presence, segments, measures, end: more turns would mean that the model does not answer what was asked."""
 
 
 class RulesLLM:
-    """The planner without an LLM, acting through the same tools; free, instant and limited.
+    """Planner without an LLM, acting through the same tools; free, instant and limited.
 
     It keeps no state: each reply is computed from the messages alone. What it does not understand it refuses with an
     LLMError that names the part; it does not guess.
@@ -128,22 +134,23 @@ class RulesLLM:
 
     @property
     def name(self) -> str:
-        """The spec that loads it."""
+        """Spec that loads it."""
         return "rules"
 
     @property
     def sees(self) -> bool:
-        """It reads numbers, no pictures."""
+        """False: it reads numbers, no pictures."""
         return False
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
-        """The next calls: segment, measure, end."""
-        task = next((read_task(message) for message in messages if message.role == "user"), None)
+        """Return the next calls: segment, measure, clean, end."""
+        task = next((message.task for message in messages if message.task is not None), None)
         if task is None:
             raise LLMError("there is no task in the conversation")
         if sum(message.role == "assistant" for message in messages) >= MOST_TURNS:
             raise LLMError(f"the rules planner came to no end in {MOST_TURNS} turns")
-        failed = [result for message in messages for result in message.results if result.is_error]
+        results = [result for message in messages for result in message.results]
+        failed = [result for result in results if result.is_error and result.name != "combine_masks"]
         if failed:
             raise LLMError(f"the rules planner's {failed[-1].name} failed: {failed[-1].text}")
         plan = parse_query(task.query)
@@ -160,7 +167,7 @@ _Call = tuple[str, dict[str, object]]
 
 
 def _plan(plan: Plan, task: Task, evidence: Evidence) -> list[_Call]:
-    """The next calls of a plan."""
+    """Return the next calls of a plan."""
     missing = [phrase for phrase in plan.phrases if phrase not in evidence.looked]
     if missing:
         return _ask("segment_concepts", task, missing)
@@ -169,22 +176,30 @@ def _plan(plan: Plan, task: Task, evidence: Evidence) -> list[_Call]:
         return [("measure_masks", {"image_id": task.image_id, "mask_ids": evidence.ids})]
     chooser = Chooser(evidence, task.width, task.height)
     try:
-        return [_submit(chooser.choose(plan), "; ".join(chooser.notes))]
+        chosen = chooser.choose(plan)
     except NoMatch as none:
         return [_no_match(none)]
+    return _clean(chosen, evidence) or [_submit(chosen, evidence, "; ".join(chooser.notes))]
+
+
+def _clean(things: Sequence[Thing], evidence: Evidence) -> list[_Call]:
+    """List calls that cut masks that have leaked to their own boxes; none where all are clean or were cut."""
+    leaked = [thing.id for thing in things if thing.outside >= LEAKED and thing.id not in evidence.cleaned]
+    return [("combine_masks", {"mask_ids": [mask_id], "operation": "in_box"}) for mask_id in leaked]
 
 
 def _census(census: Census, task: Task, evidence: Evidence) -> list[_Call]:
-    """The next calls of a census."""
-    if census.by != "colour" and not evidence.presence:
+    """Return the next calls of a census."""
+    if census.by != "color" and not evidence.presence:
         return _ask("read_presence", task, INVENTORY)
     missing = [phrase for phrase in phrases_of_census(census, evidence.presence) if phrase not in evidence.looked]
     if missing:
         return _ask("segment_concepts", task, missing)
     try:
-        return [_submit(*take_census(census, evidence))]
+        chosen, reason = take_census(census, evidence)
     except NoMatch as none:
         return [_no_match(none)]
+    return _clean(chosen, evidence) or [_submit(chosen, evidence, reason)]
 
 
 def _ask(tool: str, task: Task, phrases: Sequence[str]) -> list[_Call]:
@@ -192,8 +207,10 @@ def _ask(tool: str, task: Task, phrases: Sequence[str]) -> list[_Call]:
     return [(tool, {"image_id": task.image_id, "concepts": chunk}) for chunk in chunks]
 
 
-def _submit(things: Sequence[Thing], reason: str) -> _Call:
-    return "submit_answer", {"mask_ids": [thing.id for thing in things], "reason": reason}
+def _submit(things: Sequence[Thing], evidence: Evidence, reason: str) -> _Call:
+    cleaned = [thing.id for thing in things if evidence.cleaned.get(thing.id, thing.id) != thing.id]
+    said = f"{reason}; cut to its box: {', '.join(cleaned)}" if cleaned else reason
+    return "submit_answer", {"mask_ids": [evidence.cleaned.get(thing.id, thing.id) for thing in things], "reason": said}
 
 
 def _no_match(none: NoMatch) -> _Call:

@@ -1,4 +1,4 @@
-"""What things are for: from a clause such as "you could drink from" to nouns that serve it.
+"""Purposes: from a clause such as "you could drink from" to nouns that serve it.
 
 A small explicit lexicon, tried in order; verbs and effects only, so that naming a thing does not trigger it.
 """
@@ -50,7 +50,7 @@ CATEGORIES: dict[str, frozenset[str]] = {
     "vehicle": word_set("car boat bus bicycle train airplane helicopter truck ship canoe motorcycle"),
     "plant": word_set("tree flower plant bush"),
 }
-"""A category that a query names -> those of the nouns above that belong to it."""
+"""Category that a query names -> those of the nouns above that belong to it."""
 SAME_CATEGORY = {
     "pet": "animal",
     "creature": "animal",
@@ -75,7 +75,7 @@ _CLAUSE = re.compile(
 
 
 def nouns_for_purpose(text: str) -> tuple[str, ...]:
-    """Nouns of things that serve the purpose a query names ("something you could drink from").
+    """List nouns of things that serve the purpose a query names ("something you could drink from").
 
     Empty when the query does not speak of a purpose, or of none that is known.
     """
@@ -90,5 +90,5 @@ def nouns_for_purpose(text: str) -> tuple[str, ...]:
 
 
 def speaks_of_purpose(text: str) -> bool:
-    """Whether a query describes by use or behavior, known or not."""
+    """Tell whether a query describes by use or behavior, known or not."""
     return _CLAUSE.match(text) is not None

@@ -1,4 +1,4 @@
-"""What the rules planner understood: frozen values from the parser to the chooser."""
+"""Syntax tree of a query: frozen values from the parser to the chooser."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Literal
 
 from sam3_agent.errors import LLMError
 
-Side = Literal["left", "right", "top", "bottom", "centre", "top left", "top right", "bottom left", "bottom right"]
-PickKey = Literal["largest", "smallest", "tallest", "shortest", "widest", "narrowest"] | Side
+Side = Literal["left", "right", "top", "bottom", "center", "top left", "top right", "bottom left", "bottom right"]
+PickKey = Literal["largest", "smallest", "tallest", "shortest", "widest", "narrowest", "surest"] | Side
 RelationKind = Literal[
     "left of",
     "right of",
@@ -26,15 +26,43 @@ RelationKind = Literal[
 
 
 class BeyondRules(LLMError):
-    """The expression needs more than the rules planner has; the message names the part."""
+    """Refusal of an expression that the rules planner does not handle; the message names the part."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"the rules planner does not handle {what}; use an LLM for this query")
 
 
 @dataclass(frozen=True, slots=True)
+class Amount:
+    """Number of objects there must be: at_least <= n <= at_most (None: any number)."""
+
+    at_least: int = 0
+    at_most: int | None = None
+
+    def holds(self, count: int) -> bool:
+        """Tell whether `count` objects satisfy it."""
+        return self.at_least <= count and (self.at_most is None or count <= self.at_most)
+
+    @property
+    def exact(self) -> int | None:
+        """Number that alone satisfies it, or None."""
+        return self.at_least if self.at_least == self.at_most else None
+
+    def __str__(self) -> str:
+        """Say the bounds in words."""
+        if self.at_most is None:
+            return f"at least {self.at_least}"
+        if self.at_least == 0:
+            return f"at most {self.at_most}"
+        return f"exactly {self.at_least}" if self.exact is not None else f"{self.at_least} to {self.at_most}"
+
+
+@dataclass(frozen=True, slots=True)
 class Pick:
-    """A superlative or ordinal: `count` objects from place `first` in the order of `key`; -1 is the last place."""
+    """Superlative or ordinal: `count` objects from place `first` in the order of `key`; -1 is the last place.
+
+    The key "surest" is for "two of the stars", which any two would answer: it takes those of the best score.
+    """
 
     key: PickKey
     first: int = 1
@@ -43,17 +71,20 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """Where the wanted objects are relative to others; it must hold for every one of `references`."""
+    """Relation of the wanted objects to others; it must hold for every one of `references`."""
 
     kind: RelationKind
     references: tuple["Selection", ...]
     count: int = 1
-    """How many are wanted of nearest to and farthest from."""
+    """Number wanted of nearest to and farthest from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A set of objects: all that `phrases` name, less the excluded, related so, on those sides, then picked."""
+    """Set of objects: all that `phrases` name, less the excluded, related so, on those sides, then picked.
+
+    `amount` is how many the query says that there are before the pick; another number is a false premise.
+    """
 
     phrases: tuple[str, ...]
     plural: bool = False
@@ -61,10 +92,11 @@ class Selection:
     relations: tuple[Relation, ...] = ()
     excluded: tuple["Selection", ...] = ()
     pick: Pick | None = None
+    amount: Amount | None = None
 
     @property
     def name(self) -> str:
-        """The phrases as a reason quotes them."""
+        """Phrases as a reason quotes them."""
         return " / ".join(f"'{phrase}'" for phrase in self.phrases)
 
     @property
@@ -73,7 +105,7 @@ class Selection:
         return not (self.sides or self.relations or self.excluded or self.pick)
 
     def walk(self) -> Iterator["Selection"]:
-        """This selection and all that it refers to, itself first."""
+        """Yield this selection and all that it refers to, itself first."""
         yield self
         for relation in self.relations:
             for reference in relation.references:
@@ -84,35 +116,22 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """How many objects there must be for the query to hold: at_least <= n <= at_most (None: any number)."""
+    """Number of objects of a selection there must be for the query to hold."""
 
     selection: Selection
-    at_least: int = 0
-    at_most: int | None = None
-
-    def holds(self, count: int) -> bool:
-        """Whether `count` objects satisfy it."""
-        return self.at_least <= count and (self.at_most is None or count <= self.at_most)
-
-    def __str__(self) -> str:
-        """The bounds in words."""
-        if self.at_most is None:
-            return f"at least {self.at_least}"
-        if self.at_least == 0:
-            return f"at most {self.at_most}"
-        return f"exactly {self.at_least}" if self.at_least == self.at_most else f"{self.at_least} to {self.at_most}"
+    amount: Amount
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A query: the union of its parts, if the condition holds."""
+    """Plan of a query: the union of its parts, if the condition holds."""
 
     parts: tuple[Selection, ...]
     condition: Condition | None = None
 
     @property
     def phrases(self) -> tuple[str, ...]:
-        """Every phrase that must be asked, the targets first, none twice."""
+        """Phrases that must be asked, the targets first, none twice."""
         selections = [s for part in self.parts for s in part.walk()]
         if self.condition is not None:
             selections += self.condition.selection.walk()

@@ -1,6 +1,6 @@
-"""Relations to other things as markers (<left of>, <inside>), and what is to be left out (<but>, <not>, <lacks>)."""
+"""Markers of relations to other things (<left of>, <inside>), and what is to be left out (<but>, <not>, <lacks>)."""
 
-from sam3_agent.planner.lexicon import CLOTHES, COLORS
+from sam3_agent.planner.lexicon import CLOTHES, COLORS, NUMBER
 from sam3_agent.planner.rewrite import Table, any_of, rewrite
 from sam3_agent.planner.superlatives import OTHERS
 
@@ -34,7 +34,7 @@ _RELATIONS: Table = (
     (rf"{_THAT}(?:can be |is |are )?(?:seen |visible )?through", "<inside>"),
     (r"(?:fully |completely )?(?:enclosed|surrounded|encircled|contained) (?:by|in|within)", "<inside>"),
     (r"outside(?: of)?|not (?:inside|within)(?: of)?", "<not> <inside>"),
-    (r"inside(?: of)?|within|in the (?:middle|centre|center|inside|hole) of", "<inside>"),
+    (r"inside(?: of)?|within|in the (?:middle|center|inside|hole) of", "<inside>"),
     (rf"in{_THE}{_WORN}", "<inside>"),
     (rf"{_THAT}(?:contain(?:s|ing)?|around|surround(?:s|ing)?|enclos(?:es?|ing)|encircl(?:es?|ing))", "<containing>"),
     (r"(?:in )?between", "<between>"),
@@ -49,7 +49,9 @@ _EXCLUSIONS: Table = (
     (rf"^(?:{_APART}|without) (?P<np>[^,]+?) , (?P<rest>.+)$", "REST <but> NP"),
     (r"anything but|neither", "<not>"),
     (
-        rf",? ?(?:but(?: are| is)? (?:not|none of)|{_APART}|but(?= the | a )|minus|and not|not (?=the |those |these ))",
+        rf",? ?(?:but(?: are| is)? (?:not|none of|no)|{_APART}|but(?= (?:the|an?|{NUMBER}) | <)|minus|and not"
+        r"|(?<=, )not(?= <)|not (?=the |those |these )"
+        r"|(?<=\ball )but|(?<=\beverything )but|(?<=\bthings )but|(?<=\bobjects )but)",
         "<but>",
     ),
     (

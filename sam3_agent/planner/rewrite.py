@@ -1,4 +1,4 @@
-"""Many wordings into few: what a table of patterns recognizes becomes a marker such as <leftmost> or <left of>."""
+"""Rewriting of many wordings into few: a table of patterns turns them into markers (<leftmost>, <left of>)."""
 
 import re
 
@@ -9,12 +9,12 @@ _SIDE_NAME = {"up": "top", "upper": "top", "down": "bottom", "lower": "bottom"}
 
 
 def any_of(*alternatives: str) -> str:
-    """A pattern that matches any of the alternatives."""
+    """Return a pattern that matches any of the alternatives."""
     return f"(?:{'|'.join(alternatives)})"
 
 
 def rewrite(text: str, table: Table, led_in: str = "") -> str:
-    """`text` with every wording of `table` replaced by its marker; `led_in` may stand before any of them."""
+    """Replace every wording of `table` in `text` by its marker; `led_in` may stand before any of them."""
     for pattern, marker in table:
         text = re.sub(rf"(?<![\w<-]){led_in}(?:{pattern})(?![\w>-])", lambda m, marker=marker: _filled(marker, m), text)
         text = " ".join(text.split())

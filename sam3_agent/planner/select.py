@@ -1,4 +1,4 @@
-"""Which of the things found a plan means: plain geometry, the same every time."""
+"""Selection of the things that a plan means, by plain geometry."""
 
 from collections.abc import Callable, Sequence
 from math import hypot
@@ -27,10 +27,10 @@ NEXT_TO = 1.0
 def keep_related(
     things: Sequence[Thing], selection: Selection, relation: Relation, references: Sequence[Sequence[Thing]]
 ) -> list[Thing]:
-    """Those of `things` that stand in the relation to each of the references; no thing is related to itself.
+    """Keep those of `things` in the relation to each of the references; no thing is related to itself.
 
-    Of a reference in the singular that was found several times, the best counts for directions and sizes; in the
-    plural all of them count. For places (inside, on, next to) any one will do.
+    Of a reference in the singular that was found several times, the surest counts for directions and sizes that has
+    something in the relation to it; in the plural all of them count. For places (inside, on, next to) any one will do.
     """
     everything = [other for group in references for other in group]
     candidates = [thing for thing in things if not any(thing.is_same(other) for other in everything)]
@@ -46,8 +46,12 @@ def _keep(
 ) -> list[Thing]:
     kind = relation.kind
     if kind in _PAIRWISE:
-        counted = group if plural else [max(group, key=lambda other: other.score)]
-        return [thing for thing in things if all(_PAIRWISE[kind](thing, other) for other in counted)]
+        test = _PAIRWISE[kind]
+        if plural:
+            return [thing for thing in things if all(test(thing, other) for other in group)]
+        surest_first = sorted(group, key=lambda other: -other.score)
+        kept = ([thing for thing in things if test(thing, other)] for other in surest_first)
+        return next((found for found in kept if found), list[Thing]())
     if kind in ("nearest to", "farthest from"):
         sign = 1 if kind == "nearest to" else -1
         return sorted(things, key=lambda thing: sign * min(_apart(thing, other) for other in group))[: relation.count]
@@ -57,12 +61,12 @@ def _keep(
 
 
 def _apart(a: Thing, b: Thing) -> float:
-    """Distance of the centers."""
+    """Return the distance of the centers, pixels."""
     return hypot(a.center[0] - b.center[0], a.center[1] - b.center[1])
 
 
 def _gap(a: Thing, b: Thing) -> float:
-    """Distance of the boxes; 0 when they touch or overlap."""
+    """Return the distance of the boxes, pixels; 0 when they touch or overlap."""
     across = max(a.box[0] - b.box[2], b.box[0] - a.box[2], 0.0)
     down = max(a.box[1] - b.box[3], b.box[1] - a.box[3], 0.0)
     return hypot(across, down)
@@ -73,14 +77,14 @@ def _side(thing: Thing) -> float:
 
 
 def _rests_on(a: Thing, b: Thing) -> bool:
-    """Its foot is within the other's height (a tenth of slack), its center within its width and above its foot."""
+    """Tell whether `a` stands on `b`: foot within its height (a tenth of slack), center within its width."""
     x0, y0, x1, y1 = b.box
     slack = 0.1 * (y1 - y0)
     return x0 <= a.center[0] <= x1 and y0 - slack <= a.box[3] <= y1 + slack and a.center[1] < y1 and a.box[1] < y1
 
 
 def _between(thing: Thing, references: Sequence[Sequence[Thing]]) -> bool:
-    """Its center lies beside the line from one end to the other, at most half its length away, and between the ends."""
+    """Tell whether the center lies between the ends, at most half their distance beside the line."""
     ends = [group[0] for group in references] if len(references) > 1 else list(references[0][:2])
     if len(ends) != 2:
         return False
@@ -94,11 +98,15 @@ def _between(thing: Thing, references: Sequence[Sequence[Thing]]) -> bool:
 
 
 class NoMatch(Exception):
-    """Nothing satisfies the plan; the message is the reason."""
+    """Failure of a plan: nothing satisfies it; the message is the reason."""
+
+
+class FalseAmount(NoMatch):
+    """Failure of a number that the query states: a false premise, wherever in the query it stands."""
 
 
 class Chooser:
-    """Applies plans to the evidence on a picture of (width, height) pixels; `notes` say what was done, in words."""
+    """Chooser of things by a plan, on an image of (width, height) pixels; `notes` say what was done, in words."""
 
     def __init__(self, evidence: Evidence, width: int, height: int) -> None:
         self.evidence = evidence
@@ -107,7 +115,7 @@ class Chooser:
         self.notes: list[str] = []
 
     def choose(self, plan: Plan) -> list[Thing]:
-        """The things that the plan means.
+        """Return the things that the plan means.
 
         Raises:
             NoMatch: there are none, or the plan's condition does not hold.
@@ -115,9 +123,9 @@ class Chooser:
         if plan.condition is not None:
             wanted = plan.condition.selection
             count = len(self._count(wanted))
-            if not plan.condition.holds(count):
-                raise NoMatch(f"the query wants {plan.condition} of {wanted.name}, found {count}")
-            self.notes.append(f"{count} {wanted.name} found, {plan.condition} wanted")
+            if not plan.condition.amount.holds(count):
+                raise NoMatch(f"the query wants {plan.condition.amount} of {wanted.name}, found {count}")
+            self.notes.append(f"{count} {wanted.name} found, {plan.condition.amount} wanted")
         if len(plan.parts) == 1:
             return self.select(plan.parts[0])
         found = distinct(thing for part in plan.parts for thing in self._gently(part))
@@ -125,24 +133,28 @@ class Chooser:
         return found
 
     def _gently(self, selection: Selection) -> list[Thing]:
-        """The things of one of several parts; that it has none is noted and does not spoil the others."""
+        """Select one of several parts; that it has none is noted and does not spoil the others."""
         try:
             return self.select(selection)
+        except FalseAmount:
+            raise
         except NoMatch as none:
             self.notes.append(str(none))
             return []
 
     def _count(self, selection: Selection) -> list[Thing]:
-        """The things of a condition; finding none is a count, not a failure."""
+        """Select the things of a condition; finding none is a count, not a failure."""
         try:
             return self.select(selection)
+        except FalseAmount:
+            raise
         except NoMatch:
             return []
 
     def select(self, selection: Selection) -> list[Thing]:
-        """The things of one selection: found, less the excluded, related, on the sides, picked."""
+        """Select things: found, less the excluded, related, on the sides, counted, picked."""
         things = self._found(selection)
-        self.notes.append(f"{selection.name}: {_named(things)}{self._believed(selection)}")
+        self.notes.append(f"{selection.name}: {_named(things)}{self._absent(selection)}{self._believed(selection)}")
         for other in selection.excluded:
             unwanted = self._count(other)
             things = [thing for thing in things if not any(thing.is_same(u) for u in unwanted)]
@@ -156,8 +168,11 @@ class Chooser:
             self.notes.append(f"{relation.kind} {names}: {_named(things)}")
         for side in selection.sides:
             things = [thing for thing in things if self._distance(thing, side) <= _HALF[side]]
-            self._check(things, f"no {selection.name} is at the {side} of the picture")
+            self._check(things, f"no {selection.name} is at the {side} of the image")
             self.notes.append(f"at the {side}: {_named(things)}")
+        if selection.amount is not None and not selection.amount.holds(len(things)):
+            said = f"the query speaks of {selection.amount} of {selection.name}, and {len(things)} fit"
+            raise FalseAmount("; ".join((*self.notes, said)))
         return self._pick(things, selection.pick, selection) if selection.pick else things
 
     def _found(self, selection: Selection) -> list[Thing]:
@@ -166,8 +181,13 @@ class Chooser:
             raise NoMatch("; ".join(self._missing(phrase) for phrase in selection.phrases))
         return things
 
+    def _absent(self, selection: Selection) -> str:
+        """Name those of several kinds that were not found."""
+        absent = [phrase for phrase in selection.phrases if not self.evidence.things.get(phrase)]
+        return "".join(f", no '{phrase}'" for phrase in absent)
+
     def _believed(self, selection: Selection) -> str:
-        """A remark where things under the threshold were taken."""
+        """Remark that things under the threshold were taken."""
         looked = (self.evidence.looked.get(phrase) for phrase in selection.phrases)
         presences = [f"{each.presence:.2f}" for each in looked if each is not None and each.believed]
         return f", under the threshold but with presence {' and '.join(presences)}" if presences else ""
@@ -183,15 +203,18 @@ class Chooser:
         ordered = sorted(things, key=lambda thing: self._rank(thing, pick.key))
         start = len(ordered) + pick.first if pick.first < 0 else pick.first - 1
         chosen = ordered[start : start + pick.count] if start >= 0 else []
-        self._check(chosen, f"place {pick.first} was asked for, and there are only {len(ordered)} {selection.name}")
+        wanted = f"place {pick.first} was" if pick.count == 1 else f"{pick.count} were"
+        enough = chosen if len(chosen) == pick.count else []
+        self._check(enough, f"{wanted} asked for, and there are only {len(ordered)} {selection.name}")
         place = "" if pick.first == 1 else f"place {pick.first} of " if pick.first > 0 else "the last of "
         self.notes.append(f"{place}{_ORDERS.get(pick.key, f'nearest to the {pick.key}')}: {_named(chosen)}")
         return chosen
 
     def _rank(self, thing: Thing, key: str) -> float:
-        """What `key` sorts by, smallest first."""
+        """Return the value that `key` sorts by, smallest first."""
         x0, y0, x1, y1 = thing.box
         sizes = {
+            "surest": -thing.score,
             "largest": -float(thing.area),
             "smallest": float(thing.area),
             "tallest": y0 - y1,
@@ -202,7 +225,7 @@ class Chooser:
         return sizes[key] if key in sizes else self._distance(thing, key)
 
     def _distance(self, thing: Thing, side: str) -> float:
-        """How far a thing's center is from a side, corner or the middle of the picture, which is 1 wide and 1 high."""
+        """Measure from a thing's center to a side, corner or the middle of the image, taken as 1 wide and 1 high."""
         x, y = thing.center[0] / self.width, thing.center[1] / self.height
         across = x if "left" in side else 1 - x if "right" in side else None
         down = y if "top" in side else 1 - y if "bottom" in side else None
@@ -218,14 +241,15 @@ class Chooser:
 
 
 _HALF = {
-    "left": 0.5, "right": 0.5, "top": 0.5, "bottom": 0.5, "centre": 0.3, "top left": 0.5, "top right": 0.5,
+    "left": 0.5, "right": 0.5, "top": 0.5, "bottom": 0.5, "center": 0.3, "top left": 0.5, "top right": 0.5,
     "bottom left": 0.5, "bottom right": 0.5,
 }  # fmt: skip
-"""How far from a side still counts as being there."""
+"""Distance from a side that still counts as being there: a half, or the middle third and a bit around it."""
 _ORDERS = {
     "left": "counted from the left", "right": "counted from the right", "top": "counted from the top",
     "bottom": "counted from the bottom", "largest": "largest first", "smallest": "smallest first",
     "tallest": "tallest first", "shortest": "shortest first", "widest": "widest first", "narrowest": "narrowest first",
+    "surest": "any would do, surest first",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Superlatives, counting directions and places in the picture as markers: <largest>, <from left>, <at top>."""
+"""Markers of superlatives, counting directions and places in the image: <largest>, <from left>, <at top>."""
 
 import re
 
@@ -15,7 +15,7 @@ OTHERS = (
     )
     + r"(?=$| ,)"
 )
-"""Everything else: what turns a comparative into a superlative."""
+"""Words for everything else, which turn a comparative into a superlative."""
 _ROOM = r"(?: amount of| part of)? (?:space|room|area|surface|pixels|ground|size|extent)"
 _FILL = (
     any_of(
@@ -34,7 +34,7 @@ _COUNTING = (
 )
 _NO_PLACE = any_of(
     "of", "from", "than", "hand", "side", "edge", "half", "part", "corner", "is", "are", "that", "which", "and", "or",
-    "to", "most", "hat", "one$",
+    "to", "most", "hat",
 )  # fmt: skip
 _BEFORE = r"(?<!to )(?<!on )(?<!at )(?<!in )(?<!from )(?:(?<=^)|the )(?:far )?"
 _NOUN = rf"(?: hand)?(?= [a-z])(?! {_NO_PLACE})"
@@ -67,7 +67,7 @@ _MOST: Table = (
     (rf"{_IS}{_SIDE}most", "<SIDEmost>"),
     (rf"{_IS}(?:highest|uppermost)(?: up)?", "<topmost>"),
     (rf"{_IS}(?:lowest|lowermost)(?: down)?", "<bottommost>"),
-    (rf"{_IS}(?:most central|centremost|(?:closest|nearest) to the (?:middle|centre|center))", "<centremost>"),
+    (rf"{_IS}(?:most central|centermost|(?:closest|nearest) to the (?:middle|center))", "<centermost>"),
     (rf"{_IS}(?:largest|biggest|greatest|hugest)(?: in size| sized)?", "<largest>"),
     (rf"{_IS}(?:smallest|tiniest|littlest)(?: in size| sized)?", "<smallest>"),
     (rf"{_IS}(?P<word>tallest|shortest(?! (?:way|distance|path))|widest|narrowest)", "<WORD>"),
@@ -82,14 +82,14 @@ _PLACES: Table = (
     (rf",? ?{_COUNTING}from (?:the )?{_SIDE}{_HAND}(?: (?:to|towards) (?:the )?\w+{_HAND})?", "<from SIDE>"),
     (rf"{_IS}(?:on|at|in|to|towards|near) the {_CORNER}{_HAND}{_END}", "<at CORNER>"),
     (rf"{_IS}(?:on|at|in|to|towards) the {_SIDE}{_HAND}{_END}", "<at SIDE>"),
-    (rf"{_IS}in the (?:middle|centre|center)(?! of)(?=$| )", "<at centre>"),
+    (rf"{_IS}(?:in|at|near) the (?:middle|center)(?! of)(?=$| )", "<at center>"),
     (rf"{_BEFORE}{_CORNER}{_NOUN}", "<at CORNER>"),
-    (rf"{_BEFORE}(?:middle|central|centre|center){_NOUN}", "<at centre>"),
+    (rf"{_BEFORE}(?:middle|central|center){_NOUN}", "<at center>"),
     (rf"{_BEFORE}{_SIDE}{_NOUN}", "<at SIDE>"),
 )
 
 
 def mark_superlatives(text: str) -> str:
-    """Mark them; a counting direction said first ("from the left, ...") is moved to the end."""
+    """Mark superlatives and places; a counting direction said first ("from the left, ...") is moved to the end."""
     text = rewrite(text, (*_THAN_OTHERS, *_MOST, *_PLACES))
     return re.sub(r"^(<from \w+>) ?,? (.+)$", r"\2 \1", text)

@@ -1,8 +1,8 @@
 """Pictures: images with masks drawn on them, honest about color and scale."""
 
-from sam3_agent.render.draw import draw_picture
+from sam3_agent.render.draw import LONGEST, draw_picture
 from sam3_agent.render.encode import encode_picture
 from sam3_agent.render.picture import STYLES, Mark, Picture, Style
 from sam3_agent.render.viewer import viewer_page
 
-__all__ = ["STYLES", "Mark", "Picture", "Style", "draw_picture", "encode_picture", "viewer_page"]
+__all__ = ["LONGEST", "STYLES", "Mark", "Picture", "Style", "draw_picture", "encode_picture", "viewer_page"]

@@ -25,7 +25,7 @@ _DIRECTIONS = [(math.cos(a * math.pi / 8), math.sin(a * math.pi / 8)) for a in (
 
 
 def draw_labels(image: Image.Image, labeled: Sequence[tuple[str, Patch]]) -> None:
-    """Write each label beside its patch, with a leader line where it had to go further away."""
+    """Write each label beside the main part of its patch, with a leader line where it had to go further away."""
     if not labeled:
         return
     width, height = image.size
@@ -66,45 +66,33 @@ def _crowding(width: int, height: int, patches: Sequence[Patch]) -> NDArray[np.f
 def _place(
     box: Rect, size: tuple[int, int], canvas: tuple[int, int], hidden: NDArray[np.float64], taken: Sequence[Rect]
 ) -> Rect:
-    """The rectangle that hides least and lies nearest."""
-    best, least = (0, 0, *size), math.inf
-    center_x, center_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    for reach in _REACHES:
-        for order, (along_x, along_y) in enumerate(_DIRECTIONS):
-            middle_x = center_x + along_x * ((box[2] - box[0] + size[0]) / 2 + reach)
-            middle_y = center_y + along_y * ((box[3] - box[1] + size[1]) / 2 + reach)
-            x0 = round(min(max(middle_x - size[0] / 2, 0), max(canvas[0] - size[0], 0)))
-            y0 = round(min(max(middle_y - size[1] / 2, 0), max(canvas[1] - size[1], 0)))
-            spot = (x0, y0, x0 + size[0], y0 + size[1])
-            clash = sum(_overlap(spot, other) for other in taken)
-            cost = 60 * _sum(hidden, spot) + clash + reach / 20 + order / 100
-            if cost < least:
-                best, least = spot, cost
-        if least < 1 + reach / 20:
-            break
-    return best
-
-
-def _sum(integral: NDArray[np.float64], rect: Rect) -> float:
-    rows, columns = integral.shape
-    x0, y0, x1, y1 = (
-        min(rect[0], columns - 1),
-        min(rect[1], rows - 1),
-        min(rect[2], columns - 1),
-        min(rect[3], rows - 1),
-    )
-    return float(integral[y1, x1] - integral[y0, x1] - integral[y1, x0] + integral[y0, x0])
-
-
-def _overlap(first: Rect, second: Rect) -> float:
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    return float(width * height) if width > 0 and height > 0 else 0.0
+    """The rectangle that hides least and lies nearest; nearer rings are good enough when they hide nearly nothing."""
+    along = np.array(_DIRECTIONS)[None]  # (1, directions, 2) x, y
+    reach = np.array(_REACHES, dtype=np.float64)[:, None]  # (rings, 1)
+    center, half = np.array([box[0] + box[2], box[1] + box[3]]) / 2, np.array([box[2] - box[0], box[3] - box[1]]) / 2
+    room = np.maximum(np.array(canvas) - size, 0)
+    middle = center + along * (half + np.array(size) / 2 + reach[..., None])  # (rings, directions, 2)
+    corner = np.rint(np.clip(middle - np.array(size) / 2, 0, room)).astype(np.intp)
+    x0, y0, x1, y1 = corner[..., 0], corner[..., 1], corner[..., 0] + size[0], corner[..., 1] + size[1]
+    rows, columns = hidden.shape
+    left, right = np.minimum(x0, columns - 1), np.minimum(x1, columns - 1)
+    top, bottom = np.minimum(y0, rows - 1), np.minimum(y1, rows - 1)
+    covered = hidden[bottom, right] - hidden[top, right] - hidden[bottom, left] + hidden[top, left]
+    cost = 60 * covered + reach / 20 + np.arange(len(_DIRECTIONS)) / 100  # (rings, directions)
+    for other in taken:
+        width = np.minimum(x1, other[2]) - np.maximum(x0, other[0])
+        height = np.minimum(y1, other[3]) - np.maximum(y0, other[1])
+        cost += np.maximum(width, 0) * np.maximum(height, 0)
+    enough = np.flatnonzero(np.minimum.accumulate(cost.min(axis=1)) < 1 + reach[:, 0] / 20)
+    rings = int(enough[0]) + 1 if enough.size else len(_REACHES)
+    ring, direction = divmod(int(np.argmin(cost[:rings])), len(_DIRECTIONS))
+    x, y = (int(v) for v in corner[ring, direction])
+    return (x, y, x + size[0], y + size[1])
 
 
 def _draw_leader(draw: ImageDraw.ImageDraw, spot: Rect, patch: Patch) -> None:
-    """A line from the label to the nearest pixel of its object, unless they nearly touch."""
-    rows, columns = np.nonzero(patch.mask)
+    """A line from the label to the nearest pixel of its object's main part, unless they nearly touch."""
+    rows, columns = np.nonzero(patch.main)
     rows, columns = rows + patch.top, columns + patch.left
     away_x = np.maximum(np.maximum(spot[0] - columns, columns - spot[2]), 0)
     away_y = np.maximum(np.maximum(spot[1] - rows, rows - spot[3]), 0)
@@ -176,8 +164,8 @@ def _cell(pixels: NDArray[np.uint8], mark: Mark, side: int) -> Image.Image:
 
 
 def surroundings(mark: Mark, width: int, height: int, share: float = 0.25) -> Window:
-    """The box of a mark with some of its surroundings, within the image."""
-    x0, y0, x1, y1 = masks.box(mark.rle)
+    """The main part of a mark with some of its surroundings, within the image; strays do not make it smaller."""
+    x0, y0, x1, y1 = masks.parts_of(mark.rle).main_box
     if x0 == x1:
         x0, y0, x1, y1 = mark.box
     margin = max(4.0, share * max(x1 - x0, y1 - y0))
@@ -191,8 +179,6 @@ def surroundings(mark: Mark, width: int, height: int, share: float = 0.25) -> Wi
 
 LONGEST = 1024
 GREY = 128
-_CROWDED = 12
-"""With more marks than this a picture takes all the room it may, so that labels find a place."""
 _FILLS = ((230, 60, 60), (60, 120, 240), (250, 200, 40), (60, 190, 90), (190, 80, 220), (250, 140, 40), (40, 200, 210))
 
 
@@ -220,7 +206,7 @@ def draw_picture(
     window = region or (0, 0, pixels.shape[1], pixels.shape[0])
     if style == "cutout" and region is None:
         window = _around(marks, pixels.shape[1], pixels.shape[0])
-    view = view_of(window, longest, fill=len(marks) > _CROWDED)
+    view = view_of(window, longest)
     shown = [mark for mark in marks if is_within(mark.rle, view)]
     words = f"{_words(style, marks, shown)}; {view.words()}"
     return Picture(lambda: _drawn(pixels, shown, style, view), words, view.scale, (view.width, view.height))

@@ -1,4 +1,4 @@
-"""Which part of an image is shown, at which size."""
+"""View: the part of an image that is shown, and its size."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ class View:
         return _sampled(self.window[0], self.window[2], self.width)
 
     def words(self) -> str:
-        """How to convert picture pixels into image pixels."""
+        """Explain how picture pixels become image pixels."""
         x0, y0, x1, y1 = self.window
         part = f"shows x {x0}-{x1}, y {y0}-{y1} at scale {self.scale:.4g}"
         if self.scale == 1 and (x0, y0) == (0, 0):
@@ -53,11 +53,24 @@ class Patch:
     mask: NDArray[np.bool_]
     top: int
     left: int
+    main_rows: tuple[tuple[int, int], tuple[int, int]] | None = None
+    """(first, last + 1) row and column of its main part in `mask`; None where that is all of it."""
+
+    @property
+    def main(self) -> NDArray[np.bool_]:
+        """The mask without the parts that lie outside the box of its main one, where that box is known."""
+        if self.main_rows is None:
+            return self.mask
+        (top, bottom), (left, right) = self.main_rows
+        inside = np.zeros_like(self.mask)
+        inside[top:bottom, left:right] = self.mask[top:bottom, left:right]
+        return inside if inside.any() else self.mask
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """Tight xyxy box in picture pixels."""
-        ys, xs = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
+        """Tight xyxy box of the main part in picture pixels."""
+        mask = self.main
+        ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         return (self.left + int(xs[0]), self.top + int(ys[0]), self.left + int(xs[-1]) + 1, self.top + int(ys[-1]) + 1)
 
 
@@ -106,7 +119,13 @@ def patch_of(rle: Rle, view: View, margin: int) -> Patch | None:
     if not inside.any():
         inside = np.zeros_like(inside)
         inside[inside.shape[0] // 2, inside.shape[1] // 2] = True  # too thin to be met by the sampling: show a dot
-    return Patch(np.pad(inside, margin), top - margin, left - margin)
+    whole, parts = (x0, y0, x1, y1), masks.parts_of(rle)
+    main = None
+    if parts.main_box != whole:
+        up, down = (int(v) - top + margin for v in np.searchsorted(rows, parts.main_box[1::2]))
+        near, far = (int(v) - left + margin for v in np.searchsorted(columns, parts.main_box[::2]))
+        main = ((max(up, 0), max(down, 0)), (max(near, 0), max(far, 0)))
+    return Patch(np.pad(inside, margin), top - margin, left - margin, main)
 
 
 def _sampled(start: int, stop: int, count: int) -> NDArray[np.intp]:

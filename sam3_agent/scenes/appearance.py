@@ -1,4 +1,4 @@
-"""How the objects of one scene are painted, so that each stands out from what is behind it."""
+"""Appearance of the objects of one scene, so that each stands out from what is behind it."""
 
 from __future__ import annotations
 

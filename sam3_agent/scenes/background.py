@@ -1,4 +1,4 @@
-"""What lies behind the objects."""
+"""Background of a scene."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which objects a scene shows: noun, color and pattern of each."""
+"""Sampling of a scene's objects: noun, color and pattern of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scene may look like."""
+"""Options of a procedural scene."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the objects of a scene go, as boxes, before anything is painted."""
+"""Placement of a scene's objects, as boxes, before anything is painted."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageFilter, ImageOps
 
 from sam3_agent.scenes.appearance import Look, draw_look, dress, hidden_colors
 from sam3_agent.scenes.background import draw_background, draw_near_white
-from sam3_agent.scenes.camera_effects import finish_picture
+from sam3_agent.scenes.camera_effects import draw_finish, finish_picture
 from sam3_agent.scenes.object_sampling import Character, draw_cast
 from sam3_agent.scenes.options import SceneOptions
 from sam3_agent.scenes.placement import Layout, Placement, place_objects
@@ -156,7 +156,7 @@ class Scene:
 def generate_scene(seed: int, options: SceneOptions = SceneOptions()) -> Scene:  # noqa: B008 (frozen)
     """The scene of `seed`: the same seed and options give the same bytes."""
     rng = np.random.default_rng(seed)
-    width, height = _draw_size(options, rng)
+    width, height = draw_size(options, rng)
     flat = options.style == "flat" or rng.random() < FLAT_SCENES
     background = (draw_near_white if flat else draw_background)(width, height, rng)
     count = int(rng.integers(options.min_objects, options.max_objects + 1))
@@ -165,11 +165,11 @@ def generate_scene(seed: int, options: SceneOptions = SceneOptions()) -> Scene: 
     actors = _draw_actors(cast, background, look, options.min_objects, rng)
     stack = stack_actors(actors, width, height)
     picture = paint_actors(stack, background, look)
-    image = np.asarray(picture) if flat else finish_picture(picture, rng)
+    image = np.asarray(picture) if flat else finish_picture(picture, draw_finish(rng))
     return Scene(seed, width, height, image, _objects(stack, width, height))
 
 
-def _draw_size(options: SceneOptions, rng: np.random.Generator) -> tuple[int, int]:
+def draw_size(options: SceneOptions, rng: np.random.Generator) -> tuple[int, int]:
     """Width and height in pixels."""
     longer = math.exp(rng.uniform(math.log(options.min_side), math.log(options.max_side)))
     limit = math.log(options.max_aspect)

@@ -20,7 +20,8 @@ TRIES = 4
 
 
 def draw_pattern(name: str, mask: Image.Image, size: float, rng: np.random.Generator) -> Image.Image:
-    """Where within `mask` the second tone goes; both mode L, 0 or 255; `size` is the object's, in pixels of `mask`.
+    """Paint where within `mask` the second tone goes; both mode L, 0 or 255; `size` is the object's, in pixels of
+    `mask`.
 
     Draws anew, at most TRIES times, until the second tone covers a fair part of `mask` but never most of it.
     """
@@ -102,7 +103,7 @@ OPAQUE = 255
 
 @dataclass(frozen=True, slots=True)
 class Coat:
-    """How body, pattern and dark parts are painted; `outline` is (color, width as a fraction of the size) or None."""
+    """Tones of body, pattern and dark parts; `outline` is (color, width as a fraction of the size) or None."""
 
     tint: RGB
     second: RGB

@@ -1,58 +1,316 @@
-"""The arguments that several tools share, with the words a model reads about them."""
+"""Arguments that several tools share, and the ways in which hosts and models write them.
 
-from collections.abc import Sequence
-from typing import Annotated
+Everything that is read leniently is read here: the ways come from reports on hosts (n8n, Cursor, Copilot, Claude Code,
+Gemini) and from models that drove these tools. A value is only ever taken for what it can be nothing else than;
+whatever is left goes to pydantic, whose refusal becomes an instruction.
+"""
 
-from pydantic import Field
+import ast
+import base64
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
+
+from pydantic import BeforeValidator, Field
+from pydantic.fields import FieldInfo
 
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
-from sam3_agent.workspace import TileMode
+from sam3_agent.workspace import OpenImage, TileMode
 
-ImageId = Annotated[str, Field(description="Image id from open_image, such as 'img1'.")]
-MaskIds = Annotated[
-    Sequence[str], Field(description="Mask ids such as ['m1', 'm4']; near misses have ids as good as any.")
+# ---------------------------------------------------------------------------------------------- names of arguments
+
+_HOSTS_OWN = re.compile(
+    r"randomstring|dummy|action|chatinput|userinput|tool|toolname|meta|metadata|context|config|signal|session|thread|"
+    r"progresstoken|token|timestamp|locale|timezone|callbacks|runmanager|verbose|(request)?heartbeat|explanation|"
+    r"thoughts?|reasoning"
+)
+"""Keys that hosts add to a call, without case, - and _: n8n, Cursor (random_string), LangChain, Letta."""
+_WRAPPERS = frozenset({"input", "args", "arguments", "params", "parameters", "kwargs", "toolinput", "toolarguments"})
+"""Keys under which a host may put all arguments together."""
+_OURS = ("image", "img", "mask", "job", "box", "point", "concept")
+"""Words of these tools: an unknown key with one of them is a slip of the caller, which must be told."""
+
+
+def read_arguments(raw: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
+    """The arguments by the names of `fields`, without what a host has added, each read leniently by its type.
+
+    An argument that is null is left out where it has a default. A key that is neither ours nor a host's is kept, so
+    that its sender is told.
+    """
+    given = _unwrapped(raw, fields)
+    known = {_plain(name): name for name in fields}
+    read: dict[str, Any] = {}
+    for key, written in given.items():
+        absent = isinstance(written, str) and written.strip().lower() in _NOTHING
+        value = None if absent else written
+        name = key if key in fields else known.get(_plain(key), key)
+        if name not in fields:
+            if fields and not _is_hosts_own(key):
+                read[key] = value
+        elif (value is not None or fields[name].is_required()) and (name == key or name not in given):
+            read[name] = _read(value, fields[name])
+    return read
+
+
+def _unwrapped(raw: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> Mapping[str, Any]:
+    """The arguments themselves where a host has put them all under one key."""
+    if fields.keys() & raw.keys():
+        return raw
+    for key, value in raw.items():
+        inner = _literal(value) if isinstance(value, str) else value
+        if _plain(key) in _WRAPPERS and isinstance(inner, dict) and fields.keys() & cast(dict[str, Any], inner).keys():
+            return cast(dict[str, Any], inner)
+    return raw
+
+
+def _plain(key: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", key.lower())
+
+
+def _is_hosts_own(key: str) -> bool:
+    """Whether a key that no argument has comes from the host: a private name, an id of its own, a known habit."""
+    plain = _plain(key)
+    if key.startswith(("_", "$")) or _HOSTS_OWN.fullmatch(plain) or plain in _WRAPPERS:
+        return True
+    return plain.endswith(("id", "uuid")) and not any(word in plain for word in _OURS)
+
+
+# --------------------------------------------------------------------------------------------------- their values
+
+_NOTHING = frozenset({"null", "none", "undefined"})
+"""Texts that mean that an argument is not given."""
+_LISTS = frozenset({"box", "bbox", "region", "point", "points", "coordinates", "items", "values"})
+"""Keys around a list; not "box_2d", which models trained on it give as y before x, in thousandths."""
+_QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb", "<>")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_ID = re.compile(r"\b[a-z]+\d+(?:[-@][\w-]*)?", re.I)
+_NUMBERS = re.compile(r"[\s(\[{]*[-+]?[\d.][-+\deE.,;\s()\[\]{}]*")
+"""Nothing but numbers, separators and brackets of any kind."""
+
+
+def _read(value: Any, field: FieldInfo) -> Any:
+    """A value in the form that its field is checked for."""
+    kind = field.annotation  # without its metadata
+    if get_origin(kind) is Sequence:
+        return _list_of(value, get_args(kind)[0])
+    items = cast(list[Any], value) if isinstance(value, list) else []
+    value = cast(Any, items[0] if len(items) == 1 else value)
+    if get_origin(kind) is Literal and isinstance(value, str):
+        word = unquoted(value)
+        return next((choice for choice in get_args(kind) if str(choice).lower() == word.lower()), word)
+    if (
+        kind is float
+        and isinstance(value, str)
+        and _NUMBER.fullmatch(share := unquoted(value).removesuffix("%").strip())
+    ):
+        return float(share) / (100 if "%" in value else 1)
+    return unquoted(value) if isinstance(value, str) and kind is not str else value
+
+
+def _list_of(value: Any, kind: Any) -> Any:
+    """A list as models write it: JSON or Python text, with commas, numbered keys, without its brackets."""
+    if isinstance(value, str):
+        value = _listed(value, kind)
+    if isinstance(value, dict):
+        value = _from_object(cast(dict[str, Any], value))
+    if isinstance(value, tuple | set):
+        value = list(cast(Sequence[Any], value))
+    if not isinstance(value, list):
+        alone = isinstance(value, int | float) and not isinstance(value, bool) and get_origin(kind) is not Sequence
+        return [cast(Any, value)] if alone else cast(Any, value)
+    items = cast(list[Any], value)
+    if get_origin(kind) is not Sequence:
+        return items if _is_text(kind) else [number for item in items for number in _flat(item)]
+    if items and all(_is_number(item) for item in items):
+        return [items]  # one box or point without its outer list
+    return [_list_of(item, float) for item in items]
+
+
+def _is_text(kind: Any) -> bool:
+    return kind is str or get_origin(kind) is Annotated
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.fullmatch(value.strip()) is not None)
+
+
+def _listed(text: str, kind: Any) -> Any:
+    """The list that a text says, or the text's parts between commas."""
+    text = unquoted(text)
+    if not text:
+        return []
+    said = _literal(text) if text[0] in "[({\"'" or not _is_text(kind) else None
+    if isinstance(said, list | tuple | dict):
+        return cast(Any, said)
+    if get_origin(kind) is Annotated:  # ids
+        ids: list[str] = _ID.findall(text)
+        return ids or re.split(r"[\s,;]+", text)
+    if kind is str:
+        return [unquoted(part) for part in re.split(r"[,;\n]", text.strip("[]")) if part.strip()]
+    if not _NUMBERS.fullmatch(text):
+        return text
+    rows = [_NUMBER.findall(row) for row in re.split(r"[;\n]|[\])]\s*,?", text)]
+    numbers = [[float(number) for number in row] for row in rows if row]
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _from_object(value: dict[str, Any]) -> Any:
+    """A list in the form of an object: {"0": ..., "1": ...}, {"x": ..., "y": ...}, {"x0", "y0", "x1", "y1"}."""
+    low = {key.lower(): item for key, item in value.items()}
+    if low and all(key.isdigit() for key in low):
+        return [low[key] for key in sorted(low, key=int)]
+    for names in (("x0", "y0", "x1", "y1"), ("x1", "y1", "x2", "y2"), ("xmin", "ymin", "xmax", "ymax"),
+                  ("left", "top", "right", "bottom"), ("x", "y")):  # fmt: skip
+        if set(names) == low.keys():
+            return [low[name] for name in names]
+    if low.keys() == {"x", "y", "width", "height"} and all(isinstance(v, int | float) for v in low.values()):
+        return [low["x"], low["y"], low["x"] + low["width"], low["y"] + low["height"]]
+    key, inner = next(iter(low.items())) if len(low) == 1 else ("", None)
+    return cast(Any, inner) if isinstance(inner, list) and key in _LISTS else value
+
+
+def _flat(item: Any) -> Sequence[Any]:
+    """Numbers of a row, where a plain list was wanted."""
+    return cast(Sequence[Any], item) if isinstance(item, list | tuple) else [item]
+
+
+def _literal(text: str) -> Any:
+    """What JSON or Python text says; None where it is neither."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text.strip())
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+    return None
+
+
+def unquoted(text: str) -> str:
+    """The text without blanks, quotes or backticks around it."""
+    text = text.strip()
+    while len(text) > 1 and text[0] + text[-1] in _QUOTES and text[0] not in text[1:-1]:
+        text = text[1:-1].strip()
+    return text
+
+
+_HANDLE = re.compile(r"[\"'`#(\[\s]*(?:(?:image|mask|job|id)[\s:=]+)?([a-z]+\d+(?:[-@][\w-]*)?)[\"'`)\].\s]*", re.I)
+"""An id with what may stand around it: quotes, a hash, brackets, "mask m3"."""
+
+
+def _handle(prefix: str) -> BeforeValidator:
+    """Read an id: padded, quoted, in capitals, or as the bare number of it."""
+
+    def read(value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return f"{prefix}{value}"
+        if not isinstance(value, str):
+            return value
+        found = _HANDLE.fullmatch(value)
+        if found:
+            return found[1].lower()
+        text = unquoted(value)
+        if text.lower() in _NOTHING:
+            return ""
+        return f"{prefix}{text}" if text.isascii() and text.isdigit() else text
+
+    return BeforeValidator(read)
+
+
+_PICTURE_HEADS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
+"""First bytes of JPEG, PNG, GIF, WebP, BMP, TIFF and JPEG 2000 files; AVIF and HEIF say "ftyp" from the fifth on."""
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]+=*\s*")
+_SHORTEST_DATA = 64
+"""Characters; what is shorter is no picture, and may be the path of one."""
+
+
+def _source(value: Any) -> Any:
+    """A path, URL or data URI without quotes around it; base64 of a picture becomes a data URI."""
+    if isinstance(value, dict):
+        named = cast(dict[str, Any], value)
+        found = [named[key] for key in ("source", "url", "uri", "path", "data") if key in named]
+        return _source(found[0]) if found and not isinstance(found[0], dict) else named
+    if not isinstance(value, str):
+        return value
+    text = unquoted(value)
+    if text[:5].lower() == "data:" and "," in text:
+        return "data:" + text[5:]
+    if len(text) >= _SHORTEST_DATA and _BASE64.fullmatch(text):
+        packed = re.sub(r"\s", "", text).replace("-", "+").replace("_", "/")
+        head = base64.b64decode(packed[:32])
+        if head.startswith(_PICTURE_HEADS) or head[4:8] == b"ftyp":
+            return "data:;base64," + packed
+    return text
+
+
+def _phrases(value: Any) -> Any:
+    """Phrases of a list that stands as text within a list of one."""
+    items = cast(list[Any], value) if isinstance(value, list) else []
+    alone = items[0].strip() if len(items) == 1 and isinstance(items[0], str) else ""
+    return _listed(alone, str) if alone[:1] == "[" and alone[-1:] == "]" else cast(Any, value)
+
+
+def _ids(value: Any) -> Any:
+    """Ids of a list, some of which may stand together in one text."""
+    if not isinstance(value, list):
+        return value
+    found: list[Any] = []
+    for item in cast(list[Any], value):
+        several = _ID.findall(item) if isinstance(item, str) else []
+        found += several if len(several) > 1 else [item]
+    return found
+
+
+# ------------------------------------------------------------------------------------------------- their types
+
+ImageId = Annotated[str, _handle("img"), Field(description="Image id, as 'img1'.")]
+MaskId = Annotated[str, _handle("m")]
+MaskIds = Annotated[Sequence[MaskId], BeforeValidator(_ids), Field(description="Mask ids, as ['m1'].")]
+JobId = Annotated[str, _handle("job"), Field(description="Job id from ask_image, such as 'job1'.")]
+ImageSource = Annotated[
+    str, BeforeValidator(_source), Field(description="Path of a picture file, file:// URL, or data: URI.")
 ]
+OutputPath = Annotated[str, BeforeValidator(lambda value: unquoted(value) if isinstance(value, str) else value)]
 Concepts = Annotated[
     Sequence[str],
+    BeforeValidator(_phrases),
     Field(
         min_length=1,
         max_length=16,
-        description="Short singular noun phrases, attributes allowed: ['striped cup', 'dog']. No relations "
-        "('left of'), superlatives ('largest'), numbers or negations: find the things first, then compare them.",
+        description="Noun phrases, as ['striped cup', 'dog'].",
     ),
 ]
-Threshold = Annotated[
-    float, Field(ge=0, le=1, description="Masks with score (presence x object score) above this are kept; 0-1.")
-]
+Threshold = Annotated[float, Field(ge=0, le=1, description="Masks that score above this are found, 0-1.")]
 Region = Annotated[
     Sequence[float],
-    Field(description="Part to look at as [x0, y0, x1, y1] in pixels of the whole image; [] for the whole image."),
+    Field(description="Part to look at, [x0, y0, x1, y1] in image pixels."),
 ]
 Tiles = Annotated[
     TileMode,
-    Field(
-        description="Look closer, tile by tile: 'auto' where what is found is small or very many, 'always' everywhere "
-        "(slow on big pictures, but finds what is too small to be seen in the whole), 'never'."
-    ),
+    Field(description="Look closer, tile by tile: 'always' is slow, but finds what is too small in the whole."),
 ]
-AssumePresent = Annotated[
-    bool, Field(description="True when the concept is known to be there: masks are kept by object_score alone.")
-]
-Boxes = Annotated[
-    Sequence[Sequence[float]], Field(description="Boxes as [[x0, y0, x1, y1], ...] in pixels of the whole image.")
-]
-Reason = Annotated[str, Field(description="One or two sentences on why.")]
+AssumePresent = Annotated[bool, Field(description="Known to be there: go by object score alone.")]
+Boxes = Annotated[Sequence[Sequence[float]], Field(description="[[x0, y0, x1, y1], ...] in image pixels.")]
+Reason = Annotated[str, Field(description="Why, in a sentence.")]
+
+
+# ------------------------------------------------------------------------------------------------ coordinates
+
+_BEYOND = 1.05
+"""A coordinate beyond this share of the side is no slip of the hand: it was meant in another unit."""
+_PER_MILLE = 1000
+"""Several models (Gemini, Qwen-VL) give coordinates in thousandths of the image."""
 
 
 def box_of(values: Sequence[float], name: str) -> Box:
     """Four numbers as a box.
 
     Raises:
-        InputError: there are not four.
+        InputError: there are not four, or they are shares of the image.
     """
     if len(values) != 4:
         raise InputError(f"{name} needs four numbers [x0, y0, x1, y1] in pixels, got {list(values)}")
+    _refuse_shares(values, name)
     x0, y0, x1, y1 = values
     return (x0, y0, x1, y1)
 
@@ -60,3 +318,62 @@ def box_of(values: Sequence[float], name: str) -> Box:
 def region_of(values: Sequence[float]) -> Box | None:
     """A region, or None for the empty list."""
     return box_of(values, "region") if values else None
+
+
+def point_of(values: Sequence[float]) -> tuple[float, float]:
+    """Two numbers as a point.
+
+    Raises:
+        InputError: there are not two, or they are shares of the image.
+    """
+    if len(values) != 2:
+        raise InputError(f"each of points needs two numbers [x, y] in pixels, got {list(values)}")
+    _refuse_shares(values, "each of points")
+    return (values[0], values[1])
+
+
+def _refuse_shares(values: Sequence[float], name: str) -> None:
+    """Refuse coordinates from 0 to 1: a box less than a pixel wide, a click into the first pixel."""
+    within = all(0 <= value <= 1 for value in values)
+    if within and (len(values) == 4 or not all(float(value).is_integer() for value in values)):
+        raise InputError(
+            f"{name} = {list(values)} looks like shares of the image; coordinates are pixels of the whole image: "
+            f"multiply x by its width and y by its height"
+        )
+
+
+def coordinate_hints(image: OpenImage, boxes: Sequence[Box | None]) -> list[str]:
+    """What to say of boxes that reach far out of the image: they may be meant in thousandths."""
+    for box in boxes:
+        if box is not None and (box[2] > _BEYOND * image.width or box[3] > _BEYOND * image.height):
+            shown = [round(v) for v in box]
+            size = f"{image.width}x{image.height}"
+            return [
+                f"{shown} reaches out of the {size} image and was cut: give pixels of it{_in_thousandths(image, box)}"
+            ]
+    return []
+
+
+def refuse_outside(
+    image: OpenImage, boxes: Sequence[Box | None] = (), points: Sequence[tuple[float, float]] = ()
+) -> None:
+    """Refuse boxes and points that lie outside of the image, with what they are if thousandths were meant.
+
+    Raises:
+        InputError: one lies outside.
+    """
+    size = f"{image.width}x{image.height}"
+    for box in boxes:
+        if box is not None and (box[0] >= image.width or box[1] >= image.height):
+            raise InputError(f"box {list(box)} lies outside the {size} image{_in_thousandths(image, box)}")
+    for x, y in points:
+        if x > image.width or y > image.height:
+            raise InputError(f"point {[x, y]} lies outside the {size} image{_in_thousandths(image, (x, y))}")
+
+
+def _in_thousandths(image: OpenImage, values: Sequence[float]) -> str:
+    if not max(values) <= _PER_MILLE:
+        return ""
+    sides = (image.width, image.height) * 2
+    scaled = [round(v * side / _PER_MILLE) for v, side in zip(values, sides, strict=False)]
+    return f"; if it was meant in thousandths of the image, it is {scaled}"

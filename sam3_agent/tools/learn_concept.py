@@ -1,13 +1,23 @@
-"""The tool that turns examples into a concept for other images."""
+"""Tool that turns examples into a concept for other images."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
 from sam3_agent.errors import InputError
-from sam3_agent.tools.arguments import Boxes, MaskIds, box_of
-from sam3_agent.tools.results import Learned
+from sam3_agent.tools.arguments import Boxes, ImageId, MaskIds, box_of
+from sam3_agent.tools.presentation import Presentation
+from sam3_agent.tools.spec import ToolSpec
+from sam3_agent.types import Concept
 from sam3_agent.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """Concept learned from examples."""
+
+    concept: Concept
 
 
 def learn_concept(
@@ -16,7 +26,9 @@ def learn_concept(
     phrase: Annotated[str, Field(description="Noun phrase to ask together with the examples, or ''.")] = "",
     positive_masks: MaskIds = (),
     negative_masks: MaskIds = (),
-    image_id: Annotated[str, Field(description="The image that the boxes are on; '' when no boxes are given.")] = "",
+    image_id: Annotated[
+        ImageId, Field(description="The image that the boxes are on; '' when no boxes are given.")
+    ] = "",
     positive_boxes: Boxes = (),
     negative_boxes: Boxes = (),
 ) -> Learned:
@@ -36,3 +48,18 @@ def learn_concept(
         negative_boxes=[(image_id, box_of(box, "each of negative_boxes")) for box in negative_boxes],
     )
     return Learned(concept)
+
+
+def present(_: Workspace, result: Learned) -> Presentation:
+    """Tell the name to ask for."""
+    concept = result.concept
+    words = f", asked with the phrase '{concept.phrase}'" if concept.phrase else ""
+    count = concept.tokens.count
+    text = (
+        f"learned '@{concept.name}' from {count} example{'' if count == 1 else 's'}{words}. "
+        f"Use '@{concept.name}' as a concept on any image."
+    )
+    return Presentation(text, {"concept": f"@{concept.name}", "phrase": concept.phrase or "", "examples": count})
+
+
+LEARN_CONCEPT = ToolSpec.of(learn_concept, present)

@@ -1,20 +1,19 @@
-"""The tool that finds more of the same by example."""
+"""Tool that finds more of the same by example."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from sam3_agent.tools.arguments import Boxes, ImageId, MaskIds, Threshold, box_of
-from sam3_agent.tools.results import Segmented
+from sam3_agent.tools.arguments import Boxes, ImageId, MaskIds, Threshold, box_of, refuse_outside
+from sam3_agent.tools.segment_concepts import Segmented, present
+from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.workspace import Workspace
 
 
 def refine_with_exemplars(
     workspace: Workspace,
     image_id: ImageId,
-    concept: Annotated[
-        str, Field(description="Noun phrase to refine, or '' to go by the examples alone (then one must be positive).")
-    ] = "",
+    concept: Annotated[str, Field(description="Noun phrase, or '' for the examples alone.")] = "",
     positive_masks: MaskIds = (),
     negative_masks: MaskIds = (),
     positive_boxes: Boxes = (),
@@ -23,17 +22,21 @@ def refine_with_exemplars(
 ) -> Segmented:
     """Find everything like some examples and unlike others: "more like m3, not like m7".
 
-    Use it when a phrase misses objects (give a found or missed one as positive) or finds too much (give a wrong one as
-    negative), or when no phrase names the thing. Examples are masks by id or boxes you read off a picture; they select
-    a kind of object, so the result holds all of that kind, not only the examples.
+    For a phrase that misses objects, finds too much, or does not name the thing. The result holds all of the kind.
     """
+    positive = [box_of(box, "each of positive_boxes") for box in positive_boxes]
+    negative = [box_of(box, "each of negative_boxes") for box in negative_boxes]
+    refuse_outside(workspace.image(image_id), [*positive, *negative])
     found = workspace.refine(
         image_id,
         concept.strip() or None,
         positive_masks=positive_masks,
         negative_masks=negative_masks,
-        positive_boxes=[box_of(box, "each of positive_boxes") for box in positive_boxes],
-        negative_boxes=[box_of(box, "each of negative_boxes") for box in negative_boxes],
+        positive_boxes=positive,
+        negative_boxes=negative,
         threshold=threshold,
     )
-    return Segmented(image_id, threshold, (found,))
+    return Segmented(image_id, threshold, (found,), None, (*positive, *negative))
+
+
+REFINE_WITH_EXEMPLARS = ToolSpec.of(refine_with_exemplars, present, makes="masks", has_picture=True, shows_masks=True)

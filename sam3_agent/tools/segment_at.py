@@ -1,14 +1,38 @@
-"""The tool that segments one object by clicks or a box."""
+"""Tool that segments one object by clicks or a box."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
 from sam3_agent.errors import InputError
-from sam3_agent.tools.arguments import ImageId, Region, box_of, region_of
-from sam3_agent.tools.results import SegmentedAt
+from sam3_agent.masks import Box
+from sam3_agent.tools.arguments import (
+    ImageId,
+    MaskId,
+    Region,
+    box_of,
+    coordinate_hints,
+    point_of,
+    refuse_outside,
+    region_of,
+)
+from sam3_agent.tools.presentation import Presentation, facts_by_id, instance_data, instance_line, marked_picture
+from sam3_agent.tools.spec import ToolSpec
+from sam3_agent.types import ClickSegmentation
 from sam3_agent.workspace import Workspace
+
+_DOUBTFUL = 0.7
+"""An expected IoU below this is worth a correction: SAM's own automatic masks are kept from .7 on, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentedAt:
+    """Answer to clicks on one object."""
+
+    result: ClickSegmentation
+    region: Box | None = None
 
 
 def segment_at(
@@ -16,41 +40,86 @@ def segment_at(
     image_id: ImageId,
     points: Annotated[
         Sequence[Sequence[float]],
-        Field(description="Points as [[x, y], ...] in pixels of the whole image, best deep inside the object."),
+        Field(description="[[x, y], ...] in image pixels, best deep inside the object."),
     ] = (),
     labels: Annotated[
         Sequence[int],
-        Field(description="One number a point: 1 on the object, 0 on what must not belong to it; [] if all are 1."),
+        Field(description="1 (on the object) or 0 (off it) a point; [] if all are 1."),
     ] = (),
-    box: Annotated[
-        Sequence[float], Field(description="Box around the object as [x0, y0, x1, y1] in pixels; [] for none.")
-    ] = (),
-    mask_id: Annotated[str, Field(description="A mask to refine, such as 'm3'; '' for none.")] = "",
+    box: Annotated[Sequence[float], Field(description="[x0, y0, x1, y1] around it.")] = (),
+    mask_id: Annotated[MaskId, Field(description="Mask to refine, or ''.")] = "",
     region: Region = (),
 ) -> SegmentedAt:
     """Segment exactly one object by pointing at it: a click, a few clicks, a tight box, or a mask to correct.
 
-    Use it when no phrase names the thing, when you can see where it is, or to mend a mask: give its mask_id with a
-    point on what is missing (label 1) or on what is too much (label 0). A tight box is surer than one click. A click
-    may mean a part or the whole, so the best reading comes with up to two others as near misses; their ids are as good.
-    The score is the overlap (IoU) that the model expects of its own mask. For all objects of a kind use
-    segment_concepts.
+    For what no phrase gets, or to mend a mask: its mask_id with a point on what is missing (label 1) or too much
+    (label 0). A tight box is surer than a click. Other readings come as near misses; the score is the IoU expected.
     """
     bad = next((label for label in labels if label not in (0, 1)), None)
     if bad is not None:
         raise InputError(f"labels are 1 (on the object) or 0 (not on it), got {bad}")
+    part, around = region_of(region), box_of(box, "box") if box else None
+    clicks = [point_of(point) for point in points]
+    refuse_outside(workspace.image(image_id), [part, around], clicks)
     found = workspace.segment_at(
         image_id,
-        points=[_point_of(point) for point in points],
+        points=clicks,
         labels=[bool(label) for label in labels],
-        box=box_of(box, "box") if box else None,
-        mask_id=mask_id.strip() or None,
-        region=region_of(region),
+        box=around,
+        mask_id=mask_id or None,
+        region=part,
     )
-    return SegmentedAt(found, region_of(region))
+    return SegmentedAt(found, part)
 
 
-def _point_of(values: Sequence[float]) -> tuple[float, float]:
-    if len(values) != 2:
-        raise InputError(f"each of points needs two numbers [x, y] in pixels, got {list(values)}")
-    return (values[0], values[1])
+def present(workspace: Workspace, result: SegmentedAt) -> Presentation:
+    """Tell the best mask, other readings of the same clicks, and what to try."""
+    found = result.result
+    shown = [*found.instances, *found.near_misses]
+    facts = facts_by_id(workspace, shown)
+    picture = marked_picture(workspace, found.image_id, result.region, shown)
+    boxes = coordinate_hints(workspace.image(found.image_id), [found.prompt.box, result.region])
+    asked, hints = _asked(found), [*_hints(found), *boxes]
+    lines = [f"{asked} ({found.id}): {len(found.instances)} found; scores are the overlap (IoU) expected"]
+    lines += [f"  {instance_line(instance, facts[instance.id], named=False)}" for instance in found.instances]
+    if found.near_misses:
+        lines.append(f"  other readings of the same clicks ({len(found.near_misses)}):")
+        lines += [f"    {instance_line(miss, facts[miss.id], named=False)}" for miss in found.near_misses]
+    lines += [f"hint: {line}" for line in hints] + [f"picture of {found.image_id}: {picture.caption}"]
+    data = {
+        "image_id": found.image_id,
+        "segmentation_id": found.id,
+        "asked": asked,
+        "instances": [instance_data(instance, facts[instance.id]) for instance in found.instances],
+        "near_misses": [instance_data(instance, facts[instance.id]) for instance in found.near_misses],
+        "hints": hints,
+    }
+    return Presentation("\n".join(lines), data, (picture,))
+
+
+def _asked(found: ClickSegmentation) -> str:
+    """What was pointed at: "on (40, 60), not on (90, 20), in box [0, 0, 80, 80], from a mask"."""
+    prompt = found.prompt
+    parts = [
+        f"{'on' if label else 'not on'} ({x:g}, {y:g})"
+        for (x, y), label in zip(prompt.points, prompt.labels, strict=True)
+    ]
+    parts += [f"in box [{', '.join(f'{v:g}' for v in prompt.box)}]"] if prompt.box is not None else []
+    parts += ["from a mask"] if prompt.mask is not None else []
+    return ", ".join(parts)
+
+
+def _hints(result: ClickSegmentation) -> list[str]:
+    """What to try where clicks gave nothing, or a mask that the model itself doubts."""
+    if not result.instances:
+        return ["no mask came of it. Put a point deeper inside the object, or draw a tight box around it"]
+    best = result.instances[0]
+    if best.score >= _DOUBTFUL:
+        return []
+    return [
+        f"the model doubts {best.id}. Look at it; add a point (label 1 or 0) with mask_id {best.id}, or give a"
+        f" tight box"
+    ]
+
+
+SEGMENT_AT = ToolSpec.of(segment_at, present, makes="masks", has_picture=True, shows_masks=True)

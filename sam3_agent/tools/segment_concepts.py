@@ -1,8 +1,53 @@
-"""The tool that finds all instances of concepts."""
+"""Tool that finds all instances of concepts."""
 
-from sam3_agent.tools.arguments import AssumePresent, Concepts, ImageId, Region, Threshold, Tiles, region_of
-from sam3_agent.tools.results import Segmented
-from sam3_agent.workspace import Workspace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sam3_agent.masks import Box
+from sam3_agent.tools.arguments import (
+    AssumePresent,
+    Concepts,
+    ImageId,
+    Region,
+    Threshold,
+    Tiles,
+    coordinate_hints,
+    refuse_outside,
+    region_of,
+)
+from sam3_agent.tools.open_image import size_hints
+from sam3_agent.tools.presentation import Presentation, facts_by_id, instance_data, instance_line, marked_picture
+from sam3_agent.tools.spec import ToolSpec
+from sam3_agent.tools.synonyms import alternatives, known_nouns
+from sam3_agent.types import ModelInfo, Segmentation
+from sam3_agent.workspace import Facts, OpenImage, Workspace
+
+_CONFLICT_SHARE = 0.5
+"""A second concept counts as a conflict from this share of the first one's score."""
+_LEAST_CONFLICT = 0.25
+_GOOD_OBJECT = 0.5
+_BELIEVED = 0.5
+"""From this presence on the model knows the word, and says that the thing is there."""
+_MOST_TILES = 16
+"""Encodes of one call with tiles="auto": nobody has asked for the wait that more of them are (a trial saw 42 to 99 for
+one question, and no better answer)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segmented:
+    """Answers to one or more concept prompts on one image."""
+
+    image_id: str
+    threshold: float
+    results: tuple[Segmentation, ...]
+    region: Box | None = None
+    examples: tuple[Box, ...] = ()
+    """Boxes that were given as examples."""
+    instead: tuple[tuple[str, Segmentation], ...] = ()
+    """(phrase that found nothing, answer to another wording of it that found something)."""
+    tried: tuple[str, ...] = ()
+    """All other wordings that were asked for phrases that found nothing."""
 
 
 def segment_concepts(
@@ -16,16 +61,157 @@ def segment_concepts(
 ) -> Segmented:
     """Find and mask every instance of each concept in one call: several concepts cost little more than one.
 
-    A good concept is a short singular noun phrase, attributes allowed ('yellow school bus', 'striped cup'). The model
-    knows no relations, superlatives, counts or negations: segment the things, then use measure_masks and combine_masks.
-    presence says how strongly the model believes that the concept is anywhere in the picture; object_score how well one
-    mask fits; score is their product. Masks with score above the threshold are found; near_misses lie below it, have
-    usable ids and are drawn dashed. Every mask comes with box, center, area, colors and its score under each phrase
-    asked so far. For small things in a big picture use a region, which is looked at in its own full resolution, or
-    tiles='always'.
+    A concept is a short singular noun phrase ('yellow school bus'): no relations, superlatives, counts or negations;
+    find the things, then use measure_masks. presence: belief that it is anywhere in the picture; object_score: how well
+    a mask fits; score: their product. Near misses lie below the threshold; their ids are as good. A word that finds
+    nothing is asked in other words too. For small things use a region: it is seen in full resolution.
     """
     part = region_of(region)
+    refuse_outside(workspace.image(image_id), [part])
     found = workspace.segment(
-        image_id, concepts, threshold=threshold, region=part, tiles=tiles, assume_present=assume_present
+        image_id,
+        concepts,
+        threshold=threshold,
+        region=part,
+        tiles=tiles,
+        assume_present=assume_present,
+        **({} if tiles == "always" else {"max_tiles": _MOST_TILES}),
     )
-    return Segmented(image_id, threshold, tuple(found), part)
+    instead, tried = _in_other_words(workspace, image_id, found, threshold, part)
+    return Segmented(image_id, threshold, tuple(found), part, instead=instead, tried=tried)
+
+
+def _in_other_words(
+    workspace: Workspace, image_id: str, found: Sequence[Segmentation], threshold: float, region: Box | None
+) -> tuple[tuple[tuple[str, Segmentation], ...], tuple[str, ...]]:
+    """Ask other wordings of what was not found, all in one call: a word may be unknown and its thing there."""
+    asked = {each.prompt.label.lower() for each in found}
+    wanted: dict[str, str] = {}
+    for each in found:
+        if each.instances or each.presence >= _BELIEVED or each.prompt.phrase is None or not each.prompt.words_alone:
+            continue
+        for other in alternatives(each.prompt.phrase, workspace.info):
+            if other not in asked:
+                wanted.setdefault(other, each.prompt.phrase)
+    if not wanted:
+        return (), ()
+    answers = workspace.segment(image_id, list(wanted), threshold=threshold, region=region, tiles="never")
+    hits = tuple((wanted[each.prompt.label], each) for each in answers if each.instances)
+    return hits, tuple(wanted)
+
+
+def present(workspace: Workspace, result: Segmented) -> Presentation:
+    """Tell every mask with its facts, conflicts between phrases, and what to try."""
+    shown = [instance for each in result.results for instance in (*each.instances, *each.near_misses)]
+    shown += [instance for _, each in result.instead for instance in each.instances]
+    facts = facts_by_id(workspace, shown)
+    warnings = _warnings(result.results, facts)
+    image = workspace.image(result.image_id)
+    boxes = coordinate_hints(image, [result.region, *result.examples])
+    hints = [*(hint for each in result.results if (hint := _hint(each, result, image, workspace.info))), *boxes]
+    picture = marked_picture(workspace, result.image_id, result.region, shown)
+    lines = [line for each in result.results for line in _lines(each, facts)]
+    for phrase, each in result.instead:
+        lines.append(f"asked instead of '{phrase}', which found nothing:")
+        lines += _lines(replace(each, near_misses=()), facts)
+    lines += [f"warning: {line}" for line in warnings] + [f"hint: {line}" for line in hints]
+    lines.append(f"picture of {result.image_id}: {picture.caption}")
+    data = {
+        "image_id": result.image_id,
+        "threshold": result.threshold,
+        "results": [_data(each, facts) for each in result.results],
+        "asked_instead": [
+            {"instead_of": phrase, **_data(replace(each, near_misses=()), facts)} for phrase, each in result.instead
+        ],
+        "warnings": warnings,
+        "hints": hints,
+    }
+    return Presentation("\n".join(lines), data, (picture,))
+
+
+def _lines(result: Segmentation, facts: Mapping[str, Facts]) -> list[str]:
+    count = len(result.instances)
+    assumed = " (assumed)" if result.assume_present else ""
+    compared = " by object score alone" if result.assume_present else ""
+    closer = f"; looked at more closely in {result.tiles} tiles" if result.tiles else ""
+    lines = [
+        f"'{result.prompt.label}' ({result.id}): presence {result.presence:.2f}{assumed}; "
+        f"{count} found above the threshold {result.threshold:g}{compared}{closer}"
+    ]
+    lines += [f"  {instance_line(instance, facts[instance.id], named=False)}" for instance in result.instances]
+    if result.near_misses:
+        lines.append(f"  near misses, below the threshold ({len(result.near_misses)}):")
+        lines += [f"    {instance_line(miss, facts[miss.id], named=False)}" for miss in result.near_misses]
+    return lines
+
+
+def _data(result: Segmentation, facts: Mapping[str, Facts]) -> dict[str, Any]:
+    return {
+        "segmentation_id": result.id,
+        "concept": result.prompt.label,
+        "presence": round(result.presence, 3),
+        "presence_assumed": result.assume_present,
+        "tiles": result.tiles,
+        "instances": [instance_data(instance, facts[instance.id]) for instance in result.instances],
+        "near_misses": [instance_data(instance, facts[instance.id]) for instance in result.near_misses],
+    }
+
+
+def _warnings(results: Sequence[Segmentation], facts: Mapping[str, Facts]) -> list[str]:
+    """One line for each found mask that fits another phrase nearly as well or better."""
+    lines: list[str] = []
+    asked_now = {result.prompt.label for result in results}
+    for result in results:
+        own = result.prompt.label
+        for instance in result.instances:
+            for phrase, score in facts[instance.id].concept_scores.items():
+                if score < max(_LEAST_CONFLICT, _CONFLICT_SHARE * instance.score) or _nested(own, phrase):
+                    continue
+                if phrase in asked_now and score > instance.score:
+                    continue  # the same object under that phrase says it
+                lines.append(f"{instance.id} ('{own}' {instance.score:.2f}) also scores {score:.2f} as '{phrase}'")
+    return lines
+
+
+def _nested(first: str, second: str) -> bool:
+    """Whether one phrase only narrows the other ('cup', 'red cups'), so that both may hold."""
+    one, other = (
+        {word[:-1] if word.endswith("s") and len(word) > 3 else word for word in phrase.lower().split()}
+        for phrase in (first, second)
+    )
+    return one <= other or other <= one
+
+
+def _hint(result: Segmentation, call: Segmented, image: OpenImage, info: ModelInfo) -> str | None:
+    """What to make of a concept that was not found: a doubt, an unknown word, or a thing that is absent."""
+    if result.instances:
+        return None
+    concept, presence = result.prompt.label, f"presence {result.presence:.2f}"
+    good = [m for m in result.near_misses if m.object_score >= _GOOD_OBJECT]
+    if good:
+        ids = ", ".join(f"{m.id} (object {m.object_score:.2f})" for m in good)
+        return (
+            f"'{concept}': nothing above the threshold {result.threshold:g}, but these objects fit well: {ids}. "
+            f"{presence} is a belief, not proof: look at them before you say no"
+        )
+    if result.presence >= _BELIEVED:
+        return (
+            f"'{concept}': believed to be there ({presence}) but not seen. Look for it in a region, with "
+            f"tiles='always', or point at it (segment_at)"
+        )
+    others = alternatives(concept, info) if result.prompt.words_alone else []
+    if any(phrase == result.prompt.phrase for phrase, _ in call.instead):
+        return f"'{concept}' may be a word that the model does not know: see what was found instead"
+    tried = [f"'{other}'" for other in others if other in call.tried]
+    also = f", nor as {', '.join(tried)}" if tried else ""
+    known = known_nouns(info)
+    if known is not None and not known & set(concept.lower().split()) and concept.lower() not in known:
+        return (
+            f"'{concept}' is no word of this model{also}. It knows: {', '.join(sorted(known))}. If you see the thing, "
+            f"use one of these or segment_at"
+        )
+    small = ", or too small to be seen in the whole: look in a region" if size_hints(image, info) else ""
+    return f"'{concept}': not found ({presence}){also}: absent{small}. If you see it in the picture, use segment_at"
+
+
+SEGMENT_CONCEPTS = ToolSpec.of(segment_concepts, present, makes="masks", has_picture=True, shows_masks=True)

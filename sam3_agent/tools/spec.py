@@ -1,36 +1,63 @@
-"""A tool as models see it, derived from one typed function."""
+"""Definition of a tool as models and hosts see it, derived from one typed function."""
 
 import copy
 import inspect
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, cast, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
-from pydantic.fields import FieldInfo
 
 from sam3_agent.errors import ToolError
-from sam3_agent.tools.present import Presentation, present
-from sam3_agent.workspace import Workspace
+from sam3_agent.tools.arguments import read_arguments
+from sam3_agent.tools.presentation import Presentation
+
+Makes = Literal["nothing", "image", "masks"]
+"""What a call adds to the workspace."""
+
+
+def _unpresented(context: Any, result: Any) -> Presentation:
+    """Stand in for the presentation of a tool whose arguments are its whole answer, such as a verdict."""
+    return Presentation("", {})
 
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """Name, words, arguments and function of one tool."""
+    """Name, words, arguments and functions of one tool, and what a host has to know of it."""
 
     name: str
     title: str
     description: str
     arguments: type[BaseModel]
-    read_only: bool
-    """False where the call takes something away."""
     function: Callable[..., Any]
+    """`(context, **arguments) -> result`; the context is a Workspace, for job tools a server's JobContext."""
+    present: Callable[[Any, Any], Presentation]
+    """`(context, result) -> Presentation`."""
+    makes: Makes = "nothing"
+    removes: bool = False
+    """The call takes something away or replaces it."""
+    idempotent: bool = True
+    """Calling it again with the same arguments changes nothing more."""
+    has_picture: bool = False
+    shows_masks: bool = False
+    """The result can be shown in the viewer page."""
+    is_job: bool = False
+    """Its context is a server's JobContext, and its result a report to wait for."""
+    fetches: bool = False
+    """May read from elsewhere than the workspace, where the operator allows it."""
 
     @classmethod
-    def of(cls, function: Callable[..., Any], *, read_only: bool = True) -> "ToolSpec":
-        """Read a spec off `f(workspace, ...) -> Result`: its signature, docstring and Annotated[..., Field(...)]."""
+    def of(
+        cls,
+        function: Callable[..., Any],
+        present: Callable[[Any, Any], Presentation] = _unpresented,
+        **traits: Any,
+    ) -> "ToolSpec":
+        """Read a spec off `f(context, ...) -> Result`: its signature, docstring and Annotated[..., Field(...)].
+
+        `traits` are the fields of this class from `makes` on; a wrong name raises TypeError.
+        """
         hints = get_type_hints(function, include_extras=True)
         parameters = list(inspect.signature(function).parameters.values())[1:]
         fields: dict[str, Any] = {
@@ -39,20 +66,30 @@ class ToolSpec:
         name = function.__name__
         arguments = create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
         title = name.replace("_", " ").capitalize()
-        return cls(name, title, inspect.getdoc(function) or "", arguments, read_only, function)
+        return cls(name, title, inspect.getdoc(function) or "", arguments, function, present, **traits)
+
+    def with_argument(self, name: str, kind: Any, default: Any) -> "ToolSpec":
+        """The tool with one more argument, which the caller takes out again before it runs the tool."""
+        fields: dict[str, Any] = {name: (kind, default)}
+        return replace(self, arguments=create_model(self.arguments.__name__, __base__=self.arguments, **fields))
 
     @property
     def json_schema(self) -> dict[str, Any]:
         """The arguments as a flat JSON schema: no $ref, unions, tuples or titles."""
         return copy.deepcopy(_schema_of(self.arguments))
 
-    def call(self, workspace: Workspace, raw: Mapping[str, Any]) -> Presentation:
+    def call(self, context: Any, raw: Mapping[str, Any]) -> Presentation:
         """Check untrusted arguments, run the tool and present its result.
 
         Raises:
             ToolError: what the caller can repair, bad arguments included; the message says how.
         """
-        return present(workspace, self.function(workspace, **self.checked(raw)))
+        return self.run(context, self.checked(raw))
+
+    def run(self, context: Any, arguments: Mapping[str, Any]) -> Presentation:
+        """Run the tool with checked arguments and present its result."""
+        result = self.function(context, **arguments)
+        return replace(self.present(context, result), result=result)
 
     def checked(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Every argument by name, checked, defaults filled in.
@@ -60,28 +97,25 @@ class ToolSpec:
         Raises:
             ToolError: an argument is unknown, missing or unusable; the message says how to repair it.
         """
-        arguments = self.parse(raw)
-        return {name: getattr(arguments, name) for name in self.arguments.model_fields}
+        return dict(self.parse(raw))
 
     def parse(self, raw: Mapping[str, Any]) -> BaseModel:
-        """Check untrusted arguments.
+        """Check untrusted arguments; what hosts and models write in other ways is understood (see `arguments`).
 
         Raises:
             ToolError: they are not usable; the message says how they should be.
         """
-        fields = self.arguments.model_fields
-        lenient = {
-            name: _unpack(value, fields[name]) if name in fields else value
-            for name, value in raw.items()
-            if value is not None or (name in fields and fields[name].is_required())
-        }
         try:
-            return self.arguments.model_validate(lenient)
+            return self.arguments.model_validate(raw)  # most callers write them as the schema says
+        except ValidationError:
+            pass
+        try:
+            return self.arguments.model_validate(read_arguments(raw, self.arguments.model_fields))
         except ValidationError as error:
             raise ToolError(f"{self.name}: " + "; ".join(self._instruction(e) for e in error.errors())) from error
 
     def _instruction(self, error: Mapping[str, Any]) -> str:
-        """One sentence on one bad argument: which, what was given, what is expected."""
+        """One sentence on one bad argument: its name, what was given, what is expected."""
         path = error["loc"]
         name = str(path[0]) if path else "arguments"
         fields = self.arguments.model_fields
@@ -91,45 +125,29 @@ class ToolSpec:
         if error["type"] == "missing":
             return f"the argument {name!r} is missing: {expected}"
         where = name + "".join(f"[{step}]" for step in path[1:])
-        message = str(error["msg"]).replace(" after validation", "")
+        message = str(error["msg"]).replace(" after validation", "").removeprefix("Value error, ")
         told = f"{where} = {_shown(error.get('input'))} is not usable: {message[:1].lower()}{message[1:]}"
-        return told if error["type"] == "literal_error" else f"{told}. Expected: {expected}"
+        return told if error["type"] in ("literal_error", "value_error") else f"{told}. Expected: {expected}"
 
 
 @cache
 def _schema_of(arguments: type[BaseModel]) -> dict[str, Any]:
     """Made once: pydantic takes milliseconds for it, and every request to an LLM holds the schema of every tool."""
     schema = arguments.model_json_schema()
-    properties = {name: _without_titles(value) for name, value in schema.get("properties", {}).items()}
+    properties = {name: _trimmed(value) for name, value in schema.get("properties", {}).items()}
     result: dict[str, Any] = {"type": "object", "properties": properties}
     if schema.get("required"):
         result["required"] = schema["required"]
     return result
 
 
-def _without_titles(schema: dict[str, Any]) -> dict[str, Any]:
+def _trimmed(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema without titles, and without defaults that say "nothing": every request to an LLM pays for them."""
     return {
-        key: _without_titles(cast(dict[str, Any], value)) if isinstance(value, dict) else value
+        key: _trimmed(cast(dict[str, Any], value)) if isinstance(value, dict) else value
         for key, value in schema.items()
-        if key != "title"
+        if key != "title" and not (key == "default" and value in ("", [], (), False))
     }
-
-
-def _unpack(value: Any, field: FieldInfo) -> Any:
-    """Read lists in other ways that models write them: as JSON text, with commas, one box without its outer list."""
-    if get_origin(field.annotation) is not Sequence:
-        return value
-    if isinstance(value, str):
-        if not value.lstrip().startswith("["):
-            return [part.strip() for part in value.split(",")] if value.strip() else []
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            return value
-    nested = field.annotation == Sequence[Sequence[float]]
-    if nested and isinstance(value, list) and value and all(isinstance(v, int | float) for v in cast(list[Any], value)):
-        return [value]
-    return cast(Any, value)
 
 
 def _shown(value: Any) -> str:

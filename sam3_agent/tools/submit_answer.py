@@ -1,27 +1,39 @@
-"""The tool that ends a run with an answer."""
+"""Tool that ends a run with an answer."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
 from sam3_agent.errors import InputError
-from sam3_agent.tools.arguments import Reason
-from sam3_agent.tools.results import Submission
+from sam3_agent.tools.arguments import MaskId, Reason
+from sam3_agent.tools.presentation import Presentation, percent
+from sam3_agent.tools.spec import ToolSpec
+from sam3_agent.types import Instance
 from sam3_agent.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Final answer of a run."""
+
+    image_id: str
+    instances: tuple[Instance, ...]
+    reason: str
 
 
 def submit_answer(
     workspace: Workspace,
     mask_ids: Annotated[
-        Sequence[str],
-        Field(description="The masks that answer the query: all of them, and nothing else; near misses allowed."),
+        Sequence[MaskId],
+        Field(description="The masks that answer the query, all of them and nothing else."),
     ],
     reason: Reason = "",
 ) -> Submission:
     """End the run: these masks are what the query means.
 
-    Give every instance that fits when the query means several, exactly one when it means one.
+    Every instance when the query means several, one when it means one.
     """
     ids = list(dict.fromkeys(mask_ids))
     if not ids:
@@ -30,3 +42,19 @@ def submit_answer(
     if len(images) > 1:
         raise InputError(f"the masks lie on several images ({', '.join(images)}); an answer is about one image")
     return Submission(images[0], tuple(workspace.instance(mask_id) for mask_id in ids), reason)
+
+
+def present(workspace: Workspace, result: Submission) -> Presentation:
+    """Echo ids, areas and a picture."""
+    ids = [instance.id for instance in result.instances]
+    areas = [instance.area for instance in result.instances]
+    image = workspace.image(result.image_id)
+    size = image.width * image.height
+    parts = ", ".join(f"{i} ({area} px, {percent(area / size)})" for i, area in zip(ids, areas, strict=True))
+    picture = workspace.look(result.image_id, ids)
+    text = f"Answer submitted: {parts}. Reason: {result.reason or 'none given'}\npicture: {picture.caption}"
+    data = {"outcome": "answered", "mask_ids": ids, "areas": areas, "reason": result.reason}
+    return Presentation(text, data, (picture,))
+
+
+SUBMIT_ANSWER = ToolSpec.of(submit_answer, present, has_picture=True)

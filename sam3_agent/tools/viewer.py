@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sam3_agent.render import viewer_page
-from sam3_agent.tools.formatting import instance_data
+from sam3_agent.tools.presentation import instance_data
 from sam3_agent.workspace import Workspace
 
 LONGEST = 2048

@@ -15,7 +15,7 @@ CHECKPOINT = "checkpoint.pt"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where a run stands: `step` steps of stage number `stage` are done."""
+    """Position of a run: `step` steps of stage number `stage` are done."""
 
     stage: int
     step: int
@@ -62,7 +62,7 @@ def write_checkpoint(
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
-    """What `write_state` wrote into a run's folder, on the CPU, if anything."""
+    """Read what `write_state` wrote into a run's folder, on the CPU, if anything."""
     path = folder / CHECKPOINT
     return torch.load(path, weights_only=True, map_location="cpu") if path.exists() else None
 

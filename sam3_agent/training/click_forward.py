@@ -46,7 +46,7 @@ def answer_clicks(tracker: Tracker, features: ClickFeatures, clicks: Clicks) -> 
         attention_similarity=None,
     )
     tokens, keys = tokens[:, 0], keys[:, 0]  # (P, 6 + L, C), (P, g * g, C)
-    planes = keys.transpose(1, 2).unflatten(2, features.embedding.shape[-2:])  # (P, C, g, g)
+    planes = keys.transpose(1, 2).unflatten(2, features.coarse.shape[-2:])  # (P, C, g, g)
     planes = decoder.activation(decoder.upscale_layer_norm(decoder.upscale_conv1(planes) + features.finer))
     planes = decoder.activation(decoder.upscale_conv2(planes) + features.finest)  # (P, C / 8, G, G)
     kernels = [mlp(tokens[:, 2 + i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)]

@@ -74,7 +74,7 @@ def shaken_box(box: NDArray[np.float32], limit: float, rng: np.random.Generator)
 
 
 def _surroundings(mask: Flags) -> Flags:
-    """What is not the object, within its box enlarged twice."""
+    """Return what is not the object, within its box enlarged twice."""
     rows, columns = np.nonzero(mask)
     top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
     high, wide = (bottom - top + 1) // 2 + 1, (right - left + 1) // 2 + 1

@@ -43,7 +43,7 @@ MASK_SCALE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ClickLearner:
-    """What is trained, and the frozen ViT under it."""
+    """Modules that are trained, and the frozen ViT under them."""
 
     backbone: nn.Module
     tracker: Tracker
@@ -88,7 +88,7 @@ def _two_rounds(
     rng: np.random.Generator,
 ) -> dict[str, Tensor]:
     chosen = torch.from_numpy(group)  # pyright: ignore[reportUnknownMemberType]
-    device = features.embedding.device
+    device = features.coarse.device
     own = features.select(batch.index[chosen].to(device))
     cover = batch.cover[chosen].to(device)
     clicks = kind(batch, group, rng).on(device)
@@ -131,7 +131,7 @@ _RARER: tuple[Kind, ...] = (_random_clicks, _random_clicks, _several, _box_and_c
 def corrected(
     batch: ObjectBatch, group: NDArray[np.int64], before: Clicks, answers: ClickAnswers, rng: np.random.Generator
 ) -> Clicks:
-    """What comes after a first answer: most often that answer as a mask, and a click on a fault of it.
+    """Prompt that follows a first answer: most often that answer as a mask, and a click on a fault of it.
 
     The mask is given as the raw logits or as a plain mask, the earlier clicks and boxes with it or not. Sometimes there
     is no new click (the mask alone), sometimes no mask (all clicks together).
@@ -180,7 +180,7 @@ def _readings(
     learner: ClickLearner, features: ClickFeatures, batch: ObjectBatch, rng: np.random.Generator
 ) -> dict[str, list[float]]:
     def ask(clicks: Clicks) -> ClickAnswers:
-        return answer_clicks(learner.tracker, features, clicks.on(features.embedding.device))
+        return answer_clicks(learner.tracker, features, clicks.on(features.coarse.device))
 
     def best(answers: ClickAnswers) -> list[float]:
         return _list(mask_iou(answers.best()[:, None].cpu(), batch.cover)[:, 0])

@@ -1,4 +1,4 @@
-"""What one training run does, stage by stage."""
+"""Configuration of a training run, stage by stage."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -11,14 +11,14 @@ class Stage:
     """One stretch of training at one input size."""
 
     name: str
-    kind: Literal["dense", "ground", "prompts", "clicks"]
+    kind: Literal["dense", "ground", "prompts", "clicks", "tracker"]
     image_size: int
     """Pixels; 0: that of the weights that the run starts from."""
     steps: int
     images: int
-    """Images per rank and step."""
+    """Images, or clips, per rank and step."""
     prompts: int = 0
-    """Prompts per image (prompt stages), or objects per image at most (clicks)."""
+    """Prompts per image (prompt stages), or objects per image at most (clicks), or per clip (tracker)."""
     peak_rate: float = 1e-3
     end_rate: float = 1e-5
     flat: float = 0.3
@@ -46,9 +46,9 @@ class TrainConfig:
 
     seed: int = 1
     ranks: int = 2
-    """Processes that each draw their own scenes; gradients are averaged."""
+    """Batches of a step, each drawn by itself; gradients are averaged. On a CPU each has a process of its own."""
     device: str = "cpu"
-    """"cuda" puts every rank's model on the GPU; 8 or more ranks are then needed to draw scenes fast enough."""
+    """On "cuda" and "mps" one process learns from all ranks' batches in turn."""
     weight_decay: float = 0.02
     clip: float = 3.0
     min_side: int = 256
@@ -62,6 +62,11 @@ class TrainConfig:
         TELL_PATTERNS,
         FINISH_PATTERNS,
     )
+
+    @property
+    def processes(self) -> int:
+        """That learn together."""
+        return self.ranks if self.device == "cpu" else 1
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as kept in checkpoints and the model card."""
@@ -99,6 +104,16 @@ CLICKS = replace(
 )
 """The tracker half on a frozen backbone."""
 CLICKS_SMOKE = replace(CLICKS, stages=(Stage("clicks", "clicks", 0, steps=3, images=2, prompts=3, warm_up=1),))
+TRACKER = replace(
+    TINY,
+    seed=5,
+    ranks=1,
+    weight_decay=0.01,
+    clip=1.0,
+    stages=(Stage("tracker", "tracker", 0, steps=640, images=2, prompts=4, flat=0.7, end_rate=2e-5, warm_up=20),),
+)
+"""Memory, pointers and presence on frozen weights."""
+TRACKER_SMOKE = replace(TRACKER, stages=(Stage("tracker", "tracker", 0, steps=3, images=1, prompts=2, warm_up=1),))
 CONFIGS = {
     "tiny": TINY,
     "longer": LONGER,
@@ -106,4 +121,6 @@ CONFIGS = {
     "smoke": SMOKE,
     "clicks": CLICKS,
     "clicks-smoke": CLICKS_SMOKE,
+    "tracker": TRACKER,
+    "tracker-smoke": TRACKER_SMOKE,
 }

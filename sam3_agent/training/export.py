@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from transformers import Sam3Config, Sam3Model, Sam3VideoConfig
 
@@ -15,6 +16,7 @@ from sam3_agent.training.config import TrainConfig
 from sam3_agent.training.prompts import vocabulary_words
 from sam3_agent.training.tiny import new_model, tiny_config
 from sam3_agent.training.tokenizer import build_tokenizer
+from sam3_agent.training.track_run import start_track_learner
 
 PREFIX = "detector_model."
 """Where facebook/sam3 (a Sam3VideoModel) keeps the detector; a tracker half may join it under `tracker_model.`."""
@@ -102,3 +104,36 @@ def export_clicks(config: TrainConfig, run: Path, weights: Path | None, folder: 
     part.chmod(0o644)  # safetensors writes for its owner alone
     part.replace(folder / WEIGHTS)
     (folder / "config.json").write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+PRESENCE = "tracker_model.mask_decoder.pred_obj_score_head."
+
+
+def export_tracker(config: TrainConfig, run: Path, weights: Path | None, folder: Path) -> None:
+    """Write the checkpoint `weights` with the run's memory parts and presence head (float16) into `folder`.
+
+    `folder` may be `weights` itself. Every other tensor stays as it is, to the bit; clicks do not read the presence
+    head. Names are those of facebook/sam3, but for `tracker_model.tracking_point`, which is the project's own.
+
+    Raises:
+        InputError: no checkpoint in `run`, no weights, or weights that the run did not start from.
+    """
+    saved = read_state(run)
+    if saved is None:
+        raise InputError(f"'{run}' holds no checkpoint; give the --out folder of a tracker run")
+    if weights is None:
+        raise InputError("a tracker run is exported beside the weights that it started from; give --start-from")
+    learner, _ = start_track_learner(config, weights, saved)
+    tensors = {name: value.clone() for name, value in load_file(weights / WEIGHTS).items()}
+    own = {f"tracker_model.{name}": value for name, value in learner.tracker.parts.state_dict().items()}
+    own |= {f"{PRESENCE}{name}": value for name, value in learner.presence.state_dict().items()}
+    own["tracker_model.no_memory_positional_encoding"] = torch.zeros(1, 1, learner.head.in_features)  # read by nothing
+    tensors |= {name: value.half().contiguous() for name, value in own.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.resolve() != weights.resolve():
+        for path in (weights / "config.json", *sorted(weights.glob("tokenizer*"))):
+            shutil.copy(path, folder / path.name)
+    part = folder / (WEIGHTS + ".part")
+    save_file(tensors, part, metadata={"format": "pt"})
+    part.chmod(0o644)  # safetensors writes for its owner alone
+    part.replace(folder / WEIGHTS)

@@ -70,7 +70,7 @@ class Exemplars:
 
 @dataclass(frozen=True, slots=True)
 class Grounding:
-    """What the DETR encoder makes of P prompts."""
+    """Output of the DETR encoder for P prompts."""
 
     encoded: Tensor
     """(P, H*W, C)"""

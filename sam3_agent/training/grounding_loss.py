@@ -31,7 +31,7 @@ class WordTable:
 
 @dataclass(frozen=True, slots=True)
 class DenseTruth:
-    """What each patch of B images shows."""
+    """Labels of the patches of B images."""
 
     cover: Tensor
     """(B, W, h, w) share of the patch that each word describes"""

@@ -26,7 +26,7 @@ Match = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class LossWeights:
-    """How much each term counts; the `cost_` ones steer the matching only."""
+    """Weights of the loss terms; the `cost_` ones steer the matching only."""
 
     cost_class: float = 2.0
     cost_l1: float = 5.0

@@ -1,4 +1,4 @@
-"""What a training step asks about a scene: phrases that hold, phrases that nearly hold, exemplars of either sign."""
+"""Prompts of a training step about a scene: phrases that hold, phrases that nearly hold, exemplars of either sign."""
 
 import string
 from collections.abc import Callable, Sequence
@@ -195,7 +195,9 @@ _FORMS: tuple[tuple[Callable[[Sequence[SceneObject], np.random.Generator], Train
 
 
 def kind_of_negative(description: Description, marked: SceneObject) -> Description:
-    """What a negative box takes away: its noun; where the phrase names the noun already, its color of that noun."""
+    """Return what a negative box takes away: its noun; where the phrase names the noun already, its color of that
+    noun.
+    """
     if description.noun is not None:
         return Description(noun=marked.noun, color=marked.color)
     return Description(noun=marked.noun)

@@ -3,13 +3,14 @@
 from sam3_agent.workspace.geometry import Measurement, MeasurementTable, Neighbor, Operation, OrderBy, Ranks
 from sam3_agent.workspace.image_loading import Source
 from sam3_agent.workspace.image_store import OpenImage
-from sam3_agent.workspace.mask_facts import ColorShare, Facts
+from sam3_agent.workspace.mask_facts import STRAY, ColorShare, Facts
 from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
 from sam3_agent.workspace.query import TileMode
 from sam3_agent.workspace.workspace import Workspace, WorkspaceConfig
 
 __all__ = [
     "NO_OUTPUT",
+    "STRAY",
     "ColorShare",
     "Facts",
     "Measurement",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,19 +12,23 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box, Rle
 from sam3_agent.types import Instance
-from sam3_agent.workspace.mask_facts import SAME_OBJECT, Facts, center_of, sample_grid
+from sam3_agent.workspace.mask_facts import Facts, center_of, grown_box, same_objects, sample_grid
 from sam3_agent.workspace.mask_store import Finding
 
-Operation = Literal["union", "intersect", "subtract"]
+Operation = Literal["union", "intersect", "subtract", "main_part", "in_box"]
 
 
 def combined(parts: Sequence[Instance], operation: Operation) -> Finding:
     """Unite or intersect masks, or subtract all others from the first; scores are those of the weakest part.
 
+    Of one mask, "main_part" keeps the largest connected part and "in_box" what lies within its own box and a margin.
+
     Raises:
-        InputError: fewer than two masks, an unknown operation, or nothing is left.
+        InputError: too few masks or too many, an unknown operation, or nothing is left.
     """
     names = ", ".join(part.id for part in parts)
+    if operation in ("main_part", "in_box"):
+        return _cleaned(parts, operation)
     if len(parts) < 2:
         raise InputError(f"combining needs at least two different mask ids, got {names or 'none'}")
     rle = _merged([part.rle for part in parts], operation)
@@ -31,6 +36,17 @@ def combined(parts: Sequence[Instance], operation: Operation) -> Finding:
         raise InputError(f"nothing is left: {operation} of {names} is empty; no mask was made")
     score, object_score = min(part.score for part in parts), min(part.object_score for part in parts)
     return Finding(rle, masks.box(rle), score, object_score)
+
+
+def _cleaned(parts: Sequence[Instance], operation: Operation) -> Finding:
+    """One mask without its strays."""
+    if len(parts) != 1:
+        raise InputError(f"{operation} takes one mask id, got {', '.join(part.id for part in parts) or 'none'}")
+    part = parts[0]
+    kept = masks.main_part(part.rle) if operation == "main_part" else masks.clipped(part.rle, grown_box(part.box))
+    if masks.area(kept) == 0:
+        raise InputError(f"nothing is left: no pixel of {part.id} lies in its box; no mask was made")
+    return Finding(kept, masks.box(kept), part.score, part.object_score)
 
 
 def _merged(rles: Sequence[Rle], operation: Operation) -> Rle:
@@ -46,6 +62,8 @@ def _merged(rles: Sequence[Rle], operation: Operation) -> Rle:
 OrderBy = Literal["left", "right", "top", "bottom", "largest", "smallest", "score"]
 ORDERS: tuple[OrderBy, ...] = get_args(OrderBy)
 INSIDE = 0.9
+_CLOSE = 0.05
+"""Areas that differ by less than this share are as good as equal: masks are not more exact than that."""
 
 RULES: dict[str, str] = {
     "center": "The center of a mask is the center of its box; x grows to the right, y grows downwards.",
@@ -57,8 +75,8 @@ RULES: dict[str, str] = {
     "outline around it (so a thing in the hole of a ring is inside the ring).",
     "nearest": "The nearest neighbor has the smallest distance between centers, in pixels.",
     "largest": "Size is the number of pixels in the mask (the visible part only).",
-    "same object": "Masks that overlap by more than 70 % (IoU) are one object found twice: neither inside "
-    "nor near each other.",
+    "same object": "Masks that overlap by more than 70 % (IoU), with boxes that agree, are one object found twice: "
+    "neither inside nor near each other.",
 }
 
 
@@ -72,7 +90,7 @@ class Neighbor:
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Places from 1 among the measured masks."""
+    """Places from 1 among the measured masks that were found by the same phrase."""
 
     left_to_right: int
     top_to_bottom: int
@@ -99,6 +117,8 @@ class MeasurementTable:
     order_by: OrderBy
     rows: tuple[Measurement, ...]
     rules: dict[str, str]
+    doubts: tuple[str, ...] = ()
+    """What may be wrong with the ranks, one line each."""
 
 
 def measure(
@@ -110,9 +130,10 @@ def measure(
     centers = np.array([fact.center for fact in facts], dtype=np.float64).reshape(-1, 2)  # (N, 2) x, y
     areas = np.array([fact.area for fact in facts], dtype=np.float64)
     scores = np.array([instance.score for instance in instances], dtype=np.float64)
-    same = _same_object(instances)  # (N, N)
+    same = same_objects(instances, instances) | np.eye(len(instances), dtype=bool)  # (N, N)
     inside = _inside(instances) & ~same  # (N inner, N outer)
-    ranks = [_ranks(values) for values in (centers[:, 0], centers[:, 1], -areas)]
+    kinds = [fact.phrase for fact in facts]
+    ranks = [_ranks(values, kinds) for values in (centers[:, 0], centers[:, 1], -areas)]
     ids = [instance.id for instance in instances]
     rows = [
         Measurement(
@@ -128,19 +149,34 @@ def measure(
     keys = {"left": centers[:, 0], "right": -centers[:, 0], "top": centers[:, 1], "bottom": -centers[:, 1]}
     keys |= {"largest": -areas, "smallest": areas, "score": -scores}
     order = np.argsort(keys[order_by], kind="stable")
-    return MeasurementTable(image_id, order_by, tuple(rows[int(i)] for i in order), dict(RULES))
+    return MeasurementTable(
+        image_id, order_by, tuple(rows[int(i)] for i in order), dict(RULES), _doubts(facts, ids, kinds)
+    )
 
 
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """(N,) place of each value from 1, smallest first; ties keep their order."""
+def _ranks(values: NDArray[np.float64], kinds: Sequence[str]) -> NDArray[np.intp]:
+    """(N,) place of each value from 1 among those of its kind, smallest first; ties keep their order."""
     places = np.empty(len(values), dtype=np.intp)
-    places[np.argsort(values, kind="stable")] = np.arange(1, len(values) + 1)
+    counts: dict[str, int] = {}
+    for index in np.argsort(values, kind="stable"):
+        kind = kinds[int(index)]
+        places[index] = counts[kind] = counts.get(kind, 0) + 1
     return places
 
 
-def _same_object(instances: Sequence[Instance]) -> NDArray[np.bool_]:
-    rles = [instance.rle for instance in instances]
-    return (masks.iou(rles, rles) > SAME_OBJECT) | np.eye(len(rles), dtype=bool)
+def _doubts(facts: Sequence[Facts], ids: Sequence[str], kinds: Sequence[str]) -> tuple[str, ...]:
+    """What may be wrong with the ranks: masks that have leaked, and sizes of one kind that are nearly the same."""
+    leaked = [ids[i] for i, fact in enumerate(facts) if not fact.is_clean]
+    lines = [f"area and place of {', '.join(leaked)} are unsure: they have stray pieces"] if leaked else []
+    for kind in dict.fromkeys(kinds):
+        order = sorted((i for i, k in enumerate(kinds) if k == kind), key=lambda i: -facts[i].area)
+        close = [
+            f"{ids[i]} and {ids[j]}"
+            for i, j in pairwise(order)
+            if facts[i].area and (facts[i].area - facts[j].area) / facts[i].area < _CLOSE
+        ]
+        lines += [f"nearly the same size: {', '.join(close[:4])}"] if close else []
+    return tuple(lines)
 
 
 def _nearest(index: int, centers: NDArray[np.float64], same: NDArray[np.bool_], ids: Sequence[str]) -> Neighbor | None:

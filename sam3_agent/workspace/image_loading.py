@@ -5,6 +5,7 @@ import binascii
 import importlib
 import inspect
 import io
+import os
 import re
 import struct
 import threading
@@ -22,7 +23,7 @@ from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from sam3_agent.errors import InputError
 from sam3_agent.formats.orientation import TAG, UPRIGHT, is_upright
 
-Source = str | Path | bytes | BinaryIO | Image.Image | NDArray[Any]
+Source = str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[Any]
 Reader = Callable[[Source], tuple[NDArray[np.uint8], str]]
 """Turns a source into (H, W, 3) RGB pixels, which are then the caller's, with a short name for it."""
 
@@ -39,7 +40,7 @@ _opening = threading.Lock()
 
 
 def read_source(source: Source, *, max_pixels: int = MAX_PIXELS) -> tuple[NDArray[np.uint8], str]:
-    """Decode a path, file URL, data URI, bytes, binary file, PIL image or uint8 array; also return a short name for it.
+    """Decode a path, file URL, data URI, bytes, binary file, PIL image or uint8 array, with a short name for it.
 
     EXIF orientation is applied, transparency is laid on white, more than 8 bits are scaled by the bits that the image
     uses, and of an animation the first frame is taken. The array is the caller's own copy.
@@ -54,9 +55,9 @@ def read_source(source: Source, *, max_pixels: int = MAX_PIXELS) -> tuple[NDArra
         return _to_pixels(source, "the picture"), "PIL image"
     if isinstance(source, bytes | bytearray | memoryview):
         return _from_bytes(bytes(source), "the given data", max_pixels), "bytes"
-    if not isinstance(source, str | Path):
-        return _from_bytes(_contents(source), "the given file", max_pixels), "file"
-    text = str(source)
+    if not isinstance(source, str | os.PathLike):
+        return _from_bytes(_contents(source), "the given file", max_pixels), str(getattr(source, "name", "file"))
+    text = os.fspath(source)
     if text.startswith("data:"):
         return _from_bytes(_data_uri(text), "the data URI", max_pixels), "data URI"
     path = _to_path(text)
@@ -115,10 +116,11 @@ def _data_uri(text: str) -> bytes:
     header, comma, payload = text.partition(",")
     if not comma:
         raise InputError("the data URI has no ',' between its type and its data")
-    if not header.endswith(";base64"):
+    if not header.lower().endswith(";base64"):
         return unquote_to_bytes(payload)
+    digits = "".join(unquote(payload).split()).rstrip("=").replace("-", "+").replace("_", "/")
     try:
-        return base64.b64decode("".join(unquote(payload).split()), validate=True)
+        return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)  # many encoders drop the padding
     except (binascii.Error, ValueError) as error:
         raise InputError(f"the data URI is not valid base64: {error}") from error
 

@@ -1,4 +1,4 @@
-"""Which images are open, by id."""
+"""Store of open images by id."""
 
 import threading
 from dataclasses import dataclass
@@ -40,6 +40,11 @@ class Images:
         with self._lock:
             self._images[image.id] = image
             self._pixels[image.id] = pixels
+
+    def has(self, image_id: str) -> bool:
+        """Whether an image is open."""
+        with self._lock:
+            return image_id in self._images
 
     def get(self, image_id: str) -> OpenImage:
         """An open image.

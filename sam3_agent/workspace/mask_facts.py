@@ -1,5 +1,6 @@
-"""What can be said about one mask without asking the model again."""
+"""Facts about one mask that need no further look of the model."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent import masks
-from sam3_agent.masks import Box, Rle
+from sam3_agent.masks import Box, Rle, Window
 from sam3_agent.render import Mark
 from sam3_agent.types import Instance
 from sam3_agent.workspace.mask_store import Record
@@ -83,6 +84,13 @@ SAME_OBJECT = 0.7
 """Masks that overlap more than this (IoU) are the same object found twice."""
 
 
+STRAY = 0.05
+"""From this share on, pieces apart from the main one or outside of the box say that a mask has leaked: with the tiny
+model 13.8 % of the masks in crowded scenes have more outside, and nearly none of the good ones have."""
+_MARGIN = 0.1
+"""A box is grown by this share of its sides before anything counts as outside: boxes are that exact."""
+SAME_BOX = 0.3
+"""Boxes of one object overlap at least this much (IoU), even where one of its masks has leaked."""
 _GRID = 64
 """A mask is looked at on at most this many rows and columns of its box."""
 
@@ -103,6 +111,17 @@ class Facts:
     """Largest share first; measured away from the edge of the mask."""
     concept_scores: dict[str, float]
     """Phrase asked on this image -> best score of this same object under it."""
+    part_shares: tuple[float, ...] = (1.0,)
+    """Of its connected parts in its area, largest first."""
+    outside: float = 0.0
+    """Share of it that lies outside of its own box, grown by a tenth: what has leaked onto something else."""
+    at_border: bool = False
+    """It touches the border of the image, so that it may go on outside."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether its area and place can be trusted: nearly all of it is one part within its own box."""
+        return self.outside < STRAY and sum(self.part_shares[1:]) < STRAY
 
 
 def center_of(box: Box) -> tuple[float, float]:
@@ -145,13 +164,13 @@ _ONE_LABEL = 0.9
 
 
 def concept_scores(wanted: Sequence[Record], all_records: Sequence[Record]) -> dict[str, dict[str, float]]:
-    """Mask id -> phrase asked on the image -> best score that this same object (mask IoU > 0.7) has under it."""
+    """Mask id -> phrase asked on the image -> best score that this same object has under it."""
     asked = [record for record in all_records if record.asked is not None]
-    overlap = masks.iou([r.instance.rle for r in wanted], [r.instance.rle for r in asked])  # (wanted, asked)
+    same = same_objects([r.instance for r in wanted], [r.instance for r in asked])  # (wanted, asked)
     result: dict[str, dict[str, float]] = {}
     for row, record in enumerate(wanted):
         best: dict[str, float] = {}
-        for column in np.flatnonzero(overlap[row] > SAME_OBJECT):
+        for column in np.flatnonzero(same[row]):
             other = asked[column]
             phrase = other.asked or ""
             best[phrase] = max(best.get(phrase, 0.0), other.instance.score)
@@ -163,21 +182,60 @@ def facts_of(record: Record, colors: tuple[ColorShare, ...], scores: dict[str, f
     """Gather what is known of one mask."""
     instance = record.instance
     height, width = instance.rle.size
-    area = instance.area
-    return Facts(record.phrase, center_of(instance.box), area, area / (height * width), colors, scores)
+    areas = masks.parts_of(instance.rle).areas
+    area = sum(areas)
+    x0, y0, x1, y1 = masks.box(instance.rle)
+    window = grown_box(instance.box)
+    within = x0 >= window[0] and y0 >= window[1] and x1 <= window[2] and y1 <= window[3]
+    return Facts(
+        record.phrase,
+        center_of(instance.box),
+        area,
+        area / (height * width),
+        colors,
+        scores,
+        tuple(part / area for part in areas),
+        0.0 if within else 1 - masks.area_in(instance.rle, window) / area,
+        x0 <= 0 or y0 <= 0 or x1 >= width or y1 >= height,
+    )
+
+
+def grown_box(box: Box) -> Window:
+    """Whole pixels of a box with a margin, in which all of its object should lie."""
+    x0, y0, x1, y1 = box
+    margin = _MARGIN * max(x1 - x0, y1 - y0)
+    return (math.floor(x0 - margin), math.floor(y0 - margin), math.ceil(x1 + margin), math.ceil(y1 + margin))
+
+
+def same_objects(
+    first: Sequence[Instance], second: Sequence[Instance], least: float = SAME_OBJECT
+) -> NDArray[np.bool_]:
+    """(first, second) whether two masks are one object found twice: masks overlap by more than `least`, boxes agree."""
+    overlap = masks.iou([i.rle for i in first], [i.rle for i in second]) > least
+    for row, column in np.argwhere(overlap).tolist():
+        one, other = first[int(row)], second[int(column)]
+        overlap[row, column] = one.box == other.box or _box_iou(one.box, other.box) >= SAME_BOX
+    return overlap
+
+
+def _box_iou(a: Box, b: Box) -> float:
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    total = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / total if total > 0 else 1.0
 
 
 def marks_of(records: Sequence[Record]) -> list[Mark]:
     """Marks to draw; an object found twice gets one mark, labeled "m2=m7". Labels leave out a workspace's suffix."""
     ordered = sorted(records, key=lambda record: not record.kept)  # a kept mask speaks for its near-miss twins
-    rles = [record.instance.rle for record in ordered]
-    overlap = masks.iou(rles, rles)
+    instances = [record.instance for record in ordered]
+    same = same_objects(instances, instances, _ONE_LABEL)
     marks: list[Mark] = []
     done: set[int] = set()
     for index, record in enumerate(ordered):
         if index in done:
             continue
-        twins = [int(t) for t in np.flatnonzero(overlap[index] > _ONE_LABEL) if t > index and t not in done]
+        twins = [int(t) for t in np.flatnonzero(same[index]) if t > index and t not in done]
         done.update(twins)
         names = [record.instance.id, *(ordered[t].instance.id for t in twins)]
         label = "=".join(name.partition("-")[0] for name in names)

@@ -1,4 +1,4 @@
-"""Which masks exist, by id."""
+"""Store of masks by id."""
 
 import threading
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which masks of one concept say nothing that another one does not say already."""
+"""Non-maximum suppression by IoU and containment."""
 
 import math
 from collections.abc import Sequence

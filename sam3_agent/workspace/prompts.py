@@ -30,7 +30,7 @@ def distinct_prompts(concepts: Sequence[str | ConceptPrompt], threshold: float =
 
 
 def prompt_by_example(asked: ConceptPrompt | None, positive: Sequence[Box], negative: Sequence[Box]) -> ConceptPrompt:
-    """What was asked, if anything, with examples.
+    """Build the prompt of a concept with examples.
 
     Raises:
         InputError: there is no example, or only negative ones and nothing asked.
@@ -44,7 +44,7 @@ def prompt_by_example(asked: ConceptPrompt | None, positive: Sequence[Box], nega
 
 
 def click_prompt(points: Sequence[Point], labels: Sequence[bool], box: Box | None, mask: Rle | None) -> ClickPrompt:
-    """Which one object.
+    """Build the prompt that means one object.
 
     Raises:
         InputError: nothing says which object: there is nothing, or nothing but points beside it.

@@ -1,4 +1,4 @@
-"""How a picture is asked about."""
+"""Query of one image: prompts, threshold, region, tiles."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +19,10 @@ TileMode = Literal["auto", "never", "always"]
 """Whether parts are looked at more closely: where it pays, not at all, or everywhere."""
 
 
+MOST_TILES = 2048
+"""In one call; when more are wanted, they get larger, and the log says so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """Everything about a call of `segment` but the concepts and the place.
@@ -31,6 +35,7 @@ class Question:
     assume_present: bool = False
     tiles: TileMode = "auto"
     suppression: Suppression = field(default_factory=Suppression)
+    most_tiles: int = MOST_TILES
 
     def __post_init__(self) -> None:
         """Refuse unknown words."""

@@ -2,17 +2,32 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent.errors import UnknownHandle
 from sam3_agent.masks import Box, Rle
-from sam3_agent.model.segmenter import Features, Segmenter
+from sam3_agent.model.segmenter import Features, Segmenter, WarmsUp
 from sam3_agent.render import Picture, Style, draw_picture
-from sam3_agent.types import ClickSegmentation, Concept, ConceptPrompt, Instance, ModelInfo, Point, Segmentation
+from sam3_agent.types import (
+    ClickSegmentation,
+    Concept,
+    ConceptPrompt,
+    Exemplar,
+    ExemplarTokens,
+    Instance,
+    ModelInfo,
+    Point,
+    Segmentation,
+    Track,
+    VideoHandle,
+)
+from sam3_agent.video import Video, VideoSource, open_video
 from sam3_agent.workspace.concepts import Concepts, gather_examples, learn_concept
 from sam3_agent.workspace.crops import clicks_in_window, window_of
 from sam3_agent.workspace.feature_cache import FeatureCache, Window
@@ -24,8 +39,17 @@ from sam3_agent.workspace.mask_store import Finding, Prompt, Record, Records, cl
 from sam3_agent.workspace.nms import Suppression
 from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
 from sam3_agent.workspace.prompts import click_prompt, distinct_prompts, prompt_by_example
-from sam3_agent.workspace.query import Asking, Question, TileMode
+from sam3_agent.workspace.query import MOST_TILES, Asking, Question, TileMode
 from sam3_agent.workspace.tiling import Found, found_in, look_closer
+from sam3_agent.workspace.tracking.profiles import PAPER, Profile
+from sam3_agent.workspace.tracking.progress import Progress
+from sam3_agent.workspace.tracking.query import ObjectClick, TrackingQuery
+from sam3_agent.workspace.tracking.session import FrameTracks
+from sam3_agent.workspace.video_store import FRAME, AskedFor, TrackOptions, Videos, asked_concepts, frame_of
+
+WORTH_WARMING = 200
+"""Images or questions from which on warming up pays on a CUDA GPU: it takes half a minute where nothing is compiled
+yet, and saves some 0.15 s each at full size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +60,10 @@ class WorkspaceConfig:
 
     read: Reader = read_source
     """Turns the sources that `open` is given into pixels: the place to decide what may be opened."""
+    read_video: Callable[..., Video] = open_video
+    """The same for `open_video`; takes the source and `fps`."""
     output: OutputFolder = NO_OUTPUT
-    """Where tools may write files."""
+    """Folder that tools may write into."""
     suffix: str = ""
     """Ends every id, as in "m7-k3v9": ids of workspaces beside each other do not meet and cannot be guessed."""
     memory: FeatureCache | None = None
@@ -57,7 +83,7 @@ class WorkspaceReader:
 
     @property
     def output(self) -> OutputFolder:
-        """Where tools may write files."""
+        """Folder that tools may write into."""
         return self._setting.output
 
     def images(self) -> list[OpenImage]:
@@ -85,7 +111,7 @@ class WorkspaceReader:
         return self._records.get(mask_id).image_id
 
     def phrase_of(self, mask_id: str) -> str:
-        """What was asked when the mask was found, or how it was combined."""
+        """Return the prompt that found a mask, or how it was combined."""
         return self._records.get(mask_id).phrase
 
     def is_near_miss(self, mask_id: str) -> bool:
@@ -120,12 +146,13 @@ class Workspace(WorkspaceReader):
         self._memory = setting.memory or FeatureCache(segmenter, max_bytes)
         self._concepts = Concepts()
         self._colors: dict[str, dict[Rle, tuple[ColorShare, ...]]] = {}
+        self._videos = Videos(segmenter, setting.suffix)
         self._segmentations = 0
         self._lock = threading.Lock()
 
     @property
     def info(self) -> ModelInfo:
-        """Which model looks."""
+        """Name, device and number format of the model."""
         return self._segmenter.info
 
     @property
@@ -134,8 +161,17 @@ class Workspace(WorkspaceReader):
         return self._memory.encodes
 
     def statistics(self) -> dict[str, object]:
-        """How the memories of features and of the model have served so far, ready for JSON."""
+        """Report hits, misses and bytes of the caches of features and of the model, ready for JSON."""
         return self._memory.statistics()
+
+    def warm_up_for(self, calls: int) -> None:
+        """Make the model ready for so many images or questions where that pays; does nothing on a CPU.
+
+        On a CUDA GPU the fast path is started (see `Sam3.warm_up`), for WORTH_WARMING calls or more.
+        """
+        segmenter = self._segmenter
+        if calls >= WORTH_WARMING and self.info.device != "cpu" and isinstance(segmenter, WarmsUp):
+            _log.info("warmed up %s in %.1f s", self.info.device, segmenter.warm_up())
 
     def open(self, source: Source) -> OpenImage:
         """Decode and encode a picture: a path, file URL, data URI, bytes, PIL image or (H, W, 3) uint8 array.
@@ -161,6 +197,7 @@ class Workspace(WorkspaceReader):
         assume_present: bool = False,
         max_iou: float = 1.0,
         max_containment: float = 1.0,
+        max_tiles: int = MOST_TILES,
     ) -> list[Segmentation]:
         """Find all instances of each concept in one batched call; a concept given twice is answered once.
 
@@ -171,12 +208,13 @@ class Workspace(WorkspaceReader):
             assume_present: the threshold is for the object score alone, as the concept is known to be there.
             max_iou: drop the worse of two masks of a concept that overlap more than this; 1 keeps all.
             max_containment: drop a mask of which more than this share lies in a larger one; 1 keeps all.
+            max_tiles: look at no more parts than this; when more are wanted, they get larger and show less.
 
         Raises:
             InputError: no concepts, an unusable one, a region outside the image, an unusable option, or tiles="always"
                 with example boxes.
         """
-        question = Question(threshold, assume_present, tiles, Suppression(max_iou, max_containment))
+        question = Question(threshold, assume_present, tiles, Suppression(max_iou, max_containment), max_tiles)
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(concepts), threshold)
         window = window_of(region, image.width, image.height)
@@ -186,7 +224,7 @@ class Workspace(WorkspaceReader):
         return [self._record(image, p, f, question) for p, f in zip(prompts, found, strict=True)]
 
     def presence(self, image_id: str, phrases: Sequence[str]) -> dict[str, float]:
-        """How strongly the model believes that each phrase is in the image, 0-1: the cheapest question."""
+        """Score the belief that each phrase is in the image, 0-1: the cheapest question."""
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(phrases))
         found = self._segmenter.detect(self._whole_features(image), prompts, threshold=2.0, near_misses=0)
@@ -316,6 +354,109 @@ class Workspace(WorkspaceReader):
             wanted = [record for record in records if record.image_id == image_id]
             scores |= concept_scores(wanted, self._records.of_image(image_id))
         return [facts_of(record, self._colors_of(record), scores[record.instance.id]) for record in records]
+
+    def image(self, image_id: str) -> OpenImage:
+        """An open image; a frame of an open video, "v1@120", is opened when it is first asked for.
+
+        Raises:
+            UnknownHandle: no such image or video.
+            InputError: the video has no such frame.
+        """
+        frame = frame_of(image_id)
+        if frame is not None and not self._images.has(image_id):
+            pixels = self._videos.video(frame[0]).frame(frame[1]).image
+            self._images.add(OpenImage(image_id, pixels.shape[1], pixels.shape[0], image_id), pixels)
+        return super().image(image_id)
+
+    def open_video(self, source: VideoSource, *, fps: float | None = None) -> VideoHandle:
+        """Open a video: a file, a folder of images, image files in order or a (T, H, W, 3) uint8 array.
+
+        `fps` is for folders and arrays. Frames are decoded when they are needed, and none is kept.
+
+        Raises:
+            InputError: it cannot be read as a video.
+        """
+        return self._videos.add(self._setting.read_video(source, fps=fps))
+
+    def video(self, video_id: str) -> VideoHandle:
+        """An open video; raises UnknownHandle."""
+        return self._videos.handle(video_id)
+
+    def videos(self) -> list[VideoHandle]:
+        """All open videos, oldest first."""
+        return self._videos.all()
+
+    def follow(
+        self,
+        video_id: str,
+        concepts: Sequence[AskedFor] = (),
+        *,
+        clicks: Sequence[ObjectClick] = (),
+        frames: tuple[int, int] | None = None,
+        stride: int = 1,
+        reverse: bool = False,
+        live: bool = False,
+        profile: Profile = PAPER,
+        folder: Path | None = None,
+    ) -> Iterator[FrameTracks]:
+        """Track concepts and clicked objects, frame by frame; what was told is kept whenever the caller stops.
+
+        A question that was answered for this video (or in `folder`) is not answered again; one that broke off goes on.
+
+        Args:
+            video_id: of an open video.
+            concepts: phrases, "@names", or `ExampledConcept`s; all are looked for on every frame.
+            clicks: objects that are pointed at; one with a `track_id` corrects that track from its frame on.
+            frames: first and last frame; None for all.
+            stride: ask the detector on every so many frames only.
+            reverse: look for concepts from the last frame to the first one.
+            live: tell every frame at once and retract later; otherwise tell it when its tracks have stood their trial.
+            profile: thresholds.
+            folder: keeps journal and checkpoints; None for a temporary one that goes with the video.
+
+        Raises:
+            InputError: nothing is asked, or something that cannot be.
+            UnknownHandle: no such video, concept or track.
+            ToolError: the model cannot follow objects.
+        """
+        video = self._videos.video(video_id)
+        session = self._videos.session(video_id, folder)
+        asked = asked_concepts(concepts, self._concepts, lambda frame, boxes: self._tokens(video_id, frame, boxes))
+        first, last = frames or (0, len(video) - 1)
+        query = TrackingQuery(asked, tuple(clicks), first, last, stride, reverse, profile)
+        return session.run(query, "live" if live else "delayed")
+
+    def track(
+        self,
+        video_id: str,
+        concepts: Sequence[AskedFor] = (),
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+        **options: Unpack[TrackOptions],
+    ) -> tuple[Track, ...]:
+        """Track to the end and give all tracks of the video; see `follow` for what may be asked.
+
+        Ctrl-C (KeyboardInterrupt) leaves what was done: `tracks` gives it, and an equal call goes on from there.
+        """
+        for told in self.follow(video_id, concepts, **options):
+            if on_progress is not None and told.progress is not None:
+                on_progress(told.progress)
+        return self.tracks(video_id)
+
+    def tracks(self, video_id: str) -> tuple[Track, ...]:
+        """All tracks of a video with their masks; retracted ones are not among them. Raises UnknownHandle."""
+        return self._videos.session(video_id).tracks()
+
+    def forget_video(self, video_id: str) -> None:
+        """Free a video, its frames that are open as images, and its tracks unless they lie in a folder of their own."""
+        self._videos.forget(video_id)
+        for image in self._images.all():
+            if image.id.startswith(f"{video_id}{FRAME}"):
+                self.forget(image.id)
+
+    def _tokens(self, video_id: str, frame: int, boxes: Sequence[Exemplar]) -> ExemplarTokens:
+        image = self.image(f"{video_id}{FRAME}{frame}")
+        return self._segmenter.read_exemplars(self._whole_features(image), boxes)
 
     def forget(self, image_id: str) -> None:
         """Free an image, its features and its masks; their ids are not used again."""

@@ -223,7 +223,7 @@ def test_a_judge_behind_an_api_is_asked_and_paid(images: Path, tmp_path: Path, m
     sent_pictures: list[int] = []
     with chat.api(answer=answer) as served:
         set_keys(monkeypatch, served.url)
-        journal = judged(images, tmp_path, make_llm("chat", served.url, stream=True, patience=HASTY))
+        journal = judged(images, tmp_path, make_llm("chat", served.url, policy=HASTY))
     assert served.problems == []
     assert max(sent_pictures) == 2
     assert len(served.requests) == COUNT
@@ -248,7 +248,7 @@ def test_an_api_that_breaks_down_loses_no_label(
     served_calls: list[int] = []
     with chat.api(answer=answer) as served:
         set_keys(monkeypatch, served.url)
-        journal = judged(images, tmp_path, make_llm("chat", served.url, stream=False, patience=HASTY))
+        journal = judged(images, tmp_path, make_llm("chat", served.url, policy=HASTY))
     assert set(routes(journal)) == set(routes(by_rule))
     unanswered = {label.sha for label in journal.labels() if "gave no answer" in label.reason}
     checks = {check.sha for check in journal.checks() if check.reason.endswith("HTTP 403: no)")}

@@ -25,13 +25,13 @@ HASTY = RetryPolicy(timeout=20.0, retries=2, first_pause=0.01)
 Ask = Callable[..., tuple[Answer, Api]]
 
 
-def make_llm(kind: str, url: str, *, stream: bool, patience: RetryPolicy = HASTY, **options: Any) -> LLM:
+def make_llm(kind: str, url: str, *, policy: RetryPolicy = HASTY, **options: Any) -> LLM:
     """The LLM; ANTHROPIC_API_KEY and OPENAI_API_KEY must be set, and the base URLs point to `url`."""
     if kind == "anthropic":
-        return AnthropicLLM(MODELS[kind], stream=stream, patience=patience, **options)
+        return AnthropicLLM(MODELS[kind], policy=policy, **options)
     if kind == "openai":
-        return OpenAILLM(MODELS[kind], stream=stream, patience=patience, **options)
-    return ChatLLM(MODELS[kind], f"{url}/v1", stream=stream, patience=patience, **options)
+        return OpenAILLM(MODELS[kind], policy=policy, **options)
+    return ChatLLM(MODELS[kind], f"{url}/v1", policy=policy, **options)
 
 
 def set_keys(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
@@ -45,19 +45,19 @@ def set_keys(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("SSL_CERT_DIR", str(Path(__file__).parent))
 
 
-def asker(monkeypatch: pytest.MonkeyPatch, kind: str, *, stream: bool) -> Ask:
+def asker(monkeypatch: pytest.MonkeyPatch, kind: str) -> Ask:
     """Ask about the workspace's picture, with a server that follows the script; bad requests fail the test."""
 
     def run(
         *script: Sent,
         answer: Answering | None = None,
-        patience: RetryPolicy = HASTY,
+        policy: RetryPolicy = HASTY,
         options: dict[str, Any] | None = None,
         **limits: Any,
     ) -> tuple[Answer, Api]:
         with WIRES[kind].api(*script, answer=answer) as served:
             set_keys(monkeypatch, served.url)
-            llm = make_llm(kind, served.url, stream=stream, patience=patience, **(options or {}))
+            llm = make_llm(kind, served.url, policy=policy, **(options or {}))
             given = Agent(make_workspace(), llm, **{"judge": "off"} | limits).ask("img1", "the larger red circle")
         assert served.problems == []
         return given, served

@@ -32,13 +32,11 @@ Ask = Callable[..., tuple[Answer, Api]]
 def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Ask about the workspace's picture, with a server that follows the script."""
 
-    def run(
-        *script: Sent, model: str = "claude-opus-5-5", retries: int = 2, stream: bool = False
-    ) -> tuple[Answer, Api]:
+    def run(*script: Sent, model: str = "claude-opus-5-5", retries: int = 2) -> tuple[Answer, Api]:
         with api(*script) as served:
             monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
             monkeypatch.setenv("ANTHROPIC_BASE_URL", served.url)
-            llm = AnthropicLLM(model, stream=stream, patience=RetryPolicy(20.0, retries, first_pause=0.01))
+            llm = AnthropicLLM(model, policy=RetryPolicy(20.0, retries, first_pause=0.01))
             answer = Agent(make_workspace(), llm, judge="off").ask("img1", "the larger red circle")
         assert served.problems == []
         return answer, served
@@ -122,7 +120,14 @@ def test_a_refused_key_is_one_clear_line_without_a_retry(ask: Ask) -> None:
     assert len(served.requests) == 1
 
 
-@pytest.mark.parametrize("arguments", ["not json {", ["red circle"], None, 7])
+@pytest.mark.parametrize("arguments", ["not json {", None])
+def test_arguments_that_the_sdk_cannot_put_together_are_asked_for_again(ask: Ask, arguments: Any) -> None:
+    answer, served = ask(message(use("segment_concepts", arguments)), message(SEGMENT), message(SUBMIT))
+    assert (answer.outcome, len(served.requests)) == ("answered", 3)
+    assert [len(step.data["faults"]) for step in answer.trace.steps if step.kind == "reply"] == [1, 0]
+
+
+@pytest.mark.parametrize("arguments", [["red circle"], 7])
 def test_arguments_that_are_no_object_are_answered_as_an_error(ask: Ask, arguments: Any) -> None:
     answer, served = ask(message(use("segment_concepts", arguments)), message(SEGMENT), message(SUBMIT))
     [result] = blocks(served.requests[1], "tool_result")
@@ -176,7 +181,7 @@ def test_a_body_that_is_no_message_fails_the_run_in_one_line(ask: Ask, body: byt
 def test_a_server_that_is_not_there_fails_the_run_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
-    answer = Agent(make_workspace(), AnthropicLLM("claude-opus-5-5", patience=RetryPolicy(retries=0))).ask(
+    answer = Agent(make_workspace(), AnthropicLLM("claude-opus-5-5", policy=RetryPolicy(retries=0))).ask(
         "img1", "the circle"
     )
     assert answer.outcome == "failed"

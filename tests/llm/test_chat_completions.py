@@ -18,9 +18,9 @@ SUBMIT = use("submit_answer", {"mask_ids": ["m1"], "reason": "the larger red cir
 NAMES = [tool.name for tool in LOOP_TOOLS]
 
 
-@pytest.fixture(params=[False, True], ids=["whole", "streaming"])
-def ask(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    return asker(monkeypatch, "chat", stream=request.param)
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
+    return asker(monkeypatch, "chat")
 
 
 def written(name: str, arguments: dict[str, Any]) -> str:

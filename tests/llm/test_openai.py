@@ -17,9 +17,9 @@ SEGMENT = use("segment_concepts", {"image_id": "img1", "concepts": ["red circle"
 SUBMIT = use("submit_answer", {"mask_ids": ["m1"], "reason": "the larger red circle"}, "call_3")
 
 
-@pytest.fixture(params=[False, True], ids=["whole", "streaming"])
-def ask(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    return asker(monkeypatch, "openai", stream=request.param)
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
+    return asker(monkeypatch, "openai")
 
 
 def items(request: dict[str, Any], kind: str) -> list[dict[str, Any]]:

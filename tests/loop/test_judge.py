@@ -54,8 +54,8 @@ def test_the_judge_sees_the_query_the_whole_picture_and_each_mask_with_its_facts
     system, user = llm.seen[2]
     assert system.text.startswith("You check an answer")
     assert user.text.startswith("query: the red circles\n")
-    assert "m1 'circle': score" in user.text
-    assert "m3 'circle': score" in user.text
+    assert "m1 'circle' 0.85; box" in user.text
+    assert "m3 'circle' 0.82; box" in user.text
     assert len(user.pictures) == 2  # the whole with outlines, and a contact sheet
     assert not any("m2 'circle'" in message.text for message in llm.seen[2])
 

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from sam3_agent.errors import InputError, LLMConfigError
+from sam3_agent.llm.base import LLM
 from sam3_agent.llm.pricing import Price, price_of, read_prices
+from sam3_agent.llm.retry import RetryPolicy
 from sam3_agent.loop.load_llm import load_llm
 
 
@@ -87,3 +89,43 @@ def test_a_bad_file_of_prices_is_one_clear_line(tmp_path: Path, text: str) -> No
     file.write_text(text)
     with pytest.raises(InputError, match=r"prices\.json"):
         read_prices(file)
+
+
+def policy_of(llm: LLM) -> RetryPolicy:
+    return llm._provider._policy  # pyright: ignore[reportAttributeAccessIssue]  # the one thing that is set
+
+
+@pytest.fixture
+def _a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
+    for name in ("SAM3_AGENT_LLM_TIMEOUT", "SAM3_AGENT_LLM_RETRIES"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("_a_key")
+def test_timeout_and_retries_come_from_the_call_then_the_spec_then_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = "anthropic:claude-opus-5-5?timeout=900&retries=0"
+    assert policy_of(load_llm("anthropic:claude-opus-5-5")) == RetryPolicy()
+    monkeypatch.setenv("SAM3_AGENT_LLM_TIMEOUT", "60")
+    assert policy_of(load_llm("anthropic:claude-opus-5-5")) == RetryPolicy(timeout=60)
+    assert policy_of(load_llm(spec)) == RetryPolicy(timeout=900, retries=0)
+    assert policy_of(load_llm(spec, timeout=5, retries=2)) == RetryPolicy(timeout=5, retries=2)
+
+
+def test_a_local_server_never_gets_a_request_twice_because_it_is_slow() -> None:
+    llm = load_llm("chat:qwen3-vl@http://localhost:11434/v1?timeout=900")
+    assert llm.name == "chat:qwen3-vl@http://localhost:11434/v1"
+    assert policy_of(llm) == RetryPolicy(timeout=900, repeat_late=False)
+
+
+def test_a_query_of_the_url_itself_stays_there() -> None:
+    assert load_llm("chat:m@http://localhost:1/v1?key=7").name == "chat:m@http://localhost:1/v1?key=7"
+
+
+@pytest.mark.usefixtures("_a_key")
+@pytest.mark.parametrize("query", ["timeout=0", "timeout=soon", "retries=-1", "retries=nan", "timeout=1e9"])
+def test_absurd_options_are_refused_in_one_line(query: str) -> None:
+    with pytest.raises(LLMConfigError, match="is no number from"):
+        load_llm(f"anthropic:claude-opus-5-5?{query}")

@@ -22,6 +22,9 @@ from sam3_agent.model.loading import load_tracker
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.text_prompts import EXEMPLAR_PHRASE, clean
 from sam3_agent.model.tracker import Tracker
+from sam3_agent.model.tracking.loading import load_video_tracker
+from sam3_agent.model.tracking.parts import MemoryParts
+from sam3_agent.model.tracking.video_tracker import VideoTracker
 from sam3_agent.types import ModelInfo
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -85,6 +88,15 @@ def small_tracker_config() -> Sam3TrackerVideoConfig:
         vision_config=vision,
         prompt_encoder_config={**width, "image_size": SIDE, "patch_size": 8},
         mask_decoder_config={**width, "mlp_dim": 48, "iou_head_hidden_dim": 32},
+        memory_attention_hidden_size=32,
+        memory_attention_num_layers=2,
+        memory_attention_feed_forward_hidden_size=48,
+        memory_encoder_hidden_size=32,
+        memory_encoder_output_channels=16,
+        mask_downsampler_embed_dim=32,
+        memory_fuser_embed_dim=32,
+        memory_fuser_intermediate_dim=48,
+        memory_fuser_layer_scale_init_value=0.5,
     )
 
 
@@ -97,6 +109,30 @@ def small_tracker(seed: int = 0) -> Tracker:
             weight.mul_(2.0) if weight.ndim > 1 else weight.normal_(std=0.2)
         tracker.tracker_model.no_memory_embedding.normal_()
     return tracker.eval()
+
+
+def small_video_tracker(seed: int = 0) -> VideoTracker:
+    """The same with memory parts, also random."""
+    tracker = small_tracker(seed)
+    parts = MemoryParts(small_tracker_config())
+    with torch.no_grad():
+        for weight in parts.parameters():
+            weight.mul_(4.0) if weight.ndim > 1 and weight.any() else weight.normal_(std=0.2)
+        # loud enough that objects differ: attention that looks at few places, and a decoder that hears what it says
+        for layer in parts.memory_attention.layers:
+            for projection in (layer.cross_attn_image.q_proj, layer.cross_attn_image.k_proj):
+                projection.weight.mul_(3.0)
+        parts.memory_encoder.projection.weight.mul_(8.0)
+        parts.memory_attention.layer_norm.weight.fill_(6.0)
+        tracker.tracker_model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(0.4)  # there in most frames
+    return VideoTracker(tracker, parts).eval()
+
+
+@pytest.fixture(scope="session")
+def tracking_segmenter(tokenizer: CLIPTokenizer) -> Sam3:
+    """The same model with a tracker half that remembers."""
+    video = small_video_tracker()
+    return Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"), video.tracker, video=video)
 
 
 @pytest.fixture(scope="session")
@@ -161,6 +197,7 @@ class Parity:
     images: dict[str, dict[str, Any]]
     cases: dict[str, dict[str, Any]]
     clicks: dict[str, dict[str, Any]]
+    videos: dict[str, dict[str, Any]]
     raw: Mapping[str, NDArray[Any]]
     phrases: list[dict[str, Any]]
 
@@ -174,7 +211,8 @@ class Parity:
         tracker = load_tracker(PARITY, torch.device("cpu"), torch.float32)
         assert tracker is not None
         tracker.hole_area = 256  # recorded so, though the masks are 96 x 96 and not 288 x 288
-        return Sam3(model, RecordedTokenizer(ids), ModelInfo("parity", "cpu", "float32"), tracker)
+        video = load_video_tracker(PARITY, tracker, torch.device("cpu"), torch.float32)
+        return Sam3(model, RecordedTokenizer(ids), ModelInfo("parity", "cpu", "float32"), tracker, video=video)
 
     @cached_property
     def segmenter(self) -> Sam3:
@@ -199,4 +237,5 @@ def parity() -> Parity:
     phrases = json.loads((PARITY / "phrases.json").read_text(encoding="utf-8"))["phrases"]
     cases = {case["id"]: case for case in recorded["pcs"]}
     clicks = {case["id"]: case for case in recorded["pvs"]}
-    return Parity(recorded["images"], cases, clicks, np.load(PARITY / "cases.npz"), phrases)
+    videos = {case["id"]: case for case in recorded["video"]}
+    return Parity(recorded["images"], cases, clicks, videos, np.load(PARITY / "cases.npz"), phrases)

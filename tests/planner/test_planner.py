@@ -1,11 +1,12 @@
 """The planner without an LLM, acting through the real tools."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 
-from sam3_agent.llm.base import Message
+from sam3_agent.llm.base import Message, ToolCall, ToolResult
 from sam3_agent.llm.task import Task
 from sam3_agent.loop.agent import Agent
 from sam3_agent.model.fake import FakeSegmenter, detection
@@ -78,8 +79,64 @@ def test_a_phrase_that_the_model_refuses_fails_in_one_line() -> None:
     assert "\n" not in answer.reason
 
 
+def leaked(mask_id: str, call_id: str, outside: float) -> tuple[Message, Message]:
+    """A call for "star" and its result: one mask, of which `outside` lies outside of its own box."""
+    facts: dict[str, Any] = {
+        "id": mask_id, "score": 0.9, "object_score": 0.9, "box": [10, 10, 50, 50], "center": [30, 30], "area": 1000,
+        "colors": [], "concept_scores": {}, "outside_box": outside,
+    }  # fmt: skip
+    entry: dict[str, Any] = {"concept": "star", "presence": 0.9, "instances": [facts], "near_misses": []}
+    call = ToolCall(call_id, "segment_concepts", {"image_id": "img1", "concepts": ["star"]})
+    result = ToolResult(call_id, "segment_concepts", "", {"results": [entry]})
+    return Message("assistant", calls=(call,)), Message("tool", results=(result,))
+
+
+def test_a_mask_that_has_leaked_is_cut_to_its_box_before_it_is_submitted() -> None:
+    talk = (Message("user", task=Task("img1", 320, 200, "the star")), *leaked("m1", "c1", 0.2))
+    (call,) = RulesLLM().reply(talk, LOOP_TOOLS).message.calls
+    assert (call.name, call.arguments) == ("combine_masks", {"mask_ids": ["m1"], "operation": "in_box"})
+    cut = ToolResult(call.id, "combine_masks", "", {"mask": {"id": "m2"}})
+    after = (*talk, Message("assistant", calls=(call,)), Message("tool", results=(cut,)))
+    (end,) = RulesLLM().reply(after, LOOP_TOOLS).message.calls
+    assert end.arguments == {"mask_ids": ["m2"], "reason": "'star': 1 (m1); cut to its box: m1"}
+
+
+def test_a_mask_that_cannot_be_cut_is_submitted_as_it_is() -> None:
+    talk = (Message("user", task=Task("img1", 320, 200, "the star")), *leaked("m1", "c1", 0.2))
+    (call,) = RulesLLM().reply(talk, LOOP_TOOLS).message.calls
+    refused = ToolResult(call.id, "combine_masks", "nothing is left", is_error=True)
+    after = (*talk, Message("assistant", calls=(call,)), Message("tool", results=(refused,)))
+    (end,) = RulesLLM().reply(after, LOOP_TOOLS).message.calls
+    assert (end.name, end.arguments["mask_ids"]) == ("submit_answer", ["m1"])
+
+
+def test_a_clean_mask_is_submitted_at_once() -> None:
+    talk = (Message("user", task=Task("img1", 320, 200, "the star")), *leaked("m1", "c1", 0.01))
+    (end,) = RulesLLM().reply(talk, LOOP_TOOLS).message.calls
+    assert end.name == "submit_answer"
+
+
+def test_more_or_fewer_than_the_query_says_is_no_match_and_the_reason_gives_the_count() -> None:
+    answer = ask("three red circles")
+    assert (answer.outcome, answer.instances) == ("no_match", ())
+    assert answer.reason == "'red circle': 2 (m1, m2); the query speaks of exactly 3 of 'red circle', and 2 fit"
+    assert len(ask("both red circles").instances) == 2
+
+
+def test_another_language_fails_and_says_that_it_knows_english() -> None:
+    answer = ask("der rote Kreis")
+    assert answer.outcome == "failed"
+    assert "it knows English only" in answer.reason
+
+
+def test_of_a_list_what_is_there_is_answered_and_what_is_not_is_named() -> None:
+    answer = ask("red circle, zebra and square")
+    assert (answer.outcome, len(answer.instances)) == ("answered", 3)
+    assert "no 'zebra'" in answer.reason
+
+
 def test_every_reply_depends_on_the_messages_alone() -> None:
-    task = Message("user", Task("img1", 320, 200, "the largest circle").message(make_workspace().look("img1")).text)
+    task = Message("user", task=Task("img1", 320, 200, "the largest circle"))
     first, again = (RulesLLM().reply((task,), LOOP_TOOLS) for _ in range(2))
     assert first == again
     assert first.message.calls[0].arguments == {"image_id": "img1", "concepts": ["circle"]}

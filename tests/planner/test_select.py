@@ -67,6 +67,13 @@ LAMP = thing("l", "lamp", 200, 150, 20)
         ("the cups that are not left of the lamp", ["c", "d"]),
         ("the cups if there are at least four", ["a", "b", "c", "d"]),
         ("the lamp and the largest cup", ["l", "b"]),
+        ("the four cups", ["a", "b", "c", "d"]),
+        ("the two cups on the left", ["a", "b"]),
+        ("the two cups left of the lamp", ["a", "b"]),
+        ("the last two cups from the left", ["c", "d"]),
+        ("the largest of the four cups", ["b"]),
+        ("lamp, cups", ["l", "a", "b", "c", "d"]),
+        ("the lamp and four cups", ["l", "a", "b", "c", "d"]),
     ],
 )
 def test_a_plan_chooses(query: str, chosen: list[str]) -> None:
@@ -110,6 +117,16 @@ def test_one_object_found_under_two_names_is_answered_once_by_the_better_mask() 
     assert choose("something you could drink from", known) == ["x"]
 
 
+def test_of_several_references_in_the_singular_one_that_has_something_there_counts() -> None:
+    assert choose("the lamp above the cup", evidence(*CUPS, LAMP)) == ["l"]
+    assert choose("the lamp left of the cup", evidence(CUPS[0], CUPS[3], LAMP)) == ["l"]
+
+
+def test_masks_that_differ_are_one_object_where_their_boxes_are_the_same() -> None:
+    cups = (thing("a", "cup", 50, 60), thing("b", "cup", 150, 60))
+    assert choose("all cups that are not red", evidence(*cups, thing("x", "red cup", 51, 60))) == ["b"]
+
+
 def test_nothing_is_related_to_itself() -> None:
     cups = (thing("a", "cup", 50, 60, scores={"red cup": 0.9}), thing("b", "cup", 150, 60))
     red = thing("x", "red cup", 50, 60, scores={"cup": 0.9})
@@ -124,8 +141,14 @@ def test_nothing_is_related_to_itself() -> None:
         ("the fifth cup from the left", "place 5 was asked for, and there are only 4 'cup'"),
         ("the cups if there are at least five", "the query wants at least 5 of 'cup', found 4"),
         ("the only cup", "the query wants exactly 1 of 'cup', found 4"),
-        ("the lamp above the cup", "no 'lamp' is above 'cup'"),
+        ("the lamp above the cups", "no 'lamp' is above 'cup'"),
         ("the zebra and the zebra", "none of these is there"),
+        ("three cups", "the query speaks of exactly 3 of 'cup', and 4 fit"),
+        ("five cups", "the query speaks of exactly 5 of 'cup', and 4 fit"),
+        ("the lamp and three cups", "exactly 3 of 'cup', and 4 fit"),
+        ("the largest of the three cups", "exactly 3 of 'cup', and 4 fit"),
+        ("the five largest cups", "5 were asked for, and there are only 4 'cup'"),
+        ("all cups except the two lamps", "exactly 2 of 'lamp', and 1 fit"),
     ],
 )
 def test_no_match_says_what_was_looked_for(query: str, reason: str) -> None:
@@ -135,6 +158,11 @@ def test_no_match_says_what_was_looked_for(query: str, reason: str) -> None:
 
 def test_of_two_things_asked_for_the_one_that_is_there_is_answered() -> None:
     assert choose("the lamp and the zebra", evidence(LAMP, absent=("zebra",))) == ["l"]
+
+
+def test_any_two_of_several_are_the_surest_two() -> None:
+    cups = [Thing(name, "cup", score, (0, 0, 9, 9), (5, 5), 81) for name, score in (("a", 0.6), ("b", 0.9), ("c", 0.8))]
+    assert choose("two of the cups", evidence(*cups)) == ["b", "c"]
 
 
 def test_no_match_names_strong_near_misses() -> None:

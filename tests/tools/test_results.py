@@ -19,6 +19,7 @@ from tests.fixtures_workspace import make_workspace, picture, square
 TOOLS = {tool.name: tool for tool in ALL_TOOLS}
 INSTANCE_KEYS = {
     "id", "concept", "score", "object_score", "box", "center", "area", "area_share", "colors", "concept_scores",
+    "parts", "outside_box", "at_border",
 }  # fmt: skip
 
 
@@ -33,13 +34,13 @@ def test_segmenting_tells_everything_in_one_reply() -> None:
     result = call(make_workspace(), "segment_concepts", image_id="img1", concepts=["circle", "square"])
     assert result.text == snapshot("""\
 'circle' (s1): presence 0.95; 3 found above the threshold 0.5
-  m1 'circle': score 0.85 (object 0.90); box [20, 20, 81, 81]; center (50, 50); area 2821 px (4.4 %); red 100 %
-  m2 'circle': score 0.84 (object 0.88); box [230, 40, 271, 81]; center (250, 60); area 1257 px (2.0 %); red 100 %
-  m3 'circle': score 0.82 (object 0.86); box [115, 105, 186, 176]; center (150, 140); area 3853 px (6.0 %); blue 100 %
+  m1 0.85; box [20, 20, 81, 81]; 2821 px; red
+  m2 0.84; box [230, 40, 271, 81]; 1257 px; red
+  m3 0.82; box [115, 105, 186, 176]; 3853 px; blue
   near misses, below the threshold (1):
-    m4 'circle': score 0.28 (object 0.30); box [230, 120, 290, 180]; center (260, 150); area 3600 px (5.6 %); green 100 %; also as 'square' 0.81
+    m4 0.28; box [230, 120, 290, 180]; 3600 px; green; also as 'square' 0.81
 'square' (s2): presence 0.90; 1 found above the threshold 0.5
-  m5 'square': score 0.81 (object 0.90); box [230, 120, 290, 180]; center (260, 150); area 3600 px (5.6 %); green 100 %; also as 'circle' 0.28
+  m5 0.81; box [230, 120, 290, 180]; 3600 px; green; also as 'circle' 0.28
 picture of img1: outlined: m1, m2, m3, m5=m4; shows x 0-320, y 0-200 at scale 2 (image x = picture x / 2, image y = picture y / 2)\
 """)
 
@@ -69,11 +70,15 @@ def test_the_data_of_segmenting_has_every_fact() -> None:
                             "area_share": 0.05625,
                             "colors": [{"name": "green", "share": 1.0}],
                             "concept_scores": {"square": 0.81},
+                            "parts": [1.0],
+                            "outside_box": 0.0,
+                            "at_border": False,
                         }
                     ],
                     "near_misses": [],
                 }
             ],
+            "asked_instead": [],
             "warnings": [],
             "hints": [],
         }
@@ -88,7 +93,7 @@ def test_the_text_has_every_id_box_and_score_of_the_data() -> None:
             box = ", ".join(f"{v:.0f}" for v in instance["box"])
             line = next(line for line in result.text.splitlines() if line.strip().startswith(instance["id"] + " "))
             assert f"box [{box}]" in line
-            assert f"score {instance['score']:.2f}" in line
+            assert line.split()[1].rstrip(";") == f"{instance['score']:.2f}"
 
 
 def test_a_conflict_between_concepts_is_a_warning() -> None:
@@ -106,9 +111,7 @@ def test_a_narrower_phrase_is_no_conflict() -> None:
 def test_an_empty_result_says_what_to_try() -> None:
     result = call(make_workspace(), "segment_concepts", image_id="img1", concepts=["dog"])
     assert result.data["hints"] == snapshot(
-        [
-            "'dog': nothing found (presence 0.02). Try a more general noun, 'object', an exemplar box (refine_with_exemplars), or for small things a region of the image or tiles='always'"
-        ]
+        ["'dog': not found (presence 0.02), nor as 'puppy': absent. If you see it in the picture, use segment_at"]
     )
     assert result.data["hints"][0] in result.text
 
@@ -150,7 +153,7 @@ def test_refining_has_the_shape_of_segmenting() -> None:
     result = call(workspace, "refine_with_exemplars", image_id="img1", concept="circle", negative_masks=["m1"])
     (found,) = result.data["results"]
     assert (found["concept"], len(found["instances"])) == ("circle", 1)
-    assert set(result.data) == {"image_id", "threshold", "results", "warnings", "hints"}
+    assert set(result.data) == {"image_id", "threshold", "results", "asked_instead", "warnings", "hints"}
 
 
 def test_combining_describes_the_new_mask() -> None:
@@ -172,20 +175,10 @@ def test_measuring_is_a_table_in_the_asked_order() -> None:
     assert result.data["masks"][0]["nearest"] == {"id": "m3", "distance": pytest.approx(128.1, abs=0.1)}
     assert set(result.data["masks"][0]) == INSTANCE_KEYS | {"ranks", "contains", "inside", "nearest"}
     assert result.text == snapshot("""\
-3 masks of img1, ordered by right:
-  m2 'circle': score 0.84 (object 0.88); box [230, 40, 271, 81]; center (250, 60); area 1257 px (2.0 %); red 100 %; rank 3 from the left, 2 from the top, 3 by size; nearest m3 at 128 px
-  m3 'circle': score 0.82 (object 0.86); box [115, 105, 186, 176]; center (150, 140); area 3853 px (6.0 %); blue 100 %; rank 2 from the left, 3 from the top, 1 by size; nearest m2 at 128 px
-  m1 'circle': score 0.85 (object 0.90); box [20, 20, 81, 81]; center (50, 50); area 2821 px (4.4 %); red 100 %; rank 1 from the left, 1 from the top, 2 by size; nearest m3 at 135 px
-rules:
-  center: The center of a mask is the center of its box; x grows to the right, y grows downwards.
-  left of: A is left of B when A's center lies left of B's center (smaller x).
-  right of: A is right of B when A's center lies right of B's center (larger x).
-  above: A is above B when A's center lies above B's center (smaller y).
-  below: A is below B when A's center lies below B's center (larger y).
-  inside: A is inside B when A's box is smaller and at least 90 % of A lies in B's mask or in the convex outline around it (so a thing in the hole of a ring is inside the ring).
-  nearest: The nearest neighbor has the smallest distance between centers, in pixels.
-  largest: Size is the number of pixels in the mask (the visible part only).
-  same object: Masks that overlap by more than 70 % (IoU) are one object found twice: neither inside nor near each other.\
+3 masks of img1, ordered by right; ranks:
+  m2 'circle' box [230, 40, 271, 81]; 1257 px; 3 from the left, 2 from the top, 3 by size; nearest m3 at 128 px
+  m3 'circle' box [115, 105, 186, 176]; 3853 px; 2 from the left, 3 from the top, 1 by size; nearest m2 at 128 px
+  m1 'circle' box [20, 20, 81, 81]; 2821 px; 1 from the left, 1 from the top, 2 by size; nearest m3 at 135 px\
 """)
 
 
@@ -203,6 +196,7 @@ def test_looking_says_what_is_shown_and_at_which_scale() -> None:
         "region": [0, 0, 160, 100],
         "scale": 4.0,
         "style": "marks",
+        "hints": [],
     }
     assert result.pictures[0].image.size == (640, 400)
     assert call(workspace, "look", image_id="img1", style="plain").data["mask_ids"] == []
@@ -222,7 +216,7 @@ def test_looking_closer_is_told() -> None:
     )
     workspace.open(map_picture(480, 640))
     unseen = call(workspace, "segment_concepts", image_id="img1", concepts=["dot"])
-    assert "or for small things a region of the image or tiles='always'" in unseen.data["hints"][0]
+    assert "or too small to be seen in the whole: look in a region" in unseen.data["hints"][0]
     seen = call(workspace, "segment_concepts", image_id="img1", concepts=["dot"], tiles="always")
     (dots,) = seen.data["results"]
     assert dots["tiles"] > 0

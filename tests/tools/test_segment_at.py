@@ -15,6 +15,7 @@ from tests.fixtures_workspace import disc, make_workspace, picture
 TOOLS = {tool.name: tool for tool in ALL_TOOLS}
 INSTANCE_KEYS = {
     "id", "concept", "score", "object_score", "box", "center", "area", "area_share", "colors", "concept_scores",
+    "parts", "outside_box", "at_border",
 }  # fmt: skip
 
 
@@ -41,9 +42,9 @@ def test_a_click_gives_the_best_mask_and_other_readings_of_it() -> None:
     result = call(part_and_whole(), "segment_at", image_id="img1", points=[150, 100])
     assert result.text == snapshot("""\
 on (150, 100) (s1): 1 found; scores are the overlap (IoU) expected
-  m1 'click': score 0.90 (object 0.90); box [130, 80, 171, 121]; center (150, 100); area 1257 px (2.0 %); white 72 %, blue 28 %
+  m1 0.90; box [130, 80, 171, 121]; 1257 px; white 72 %, blue 28 %
   other readings of the same clicks (1):
-    m2 'click': score 0.80 (object 0.80); box [90, 40, 211, 161]; center (150, 100); area 11289 px (18 %); white 72 %, blue 28 %
+    m2 0.80; box [90, 40, 211, 161]; 11289 px; white 72 %, blue 28 %
 picture of img1: outlined: m1; dashed (near misses): m2; shows x 0-320, y 0-200 at scale 2 (image x = picture x / 2, image y = picture y / 2)\
 """)
     assert [found["id"] for found in result.data["instances"]] == ["m1"]

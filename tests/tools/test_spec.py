@@ -84,12 +84,12 @@ def test_the_descriptions_teach_what_a_concept_and_a_presence_are() -> None:
 
 
 def test_only_forgetting_and_writing_files_are_not_read_only() -> None:
-    assert [tool.name for tool in ALL_TOOLS if not tool.read_only] == ["export_masks", "forget_image"]
+    assert [tool.name for tool in ALL_TOOLS if tool.removes] == ["export_masks", "forget_image"]
 
 
 def test_a_missing_argument_is_asked_for() -> None:
     assert refusal("segment_concepts", concepts=["cup"]).startswith(
-        "segment_concepts: the argument 'image_id' is missing: Image id from open_image"
+        "segment_concepts: the argument 'image_id' is missing: Image id, as 'img1'"
     )
 
 

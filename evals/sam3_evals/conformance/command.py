@@ -90,7 +90,7 @@ def check_answers(path: Path) -> Verdict:
 
 
 def own_answers() -> dict[str, Any]:
-    """What this project finds."""
+    """Compute what this project finds."""
     predictions = read_predictions()
     records: dict[str, Any] = {}
     overlaps: dict[str, list[Overlap]] = {convention: [] for convention in CONVENTIONS}

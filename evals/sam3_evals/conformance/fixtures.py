@@ -23,7 +23,7 @@ CONVENTIONS = ("lisa", "vision_reasoner")
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a harness should find."""
+    """Read the results that a harness should find."""
 
     document: dict[str, Any]
 
@@ -42,7 +42,7 @@ class Expected:
 
 
 def folder() -> Path:
-    """Where the files lie."""
+    """Return the folder of the files."""
     return Path(str(resources.files("sam3_evals.conformance").joinpath("files")))
 
 

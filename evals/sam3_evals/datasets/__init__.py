@@ -11,6 +11,8 @@ from sam3_evals.datasets.reasonseg import ReasonSeg
 from sam3_evals.datasets.refcoco import RefCoco
 from sam3_evals.datasets.saco import SaCo
 from sam3_evals.datasets.scenes import Scenes
+from sam3_evals.datasets.video.rvos import Rvos
+from sam3_evals.datasets.video.veval import VEval
 from sam3_evals.sample import Case, Source
 
 
@@ -27,7 +29,7 @@ class Dataset(Protocol):
         ...
 
     def picture(self, case: Case) -> Source:
-        """The picture that a case asks about."""
+        """The picture, or the frames of the video, that a case asks about."""
         ...
 
 
@@ -39,7 +41,14 @@ OPENERS: dict[str, tuple[Callable[[str, str, int], Dataset], str]] = {
     "grefcoco": (GRefCoco.open, "grefcoco:FOLDER:SPLIT[@PICTURES]"),
     "saco": (SaCo.open, "saco:FILE[,FILE,FILE][@PICTURES]"),
     "coco": (Coco.open, "coco:FILE[@PICTURES]"),
+    "mevis": (Rvos.open_mevis, "mevis:FOLDER"),
+    "refytvos": (Rvos.open_refytvos, "refytvos:FOLDER"),
+    "revos": (Rvos.open_revos, "revos:FOLDER[:train]"),
+    "reasonvos": (Rvos.open_reasonvos, "reasonvos:FOLDER"),
+    "veval": (VEval.open, "veval:FILE[@FRAMES]"),
 }
+VIDEOS = frozenset({"mevis", "refytvos", "revos", "reasonvos", "veval"})
+"""The kinds whose cases ask about videos."""
 FORMS = ", ".join(form for _, form in OPENERS.values())
 
 
@@ -58,3 +67,8 @@ def open_dataset(spec: str, solver: str, seed: int = 0) -> Dataset:
     if not argument:
         raise InputError(f"dataset {spec!r} lacks its argument; use {form}")
     return opener(argument, solver, seed)
+
+
+def asks_videos(spec: str) -> bool:
+    """Whether the cases of "KIND:ARGUMENT" ask about videos."""
+    return spec.partition(":")[0] in VIDEOS

@@ -1,4 +1,4 @@
-"""Where a dataset's pictures lie: "FILE@FOLDER" says it, otherwise the usual places are looked at."""
+"""Image folder of a dataset: "FILE@FOLDER" says it, otherwise the usual places are looked at."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -98,7 +98,7 @@ class RefCoco:
 
 
 def usual_folders(folder: Path) -> tuple[Path, ...]:
-    """Where REFER users keep COCO's pictures."""
+    """Find the folder in which REFER users keep COCO's images."""
     above = folder.parent
     return (
         folder,

@@ -15,6 +15,7 @@ from sam3_evals.metrics.gres import GresMetric
 from sam3_evals.metrics.iou import LISA, VISION_REASONER
 from sam3_evals.metrics.matched_sample import Scored
 from sam3_evals.metrics.presence import PresenceMetric
+from sam3_evals.metrics.video import VideoMetric
 
 
 class Metric(Protocol):
@@ -27,11 +28,11 @@ class Metric(Protocol):
 
     @property
     def columns(self) -> int:
-        """How many numbers a case adds."""
+        """Count of the numbers that a case adds."""
         ...
 
     def row(self, case: Scored) -> list[float]:
-        """What one case adds; zeros where it has no say."""
+        """Compute what one case adds; zeros where it has no say."""
         ...
 
     def figures(self, sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -47,3 +48,5 @@ METRICS: tuple[Metric, ...] = (
     PresenceMetric(),
     CountingMetric(),
 )
+VIDEO_METRICS: tuple[Metric, ...] = (*METRICS, VideoMetric())
+"""Of videos; apart, as their columns would double what a run over pictures costs to resample."""

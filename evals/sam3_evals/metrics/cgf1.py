@@ -81,7 +81,7 @@ class CgF1:
 
     @property
     def pairs(self) -> int:
-        """How many pairs went in."""
+        """Count the pairs that went in."""
         return self.il_tp + self.il_fp + self.il_fn + self.il_tn
 
     def to_json(self) -> dict[str, float]:
@@ -136,7 +136,7 @@ def score_masks(
 
 
 def best_annotator(pairs: Sequence[PairCounts]) -> int:
-    """Which of several annotators' truths a prediction is held against: the one that serves it best.
+    """Choose the annotator's truth that a prediction is held against: the one that serves it best.
 
     Source: `CGF1Evaluator._select_best_scoring`: a rightly empty prediction wins (the last such annotator), else the
     largest mean F1 over the thresholds (the first such).
@@ -217,7 +217,7 @@ class InstanceMetric:
     columns = COLUMNS
 
     def row(self, case: Scored) -> list[float]:
-        """What one case adds."""
+        """Compute what one case adds."""
         return row(case.pair).tolist() if case.pair is not None else [0.0] * COLUMNS
 
     def figures(self, sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

@@ -84,7 +84,7 @@ class RegionMetric:
         return 5 + len(PRECISION_AT)
 
     def row(self, case: Scored) -> list[float]:
-        """What one case adds."""
+        """Compute what one case adds."""
         overlap = case.lisa if self.name == "lisa" else case.vision_reasoner
         reached = [float(overlap.iou >= t) for t in PRECISION_AT]
         return [1.0, overlap.iou, overlap.intersection, overlap.union, float(case.has_target), *reached]

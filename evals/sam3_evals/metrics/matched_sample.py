@@ -1,10 +1,11 @@
-"""What is known of one case after its masks were compared: all that the metrics see."""
+"""Matched sample: all that is known of one case after its masks were compared, and all that the metrics see."""
 
 from dataclasses import dataclass, field
 
 from sam3_agent.types import Usage
 from sam3_evals.metrics.cgf1 import PairCounts
 from sam3_evals.metrics.iou import Overlap
+from sam3_evals.metrics.video import VideoScore
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +32,5 @@ class Scored:
     outcome: str = "answered"
     trace: str = ""
     """File of the solver's trace in the run's folder, if it left one."""
+    video: VideoScore | None = None
+    """None for a picture."""

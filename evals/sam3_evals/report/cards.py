@@ -5,6 +5,7 @@ import io
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,12 @@ from sam3_evals.datasets import Dataset
 from sam3_evals.journal import JournalIndex
 from sam3_evals.prediction import Prediction
 from sam3_evals.run import CASES, PREDICTIONS
-from sam3_evals.sample import Case, Source
+from sam3_evals.sample import Case, Footage, Source, still
 from sam3_evals.score import score_case
 
 LONGEST = 420
+_FRAMES = 3
+"""Of a video, on its card."""
 _TINT = np.array([225, 30, 160], dtype=np.float64)
 _GREY = 128.0
 
@@ -38,8 +41,10 @@ def case_picture(case: Case, prediction: Prediction | None, source: Source | Non
     Raises:
         InputError: the source is no usable picture.
     """
+    if case.frames:
+        case, prediction, source = _strip(case, prediction, source)
     height, width = case.size
-    pixels = read_source(source)[0] if source is not None else np.full((height, width, 3), 200, dtype=np.uint8)
+    pixels = read_source(still(source))[0] if source is not None else np.full((height, width, 3), 200, dtype=np.uint8)
     scale = min(1.0, LONGEST / max(height, width))
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
     canvas = np.asarray(Image.fromarray(pixels).resize(small, Image.Resampling.BILINEAR), dtype=np.float64).copy()
@@ -54,6 +59,25 @@ def case_picture(case: Case, prediction: Prediction | None, source: Source | Non
     buffer = io.BytesIO()
     Image.fromarray(canvas.clip(0, 255).astype(np.uint8)).save(buffer, "WEBP", quality=80)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def _strip(
+    case: Case, prediction: Prediction | None, source: Source | None
+) -> tuple[Case, Prediction | None, Source | None]:
+    """A video's case as one of a picture: some of its frames side by side, those first in which anything is."""
+    said = prediction.rles if prediction is not None else ()
+    volumes = {rle: masks.split(rle, case.frames) for rle in (*case.targets, *said)}
+    busy = [index for index in range(case.frames) if any(masks.area(parts[index]) for parts in volumes.values())]
+    among = busy if len(busy) >= _FRAMES else list(range(case.frames))
+    chosen = [among[round(i * (len(among) - 1) / max(1, _FRAMES - 1))] for i in range(min(_FRAMES, len(among)))]
+    kept = {rle: masks.beside([parts[index] for index in chosen]) for rle, parts in volumes.items()}
+    size = (case.size[0], case.size[1] // case.frames * len(chosen))
+    picture = replace(case, size=size, frames=0, targets=tuple(kept[rle] for rle in case.targets), ignore=None)
+    if prediction is not None:
+        prediction = replace(prediction, rles=tuple(kept[rle] for rle in said))
+    if isinstance(source, Footage):
+        source = np.concatenate([read_source(source.frames[index])[0] for index in chosen], axis=1)
+    return picture, prediction, source
 
 
 def _shrunk(rle: Rle, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -9,11 +9,16 @@ from sam3_evals.solvers.agent import AgentSolver
 from sam3_evals.solvers.concept import ConceptSolver
 from sam3_evals.solvers.function import FunctionSolver, load_function
 from sam3_evals.solvers.oracle import OracleSolver
+from sam3_evals.solvers.video.concept import VideoConceptSolver
+from sam3_evals.solvers.video.function import VideoFunctionSolver
+from sam3_evals.solvers.video.oracle import VideoOracleSolver
 
 if TYPE_CHECKING:
     from sam3_agent.workspace import Workspace
 
 SOLVERS = ("concept", "agent", "oracle")
+VIDEO_SOLVERS = ("concept", "oracle")
+"""Those that take videos."""
 
 
 class Solver(Protocol):
@@ -28,8 +33,8 @@ class Solver(Protocol):
         ...
 
 
-def check_solver(name: str, llm: str) -> None:
-    """Refuse an unknown solver, or an agent without an LLM, before anything heavy is loaded.
+def check_solver(name: str, llm: str, *, videos: bool = False) -> None:
+    """Refuse an unknown solver, one that takes no videos, or an agent without an LLM, before a model is loaded.
 
     Raises:
         InputError: as said.
@@ -38,6 +43,10 @@ def check_solver(name: str, llm: str) -> None:
         load_function(name)
     elif name not in SOLVERS:
         raise InputError(f"unknown solver {name!r}; use one of: {', '.join(SOLVERS)}, or MODULE:FUNCTION")
+    if videos and ":" not in name and name not in VIDEO_SOLVERS:
+        raise InputError(
+            f"the solver {name} takes no videos; use one of: {', '.join(VIDEO_SOLVERS)}, or MODULE:FUNCTION"
+        )
     if name == "agent" and not llm:
         raise InputError("the solver agent needs an LLM: add --llm rules, or --llm anthropic:MODEL")
 
@@ -47,14 +56,18 @@ def needs_model(name: str) -> bool:
     return ":" not in name
 
 
-def make_solver(name: str, workspace: "Workspace | None", llm: str) -> Solver:
-    """Build a solver by its name over a workspace that it may use as it likes (None: see `needs_eye`).
+def make_solver(name: str, workspace: "Workspace | None", llm: str, *, videos: bool = False) -> Solver:
+    """Build a solver by its name over a workspace that it may use as it likes (None: see `needs_model`).
+
+    With `videos` it is one that takes videos, else one that takes pictures.
 
     Raises:
         InputError: see `check_solver`.
         LLMConfigError: the LLM cannot be loaded.
     """
-    check_solver(name, llm)
+    check_solver(name, llm, videos=videos)
+    if videos:
+        return _video_solver(name, workspace)
     if workspace is None:
         return FunctionSolver(load_function(name))
     if name == "concept":
@@ -64,3 +77,9 @@ def make_solver(name: str, workspace: "Workspace | None", llm: str) -> Solver:
     from sam3_agent.loop.load_llm import load_llm
 
     return AgentSolver(workspace, load_llm(llm))
+
+
+def _video_solver(name: str, workspace: "Workspace | None") -> Solver:
+    if workspace is None:
+        return VideoFunctionSolver(load_function(name))
+    return VideoOracleSolver(workspace) if name == "oracle" else VideoConceptSolver(workspace)

@@ -21,9 +21,9 @@ from sam3_agent.masks import Rle
 from sam3_agent.types import Usage
 from sam3_agent.workspace.image_loading import read_source
 from sam3_evals.prediction import Prediction
-from sam3_evals.sample import Case, Source
+from sam3_evals.sample import Case, Source, still
 
-Function = Callable[[NDArray[np.uint8], str], Any]
+Function = Callable[[Any, str], Any]
 
 
 class FunctionSolver:
@@ -36,11 +36,11 @@ class FunctionSolver:
     def solve(self, case: Case, picture: Source) -> Prediction:
         """Ask once; the picture of consecutive cases is decoded once."""
         if self._open is None or self._open[0] != case.picture:
-            self._open = (case.picture, read_source(picture)[0])
+            self._open = (case.picture, read_source(still(picture))[0])
         began = time.monotonic()
         try:
             said = self._function(self._open[1].copy(), case.query)
-            return _prediction(case, said, time.monotonic() - began)
+            return prediction_of(case, said, time.monotonic() - began)
         except Exception as error:  # noqa: BLE001 - a plug may raise anything; the case is counted as an error, aloud
             words = f"{type(error).__name__}: {error}" if not isinstance(error, InputError) else str(error)
             return Prediction(case.id, outcome="failed", error=words, usage=Usage(seconds=time.monotonic() - began))
@@ -64,9 +64,10 @@ def load_function(spec: str) -> Function:
     return cast(Function, function)
 
 
-def _prediction(case: Case, said: Any, seconds: float) -> Prediction:
+def prediction_of(case: Case, said: Any, seconds: float) -> Prediction:
+    """The prediction that an answer amounts to; raises InputError where it is none."""
     details: Mapping[str, Any] = cast(Mapping[str, Any], said) if isinstance(said, Mapping) else {"masks": said}
-    rles = [_rle(item, case.size) for item in _items(details["masks"])]
+    rles = [rle_of(item, case.size) for item in _items(details["masks"])]
     scores = [float(score) for score in details.get("scores", [1.0] * len(rles))]
     if len(scores) != len(rles):
         raise InputError(f"{len(scores)} scores for {len(rles)} masks")
@@ -93,7 +94,8 @@ def _items(value: Any) -> Sequence[Any]:
     return cast(Sequence[Any], value)
 
 
-def _rle(item: Any, size: tuple[int, int]) -> Rle:
+def rle_of(item: Any, size: tuple[int, int]) -> Rle:
+    """A mask of (height, width) out of a bool array or a COCO RLE; raises InputError where it is none."""
     if isinstance(item, Mapping):
         rle = masks.from_json(cast(dict[str, Any], item))
     else:

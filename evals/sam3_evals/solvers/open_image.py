@@ -1,7 +1,7 @@
 """A sitting: the one picture that is open while consecutive cases ask about it."""
 
 from sam3_agent.workspace import Workspace
-from sam3_evals.sample import Case, Source
+from sam3_evals.sample import Case, Source, still
 
 
 class OpenedImage:
@@ -22,6 +22,6 @@ class OpenedImage:
             if self._picture is not None:
                 self.workspace.forget(self._image_id)
                 self._picture = None
-            self._image_id = self.workspace.open(picture).id
+            self._image_id = self.workspace.open(still(picture)).id
             self._picture = case.picture
         return self._image_id

@@ -33,7 +33,7 @@ _STOP = re.compile(
 
 
 class OracleSolver:
-    """What an agent over this model could reach if it always chose best."""
+    """Upper bound of an agent over this model: it always chooses best."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._sitting = OpenedImage(workspace)
@@ -45,7 +45,7 @@ class OracleSolver:
         image_id = self._sitting.open(case, picture)
         chosen: list[Rle] = []
         if case.targets:
-            chosen = best_subset(self._pool(image_id, case.query), case.target, case.ignore)
+            chosen = best_subset(pool_of(workspace, image_id, case.query), case.target, case.ignore)
         return Prediction(
             case.id,
             rles=tuple(chosen),
@@ -55,24 +55,25 @@ class OracleSolver:
             usage=Usage(encodes=workspace.encodes - encodes, seconds=time.monotonic() - began),
         )
 
-    def _pool(self, image_id: str, query: str) -> list[Rle]:
-        whole, *parts = phrases_of(query)
-        found: list[Rle] = []
-        for phrases in ([whole], parts):
-            for instance in self._drawn(image_id, phrases):
-                if not found or float(masks.iou([instance.rle], found).max()) < _SAME:
-                    found.append(instance.rle)
-        return found
 
-    def _drawn(self, image_id: str, phrases: list[str]) -> list[Instance]:
-        """Everything for these phrases in one batched call; nothing where the model refuses one (a query too long)."""
-        try:
-            said = self._sitting.workspace.segment(
-                image_id, phrases, threshold=THRESHOLD, assume_present=True, tiles="never"
-            )
-        except InputError:
-            return []
-        return [instance for each in said for instance in (*each.instances, *each.near_misses)]
+def pool_of(workspace: Workspace, image_id: str, query: str) -> list[Rle]:
+    """Every mask that the model draws in an image for the query and its parts, each once."""
+    whole, *parts = phrases_of(query)
+    found: list[Rle] = []
+    for phrases in ([whole], parts):
+        for instance in _drawn(workspace, image_id, phrases):
+            if not found or float(masks.iou([instance.rle], found).max()) < _SAME:
+                found.append(instance.rle)
+    return found
+
+
+def _drawn(workspace: Workspace, image_id: str, phrases: list[str]) -> list[Instance]:
+    """Everything for these phrases in one batched call; nothing where the model refuses one (a query too long)."""
+    try:
+        said = workspace.segment(image_id, phrases, threshold=THRESHOLD, assume_present=True, tiles="never")
+    except InputError:
+        return []
+    return [instance for each in said for instance in (*each.instances, *each.near_misses)]
 
 
 def phrases_of(query: str) -> list[str]:

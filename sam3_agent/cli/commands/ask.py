@@ -42,7 +42,7 @@ class AskReport:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Where a run is written to, if anywhere."""
+    """Files that a run is written to, if any."""
 
     trace: Path | None = None
     page: Path | None = None

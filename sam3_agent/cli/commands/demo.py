@@ -225,7 +225,7 @@ def write_demo(report: DemoReport, out: Path) -> None:
 
 
 def print_report(report: DemoReport, out: Path) -> None:
-    """What was done, in a few lines."""
+    """Print what was done, in a few lines."""
     scene = report.scene
     print_line(f"scene   {scene.width}x{scene.height}, {len(scene.objects)} objects, drawn by seed {scene.seed}")
     times = f"loaded in {report.loading:.1f} s, picture encoded once in {report.encoding:.2f} s"

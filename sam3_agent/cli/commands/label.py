@@ -101,9 +101,8 @@ def _config(options: LabelOptions, ontology: Ontology, segmenter: ModelOptions) 
     judged = options.judge and spec != "rules" and load_llm(spec).sees
     queries = any(each.query for each in ontology.classes)
     inquiry = Inquiry(ontology, options.tiles, judged)
-    return ProposerConfig(
-        inquiry, spec if queries or judged else "", segmenter.model, segmenter.device, segmenter.dtype
-    )
+    spec = spec if queries or judged else ""
+    return ProposerConfig(inquiry, spec, segmenter.model, segmenter.device, segmenter.dtype, segmenter.fast)
 
 
 @contextmanager
@@ -120,7 +119,7 @@ def _executor(options: LabelOptions, config: ProposerConfig) -> Generator[Execut
         return
     with progress_console().status(f"loading {config.model}"):
         proposer = config()
-    yield ThreadExecutor(proposer, options.jobs or 1)
+    yield ThreadExecutor(proposer, options.jobs)
 
 
 def _run(

@@ -20,7 +20,7 @@ Example = tuple[str, Box]
 
 @dataclass(frozen=True, slots=True)
 class LearnReport:
-    """What was learned, and the file that holds it."""
+    """Report of a learned concept, and of its file."""
 
     concept: Concept
     images: int
@@ -51,7 +51,7 @@ def parse_examples(texts: Sequence[str], option: str) -> list[Example]:
 
 
 def concept_path(name: str, out: Path | None) -> Path:
-    """Where the concept goes; its name must end so that `segment` knows it."""
+    """Path of the concept; its name must end so that `segment` knows it."""
     path = out if out is not None else Path(f"{name}{SUFFIX}")
     if not path.name.endswith(SUFFIX):
         raise typer.BadParameter(f"'{path}' must end in {SUFFIX}", param_hint="'--out'")

@@ -1,4 +1,4 @@
-"""`sam3-agent scenes`: procedural scenes with their truth, as COCO or ReasonSeg folders.
+"""`sam3-agent scenes`: procedural scenes and videos with their truth, in the formats of their benchmarks.
 
 Each scene is finished by one small file in `.scenes/parts/`; a later call of the same order draws only what lacks it.
 """
@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typer import BadParameter
 
 from sam3_agent import masks
 from sam3_agent.cli.output import progress_console
 from sam3_agent.cli.scene_files import write_coco_scene, write_reasonseg_scene
+from sam3_agent.cli.video_scene_files import write_video_index, write_video_scene
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, write_coco
 from sam3_agent.formats.files import write_json
 from sam3_agent.scenes import NOUNS, SUPERCATEGORY
+from sam3_agent.scenes.video import MOST_EVALUATION_SEED
 
 CATEGORY_IDS = {noun: number for number, noun in enumerate(NOUNS, 1)}
 
@@ -47,22 +50,44 @@ def _annotation(thing: dict[str, Any], image_id: int) -> CocoAnnotation:
     return CocoAnnotation(thing["id"], image_id, category, masks.box(rle), rle, area, attributes=further)
 
 
+Format = Literal["coco", "reasonseg", "mp4", "webm", "frames"]
+USUAL_FRAMES = 24
+"""What the bars of the tracker are measured on."""
 MANIFEST = Path(".scenes", "manifest.json")
 PARTS = Path(".scenes", "parts")
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was asked for; scene n of a seed is the same in every order."""
+    """Order for scenes; scene n of a seed is the same in every order."""
 
     count: int
     seed: int
-    format: Literal["coco", "reasonseg"]
+    format: Format
+    frames: int | None = None
+    """Frames of each video; None for pictures."""
+
+
+def make_order(count: int, seed: int, form: Format | None, video: bool, frames: int | None) -> Order:
+    """Read the options of the command.
+
+    Raises:
+        BadParameter: they contradict each other, or the seed is one of training.
+    """
+    if not video:
+        if frames is not None or form not in (None, "coco", "reasonseg"):
+            raise BadParameter("--frames and the formats mp4, webm and frames are of videos; add --video")
+        return Order(count, seed, form or "coco")
+    if form in ("coco", "reasonseg"):
+        raise BadParameter(f"{form} is a format of pictures; with --video choose mp4, webm or frames")
+    if seed > MOST_EVALUATION_SEED:
+        raise BadParameter(f"with --video the seed is at most {MOST_EVALUATION_SEED}; larger ones are for training")
+    return Order(count, seed, form or "mp4", frames or USUAL_FRAMES)
 
 
 @dataclass(frozen=True, slots=True)
 class ScenesReport:
-    """What lies in the folder now."""
+    """Report of the folder's scenes."""
 
     out: Path
     order: Order
@@ -73,10 +98,17 @@ class ScenesReport:
     def to_json(self) -> dict[str, Any]:
         """One document for `--json`."""
         counted = {"images": self.images, "objects": self.objects, "queries": self.queries}
-        return {"out": str(self.out), **asdict(self.order), **counted}
+        if self.order.frames is not None:
+            counted = {"videos": self.images, "objects": self.objects, "queries": self.queries}
+        return {"out": str(self.out), **_asked(self.order), **counted}
 
     def words(self) -> str:
         """One line for a person."""
+        if self.order.frames is not None:
+            return (
+                f"{self.order.count} videos of {self.order.frames} frames in {self.out}: {self.objects} objects,"
+                f" {self.queries} queries ({self.order.format}, seed {self.order.seed})"
+            )
         return (
             f"{self.order.count} scenes in {self.out}: {self.images} pictures, {self.objects} objects,"
             f" {self.queries} queries ({self.order.format}, seed {self.order.seed})"
@@ -98,10 +130,23 @@ def write_scenes(order: Order, out: Path) -> ScenesReport:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=order.count, completed=order.count - len(missing))
         for number in missing:
-            write = write_coco_scene if order.format == "coco" else write_reasonseg_scene
-            write_json(parts / f"{number:06d}.json", write(order.seed, number, out))
+            write_json(parts / f"{number:06d}.json", _write_one(order, number, out))
             progress.advance(task)
     return _finish(order, out)
+
+
+def _write_one(order: Order, number: int, out: Path) -> dict[str, Any]:
+    """Write one scene or video; returns the part that the index is made of."""
+    if order.format == "coco":
+        return write_coco_scene(order.seed, number, out)
+    if order.format == "reasonseg":
+        return write_reasonseg_scene(order.seed, number, out)
+    return write_video_scene(order.seed, number, order.frames or USUAL_FRAMES, order.format, out)
+
+
+def _asked(order: Order) -> dict[str, Any]:
+    """The order as JSON; one of pictures says nothing of frames."""
+    return {key: value for key, value in asdict(order).items() if value is not None}
 
 
 def _begin(order: Order, out: Path) -> Literal["started", "finished"]:
@@ -109,7 +154,7 @@ def _begin(order: Order, out: Path) -> Literal["started", "finished"]:
     manifest = out / MANIFEST
     if manifest.is_file():
         known = _read(manifest)
-        if {key: known.get(key) for key in asdict(order)} != asdict(order):
+        if {key: known.get(key) for key in asdict(order)} != asdict(order):  # frames: None where the file has none
             raise InputError(
                 f"{out} holds {known.get('count')} scenes of seed {known.get('seed')} as {known.get('format')};"
                 " give the same options to go on with it, or another --out"
@@ -119,7 +164,7 @@ def _begin(order: Order, out: Path) -> Literal["started", "finished"]:
         return "finished" if known.get("finished") is True else "started"
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is not empty and was not made by this command; give another --out")
-    write_json(manifest, {**asdict(order), "finished": False}, indent=2)
+    write_json(manifest, {**_asked(order), "finished": False}, indent=2)
     return "started"
 
 
@@ -128,8 +173,10 @@ def _finish(order: Order, out: Path) -> ScenesReport:
     parts = [_read(out / PARTS / f"{number:06d}.json") for number in range(order.count)]
     if order.format == "coco":
         write_coco_index(out, parts)
+    elif order.format != "reasonseg":
+        write_video_index(out, parts)
     counted = {key: sum(int(part["counted"][key]) for part in parts) for key in ("images", "objects", "queries")}
-    write_json(out / MANIFEST, {**asdict(order), "finished": True, **counted}, indent=2)
+    write_json(out / MANIFEST, {**_asked(order), "finished": True, **counted}, indent=2)
     shutil.rmtree(out / PARTS)
     return _report(order, out)
 

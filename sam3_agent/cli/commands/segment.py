@@ -17,7 +17,7 @@ from sam3_agent.workspace import OpenImage, TileMode, Workspace
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How to look; see `Workspace.segment`."""
+    """Detection options of a call; see `Workspace.segment`."""
 
     threshold: float = 0.5
     region: Box | None = None
@@ -29,7 +29,7 @@ class How:
 
 @dataclass(frozen=True, slots=True)
 class SegmentReport:
-    """What was found, and how it was looked at."""
+    """Report of what was found, and of the model."""
 
     looked: Looked
     results: tuple[Segmentation, ...]

@@ -15,6 +15,7 @@ from sam3_agent.llm.base import LLM
 from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.masks import Box, Rle
+from sam3_agent.model.devices import Fast
 from sam3_agent.workspace import Workspace
 from sam3_agent.workspace.query import TileMode
 
@@ -180,6 +181,7 @@ class ProposerConfig:
     model: str = "tiny"
     device: str = "auto"
     dtype: str = "auto"
+    fast: Fast = "auto"
     pictures: Mapping[Path, bytes] = field(default_factory=dict[Path, bytes])
 
     def __call__(self) -> Proposer:
@@ -192,7 +194,7 @@ class ProposerConfig:
         from sam3_agent.model.replicas import load_segmenter  # imports torch
 
         loaded_llm = load_llm(self.llm) if self.llm else None
-        workspace = Workspace(load_segmenter(self.model, device=self.device, dtype=self.dtype))
+        workspace = Workspace(load_segmenter(self.model, device=self.device, dtype=self.dtype, fast=self.fast))
         load = None if loaded_llm is None else lambda: loaded_llm
         judge = load if self.inquiry.judged else None
         ontology, tiles = self.inquiry.ontology, self.inquiry.tiles

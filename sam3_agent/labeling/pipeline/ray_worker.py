@@ -15,6 +15,7 @@ from sam3_agent.labeling.store.journal import ImageRow
 from sam3_agent.labeling.store.label import Label
 from sam3_agent.loop.agent import Failure, attempt
 from sam3_agent.types import ModelInfo
+from sam3_agent.workspace.workspace import WORTH_WARMING
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,7 @@ class Worker:
         run = Run(lambda _: job.contents, JobLedger(job, send), proposer, budget, job.thresholds, self._failures)
         try:
             if not self._learned:
+                proposer.workspace.warm_up_for(WORTH_WARMING)
                 proposer.learn()
                 self._learned = True
             return label_image(run, job.row), None

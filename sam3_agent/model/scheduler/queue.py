@@ -32,7 +32,7 @@ class Batch:
 
     @property
     def requests(self) -> int:
-        """How many requests meet."""
+        """Limits on how many requests meet in a batch."""
         return len({request for request, _ in self.slots})
 
     @property

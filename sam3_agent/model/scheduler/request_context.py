@@ -1,4 +1,4 @@
-"""Who asks the model: how urgent it is, how long they wait, whether they have given up.
+"""Context of a request: how urgent it is, how long they wait, whether they have given up.
 
 A front door says so once (`with calling(...)`), and it holds for every call of a scheduled model inside that block,
 through workspace, tools and loop. It is a context variable: it follows into `anyio.to_thread.run_sync`, but a thread
@@ -74,7 +74,7 @@ class Caller:
 
 
 def _no_matter() -> None:
-    """What an outer caller does about urgency: its inner one sees to that."""
+    """Do nothing about urgency: the inner caller sees to that."""
 
 
 _NOBODY = Caller()
@@ -83,7 +83,7 @@ _current: ContextVar[Caller] = ContextVar("caller", default=_NOBODY)
 
 
 def current_caller() -> Caller:
-    """Who asks in this context."""
+    """Return the caller of this context."""
     return _current.get()
 
 

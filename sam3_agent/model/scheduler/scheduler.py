@@ -2,10 +2,11 @@
 
 import copy
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -16,7 +17,8 @@ from sam3_agent.model.scheduler.queue import RequestQueue
 from sam3_agent.model.scheduler.request import Pending, Request
 from sam3_agent.model.scheduler.request_context import current_caller
 from sam3_agent.model.scheduler.worker import Worker
-from sam3_agent.model.segmenter import Features, KeepsStatistics
+from sam3_agent.model.segmenter import Features, KeepsStatistics, WarmsUp
+from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
 from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
 Answer = TypeVar("Answer")
@@ -68,7 +70,7 @@ class PlacedFeatures:
 
 
 class Scheduler:
-    """A `Segmenter` in front of one or several engines; any number of threads may call it.
+    """A `Segmenter` and `VideoSegmenter` in front of one or several engines; any number of threads may call it.
 
     Calls of different threads and on different images go through the network in one batch. Urgent ones go first; see
     `bulk` and `calling`. Each engine has a worker thread; images go to the one with the least to do and stay with it.
@@ -139,6 +141,34 @@ class Scheduler:
         home, own = self._home(features)
         return self._begin(home, home.engine.plan_click(own, prompt)).result()[0]
 
+    def track(
+        self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
+    ) -> list[TrackedMask]:
+        """Where objects are on a frame; see `VideoSegmenter.track`.
+
+        The objects are shared out over all replicas, in equal parts. Memories may come from any of them; they are
+        moved where they are needed (7 MB an object at full size), as is what objects need of the frame (21 MB).
+        """
+        home, own = self._home(features)
+        replicas = [home, *(each for each in self._replicas if each is not home)][: max(1, len(requests))]
+        bounds = [len(requests) * place // len(replicas) for place in range(len(replicas) + 1)]
+        begun = [
+            self._begin(each, each.engine.plan_track(own, frame, requests[first:last], reverse=reverse))
+            for each, (first, last) in zip(replicas, pairwise(bounds), strict=True)
+        ]
+        return [mask for pending in begun for mask in pending.result()]
+
+    def remember(
+        self, features: Features, frame: int, sightings: Sequence[Sighting], *, reverse: bool = False
+    ) -> list[TrackMemory]:
+        """The memory of objects after a frame; see `VideoSegmenter.remember`."""
+        home, own = self._home(features)
+        return self._begin(home, home.engine.plan_remember(own, frame, sightings, reverse=reverse)).result()
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> TrackMemory:
+        """A memory out of a file; see `VideoSegmenter.restore`."""
+        return self._replicas[0].engine.restore(arrays)
+
     def begin_encode(self, image: NDArray[np.uint8]) -> Pending[PlacedFeatures]:
         """Ask for an image's features without waiting for them.
 
@@ -176,6 +206,11 @@ class Scheduler:
             own, prompts, threshold=threshold, near_misses=near_misses, assume_present=assume_present
         )
         return self._begin(home, plan)
+
+    def warm_up(self) -> float:
+        """Warm up every engine that can be (see `Sam3.warm_up`), one after the other; gives the seconds."""
+        engines = [replica.engine for replica in self._replicas]
+        return sum(engine.warm_up() for engine in engines if isinstance(engine, WarmsUp))
 
     def statistics(self) -> dict[str, Any]:
         """{"replicas": [...]}: of each its device, images encoded, counts of its worker, and what its engine counts."""

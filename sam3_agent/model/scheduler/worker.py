@@ -20,7 +20,7 @@ _CLOSED = "the model was closed; load it again"
 
 @dataclass(slots=True)
 class Counts:
-    """What a worker has done."""
+    """Counts of a worker's work."""
 
     requests: int = 0
     cancelled: int = 0
@@ -59,7 +59,7 @@ class Worker:
 
     @property
     def load(self) -> float:
-        """What waits and what runs, in prompts."""
+        """Count the prompts that wait and those that run."""
         with self._change:
             return self._queue.cost + self._running
 
@@ -142,7 +142,7 @@ class Worker:
         return None
 
     def _start(self, now: float) -> float | None:
-        """When the next batch should start; None while nobody waits."""
+        """Return the time at which the next batch should start; None while nobody waits."""
         head = self._queue.head()
         if head is None:
             return None

@@ -16,7 +16,7 @@ KIND = "function"
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """What all `nouns`, and no others, do; not asked where one of `doubtful` is in the scene."""
+    """Use that all `nouns`, and no others, have; not asked where one of `doubtful` is in the scene."""
 
     nouns: frozenset[str]
     doubtful: frozenset[str]

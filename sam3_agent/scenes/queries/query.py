@@ -13,7 +13,7 @@ from sam3_agent.scenes.scene import SceneObject
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked and the ids of all objects meant, in rising order; `is_sentence` tells it from a short phrase."""
+    """Question and the ids of all objects meant, in rising order; `is_sentence` tells it from a short phrase."""
 
     text: str
     kind: str

@@ -13,8 +13,6 @@ from sam3_agent.workspace.query import Question
 from sam3_agent.workspace.tiling.planning import Wish, finest, tiles_for, wish_of
 from sam3_agent.workspace.tiling.tile_detections import View
 
-MOST_TILES = 2048
-"""In one call; when more are wanted, they get larger, and the log says so."""
 IN_FLIGHT = 8
 """Tiles that are looked at at the same time; the features of so many are in memory at once."""
 
@@ -45,7 +43,7 @@ def look_closer(
     _check(prompts, question)
     views: list[list[View]] = [[] for _ in prompts]
     wave: dict[Window, list[int]] = {picture: list(range(len(prompts)))}
-    room = MOST_TILES
+    room = question.most_tiles
     while wave:
         wishes: dict[Window, Wish] = {}
         wishing: dict[Window, list[int]] = {}

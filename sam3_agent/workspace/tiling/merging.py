@@ -47,7 +47,8 @@ def groups_of(pieces: Sequence[Piece]) -> list[list[int]]:
 
 
 def agreement(one: Piece, other: Piece, shared: int) -> float:
-    """How much two pieces with `shared` pixels look like one object, judged only where both views look; 0 for none.
+    """Rate how much two pieces with `shared` pixels look like one object, judged only where both views look; 0 for
+    none.
 
     A piece that no edge cuts is a whole object, so another piece of it lies inside it; unless that one is whole too,
     and larger than the view. A mask that was drawn while its object was small in its view is a guess of a few patches:

@@ -1,4 +1,4 @@
-"""Where it pays to look closer, and in what tiles."""
+"""Choice of tiles: the parts of an image that deserve a closer look."""
 
 import logging
 import math
@@ -28,7 +28,9 @@ def grid(picture: Window, side: int, overlap: int, part: Window | None = None) -
 
 
 def _starts(start: int, stop: int, side: int, overlap: int, part: tuple[int, int]) -> list[int]:
-    """Where tiles begin, spread evenly; of them, those whose middle (all but half an overlap a side) meets the part."""
+    """Compute the starts of tiles, spread evenly; of them, those whose middle (all but half an overlap a side) meets
+    the part.
+    """
     free = stop - start - side
     if free <= 0:
         return [start]
@@ -52,6 +54,8 @@ SURE = 0.25
 """Candidates that score lower say nothing about sizes and queries, however low the threshold is."""
 BELIEVED = 0.5
 """From this presence on, a concept of which no instance is seen is looked for in parts."""
+LARGE = 2.0
+"""Images (or parts) at least this many times as long as the model's input may hide what the model believes in."""
 ENLARGE = 2.0
 """Tiles are shown at most this many times as large as they are."""
 WORTH = 0.75
@@ -71,7 +75,8 @@ class Wish:
 
 
 def wish_of(view: View, question: Question, *, whole: bool) -> Wish | None:
-    """What tiles a view calls for: its objects are small, or too many, or believed in and not seen, or all are wanted.
+    """Choose the tiles that a view calls for: its objects are small, or too many, or believed in and not seen, or
+    all are wanted.
 
     Args:
         view: what was seen.
@@ -92,7 +97,8 @@ def wish_of(view: View, question: Question, *, whole: bool) -> Wish | None:
     if small.any() and small.mean() >= SMALL_SHARE:
         good = float(np.median(side[small])) * segmenter.input_side / (GOOD * segmenter.patch)
         wishes.append(Wish(good, float(extent[small].max())))
-    unseen = not detection.kept and (assumed or detection.presence >= BELIEVED)
+    large = view.longer >= LARGE * segmenter.input_side  # in a small image what is not seen at once is not too small
+    unseen = not detection.kept and (assumed or (detection.presence >= BELIEVED and large))
     if unseen or len(boxes) > USED_UP * segmenter.queries:
         wishes.append(Wish(view.longer / 2))
     if question.tiles == "always":  # step by step, so that objects of every size are large in some view

@@ -1,4 +1,4 @@
-"""What one view shows of one object, in the whole image."""
+"""Detections of one tile, in coordinates of the whole image."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from sam3_agent.workspace.query import Question
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the model said to one concept in one window; masks and boxes of the detection are those of the window."""
+    """Answer of the model to one concept in one window; masks and boxes of the detection are those of the window."""
 
     window: Window
     detection: Detection
@@ -32,11 +32,13 @@ class View:
 
     @property
     def margin(self) -> int:
-        """How near, in pixels of the picture, a mask may end to an edge that cuts it: half a patch of the model."""
+        """Distance, in pixels of the image, at which a mask may end to an edge that cuts it: half a patch of the
+        model.
+        """
         return math.ceil(self.segmenter.patch / 2 / self.zoom)
 
     def seen_side(self, side: float) -> float:
-        """How long `side` pixels of the picture are in the model's own, the mean of across and down.
+        """Length of `side` pixels of the image in the model's own, the mean of across and down.
 
         A window is stretched to a square, so both differ where it is none.
         """
@@ -104,7 +106,7 @@ def pieces_of(views: Sequence[View], question: Question, height: int, width: int
 
 
 def beliefs_in(views: Sequence[View], question: Question) -> list[float]:
-    """What each view's object scores are multiplied with: its own presence, so that a tile without the concept is mute.
+    """Return the factor of each view's object scores: its own presence, so that a tile without the concept is mute.
 
     What is assumed to be in the picture is not assumed to be in each tile: tiles count in proportion to the view that
     believes most.

@@ -1,0 +1,1 @@
+"""Formats of tracks, read by other people's readers."""

@@ -1,0 +1,1 @@
+"""Datasets of videos, one file each; their cases keep masks as volumes (`masks.beside`)."""

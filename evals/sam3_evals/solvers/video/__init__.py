@@ -1,0 +1,1 @@
+"""Solvers of videos, one file each."""

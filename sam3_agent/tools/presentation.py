@@ -1,0 +1,117 @@
+"""Presentation of a result: text, pictures and data with the same facts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sam3_agent.masks import Box
+from sam3_agent.render import LONGEST, Picture
+from sam3_agent.types import Instance
+from sam3_agent.workspace import STRAY, Facts, Workspace
+
+_CROWD = 40
+"""With more masks on an image than this, a picture shows only those of the call: more labels than that hide objects."""
+
+_FEW = 12
+FEW_LONGEST = 768
+"""Longest side of a picture with few masks: so many labels can be read on it, and pictures cost by their area."""
+_LEAST_PART = 0.01
+"""Smaller parts of a mask are crumbs at its edge."""
+_SAME_SCORE = 0.15
+"""Up to this difference the heading's presence explains it, and no decision hangs on it."""
+_ONE_COLOR = 0.85
+"""The rest is edge and shading."""
+_LEAST_OTHER = 0.2
+"""Lower scores under another phrase are those of anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """Text for a model or a person, the same facts as JSON-able data without RLE or base64, and pictures."""
+
+    text: str
+    data: dict[str, Any]
+    pictures: tuple[Picture, ...] = ()
+    result: object = None
+    """The value that the tool returned, for programs."""
+
+
+def facts_by_id(workspace: Workspace, instances: Sequence[Instance]) -> dict[str, Facts]:
+    """Facts of each mask, by its id."""
+    ids = list(dict.fromkeys(instance.id for instance in instances))
+    return dict(zip(ids, workspace.facts(ids), strict=True))
+
+
+def marked_picture(workspace: Workspace, image_id: str, region: Box | None, new: Sequence[Instance]) -> Picture:
+    """Draw all found masks that are alive, and the masks of this call, near misses included."""
+    alive, ids = workspace.masks_of(image_id, near_misses=False), [instance.id for instance in new]
+    if len(alive) + len(ids) <= _CROWD:
+        ids = list(dict.fromkeys([instance.id for instance in alive] + ids))
+    longest = FEW_LONGEST if len(ids) <= _FEW else LONGEST
+    return workspace.look(image_id, ids, region, "marks" if ids else "plain", longest=longest)
+
+
+def percent(share: float) -> str:
+    """A share as a short percentage."""
+    value = share * 100
+    if 0 < value < 0.1:
+        return "<0.1 %"
+    return f"{value:.1f} %" if value < 10 else f"{value:.0f} %"
+
+
+def instance_data(instance: Instance, facts: Facts) -> dict[str, Any]:
+    """The JSON of a mask for models: facts, but no RLE."""
+    return {
+        "id": instance.id,
+        "concept": facts.phrase,
+        "score": round(instance.score, 3),
+        "object_score": round(instance.object_score, 3),
+        "box": [round(v, 1) for v in instance.box],
+        "center": [round(v, 1) for v in facts.center],
+        "area": facts.area,
+        "area_share": round(facts.area_share, 5),
+        "colors": [{"name": c.name, "share": c.share} for c in facts.colors],
+        "concept_scores": {phrase: round(score, 3) for phrase, score in facts.concept_scores.items()},
+        "parts": [round(share, 3) for share in facts.part_shares if share >= _LEAST_PART],
+        "outside_box": round(facts.outside, 3),
+        "at_border": facts.at_border,
+    }
+
+
+def instance_line(instance: Instance, facts: Facts, *, named: bool = True) -> str:
+    """A mask on one line, no fact twice: id, score, box, pixels, colors, what is wrong with it, other phrases it fits.
+
+    Its center is that of its box. `named` tells its phrase, where no heading does; the object score is told where it
+    differs from the score.
+    """
+    name = f"{instance.id} '{facts.phrase}'" if named else instance.id
+    score = f"{instance.score:.2f}"
+    if instance.object_score - instance.score > _SAME_SCORE:
+        score += f" (object {instance.object_score:.2f})"
+    box = ", ".join(f"{v:.0f}" for v in instance.box)
+    colors = facts.colors[:1] if facts.colors and facts.colors[0].share >= _ONE_COLOR else facts.colors[:2]
+    told = [c.name if c.share >= _ONE_COLOR else f"{c.name} {c.share * 100:.0f} %" for c in colors]
+    parts = [
+        f"{name} {score}",
+        f"box [{box}]",
+        f"{facts.area} px",
+        *([", ".join(told)] if told else []),
+        *quality(facts),
+    ]
+    others = [
+        f"'{phrase}' {score:.2f}"
+        for phrase, score in facts.concept_scores.items()
+        if phrase != facts.phrase and score >= _LEAST_OTHER
+    ]
+    return "; ".join([*parts, "also as " + ", ".join(others)] if others else parts)
+
+
+def quality(facts: Facts) -> list[str]:
+    """What a reader has to know before trusting the area and the place of a mask; nothing for a clean one."""
+    lines: list[str] = []
+    shares = [share for share in facts.part_shares if share >= _LEAST_PART]
+    if len(shares) > 1:
+        lines.append(f"{len(shares)} parts: {', '.join(f'{share * 100:.0f}' for share in shares[:4])} %")
+    if facts.outside >= STRAY:
+        lines.append(f"{facts.outside * 100:.0f} % outside its box")
+    return [*lines, "at the border"] if facts.at_border else lines

@@ -1,0 +1,186 @@
+"""Results say how good a mask is, and other words are asked where one finds nothing."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from inline_snapshot import snapshot
+from numpy.typing import NDArray
+
+from benchmarks.tiling.truth_segmenter import TruthSegmenter
+from sam3_agent import masks
+from sam3_agent.errors import ToolError
+from sam3_agent.model.fake import FakeSegmenter
+from sam3_agent.render import Mark, draw_picture
+from sam3_agent.tools import ALL_TOOLS, Presentation
+from sam3_agent.tools.synonyms import alternatives
+from sam3_agent.types import Candidate, Detection, ModelInfo
+from sam3_agent.workspace import Workspace
+from tests.fixtures_workspace import disc, make_workspace, picture, square
+
+TOOLS = {tool.name: tool for tool in ALL_TOOLS}
+TINY = ModelInfo("tiny", "cpu", "float32", 256, 16, 40)
+REAL = ModelInfo("facebook/sam3", "cpu", "float32", 1008, 14, 200)
+
+
+def call(workspace: Workspace, tool: str, /, **raw: Any) -> Presentation:
+    return TOOLS[tool].call(workspace, raw)
+
+
+def candidate(mask: NDArray[np.bool_], box: tuple[float, float, float, float], score: float = 0.9) -> Candidate:
+    return Candidate(masks.encode(mask), box, score)
+
+
+def leaked() -> Workspace:
+    """A cup whose mask has leaked onto another one, and that other one."""
+    cup = square(20, 20, 80, 80) | square(250, 150, 270, 180)
+    answers = {
+        "cup": Detection(
+            1.0, (candidate(cup, (20, 20, 80, 80)), candidate(square(200, 20, 260, 80), (200, 20, 260, 80)))
+        ),
+        "mug": Detection(1.0, (candidate(cup, (250, 150, 270, 180), 0.8),)),
+        "edge": Detection(1.0, (candidate(square(0, 0, 30, 30), (0, 0, 30, 30)),)),
+    }
+    workspace = Workspace(FakeSegmenter(answers))
+    workspace.open(picture())
+    return workspace
+
+
+def test_stray_pieces_are_told_with_their_shares() -> None:
+    result = call(leaked(), "segment_concepts", image_id="img1", concepts=["cup"])
+    first, second = result.data["results"][0]["instances"]
+    assert (first["parts"], first["outside_box"]) == ([0.857, 0.143], 0.143)
+    assert (second["parts"], second["outside_box"]) == ([1.0], 0.0)
+    lines = [line for line in result.text.splitlines() if line.startswith("  m")]
+    assert "2 parts: 86, 14 %; 14 % outside its box" in lines[0]
+    assert "part" not in lines[1]
+
+
+def test_a_mask_at_the_border_may_go_on_outside() -> None:
+    result = call(leaked(), "segment_concepts", image_id="img1", concepts=["edge"])
+    assert "at the border" in result.text
+    assert result.data["results"][0]["instances"][0]["at_border"] is True
+
+
+@pytest.mark.parametrize("operation", ["main_part", "in_box"])
+def test_one_call_drops_the_strays(operation: str) -> None:
+    workspace = leaked()
+    call(workspace, "segment_concepts", image_id="img1", concepts=["cup"])
+    cleaned = call(workspace, "combine_masks", mask_ids=["m1"], operation=operation)
+    new = workspace.instance(cleaned.data["mask"]["id"])
+    assert np.array_equal(new.mask, square(20, 20, 80, 80))
+    assert new.box == (20, 20, 80, 80)
+    with pytest.raises(ToolError, match=f"{operation} takes one mask id, got m1, m2"):
+        call(workspace, "combine_masks", mask_ids=["m1", "m2"], operation=operation)
+
+
+def test_nothing_in_its_own_box_makes_no_mask() -> None:
+    workspace = Workspace(
+        FakeSegmenter({"cup": Detection(1.0, (candidate(square(0, 0, 20, 20), (200, 100, 260, 160)),))})
+    )
+    workspace.open(picture())
+    call(workspace, "segment_concepts", image_id="img1", concepts=["cup"])
+    with pytest.raises(ToolError, match="no pixel of m1 lies in its box"):
+        call(workspace, "combine_masks", mask_ids=["m1"], operation="in_box")
+
+
+def test_one_mask_under_two_boxes_is_not_one_object() -> None:
+    workspace = leaked()
+    result = call(workspace, "segment_concepts", image_id="img1", concepts=["cup", "mug"])
+    first = result.data["results"][0]["instances"][0]
+    assert first["concept_scores"] == {"cup": 0.9}
+    assert "m1=m3" not in result.pictures[0].caption
+
+
+def test_ranks_are_within_a_phrase_and_their_doubts_are_told() -> None:
+    workspace = leaked()
+    call(workspace, "segment_concepts", image_id="img1", concepts=["cup", "edge"])
+    table = call(workspace, "measure_masks", image_id="img1")
+    ranks = {row["id"]: row["ranks"]["left_to_right"] for row in table.data["masks"]}
+    assert ranks == {"m1": 1, "m2": 2, "m3": 1}
+    assert "ranks among masks of the same phrase" in table.text
+    assert "doubt: area and place of m1 are unsure: they have stray pieces" in table.text
+
+
+def test_sizes_that_hardly_differ_are_a_doubt() -> None:
+    workspace = Workspace(
+        FakeSegmenter({"box": Detection(1.0, (
+            candidate(square(0, 0, 50, 50), (0, 0, 50, 50)), candidate(square(100, 0, 151, 50), (100, 0, 151, 50)))),
+        })
+    )  # fmt: skip
+    workspace.open(picture())
+    call(workspace, "segment_concepts", image_id="img1", concepts=["box"])
+    table = call(workspace, "measure_masks", image_id="img1")
+    assert table.data["doubts"] == snapshot(["nearly the same size: m2 and m1"])
+
+
+def test_a_label_and_a_contact_sheet_keep_to_the_main_part() -> None:
+    """The stray piece is near the left border, the object near the right one: so is the label."""
+    mask = square(5, 150, 20, 160) | square(250, 20, 310, 80)
+    pixels = np.full((200, 320, 3), 128, dtype=np.uint8)
+    mark = Mark("m1", masks.encode(mask), (250, 20, 310, 80))
+    marked = np.asarray(draw_picture(pixels, [mark]).image)
+    plain = np.asarray(draw_picture(pixels, [mark], style="outline").image)
+    changed = np.argwhere((marked != plain).any(axis=2))  # the label alone
+    assert changed[:, 1].min() > marked.shape[1] / 2
+    sheet = np.asarray(draw_picture(pixels, [mark], style="contact_sheet").image)
+    small = np.asarray(draw_picture(pixels, [Mark("m1", masks.encode(square(250, 20, 310, 80)), mark.box)],
+                                    style="contact_sheet").image)  # fmt: skip
+    assert sheet.shape == small.shape
+    assert (sheet != small).any(axis=2).mean() < 0.02
+
+
+def test_an_unknown_word_is_asked_in_other_words_in_the_same_call() -> None:
+    workspace = make_workspace()
+    result = call(workspace, "segment_concepts", image_id="img1", concepts=["disc", "dog"])
+    (instead,) = result.data["asked_instead"]
+    assert (instead["instead_of"], instead["concept"], len(instead["instances"])) == ("disc", "circle", 3)
+    assert "asked instead of 'disc', which found nothing:" in result.text
+    assert result.data["hints"] == snapshot(
+        [
+            "'disc' may be a word that the model does not know: see what was found instead",
+            "'dog': not found (presence 0.02), nor as 'puppy': absent. If you see it in the picture, use segment_at",
+        ]
+    )
+    assert [each["concept"] for each in result.data["results"]] == ["disc", "dog"]
+
+
+def test_the_embedded_model_is_asked_only_for_words_it_was_taught() -> None:
+    assert alternatives("mug", TINY) == ["cup"]
+    assert alternatives("red christmas trees", TINY) == ["red tree"]
+    assert alternatives("lightning bolt", TINY) == ["bolt"]
+    assert alternatives("moon", TINY) == ["crescent"]
+    assert alternatives("violin", TINY) == []
+    assert alternatives("cup", TINY) == []
+
+
+def test_real_weights_are_asked_for_simpler_and_more_general_words() -> None:
+    assert "television" in alternatives("tv", REAL)
+    assert alternatives("wooden table lamp", REAL) == ["table lamp", "lamp", "lantern", "light"]
+    assert len(alternatives("person", REAL)) <= 4
+
+
+def test_a_call_looks_at_few_parts_unless_more_are_asked_for() -> None:
+    dots = [
+        masks.encode(square(x, y, x + 8, y + 8, 1600, 2400)) for x in range(10, 2300, 70) for y in range(10, 1500, 300)
+    ]
+    segmenter = TruthSegmenter({"dot": dots}, ModelInfo("truth", "cpu", "float32", 160, 20, 8), least_side=4)
+    workspace = Workspace(segmenter)
+    workspace.open(np.zeros((1600, 2400, 3), dtype=np.uint8))
+    before = workspace.encodes
+    call(workspace, "segment_concepts", image_id="img1", concepts=["dot"])
+    few = workspace.encodes - before
+    call(workspace, "segment_concepts", image_id="img1", concepts=["dot"], tiles="always")
+    assert few <= 16
+    assert workspace.encodes - before - few > 16
+
+
+def test_parts_are_those_of_a_bitmap() -> None:
+    both = disc(60, 60, 30) | disc(200, 100, 20)
+    parts = masks.parts_of(masks.encode(both))
+    assert parts.areas == (int(disc(60, 60, 30).sum()), int(disc(200, 100, 20).sum()))
+    assert parts.main_box == masks.box(masks.encode(disc(60, 60, 30)))
+    assert masks.main_part(masks.encode(both)) == masks.encode(disc(60, 60, 30))
+    assert masks.parts_of(masks.empty(10, 10)).areas == ()
+    diagonal = np.eye(5, dtype=bool)
+    assert masks.parts_of(masks.encode(diagonal)).areas == (5,)
