@@ -102,8 +102,8 @@ def _recalled(tracker: VideoTracker, here: ClickFeatures, kept: list[_Kept]) -> 
     parts, now = tracker.parts, len(kept)
     given = [(0, now - age, each) for age, each in enumerate(kept) if each.conditioning]
     near = [(now - age, now - age, each) for age, each in enumerate(kept) if not each.conditioning]
-    looked = [*given, *(entry for entry in near if entry[0] < parts.maps)]
-    pointed = [*given, *(entry for entry in near if entry[0] < parts.pointers)]
+    looked = [*given, *(entry for entry in near if entry[0] < parts.reach.maps)]
+    pointed = [*given, *(entry for entry in near if entry[0] < parts.reach.pointers)]
     device = here.coarse.device
     return parts.condition(
         here.coarse,

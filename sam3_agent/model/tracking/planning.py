@@ -19,7 +19,7 @@ from sam3_agent.model.click_prompts import to_clicks
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.tracker import ClickFeatures, Clicks
 from sam3_agent.model.tracking import bank
-from sam3_agent.model.tracking.bank import Entry, Reach, Recalled
+from sam3_agent.model.tracking.bank import Entry, Recalled
 from sam3_agent.model.tracking.parts import LONGEST
 from sam3_agent.model.tracking.video_tracker import Drawing, VideoTracker, lost_pixels
 from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
@@ -64,8 +64,7 @@ class TrackRunner:
         """`span` is the age of a pointer that counts as 1; see `parts.LONGEST`."""
         self.tracker = tracker
         self._span = span
-        parts = tracker.parts
-        self.reach = Reach(parts.maps, parts.pointers, parts.conditioning)
+        self.reach = tracker.parts.reach
 
     def track(self, rows: Sequence[TrackRow]) -> list[TrackedMask]:
         """Where every object is."""
