@@ -39,7 +39,7 @@ BARS = {
 
 @dataclass(slots=True)
 class _Ids:
-    """Which tracks were at true objects, counted over videos."""
+    """Counts, over videos, of the tracks that were at true objects."""
 
     frames: int = 0
     switches: int = 0

@@ -22,7 +22,7 @@ SHAKE = 0.35
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What the tracker says of P objects on one frame."""
+    """The tracker's answer about P objects on one frame."""
 
     frame: int
     masks: Tensor
@@ -43,7 +43,7 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What a frame left behind for P objects."""
+    """The memory of P objects that a frame left behind."""
 
     map: Tensor
     """(P, g * g, D)"""
@@ -54,7 +54,7 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """How a clip is to be followed."""
+    """The way in which a clip is followed."""
 
     start: str = "truth"
     """"truth", "detector" (a coarse, shaken mask) or "click"."""

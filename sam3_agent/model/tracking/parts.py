@@ -24,7 +24,7 @@ is not known yet.
 
 
 class MemoryParts(nn.Module):
-    """What lies under `tracker_model.` in facebook/sam3 beside the parts for clicks, by the same names.
+    """Tensors under `tracker_model.` in facebook/sam3 beside the parts for clicks, by the same names.
 
     `tracking_point` is the project's own: the vector of the padding point while tracking. Where a checkpoint has none,
     it is that of clicks (`not_a_point_embed`), as in facebook/sam3; weights that have their own can learn to track

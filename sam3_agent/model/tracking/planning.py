@@ -67,7 +67,7 @@ class TrackRunner:
         self.reach = tracker.parts.reach
 
     def track(self, rows: Sequence[TrackRow]) -> list[TrackedMask]:
-        """Where every object is."""
+        """Find every object on its frame."""
         recalled = [None if row.memory is None else row.memory.recall(row.frame, self.reach) for row in rows]
 
         def make_up(row: TrackRow, memory: Recalled | None) -> Hashable:
@@ -82,7 +82,7 @@ class TrackRunner:
         return _by_make_up(pairs, lambda pair: make_up(*pair), self._track_alike)
 
     def remember(self, rows: Sequence[SightingRow]) -> list[bank.TrackMemory]:
-        """What is remembered of every object after its frame."""
+        """Make the memory of every object after its frame."""
 
         def make_up(row: SightingRow) -> Hashable:
             return id(row.features), row.mask.fine is None, row.lost is None
@@ -212,7 +212,7 @@ class Tracking:
 
     @property
     def halvings(self) -> dict[str, int]:
-        """How often a batch of each kind did not fit into memory."""
+        """Batches of each kind that did not fit into memory."""
         return {"track": self._following.halvings, "remember": self._remembering.halvings}
 
     def plan_track(

@@ -49,7 +49,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class FrameResult:
-    """What is said of the concepts' tracks in one frame."""
+    """The concepts' tracks in one frame."""
 
     entries: tuple[Entry, ...]
     removed: tuple[str, ...]

@@ -71,7 +71,7 @@ class _Pass:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a resumed run goes on."""
+    """The place where a resumed run goes on."""
 
     number: int
     """Of the pass."""
