@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from sam3_agent.errors import Sam3AgentError
-from sam3_agent.model.devices import DEVICE_HELP
+from sam3_agent.model.devices import DEVICE_HELP, Fast
 from sam3_evals.compare import compare
 from sam3_evals.conformance.command import check_answers, check_implementation, export_fixtures, template
 from sam3_evals.datasets import FORMS, asks_videos, open_dataset
@@ -60,6 +60,7 @@ def run_command(
     model: Annotated[str, typer.Option(help="tiny, facebook/sam3, or the folder of a checkpoint")] = "tiny",
     device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, bfloat16 or float32")] = "auto",
+    fast: Annotated[Fast, typer.Option(help="auto: compile for a CUDA GPU where there is much to do; off")] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Answer every case of DATASET, journalled; killed runs are resumed by the same command. Then score."""
@@ -67,9 +68,8 @@ def run_command(
         check_solver(solver, llm, videos=asks_videos(dataset))
         source, part = open_dataset(dataset, solver, seed), read_shard(shard)
     with _clear_errors(_FAILURE, interrupted=f"interrupted; the same command resumes {out}"):
-        launch(
-            Launch(source, out, solver, llm if solver == "agent" else "", limit, jobs, part, seed, model, device, dtype)
-        )
+        spec = llm if solver == "agent" else ""
+        launch(Launch(source, out, solver, spec, limit, jobs, part, seed, model, device, dtype, fast))
         _show(score_run(out), as_json)
 
 

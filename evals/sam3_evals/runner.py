@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sam3_agent.model.devices import Fast
 from sam3_evals.datasets import Dataset, asks_videos
 from sam3_evals.manifest import FILE as MANIFEST
 from sam3_evals.manifest import prompts_hash, weights_hash
@@ -124,6 +125,7 @@ class Launch:
     model: str
     device: str
     dtype: str
+    fast: Fast = "auto"
 
 
 def launch(given: Launch) -> int:
@@ -186,7 +188,10 @@ def _solvers(given: Launch) -> list[Solver]:
     videos = asks_videos(given.dataset.name)
     if not needs_model(given.solver):
         return [make_solver(given.solver, None, given.llm, videos=videos) for _ in range(given.jobs)]
+    from sam3_agent.workspace.workspace import WORTH_WARMING
+
     spaces = _workspaces(given)
+    spaces[0].warm_up_for(WORTH_WARMING if given.limit is None else given.limit)  # all share one model
     return [make_solver(given.solver, space, given.llm, videos=videos) for space in spaces]
 
 
@@ -196,8 +201,8 @@ def _workspaces(given: Launch) -> "list[Workspace]":
     from sam3_agent.workspace import Workspace
 
     if given.jobs == 1:
-        return [Workspace(load_segmenter(given.model, device=given.device, dtype=given.dtype))]
+        return [Workspace(load_segmenter(given.model, device=given.device, dtype=given.dtype, fast=given.fast))]
     # With several callers the scheduler puts their questions into common batches, and none is sent away.
-    replicas = load_replicas(given.model, device=given.device, dtype=given.dtype)
+    replicas = load_replicas(given.model, device=given.device, dtype=given.dtype, fast=given.fast)
     segmenter = Scheduler(replicas, max_waiting=_CALLS * given.jobs)
     return [Workspace(segmenter) for _ in range(given.jobs)]

@@ -161,9 +161,11 @@ def _scheduled_segmenter(options: argparse.Namespace) -> Generator["Scheduler"]:
     from sam3_agent.model.replicas import load_replicas
     from sam3_agent.model.scheduler import Scheduler
 
-    replicas = load_replicas(options.model, options.device, options.dtype, compile_vision=options.compile)
+    replicas = load_replicas(options.model, options.device, options.dtype, fast=options.fast)
+    if options.compile:
+        logger.warning("--compile is no longer needed: --fast auto, the default, compiles on a CUDA GPU")
     for replica in replicas:
-        if options.compile or replica.info.device != "cpu":  # a CPU has nothing to warm up
+        if replica.info.device != "cpu":  # a CPU has nothing to warm up
             logger.info("warmed up %s in %.1f s", replica.info.device, replica.warm_up())
     scheduler = Scheduler(replicas)
     try:

@@ -9,7 +9,7 @@ import typer
 
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
-from sam3_agent.model.devices import DEVICE_HELP, names_devices
+from sam3_agent.model.devices import DEVICE_HELP, Fast, names_devices
 from sam3_agent.types import check_box
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".html")
@@ -40,6 +40,9 @@ DeviceOption = Annotated[
     typer.Option("--device", metavar="DEVICE", callback=_device, help=f"{DEVICE_HELP}."),
 ]
 DtypeOption = Annotated[Dtype, typer.Option("--dtype", metavar="DTYPE", help="auto, bfloat16 or float32.")]
+FastOption = Annotated[
+    Fast, typer.Option("--fast", metavar="FAST", help="auto: compile for a CUDA GPU where there is much to do; off.")
+]
 LlmOption = Annotated[
     str,
     typer.Option(
@@ -142,6 +145,7 @@ class ModelOptions:
     model: str = "tiny"
     device: str = "auto"
     dtype: Dtype = "auto"
+    fast: Fast = "auto"
 
 
 def parse_box(text: str, option: str) -> Box:

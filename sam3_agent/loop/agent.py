@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event
@@ -25,6 +25,7 @@ from sam3_agent.tools.report_no_match import NoMatch
 from sam3_agent.tools.submit_answer import Submission
 from sam3_agent.types import INTERRUPTED, Answer, Trace, Usage
 from sam3_agent.workspace import Workspace
+from sam3_agent.workspace.workspace import WORTH_WARMING
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -222,8 +223,10 @@ class Agent:
     def ask_all(self, questions: Iterable[Question], *, jobs: int = 64) -> Iterator[Answer]:
         """Answer (image_id, query) pairs, up to `jobs` at once, in the order given; a bad pair's answer has "failed".
 
-        Ctrl-C ends every run that was begun, and is raised when they have ended.
+        Ctrl-C ends every run that was begun, and is raised when they have ended. For many questions, or an unknown
+        number of them, the model is warmed up first (`Workspace.warm_up_for`).
         """
+        self.workspace.warm_up_for(len(questions) if isinstance(questions, Sized) else WORTH_WARMING)
         return answer_all(self.ask, questions, jobs)
 
     def _survive(self, run: Run, act: Callable[[Run], None]) -> None:

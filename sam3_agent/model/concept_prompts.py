@@ -62,8 +62,9 @@ class Drawn:
     boxes: NDArray[np.float64]
     """(Q, 4) xyxy, shares of the image."""
     chosen: Selection
-    masks: NDArray[np.float32] | list[Ints]
-    """Of K queries, the kept ones first: (K, h, w) logits, or from a GPU the places at which each mask changes."""
+    masks: NDArray[np.float32] | list[Ints] | list[Rle]
+    """Of K queries, the kept ones first: (K, h, w) logits; from a GPU the places at which each mask changes, or, where
+    it codes them itself, run lengths."""
     _lock: Lock = field(default_factory=Lock, init=False)
     _detected: list[Detection] = field(default_factory=list[Detection], init=False)
 
@@ -77,7 +78,9 @@ class Drawn:
     def rles(self) -> list[Rle]:
         """The K masks as run lengths at original size."""
         if isinstance(self.masks, list):
-            return [rle_of_edges(edges, self.height, self.width) for edges in self.masks]
+            return [
+                each if isinstance(each, Rle) else rle_of_edges(each, self.height, self.width) for each in self.masks
+            ]
         return [to_rle(plane, self.height, self.width) for plane in self.masks]
 
 
@@ -89,11 +92,16 @@ def coarse_levels(rows: Sequence[ConceptRow] | Sequence[ExemplarRow]) -> torch.T
     return torch.cat(levels)
 
 
+def text_only_tokens(rows: Sequence[ConceptRow]) -> torch.Tensor | None:
+    """(P, 1, C): what a prompt without boxes says of each row's image; None where that is not known of all."""
+    known = [row.features.cls for row in rows if row.features.cls is not None]
+    return torch.cat(known) if known and len(known) == len(rows) else None
+
+
 def _detection_of(drawn: Drawn) -> Detection:
-    queries = (*drawn.chosen.kept, *drawn.chosen.near_misses)
     found = [
         to_candidate(rle, drawn.boxes[query], float(drawn.scores[query]))
-        for query, rle in zip(queries, drawn.rles(), strict=True)
+        for query, rle in zip(drawn.chosen.queries, drawn.rles(), strict=True)
     ]
     kept = len(drawn.chosen.kept)
     return Detection(

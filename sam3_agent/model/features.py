@@ -52,6 +52,8 @@ class ImageFeatures:
     """(1, C, h, w) each, finest first; full size: 288, 144, 72 of 256 channels, 106 MB in float32, 53 in bfloat16."""
     clicks: ClickCache | None = None
     """None where the model has no tracker half."""
+    cls: torch.Tensor | None = None
+    """(1, 1, C) the token of a prompt without boxes; only where the fast path has encoded."""
 
     @property
     def nbytes(self) -> int:

@@ -46,6 +46,11 @@ class Selection:
     kept: tuple[int, ...]
     near_misses: tuple[int, ...]
 
+    @property
+    def queries(self) -> tuple[int, ...]:
+        """All of them, the kept ones first."""
+        return (*self.kept, *self.near_misses)
+
 
 def select(
     object_scores: NDArray[np.float64], presence: float, boxes: NDArray[np.float64], threshold: float, near_misses: int

@@ -19,7 +19,9 @@ class PreparedImage:
     width: int
     """Original size in pixels."""
     pixels: torch.Tensor
-    """(1, 3, side, side) on the CPU; see `to_pixels`."""
+    """(1, 3, side, side); see `to_pixels`. On the CPU, or on the GPU that has prepared them."""
+    ready: torch.cuda.Event | None = None
+    """Comes when the GPU has prepared them."""
 
 
 def prepare_image(image: NDArray[np.uint8], side: int) -> PreparedImage:

@@ -3,21 +3,28 @@
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import Sam3Model
 
+from sam3_agent.masks import Rle
 from sam3_agent.model import sam3_forward
 from sam3_agent.model.click_prompts import ClickRow, RawClick
-from sam3_agent.model.concept_prompts import ConceptRow, Drawn, ExemplarRow, coarse_levels
-from sam3_agent.model.exemplars import box_tensors, learned_tensors
+from sam3_agent.model.concept_prompts import ConceptRow, Drawn, ExemplarRow, coarse_levels, text_only_tokens
+from sam3_agent.model.cuda.fast_path import FastPath
+from sam3_agent.model.cuda.resize import DevicePreparer, taken
+from sam3_agent.model.cuda.start import start_fast_path
+from sam3_agent.model.cuda.transfer import fetch
+from sam3_agent.model.exemplars import PAD, box_tensors, learned_tensors
 from sam3_agent.model.features import ClickCache, ImageFeatures
 from sam3_agent.model.mask_rle import Ints
 from sam3_agent.model.mask_rle_gpu import to_edges
-from sam3_agent.model.postprocess import select
-from sam3_agent.model.preprocess import PreparedImage
+from sam3_agent.model.postprocess import Selection, select
+from sam3_agent.model.preprocess import PreparedImage, prepare_image
 from sam3_agent.model.sam3_forward import Grounded
 from sam3_agent.model.scheduler.preemption import listened, pause
 from sam3_agent.model.text_prompts import Ids, TextCache
@@ -26,6 +33,8 @@ from sam3_agent.model.tracker import Clicks, Tracker
 TEXT_BYTES = 32 * 2**20
 """Text tokens that are remembered (32 kB a phrase at full size in float32, 16 kB in bfloat16)."""
 
+Masks = NDArray[np.float32] | list[Ints] | list[Rle]
+"""See `Drawn`."""
 Learned = tuple[torch.Tensor, torch.Tensor]
 """(P, M, C) tokens read off other images, and their (P, M) mask."""
 
@@ -36,30 +45,64 @@ class Runner:
     Safe to call from several threads: the network runs for one at a time. Out of memory comes as torch says it.
     """
 
-    def __init__(self, model: Sam3Model, *, compile_vision: bool, tracker: Tracker | None = None) -> None:
+    def __init__(self, model: Sam3Model, *, tracker: Tracker | None = None) -> None:
         sam3_forward.prepare(model)
-        if compile_vision:
-            sam3_forward.compile_vision(model)
         self.texts = TextCache(self._encode_texts, TEXT_BYTES)
         self._model = model
         self._tracker = tracker
-        self._compiled = compile_vision
+        self._side = int(cast(Any, model.config).image_size)
+        self._fast: FastPath | None = None
+        self._preparer: DevicePreparer | None = None
+        self._queued: torch.cuda.Event | None = None
         self._lock = threading.RLock()
 
     @contextmanager
     def alone(self) -> Generator[None]:
-        """The network for this thread alone, without gradients."""
-        with self._lock, torch.inference_mode():
+        """The network for this thread alone, without gradients, its GPU the current one."""
+        with self._lock, self._here():
             yield
+
+    @contextmanager
+    def _here(self) -> Generator[None]:
+        """Without gradients, the network's GPU the current one: what needs no more than its own tensors."""
+        device = self._model.device
+        with torch.inference_mode(), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+            yield
+
+    def speed_up(self) -> None:
+        """Start the fast path on a CUDA GPU, unless it is started already; does nothing elsewhere.
+
+        Where neither compiling nor capturing works, warnings say so and all goes on as before.
+        """
+        if self._model.device.type == "cuda" and self._fast is None:
+            with self._lock, torch.cuda.device(self._model.device):
+                self.use(start_fast_path(self._model, self._tracker))
+
+    def use(self, fast: FastPath | None) -> None:
+        """Go by the fast path from now on."""
+        self._fast = fast
+        if fast is not None:
+            self._preparer = DevicePreparer(self._model.device, cast(Any, self._model).dtype, self._side)
+
+    @property
+    def fast(self) -> bool:
+        """Whether the network runs as captured graphs."""
+        return self._fast is not None
+
+    def prepare(self, image: NDArray[np.uint8]) -> PreparedImage:
+        """Check an (H, W, 3) RGB image and resize it, on the GPU where the fast path is; raises InputError."""
+        return self._preparer(image) if self._preparer else prepare_image(image, self._side)
 
     def encode(self, images: Sequence[PreparedImage]) -> list[ImageFeatures]:
         """The features of every image.
 
-        There are pauses between layers for more urgent work, unless the ViT is compiled into one piece.
+        There are pauses for more urgent work: between layers, on the fast path between images, which take 15 ms there.
         """
-        paused = listened() and not self._compiled
+        if self._fast is not None:
+            return [self._encoded_fast(self._fast, image) for image in images]
+        paused = listened()
         with self.alone(), sam3_forward.between_layers(self._model, pause) if paused else nullcontext():
-            pixels = torch.cat([image.pixels for image in images]).to(self._model.device)  # (B, 3, S, S)
+            pixels = torch.cat([taken(image) for image in images]).to(self._model.device)  # (B, 3, S, S)
             grid, levels = sam3_forward.encode_pixels(self._model, pixels)
             if len(images) == 1:
                 return [ImageFeatures(images[0].height, images[0].width, levels, self._for_clicks(grid))]
@@ -73,32 +116,32 @@ class Runner:
     def draw(self, rows: Sequence[ConceptRow]) -> list[Drawn]:
         """Scores and boxes of every row, and masks for what is kept and for the near misses alone.
 
-        There are pauses before the masks of each row.
+        There are pauses before the masks of each row. On the fast path others have the network while this waits for
+        the GPU and codes masks.
         """
-        with self.alone():
-            grounded = self.ground(
-                coarse_levels(rows),
-                [row.ids for row in rows],
-                [row.flags for row in rows],
-                box_tensors([(row.boxes, row.labels) for row in rows]),
-                learned_tensors([row.learned for row in rows]),
-            )
-            scores = grounded.logits.sigmoid().double().cpu().numpy()  # (P, Q)
-            boxes = grounded.boxes.double().cpu().numpy()  # (P, Q, 4)
-            presences = [float(value) for value in grounded.presence.sigmoid().cpu()]
-            return [
-                self._drawn(row, grounded, place, presences[place], scores[place], boxes[place])
-                for place, row in enumerate(rows)
-            ]
+        with self.alone() if self._fast is None else self._here():
+            with self.alone():
+                grounded = self.ground(
+                    coarse_levels(rows),
+                    [row.ids for row in rows],
+                    [row.flags for row in rows],
+                    box_tensors([(row.boxes, row.labels) for row in rows]),
+                    learned_tensors([row.learned for row in rows]),
+                    text_only_tokens(rows),
+                )
+            said = _said(grounded)
+            chosen = [_chosen(row, each) for row, each in zip(rows, said, strict=True)]
+            masks = self._masks_of(rows, grounded, chosen)
+        return [
+            Drawn(row.features.height, row.features.width, each.presence, each.scores, each.boxes, queries, drawn)
+            for row, each, queries, drawn in zip(rows, said, chosen, masks, strict=True)
+        ]
 
     def read(self, rows: Sequence[ExemplarRow]) -> list[NDArray[np.float32]]:
         """(N, C) tokens of every row's N boxes, without the CLS token."""
         boxes, labels = box_tensors([(row.boxes, row.labels) for row in rows])
         with self.alone():
-            device = self._model.device
-            tokens, _ = sam3_forward.encode_exemplars(
-                self._model, coarse_levels(rows), boxes.to(device), labels.to(device)
-            )  # (P, N + 1, C)
+            tokens, _ = self._exemplars(coarse_levels(rows), boxes, labels)  # (P, N + 1, C)
             found = tokens.float().cpu().numpy()
         return [found[place, : len(row.labels)] for place, row in enumerate(rows)]
 
@@ -119,8 +162,11 @@ class Runner:
         if self._tracker is None or features.clicks is None:
             raise TypeError("these features were encoded by a model without a tracker half")
         seen = features.clicks.features(self._tracker)
-        given = clicks.on(seen.coarse.device)
-        logits, quality = self._tracker.decode(seen, *self._tracker.embed(given), multimask=multimask)
+        if self._fast is not None:
+            logits, quality = self._fast.click(self._tracker, seen, clicks, multimask=multimask)
+        else:
+            given = clicks.on(seen.coarse.device)
+            logits, quality = self._tracker.decode(seen, *self._tracker.embed(given), multimask=multimask)
         return logits[0].cpu().numpy(), quality[0].cpu().numpy()
 
     def ground(
@@ -130,55 +176,109 @@ class Runner:
         flags: Sequence[tuple[bool, ...]],
         boxes: tuple[torch.Tensor, torch.Tensor],
         learned: Learned | None,
+        cls: torch.Tensor | None = None,
     ) -> Grounded:
         """Raw scores and boxes of P prompts; to be called `alone`.
 
         Args:
             coarse: (P, C, h, w) coarsest levels of the prompts' images, which may be different ones.
-            ids: P phrases.
+            ids: P text_prompts.
             flags: CONTEXT flags of each phrase.
             boxes: (P, N, 4) cxcywh boxes and (P, N) labels.
             learned: see there.
+            cls: (P, 1, C) what prompts without boxes say of their images, where that is known already.
         """
         device = self._model.device
-        shapes, shape_mask = sam3_forward.encode_exemplars(
-            self._model, coarse, boxes[0].to(device), boxes[1].to(device)
-        )
+        if cls is not None and not bool((boxes[1] != PAD).any()):
+            shapes, shape_mask = cls, torch.ones(len(ids), 1, dtype=torch.bool, device=device)
+        else:
+            shapes, shape_mask = self._exemplars(coarse, *boxes)
         tokens = torch.cat([self.texts.tokens(ids), shapes], dim=1)  # (P, CONTEXT + N + 1, C)
         mask = torch.cat([torch.tensor(flags, device=device), shape_mask], dim=1)
         if learned is not None:
             tokens = torch.cat([tokens, learned[0].to(device, tokens.dtype)], dim=1)  # (P, CONTEXT + N + 1 + M, C)
             mask = torch.cat([mask, learned[1].to(device)], dim=1)
-        return sam3_forward.ground(self._model, coarse, tokens, mask)
+        found = self._fast.ground(coarse, tokens, mask) if self._fast is not None else None
+        return found or sam3_forward.ground(self._model, coarse, tokens, mask)
 
     def masks(self, features: ImageFeatures, grounded: Grounded, row: int, queries: Sequence[int]) -> torch.Tensor:
         """(K, h, w) raw mask logits of chosen queries of one prompt, on the device; to be called `alone`."""
+        found = self._fast.masks(features.levels, grounded, row, queries) if self._fast is not None else None
+        if found is not None:
+            return found
         chosen = torch.tensor(queries, device=self._model.device)
         return sam3_forward.decode_masks(self._model, features.levels, grounded, row, chosen)
 
     def _for_clicks(self, grid: torch.Tensor) -> ClickCache | None:
         return ClickCache(grid) if self._tracker else None
 
-    def _drawn(
-        self,
-        row: ConceptRow,
-        grounded: Grounded,
-        place: int,
-        presence: float,
-        scores: NDArray[np.float64],
-        boxes: NDArray[np.float64],
-    ) -> Drawn:
+    def _encoded_fast(self, fast: FastPath, image: PreparedImage) -> ImageFeatures:
+        """Queue an encode behind the one before, which has ended: the GPU stays busy, and nobody waits for two."""
         pause()
-        belief = 1.0 if row.assume_present else presence
-        chosen = select(scores, belief, boxes, row.threshold, row.near_misses)
-        queries = (*chosen.kept, *chosen.near_misses)
-        height, width = row.features.height, row.features.width
-        masks: NDArray[np.float32] | list[Ints] = []
-        if queries:
-            logits = self.masks(row.features, grounded, place, queries)
-            # From a GPU only the changes of the masks cross the bus; on a CPU the caller's thread does all of it.
-            masks = to_edges(logits, height, width) if logits.is_cuda else logits.numpy()
-        return Drawn(height, width, presence, scores, boxes, chosen, masks)
+        with self.alone():
+            if self._queued is not None:
+                self._queued.synchronize()
+            seen = fast.encode(taken(image).to(self._model.device))
+            if seen.grid.is_cuda:
+                self._queued = torch.cuda.Event()
+                self._queued.record()
+            return ImageFeatures(image.height, image.width, seen.levels, self._for_clicks(seen.grid), seen.cls)
+
+    def _exemplars(
+        self, coarse: torch.Tensor, boxes: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `sam3_forward.encode_exemplars`."""
+        found = self._fast.boxes(coarse, boxes, labels) if self._fast is not None else None
+        device = self._model.device
+        return found or sam3_forward.encode_exemplars(self._model, coarse, boxes.to(device), labels.to(device))
+
+    def _masks_of(self, rows: Sequence[ConceptRow], grounded: Grounded, chosen: Sequence[Selection]) -> list[Masks]:
+        """The chosen masks of every row; there are pauses before those of each."""
+        drawn: list[torch.Tensor] = []
+        masks: list[Masks] = []
+        for place, (row, each) in enumerate(zip(rows, chosen, strict=True)):
+            pause()
+            if not each.queries:
+                drawn.append(grounded.logits.new_zeros(0, 1, 1))
+                masks.append([])
+                continue
+            with self.alone():
+                logits = self.masks(row.features, grounded, place, each.queries)
+            if self._fast is not None:
+                drawn.append(logits)
+            elif logits.device.type != "cpu":  # only the changes of the masks cross the bus
+                masks.append(to_edges(logits, row.features.height, row.features.width))
+            else:  # the caller's thread makes run lengths
+                masks.append(logits.numpy())
+        if self._fast is None:
+            return masks
+        return list(self._fast.coded(drawn, [(row.features.height, row.features.width) for row in rows]))
 
     def _encode_texts(self, ids: Sequence[Ids]) -> torch.Tensor:
-        return sam3_forward.encode_text(self._model, torch.tensor(ids, device=self._model.device))
+        given = torch.tensor(ids, device=self._model.device)
+        found = self._fast.texts(given) if self._fast is not None else None
+        return sam3_forward.encode_text(self._model, given) if found is None else found
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """Scores and boxes of one prompt, on the host."""
+
+    scores: NDArray[np.float64]
+    """(Q,) without presence."""
+    boxes: NDArray[np.float64]
+    """(Q, 4) xyxy, shares of the image."""
+    presence: float
+
+
+def _said(grounded: Grounded) -> list[_Said]:
+    """Of every prompt, fetched in one wait."""
+    queries = grounded.logits.shape[1]
+    parts = [grounded.logits.sigmoid(), grounded.boxes.flatten(1), grounded.presence.sigmoid()[:, None]]
+    fetched: NDArray[np.float64] = fetch(torch.cat(parts, dim=1)).double().numpy()  # (P, Q + 4 Q + 1)
+    return [_Said(row[:queries], row[queries:-1].reshape(queries, 4), float(row[-1])) for row in fetched]
+
+
+def _chosen(row: ConceptRow, said: _Said) -> Selection:
+    belief = 1.0 if row.assume_present else said.presence
+    return select(said.scores, belief, said.boxes, row.threshold, row.near_misses)

@@ -14,15 +14,14 @@ import torch
 from numpy.typing import NDArray
 from transformers import Sam3Model
 
-from sam3_agent.errors import InputError, ModelUnavailable, ToolError
+from sam3_agent.errors import InputError, ToolError
 from sam3_agent.model import exemplars, loading, sam3_forward, text_prompts
 from sam3_agent.model.batching import IMAGE_COST, Plan, Work
 from sam3_agent.model.click_prompts import ClickRow, RawClick, to_clicked, to_clicks
 from sam3_agent.model.concept_prompts import ConceptRow, Drawn, ExemplarRow
+from sam3_agent.model.devices import Fast
 from sam3_agent.model.features import ImageFeatures, own_features
-from sam3_agent.model.loading import load_tracker
 from sam3_agent.model.oom import exhausted, out_of_memory
-from sam3_agent.model.preprocess import prepare_image
 from sam3_agent.model.runner import Learned, Runner
 from sam3_agent.model.sam3_forward import Grounded
 from sam3_agent.model.segmenter import Features
@@ -37,7 +36,7 @@ from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection,
 MAX_PROMPTS = 16
 """Prompts that go through the network together; more are answered in several goes (0.1 GB each at full size)."""
 MAX_IMAGES = 4
-"""Images that are encoded together; one alone where the ViT is compiled, since it is compiled for one batch size."""
+"""Images that are encoded together, or on the fast path one after the other."""
 
 
 class Sam3:
@@ -56,12 +55,12 @@ class Sam3:
         tracker: Tracker | None = None,
         *,
         video: VideoTracker | None = None,
-        compile_vision: bool = False,
+        fast: Fast = "auto",
     ) -> None:
         self._model = model
         self._tracker = tracker
-        self._compiled = compile_vision
-        self._runner = Runner(model, compile_vision=compile_vision, tracker=tracker)
+        self._may_be_fast = fast == "auto"
+        self._runner = Runner(model, tracker=tracker)
         self._tokenizer = tokenizer
         self._tokenizing = threading.Lock()  # Hugging Face's tokenizers may fail when threads meet in them
         config = cast(Any, model.config)
@@ -74,9 +73,8 @@ class Sam3:
         )
         self._hide_zero = text_prompts.hides_zero(tokenizer)
         self._width = int(config.detr_encoder_config.hidden_size)
-        images = 1 if compile_vision else MAX_IMAGES
         place = info.device
-        self._encoding = Work(self._runner.encode, images, "encoding an image", place, cost=IMAGE_COST)
+        self._encoding = Work(self._runner.encode, MAX_IMAGES, "encoding an image", place, cost=IMAGE_COST)
         self._drawing = Work(self._runner.draw, MAX_PROMPTS, "answering a concept", place, key=lambda row: row.key)
         self._reading = Work(self._runner.read, MAX_PROMPTS, "reading examples", place)
         self._clicking = Work(self._runner.click, MAX_PROMPTS, "answering a click", place)
@@ -89,15 +87,15 @@ class Sam3:
         device: str = "auto",
         dtype: str = "auto",
         *,
-        compile_vision: bool = False,
+        fast: Fast = "auto",
     ) -> Self:
         """Load "tiny" (embedded), "facebook/sam3" (gated, 3.4 GB) or the folder of a checkpoint in either's layout.
 
         Args:
             name_or_path: see above.
-            device: auto (CUDA where there is one), cpu, cuda, cuda:N, mps. For several at once see `load_eye`.
+            device: auto (CUDA where there is one), cpu, cuda, cuda:N, mps. For several at once see `load_segmenter`.
             dtype: auto (bfloat16 on CUDA, else float32), bfloat16, float32.
-            compile_vision: have torch compile the ViT when it first runs: minutes, which pay in servers (`warm_up`).
+            fast: "off" keeps `warm_up` from compiling and capturing on a CUDA GPU.
 
         Raises:
             ModelUnavailable: anything is missing or does not fit; one line that says what to do.
@@ -108,9 +106,9 @@ class Sam3:
         tokenizer = loading.load_tokenizer(folder)
         model = loading.load_model(folder, place, number)
         info = ModelInfo(name, str(place), str(number).removeprefix("torch."))
-        tracker = load_tracker(folder, place, number)
+        tracker = loading.load_tracker(folder, place, number)
         video = load_video_tracker(folder, tracker, place, number)
-        return cls(model, tokenizer, info, tracker, video=video, compile_vision=compile_vision)
+        return cls(model, tokenizer, info, tracker, video=video, fast=fast)
 
     @property
     def info(self) -> ModelInfo:
@@ -123,21 +121,19 @@ class Sam3:
         return sam3_forward.fingerprint(self._model)
 
     def warm_up(self) -> float:
-        """Run the network once, so that no caller pays for kernels, memory pools and compilation; gives the seconds.
+        """Run the network once, so that no caller pays for kernels and memory pools; gives the seconds.
+
+        On a CUDA GPU the fast path is started first, unless it is "off": the network is compiled and captured, which
+        takes a minute the first time on a machine and pays from some hundred images or questions on. Where that does
+        not work, a warning says why, and the network runs as it is.
 
         Raises:
-            ModelUnavailable: out of memory, or the vision encoder cannot be compiled here.
+            ModelUnavailable: out of memory.
         """
         began = time.perf_counter()
-        try:
-            features = self.encode(np.full((self._side, self._side, 3), 127, dtype=np.uint8))
-        except RuntimeError as error:
-            if not self._compiled:
-                raise
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-            raise ModelUnavailable(
-                f"the vision encoder cannot be compiled here ({reason}): leave it uncompiled"
-            ) from error
+        if self._may_be_fast:
+            self._runner.speed_up()
+        features = self.encode(np.full((self._side, self._side, 3), 127, dtype=np.uint8))
         ids = self._token_ids("object")
         for number in (1, MAX_PROMPTS):
             grounded = self.ground(features, [ids] * number, *exemplars.box_tensors([((), ())] * number))
@@ -145,7 +141,11 @@ class Sam3:
         return time.perf_counter() - began
 
     def statistics(self) -> dict[str, Any]:
-        """{"texts": the memory of text tokens, "halvings": how often a batch of each kind did not fit into memory}."""
+        """Counts so far.
+
+        {"fast": whether the network runs as captured graphs, "texts": the memory of text tokens, "halvings": how often
+        a batch of each kind did not fit into memory}.
+        """
         works = {
             "encode": self._encoding,
             "detect": self._drawing,
@@ -153,6 +153,7 @@ class Sam3:
             "segment_at": self._clicking,
         }
         return {
+            "fast": self._runner.fast,
             "texts": self._runner.texts.statistics.to_json(),
             "halvings": {name: work.halvings for name, work in works.items()}
             | (self._tracking.halvings if self._tracking else {}),
@@ -247,7 +248,7 @@ class Sam3:
 
     def plan_encode(self, image: NDArray[np.uint8]) -> Plan[ImageFeatures]:
         """`encode` with the image checked and resized; see `Engine`."""
-        return Plan(self._encoding, [prepare_image(image, self._side)], lambda features: features)
+        return Plan(self._encoding, [self._runner.prepare(image)], lambda features: features)
 
     def plan_detect(
         self,
@@ -308,8 +309,9 @@ class Sam3:
     ) -> Grounded:
         """Raw scores and boxes of P prompts given as token ids, (P, N, 4) cxcywh boxes and (P, N) labels."""
         coarse = features.levels[-1].expand(len(ids), -1, -1, -1)  # (P, C, h, w), no copy
+        cls = None if features.cls is None else features.cls.expand(len(ids), -1, -1)
         with self._network(f"answering {len(ids)} concepts"):
-            return self._runner.ground(coarse, ids, [self._flags(row) for row in ids], (boxes, labels), learned)
+            return self._runner.ground(coarse, ids, [self._flags(row) for row in ids], (boxes, labels), learned, cls)
 
     def masks(
         self, features: ImageFeatures, grounded: Grounded, row: int, queries: Sequence[int]

@@ -64,14 +64,6 @@ def prepare(model: Sam3Model) -> None:
         rotary.inv_freq = rotary.compute_axial_rope_parameters(rotary.config)[0].to(model.device)
 
 
-def compile_vision(model: Sam3Model, *, backend: str = "inductor", fullgraph: bool = False) -> None:
-    """Have torch compile the ViT, 98 % of the vision encoder, when it first runs; for one batch size at a time.
-
-    The rest is left alone: compiled, transformers' detector falls into 14 graphs.
-    """
-    cast(Any, model.vision_encoder).backbone.compile(fullgraph=fullgraph, dynamic=False, backend=backend)
-
-
 @contextmanager
 def between_layers(model: Sam3Model, act: Callable[[], None]) -> Generator[None]:
     """Call `act` up to PAUSES times within every encode, each time when the layers so far have been computed."""

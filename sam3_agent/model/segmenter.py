@@ -87,3 +87,12 @@ class KeepsStatistics(Protocol):
     def statistics(self) -> dict[str, Any]:
         """Counts as they stand now, ready for JSON."""
         ...
+
+
+@runtime_checkable
+class WarmsUp(Protocol):
+    """A segmenter that runs faster once it is warm."""
+
+    def warm_up(self) -> float:
+        """Make ready for many calls; gives the seconds that it took."""
+        ...

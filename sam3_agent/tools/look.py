@@ -40,7 +40,8 @@ def look(
     image pixels.
     """
     part = region_of(region)
-    refuse_outside(workspace.image(image_id), [part])
+    if part is not None:
+        refuse_outside(workspace.image(image_id), [part])
     picture = workspace.look(image_id, mask_ids, part, style)
     shown = list(dict.fromkeys(mask_ids)) or [m.id for m in workspace.masks_of(image_id, near_misses=False)]
     return Looked(image_id, () if style == "plain" else tuple(shown), part, style, picture)

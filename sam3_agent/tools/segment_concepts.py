@@ -67,7 +67,8 @@ def segment_concepts(
     nothing is asked in other words too. For small things use a region: it is seen in full resolution.
     """
     part = region_of(region)
-    refuse_outside(workspace.image(image_id), [part])
+    if part is not None:
+        refuse_outside(workspace.image(image_id), [part])
     found = workspace.segment(
         image_id,
         concepts,
@@ -108,7 +109,9 @@ def present(workspace: Workspace, result: Segmented) -> Presentation:
     warnings = _warnings(result.results, facts)
     image = workspace.image(result.image_id)
     boxes = coordinate_hints(image, [result.region, *result.examples])
-    hints = [*(hint for each in result.results if (hint := _hint(each, result, image, workspace.info))), *boxes]
+    info = workspace.info
+    hints = [hint for each in result.results if (hint := _hint(each, result, image, info))]
+    hints += [*(_vocabulary(result.results, info) if hints else []), *boxes]
     picture = marked_picture(workspace, result.image_id, result.region, shown)
     lines = [line for each in result.results for line in _lines(each, facts)]
     for phrase, each in result.instead:
@@ -199,19 +202,33 @@ def _hint(result: Segmentation, call: Segmented, image: OpenImage, info: ModelIn
             f"'{concept}': believed to be there ({presence}) but not seen. Look for it in a region, with "
             f"tiles='always', or point at it (segment_at)"
         )
-    others = alternatives(concept, info) if result.prompt.words_alone else []
     if any(phrase == result.prompt.phrase for phrase, _ in call.instead):
         return f"'{concept}' may be a word that the model does not know: see what was found instead"
-    tried = [f"'{other}'" for other in others if other in call.tried]
-    also = f", nor as {', '.join(tried)}" if tried else ""
-    known = known_nouns(info)
-    if known is not None and not known & set(concept.lower().split()) and concept.lower() not in known:
-        return (
-            f"'{concept}' is no word of this model{also}. It knows: {', '.join(sorted(known))}. If you see the thing, "
-            f"use one of these or segment_at"
-        )
+    others = alternatives(concept, info) if result.prompt.words_alone else []
+    asked = {*call.tried, *(each.prompt.label for each in call.results)}
+    also = "".join(f", nor as '{other}'" for other in others if other in asked)
     small = ", or too small to be seen in the whole: look in a region" if size_hints(image, info) else ""
+    if _is_unknown(result, info):
+        return f"'{concept}' is no word of this model{also and '; its other words were asked'}"
     return f"'{concept}': not found ({presence}){also}: absent{small}. If you see it in the picture, use segment_at"
+
+
+def _is_unknown(result: Segmentation, info: ModelInfo) -> bool:
+    """Whether a phrase that found nothing holds no noun that the model was taught."""
+    known, words = known_nouns(info), result.prompt.label.lower()
+    if known is None or result.instances or not result.prompt.words_alone:
+        return False
+    return not known & {words, *words.split()}
+
+
+def _vocabulary(results: Sequence[Segmentation], info: ModelInfo) -> list[str]:
+    """The words that the model knows, told once where it does not know one."""
+    if not any(_is_unknown(each, info) for each in results):
+        return []
+    return [
+        f"the model knows: {', '.join(sorted(known_nouns(info) or ()))}. What you see and none of them names, point at"
+        f" (segment_at)"
+    ]
 
 
 SEGMENT_CONCEPTS = ToolSpec.of(segment_concepts, present, makes="masks", has_picture=True, shows_masks=True)

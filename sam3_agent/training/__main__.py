@@ -28,10 +28,10 @@ def main() -> int:
         _export(config, options)
         return 0
     others: list[subprocess.Popen[bytes]] = []
-    if options.rank == 0 and config.ranks > 1:
+    if options.rank == 0 and config.processes > 1:
         os.environ["SAM3_TRAINING_RUN"] = uuid.uuid4().hex
         command = [sys.executable, "-m", "sam3_agent.training", *sys.argv[1:]]
-        others = [subprocess.Popen([*command, "--rank", str(rank)]) for rank in range(1, config.ranks)]
+        others = [subprocess.Popen([*command, "--rank", str(rank)]) for rank in range(1, config.processes)]
     status = 1
     try:
         _train(config, options)
@@ -55,8 +55,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and log; resumed when it has one")
     parser.add_argument("--rank", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--export", type=Path, help="write the run's weights into this folder instead of training")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--ranks", type=int, help="processes; each draws scenes of its own (default: the config's)")
+    parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu")
+    parser.add_argument("--ranks", type=int, help="batches a step, on a CPU a process each (default: the config's)")
+    parser.add_argument("--workers", type=int, help="processes that draw scenes ahead (default: a core each on a GPU)")
     parser.add_argument("--start-from", type=Path, help="exported weights to begin with (clicks, tracker: to learn on)")
     return parser.parse_args()
 
@@ -67,7 +68,14 @@ def _train(config: TrainConfig, options: argparse.Namespace) -> None:
     elif config.stages[0].kind == "tracker":
         train_tracker(config, options.out, options.start_from, options.rank)
     else:
-        train(config, options.out, options.rank, options.start_from)
+        train(config, options.out, options.rank, options.start_from, workers=_workers(options))
+
+
+def _workers(options: argparse.Namespace) -> int:
+    """On a GPU a core each, less the one that feeds it; on a CPU the ranks draw what they learn from."""
+    if options.workers is not None:
+        return options.workers
+    return 0 if options.device == "cpu" else max(1, (os.cpu_count() or 2) - 1)
 
 
 def _export(config: TrainConfig, options: argparse.Namespace) -> None:

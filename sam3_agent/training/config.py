@@ -46,9 +46,9 @@ class TrainConfig:
 
     seed: int = 1
     ranks: int = 2
-    """Processes that each draw their own scenes; gradients are averaged."""
+    """Batches of a step, each drawn by itself; gradients are averaged. On a CPU each has a process of its own."""
     device: str = "cpu"
-    """"cuda" puts every rank's model on the GPU; 8 or more ranks are then needed to draw scenes fast enough."""
+    """On "cuda" and "mps" one process learns from all ranks' batches in turn."""
     weight_decay: float = 0.02
     clip: float = 3.0
     min_side: int = 256
@@ -62,6 +62,11 @@ class TrainConfig:
         TELL_PATTERNS,
         FINISH_PATTERNS,
     )
+
+    @property
+    def processes(self) -> int:
+        """That learn together."""
+        return self.ranks if self.device == "cpu" else 1
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as kept in checkpoints and the model card."""

@@ -17,11 +17,11 @@ from sam3_agent.training.config import Stage, TrainConfig
 @contextmanager
 def ranks_together(config: TrainConfig, folder: Path, rank: int) -> Generator[None]:
     """Let the ranks of a run find each other; one alone needs nobody."""
-    if config.ranks == 1:
+    if config.processes == 1:
         yield
         return
     meeting = (folder / f"ranks-{os.environ.get('SAM3_TRAINING_RUN', '0')}").resolve()
-    dist.init_process_group("gloo", init_method=meeting.as_uri(), rank=rank, world_size=config.ranks)
+    dist.init_process_group("gloo", init_method=meeting.as_uri(), rank=rank, world_size=config.processes)
     yield
     dist.destroy_process_group()
     meeting.unlink(missing_ok=True)
@@ -39,33 +39,48 @@ def learning_rate(stage: Stage, step: int) -> float:
 
 
 def descend(terms: Iterable[torch.Tensor], optimizer: torch.optim.AdamW, config: TrainConfig, rate: float) -> None:
-    """One optimizer step on the sum of the loss terms, gradients averaged over ranks.
+    """One optimizer step on the sum of the loss terms, gradients averaged over processes.
 
     A parameter group may have a "share" of the rate.
     """
-    loss = torch.stack([value.float() for value in terms]).sum()
+    descend_together([terms], 1, optimizer, config, rate)
+
+
+def descend_together(
+    batches: Iterable[Iterable[torch.Tensor]],
+    count: int,
+    optimizer: torch.optim.AdamW,
+    config: TrainConfig,
+    rate: float,
+) -> None:
+    """One optimizer step on the loss terms of `count` batches, gradients averaged over them and over processes.
+
+    Batches are taken one after the other, so that only one's activations are held.
+    """
     parameters: list[nn.Parameter] = [p for group in optimizer.param_groups for p in group["params"]]
     optimizer.zero_grad(set_to_none=False)
-    cast(Any, loss).backward()
-    _average_gradients(parameters, config.ranks)
+    for terms in batches:
+        loss = torch.stack([value.float() for value in terms]).sum()
+        cast(Any, loss if count == 1 else loss / count).backward()
+    _average_gradients(parameters, config.processes)
     nn.utils.clip_grad_norm_(parameters, config.clip)
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("share", 1.0)
     cast(Any, optimizer).step()
 
 
-def _average_gradients(parameters: Iterable[nn.Parameter], ranks: int) -> None:
-    """Average over ranks as one flat tensor; parameters that got no gradient count as zero."""
+def _average_gradients(parameters: Iterable[nn.Parameter], processes: int) -> None:
+    """Average over processes as one flat tensor; parameters that got no gradient count as zero."""
     held = list(parameters)
     for parameter in held:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-    if ranks == 1:
+    if processes == 1:
         return
     gradients = [p.grad for p in held if p.grad is not None]
     flat = torch.cat([g.flatten() for g in gradients]).cpu()
     dist.all_reduce(flat)
-    flat /= ranks
+    flat /= processes
     parts = torch.split(flat, [g.numel() for g in gradients])
     for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient))

@@ -2,44 +2,53 @@
 
 import json
 import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sam3_agent.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sam3_agent.training.config import Stage, TrainConfig
+from sam3_agent.training.data_workers import feed
 from sam3_agent.training.evaluate import quick_evaluation
 from sam3_agent.training.export import exported_model
 from sam3_agent.training.grounding_loss import Alignment, start_grounding, start_heads
-from sam3_agent.training.optimizer_step import descend, learning_rate, ranks_together
+from sam3_agent.training.optimizer_step import descend_together, learning_rate, ranks_together
 from sam3_agent.training.prompts import vocabulary_words
 from sam3_agent.training.report import Report
-from sam3_agent.training.steps import Learner, dense_step, ground_step, prompt_step
+from sam3_agent.training.steps import Learner, StepDraw, dense_step, ground_step, prompt_step
 from sam3_agent.training.tiny import HIDDEN, new_model, resize_model, tiny_config
 from sam3_agent.training.tokenizer import build_tokenizer
 
 log = logging.getLogger(__name__)
-STEPS = {"dense": dense_step, "ground": ground_step, "prompts": prompt_step}
+STEPS: dict[str, Callable[[Learner, TrainConfig, Any], dict[str, Tensor]]] = {
+    "dense": dense_step,
+    "ground": ground_step,
+    "prompts": prompt_step,
+}
 PRETRAINED = ("vision_encoder.", "text_encoder.", "text_projection.", "word", "patch.")
 """Parameters that the dense stage has trained."""
 EVALUATE_EVERY = 500
 
 
-def train(config: TrainConfig, folder: Path, rank: int = 0, weights: Path | None = None) -> Learner:
+def train(
+    config: TrainConfig, folder: Path, rank: int = 0, weights: Path | None = None, *, workers: int = 0
+) -> Learner:
     """Run all stages, or go on from `checkpoint.pt` in the folder; rank 0 writes that and `log.jsonl`.
 
-    A fresh run starts from the exported `weights`, if given, instead of from chance.
+    A fresh run starts from the exported `weights`, if given, instead of from chance. Scenes are drawn ahead by so many
+    `workers`, which changes no result.
     """
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     with ranks_together(config, folder, rank):
-        return _all_stages(config, folder, rank, weights)
+        return _all_stages(config, folder, rank, weights, workers)
 
 
-def _all_stages(config: TrainConfig, folder: Path, rank: int, weights: Path | None) -> Learner:
+def _all_stages(config: TrainConfig, folder: Path, rank: int, weights: Path | None, workers: int) -> Learner:
     saved = read_checkpoint(folder)
     if saved and saved.config != json.loads(json.dumps(config.to_json())):
         log.warning("'%s' was begun with another configuration; going on with this one", folder)
@@ -51,7 +60,7 @@ def _all_stages(config: TrainConfig, folder: Path, rank: int, weights: Path | No
         resume = saved if saved and number == first and saved.step else None
         if resume is None and _leaves_dense(config, number):
             start_grounding(learner.model, learner.heads)
-        _run_stage(learner, config, number, folder, rank, resume)
+        _run_stage(learner, config, number, Place(folder, rank, workers), resume)
     return learner
 
 
@@ -76,29 +85,59 @@ def _leaves_dense(config: TrainConfig, number: int) -> bool:
     return number > 0 and config.stages[number - 1].kind == "dense" and config.stages[number].kind == "ground"
 
 
-def _run_stage(
-    learner: Learner, config: TrainConfig, number: int, folder: Path, rank: int, resume: Checkpoint | None
-) -> None:
-    stage = config.stages[number]
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Place of a process within a run."""
+
+    folder: Path
+    rank: int
+    workers: int
+
+
+def _run_stage(learner: Learner, config: TrainConfig, number: int, place: Place, resume: Checkpoint | None) -> None:
+    stage, rank = config.stages[number], place.rank
     optimizer = _optimizer(learner, config, stage)
     if resume and resume.optimizer:
         optimizer.load_state_dict(resume.optimizer)
     learner.model.train()
-    report = Report(folder, stage, rank)
-    for step in range(resume.step if resume else 0, stage.steps):
-        rng = np.random.default_rng([config.seed, number, step, rank])
-        terms = STEPS[stage.kind](learner, config, stage, rng)
-        descend(terms.values(), optimizer, config, learning_rate(stage, step))
-        report.add(step, terms, learning_rate(stage, step))
-        if report.checkpoint_is_due():
-            write_checkpoint(folder, learner, optimizer, number, step + 1, config)
-        if rank == 0 and stage.kind == "prompts" and ((step + 1) % EVALUATE_EVERY == 0 or step + 1 == stage.steps):
-            report.evaluation(step, quick_evaluation(learner, stage.image_size))
+    report = Report(place.folder, stage, rank, images=stage.images * config.ranks)
+    steps = range(resume.step if resume else 0, stage.steps)
+    ranks = range(config.ranks) if config.processes == 1 else [rank]
+    with feed(StepDraw(learner.tokenizer, config, number), steps, ranks, place.workers) as drawn:
+        for step, batches in zip(steps, drawn, strict=True):
+            terms = _learn(learner, config, stage, batches, optimizer, learning_rate(stage, step))
+            report.add(step, terms, learning_rate(stage, step), drawn)
+            if report.checkpoint_is_due():
+                write_checkpoint(place.folder, learner, optimizer, number, step + 1, config)
+            if rank == 0 and stage.kind == "prompts" and ((step + 1) % EVALUATE_EVERY == 0 or step + 1 == stage.steps):
+                report.evaluation(step, quick_evaluation(learner, stage.image_size))
     if rank == 0 and number + 1 < len(config.stages):
         resized = resize_model(learner.model, config.stages[number + 1].image_size)
-        write_checkpoint(folder, Learner(resized, learner.heads, learner.tokenizer), None, number + 1, 0, config)
+        write_checkpoint(place.folder, Learner(resized, learner.heads, learner.tokenizer), None, number + 1, 0, config)
     elif rank == 0:
-        write_checkpoint(folder, learner, optimizer, number, stage.steps, config)
+        write_checkpoint(place.folder, learner, optimizer, number, stage.steps, config)
+
+
+def _learn(
+    learner: Learner,
+    config: TrainConfig,
+    stage: Stage,
+    batches: Sequence[Any],
+    optimizer: torch.optim.AdamW,
+    rate: float,
+) -> dict[str, Tensor]:
+    """One step on all batches; gives the mean of each loss term."""
+    means: dict[str, Tensor] = {}
+
+    def terms() -> Iterator[Iterable[Tensor]]:
+        for batch in batches:
+            found = STEPS[stage.kind](learner, config, batch)
+            for name, value in found.items():
+                means[name] = means.get(name, torch.zeros((), device=value.device)) + value.detach() / len(batches)
+            yield found.values()
+
+    descend_together(terms(), len(batches), optimizer, config, rate)
+    return means
 
 
 def _optimizer(learner: Learner, config: TrainConfig, stage: Stage) -> torch.optim.AdamW:

@@ -1,7 +1,7 @@
 """One training step of each kind: scenes in, loss terms out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -88,34 +88,56 @@ def draw_scenes(config: TrainConfig, stage: Stage, rng: np.random.Generator) -> 
     return scenes
 
 
-def dense_step(learner: Learner, config: TrainConfig, stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:
+@dataclass(frozen=True, slots=True)
+class StepDraw:
+    """Draws what the steps of a stage learn from; picklable, for workers."""
+
+    tokenizer: CLIPTokenizer
+    config: TrainConfig
+    number: int
+    """Of the stage."""
+
+    def __call__(self, step: int, rank: int) -> list[SceneTargets] | Batch:
+        """Scenes for a dense stage, else scenes with prompts."""
+        stage = self.config.stages[self.number]
+        rng = np.random.default_rng([self.config.seed, self.number, step, rank])
+        if stage.kind == "dense":
+            return [_without_pixels(scene) for scene in draw_scenes(self.config, stage, rng)]
+        batch = draw_batch(self.tokenizer, self.config, stage, rng)
+        return replace(batch, scenes=tuple(_without_pixels(scene) for scene in batch.scenes))
+
+
+def _without_pixels(scene: SceneTargets) -> SceneTargets:
+    """The scene without its objects' masks at full size, which nothing reads any more: a megabyte each to send."""
+    nothing = np.zeros((0, 0), dtype=np.bool_)
+    return replace(scene, objects=tuple(replace(each, mask=nothing) for each in scene.objects))
+
+
+def dense_step(learner: Learner, config: TrainConfig, scenes: list[SceneTargets]) -> dict[str, Tensor]:
     """Every vocabulary word against every patch."""
-    scenes = draw_scenes(config, stage, rng)
     with torch.autocast(config.device, torch.bfloat16):
         vision = encode_images(learner.model, _pixels(learner, scenes))
         return _dense_terms(learner, vision, scenes)
 
 
-def ground_step(learner: Learner, config: TrainConfig, stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:
+def ground_step(learner: Learner, config: TrainConfig, batch: Batch) -> dict[str, Tensor]:
     """Prompts up to the DETR encoder: does each patch belong to what is asked for?"""
-    batch = draw_batch(learner, config, stage, rng)
     with torch.autocast(config.device, torch.bfloat16):
         return _grounded(learner, batch)[0]
 
 
-def prompt_step(learner: Learner, config: TrainConfig, stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:
+def prompt_step(learner: Learner, config: TrainConfig, batch: Batch) -> dict[str, Tensor]:
     """Prompts on scenes with the whole detector."""
-    batch = draw_batch(learner, config, stage, rng)
     with torch.autocast(config.device, torch.bfloat16):
         return prompt_terms(learner, batch, LossWeights())
 
 
-def draw_batch(learner: Learner, config: TrainConfig, stage: Stage, rng: np.random.Generator) -> Batch:
+def draw_batch(tokenizer: CLIPTokenizer, config: TrainConfig, stage: Stage, rng: np.random.Generator) -> Batch:
     """Fresh scenes with prompts about each."""
     scenes = draw_scenes(config, stage, rng)
     prompts = [sample_prompts(s.objects, stage.prompts, rng) for s in scenes]
     prompts = lend_exemplars([s.objects for s in scenes], prompts, rng)
-    return collate(scenes, prompts, learner.tokenizer, rng)
+    return collate(scenes, prompts, tokenizer, rng)
 
 
 def prompt_terms(learner: Learner, batch: Batch, weights: LossWeights) -> dict[str, Tensor]:

@@ -116,7 +116,7 @@ class Facts:
     outside: float = 0.0
     """Share of it that lies outside of its own box, grown by a tenth: what has leaked onto something else."""
     at_border: bool = False
-    """It touches the border of the image, so that it may go on outside."""
+    """Its main part touches the border of the image, so that it may go on outside."""
 
     @property
     def is_clean(self) -> bool:
@@ -182,8 +182,8 @@ def facts_of(record: Record, colors: tuple[ColorShare, ...], scores: dict[str, f
     """Gather what is known of one mask."""
     instance = record.instance
     height, width = instance.rle.size
-    areas = masks.parts_of(instance.rle).areas
-    area = sum(areas)
+    parts = masks.parts_of(instance.rle)
+    area = sum(parts.areas)
     x0, y0, x1, y1 = masks.box(instance.rle)
     window = grown_box(instance.box)
     within = x0 >= window[0] and y0 >= window[1] and x1 <= window[2] and y1 <= window[3]
@@ -194,9 +194,9 @@ def facts_of(record: Record, colors: tuple[ColorShare, ...], scores: dict[str, f
         area / (height * width),
         colors,
         scores,
-        tuple(part / area for part in areas),
+        tuple(part / area for part in parts.areas),
         0.0 if within else 1 - masks.area_in(instance.rle, window) / area,
-        x0 <= 0 or y0 <= 0 or x1 >= width or y1 >= height,
+        min(parts.main_box[:2]) <= 0 or parts.main_box[2] >= width or parts.main_box[3] >= height,
     )
 
 

@@ -78,7 +78,7 @@ def test_submitting_or_looking_before_anything_was_found(first: ToolCall) -> Non
     assert "unknown mask 'm1'; known: none yet" in goes_on(first)[0]
 
 
-@pytest.mark.parametrize("wrong", [["m99"], ["1"], [], [1]])
+@pytest.mark.parametrize("wrong", [["m99"], ["99"], [], [99], ["img1"]])  # "1" and 1 are read as m1
 def test_submitting_what_does_not_exist_is_never_an_answer(wrong: list[object]) -> None:
     answer = ask(SEGMENT, ToolCall("x", "submit_answer", {"mask_ids": wrong}), SUBMIT)
     assert (answer.outcome, ids(answer)) == ("answered", ["m1"])
@@ -91,7 +91,7 @@ def test_a_mask_given_twice_counts_once() -> None:
 
 def test_submitting_after_an_empty_search() -> None:
     said = told(ask(NOTHING, SUBMIT, SEGMENT, SUBMIT))
-    assert "nothing found" in said[0]
+    assert "0 found above the threshold" in said[0]
     assert "unknown mask 'm1'" in said[1]
 
 

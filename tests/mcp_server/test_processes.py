@@ -16,6 +16,7 @@ import pytest
 import sam3_mcp
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from sam3_mcp.options import parser
 
 from tests.environment import python_path
 from tests.mcp_server.fixtures_server import images_of, text_of
@@ -201,3 +202,8 @@ async def test_http_serves_this_machine_and_refuses_foreign_hosts_and_origins(st
     assert process.stderr is not None
     assert status == 130
     assert b"Traceback" not in process.stderr.read()
+
+
+def test_the_fast_path_is_on_by_default_and_the_old_option_is_still_read() -> None:
+    assert parser().parse_args([]).fast == "auto"
+    assert parser().parse_args(["--fast", "off", "--compile"]).fast == "off"

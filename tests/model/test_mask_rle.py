@@ -38,3 +38,9 @@ def test_full_and_empty_masks_keep_their_size() -> None:
 
 def test_zero_is_outside() -> None:
     assert masks.area(to_rle(np.zeros((4, 4), np.float32), 8, 8)) == 0
+
+
+def test_a_speck_between_the_places_of_a_smaller_image_is_no_mask() -> None:
+    logits = np.full((12, 9), -1.0, dtype=np.float32)
+    logits[0, 0] = 2.0
+    assert masks.area(to_rle(logits, 1, 1)) == 0

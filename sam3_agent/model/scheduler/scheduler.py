@@ -17,7 +17,7 @@ from sam3_agent.model.scheduler.queue import RequestQueue
 from sam3_agent.model.scheduler.request import Pending, Request
 from sam3_agent.model.scheduler.request_context import current_caller
 from sam3_agent.model.scheduler.worker import Worker
-from sam3_agent.model.segmenter import Features, KeepsStatistics
+from sam3_agent.model.segmenter import Features, KeepsStatistics, WarmsUp
 from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
 from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
 
@@ -206,6 +206,11 @@ class Scheduler:
             own, prompts, threshold=threshold, near_misses=near_misses, assume_present=assume_present
         )
         return self._begin(home, plan)
+
+    def warm_up(self) -> float:
+        """Warm up every engine that can be (see `Sam3.warm_up`), one after the other; gives the seconds."""
+        engines = [replica.engine for replica in self._replicas]
+        return sum(engine.warm_up() for engine in engines if isinstance(engine, WarmsUp))
 
     def statistics(self) -> dict[str, Any]:
         """{"replicas": [...]}: of each its device, images encoded, counts of its worker, and what its engine counts."""
