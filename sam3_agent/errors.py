@@ -3,6 +3,7 @@
     Sam3AgentError
     ├── ToolError             the caller (a model or a person) can repair this; the message says how
     │   ├── InputError        an argument, file or picture is not usable
+    │   │   └── FileFaults    a file has several faults; all are told
     │   ├── UnknownHandle     an image id or mask id that this workspace does not know
     │   └── Busy              the model has more to do than it takes on; the same call may work in a moment
     ├── Cancelled             whoever asked has given up, so there is no answer
@@ -26,6 +27,14 @@ class ToolError(Sam3AgentError):
 
 class InputError(ToolError):
     """An argument, a file or a picture is not usable."""
+
+
+class FileFaults(InputError):
+    """A file has several faults, which are all told: the message has a line for each."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
 
 
 class UnknownHandle(ToolError):

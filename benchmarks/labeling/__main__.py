@@ -14,15 +14,15 @@ from PIL import Image
 from benchmarks.labeling.truth import CONCEPTS, Counts, counted, matched, write_pictures
 from sam3_agent.formats.files import write_json
 from sam3_agent.labeling.ontology.yaml_file import parse_ontology
-from sam3_agent.labeling.pipeline.executor import Threads
+from sam3_agent.labeling.pipeline.executor import ThreadExecutor
 from sam3_agent.labeling.pipeline.proposer import Proposer
 from sam3_agent.labeling.pipeline.run import Order, label_images
 from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.labeling.store.label import ROUTES
-from sam3_agent.labeling.store.summary import class_names, summarise
+from sam3_agent.labeling.store.summary import class_names, summarize
 from sam3_agent.labeling.verify.calibrate import calibrate
-from sam3_agent.labeling.verify.thresholds import lines_of, set_lines
+from sam3_agent.labeling.verify.thresholds import set_thresholds, thresholds_of
 from sam3_agent.masks import Rle
 from sam3_agent.model.replicas import load_segmenter
 from sam3_agent.planner import RulesLLM
@@ -62,18 +62,18 @@ def main() -> None:
 
 
 def routes(workspace: Workspace, out: Path, truth: Truth, more: Truth, tiles: Any) -> dict[str, Any]:
-    """Report where labels go and how right they are: by the default lines, and by lines fitted to other scenes."""
+    """Report where labels go and how right they are: by the default thresholds, and by those fitted to other scenes."""
     journal, seconds, encodes = run(workspace, out / "images", out / "run", tiles)
     reviewed, _, _ = run(workspace, out / "more", out / "reviewed", tiles)
     figures: dict[str, Any] = {"tiles": tiles, "seconds": round(seconds, 1), "encodes": encodes, "lost": lost(journal)}
     ontology = parse_ontology(CONCEPTS, out / "concepts.yaml")
-    set_lines(journal, {each.name: each.strictness for each in ontology.classes})
+    set_thresholds(journal, {each.name: each.thresholds for each in ontology.classes})
     figures["defaults"] = by_route(journal, truth)
     review_by_truth(reviewed, more)
     fits = calibrate(reviewed)
-    set_lines(journal, {fit.class_name: fit.after for fit in fits})
+    set_thresholds(journal, {fit.class_name: fit.after for fit in fits})
     figures["calibrated"] = by_route(journal, truth)
-    figures["lines"] = {name: [line.review, line.accept] for name, line in lines_of(journal).items()}
+    figures["thresholds"] = {name: [each.review, each.accept] for name, each in thresholds_of(journal).items()}
     return figures
 
 
@@ -82,14 +82,16 @@ def run(workspace: Workspace, images: Path, out: Path, tiles: Any) -> tuple[Jour
     ontology = parse_ontology(CONCEPTS, images / "concepts.yaml")
     journal = Journal.create(out)
     began, before = time.perf_counter(), workspace.encodes
-    ended = label_images(Order(images, llm="rules"), journal, Threads(Proposer(workspace, ontology, RulesLLM, tiles)))
+    ended = label_images(
+        Order(images, llm="rules"), journal, ThreadExecutor(Proposer(workspace, ontology, RulesLLM, tiles))
+    )
     assert ended == "finished", ended
     return journal, time.perf_counter() - began, workspace.encodes - before
 
 
 def lost(journal: Journal) -> int:
     """Finds that are in no label: must be 0."""
-    summary = summarise(journal)
+    summary = summarize(journal)
     routed = sum(len(label.evidence.supports) for label in journal.labels() if label.route in ROUTES)
     return summary.proposals - routed
 
@@ -147,7 +149,7 @@ def speed(workspace: Workspace, out: Path, count: int) -> dict[str, float]:
             segmenter.detect(segmenter.encode(pixels), prompts, threshold=proposer.floor)
         bare.append(len(files) / (time.perf_counter() - began))
         before, began = workspace.encodes, time.perf_counter()
-        label_images(Order(folder / "images"), Journal.create(folder / f"run{turn}"), Threads(proposer))
+        label_images(Order(folder / "images"), Journal.create(folder / f"run{turn}"), ThreadExecutor(proposer))
         labeled.append(len(files) / (time.perf_counter() - began))
         assert workspace.encodes - before == len(files), "an image was not encoded exactly once"
     middle = {"bare": sorted(bare)[1], "labeling": sorted(labeled)[1]}

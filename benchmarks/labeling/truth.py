@@ -91,7 +91,7 @@ def write_pictures(folder: Path, seeds: Sequence[int]) -> dict[str, dict[str, li
 
 
 def matched(labels: Sequence[Label], objects: Sequence[Rle]) -> list[bool]:
-    """Match labels to objects, each object at most once, the best labels first."""
+    """Tell of each label whether it is an object, each object at most once, the best labels first."""
     table = masks.iou([label.rle for label in labels], list(objects))
     free = set(range(len(objects)))
     right = [False] * len(labels)

@@ -77,7 +77,7 @@ def label(
 
     An interrupted run goes on with --resume. An LLM that sees pictures judges every label and what is missing.
     """
-    from sam3_agent.cli.commands import label as room
+    from sam3_agent.cli.commands import label as command
     from sam3_agent.cli.output import print_json
     from sam3_agent.labeling.pipeline.run import Order
 
@@ -87,24 +87,24 @@ def label(
         raise typer.BadParameter("give IMAGES and --out DIR (only --suggest does without)")
     order = Order(images, budget_usd, llm)
     known = tuple(existing or ())
-    asked = room.Asked(order, concepts, out, resume, known, tiles, not no_judge, engine, jobs)
-    report = room.label(asked, ModelOptions(model, device, dtype, fast))
+    options = command.LabelOptions(order, concepts, out, resume, known, tiles, not no_judge, engine, jobs)
+    report = command.label(options, ModelOptions(model, device, dtype, fast))
     if as_json:
         print_json(report.to_json())
     else:
-        room.print_report(report)
+        command.print_report(report)
     return None
 
 
 def _suggest(concepts: Path, llm: str, images: Path | None, out: Path | None, *, as_json: bool) -> None:
-    from sam3_agent.cli.commands import suggest as room
+    from sam3_agent.cli.commands import suggest as command
     from sam3_agent.cli.output import print_json
 
-    report = room.suggest_words(room.Suggesting(concepts, llm, images, out))
+    report = command.suggest_words(command.SuggestOptions(concepts, llm, images, out))
     if as_json:
         print_json(report.to_json())
     else:
-        room.print_draft(report)
+        command.print_draft(report)
 
 
 def review(
@@ -126,13 +126,13 @@ def review(
 
     The page is served on this machine only, at an address with a key in it. The model is loaded at the first click.
     """
-    from sam3_agent.cli.commands import review as room
+    from sam3_agent.cli.commands import review as command
     from sam3_agent.cli.output import print_json
 
     if not calibrate:
-        return room.serve(folder, room.Page(port, reviewer), ModelOptions(model, device, dtype))
-    fits = room.fit_rule(folder, precision)
-    return print_json([fit.to_json() for fit in fits]) if as_json else room.print_fits(fits)
+        return command.serve(folder, command.Page(port, reviewer), ModelOptions(model, device, dtype))
+    fits = command.fit_rule(folder, precision)
+    return print_json([fit.to_json() for fit in fits]) if as_json else command.print_fits(fits)
 
 
 def export(
@@ -155,16 +155,16 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the accepted labels of a run in a label format."""
-    from sam3_agent.cli.commands import export as room
+    from sam3_agent.cli.commands import export as command
     from sam3_agent.cli.output import print_json
     from sam3_agent.labeling.io.export_labels import Selection
 
     selection = Selection(("accepted", "review") if review else ("accepted",), val, seed)
-    report = room.export_run(folder, form, out, selection, pictures=pictures)
+    report = command.export_run(folder, form, out, selection, pictures=pictures)
     if as_json:
         print_json(report.to_json())
     else:
-        room.print_report(report)
+        command.print_report(report)
 
 
 COMMANDS = (label, review, export)

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from sam3_agent.errors import Sam3AgentError
+from sam3_agent.errors import FileFaults, Sam3AgentError
 
 INTERRUPTED = 130
 
@@ -52,6 +52,8 @@ def run_command(argv: Sequence[str]) -> int:
         return _fail(error.format_message(), error.exit_code)
     except typer.Abort:
         raise KeyboardInterrupt from None
+    except FileFaults as error:
+        return max(_fail(fault) for fault in error.faults)
     except Sam3AgentError as error:
         return _fail(str(error))
     except OSError as error:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sam3_agent.cli.commands.suggest import Suggesting, suggest_words
+from sam3_agent.cli.commands.suggest import SuggestOptions, suggest_words
 from sam3_agent.errors import InputError
 from tests.cli.conftest import Run
 from tests.labeling.fixtures_runs import write_scenes
@@ -57,4 +57,4 @@ def test_rules_suggest_nothing_and_what_is_left_out_is_a_usage_error(run: Run, t
     assert missing.status == 2
     assert "give IMAGES and --out DIR" in missing.err
     with pytest.raises(InputError, match="cannot read the concept file"):
-        suggest_words(Suggesting(tmp_path / "none.yaml", "chat:x@http://127.0.0.1:9/v1"))
+        suggest_words(SuggestOptions(tmp_path / "none.yaml", "chat:x@http://127.0.0.1:9/v1"))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sam3_agent.labeling.pipeline.executor import Threads
+from sam3_agent.labeling.pipeline.executor import ThreadExecutor
 from sam3_agent.labeling.pipeline.proposer import Proposer
 from sam3_agent.labeling.pipeline.run import Order, label_images
 from sam3_agent.labeling.store.journal import Journal
@@ -18,7 +18,7 @@ ANIMALS = "classes: [{name: animal, phrases: [animal, fish, bird, cat]}, {name: 
 PRICE = 0.01
 
 Says = Callable[[Mapping[str, str]], Mapping[str, Any]]
-"""What a judge makes of {mask number: class}: the arguments of its call."""
+"""Judge's answer to {mask number: class}: the arguments of its call."""
 
 
 def asked_in(words: str) -> dict[str, str]:
@@ -59,5 +59,5 @@ def judged(
         "never",
         judge=loaded_llm and (lambda: loaded_llm),
     )
-    label_images(Order(images, budget_usd=budget), journal, Threads(proposer))
+    label_images(Order(images, budget_usd=budget), journal, ThreadExecutor(proposer))
     return journal

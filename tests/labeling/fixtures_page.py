@@ -16,7 +16,7 @@ from PIL import Image
 
 from sam3_agent import masks
 from sam3_agent.labeling.review.decisions import ReviewDecisions
-from sam3_agent.labeling.review.handlers import Calls
+from sam3_agent.labeling.review.handlers import Handlers
 from sam3_agent.labeling.review.refine import ReviewSegmenter
 from sam3_agent.labeling.review.server import build_app
 from sam3_agent.labeling.store.journal import ImageRow, Journal
@@ -32,13 +32,15 @@ class Served:
     """A page that is being served."""
 
     url: str
-    calls: Calls
+    calls: Handlers
 
 
 @contextmanager
 def served(journal: Journal, segmenter: FakeSegmenter) -> Generator[Served]:
     """Serve the page of a journal until the block ends."""
-    calls = Calls(journal, ReviewDecisions(journal, "tester"), ReviewSegmenter(journal, lambda: Workspace(segmenter)))
+    calls = Handlers(
+        journal, ReviewDecisions(journal, "tester"), ReviewSegmenter(journal, lambda: Workspace(segmenter))
+    )
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(build_app(calls, TOKEN), log_level="error", access_log=False, ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -69,9 +71,9 @@ def big_journal(folder: Path, images: Path, count: int, labels: list[Label]) -> 
     journal.remember(
         {
             "images": str(images),
-            "eye": "fake",
+            "model": {"name": "fake"},
             "ontology": {"classes": [{"name": labels[0].class_name, "phrases": []}]},
-            "lines": {labels[0].class_name: {"threshold": 0.35, "review": 0.35, "accept": 0.75}},
+            "thresholds": {labels[0].class_name: {"threshold": 0.35, "review": 0.35, "accept": 0.75}},
         }
     )
     first = labels[0]

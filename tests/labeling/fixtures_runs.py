@@ -15,10 +15,11 @@ from PIL import Image
 
 from sam3_agent.labeling.ontology.ontology import Ontology
 from sam3_agent.labeling.ontology.yaml_file import parse_ontology
-from sam3_agent.labeling.pipeline.executor import Threads
+from sam3_agent.labeling.pipeline.executor import ThreadExecutor
 from sam3_agent.labeling.pipeline.proposer import Proposer
 from sam3_agent.labeling.pipeline.run import Order, label_images
-from sam3_agent.labeling.store.journal import Journal, label_json
+from sam3_agent.labeling.store.documents import label_json
+from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.model.fake import Answers, FakeSegmenter
 from sam3_agent.planner import RulesLLM
 from sam3_agent.scenes import Scene, SceneOptions, generate_scene
@@ -72,7 +73,7 @@ def label(images: Path, out: Path, segmenter: FakeSegmenter, concepts: str = CON
     """Label a folder, or go on with it."""
     journal = Journal.create(out)
     proposer = Proposer(Workspace(segmenter), ontology(concepts), RulesLLM, "never")
-    assert label_images(Order(images, llm="rules"), journal, Threads(proposer, jobs)) == "finished"
+    assert label_images(Order(images, llm="rules"), journal, ThreadExecutor(proposer, jobs)) == "finished"
     return journal
 
 
@@ -82,7 +83,7 @@ def contents(journal: Journal) -> dict[str, object]:
         "labels": [label_json(each) for each in journal.labels()],
         "checks": journal.checks(),
         "images": [(row.path, row.sha, row.state, row.reason, row.dhash) for row in journal.images()],
-        "sightings": journal.read("SELECT sha, payload FROM units WHERE unit='model' ORDER BY sha"),
+        "detections": journal.read("SELECT sha, payload FROM units WHERE unit='detect' ORDER BY sha"),
         "asked": journal.read("SELECT sha, unit, usd FROM units ORDER BY sha, unit"),
     }
 

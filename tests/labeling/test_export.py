@@ -14,7 +14,7 @@ from sam3_agent.formats.coco_reading import read_coco
 from sam3_agent.labeling.io.export_labels import FORMATS, Selection, copy_picture, export, near_duplicates, split_of
 from sam3_agent.labeling.io.import_labels import import_labels, read_source
 from sam3_agent.labeling.ontology.ontology import Ontology
-from sam3_agent.labeling.pipeline.executor import Threads
+from sam3_agent.labeling.pipeline.executor import ThreadExecutor
 from sam3_agent.labeling.pipeline.proposer import Proposer, difference_hash
 from sam3_agent.labeling.pipeline.run import Order, label_images
 from sam3_agent.labeling.review.decisions import ReviewDecisions
@@ -57,7 +57,7 @@ def test_only_what_is_accepted_is_exported_unless_asked(journal: Journal, tmp_pa
     workspace = ReviewDecisions(journal)
     first, second = journal.labels()[:2]
     workspace.decide([first.id], "reject")
-    workspace.move_line("shape", 0.3)
+    workspace.set_threshold("shape", 0.3)
     total = len(journal.labels())
     report = export(journal, "coco", tmp_path / "a", Selection())
     assert report.labels == total - 1
@@ -133,8 +133,8 @@ def test_imported_labels_are_extended_and_not_touched(images: Path, tmp_path: Pa
         assert (imported.read, imported.lost, imported.notes) == (len(known), 0, ())
         assert imported.new in (0, len(known))
 
-    label_images(Order(images), journal, Threads(proposer), prepare=prepare)
-    label_images(Order(images), journal, Threads(proposer), prepare=prepare)
+    label_images(Order(images), journal, ThreadExecutor(proposer), prepare=prepare)
+    label_images(Order(images), journal, ThreadExecutor(proposer), prepare=prepare)
     imported = [each for each in journal.labels() if each.source == "imported"]
     assert sorted(each.rle.counts for each in imported) == sorted(each.rle.counts for each in known)
     assert len(journal.labels()) == len(plain.labels()) + len(known)
@@ -159,7 +159,7 @@ def test_yolo_that_was_exported_is_imported(journal: Journal, images: Path, tmp_
     shutil.copytree(images, tmp_path / "images")
     again = Journal.create(tmp_path / "again")
     label_images(
-        Order(tmp_path / "images"), again, Threads(Proposer(Workspace(knowing_segmenter(0)), ontology(SIMPLE)))
+        Order(tmp_path / "images"), again, ThreadExecutor(Proposer(Workspace(knowing_segmenter(0)), ontology(SIMPLE)))
     )
     source = tmp_path / "yolo" / "data.yaml"
     import_labels(again, again.images(), source, read_source(source, tmp_path / "images"))

@@ -9,11 +9,11 @@ import pytest
 
 from sam3_agent.errors import LLMError
 from sam3_agent.labeling.io.export_labels import provenance_of
-from sam3_agent.labeling.ontology.ontology import Strictness
+from sam3_agent.labeling.ontology.ontology import Thresholds
 from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.labeling.verify.judge import SHEET, questions_of
-from sam3_agent.labeling.verify.thresholds import lines_of, set_lines
+from sam3_agent.labeling.verify.thresholds import set_thresholds, thresholds_of
 from sam3_agent.llm.scripted import ScriptedLLM
 from tests.labeling.fixtures_judges import COUNT, PRICE, Seeing, all_right, asked_in, judged
 from tests.labeling.fixtures_runs import ontology, write_scenes
@@ -91,7 +91,7 @@ def test_what_it_leaves_out_or_calls_both_waits_for_a_person(images: Path, by_ru
     assert set(said) == {"says nothing about it", "calls it right and wrong"}
 
 
-def test_a_class_that_it_calls_missing_is_for_review_and_one_under_an_unknown_name_makes_all_doubtful(
+def test_a_class_that_it_calls_missing_is_for_review_and_one_under_an_unknown_name_makes_all_unsure(
     images: Path, tmp_path: Path
 ) -> None:
     some = Seeing(lambda asked: {**all_right(asked), "missing": ["Zebra"], "places": ["behind the tree"]})
@@ -116,15 +116,15 @@ def test_a_judge_that_is_not_understood_sends_labels_to_review_and_is_asked_agai
         return {"right": 7} if calls <= 4 else all_right(asked)  # each of two images: asked twice, malformed twice
 
     journal = judged(images, tmp_path, Seeing(sometimes))
-    unheard = {label.sha for label in journal.labels() if "was not heard" in label.reason}
-    assert len(unheard) == 2
+    unanswered = {label.sha for label in journal.labels() if "gave no answer" in label.reason}
+    assert len(unanswered) == 2
     assert set(routes(journal)) == set(routes(by_rule))
-    assert {label.route for label in journal.labels() if label.sha in unheard} <= {"review", "rejected"}
-    assert {check.route for check in journal.checks() if check.sha in unheard} == {"review"}
+    assert {label.route for label in journal.labels() if label.sha in unanswered} <= {"review", "rejected"}
+    assert {check.route for check in journal.checks() if check.sha in unanswered} == {"review"}
     assert journal.usd() == pytest.approx(PRICE * (COUNT + 2))
     journal.close()
     again = judged(images, tmp_path, llm := Seeing())
-    assert len(llm.seen) == 2  # only those that it was not heard on
+    assert len(llm.seen) == 2  # only those that it gave no answer on
     assert routes(again) == routes(judged(images, tmp_path / "whole", Seeing()))
 
 
@@ -155,7 +155,7 @@ def test_a_run_of_the_rule_is_judged_later_and_peoples_decisions_stay(images: Pa
     first, second = [label for label in journal.labels() if label.route != "rejected"][:2]
     workspace = ReviewDecisions(journal, "anna")
     workspace.decide([first.id], "reject")
-    added = workspace.propose(second.sha, [(second.rle, 0.5, 0.5)], second.class_name, "exemplar")[0]
+    added = workspace.propose(second.sha, [(second.rle, 0.5, 0.5)], second.class_name)[0]
     journal.close()
     journal = judged(images, tmp_path, llm := Seeing())
     assert len(llm.seen) == COUNT
@@ -176,11 +176,11 @@ def test_labels_of_people_are_shown_to_the_judge_and_not_judged(images: Path, tm
 def test_moved_lines_keep_what_the_judge_said(images: Path, tmp_path: Path) -> None:
     journal = judged(images, tmp_path, Seeing())
     before = routes(journal)
-    set_lines(journal, {name: Strictness(0.2, 0.2, 1.0) for name in lines_of(journal)})
+    set_thresholds(journal, {name: Thresholds(0.2, 0.2, 1.0) for name in thresholds_of(journal)})
     assert {name: route for name, route in routes(journal).items() if before[name] == "accepted"} == {
         name: "accepted" for name, route in before.items() if route == "accepted"
     }
-    set_lines(journal, {name: Strictness(1.0, 1.0, 1.0) for name in lines_of(journal)})
+    set_thresholds(journal, {name: Thresholds(1.0, 1.0, 1.0) for name in thresholds_of(journal)})
     assert set(routes(journal).values()) == {"rejected"}
     assert {c.reason for c in journal.checks() if c.class_name == "animal"} != {"the judge: all of it is labeled"}
 
@@ -209,7 +209,7 @@ def test_provenance_says_what_the_judge_said_and_what_it_cost(images: Path, tmp_
     assert 0 < known["usd"] <= PRICE
 
 
-def test_a_judge_behind_an_api_is_heard_and_paid(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_judge_behind_an_api_is_asked_and_paid(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(body: dict[str, Any]) -> Sent:
         words = body["messages"][-1]["content"]
         text = " ".join(p["text"] for p in words if p["type"] == "text")
@@ -250,7 +250,7 @@ def test_an_api_that_breaks_down_loses_no_label(
         set_keys(monkeypatch, served.url)
         journal = judged(images, tmp_path, make_llm("chat", served.url, policy=HASTY))
     assert set(routes(journal)) == set(routes(by_rule))
-    unheard = {label.sha for label in journal.labels() if "was not heard" in label.reason}
+    unanswered = {label.sha for label in journal.labels() if "gave no answer" in label.reason}
     checks = {check.sha for check in journal.checks() if check.reason.endswith("HTTP 403: no)")}
-    assert unheard <= checks
+    assert unanswered <= checks
     assert len(checks) == 1  # prose is asked about a second time; a refusal is not

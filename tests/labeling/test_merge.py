@@ -1,4 +1,4 @@
-"""Synonyms become one label an object; rivals and the rule decide where it goes."""
+"""Synonyms become one label an object; competing labels and the rule decide where it goes."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,14 @@ from sam3_agent import masks
 from sam3_agent.labeling.ontology.ontology import Ontology
 from sam3_agent.labeling.pipeline.label_image import labels_of
 from sam3_agent.labeling.store.detections import (
-    ImageFinds,
+    Detection,
+    ImageDetections,
+    PhraseDetections,
     QueryAnswer,
-    Seen,
-    Sighting,
     pack_answer,
-    pack_sightings,
+    pack_detections,
     unpack_answer,
-    unpack_sightings,
+    unpack_detections,
 )
 from sam3_agent.labeling.store.label import Label
 from sam3_agent.labeling.verify.score_rule import checked, quality_of
@@ -30,15 +30,17 @@ def block(x0: int, y0: int, x1: int, y1: int) -> NDArray[np.bool_]:
     return mask
 
 
-def seen(mask: NDArray[np.bool_], score: float) -> Seen:
+def seen(mask: NDArray[np.bool_], score: float) -> Detection:
     rle = masks.encode(mask)
-    return Seen(rle, masks.box(rle), score, score)
+    return Detection(rle, masks.box(rle), score, score)
 
 
-def labels(given: Ontology, said: dict[str, list[Seen]], answers: dict[str, QueryAnswer] | None = None) -> list[Label]:
-    sightings = {phrase: Sighting(phrase, 0.9, tuple(found)) for phrase, found in said.items()}
-    finds = ImageFinds("ab" * 32, sightings, answers or {}, "fake")
-    return labels_of(given, finds, {each.name: each.strictness for each in given.classes})
+def labels(
+    given: Ontology, said: dict[str, list[Detection]], answers: dict[str, QueryAnswer] | None = None
+) -> list[Label]:
+    detections = {phrase: PhraseDetections(phrase, 0.9, tuple(found)) for phrase, found in said.items()}
+    detected = ImageDetections("ab" * 32, detections, answers or {}, "fake")
+    return labels_of(given, detected, {each.name: each.thresholds for each in given.classes})
 
 
 FRUIT = ontology("classes: [{name: fruit, phrases: [apple, pear], negatives: [ball]}]")
@@ -92,8 +94,8 @@ def test_classes_fight_over_pixels_only_where_both_want_to() -> None:
     said = {"fish": [seen(ONE, 0.9)], "boat": [seen(ONE, 0.8)], "tame": [seen(ONE, 0.8)]}
     fish, boat, pet = labels(ontology(text), said)
     assert (boat.route, boat.reason) == ("rejected", "class fish scores 0.90 there, this 0.80")
-    assert (pet.route, pet.evidence.rival) == ("accepted", "")
-    assert (fish.evidence.rival, fish.route) == ("class boat", "review")
+    assert (pet.route, pet.evidence.competing_label) == ("accepted", "")
+    assert (fish.evidence.competing_label, fish.route) == ("class boat", "review")
 
 
 def test_a_query_is_labeled_and_an_unfinished_one_goes_to_review() -> None:
@@ -115,12 +117,14 @@ def test_attributes_are_fixed_or_what_scores_best_on_the_mask() -> None:
 
 def test_what_is_believed_in_and_not_labeled_may_have_been_missed() -> None:
     each = FRUIT.classes[0]
-    finds = ImageFinds("ab" * 32, {"apple": Sighting("apple", 0.8, ()), "pear": Sighting("pear", 0.1, ())}, {}, "fake")
-    assert (checked(each, [], finds).route, checked(each, [], finds).presence) == ("review", 0.8)
-    finds = ImageFinds("ab" * 32, {"apple": Sighting("apple", 0.2, ())}, {}, "fake")
-    assert (checked(each, [], finds).route, checked(each, [], finds).reason) == ("accepted", "not there")
+    detected = ImageDetections(
+        "ab" * 32, {"apple": PhraseDetections("apple", 0.8, ()), "pear": PhraseDetections("pear", 0.1, ())}, {}, "fake"
+    )
+    assert (checked(each, [], detected).route, checked(each, [], detected).presence) == ("review", 0.8)
+    detected = ImageDetections("ab" * 32, {"apple": PhraseDetections("apple", 0.2, ())}, {}, "fake")
+    assert (checked(each, [], detected).route, checked(each, [], detected).reason) == ("accepted", "not there")
     found = labels(FRUIT, {"apple": [seen(ONE, 0.9)]})
-    assert checked(each, found, finds).reason == "1 labeled"
+    assert checked(each, found, detected).reason == "1 labeled"
 
 
 def test_the_quality_of_nothing_is_nothing() -> None:
@@ -129,7 +133,10 @@ def test_the_quality_of_nothing_is_nothing() -> None:
 
 
 def test_what_was_seen_is_read_back_as_it_was() -> None:
-    sightings = [Sighting("apple", 0.5, (seen(ONE, 0.9), seen(OTHER, 0.25))), Sighting("pear", 0.125, ())]
-    assert unpack_sightings(pack_sightings(sightings), SIZE) == sightings
+    detections = [
+        PhraseDetections("apple", 0.5, (seen(ONE, 0.9), seen(OTHER, 0.25))),
+        PhraseDetections("pear", 0.125, ()),
+    ]
+    assert unpack_detections(pack_detections(detections), SIZE) == detections
     answer = QueryAnswer("answered", "these", (seen(ONE, 0.9),), 0.01)
     assert unpack_answer(pack_answer(answer), SIZE) == answer

@@ -1,12 +1,13 @@
 """The concept file: what it may say, and that every complaint names its line."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from sam3_agent.errors import InputError
-from sam3_agent.labeling.ontology.ontology import Ontology, Strictness
-from sam3_agent.labeling.ontology.yaml_file import parse_ontology, read_ontology
+from sam3_agent.labeling.ontology.ontology import Ontology, Thresholds
+from sam3_agent.labeling.ontology.yaml_file import MOST_COMPLAINTS, parse_ontology, read_ontology
 from sam3_agent.masks import Rle
 
 HERE = Path("/data/concepts.yaml")
@@ -37,7 +38,7 @@ def parsed(text: str) -> Ontology:
 def test_everything_in_a_file_becomes_values() -> None:
     fish, spoils, umbrella = parsed(FULL).classes
     assert fish.phrases == ("Fish", "sea animal")
-    assert fish.strictness == Strictness(threshold=0.4, review=0.4, accept=0.8)
+    assert fish.thresholds == Thresholds(threshold=0.4, review=0.4, accept=0.8)
     assert dict(fish.attributes) == {"habitat": "water"}
     assert dict(fish.choices) == {"color": ("red", "blue")}
     assert fish.overlap == "best"
@@ -142,3 +143,79 @@ def test_an_exemplar_that_is_not_there_names_its_line(tmp_path: Path) -> None:
     path.write_text("classes:\n  - name: a\n    exemplars:\n      - {image: none.png, box: [1, 2, 3, 4]}\n")
     with pytest.raises(InputError, match=r"concepts\.yaml:4: classes\.0\.exemplars\.0: there is no image .*none\.png"):
         read_ontology(path)
+
+
+def test_all_complaints_come_at_once_in_order_of_lines() -> None:
+    text = """
+accept: 3
+classes:
+  - name: a
+    phrase: [b]
+  - name: background
+  - nam: c
+  - name: d
+    phrases: [e, e, 5]
+  - name: a2
+    exemplars: [{image: none.png}]
+  - name: f
+    name: g
+  - {name: x, phrases: [y]}
+  - {name: z, phrases: [Y]}
+"""
+    with pytest.raises(InputError) as caught:
+        parse_ontology(text, HERE)
+    said = [line.removeprefix(f"{HERE}:").split(": ", 1) for line in str(caught.value).splitlines()]
+    assert [int(line) for line, _ in said] == [2, 5, 6, 7, 9, 11, 13, 15]
+    words = " | ".join(message for _, message in said)
+    assert "did you mean 'phrases'?" in words
+    assert "did you mean 'name'?" in words
+    assert "an exemplar needs a box" in words
+    assert "the phrase 'Y' belongs to class 'x' and to 'z'" in words
+
+
+def test_a_mapping_of_classes_is_told_how_to_be_a_list() -> None:
+    with pytest.raises(InputError, match=r":1: classes: expected a list of classes, each beginning with '- name"):
+        parse_ontology("classes: {a: {phrases: [b]}}", HERE)
+
+
+def test_endless_complaints_are_cut() -> None:
+    with pytest.raises(InputError) as caught:
+        parse_ontology("classes:\n" + "- nam: x\n" * 500, HERE)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == MOST_COMPLAINTS + 1
+    assert lines[-1].endswith("more")
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in pairwise("abcdefghij")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (LAUGHS, "aliases of aliases"),
+        ("a: &a [*a]", "stands inside of what it stands for"),
+        ("a: &a {b: &b [*a]}", "stands inside of what it stands for"),
+        ("[" * 100_000, "nest"),
+        ("{a: " * 100_000, "nest"),
+        ("- " * 100_000, "nested more than"),
+        ("x" * 3_000_000, "characters"),
+        (f"a: {'9' * 100_000}", "cannot read"),
+    ],
+)
+def test_what_would_never_end_is_refused_with_its_line(text: str, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint) as caught:
+        parse_ontology(text, HERE)
+    assert str(caught.value).startswith(f"{HERE}:")
+    assert len(str(caught.value)) < 1000
+
+
+def test_aliases_of_ordinary_size_are_fine() -> None:
+    text = "classes:\n- {name: a, negatives: &n [x, y]}\n- {name: b, negatives: *n}"
+    assert parse_ontology(text, HERE).named("b").negatives == ("x", "y")
+
+
+def test_thirty_thousand_classes_are_read() -> None:
+    text = "classes:\n" + "".join(f"- {{name: c{n}, phrases: [thing {n}]}}\n" for n in range(30_000))
+    assert len(parse_ontology(text, HERE).classes) == 30_000

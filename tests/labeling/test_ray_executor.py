@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from sam3_agent.errors import InputError, LLMError, ModelUnavailable
-from sam3_agent.labeling.pipeline.executor import Threads
+from sam3_agent.labeling.pipeline.executor import ThreadExecutor
 from sam3_agent.labeling.pipeline.proposer import Inquiry, Proposer
 from sam3_agent.labeling.pipeline.run import Order, Progress, label_images
 from sam3_agent.labeling.store.journal import Journal
-from sam3_agent.labeling.store.summary import summarise
+from sam3_agent.labeling.store.summary import summarize
 from sam3_agent.llm.scripted import ScriptedLLM
 from sam3_agent.planner import RulesLLM
 from sam3_agent.workspace import Workspace
@@ -24,7 +24,7 @@ from tests.labeling.fixtures_runs import contents, knowing_segmenter, label, ont
 
 ray: Any = pytest.importorskip("ray", reason="Ray is not installed: pip install 'sam3-agent[ray]'")
 
-from sam3_agent.labeling.pipeline.ray_executor import RayEngine  # noqa: E402 - after the skip
+from sam3_agent.labeling.pipeline.ray_executor import RayExecutor  # noqa: E402 - after the skip
 
 pytestmark = pytest.mark.integration
 COUNT = 12
@@ -90,7 +90,7 @@ def dying() -> Proposer:
 def test_a_worker_that_is_killed_changes_nothing(images: Path, tmp_path: Path) -> None:
     undisturbed = contents(label(images, tmp_path / "plain", knowing_segmenter(COUNT)))
     killed: list[int] = []
-    with RayEngine(partial(with_queries, 0.05), Inquiry(ontology(), "never"), 2) as engine:
+    with RayExecutor(partial(with_queries, 0.05), Inquiry(ontology(), "never"), 2) as engine:
         pids = engine.pids()
         assert len({*pids, os.getpid()}) == 3
 
@@ -115,10 +115,10 @@ def test_an_image_that_kills_every_worker_is_listed_and_the_others_are_labeled(i
     for name in ("000.png", "001.png", "002.png"):
         (folder / name).write_bytes((images / name).read_bytes())
     Image.new("RGB", (64, 48)).save(folder / DEADLY)
-    with RayEngine(dying, Inquiry(ontology(SIMPLE), "never", judged=True), 2) as engine:
+    with RayExecutor(dying, Inquiry(ontology(SIMPLE), "never", judged=True), 2) as engine:
         journal = Journal.create(tmp_path / "out")
         assert label_images(Order(folder), journal, engine) == "finished"
-    summary = summarise(journal)
+    summary = summarize(journal)
     assert summary.images == {"done": 3, "pending": 0, "duplicate": 0, "unreadable": 1}
     assert [(row.path, row.reason) for row in summary.unreadable] == [(DEADLY, "3 workers died over it")]
 
@@ -126,9 +126,9 @@ def test_an_image_that_kills_every_worker_is_listed_and_the_others_are_labeled(i
 @pytest.mark.timeout(240)
 def test_dollars_are_counted_as_they_are_spent_and_nothing_is_paid_twice(images: Path, tmp_path: Path) -> None:
     plain = Journal.create(tmp_path / "plain")
-    label_images(Order(images), plain, Threads(judging()))
+    label_images(Order(images), plain, ThreadExecutor(judging()))
     journal = Journal.create(tmp_path / "ray")
-    with RayEngine(judging, Inquiry(ontology(SIMPLE), "never", judged=True), 2) as engine:
+    with RayExecutor(judging, Inquiry(ontology(SIMPLE), "never", judged=True), 2) as engine:
         ended = label_images(Order(images, budget_usd=4.5 * PRICE), journal, engine)
         assert ended.startswith("the budget of $0.045 is spent")
         done = len(journal.images("done"))
@@ -142,14 +142,14 @@ def test_dollars_are_counted_as_they_are_spent_and_nothing_is_paid_twice(images:
 @pytest.mark.timeout(240)
 def test_errors_of_workers_end_the_run_in_one_line_with_what_is_done_kept(images: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match="no weights here"):
-        RayEngine(blind, Inquiry(ontology(SIMPLE)), 1)
+        RayExecutor(blind, Inquiry(ontology(SIMPLE)), 1)
     with pytest.raises(InputError, match="2 CPUs: too few for 3 workers"):
-        RayEngine(simple, Inquiry(ontology(SIMPLE)), 3)
+        RayExecutor(simple, Inquiry(ontology(SIMPLE)), 3)
     journal = Journal.create(tmp_path)
     inquiry = Inquiry(ontology(SIMPLE), "never", judged=True)
-    with RayEngine(failing, inquiry, 1) as engine, pytest.raises(LLMError, match="5 judgments failed one after"):
+    with RayExecutor(failing, inquiry, 1) as engine, pytest.raises(LLMError, match="5 judgments failed one after"):
         label_images(Order(images), journal, engine)
-    with RayEngine(judging, inquiry, 1) as engine:
+    with RayExecutor(judging, inquiry, 1) as engine:
         assert label_images(Order(images), journal, engine) == "finished"
     assert len(journal.images("done")) == COUNT
 
@@ -160,7 +160,7 @@ def test_a_picture_that_cannot_be_read_is_listed(images: Path, tmp_path: Path) -
     folder.mkdir()
     (folder / "000.png").write_bytes((images / "000.png").read_bytes())
     (folder / "broken.png").write_bytes(b"no picture")
-    with RayEngine(simple, Inquiry(ontology(SIMPLE), "never"), 1) as engine:
+    with RayExecutor(simple, Inquiry(ontology(SIMPLE), "never"), 1) as engine:
         journal = Journal.create(tmp_path / "out")
         label_images(Order(folder), journal, engine)
         assert engine.encodes == 1

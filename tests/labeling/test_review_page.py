@@ -95,7 +95,7 @@ def until(site: Served, label_id: str, route: str) -> Label:
 
 
 def on_screen(page: Any, label: Label, x: float, y: float) -> tuple[float, float]:
-    """Where a pixel of the picture is while it fits the stage (View.fit)."""
+    """Find a pixel of the image on the page while it fits the stage (View.fit)."""
     box = page.locator("#picture").bounding_box()
     height, width = label.rle.size
     scale = min(box["width"] / width, box["height"] / height) * 0.96
@@ -144,6 +144,86 @@ def test_keys_faster_than_the_server_act_one_after_the_other(page: Any, site: Se
     routes = [site.calls.journal.label(label_id).route for label_id in waiting]
     assert routes.count("accepted") == 1
     assert routes.count("rejected") == 0
+
+
+def open_on(site: Served, sha: str) -> list[str]:
+    return [each.id for each in site.calls.journal.labels(sha) if each.route == "review"]
+
+
+def test_a_decided_label_is_never_flipped_by_the_next_key(page: Any, site: Served) -> None:
+    sha = opened(page, site)
+    waiting = open_on(site, sha)
+    for number, _ in enumerate(waiting):
+        page.keyboard.press("ar"[number % 2])
+    page.wait_for_selector(f"body[data-image]:not([data-image='{sha}'])")  # the next image, by itself
+    decided = {label_id: site.calls.journal.label(label_id) for label_id in waiting}
+    assert all(label.decided_by == "person" for label in decided.values())
+    routes = sorted(label.route for label in decided.values())
+    assert routes == sorted(["accepted", "rejected"][n % 2] for n in range(len(waiting)))
+    page.wait_for_selector(".label.now .route.review")  # on something that nobody has decided
+
+
+def test_after_the_last_image_keys_decide_nothing(page: Any, site: Served) -> None:
+    opened(page, site)
+    for _ in range(COUNT):
+        with page.expect_response(lambda response: response.url.endswith("/api/decide")):
+            page.keyboard.press("A")
+        page.wait_for_timeout(300)
+    page.wait_for_selector("#toast >> text=that was the last image of this queue")
+    before = [(each.id, each.route) for each in site.calls.journal.labels()]
+    assert all(route != "review" for _, route in before)
+    for key in "rra":
+        page.keyboard.press(key)
+    page.wait_for_selector("#toast >> text=choose a label first")
+    assert [(each.id, each.route) for each in site.calls.journal.labels()] == before
+
+
+def test_a_key_pressed_before_the_next_image_came_decides_nothing_on_it(page: Any, site: Served) -> None:
+    sha = opened(page, site)
+    waiting = open_on(site, sha)
+    page.route("**/image*", lambda route: (time.sleep(0.2), route.continue_()))
+    page.evaluate(
+        """(count) => { for (let n = 0; n < count; n++)
+                   document.dispatchEvent(new KeyboardEvent("keydown", { key: "a", bubbles: true })); }""",
+        len(waiting) + 2,
+    )
+    page.wait_for_selector("#toast >> text=another image came before that key")
+    decided = {each.sha for each in site.calls.journal.labels() if each.decided_by == "person"}
+    assert decided == {sha}
+
+
+def test_undo_says_what_it_undid_and_goes_back_to_it(page: Any, site: Served) -> None:
+    sha = opened(page, site)
+    waiting = open_on(site, sha)
+    last = ""
+    for _ in waiting:
+        last = chosen(page)
+        with page.expect_response(lambda response: response.url.endswith("/api/decide")):
+            page.keyboard.press("r")
+        page.wait_for_selector(f".label.now:not([data-id='{last}'])")
+    page.wait_for_selector(f"body[data-image]:not([data-image='{sha}'])")
+    label = site.calls.journal.label(last)
+    page.keyboard.press("u")
+    path = site.calls.journal.image(sha).path
+    page.wait_for_selector(
+        f"#toast >> text=undone: reject of {label.class_name} {label.score:.2f} on {path}; waits for"
+    )
+    page.wait_for_selector(f"body[data-image='{sha}'] .label.now[data-id='{last}']")
+    assert site.calls.journal.label(last).route == "review"
+
+
+@pytest.mark.parametrize("width", [820, 1400])
+def test_the_image_has_most_of_the_window(page: Any, site: Served, tmp_path: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 700})
+    opened(page, site)
+    page.screenshot(path=str(tmp_path / f"{width}.png"))
+    stage = page.locator("#stage").bounding_box()
+    assert stage["width"] * stage["height"] > 0.5 * width * 700
+    for name in ("#queue", "#labels", "#actions", "#undo", "#keys"):
+        box = page.locator(name).bounding_box()
+        assert box["x"] >= 0, name
+        assert box["x"] + box["width"] <= width, name
+        assert box["height"] > 20, name
 
 
 def test_the_slider_shows_at_once_and_routes_when_it_is_set(page: Any, site: Served) -> None:
@@ -207,7 +287,7 @@ def test_more_like_this_finds_the_others_here_and_in_the_queue(page: Any, site: 
     with page.expect_response(lambda response: response.url.endswith("/api/like")) as answered:
         page.keyboard.press("m")
     assert answered.value.ok
-    found = [each for each in journal.labels() if each.source == "exemplar"]
+    found = [each for each in journal.labels() if each.source == "similar"]
     assert all(each.route == "review" and each.phrase == "more like this" for each in found)
     assert len(found) == search.found + len(answered.value.json()["labels"]) > 0
 

@@ -7,12 +7,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from sam3_agent.errors import InputError, ToolError
-from sam3_agent.labeling.ontology.ontology import Strictness
+from sam3_agent.labeling.ontology.ontology import Thresholds
 from sam3_agent.labeling.review.decisions import ReviewDecisions
-from sam3_agent.labeling.review.handlers import Calls
+from sam3_agent.labeling.review.handlers import Handlers
 from sam3_agent.labeling.review.refine import ReviewSegmenter
 from sam3_agent.labeling.review.server import build_app, new_token
-from sam3_agent.labeling.store.journal import Journal, label_json
+from sam3_agent.labeling.store.documents import label_json
+from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.labeling.verify.calibrate import calibrate, fitted
 from sam3_agent.model.fake import FakeSegmenter
 from sam3_agent.workspace import Workspace
@@ -30,16 +31,16 @@ class Blind(FakeSegmenter):
 
 
 @pytest.fixture
-def calls(tmp_path: Path) -> Generator[Calls]:
+def calls(tmp_path: Path) -> Generator[Handlers]:
     write_scenes(tmp_path / "images", COUNT)
     journal = label(tmp_path / "images", tmp_path / "out", knowing_segmenter(COUNT), CONCEPTS)
     segmenter = ReviewSegmenter(journal, lambda: Workspace(Blind({})))
-    yield Calls(journal, ReviewDecisions(journal, "me"), segmenter)
+    yield Handlers(journal, ReviewDecisions(journal, "me"), segmenter)
     journal.close()
 
 
 @pytest.fixture
-def client(calls: Calls) -> Generator[TestClient]:
+def client(calls: Handlers) -> Generator[TestClient]:
     with TestClient(build_app(calls, "key"), base_url="http://127.0.0.1") as client:
         yield client
 
@@ -77,7 +78,7 @@ def test_only_the_address_with_the_key_answers_and_only_to_this_machine(client: 
     ],
 )
 def test_what_cannot_be_done_is_said_and_changes_nothing(
-    client: TestClient, calls: Calls, name: str, given: dict[str, object], complaint: str
+    client: TestClient, calls: Handlers, name: str, given: dict[str, object], complaint: str
 ) -> None:
     before = calls.journal.labels()
     answer = client.post(f"/key/api/{name}", json=given)
@@ -87,21 +88,21 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(
     assert calls.journal.read("SELECT COUNT(*) FROM decisions")[0][0] == 0
 
 
-def test_a_model_without_clicks_says_so(client: TestClient, calls: Calls) -> None:
+def test_a_model_without_clicks_says_so(client: TestClient, calls: Handlers) -> None:
     sha = calls.journal.images("done")[0].sha
     answer = client.post("/key/api/click", json={"sha": sha, "points": [[5, 5]], "labels": [True]})
     assert (answer.status_code, answer.json()) == (400, {"error": "this model knows phrases and exemplars only"})
 
 
-def test_a_picture_that_is_gone_is_not_an_error_of_the_server(client: TestClient, calls: Calls) -> None:
+def test_a_picture_that_is_gone_is_not_an_error_of_the_server(client: TestClient, calls: Handlers) -> None:
     row = calls.journal.images("done")[0]
     assert client.get(f"/key/picture/{row.sha}").status_code == 200
     (Path(calls.journal.meta("images")) / row.path).unlink()
     assert "is gone" in client.get(f"/key/picture/{row.sha}").json()["error"]
 
 
-def test_every_decision_can_be_undone_to_the_letter(calls: Calls) -> None:
-    journal, workspace = calls.journal, calls.workspace
+def test_every_decision_can_be_undone_to_the_letter(calls: Handlers) -> None:
+    journal, workspace = calls.journal, calls.decisions
     start = [label_json(each) for each in journal.labels()], journal.checks()
     first, second, *_ = (each for each in journal.labels() if each.sha == journal.images("done")[0].sha)
     workspace.decide([first.id], "accept")
@@ -109,31 +110,31 @@ def test_every_decision_can_be_undone_to_the_letter(calls: Calls) -> None:
     workspace.decide([second.id], "relabel", "animal")
     workspace.put_mask(first.sha, second.rle, "animal")
     workspace.put_mask(first.sha, first.rle, "animal", second.id)
-    workspace.propose(first.sha, [(first.rle, 0.5, 0.5)], "animal", "exemplar")
+    workspace.propose(first.sha, [(first.rle, 0.5, 0.5)], "animal")
     workspace.confirm(first.sha)
-    assert workspace.move_line("shape", 0.99) > 0
-    actions = [undone["action"] for _ in range(8) if (undone := workspace.undo())]
+    assert workspace.set_threshold("shape", 0.99) > 0
+    actions = [undone.action for _ in range(8) if (undone := workspace.undo())]
     assert actions == ["threshold", "confirm", "like", "mask", "mask", "relabel", "reject", "accept"]
     assert workspace.undo() is None
     assert ([label_json(each) for each in journal.labels()], journal.checks()) == start
 
 
-def test_decided_labels_stay_when_the_run_goes_on(calls: Calls, tmp_path: Path) -> None:
+def test_decided_labels_stay_when_the_run_goes_on(calls: Handlers, tmp_path: Path) -> None:
     first, second, *_ = calls.journal.labels()
-    calls.workspace.decide([first.id], "reject")
-    calls.workspace.decide([second.id], "relabel", "animal")
+    calls.decisions.decide([first.id], "reject")
+    calls.decisions.decide([second.id], "relabel", "animal")
     journal = label(tmp_path / "images", tmp_path / "out", knowing_segmenter(COUNT), CONCEPTS.replace("0.99", "0.5"))
     assert journal.label(first.id).route == "rejected"
     assert journal.label(second.id).class_name == "animal"
     assert waiting(journal) == []
 
 
-def test_the_queue_shows_the_most_doubtful_first(client: TestClient, calls: Calls) -> None:
+def test_the_queue_shows_the_most_uncertain_first(client: TestClient, calls: Handlers) -> None:
     every = client.post("/key/api/queue", json={"filter": "all"}).json()
     assert every["total"] == COUNT
-    doubts = [item["doubt"] for item in every["items"]]
+    doubts = [item["uncertainty"] for item in every["items"]]
     assert doubts == sorted(doubts, reverse=True)
-    calls.workspace.decide([each.id for each in calls.journal.labels(every["items"][0]["sha"])], "accept")
+    calls.decisions.decide([each.id for each in calls.journal.labels(every["items"][0]["sha"])], "accept")
     left = client.post("/key/api/queue", json={"filter": "review"}).json()
     assert left["total"] == COUNT - 1
     state = client.post("/key/api/state", json={}).json()
@@ -142,17 +143,17 @@ def test_the_queue_shows_the_most_doubtful_first(client: TestClient, calls: Call
 
 def test_lines_are_fitted_to_what_was_decided() -> None:
     points = [(0.9, True)] * 20 + [(0.8, True), (0.7, False)] * 10 + [(0.3, False)] * 5
-    lines = fitted(points, Strictness())
+    lines = fitted(points, Thresholds())
     assert lines.accept == 0.8
     assert 0.79 < lines.review < 0.8
-    assert fitted([(0.9, False)] * 20, Strictness()).accept == 1.0
-    assert fitted([(0.9, True)] * 12, Strictness(), 0.99).accept == 1.0
+    assert fitted([(0.9, False)] * 20, Thresholds()).accept == 1.0
+    assert fitted([(0.9, True)] * 12, Thresholds(), 0.99).accept == 1.0
 
 
-def test_calibration_routes_the_rest_anew(calls: Calls) -> None:
+def test_calibration_routes_the_rest_anew(calls: Handlers) -> None:
     labels = calls.journal.labels()
     for each in labels[:12]:
-        calls.workspace.decide([each.id], "accept")
+        calls.decisions.decide([each.id], "accept")
     before = len(waiting(calls.journal))
     fits = calibrate(calls.journal, 0.9)
     assert {fit.class_name for fit in fits} == {"shape", "animal"}
@@ -161,7 +162,48 @@ def test_calibration_routes_the_rest_anew(calls: Calls) -> None:
     assert waiting(calls.journal) == []
 
 
-def test_a_reviewer_needs_a_name_of_its_own(calls: Calls) -> None:
+def test_a_reviewer_needs_a_name_of_its_own(calls: Handlers) -> None:
     for name in ("", "import"):
         with pytest.raises(InputError, match="the reviewer needs a name"):
             ReviewDecisions(calls.journal, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "complaint"),
+    [
+        ("threshold", '{"class": "shape", "threshold": Infinity}', "finite"),
+        ("threshold", '{"class": "shape", "threshold": NaN}', "finite"),
+        ("threshold", '{"class": "shape", "threshold": 1e400}', "finite"),
+        ("queue", '{"filter": "all", "limit": Infinity}', "limit"),
+        ("queue", '{"filter": "all", "offset": 1e300}', "offset"),
+        ("queue", '{"filter": "all", "offset": ' + "9" * 5000 + "}", "digits"),
+        ("queue", '{"filter": []}', "filter"),
+        ("click", '{"sha": "x", "points": [[Infinity, 1]], "labels": [true]}', "points"),
+        ("click", '{"sha": "x", "points": [[1e300, 1]], "labels": [true]}', "points"),
+        ("click", '{"sha": "x", "points": ' + str([[1, 1]] * 60_000) + ', "labels": [true]}', "at most 100"),
+        ("click", '{"sha": "x", "points": [[1, 1]], "labels": [true], "box": [1, NaN, 2, 3]}', "box"),
+        ("decide", '{"labels": {"a": 1}, "action": "accept"}', "labels"),
+        ("decide", '{"labels": ["a"], "action": "relabel", "class": ["shape"]}', "class"),
+        ("decide", "[" * 100_000, ""),
+        ("decide", "[1]", "send a JSON object"),
+        ("decide", '{"labels": ["\\ud800"], "action": "accept"}', ""),
+        ("undo", "{" + " " * 1_100_000, "at most 1000000 bytes"),
+    ],
+)
+def test_absurd_calls_are_refused_in_one_line(
+    client: TestClient, calls: Handlers, name: str, body: str, complaint: str
+) -> None:
+    before = calls.journal.labels()
+    answer = client.post(f"/key/api/{name}", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert complaint in answer.json()["error"]
+    assert len(answer.text) < 1000
+    assert calls.journal.labels() == before
+
+
+def test_a_page_whose_journal_was_deleted_says_so(client: TestClient, calls: Handlers) -> None:
+    calls.journal.path.unlink()
+    for name, given in (("state", {}), ("queue", {"filter": "all"}), ("undo", {})):
+        answer = client.post(f"/key/api/{name}", json=given)
+        assert answer.status_code == 400
+        assert "is gone: it was deleted or replaced" in answer.json()["error"]

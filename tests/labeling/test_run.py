@@ -12,11 +12,11 @@ import pytest
 
 from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.labeling.pipeline.budget import BudgetSpent, DollarBudget
-from sam3_agent.labeling.pipeline.executor import Threads
+from sam3_agent.labeling.pipeline.executor import ThreadExecutor
 from sam3_agent.labeling.pipeline.proposer import Proposer
-from sam3_agent.labeling.pipeline.run import Order, Progress, claimed, label_images, new_run
+from sam3_agent.labeling.pipeline.run import Order, Progress, label_images, new_run, run_lock
 from sam3_agent.labeling.store.journal import Journal
-from sam3_agent.labeling.store.summary import summarise
+from sam3_agent.labeling.store.summary import summarize
 from sam3_agent.llm.base import LLM, Message, Reply
 from sam3_agent.llm.scripted import ScriptedLLM
 from sam3_agent.workspace import Workspace
@@ -54,7 +54,7 @@ def test_every_image_is_encoded_once_and_a_second_call_does_nothing(images: Path
 
 def test_what_was_found_and_what_was_routed_add_up(images: Path, tmp_path: Path) -> None:
     journal = label(images, tmp_path, knowing_segmenter(COUNT))
-    summary = summarise(journal)
+    summary = summarize(journal)
     routed = sum(sum(routes.values()) for routes in summary.classes.values())
     assert routed == len(journal.labels()) > 3 * COUNT
     proposer = Proposer(Workspace(knowing_segmenter(COUNT)), ontology())
@@ -131,7 +131,7 @@ def test_duplicates_and_unreadable_files_are_listed(images: Path, tmp_path: Path
     (folder / "note.txt").write_text("not looked at")
     segmenter = knowing_segmenter(COUNT)
     journal = label(folder, tmp_path / "out", segmenter)
-    summary = summarise(journal)
+    summary = summarize(journal)
     assert summary.images == {"done": COUNT, "pending": 0, "duplicate": 1, "unreadable": 1}
     assert [(row.path, row.reason) for row in summary.duplicates] == [("zz/copy.png", "003.png")]
     assert summary.unreadable[0].path == "broken.jpg"
@@ -143,16 +143,16 @@ def test_duplicates_and_unreadable_files_are_listed(images: Path, tmp_path: Path
 def test_another_question_is_refused_and_another_line_is_not(images: Path, tmp_path: Path) -> None:
     simple = "classes: [{name: shape, accept: 0.75}]"
     before = label(images, tmp_path, knowing_segmenter(COUNT), simple)
-    accepted = summarise(before).classes["shape"]["accepted"]
+    accepted = summarize(before).classes["shape"]["accepted"]
     assert accepted > 0
     with pytest.raises(InputError, match="the concept file asks other things"):
         label(images, tmp_path, knowing_segmenter(COUNT), "classes: [{name: shape, phrases: [shape, star]}]")
-    after = summarise(label(images, tmp_path, knowing_segmenter(COUNT), "classes: [{name: shape, accept: 0.99}]"))
+    after = summarize(label(images, tmp_path, knowing_segmenter(COUNT), "classes: [{name: shape, accept: 0.99}]"))
     assert (after.classes["shape"]["accepted"], after.classes["shape"]["review"]) == (0, accepted)
 
 
 def test_two_runs_do_not_write_one_folder(images: Path, tmp_path: Path) -> None:
-    with claimed(tmp_path), pytest.raises(InputError, match="another 'sam3-agent label' is working"):
+    with run_lock(tmp_path), pytest.raises(InputError, match="another 'sam3-agent label' is working"):
         label(images, tmp_path, knowing_segmenter(COUNT))
 
 
@@ -160,7 +160,7 @@ def test_progress_counts_up_to_all(images: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
     journal = Journal.create(tmp_path)
     proposer = Proposer(Workspace(knowing_segmenter(COUNT)), ontology("classes: [{name: shape}]"))
-    label_images(Order(images), journal, Threads(proposer), seen.append)
+    label_images(Order(images), journal, ThreadExecutor(proposer), seen.append)
     assert [now.done for now in seen] == list(range(1, COUNT + 1))
     assert {now.total for now in seen} == {COUNT}
     assert seen[-1].rate > 0
@@ -184,7 +184,7 @@ def paid(images: Path, journal: Journal, budget: float | None, loaded_llm: LLM) 
     proposer = Proposer(
         Workspace(knowing_segmenter(COUNT)), ontology("classes: [{name: x, query: the x}]"), lambda: loaded_llm
     )
-    return label_images(Order(images, budget_usd=budget), journal, Threads(proposer))
+    return label_images(Order(images, budget_usd=budget), journal, ThreadExecutor(proposer))
 
 
 def test_a_budget_ends_the_run_and_nothing_is_paid_twice(images: Path, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_a_run_that_never_began_leaves_nothing(images: Path, tmp_path: Path) -> 
 
     def run(pictures: Path, out: Path) -> None:
         with new_run(out) as journal:
-            label_images(Order(pictures), journal, Threads(proposer))
+            label_images(Order(pictures), journal, ThreadExecutor(proposer))
             raise KeyboardInterrupt
 
     for there in (False, True):

@@ -15,6 +15,7 @@ from sam3_agent.llm.base import Message, Reply, ToolCall
 from sam3_agent.llm.scripted import Line, ScriptedLLM
 from sam3_agent.llm.tool_calls import read_text
 from sam3_agent.loop.agent import Agent
+from sam3_agent.loop.budget import Budget
 from sam3_agent.loop.trace import write_trace
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.tools import LOOP_TOOLS
@@ -30,7 +31,7 @@ RIGHT = ToolCall("v", "give_verdict", {"accepted": ["m1"]})
 
 def ask(*lines: Line, workspace: Workspace | None = None, judge: bool = False, **limits: int) -> Answer:
     llm = ScriptedLLM(*lines, sees=judge)
-    return Agent(workspace or make_workspace(), llm, **limits).ask("img1", "the circles")  # pyright: ignore[reportArgumentType]
+    return Agent(workspace or make_workspace(), llm, budget=Budget(**limits)).ask("img1", "the circles")
 
 
 def told(answer: Answer) -> list[str]:
@@ -78,7 +79,7 @@ def test_submitting_or_looking_before_anything_was_found(first: ToolCall) -> Non
     assert "unknown mask 'm1'; known: none yet" in goes_on(first)[0]
 
 
-@pytest.mark.parametrize("wrong", [["m99"], ["1"], [], [1]])
+@pytest.mark.parametrize("wrong", [["m99"], ["99"], [], [99], ["img1"]])  # "1" and 1 are read as m1
 def test_submitting_what_does_not_exist_is_never_an_answer(wrong: list[object]) -> None:
     answer = ask(SEGMENT, ToolCall("x", "submit_answer", {"mask_ids": wrong}), SUBMIT)
     assert (answer.outcome, ids(answer)) == ("answered", ["m1"])
@@ -91,7 +92,7 @@ def test_a_mask_given_twice_counts_once() -> None:
 
 def test_submitting_after_an_empty_search() -> None:
     said = told(ask(NOTHING, SUBMIT, SEGMENT, SUBMIT))
-    assert "nothing found" in said[0]
+    assert "0 found above the threshold" in said[0]
     assert "unknown mask 'm1'" in said[1]
 
 

@@ -153,11 +153,13 @@ def clicking_segmenter(tokenizer: CLIPTokenizer) -> Sam3:
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: CLIPTokenizer) -> Path:
-    """The small model on disk in the layout of facebook/sam3, float16: both halves, and a memory part."""
+    """The small model on disk in the layout of facebook/sam3, float16: detector, click half and memory."""
     folder = tmp_path_factory.mktemp("checkpoint")
     tensors = {f"detector_model.{key}": value.half().contiguous() for key, value in small_model().state_dict().items()}
     tensors |= {key: value.half().contiguous() for key, value in small_tracker().state_dict().items()}
-    save_file({**tensors, "tracker_model.no_object_pointer": torch.zeros(1, 32)}, folder / "model.safetensors")
+    memory = small_video_tracker().parts.state_dict()
+    tensors |= {f"tracker_model.{key}": value.half().contiguous() for key, value in memory.items()}
+    save_file(tensors, folder / "model.safetensors")
     config = {
         "model_type": "sam3_video",
         "architectures": ["Sam3VideoModel"],

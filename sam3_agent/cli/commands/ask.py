@@ -66,17 +66,7 @@ def make_agent(
     workspace: Workspace, loaded_llm: "LLM", budget: Budget, judge: "JudgeMode | None", written: Written
 ) -> Agent:
     """The agent of one command."""
-    return Agent(
-        workspace,
-        loaded_llm,
-        max_turns=budget.max_turns,
-        max_llm_calls=budget.max_llm_calls,
-        max_usd=budget.max_usd,
-        max_seconds=budget.max_seconds,
-        max_tokens=budget.max_tokens,
-        judge=judge,
-        keep_pictures=written.keeps_pictures,
-    )
+    return Agent(workspace, loaded_llm, budget=budget, judge=judge, keep_pictures=written.keeps_pictures)
 
 
 def ask(agent: Agent, source: str, query: str, written: Written) -> AskReport:

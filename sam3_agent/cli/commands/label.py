@@ -18,23 +18,23 @@ from sam3_agent.formats.label_files import ReadLabels
 from sam3_agent.labeling.io.import_labels import Imported, import_labels, read_source
 from sam3_agent.labeling.ontology.ontology import Ontology
 from sam3_agent.labeling.ontology.yaml_file import read_ontology
-from sam3_agent.labeling.pipeline.executor import Engine, Threads
-from sam3_agent.labeling.pipeline.proposer import Inquiry, Recipe, portable
+from sam3_agent.labeling.pipeline.executor import Executor, ThreadExecutor
+from sam3_agent.labeling.pipeline.proposer import Inquiry, ProposerConfig, portable
 from sam3_agent.labeling.pipeline.run import Order, Progress, label_images, new_run
 from sam3_agent.labeling.store.journal import FILE, ImageRow, Journal
 from sam3_agent.labeling.store.label import ROUTES
-from sam3_agent.labeling.store.summary import Summary, summarise
+from sam3_agent.labeling.store.summary import Summary, summarize
 from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace.query import TileMode
 
 MOST_LISTED = 10
-EngineName = Literal["threads", "ray"]
+ExecutorName = Literal["threads", "ray"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The options of one call."""
+class LabelOptions:
+    """Options of one call."""
 
     order: Order
     concepts: Path
@@ -44,13 +44,13 @@ class Asked:
     tiles: TileMode = "auto"
     judge: bool = True
     """Whether an LLM that sees pictures looks at the labels."""
-    engine: EngineName = "threads"
+    engine: ExecutorName = "threads"
     jobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LabelReport:
-    """Report of the folder's labels."""
+    """Contents of the folder after the call."""
 
     out: Path
     ended: str
@@ -61,7 +61,7 @@ class LabelReport:
     imported: tuple[Imported, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """One document for `--json`; also written to DIR/summary.json."""
+        """Give one document for `--json`; also written to DIR/summary.json."""
         return {
             "out": str(self.out),
             "ended": self.ended,
@@ -73,59 +73,59 @@ class LabelReport:
         }
 
 
-def label(asked: Asked, segmenter: ModelOptions) -> LabelReport:
+def label(options: LabelOptions, segmenter: ModelOptions) -> LabelReport:
     """Label what is pending, and say what there is.
 
     Raises:
         InputError: the concept file or the images cannot be used, or DIR holds another run.
     """
-    ontology = read_ontology(asked.concepts)
-    if (asked.out / FILE).exists() and not asked.resume:
-        raise InputError(f"{asked.out} holds a run already: add --resume to go on with it, or give another --out")
-    if not asked.order.images.exists():
-        raise InputError(f"{asked.order.images}: no such folder or picture")
-    existing = [(source, read_source(source, asked.order.images)) for source in asked.existing]
-    recipe = _recipe(asked, ontology, segmenter)
-    with _engine(asked, recipe) as engine, new_run(asked.out) as journal:
+    ontology = read_ontology(options.concepts)
+    if (options.out / FILE).exists() and not options.resume:
+        raise InputError(f"{options.out} holds a run already: add --resume to go on with it, or give another --out")
+    if not options.order.images.exists():
+        raise InputError(f"{options.order.images}: no such folder or picture")
+    existing = [(source, read_source(source, options.order.images)) for source in options.existing]
+    config = _config(options, ontology, segmenter)
+    with _executor(options, config) as executor, new_run(options.out) as journal:
         imported: list[Imported] = []
-        ended = _run(asked, journal, engine, existing, imported)
-        summary = summarise(journal)
-        report = LabelReport(asked.out, ended, summary, engine.info, recipe.llm, engine.encodes, tuple(imported))
-        write_json(asked.out / "summary.json", report.to_json(), indent=2)
+        ended = _run(options, journal, executor, existing, imported)
+        summary = summarize(journal)
+        report = LabelReport(options.out, ended, summary, executor.info, config.llm, executor.encodes, tuple(imported))
+        write_json(options.out / "summary.json", report.to_json(), indent=2)
     return report
 
 
-def _recipe(asked: Asked, ontology: Ontology, segmenter: ModelOptions) -> Recipe:
-    """Work out what the run asks, and which LLM it needs: one that sees judges labels, any answers queries."""
-    spec = asked.order.llm
-    judged = asked.judge and spec != "rules" and load_llm(spec).sees
+def _config(options: LabelOptions, ontology: Ontology, segmenter: ModelOptions) -> ProposerConfig:
+    """Choose what the run asks, and which LLM it needs: one that sees judges labels, any answers queries."""
+    spec = options.order.llm
+    judged = options.judge and spec != "rules" and load_llm(spec).sees
     queries = any(each.query for each in ontology.classes)
-    inquiry = Inquiry(ontology, asked.tiles, judged)
+    inquiry = Inquiry(ontology, options.tiles, judged)
     spec = spec if queries or judged else ""
-    return Recipe(inquiry, spec, segmenter.model, segmenter.device, segmenter.dtype, segmenter.fast)
+    return ProposerConfig(inquiry, spec, segmenter.model, segmenter.device, segmenter.dtype, segmenter.fast)
 
 
 @contextmanager
-def _engine(asked: Asked, recipe: Recipe) -> Generator[Engine]:
-    """Make the executor that does the work; the model is loaded here or in the workers."""
-    if asked.engine == "ray":
-        from sam3_agent.labeling.pipeline.ray_executor import RayEngine
+def _executor(options: LabelOptions, config: ProposerConfig) -> Generator[Executor]:
+    """Make the executor of the work; the model is loaded here or in the workers."""
+    if options.engine == "ray":
+        from sam3_agent.labeling.pipeline.ray_executor import RayExecutor
 
         with redirect_stdout(sys.stderr):  # where Ray tells of workers that died
             with progress_console().status("waiting for the Ray cluster"):
-                engine = RayEngine(portable(recipe), recipe.inquiry, asked.jobs)
-            with engine:
-                yield engine
+                executor = RayExecutor(portable(config), config.inquiry, options.jobs)
+            with executor:
+                yield executor
         return
-    with progress_console().status(f"loading {recipe.model}"):
-        proposer = recipe()
-    yield Threads(proposer, asked.jobs)
+    with progress_console().status(f"loading {config.model}"):
+        proposer = config()
+    yield ThreadExecutor(proposer, options.jobs)
 
 
 def _run(
-    asked: Asked,
+    options: LabelOptions,
     journal: Journal,
-    engine: Engine,
+    executor: Executor,
     existing: Sequence[tuple[Path, ReadLabels]],
     imported: list[Imported],
 ) -> str:
@@ -145,14 +145,14 @@ def _run(
                 sys.stderr.write("".join(f"{line}\n" for line in imported[-1].lines()))
 
         try:
-            return label_images(asked.order, journal, engine, show, prepare)
+            return label_images(options.order, journal, executor, show, prepare)
         except KeyboardInterrupt:
             sys.stderr.write("stopped; what is done is kept: go on with --resume\n")
             raise
 
 
 def print_report(report: LabelReport) -> None:
-    """The counts for a person."""
+    """Print the counts for a person."""
     summary = report.summary
     counted = ", ".join(f"{count} {state}" for state, count in summary.images.items() if count)
     print_line(f"{report.ended}: {counted} in {report.out}", style="bold")

@@ -10,7 +10,7 @@ from sam3_agent.cli.options import ModelOptions
 from sam3_agent.cli.output import print_line, print_table
 from sam3_agent.errors import Sam3AgentError
 from sam3_agent.labeling.review.decisions import ReviewDecisions
-from sam3_agent.labeling.review.handlers import Calls
+from sam3_agent.labeling.review.handlers import Handlers
 from sam3_agent.labeling.review.refine import ReviewSegmenter
 from sam3_agent.labeling.review.server import build_app, new_token
 from sam3_agent.labeling.store.journal import Journal
@@ -21,7 +21,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Address of the review page."""
+    """Port and reviewer of the page."""
 
     port: int = 0
     """0 takes a free one."""
@@ -29,7 +29,7 @@ class Page:
 
 
 def fit_rule(folder: Path, precision: float) -> list[Fit]:
-    """Fit the rule's lines to what has been decided."""
+    """Fit the thresholds of the rule to what has been decided."""
     journal = Journal.open(folder)
     try:
         return calibrate(journal, precision)
@@ -38,7 +38,7 @@ def fit_rule(folder: Path, precision: float) -> list[Fit]:
 
 
 def print_fits(fits: list[Fit]) -> None:
-    """The lines for a person."""
+    """Print the thresholds for a person."""
     rows = [
         [
             f.class_name,
@@ -64,9 +64,10 @@ def serve(folder: Path, page: Page, segmenter: ModelOptions) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     journal = Journal.open(folder)
     try:
-        workspace = ReviewDecisions(journal, page.reviewer)
+        decisions = ReviewDecisions(journal, page.reviewer)
         token = new_token()
-        app = build_app(Calls(journal, workspace, ReviewSegmenter(journal, lambda: open_workspace(segmenter))), token)
+        calls = Handlers(journal, decisions, ReviewSegmenter(journal, lambda: open_workspace(segmenter)))
+        app = build_app(calls, token)
         with _listening(page.port) as listener:
             print_line(f"http://{HOST}:{listener.getsockname()[1]}/{token}/", before=("review: ", "bold"))
             print_line("the address holds a key: whoever has it can decide; Ctrl-C ends")

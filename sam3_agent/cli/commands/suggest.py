@@ -16,12 +16,12 @@ from sam3_agent.render import Picture, draw_picture
 from sam3_agent.workspace.image_loading import read_source
 
 SAMPLES = 4
-"""Pictures that the LLM is shown, spread over the folder."""
+"""Images that the LLM is shown, spread over the folder."""
 
 
 @dataclass(frozen=True, slots=True)
-class Suggesting:
-    """The options of one call."""
+class SuggestOptions:
+    """Options of one call."""
 
     concepts: Path
     llm: str
@@ -31,39 +31,39 @@ class Suggesting:
 
 @dataclass(frozen=True, slots=True)
 class SuggestReport:
-    """Report of a draft, and of its file."""
+    """Draft, and the file that it went to."""
 
     draft: Draft
     out: Path | None
 
     def to_json(self) -> dict[str, Any]:
-        """One document for `--json`."""
+        """Give one document for `--json`."""
         return {"out": str(self.out) if self.out else None, **self.draft.to_json()}
 
 
-def suggest_words(asked: Suggesting) -> SuggestReport:
+def suggest_words(options: SuggestOptions) -> SuggestReport:
     """Draft a new concept file; the old one, or any other file that exists, is never touched.
 
     Raises:
         InputError: the concept file cannot be used, or --out exists.
         LLMConfigError: there is no language model.
     """
-    if asked.out is not None and asked.out.exists():
-        raise InputError(f"{asked.out} exists already, and --suggest overwrites nothing: give another --out")
-    text = read_text(asked.concepts)
-    if asked.llm == "rules":
+    if options.out is not None and options.out.exists():
+        raise InputError(f"{options.out} exists already, and --suggest overwrites nothing: give another --out")
+    text = read_text(options.concepts)
+    if options.llm == "rules":
         raise LLMConfigError("--suggest needs a language model: --llm anthropic:MODEL (or openai:, chat:)")
-    loaded_llm = load_llm(asked.llm)
-    pictures = _samples(asked.images) if asked.images is not None and loaded_llm.sees else []
+    loaded_llm = load_llm(options.llm)
+    pictures = _samples(options.images) if options.images is not None and loaded_llm.sees else []
     with progress_console().status(f"asking {loaded_llm.name}"):
-        draft = suggest(loaded_llm, text, asked.concepts, pictures)
-    if asked.out is not None:
-        write_text(asked.out, draft.text)
-    return SuggestReport(draft, asked.out)
+        draft = suggest(loaded_llm, text, options.concepts, pictures)
+    if options.out is not None:
+        write_text(options.out, draft.text)
+    return SuggestReport(draft, options.out)
 
 
 def print_draft(report: SuggestReport) -> None:
-    """The new file on stdout where it has no other place; what was left out and what it cost on stderr."""
+    """Print the new file on stdout where it has no other place; what was left out and what it cost on stderr."""
     draft = report.draft
     notes = [f"left out {each}" for each in draft.dropped]
     notes += [f"${draft.usd:.4f}"] if draft.usd else []
@@ -79,7 +79,7 @@ def print_draft(report: SuggestReport) -> None:
 
 
 def _samples(images: Path) -> list[Picture]:
-    """Some pictures, small."""
+    """Draw some of the images, small."""
     paths = pictures_in(images)
     chosen = [paths[index * len(paths) // SAMPLES] for index in range(SAMPLES)] if len(paths) > SAMPLES else paths
     return [draw_picture(read_source(path)[0], style="plain", longest=768) for path in chosen]

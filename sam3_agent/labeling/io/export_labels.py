@@ -26,7 +26,7 @@ from sam3_agent.formats.voc import write_voc
 from sam3_agent.formats.yolo import write_yolo
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.store.label import Label, Route
-from sam3_agent.labeling.store.summary import class_names
+from sam3_agent.labeling.store.summary import class_names, images_folder, model_name
 
 NEAR_BITS = 4
 """Pictures whose difference hashes differ in at most this many of 64 bits are near duplicates."""
@@ -94,7 +94,7 @@ _PICTURES: Mapping[str, Callable[[LabeledImage, str], str]] = {
     "voc": lambda image, flat: f"JPEGImages/{flat}{readable_suffix(image)}",
     "labelme": lambda image, _: f"{image.split}/{image.stem}{readable_suffix(image)}",
 }
-"""Where a format wants an image, given its stem without folders; elsewhere in images/, under its name."""
+"""Place at which a format wants an image, given its stem without folders; else in images/, under its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +106,15 @@ class ExportReport:
     images: int
     labels: int
     splits: dict[str, int]
+    left_out: dict[str, int]
+    """Labels by their route, and files by their state, that are not in it."""
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Give one document for `--json`."""
         counted = {"images": self.images, "labels": self.labels, "splits": self.splits}
-        return {"out": str(self.out), "format": self.format, **counted, "warnings": list(self.warnings)}
+        more = {"left_out": self.left_out, "warnings": list(self.warnings)}
+        return {"out": str(self.out), "format": self.format, **counted, **more}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +141,23 @@ def export(journal: Journal, form: str, out: Path, selection: Selection, *, pict
     warnings = FORMATS[form](labels, out)
     write_provenance(labels, out / "provenance.jsonl")
     if pictures:
-        root = Path(journal.meta("images"))
+        root = images_folder(journal)
         for image, place in picture_places(labels, form):
             copy_picture(root / image.name, out / place)
-    pending = len(journal.images("pending"))
-    if pending:
-        warnings = [*warnings, f"{pending} pictures are not labeled yet and left out"]
+    elif form in _PICTURES:
+        places = picture_places(labels, form)
+        warnings = [*warnings, f"{form} looks for images such as {places[0][1]}, which --pictures copies there"]
     splits = {split: len(labels.of_split(split)) for split in labels.splits()}
     count = sum(len(image.labels) for image in labels.images)
-    return ExportReport(out, form, len(labels.images), count, splits, tuple(warnings))
+    return ExportReport(out, form, len(labels.images), count, splits, _left_out(journal, selection), tuple(warnings))
+
+
+def _left_out(journal: Journal, selection: Selection) -> dict[str, int]:
+    """Count labels by their route, and files by their state, that a selection leaves out; only what there is."""
+    done = "SELECT sha FROM images WHERE state='done'"
+    routes = journal.read(f"SELECT route, COUNT(*) FROM labels WHERE sha IN ({done}) GROUP BY route")
+    states = journal.read("SELECT state, COUNT(*) FROM images WHERE state!='done' GROUP BY state")
+    return {**{route: count for route, count in routes if route not in selection.routes}, **dict(states)}
 
 
 def picture_places(labels: LabelSet, form: str) -> list[tuple[LabeledImage, str]]:
@@ -172,7 +183,7 @@ def label_set(journal: Journal, selection: Selection) -> LabelSet:
     made = [
         _image(row, stems[row.path], by_image.get(row.sha, []), classes, splits.get(row.sha, "train")) for row in images
     ]
-    return LabelSet(classes, tuple(made), _absent(journal, labels, images, classes), str(journal.meta("eye") or ""))
+    return LabelSet(classes, tuple(made), _absent(journal, labels, images, classes), model_name(journal))
 
 
 def write_provenance(labels: LabelSet, path: Path) -> None:
@@ -193,6 +204,8 @@ def copy_picture(source: Path, target: Path) -> None:
     another format than its contents in that format.
     """
     try:
+        if not source.is_file():  # nor a pipe, which would be waited for
+            raise FileNotFoundError
         with replacing(target) as temporary, Image.open(source) as picture:
             if is_upright(picture) and _keeps_format(source, target):
                 shutil.copyfile(source, temporary)
@@ -219,13 +232,16 @@ def provenance_of(label: Label) -> dict[str, Any]:
         "presence": round(label.presence, 4),
         "quality": round(label.quality, 4),
         "agreement": round(evidence.agreement, 4),
-        "rival": [evidence.rival, round(evidence.rival_score, 4)] if evidence.rival else None,
+        "competing_label": [evidence.competing_label, round(evidence.competing_score, 4)]
+        if evidence.competing_label
+        else None,
         "verdict": label.verdict,
         "judge": {"verdict": evidence.judged, "said": evidence.note, "model": evidence.judge}
         if evidence.judged
         else None,
         "reason": label.reason,
         "route": label.route,
+        "decided_by": label.decided_by,
         "reviewer": label.reviewer or None,
         "model": label.model,
         "usd": label.usd,

@@ -14,15 +14,12 @@ from sam3_agent.formats.label_files import ReadLabels, read_labels
 from sam3_agent.formats.notes import Note, note_lines
 from sam3_agent.labeling.pipeline.scan import pictures_in, root_of
 from sam3_agent.labeling.store.journal import ImageRow, Journal
-from sam3_agent.labeling.store.label import Evidence, Label
-
-IMPORT = "import"
-"""The reviewer of labels that came from files."""
+from sam3_agent.labeling.store.label import IMPORT, Evidence, Label
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The outcome of reading one file."""
+    """Outcome of reading one file."""
 
     source: Path
     read: int
@@ -106,5 +103,6 @@ def _imported(sha: str, found: FoundLabel, source: str) -> Label:
         verdict="right",
         reason=f"imported from {source}",
         route="accepted",
+        decided_by="file",
         reviewer=IMPORT,
     )

@@ -1,7 +1,7 @@
-"""What is to be labeled: classes, the words and examples that find each, and how strict to be."""
+"""Ontology: classes to label, the words and examples that find each, and their thresholds."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ AttributeValue = str | int | float | bool
 RESERVED_NAMES = ("background", "void", "_background_", "__ignore__")
 """Names that formats give a meaning of their own."""
 MOST_NAME = 80
+"""Characters of a class name: file names in some formats hold it, and have 255 bytes."""
 MOST_TOKENS = 30
 """Of a phrase: SAM 3's text encoder takes 32, with a start and an end."""
 _PIECE = re.compile(r"[^\W\d_]+|\d|[^\s\w]+|_+")
@@ -22,12 +23,12 @@ _PIECE = re.compile(r"[^\W\d_]+|\d|[^\s\w]+|_+")
 
 @dataclass(frozen=True, slots=True)
 class ExampleSource:
-    """A box or a mask on some picture that shows a class, or what it must not be."""
+    """Box or mask on some image that shows a class, or what it must not be."""
 
     image: Path
     box: Box | None = None
     mask: Path | Rle | None = None
-    """A picture whose pixels that are not black are the object, or a COCO RLE."""
+    """An image whose pixels that are not black are the object, or a COCO RLE."""
     positive: bool = True
 
     def __post_init__(self) -> None:
@@ -36,8 +37,11 @@ class ExampleSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Strictness:
-    """Where the score rule draws its lines for one class, all 0-1 with `review <= accept`."""
+class Thresholds:
+    """Thresholds of the score rule for one class, all 0-1 with `review <= accept`.
+
+    The defaults were chosen on procedural scenes; docs/labeling.md measures on others what they accept.
+    """
 
     threshold: float = 0.35
     """Proposals that score less are rejected, whatever else speaks for them."""
@@ -48,16 +52,16 @@ class Strictness:
 
     def __post_init__(self) -> None:
         for name in ("threshold", "review", "accept"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise InputError(f"{name} must be a number from 0 to 1, got {value}")
+            value: object = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise InputError(f"{name} must be a number from 0 to 1, got {value!r:.40}")
         if self.review > self.accept:
             raise InputError(f"review ({self.review}) must not be over accept ({self.accept})")
 
 
 @dataclass(frozen=True, slots=True)
 class LabelClass:
-    """One class of labels."""
+    """Class of labels."""
 
     name: str
     phrases: tuple[str, ...] = ()
@@ -65,9 +69,9 @@ class LabelClass:
     negatives: tuple[str, ...] = ()
     """Phrases for what is easily mistaken for it and must not be labeled."""
     query: str | None = None
-    """What only the agent can find: a sentence."""
+    """A sentence for what only the agent can find."""
     exemplars: tuple[ExampleSource, ...] = ()
-    strictness: Strictness = field(default_factory=Strictness)
+    thresholds: Thresholds = field(default_factory=Thresholds)
     overlap: OverlapPolicy = "best"
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict[str, AttributeValue])
     """Written on every label of the class."""
@@ -101,39 +105,47 @@ class Ontology:
     def __post_init__(self) -> None:
         if not self.classes:
             raise InputError("there are no classes; give at least one with a name")
-        owners: dict[str, str] = {}
-        for each in self.classes:
-            for kind, words in (("name", [each.name]), ("phrase", each.phrases)):
-                for word in words:
-                    key = f"{kind} {fold(word)}"
-                    if key in owners:
-                        raise InputError(f"the {kind} {word!r} belongs to class {owners[key]!r} and to {each.name!r}")
-                    owners[key] = each.name
+        for _, conflict in conflicts(self.classes):
+            raise InputError(conflict)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The class names in order."""
+        """List the class names in order."""
         return tuple(each.name for each in self.classes)
 
     def named(self, name: str) -> LabelClass:
-        """One class; raises InputError where there is none of that name."""
+        """Find a class by its name; raises InputError where there is none."""
         for each in self.classes:
             if each.name == name:
                 return each
         raise InputError(f"unknown class {name!r}; known: {', '.join(self.names)}")
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that a run depends on, in plain values; equal for equal ontologies."""
+        """Give everything that a run depends on, in plain values; equal for equal ontologies."""
         return {"classes": [_class_json(each) for each in self.classes]}
 
 
+def conflicts(classes: Sequence[LabelClass]) -> Iterator[tuple[int, str]]:
+    """Find names and phrases that two classes share; gives the place of the second class, and what is wrong."""
+    owners: dict[str, str] = {}
+    told: set[int] = set()
+    for place, each in enumerate(classes):
+        for kind, words in (("name", [each.name]), ("phrase", each.phrases)):
+            for word in words:
+                key = f"{kind} {fold(word)}"
+                if key in owners and place not in told:  # one complaint a class: its phrase is often its name
+                    told.add(place)
+                    yield place, f"the {kind} {word!r} belongs to class {owners[key]!r} and to {each.name!r}"
+                owners.setdefault(key, each.name)
+
+
 def fold(phrase: str) -> str:
-    """The phrase as the model compares it: case and spaces say nothing."""
+    """Fold a phrase as the model compares it: case and spaces say nothing."""
     return " ".join(phrase.lower().split())
 
 
 def attribute_phrases(each: LabelClass) -> list[tuple[str, str, str]]:
-    """(attribute, value, phrase to ask) of every choice of a class; nothing where it has no phrase of its own."""
+    """List (attribute, value, phrase to ask) of every choice of a class; nothing where it has no phrase of its own."""
     noun = each.phrases[0] if each.phrases else None
     if noun is None:
         return []
@@ -155,12 +167,12 @@ def check_length(phrase: str) -> None:
 
 
 def distinct(phrases: Sequence[str]) -> tuple[str, ...]:
-    """The phrases in order, each once."""
+    """List the phrases in order, each once."""
     return tuple({fold(phrase): " ".join(phrase.split()) for phrase in phrases}.values())
 
 
 def _class_json(each: LabelClass) -> dict[str, Any]:
-    strict = each.strictness
+    strict = each.thresholds
     return {
         "name": each.name,
         "phrases": list(each.phrases),

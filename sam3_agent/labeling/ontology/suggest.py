@@ -1,4 +1,4 @@
-"""Drafting what finds a class and what it is mistaken for: a language model suggests, the file's rules decide."""
+"""Drafts of phrases and negatives for a concept file: a language model suggests, the file's rules decide."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from sam3_agent.formats.yaml_document import dump_yaml, load_yaml
 from sam3_agent.labeling.ontology.ontology import Ontology, fold
 from sam3_agent.labeling.ontology.yaml_file import parse_ontology
 from sam3_agent.llm.base import LLM, Message, Reply
-from sam3_agent.loop.judge import hear
+from sam3_agent.loop.judge import force_call
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
@@ -40,38 +40,38 @@ SUGGEST = ToolSpec.of(suggest_words)
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A concept file with suggestions in it."""
+    """Concept file with suggestions in it."""
 
     text: str
     """YAML."""
     added: dict[str, dict[str, list[str]]]
     """Class -> "phrases" and "negatives" that are new."""
     dropped: tuple[str, ...] = ()
-    """What was suggested and does not fit, with why."""
+    """Suggestions that do not fit, with why."""
     usd: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """In plain values."""
+        """Give it in plain values."""
         return {"yaml": self.text, "added": self.added, "dropped": list(self.dropped), "usd": self.usd}
 
 
 @dataclass(slots=True)
 class _Accumulator:
-    """Replies, counted."""
+    """Replies of an LLM, with their sum of dollars."""
 
     llm: LLM
     usd: float = 0.0
     dropped: list[str] = field(default_factory=list[str])
 
     def ask(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
-        """The next reply."""
+        """Ask the LLM, and count what the reply cost."""
         reply = self.llm.reply(messages, tools)
         self.usd += reply.usd
         return reply
 
 
 def suggest(llm: LLM, text: str, path: Path, pictures: Sequence[Picture] = ()) -> Draft:
-    """A new concept file out of the text of an old one; what was in it stays, what does not fit is left out.
+    """Draft a new concept file out of the text of an old one; what was in it stays, what does not fit is left out.
 
     Raises:
         InputError: the old one is not usable, or every class of it has a query.
@@ -82,10 +82,10 @@ def suggest(llm: LLM, text: str, path: Path, pictures: Sequence[Picture] = ()) -
         raise InputError(f"{path}: every class is found by a query; there are no phrases to suggest")
     tally = _Accumulator(llm)
     system = Message("system", read_prompt("suggest_words").text)
-    heard = hear(tally.ask, (system, Message("user", _words(ontology), tuple(pictures))), SUGGEST)
-    if isinstance(heard, str):
-        raise LLMError(f"{llm.name} suggests nothing: {heard}")
-    added = _fitting(ontology, heard.model_dump(), tally.dropped)
+    answer = force_call(tally.ask, (system, Message("user", _words(ontology), tuple(pictures))), SUGGEST)
+    if isinstance(answer, str):
+        raise LLMError(f"{llm.name} suggests nothing: {answer}")
+    added = _fitting(ontology, answer.model_dump(), tally.dropped)
     draft = _drafted(text, ontology, added)
     parse_ontology(draft, path)
     return Draft(draft, added, tuple(tally.dropped), round(tally.usd, 6))
@@ -101,7 +101,7 @@ def _words(ontology: Ontology) -> str:
 
 
 def _fitting(ontology: Ontology, given: dict[str, Any], dropped: list[str]) -> dict[str, dict[str, list[str]]]:
-    """Of the suggestions those that the ontology bears; the others with why not."""
+    """Keep the suggestions that fit the ontology; the others go to `dropped`, with why."""
     names = {fold(each.name): each.name for each in ontology.classes if not each.query}
     owner = {fold(phrase): each.name for each in ontology.classes for phrase in each.phrases}
     against = {each.name: {fold(phrase) for phrase in each.negatives} for each in ontology.classes}
@@ -130,7 +130,7 @@ def _fitting(ontology: Ontology, given: dict[str, Any], dropped: list[str]) -> d
 
 
 def _drafted(text: str, ontology: Ontology, added: dict[str, dict[str, list[str]]]) -> str:
-    """The old document with the suggestions; comments at its top tell them apart, as YAML forgets its own."""
+    """Write the old document with the suggestions; comments at its top tell them apart, as YAML forgets its own."""
     document = cast(dict[str, Any], load_yaml(text))
     for each, entry in zip(ontology.classes, cast(list[dict[str, Any]], document["classes"]), strict=True):
         for key, words in added.get(each.name, {}).items():

@@ -1,6 +1,7 @@
-"""Ontologies as YAML files, checked so that every complaint names a line."""
+"""Concept files: ontologies as YAML, checked so that every complaint names a line and all come at once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -8,24 +9,28 @@ import pydantic
 import yaml
 
 from sam3_agent import masks
-from sam3_agent.errors import InputError
+from sam3_agent.errors import FileFaults, InputError
 from sam3_agent.formats.reading import decode_text
-from sam3_agent.formats.yaml_document import compose_yaml, scalar_value
+from sam3_agent.formats.yaml_document import YamlTooLarge, compose_yaml, scalar_value
 from sam3_agent.labeling.ontology.ontology import (
     AttributeValue,
     ExampleSource,
     LabelClass,
     Ontology,
     OverlapPolicy,
-    Strictness,
+    Thresholds,
     check_length,
+    conflicts,
     distinct,
 )
 
 Location = tuple[str | int, ...]
-MOST_BYTES = 2_000_000
-MOST_ENTRIES = 200_000
-"""Keys, values and list items, counted wherever an alias puts them."""
+MOST_BYTES = 8_000_000
+"""Of the file; a character of `yaml_document.MOST_CHARACTERS` has at most 4 bytes in UTF-8."""
+MOST_DEPTH = 8
+"""Mappings and lists in one another; the deepest that a concept file needs is 6, the runs of an exemplar's mask."""
+MOST_COMPLAINTS = 20
+"""Said at once; whoever has more has one fault many times over."""
 
 _Text = Annotated[str, pydantic.Field(min_length=1, max_length=300, pattern=r"\S")]
 _Share = Annotated[float, pydantic.Field(ge=0, le=1)]
@@ -56,18 +61,65 @@ class _Class(_Strict):
 
 
 class _File(_Strict):
-    classes: Annotated[list[_Class], pydantic.Field(min_length=1)]
+    classes: Annotated[list[Any], pydantic.Field(min_length=1)]
+    """Each is read as a `_Class` of its own, so that one that is wrong hides no complaint about another."""
     overlap: OverlapPolicy | None = None
     threshold: _Share | None = None
     review: _Share | None = None
     accept: _Share | None = None
 
 
+class _Complaints:
+    """Complaints about one file, each with its line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: dict[Location, int] = {}
+        """The line (from 1) of everything in the document."""
+        self.misread: set[Location] = set()
+        """Mappings of which a key could not be read, so that what they seem to lack may be there."""
+        self._found: list[tuple[int, str]] = []
+
+    def add(self, place: Location, message: str) -> None:
+        """Note what is wrong with what stands at a place of the document."""
+        known = place
+        while known and known not in self.lines:
+            known = known[:-1]
+        where = ".".join(str(part) for part in known)
+        extra = next((str(part) for part in place[len(known) :] if isinstance(part, str)), "")
+        field = f"{where}: " if where else f"{extra}: " if extra else ""
+        self.add_line(self.lines.get(known, 1), f"{field}{message}")
+
+    def add_line(self, line: int, message: str) -> None:
+        """Note what is wrong in a line."""
+        self._found.append((line, message))
+
+    def add_all(self, error: pydantic.ValidationError, place: Location = ()) -> None:
+        """Note everything that pydantic found wrong below a place."""
+        found = [((*place, *e["loc"]), e) for e in error.errors(include_url=False, include_input=False)]
+        meant = {(*at[:-1], _meant(at)) for at, each in found if each["type"] == "extra_forbidden"}
+        for at, each in found:
+            if each["type"] == "missing" and (at[:-1] in self.misread or at in meant):
+                continue  # it is there, under a name that is complained about
+            self.add(at, _words(each["type"], each["msg"], at))
+
+    def raise_all(self) -> None:
+        """Raise InputError if there is one, FileFaults if there are more; "FILE:LINE: what is wrong" each, in order."""
+        if not self._found:
+            return
+        said = [f"{self.path}:{line}: {message}" for line, message in sorted(dict.fromkeys(self._found))]
+        more = len(said) - MOST_COMPLAINTS
+        if more > 0:
+            said = [*said[:MOST_COMPLAINTS], f"{self.path}: and {more} more"]
+        raise FileFaults(said) if len(said) > 1 else InputError(said[0])
+
+
 def read_ontology(path: Path) -> Ontology:
     """Read and check a concept file; paths in it are relative to its folder.
 
     Raises:
-        InputError: it cannot be read, is no YAML or does not fit; the message is "FILE:LINE: what is wrong".
+        InputError: it cannot be read, is no YAML or does not fit; each line of the message is "FILE:LINE: what is
+            wrong", all faults at once.
     """
     return parse_ontology(read_text(path), path, check_files=True)
 
@@ -94,60 +146,82 @@ def read_text(path: Path) -> str:
 
 
 def parse_ontology(text: str, path: Path, *, check_files: bool = False) -> Ontology:
-    """Read the ontology in a text; `path` is named in complaints, and exemplars are relative to its folder.
+    """Read and check the text of a concept file.
+
+    `path` is named in complaints, and exemplars are relative to its folder.
 
     Raises:
         InputError: see `read_ontology`; with `check_files` also where an exemplar's image is not there.
     """
-    document, lines = _load(text, path)
+    complaints = _Complaints(path)
+    document = _load(text, complaints)
     try:
-        parsed = _File.model_validate(document)
+        file = _File.model_validate(document)
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(
-            _complaint(path, lines, first["loc"], _words(first["type"], first["msg"], first["loc"]))
-        ) from error
-    classes = [_build(each, parsed, path, lines, number) for number, each in enumerate(parsed.classes)]
-    if check_files:
-        _check_files(parsed, path, lines)
-    for count in range(1, len(classes) + 1):  # one by one, so that the complaint names the class that is too much
-        try:
-            ontology = Ontology(tuple(classes[:count]))
-        except InputError as error:
-            raise InputError(_complaint(path, lines, ("classes", count - 1), str(error))) from error
-    return ontology  # pyright: ignore[reportPossiblyUnboundVariable] - there is at least one class
+        complaints.add_all(error)
+        given = cast(dict[str, Any], document).get("classes") if isinstance(document, dict) else None
+        listed = cast(list[Any], given) if isinstance(given, list) else []
+        file = _File.model_construct(classes=listed)  # without defaults for all: a class may still be wrong by itself
+    built: list[tuple[int, LabelClass]] = []
+    for number, entry in enumerate(file.classes):
+        made = _build(entry, file, number, complaints, check_files=check_files)
+        if made is not None:
+            built.append((number, made))
+    for index, conflict in conflicts([made for _, made in built]):
+        complaints.add(("classes", built[index][0]), conflict)
+    complaints.raise_all()
+    return Ontology(tuple(made for _, made in built))
 
 
-def _build(each: _Class, file: _File, path: Path, lines: Mapping[Location, int], number: int) -> LabelClass:
-    place: Location = ("classes", number)
+def _build(entry: Any, file: _File, number: int, complaints: _Complaints, *, check_files: bool) -> LabelClass | None:
+    """Read one class; None where there is something to complain about, which is noted."""
+    here: Location = ("classes", number)
     try:
-        for where, phrase in _phrases(each, number):
-            place = where
+        each = _Class.model_validate(entry)
+    except pydantic.ValidationError as error:
+        complaints.add_all(error, here)
+        return None
+    sound = True
+    for place, phrase in _phrases(each, number):
+        try:
             check_length(phrase)
-        exemplars: list[ExampleSource] = []
-        for index, exemplar in enumerate(each.exemplars):
-            place = ("classes", number, "exemplars", index)
-            exemplars.append(_exemplar(exemplar, path.parent))
-        place = ("classes", number)
-        alone = not (each.phrases or each.query or each.exemplars)
-        return LabelClass(
-            name=each.name,
-            phrases=distinct([each.name] if alone else each.phrases),
-            negatives=distinct(each.negatives),
-            query=" ".join(each.query.split()) if each.query else None,
-            exemplars=tuple(exemplars),
-            strictness=_strictness(each, file),
-            overlap=each.overlap or file.overlap or ("keep" if each.query else "best"),
-            attributes={k: v for k, v in each.attributes.items() if not isinstance(v, list)},
-            choices={k: tuple(v) for k, v in each.attributes.items() if isinstance(v, list)},
-            place=f"{path}:{lines.get(('classes', number), 1)}",
-        )
+        except InputError as error:
+            complaints.add(place, str(error))
+            sound = False
+    exemplars: list[ExampleSource] = []
+    for index, exemplar in enumerate(each.exemplars):
+        try:
+            exemplars.append(_exemplar(exemplar, complaints.path.parent, check_files=check_files))
+        except InputError as error:
+            complaints.add((*here, "exemplars", index), str(error))
+            sound = False
+    try:
+        made = _label_class(each, file, exemplars, f"{complaints.path}:{complaints.lines.get(here, 1)}")
     except InputError as error:
-        raise InputError(_complaint(path, lines, place, str(error))) from error
+        if sound:  # else it may only lack what was complained about
+            complaints.add(here, str(error))
+        return None
+    return made if sound else None
+
+
+def _label_class(each: _Class, file: _File, exemplars: Sequence[ExampleSource], place: str) -> LabelClass:
+    alone = not (each.phrases or each.query or each.exemplars)
+    return LabelClass(
+        name=each.name,
+        phrases=distinct([each.name] if alone else each.phrases),
+        negatives=distinct(each.negatives),
+        query=" ".join(each.query.split()) if each.query else None,
+        exemplars=tuple(exemplars),
+        thresholds=_thresholds(each, file),
+        overlap=each.overlap or file.overlap or ("keep" if each.query else "best"),
+        attributes={k: v for k, v in each.attributes.items() if not isinstance(v, list)},
+        choices={k: tuple(v) for k, v in each.attributes.items() if isinstance(v, list)},
+        place=place,
+    )
 
 
 def _phrases(each: _Class, number: int) -> Iterator[tuple[Location, str]]:
-    """Every phrase that is asked for a class, and where it stands."""
+    """List every phrase that is asked for a class, and where it stands."""
     here: Location = ("classes", number)
     if not (each.phrases or each.query or each.exemplars):
         yield (*here, "name"), each.name
@@ -159,41 +233,35 @@ def _phrases(each: _Class, number: int) -> Iterator[tuple[Location, str]]:
             yield from (((*here, "attributes", key, index), f"{one} {noun}") for index, one in enumerate(value))
 
 
-def _strictness(each: _Class, file: _File) -> Strictness:
-    """The class's own lines, the file's where it has none, else the defaults; a `threshold` alone moves `review`."""
+def _thresholds(each: _Class, file: _File) -> Thresholds:
+    """Choose the class's own thresholds, the file's, or the defaults; a `threshold` alone moves `review`."""
     given = {name: getattr(each, name) for name in ("threshold", "review", "accept")}
     given = {name: getattr(file, name) if value is None else value for name, value in given.items()}
     chosen = {name: value for name, value in given.items() if value is not None}
-    accept = chosen.get("accept", max(Strictness().accept, chosen.get("review", 0.0)))
-    review = chosen.get("review", min(chosen.get("threshold", Strictness().review), accept))
-    return Strictness(chosen.get("threshold", Strictness().threshold), review, accept)
+    accept = chosen.get("accept", max(Thresholds().accept, chosen.get("review", 0.0)))
+    review = chosen.get("review", min(chosen.get("threshold", Thresholds().review), accept))
+    return Thresholds(chosen.get("threshold", Thresholds().threshold), review, accept)
 
 
-def _check_files(file: _File, path: Path, lines: Mapping[Location, int]) -> None:
-    for number, each in enumerate(file.classes):
-        for index, exemplar in enumerate(each.exemplars):
-            for name in (exemplar.image, exemplar.mask):
-                if isinstance(name, str) and ("\0" in name or not (path.parent / name).is_file()):
-                    place: Location = ("classes", number, "exemplars", index)
-                    raise InputError(_complaint(path, lines, place, f"there is no image {path.parent / name}"))
-
-
-def _exemplar(given: _Exemplar, folder: Path) -> ExampleSource:
+def _exemplar(given: _Exemplar, folder: Path, *, check_files: bool) -> ExampleSource:
     box = cast(masks.Box, tuple(given.box)) if given.box is not None else None
     mask = masks.from_json(given.mask) if isinstance(given.mask, dict) else given.mask
+    for name in (given.image, mask) if check_files else ():
+        if isinstance(name, str) and ("\0" in name or not (folder / name).is_file()):
+            raise InputError(f"there is no image {folder / name}")
     return ExampleSource(
         folder / given.image, box, folder / mask if isinstance(mask, str) else mask, positive=given.positive
     )
 
 
-def _load(text: str, path: Path) -> tuple[object, dict[Location, int]]:
-    """The document in plain values, and the line (from 1) of everything in it."""
-    lines: dict[Location, int] = {}
+def _load(text: str, complaints: _Complaints) -> object:
+    """Read the document in plain values; the lines of everything in it are noted."""
+    path = complaints.path
     try:
         node = compose_yaml(text)
-        if node is None:
-            raise InputError(f"{path}:1: the file is empty; it needs 'classes:' with a list of classes")
-        return _plain(node, (), lines, path), lines
+    except YamlTooLarge as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{path}:{line}: {error.problem}") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
@@ -201,60 +269,66 @@ def _load(text: str, path: Path) -> tuple[object, dict[Location, int]]:
     except yaml.YAMLError as error:
         line = text[: getattr(error, "position", 0)].count("\n") + 1  # a character that YAML does not allow
         raise InputError(f"{path}:{line}: not YAML: {' '.join(str(error).split())[:200]}") from error
-    except RecursionError as error:
-        raise InputError(f"{path}:1: nested too deeply") from error
+    if node is None:
+        raise InputError(f"{path}:1: the file is empty; it needs 'classes:' with a list of classes")
+    return _plain(node, (), complaints)
 
 
-def _plain(node: yaml.Node, place: Location, lines: dict[Location, int], path: Path) -> object:
+def _plain(node: yaml.Node, place: Location, complaints: _Complaints) -> object:
     line = node.start_mark.line + 1
-    lines[place] = line
-    if len(place) > 8:
-        raise InputError(f"{path}:{line}: nested too deeply")
-    if len(lines) > MOST_ENTRIES:  # a few lines of aliases to aliases stand for billions
-        raise InputError(f"{path}:{line}: more than {MOST_ENTRIES} entries; are there aliases of aliases?")
+    complaints.lines[place] = line
+    if len(place) > MOST_DEPTH:
+        raise InputError(f"{complaints.path}:{line}: nested too deeply")
     if isinstance(node, yaml.SequenceNode):
         items = cast(list[yaml.Node], node.value)
-        return [_plain(item, (*place, index), lines, path) for index, item in enumerate(items)]
+        return [_plain(item, (*place, index), complaints) for index, item in enumerate(items)]
     if not isinstance(node, yaml.MappingNode):
-        return _scalar(node, path, line)
+        return _scalar(node, complaints)
     values: dict[object, object] = {}
     for key_node, value_node in cast(list[tuple[yaml.Node, yaml.Node]], node.value):
         key_line = key_node.start_mark.line + 1
-        key = _scalar(key_node, path, key_line) if isinstance(key_node, yaml.ScalarNode) else None
+        key = _scalar(key_node, complaints) if isinstance(key_node, yaml.ScalarNode) else None
         if not isinstance(key, str):
-            raise InputError(f"{path}:{key_line}: a key must be a word, got {getattr(key_node, 'value', '?')!r:.60}")
-        if key in values:
-            raise InputError(f"{path}:{key_line}: {key!r} is given twice")
-        values[key] = _plain(value_node, (*place, key), lines, path)
-        lines[(*place, key)] = key_line
+            given = f"{getattr(key_node, 'value', '?')!r:.60}"
+            complaints.add_line(key_line, f"a key must be a word, got {given}")
+            complaints.misread.add(place)
+        elif key in values:
+            complaints.add_line(key_line, f"{key!r} is given twice")
+        else:
+            values[key] = _plain(value_node, (*place, key), complaints)
+            complaints.lines[(*place, key)] = key_line
     return values
 
 
-def _scalar(node: yaml.Node, path: Path, line: int) -> object:
+def _scalar(node: yaml.Node, complaints: _Complaints) -> object:
     try:
         return scalar_value(node)
     except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{path}:{line}: cannot read {node.value!r}: {error}") from error
+        said = " ".join(str(error).split())[:200]
+        complaints.add_line(node.start_mark.line + 1, f"cannot read {node.value!r:.60}: {said}")
+        return None
 
 
 def _words(kind: str, message: str, place: Location) -> str:
-    """What pydantic says, in the words of the file."""
+    """Say what pydantic says in the words of the file."""
+    last = "".join(str(part) for part in place[-1:])
     if kind == "missing":
-        return f"{place[-1]!r} is missing"
+        return f"{last!r} is missing"
     if kind == "model_type":
         return "expected keys with values, such as 'classes:' with a list of classes"
+    if kind == "list_type" and place == ("classes",):
+        return "expected a list of classes, each beginning with '- name: ...'"
     if kind != "extra_forbidden":
         return message
-    model = _Exemplar if "exemplars" in place else _Class if len(place) > 1 else _File
-    return f"unknown key; known here: {', '.join(model.model_fields)}"
+    meant = f"; did you mean {_meant(place)!r}?" if _meant(place) else ""
+    return f"unknown key; known here: {', '.join(_model_at(place).model_fields)}{meant}"
 
 
-def _complaint(path: Path, lines: Mapping[Location, int], place: Location, message: str) -> str:
-    """FILE:LINE: PLACE: message, the line being that of the innermost known part of the place."""
-    known = place
-    while known and known not in lines:
-        known = known[:-1]
-    where = ".".join(str(part) for part in known)
-    extra = next((str(part) for part in place[len(known) :] if isinstance(part, str)), "")
-    field = f"{where}: " if where else f"{extra}: " if extra else ""
-    return f"{path}:{lines.get(known, 1)}: {field}{message}"
+def _meant(place: Location) -> str:
+    """Guess which key an unknown one is meant to be; "" for none."""
+    near = get_close_matches("".join(str(part) for part in place[-1:]), _model_at(place).model_fields, 1)
+    return near[0] if near else ""
+
+
+def _model_at(place: Location) -> type[_Strict]:
+    return _Exemplar if "exemplars" in place else _Class if len(place) > 1 else _File

@@ -1,4 +1,4 @@
-"""Dollars of a whole run."""
+"""Budget in dollars of a whole run."""
 
 import threading
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ class BudgetSpent(Exception):
 
 @dataclass(slots=True)
 class DollarBudget:
-    """What a run may spend and has spent, over all its calls. Safe to share between threads.
+    """Dollars that a run may spend and has spent, over all its calls. Safe to share between threads.
 
     Checked before each query, so that queries which run side by side may each overshoot by one call of the model.
     """

@@ -1,4 +1,4 @@
-"""Who does the work on images: threads of this process, or others that are asked to."""
+"""Executors of the work on images: threads of this process here, a Ray cluster in `ray_executor`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from sam3_agent.labeling.ontology.ontology import Strictness
+from sam3_agent.labeling.ontology.ontology import Thresholds
 from sam3_agent.labeling.pipeline.budget import DollarBudget
 from sam3_agent.labeling.pipeline.label_image import Outcome, Run, label_image, read_contents
 from sam3_agent.labeling.pipeline.proposer import Inquiry, Proposer
@@ -23,36 +23,36 @@ turn on the GPU some 20 ms."""
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What one call of `label_images` works with."""
+    """Inputs of one call of `label_images`."""
 
     root: Path
     """The folder that the paths of images are relative to."""
     journal: Journal
     budget: DollarBudget
-    strict: Mapping[str, Strictness]
-    """The lines of the rule by class: those of the concept file, or what calibration made of them."""
+    thresholds: Mapping[str, Thresholds]
+    """By class: those of the concept file, or what calibration made of them."""
 
 
-class Engine(Protocol):
-    """Labels images; only the process of the call writes the journal."""
+class Executor(Protocol):
+    """Executor of the work on images; only the process of the call writes the journal."""
 
     @property
     def inquiry(self) -> Inquiry:
-        """What is asked about every image."""
+        """Give what is asked about every image."""
         ...
 
     @property
     def info(self) -> ModelInfo:
-        """The model that looks."""
+        """Name the model that looks."""
         ...
 
     @property
     def encodes(self) -> int:
-        """Pictures that it has encoded so far."""
+        """Count the images that it has encoded so far."""
         ...
 
     def each(self, call: Call, pending: Sequence[ImageRow]) -> Iterator[ImageRow]:
-        """Every image as its labels are in the journal.
+        """Label every image; gives each when its labels are in the journal.
 
         Raises:
             BudgetSpent: no dollars are left.
@@ -62,8 +62,8 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Threads:
-    """Labels in threads of this process, which pay where queries wait for a language model."""
+class ThreadExecutor:
+    """Executor in threads of this process, which pay where queries wait for a language model."""
 
     proposer: Proposer
     jobs: int | None = None
@@ -71,27 +71,30 @@ class Threads:
 
     @property
     def inquiry(self) -> Inquiry:
-        """What the proposer asks."""
+        """Give what the proposer asks."""
         return self.proposer.inquiry
 
     @property
     def info(self) -> ModelInfo:
-        """The proposer's model."""
+        """Name the proposer's model."""
         return self.proposer.workspace.info
 
     @property
     def encodes(self) -> int:
-        """Those of the proposer's workspace."""
+        """Count those of the proposer's workspace."""
         return self.proposer.workspace.encodes
 
     def each(self, call: Call, pending: Sequence[ImageRow]) -> Iterator[ImageRow]:
-        """Every image as it is finished; one more than there are jobs is in the works, so that none waits for files."""
+        """Label every image; gives each when it is finished.
+
+        One image more than there are jobs is in work, so that none waits for files.
+        """
         if not pending:
             return
         self.proposer.workspace.warm_up_for(len(pending))
         self.proposer.learn()
         jobs = self.jobs or (GPU_JOBS if self.info.device.startswith("cuda") else 1)
-        run = Run(partial(read_contents, call.root), call.journal, self.proposer, call.budget, call.strict)
+        run = Run(partial(read_contents, call.root), call.journal, self.proposer, call.budget, call.thresholds)
         with ThreadPoolExecutor(jobs, "label") as pool:
             rest = iter(pending)
             working: set[Future[ImageRow]] = set()
@@ -110,7 +113,7 @@ class Threads:
 
 
 def write(journal: Journal, outcome: Outcome) -> ImageRow:
-    """Write what the work on an image came to, as one step."""
+    """Write the outcome of the work on an image as one step."""
     if outcome.row.state == "done":
         journal.finish(outcome.row, outcome.labels, outcome.checks)
     else:

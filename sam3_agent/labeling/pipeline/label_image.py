@@ -1,4 +1,4 @@
-"""The work on one image, from its file to the journal."""
+"""Labeling of one image, from its file to the journal."""
 
 import hashlib
 import json
@@ -10,42 +10,44 @@ from pathlib import Path
 from typing import Protocol
 
 from sam3_agent.errors import InputError, LLMError
-from sam3_agent.labeling.ontology.ontology import LabelClass, Ontology, Strictness, fold
+from sam3_agent.labeling.ontology.ontology import LabelClass, Ontology, Thresholds, fold
 from sam3_agent.labeling.pipeline.budget import DollarBudget
-from sam3_agent.labeling.pipeline.merge import beside_imported, merged, with_choices, with_rivals
+from sam3_agent.labeling.pipeline.merge import beside_imported, merged, with_choices, with_competing_labels
 from sam3_agent.labeling.pipeline.proposer import Proposer, difference_hash
+from sam3_agent.labeling.pipeline.scan import open_regular
 from sam3_agent.labeling.store.detections import (
-    ImageFinds,
+    ImageDetections,
+    PhraseDetections,
     QueryAnswer,
-    Sighting,
     pack_answer,
-    pack_sightings,
+    pack_detections,
     unpack_answer,
-    unpack_sightings,
+    unpack_detections,
 )
 from sam3_agent.labeling.store.journal import ImageRow
 from sam3_agent.labeling.store.label import Check, Label
 from sam3_agent.labeling.verify.judge import Judgment, Question, judge, questions_of, with_completeness, with_judgment
-from sam3_agent.labeling.verify.score_rule import checked, verify_all, with_doubts
+from sam3_agent.labeling.verify.score_rule import checked, verify_all, with_uncertainty
 from sam3_agent.llm.base import LLM
 from sam3_agent.workspace import OpenImage
 
-DETECT_UNIT = "eye"
+DETECT_UNIT = "detect"
 JUDGE_UNIT = "judge"
-"""Kept once the judge was heard on everything of an image."""
+"""Kept once the judge has answered on everything of an image."""
 MOST_FAILURES = 5
-"""So many queries or judgments may fail in a row; then something is wrong that the next image will not mend."""
+"""Queries, or judgments, that may fail in a row: LLMs retry by themselves, so five mean that the next image will not
+mend it, and each costs time or dollars."""
 
 
 class Ledger(Protocol):
-    """What is known of images, and where what is paid is written at once: the journal, or what stands in for it."""
+    """Labels and units of work of images, where what is paid is written at once: the journal, or a worker's copy."""
 
     def labels(self, sha: str | None = None) -> list[Label]:
-        """The labels that an image has already."""
+        """Read the labels that an image has already."""
         ...
 
     def unit(self, sha: str, unit: str) -> bytes | None:
-        """What was found by one unit of work on an image; None where it is not done yet."""
+        """Read the result of one unit of work on an image; None where it is not done yet."""
         ...
 
     def put_unit(self, sha: str, unit: str, payload: bytes | None, usd: float = 0.0) -> None:
@@ -55,7 +57,7 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the work on one image came to; without labels where it is unreadable."""
+    """Result of the work on one image; without labels where it is unreadable."""
 
     row: ImageRow
     labels: tuple[Label, ...] = ()
@@ -64,17 +66,17 @@ class Outcome:
 
 @dataclass(slots=True)
 class Run:
-    """What the images of one call share."""
+    """State that the images of one call share."""
 
     contents: Callable[[ImageRow], bytes]
-    """Reads a picture's file; raises InputError where it cannot."""
+    """Reads the file of an image; raises InputError where it cannot."""
     journal: Ledger
     proposer: Proposer
     budget: DollarBudget
-    strict: Mapping[str, Strictness]
-    """The lines of the rule by class: those of the concept file, or what calibration made of them."""
+    thresholds: Mapping[str, Thresholds]
+    """By class: those of the concept file, or what calibration made of them."""
     failures: dict[str, int] = field(default_factory=dict[str, int])
-    """How many queries, and how many judgments, failed one after another."""
+    """Queries, and judgments, that failed one after another."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -93,71 +95,73 @@ def label_image(run: Run, row: ImageRow) -> Outcome:
         return Outcome(replace(row, state="unreadable", reason=str(error).removeprefix("the given data is ")))
     try:
         row = replace(row, width=image.width, height=image.height)
-        sightings = _sightings(run, row, image)
+        detections = _detections(run, row, image)
         queries = [each for each in run.proposer.ontology.classes if each.query]
         answers = {each.name: _answer(run, row, image, each) for each in queries}
-        finds = ImageFinds(row.sha, {fold(s.phrase): s for s in sightings}, answers, workspace.info.name)
+        detected = ImageDetections(
+            row.sha, {fold(each.phrase): each for each in detections}, answers, workspace.info.name
+        )
         dhash = difference_hash(workspace.pixels(image.id))
         row = replace(row, state="done", dhash=dhash)
-        labels, checks = _verified(run, row, image, finds)
+        labels, checks = _verified(run, row, image, detected)
         row = replace(row, seconds=round(time.monotonic() - began, 4))
         return Outcome(row, tuple(labels), tuple(checks))
     finally:
         workspace.forget(image.id)
 
 
-def labels_of(ontology: Ontology, finds: ImageFinds, strict: Mapping[str, Strictness]) -> list[Label]:
-    """The verified labels of an image, ids and all: the same finds give the same labels."""
+def labels_of(ontology: Ontology, detected: ImageDetections, thresholds: Mapping[str, Thresholds]) -> list[Label]:
+    """Make the verified labels of an image, ids and all: the same detections give the same labels."""
     by_class = {
         each.name: [
-            replace(label, id=f"{finds.sha[:16]}.{place}.{number:03d}")
-            for number, label in enumerate(with_choices(each, merged(each, finds), finds))
+            replace(label, id=f"{detected.sha[:16]}.{place}.{number:03d}")
+            for number, label in enumerate(with_choices(each, merged(each, detected), detected))
         ]
         for place, each in enumerate(ontology.classes)
     }
-    return verify_all(with_doubts(ontology, with_rivals(ontology, by_class, finds)), strict)
+    return verify_all(with_uncertainty(ontology, with_competing_labels(ontology, by_class, detected)), thresholds)
 
 
 def query_unit(class_name: str) -> str:
-    """The name of the unit of work that asks the query of a class."""
+    """Name the unit of work that asks the query of a class."""
     return f"query {class_name}"
 
 
-def _verified(run: Run, row: ImageRow, image: OpenImage, finds: ImageFinds) -> tuple[list[Label], list[Check]]:
-    """The labels and checks of an image by the rule, and by the judge where there is one."""
+def _verified(run: Run, row: ImageRow, image: OpenImage, detected: ImageDetections) -> tuple[list[Label], list[Check]]:
+    """Verify the labels and checks of an image by the rule, and by the judge where there is one."""
     ontology = run.proposer.ontology
     known = run.journal.labels(row.sha)
-    labels = beside_imported(labels_of(ontology, finds, run.strict), known)
+    labels = beside_imported(labels_of(ontology, detected, run.thresholds), known)
     alive = {each.name: [label for label in labels if label.class_name == each.name] for each in ontology.classes}
-    checks = [checked(each, alive[each.name], finds) for each in ontology.classes]
+    checks = [checked(each, alive[each.name], detected) for each in ontology.classes]
     if run.proposer.judge is None:
         return labels, checks
     loaded_llm = run.proposer.judge()
-    decided = {label.id for label in known if label.reviewer}
-    settled = [label for label in known if label.reviewer and label.route == "accepted"]
+    decided = {label.id for label in known if label.is_settled}
+    settled = [label for label in known if label.is_settled and label.route == "accepted"]
     open_labels = [label for label in labels if label.id not in decided]
-    heard = True
+    answered = True
     for question in questions_of(ontology.classes, open_labels, settled):
         said = _judgment(run, row, image, loaded_llm, question)
-        heard = heard and not said.unheard
-        labels = with_judgment(labels, question, said, loaded_llm.name, run.strict)
+        answered = answered and not said.error
+        labels = with_judgment(labels, question, said, loaded_llm.name, run.thresholds)
         checks = with_completeness(checks, question, said, labels)
-    if heard:
+    if answered:
         run.journal.put_unit(row.sha, JUDGE_UNIT, b"")
     return labels, checks
 
 
 def _judgment(run: Run, row: ImageRow, image: OpenImage, loaded_llm: LLM, question: Question) -> Judgment:
-    """What the judge says to a question, now or before; a failure is not kept, so that --resume asks again."""
+    """Ask the judge a question, or read what it said before; a failure is not kept, so that --resume asks again."""
     known = run.journal.unit(row.sha, question.unit)
     if known is not None:
-        return Judgment.from_json(json.loads(known))
+        return Judgment.read(known)
     run.budget.left()
     said = judge(loaded_llm, run.proposer.workspace.pixels(image.id), question)
     run.budget.spend(said.usd)
-    if said.unheard:
+    if said.error:
         run.journal.put_unit(row.sha, question.unit, None, said.usd)
-        _count_failure(run, "judge", said.unheard)
+        _count_failure(run, "judge", said.error)
         return said
     run.failures.pop("judge", None)
     run.journal.put_unit(row.sha, question.unit, json.dumps(said.to_json()).encode(), said.usd)
@@ -165,9 +169,10 @@ def _judgment(run: Run, row: ImageRow, image: OpenImage, loaded_llm: LLM, questi
 
 
 def read_contents(root: Path, row: ImageRow) -> bytes:
-    """The file, which must be the one that was entered into the journal; raises InputError where it is not."""
+    """Read the file, which must be the one that was entered into the journal; raises InputError where it is not."""
     try:
-        data = (root / row.path).read_bytes()
+        with open_regular(root / row.path) as file:
+            data = file.read()
     except OSError as error:
         raise InputError(error.strerror or str(error)) from error
     if hashlib.sha256(data).hexdigest() != row.sha:
@@ -175,16 +180,16 @@ def read_contents(root: Path, row: ImageRow) -> bytes:
     return data
 
 
-def _sightings(run: Run, row: ImageRow, image: OpenImage) -> list[Sighting]:
+def _detections(run: Run, row: ImageRow, image: OpenImage) -> list[PhraseDetections]:
     known = run.journal.unit(row.sha, DETECT_UNIT)
     if known is None:
-        known = pack_sightings(run.proposer.look(image.id))
+        known = pack_detections(run.proposer.look(image.id))
         run.journal.put_unit(row.sha, DETECT_UNIT, known)
-    return unpack_sightings(known, (image.height, image.width))
+    return unpack_detections(known, (image.height, image.width))
 
 
 def _answer(run: Run, row: ImageRow, image: OpenImage, each: LabelClass) -> QueryAnswer:
-    """What the agent said to the query of a class; a failure is kept for this image, and asked anew by --resume."""
+    """Ask the agent the query of a class, or read what it said before; a failure is asked anew by --resume."""
     unit = query_unit(each.name)
     known = run.journal.unit(row.sha, unit)
     if known is not None:

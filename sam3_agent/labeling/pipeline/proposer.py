@@ -1,4 +1,4 @@
-"""Asking the model and the agent about one image: one encode, all phrases of all classes together, then the queries."""
+"""Proposals for one image: one encode, all phrases of all classes together, then the queries."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,9 +10,10 @@ from PIL import Image
 from sam3_agent import masks
 from sam3_agent.errors import InputError, LLMError
 from sam3_agent.labeling.ontology.ontology import ExampleSource, LabelClass, Ontology, attribute_phrases, distinct
-from sam3_agent.labeling.store.detections import QueryAnswer, Sighting, learned_name, seen_of
+from sam3_agent.labeling.store.detections import PhraseDetections, QueryAnswer, detection_of, learned_name
 from sam3_agent.llm.base import LLM
 from sam3_agent.loop.agent import Agent
+from sam3_agent.loop.budget import Budget
 from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.masks import Box, Rle
 from sam3_agent.model.devices import Fast
@@ -20,12 +21,13 @@ from sam3_agent.workspace import Workspace
 from sam3_agent.workspace.query import TileMode
 
 FLOOR = 0.2
-"""Finds that score less are not kept; the slider of the review page reaches down to here."""
+"""Detections that score less are not kept, as each is a mask in the journal; the slider of the review page reaches down
+to here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """What a run asks, whoever asks it."""
+    """Classes and options that a run asks about, whoever asks."""
 
     ontology: Ontology
     tiles: TileMode = "auto"
@@ -35,19 +37,19 @@ class Inquiry:
     @property
     def floor(self) -> float:
         """Least score of what is kept."""
-        return min(FLOOR, *(each.strictness.threshold for each in self.ontology.classes))
+        return min(FLOOR, *(each.thresholds.threshold for each in self.ontology.classes))
 
     def to_json(self) -> dict[str, object]:
-        """What decides which labels are proposed; only the lines of the rule, and the judge, may change later."""
+        """Give what decides which labels are proposed; only thresholds, and the judge, may change later."""
         document = self.ontology.to_json()["classes"]
-        lines = ("threshold", "review", "accept")
-        classes = [{key: value for key, value in each.items() if key not in lines} for each in document]
+        later = ("threshold", "review", "accept")
+        classes = [{key: value for key, value in each.items() if key not in later} for each in document]
         return {"classes": classes, "tiles": self.tiles, "floor": self.floor}
 
 
 @dataclass(frozen=True, slots=True)
 class Proposer:
-    """Asks a model and an LLM what one run asks; holds no state of its own."""
+    """Proposer over a model and an LLM, for what one run asks; holds no state of its own."""
 
     workspace: Workspace
     ontology: Ontology
@@ -59,11 +61,11 @@ class Proposer:
     """Loads the LLM that looks at every label that the score rule does not reject; None where the rule decides."""
 
     pictures: Mapping[Path, bytes] = field(default_factory=dict[Path, bytes])
-    """Contents of exemplars' pictures that do not lie on this machine."""
+    """Contents of exemplars' images that do not lie on this machine."""
 
     @property
     def inquiry(self) -> Inquiry:
-        """What is asked."""
+        """Classes and options that are asked about."""
         return Inquiry(self.ontology, self.tiles, self.judge is not None)
 
     @property
@@ -72,7 +74,7 @@ class Proposer:
         return self.inquiry.floor
 
     def phrases(self) -> tuple[str, ...]:
-        """Everything that is asked about every image, each once."""
+        """List every phrase that is asked about every image, each once."""
         asked: list[str] = []
         for each in self.ontology.classes:
             asked += [*each.phrases, *each.negatives, *(phrase for _, _, phrase in attribute_phrases(each))]
@@ -89,30 +91,30 @@ class Proposer:
             if each.exemplars:
                 learn_class(self.workspace, each, self.pictures)
 
-    def look(self, image_id: str) -> list[Sighting]:
-        """The answer to every phrase on an open image, over the floor."""
+    def look(self, image_id: str) -> list[PhraseDetections]:
+        """Detect every phrase on an open image, over the floor."""
         phrases = self.phrases()
         if not phrases:
             return []
         found = self.workspace.segment(image_id, phrases, threshold=self.floor, tiles=self.tiles)
         return [
-            Sighting(phrase, answer.presence, tuple(seen_of(instance) for instance in answer.instances))
+            PhraseDetections(phrase, answer.presence, tuple(detection_of(instance) for instance in answer.instances))
             for phrase, answer in zip(phrases, found, strict=True)
         ]
 
     def ask(self, image_id: str, each: LabelClass, max_usd: float | None) -> QueryAnswer:
-        """The agent's answer to the query of a class; a run that fails is an answer too.
+        """Ask the agent the query of a class; a run that fails is an answer too.
 
         Raises:
             LLMError: there is no LLM.
         """
         if each.query is None or self.loaded_llm is None:
             raise LLMError(f"class {each.name!r} has a query, and no LLM was given; add --llm")
-        agent = Agent(self.workspace, self.loaded_llm(), max_turns=self.max_turns, max_usd=max_usd)
+        agent = Agent(self.workspace, self.loaded_llm(), budget=Budget(self.max_turns, max_usd=max_usd))
         answer = agent.ask(image_id, each.query)
         if answer.interrupted:
             raise KeyboardInterrupt
-        found = tuple(seen_of(instance) for instance in answer.instances)
+        found = tuple(detection_of(instance) for instance in answer.instances)
         return QueryAnswer(answer.outcome, answer.reason, found, round(answer.usage.usd, 6))
 
 
@@ -144,14 +146,14 @@ def _box(workspace: Workspace, image_id: str, source: ExampleSource) -> Box:
     image = workspace.image(image_id)
     rle = source.mask if isinstance(source.mask, masks.Rle) else read_mask(source.mask)
     if rle.size != (image.height, image.width):
-        raise InputError(f"a mask of size {list(rle.size)} on a {image.width}x{image.height} picture {source.image}")
+        raise InputError(f"a mask of size {list(rle.size)} on a {image.width}x{image.height} image {source.image}")
     if not masks.area(rle):
         raise InputError(f"an empty mask on {source.image}")
     return masks.box(rle)
 
 
 def read_mask(path: Path | None) -> masks.Rle:
-    """The mask of an exemplar: every pixel of a picture that is not black; raises InputError where there is none."""
+    """Read the mask of an exemplar: every pixel that is not black; raises InputError where there is none."""
     if path is None:
         raise InputError("an exemplar needs a box or a mask")
     try:
@@ -162,15 +164,17 @@ def read_mask(path: Path | None) -> masks.Rle:
 
 
 def difference_hash(pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> str:
-    """16 hex digits that differ in few bits between near duplicates: which of 8 x 9 grey cells is lighter (dHash)."""
+    """Hash pixels to 16 hex digits that differ in few bits between near duplicates: whether each of 8 x 8 gray cells is
+    lighter than its left neighbor (dHash).
+    """
     small = Image.fromarray(pixels).convert("L").resize((9, 8), Image.Resampling.LANCZOS)
-    grey = np.asarray(small, dtype=np.int16)  # (8, 9)
-    return np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes().hex()
+    gray = np.asarray(small, dtype=np.int16)  # (8, 9)
+    return np.packbits(gray[:, 1:] > gray[:, :-1]).tobytes().hex()
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """A model, an LLM, and what they are asked; call it for a new proposer."""
+class ProposerConfig:
+    """Names of a model and an LLM, and what they are asked; call it for a new proposer."""
 
     inquiry: Inquiry
     llm: str = ""
@@ -198,17 +202,17 @@ class Recipe:
         return Proposer(workspace, ontology, load, tiles, judge=judge, pictures=self.pictures)
 
 
-def portable(recipe: Recipe) -> Recipe:
-    """The recipe with the pictures and masks of its exemplars, which another machine does not have.
+def portable(config: ProposerConfig) -> ProposerConfig:
+    """Add the images and masks of its exemplars to a config, which another machine does not have.
 
     Raises:
         InputError: one of them cannot be read.
     """
     pictures = {
-        source.image: _contents(source.image) for each in recipe.inquiry.ontology.classes for source in each.exemplars
+        source.image: _contents(source.image) for each in config.inquiry.ontology.classes for source in each.exemplars
     }
-    classes = tuple(_with_masks(each) for each in recipe.inquiry.ontology.classes)
-    return replace(recipe, inquiry=replace(recipe.inquiry, ontology=Ontology(classes)), pictures=pictures)
+    classes = tuple(_with_masks(each) for each in config.inquiry.ontology.classes)
+    return replace(config, inquiry=replace(config.inquiry, ontology=Ontology(classes)), pictures=pictures)
 
 
 def _with_masks(each: LabelClass) -> LabelClass:

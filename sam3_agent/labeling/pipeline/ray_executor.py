@@ -1,4 +1,4 @@
-"""Labeling over a Ray cluster: workers with a model each, one process that writes the journal."""
+"""Executor over a Ray cluster: workers with a model each, one process that writes the journal."""
 
 import importlib
 import os
@@ -20,14 +20,14 @@ from sam3_agent.types import ModelInfo
 DEPTH = 2
 """Images that a worker has: one in work and one that waits, so that neither it nor this process's memory runs over."""
 MOST_DEATHS = 3
-"""So many workers may die over one image; then it is listed as unreadable."""
+"""Workers that may die over one image; then it is listed as unreadable. Two may be an accident of the machine."""
 MOST_LOSSES = 8
-"""So many workers may die one after another without an image done; then something is wrong with the cluster."""
+"""Workers that may die one after another without an image done: more than two images can kill, so the cluster does."""
 
 
 @dataclass(slots=True)
 class _Task:
-    """One image at a worker."""
+    """Image at a worker."""
 
     worker: Any
     row: ImageRow
@@ -36,7 +36,7 @@ class _Task:
 
 @dataclass(slots=True)
 class _Work:
-    """What is left of one call."""
+    """Images of one call that are left, waiting and in work."""
 
     call: Call
     waiting: deque[ImageRow]
@@ -46,8 +46,8 @@ class _Work:
     losses: int = 0
 
 
-class RayEngine:
-    """Labels on the workers of a Ray cluster, the one of RAY_ADDRESS or else one of this machine.
+class RayExecutor:
+    """Executor on the workers of a Ray cluster, the one of RAY_ADDRESS or else one of this machine.
 
     Each worker loads a model of its own, on a GPU where the cluster has any. Another takes the place of one that dies,
     and its images are given out again: what was paid for them is in the journal already. A context manager, which lets
@@ -80,7 +80,7 @@ class RayEngine:
             self.close()
             raise
 
-    def __enter__(self) -> "RayEngine":
+    def __enter__(self) -> "RayExecutor":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -88,21 +88,21 @@ class RayEngine:
 
     @property
     def inquiry(self) -> Inquiry:
-        """What the workers ask."""
+        """Give what the workers ask."""
         return self._inquiry
 
     @property
     def info(self) -> ModelInfo:
-        """The model of the first worker."""
+        """Name the model of the first worker."""
         return self._info
 
     @property
     def encodes(self) -> int:
-        """Those of all workers, as far as they have told."""
+        """Count those of all workers, as far as they have told."""
         return self._encodes
 
     def pids(self) -> list[int]:
-        """The processes of the workers, on whatever machines they are."""
+        """List the processes of the workers, on whatever machines they are."""
         hellos: list[Hello] = self._ray.get([worker.hello.remote() for worker in self._workers])
         return [hello.pid for hello in hellos]
 
@@ -115,7 +115,10 @@ class RayEngine:
             self._ray.shutdown()
 
     def each(self, call: Call, pending: Sequence[ImageRow]) -> Iterator[ImageRow]:
-        """Every image as it is in the journal; when dollars run out or an error comes, what is in work is finished."""
+        """Label every image; gives each when it is in the journal.
+
+        When dollars run out or an error comes, what is in work is finished.
+        """
         work = _Work(call, deque(pending))
         try:
             while work.waiting or work.working:
@@ -130,7 +133,7 @@ class RayEngine:
                 self._ray.cancel(stream)
 
     def _give_out(self, work: _Work) -> Iterator[ImageRow]:
-        """Images to the workers that have fewer than DEPTH; those that cannot be read are done."""
+        """Send images to the workers that have fewer than DEPTH; those that cannot be read are done."""
         while work.waiting:
             load = Counter(id(task.worker) for task in work.working.values())
             worker = min(self._workers, key=lambda each: load[id(each)])
@@ -155,7 +158,7 @@ class RayEngine:
                 continue
 
     def _take(self, work: _Work) -> Iterator[ImageRow]:
-        """The next message of any worker."""
+        """Take the next message of any worker."""
         (stream, *_), _ = self._ray.wait(list(work.working), num_returns=1)
         task = work.working[stream]
         try:
@@ -186,7 +189,7 @@ def _ended(call: Call, message: Ended) -> ImageRow:
 
 
 def _lost(work: _Work, task: _Task, error: Exception) -> Iterator[ImageRow]:
-    """A worker died: its image waits again, unless it is the death of every worker that looks at it."""
+    """Let the image of a worker that died wait again, unless every worker that takes it dies."""
     if not task.begun:  # it only waited there
         work.waiting.appendleft(task.row)
         return
@@ -203,11 +206,11 @@ def _lost(work: _Work, task: _Task, error: Exception) -> Iterator[ImageRow]:
 
 
 def _job(call: Call, row: ImageRow) -> Job:
-    """Raises InputError where the file cannot be read, BudgetSpent where there are no dollars."""
+    """Make the job of one image; raises InputError where its file cannot be read."""
     contents = read_contents(call.root, row)
     known = call.journal.labels(row.sha), call.journal.units(row.sha)
     left = call.budget.limit and max(call.budget.limit - call.budget.spent, 0.0)
-    return Job(row, contents, tuple(known[0]), known[1], left, call.strict)
+    return Job(row, contents, tuple(known[0]), known[1], left, call.thresholds)
 
 
 def _ray() -> Any:
@@ -229,7 +232,7 @@ def _connect(ray: Any, options: dict[str, Any]) -> None:
 
 
 def _hiring(ray: Any, load: Callable[[], Proposer], jobs: int | None) -> tuple[int, Callable[[], Any]]:
-    """How many workers there are to be, and what makes one."""
+    """Find how many workers there are to be, and give what makes one."""
     room = ray.cluster_resources()
     gpus, cpus = room.get("GPU", 0.0), int(room.get("CPU", 0))
     count = jobs or int(gpus) or max(cpus // 2, 1)

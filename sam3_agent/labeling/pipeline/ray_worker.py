@@ -1,4 +1,4 @@
-"""The work on images in another process: a model of its own, and every result sent as it comes."""
+"""Worker in another process: a model of its own, and every result sent as it comes."""
 
 import os
 import queue
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sam3_agent.errors import Sam3AgentError
-from sam3_agent.labeling.ontology.ontology import Strictness
+from sam3_agent.labeling.ontology.ontology import Thresholds
 from sam3_agent.labeling.pipeline.budget import BudgetSpent, DollarBudget
 from sam3_agent.labeling.pipeline.label_image import Outcome, Run, label_image
 from sam3_agent.labeling.pipeline.proposer import Proposer
@@ -20,24 +20,24 @@ from sam3_agent.workspace.workspace import WORTH_WARMING
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One image, with all that is known of it."""
+    """Image to label, with all that is known of it."""
 
     row: ImageRow
     contents: bytes
     labels: tuple[Label, ...]
     units: Mapping[str, bytes]
     left_usd: float | None
-    strict: Mapping[str, Strictness]
+    thresholds: Mapping[str, Thresholds]
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The work on the image has begun."""
+    """Message that the work on the image has begun."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit of work is done, or was paid for nothing."""
+    """Message that a unit of work is done, or was paid for nothing."""
 
     unit: str
     payload: bytes | None
@@ -46,7 +46,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The work on the image has ended: with an outcome, without dollars, or with an error that ends the run."""
+    """Message that the work on the image has ended: with an outcome, without dollars, or by an error of the run."""
 
     outcome: Outcome | None
     encodes: int
@@ -58,16 +58,16 @@ Message = Begun | Unit | Ended
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Who a worker is."""
+    """Identity of a worker."""
 
     pid: int
     info: ModelInfo | None
     problem: Sam3AgentError | None = None
-    """Why it cannot work."""
+    """Reason that it cannot work."""
 
 
-class Carried:
-    """What stands in for the journal where there is none: knows one image, and sends what is to be written."""
+class JobLedger:
+    """Ledger of a worker, which has no journal: knows one image, and sends what is to be written."""
 
     def __init__(self, job: Job, send: Callable[[Message], None]) -> None:
         self._job = job
@@ -75,11 +75,11 @@ class Carried:
         self._send = send
 
     def labels(self, sha: str | None = None) -> list[Label]:
-        """Those that came with the job."""
+        """Read those that came with the job."""
         return list(self._job.labels)
 
     def unit(self, sha: str, unit: str) -> bytes | None:
-        """One that came with the job, or was done since."""
+        """Read one that came with the job, or was done since."""
         return self._units.get(unit)
 
     def put_unit(self, sha: str, unit: str, payload: bytes | None, usd: float = 0.0) -> None:
@@ -90,7 +90,7 @@ class Carried:
 
 
 class Worker:
-    """Labels images one after another; lives in a process that may die at any time."""
+    """Worker that labels images one after another, in a process that may die at any time."""
 
     def __init__(self, load: Callable[[], Proposer]) -> None:
         self._proposer: Proposer | None = None
@@ -103,7 +103,7 @@ class Worker:
             self._problem = error
 
     def hello(self) -> Hello:
-        """Who this is, once the model is loaded."""
+        """Tell who this is, once the model is loaded."""
         info = self._proposer.workspace.info if self._proposer is not None else None
         return Hello(os.getpid(), info, self._problem)
 
@@ -131,9 +131,9 @@ class Worker:
     def _outcome(
         self, proposer: Proposer, job: Job, send: Callable[[Message], None]
     ) -> tuple[Outcome | None, Sam3AgentError | None]:
-        """What the image came to, or the error that ends the run, or neither where the dollars are spent."""
+        """Label the image; gives the outcome, or the error that ends the run, or neither where dollars are spent."""
         budget = DollarBudget(job.left_usd)
-        run = Run(lambda _: job.contents, Carried(job, send), proposer, budget, job.strict, self._failures)
+        run = Run(lambda _: job.contents, JobLedger(job, send), proposer, budget, job.thresholds, self._failures)
         try:
             if not self._learned:
                 proposer.workspace.warm_up_for(WORTH_WARMING)

@@ -1,6 +1,7 @@
-"""A labeling run: every pending image is looked at, its labels are merged, verified and written as one step."""
+"""Labeling run: every pending image is detected on, its labels are merged, verified and written as one step."""
 
 import fcntl
+import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -9,18 +10,19 @@ from pathlib import Path
 
 from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.labeling.pipeline.budget import BudgetSpent, DollarBudget
-from sam3_agent.labeling.pipeline.executor import Call, Engine
+from sam3_agent.labeling.pipeline.executor import Call, Executor
 from sam3_agent.labeling.pipeline.label_image import JUDGE_UNIT, query_unit
 from sam3_agent.labeling.pipeline.scan import root_of, scan
 from sam3_agent.labeling.store.journal import FILE as JOURNAL
 from sam3_agent.labeling.store.journal import ImageRow, Journal
-from sam3_agent.labeling.verify.thresholds import lines_of, set_lines
+from sam3_agent.labeling.store.summary import model_name
+from sam3_agent.labeling.verify.thresholds import set_thresholds, thresholds_of
 
 FILE = ".labeling"
 
 
 @contextmanager
-def claimed(folder: Path) -> Generator[None]:
+def run_lock(folder: Path) -> Generator[None]:
     """Hold a folder for this run; the claim ends with the process, however it ends.
 
     Raises:
@@ -28,7 +30,8 @@ def claimed(folder: Path) -> Generator[None]:
         Sam3AgentError: the folder cannot be written.
     """
     try:
-        file = (folder / FILE).open("w")
+        # A stranger's folder may hold a link of this name, which "w" would empty at its far end.
+        file = os.fdopen(os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644), "w")
     except OSError as error:
         raise Sam3AgentError(f"cannot write {folder}: {error.strerror or error}") from error
     with file:
@@ -64,7 +67,7 @@ def new_run(folder: Path) -> Generator[Journal]:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is."""
+    """Progress of a run."""
 
     done: int
     total: int
@@ -78,13 +81,13 @@ class Progress:
 
     @property
     def seconds_left(self) -> float:
-        """At this rate."""
+        """Seconds until the end at this rate."""
         return (self.total - self.done) / self.rate if self.rate else float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is labeled, and what it may cost."""
+    """Images to label, and what that may cost."""
 
     images: Path
     budget_usd: float | None = None
@@ -95,7 +98,7 @@ class Order:
 def label_images(
     order: Order,
     journal: Journal,
-    engine: Engine,
+    executor: Executor,
     progress: Callable[[Progress], None] | None = None,
     prepare: Callable[[list[ImageRow]], None] | None = None,
 ) -> str:
@@ -107,17 +110,17 @@ def label_images(
         InputError: the journal was begun with other questions, or the images cannot be found.
         Sam3AgentError: the journal cannot be written, or the model or the LLM fails for good; what is done is kept.
     """
-    with claimed(journal.path.parent):
-        begin(journal, engine, order)
+    with run_lock(journal.path.parent):
+        begin(journal, executor, order)
         files = scan(order.images, journal)
         if prepare is not None:
             prepare(files)
         pending = [row for row in files if row.state == "pending"]
         budget = DollarBudget(order.budget_usd, journal.usd())
-        call = Call(root_of(order.images), journal, budget, lines_of(journal))
+        call = Call(root_of(order.images), journal, budget, thresholds_of(journal))
         began = time.monotonic()
         try:
-            for done, _ in enumerate(engine.each(call, pending), start=1):
+            for done, _ in enumerate(executor.each(call, pending), start=1):
                 if progress is not None:
                     seconds = time.monotonic() - began
                     progress(Progress(done, len(pending), budget.spent, seconds))
@@ -129,27 +132,32 @@ def label_images(
         return "finished"
 
 
-def begin(journal: Journal, engine: Engine, order: Order) -> None:
+def begin(journal: Journal, executor: Executor, order: Order) -> None:
     """Remember what is asked, or check that it is the same as before.
 
     Raises:
         InputError: it is not.
     """
-    info, inquiry = engine.info, engine.inquiry
+    info, inquiry = executor.info, executor.inquiry
     classes = inquiry.ontology.classes
-    asked = {"asked": inquiry.to_json(), "eye": info.name, "images": str(root_of(order.images).resolve())}
-    for key, value in asked.items():
-        known = journal.meta(key)
-        if known is not None and known != value:
-            what = {"asked": "the concept file asks other things", "eye": f"the model was {known}, not {value}"}
-            said = what.get(key, f"the images were {known}, not {value}")
-            raise InputError(f"{journal.path.parent} was begun otherwise: {said}; give another --out")
+    images = str(root_of(order.images).resolve())
+    asked, model, folder = journal.meta("asked"), model_name(journal), journal.meta("images")
+    said = ""
+    if asked is not None and asked != inquiry.to_json():
+        said = "the concept file asks other things"
+    elif model and model != info.name:
+        said = f"the model was {model}, not {info.name}"
+    elif folder is not None and folder != images:
+        said = f"the images were {folder}, not {images}"
+    if said:
+        raise InputError(f"{journal.path.parent} was begun otherwise: {said}; give another --out")
     ontology = inquiry.ontology.to_json()
     if journal.meta("ontology") != ontology:
-        set_lines(journal, {each.name: each.strictness for each in classes})
+        set_thresholds(journal, {each.name: each.thresholds for each in classes})
     queries = [query_unit(each.name) for each in classes if each.query]
     _ask_again(journal, queries + ([JUDGE_UNIT] if inquiry.judged else []))
-    journal.remember({**asked, "ontology": ontology, "llm": order.llm, "model": info.to_json()})
+    begun = {"asked": inquiry.to_json(), "images": images, "ontology": ontology}
+    journal.remember({**begun, "llm": order.llm, "model": info.to_json()})
 
 
 def _ask_again(journal: Journal, needed: list[str]) -> None:

@@ -1,9 +1,12 @@
 """Images of a run: their paths, contents and duplicates."""
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import replace
+from io import BufferedReader
 from pathlib import Path
 
 from sam3_agent.errors import InputError
@@ -35,6 +38,8 @@ RAW = (
 """Files of camera sensors: what opens as TIFF in them is a thumbnail."""
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II\x2a\x00", b"MM\x00\x2a")
 _BATCH = 500
+MOST_FILE = 4 * 2**30
+"""Bytes; the largest image that can be opened has 1 GB of pixels, and hashing more than this takes minutes."""
 _SHOWN = 8
 """Suffixes that a message names."""
 
@@ -94,20 +99,33 @@ def _is_image(path: Path) -> bool:
     if "." in name:
         return False
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(8).startswith(_MAGIC)
     except OSError:
         return False
 
 
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _read(images: Path, path: Path, known: Mapping[str, ImageRow]) -> ImageRow:
     """Give the file as the journal knows it if it has not changed, else as it is now: pending, or unreadable."""
     name = path.relative_to(root_of(images)).as_posix()
+    if not _is_utf8(name):  # nothing that is written, journal or export, could name it
+        shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+        return ImageRow(shown, "", 0, 0, "unreadable", "its name is not UTF-8: rename it")
     before = known.get(name)
     if name.lower().endswith(RAW):
         return ImageRow(name, "", 0, 0, "unreadable", "a raw file of a camera: develop it to JPEG or PNG")
     try:
         facts = path.stat()
+        if facts.st_size > MOST_FILE:
+            return ImageRow(name, "", 0, 0, "unreadable", f"{facts.st_size} bytes are too many for an image")
         if before is not None and before.sha and (before.bytes, before.mtime) == (facts.st_size, facts.st_mtime_ns):
             return before
         digest = _digest(path)
@@ -127,5 +145,18 @@ def _with_owner(row: ImageRow, owner: str) -> ImageRow:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file for reading that is one: a FIFO waits for ever, and a device like /dev/zero never ends.
+
+    Raises:
+        OSError: it cannot be opened, or is something else; the reason is its `strerror`.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "no regular file, but a pipe, socket or device")
+    return file

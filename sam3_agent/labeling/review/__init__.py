@@ -1,1 +1,1 @@
-"""Reviewing labels in the browser: `workspace.py` decides, `model.py` looks again, `server.py` serves the page."""
+"""Review of labels in the browser: `decisions` keeps them, `refine` segments again, `server` serves the page."""

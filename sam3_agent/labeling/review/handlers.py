@@ -1,27 +1,29 @@
-"""What the review page may call, each with a JSON object in and out."""
+"""Handlers of the review page: what it may call, each with a JSON object in and out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import pydantic
 
 from sam3_agent.errors import InputError
 from sam3_agent.labeling.review.decisions import ReviewDecisions
-from sam3_agent.labeling.review.refine import ReviewSegmenter, prompt_phrase
-from sam3_agent.labeling.store.journal import Journal, label_json
+from sam3_agent.labeling.review.refine import ReviewSegmenter
+from sam3_agent.labeling.store.documents import label_json
+from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.labeling.store.label import Check, Label
-from sam3_agent.labeling.store.summary import class_names
+from sam3_agent.labeling.store.summary import class_names, first_phrase
 from sam3_agent.labeling.verify.calibrate import calibrate
-from sam3_agent.labeling.verify.thresholds import lines_of
-from sam3_agent.masks import Box
+from sam3_agent.labeling.verify.thresholds import thresholds_of
 
 Filter = Literal["review", "missed", "accepted", "rejected", "all"]
 
 _COUNTS = """
 SELECT images.sha, path, width, height, COALESCE(l.review, 0), COALESCE(l.accepted, 0), COALESCE(l.rejected, 0),
-    COALESCE(c.missed, 0), COALESCE(l.decided, 0), COALESCE(l.doubt, 0)
+    COALESCE(c.missed, 0), COALESCE(l.decided, 0), COALESCE(l.uncertainty, 0)
 FROM images
 LEFT JOIN (SELECT sha, SUM(route='review') review, SUM(route='accepted') accepted, SUM(route='rejected') rejected,
-    SUM(reviewer NOT IN ('', 'import')) decided, MAX(CASE route WHEN 'review' THEN 1-ABS(2*quality-1) END) doubt
+    SUM(decided_by='person') decided, MAX(CASE route WHEN 'review' THEN 1-ABS(2*quality-1) END) uncertainty
     FROM labels {by_class} GROUP BY sha) l ON l.sha=images.sha
 LEFT JOIN (SELECT sha, SUM(route='review') missed FROM checks {by_class} GROUP BY sha) c ON c.sha=images.sha
 WHERE state='done'
@@ -37,14 +39,14 @@ _WHERE = {
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A part of the images that fit a filter, the most doubtful first."""
+    """Part of the images that fit a filter, the most uncertain first."""
 
     total: int
     items: tuple[dict[str, Any], ...]
 
 
 def queue_of(journal: Journal, kind: str, class_name: str | None, offset: int, limit: int) -> Queue:
-    """Images `offset` to `offset + limit` of those with something to see.
+    """Give images `offset` to `offset + limit` of those that fit a filter.
 
     Raises:
         InputError: an unknown filter.
@@ -56,33 +58,84 @@ def queue_of(journal: Journal, kind: str, class_name: str | None, offset: int, l
     query = f"{_COUNTS.format(by_class=by_class)} AND {_WHERE[kind]}"
     ordered = f"SELECT *, COUNT(*) OVER () FROM ({query}) ORDER BY 10 DESC, path LIMIT ? OFFSET ?"
     rows = journal.read(ordered, (*values, limit, offset))
-    names = ("sha", "path", "width", "height", "review", "accepted", "rejected", "missed", "decided", "doubt")
+    names = ("sha", "path", "width", "height", "review", "accepted", "rejected", "missed", "decided", "uncertainty")
     total = int(rows[0][10]) if rows else 0
     return Queue(total, tuple(dict(zip(names, row, strict=False)) for row in rows))
 
 
 def progress_of(journal: Journal) -> dict[str, int]:
-    """How many labels wait, are accepted, are rejected, and were decided by a person."""
-    rows = journal.read("SELECT route, COUNT(*), SUM(reviewer NOT IN ('', 'import')) FROM labels GROUP BY route")
+    """Count the labels that wait, are accepted, are rejected, and were decided by a person."""
+    rows = journal.read("SELECT route, COUNT(*), SUM(decided_by='person') FROM labels GROUP BY route")
     counts = {"review": 0, "accepted": 0, "rejected": 0} | {row[0]: int(row[1]) for row in rows}
     missed = int(journal.read("SELECT COUNT(*) FROM checks WHERE route='review'")[0][0])
     return {**counts, "decided": sum(int(row[2]) for row in rows), "missed": missed}
 
 
 MOST_QUEUE = 500
+"""Images in one answer: the page asks for 200 at a time."""
+MOST_POINTS = 100
+"""Clicks on one object; people stop at about ten."""
 Call = Callable[[dict[str, Any]], Any]
+_Shape = TypeVar("_Shape", bound="_Request")
 
 
-class Calls:
-    """The page's calls over one journal."""
+class _Request(pydantic.BaseModel):
+    """Request of the page; fields that nobody knows are passed over."""
 
-    def __init__(self, journal: Journal, workspace: ReviewDecisions, segmenter: ReviewSegmenter) -> None:
+    model_config = pydantic.ConfigDict(allow_inf_nan=False)
+
+
+_Pixel = Annotated[float, pydantic.Field(ge=-1e7, le=1e7)]
+
+
+class _Queue(_Request):
+    filter: str
+    class_name: Annotated[str | None, pydantic.Field(alias="class")] = None
+    offset: Annotated[int, pydantic.Field(le=2**40)] = 0
+    limit: Annotated[int, pydantic.Field(ge=1, le=2**40)] = 200
+
+
+class _OfImage(_Request):
+    sha: str
+
+
+class _OfLabel(_Request):
+    id: str
+
+
+class _Decide(_Request):
+    labels: list[str]
+    action: str
+    class_name: Annotated[str | None, pydantic.Field(alias="class")] = None
+
+
+class _Threshold(_Request):
+    class_name: Annotated[str, pydantic.Field(alias="class")]
+    threshold: float
+
+
+class _Click(_OfImage):
+    points: Annotated[list[tuple[_Pixel, _Pixel]], pydantic.Field(max_length=MOST_POINTS)]
+    labels: Annotated[list[bool], pydantic.Field(max_length=MOST_POINTS)]
+    box: tuple[_Pixel, _Pixel, _Pixel, _Pixel] | None = None
+
+
+class _Mask(_Request):
+    find: str
+    class_name: Annotated[str, pydantic.Field(alias="class")]
+    id: str | None = None
+
+
+class Handlers:
+    """Handlers of the page's calls over one journal, each with a JSON object in and out."""
+
+    def __init__(self, journal: Journal, decisions: ReviewDecisions, segmenter: ReviewSegmenter) -> None:
         self.journal = journal
-        self.workspace = workspace
+        self.decisions = decisions
         self.segmenter = segmenter
 
     def by_name(self) -> dict[str, Call]:
-        """Name in the address -> call."""
+        """List them: name in the address -> handler."""
         return {
             "state": self.state,
             "queue": self.queue,
@@ -100,9 +153,9 @@ class Calls:
         }
 
     def state(self, given: dict[str, Any]) -> Any:
-        """Classes, their lines, progress, and the search through the queue."""
-        lines = lines_of(self.journal)
-        classes = [{"name": n, **(asdict(lines[n]) if n in lines else {})} for n in class_names(self.journal)]
+        """Give classes, their thresholds, progress, and the search through the queue."""
+        known = thresholds_of(self.journal)
+        classes = [{"name": n, **(asdict(known[n]) if n in known else {})} for n in class_names(self.journal)]
         search = self.segmenter.search
         running = {"done": search.done, "total": search.total, "found": search.found, "running": search.running}
         return {
@@ -110,19 +163,19 @@ class Calls:
             "classes": classes,
             "progress": progress_of(self.journal),
             "search": {**running, "error": search.error},
-            "reviewer": self.workspace.reviewer,
+            "reviewer": self.decisions.reviewer,
         }
 
     def queue(self, given: dict[str, Any]) -> Any:
-        """A part of the queue: {"filter", "class", "offset", "limit"} -> {"total", "items"}."""
-        limit = min(int(given.get("limit", 200)), MOST_QUEUE)
-        offset = max(int(given.get("offset", 0)), 0)
-        found = queue_of(self.journal, str(given["filter"]), given.get("class") or None, offset, limit)
+        """Give a part of the queue: {"filter", "class", "offset", "limit"} -> {"total", "items"}."""
+        asked = _read(_Queue, given)
+        limit, offset = min(asked.limit, MOST_QUEUE), max(asked.offset, 0)
+        found = queue_of(self.journal, asked.filter, asked.class_name or None, offset, limit)
         return {"total": found.total, "items": list(found.items)}
 
     def image(self, given: dict[str, Any]) -> Any:
-        """Labels and checks of one image."""
-        sha = str(given["sha"])
+        """Give labels and checks of one image."""
+        sha = _read(_OfImage, given).sha
         row = self.journal.image(sha)
         return {
             "sha": sha,
@@ -134,50 +187,50 @@ class Calls:
         }
 
     def decide(self, given: dict[str, Any]) -> Any:
-        """{"labels": ids, "action", "class"} -> the labels as they are now."""
-        ids = [str(each) for each in cast(Sequence[Any], given["labels"])]
-        return _labels(self.workspace.decide(ids, str(given["action"]), given.get("class")))
+        """Decide about labels: {"labels": ids, "action", "class"} -> the labels as they are now."""
+        asked = _read(_Decide, given)
+        return _labels(self.decisions.decide(asked.labels, asked.action, asked.class_name))
 
     def confirm(self, given: dict[str, Any]) -> Any:
-        """Nothing is missing on an image."""
-        return {"checks": [_check(check) for check in self.workspace.confirm(str(given["sha"]))]}
+        """Say that nothing is missing on an image."""
+        return {"checks": [_check(check) for check in self.decisions.confirm(_read(_OfImage, given).sha)]}
 
     def undo(self, given: dict[str, Any]) -> Any:
-        """The decision that was taken back, if any."""
-        return {"undone": self.workspace.undo()}
+        """Take back the last decision; gives it, if any."""
+        undone = self.decisions.undo()
+        return {"undone": asdict(undone) if undone is not None else None}
 
     def threshold(self, given: dict[str, Any]) -> Any:
-        """{"class", "threshold"}: route the undecided labels of a class by another threshold."""
-        return {"changed": self.workspace.move_line(str(given["class"]), float(given["threshold"]))}
+        """Route the undecided labels of a class by another threshold: {"class", "threshold"}."""
+        asked = _read(_Threshold, given)
+        return {"changed": self.decisions.set_threshold(asked.class_name, asked.threshold)}
 
     def calibrate(self, given: dict[str, Any]) -> Any:
-        """Fit the lines to what has been decided."""
+        """Fit the thresholds to what has been decided."""
         return {"fits": [fit.to_json() for fit in calibrate(self.journal)]}
 
     def click(self, given: dict[str, Any]) -> Any:
-        """{"sha", "points", "labels", "box"} -> the mask under the clicks; nothing is kept."""
-        points = [_point(point) for point in cast(Sequence[Any], given["points"])]
-        on = [bool(each) for each in cast(Sequence[Any], given["labels"])]
-        box = cast(Box, tuple(float(v) for v in given["box"])) if given.get("box") else None
-        name, (rle, score, _) = self.segmenter.click(str(given["sha"]), points, on, box)
+        """Segment under clicks: {"sha", "points", "labels", "box"} -> a mask; nothing is kept."""
+        asked = _read(_Click, given)
+        name, (rle, score, _) = self.segmenter.click(asked.sha, asked.points, asked.labels, asked.box)
         return {"find": name, "mask": rle.to_json(), "score": score}
 
     def mask(self, given: dict[str, Any]) -> Any:
-        """{"find", "class", "id"}: keep the mask of a click as a new label, or as that of an existing one."""
-        sha, (rle, score, _) = self.segmenter.drawn(str(given["find"]))
-        label_id = str(given["id"]) if given.get("id") else None
-        return _labels([self.workspace.put_mask(sha, rle, str(given["class"]), label_id, score)])
+        """Keep the mask of a click as a new label, or as that of an existing one: {"find", "class", "id"}."""
+        asked = _read(_Mask, given)
+        sha, (rle, score, _) = self.segmenter.drawn(asked.find)
+        return _labels([self.decisions.put_mask(sha, rle, asked.class_name, asked.id or None, score)])
 
     def like(self, given: dict[str, Any]) -> Any:
-        """{"id"}: more like that label on its image."""
-        label = self.journal.label(str(given["id"]))
-        found = self.segmenter.like(label, prompt_phrase(self.journal, label))
-        return _labels(self.workspace.propose(label.sha, found, label.class_name, "exemplar"))
+        """Find more like a label on its image: {"id"}."""
+        label = self.journal.label(_read(_OfLabel, given).id)
+        found = self.segmenter.like(label, first_phrase(self.journal, label.class_name))
+        return _labels(self.decisions.propose(label.sha, found, label.class_name))
 
     def start_search(self, given: dict[str, Any]) -> Any:
-        """{"id"}: more like that label on all other images, in the background."""
-        label = self.journal.label(str(given["id"]))
-        self.segmenter.start_search(label, prompt_phrase(self.journal, label), self.workspace)
+        """Find more like a label on all other images, in the background: {"id"}."""
+        label = self.journal.label(_read(_OfLabel, given).id)
+        self.segmenter.start_search(label, first_phrase(self.journal, label.class_name), self.decisions)
         return {"started": True}
 
     def stop_search(self, given: dict[str, Any]) -> Any:
@@ -186,17 +239,18 @@ class Calls:
         return {"stopped": True}
 
 
+def _read(shape: type[_Shape], given: dict[str, Any]) -> _Shape:
+    try:
+        return shape.model_validate(given)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"a field is missing or wrong: {place}: {first['msg']:.200}") from error
+
+
 def _labels(labels: Sequence[Label]) -> dict[str, Any]:
     return {"labels": [label_json(label) for label in labels]}
 
 
 def _check(check: Check) -> dict[str, Any]:
     return {"class": check.class_name, "presence": check.presence, "route": check.route, "reason": check.reason}
-
-
-def _point(value: Any) -> tuple[float, float]:
-    try:
-        x, y = value
-        return float(x), float(y)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"a point is two numbers x, y in pixels, got {value!r:.40}") from error

@@ -1,4 +1,4 @@
-"""The review page's server: loopback only, every address behind a token, nothing from elsewhere."""
+"""Server of the review page: loopback only, every address behind a token, nothing from elsewhere."""
 
 import io
 import json
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
-from PIL import Image, ImageOps
+from PIL import Image
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -18,12 +18,14 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from sam3_agent.errors import InputError, Sam3AgentError
-from sam3_agent.labeling.review.handlers import Calls
-from sam3_agent.labeling.review.refine import picture_path
+from sam3_agent.labeling.review.handlers import Handlers
+from sam3_agent.labeling.review.refine import image_path
+from sam3_agent.workspace.image_loading import read_source
 
 STATIC = Path(__file__).parent / "static"
 SHOWN_AS_THEY_ARE = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
-MOST_BODY = 20_000_000
+MOST_BODY = 1_000_000
+"""Bytes of one call: the ids of 10,000 labels are 400 kB."""
 _SAFE = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -32,21 +34,21 @@ _SAFE = {
 }
 
 
-def build_app(calls: Calls, token: str) -> Starlette:
-    """The page and its calls under /TOKEN/; every other address is not found, foreign Host headers are refused."""
-    prefix = f"/{token}"
+def build_app(handlers: Handlers, token: str) -> Starlette:
+    """Serve the page and its calls under /TOKEN/; any other address is not found, foreign Host headers are refused."""
+    prefix, calls = f"/{token}", handlers.by_name()
     routes = [
         Route(f"{prefix}/", _page("index.html")),
         Route(f"{prefix}/static/{{name}}", _static),
-        Route(f"{prefix}/picture/{{sha}}", _picture(calls)),
-        *(Route(f"{prefix}/api/{name}", _answering(call), methods=["POST"]) for name, call in calls.by_name().items()),
+        Route(f"{prefix}/picture/{{sha}}", _picture(handlers)),
+        *(Route(f"{prefix}/api/{name}", _answering(call), methods=["POST"]) for name, call in calls.items()),
     ]
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     return Starlette(routes=routes, middleware=[hosts])
 
 
 def new_token() -> str:
-    """Unguessable; part of the page's address."""
+    """Draw an unguessable part of the page's address."""
     return secrets.token_urlsafe(16)
 
 
@@ -66,12 +68,12 @@ async def _static(request: Request) -> Response:
     return FileResponse(known[name], media_type=kind, headers=_SAFE)
 
 
-def _picture(calls: Calls) -> Callable[[Request], Awaitable[Response]]:
+def _picture(handlers: Handlers) -> Callable[[Request], Awaitable[Response]]:
     async def picture(request: Request) -> Response:
         try:
-            path = picture_path(calls.journal, str(request.path_params["sha"]))
+            path = image_path(handlers.journal, str(request.path_params["sha"]))
             if not path.is_file():
-                raise InputError(f"the picture {path} is gone; put it back to see it")
+                raise InputError(f"the image {path} is gone; put it back to see it")
             if path.suffix.lower() in SHOWN_AS_THEY_ARE:
                 return FileResponse(path, headers={**_SAFE, "Cache-Control": "private, max-age=3600"})
             return Response(await run_in_threadpool(_as_png, path), media_type="image/png", headers=_SAFE)
@@ -82,30 +84,36 @@ def _picture(calls: Calls) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _as_png(path: Path) -> bytes:
-    """A picture that browsers do not show, as one that they do."""
+    """Encode an image that browsers do not show as one that they do."""
     buffer = io.BytesIO()
-    with Image.open(path) as picture:
-        ImageOps.exif_transpose(picture).convert("RGB").save(buffer, "PNG")
+    Image.fromarray(read_source(path)[0]).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def _answering(call: Callable[[dict[str, Any]], Any]) -> Callable[[Request], Awaitable[Response]]:
-    """A call of the page: JSON in, JSON out; what the caller can repair comes back as {"error"}."""
+    """Answer a call of the page: JSON in, JSON out; what the caller can repair comes back as {"error"}."""
 
     async def answer(request: Request) -> Response:
         if request.headers.get("content-type", "").split(";")[0] != "application/json":
             return JSONResponse({"error": "send application/json"}, status_code=415, headers=_SAFE)
-        body = await request.body()
         try:
-            if len(body) > MOST_BODY:
-                raise InputError("too much in one call")
-            given: object = json.loads(body)
+            given: object = json.loads(await _body(request))
             if not isinstance(given, dict):
                 raise InputError("send a JSON object")
             return JSONResponse(await run_in_threadpool(call, cast(dict[str, Any], given)), headers=_SAFE)
-        except (Sam3AgentError, ValueError) as error:
+        except (Sam3AgentError, ValueError, RecursionError) as error:
             return JSONResponse({"error": str(error)}, status_code=400, headers=_SAFE)
-        except (KeyError, TypeError) as error:
-            return JSONResponse({"error": f"a field is missing or wrong: {error}"}, status_code=400, headers=_SAFE)
 
     return answer
+
+
+async def _body(request: Request) -> bytes:
+    """Read the body of a call, and no more of it than one can have."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MOST_BODY:
+            raise InputError(f"a call has at most {MOST_BODY} bytes")
+        parts.append(part)
+    return b"".join(parts)

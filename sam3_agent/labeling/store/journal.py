@@ -1,4 +1,4 @@
-"""The journal of a labeling run: one SQLite file in WAL mode that survives kill -9.
+"""Journal of a labeling run: one SQLite file in WAL mode that survives kill -9.
 
 An image is finished by one transaction that writes its labels, its checks and its state together; what a paid query
 answered is written at once. So a run that was killed goes on with the images and queries that are not in here.
@@ -9,115 +9,56 @@ import sqlite3
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 from sam3_agent.errors import InputError, Sam3AgentError
-from sam3_agent.labeling.store.label import Check, Evidence, Label
-from sam3_agent.masks import Box, Rle, from_json
+from sam3_agent.labeling.store.documents import (
+    ImageRow,
+    State,
+    check_json,
+    image_row,
+    image_values,
+    label_json,
+    read_check,
+    read_label,
+)
+from sam3_agent.labeling.store.label import Check, Label
 
+FILE = "journal.sqlite"
+VERSION = "2"
+"""2 (2026-11): `decided_by` in labels and checks, the unit "detect" (was "eye"), the key "thresholds" (was "lines").
+Journals of version 1 are migrated when they are opened."""
+MOST_ROW = 256 * 2**20
+"""Bytes of one value or row: an image of 100 megapixels with a thousand masks has about 20 MB of detections."""
 IMAGE = "path, sha, bytes, mtime, state, reason, width, height, dhash, seconds"
 PUT_IMAGE = f"INSERT OR REPLACE INTO images({IMAGE}) VALUES({', '.join('?' * 10)})"
-PUT_LABEL = "INSERT OR REPLACE INTO labels VALUES(?, ?, ?, ?, ?, ?, ?)"
-PUT_CHECK = "INSERT OR REPLACE INTO checks VALUES(?, ?, ?, ?, ?)"
-
-
-def image_rows(images: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """The rows of image values."""
-    return [astuple(image) for image in images]
-
-
-def drop_machine_labels(db: sqlite3.Connection, sha: str) -> None:
-    """Remove from an image what no person and no file decided or asked for (".h": more like this)."""
-    db.execute("DELETE FROM labels WHERE sha=? AND reviewer='' AND id NOT GLOB '*.h*'", (sha,))
-    db.execute("DELETE FROM checks WHERE sha=? AND reviewer=''", (sha,))
+PUT_LABEL = (
+    "INSERT OR REPLACE INTO labels(id, sha, class, route, reviewer, quality, document, decided_by) "
+    "VALUES(?, ?, ?, ?, ?, ?, ?, ?)"
+)
+PUT_CHECK = "INSERT OR REPLACE INTO checks(sha, class, route, reviewer, document, decided_by) VALUES(?, ?, ?, ?, ?, ?)"
 
 
 def label_row(label: Label) -> tuple[Any, ...]:
-    """The row of a label."""
+    """Make the row of a label for PUT_LABEL."""
     document = json.dumps(label_json(label), separators=(",", ":"), ensure_ascii=False)
-    return (label.id, label.sha, label.class_name, label.route, label.reviewer, label.quality, document)
-
-
-def label_json(label: Label) -> dict[str, Any]:
-    """A label in plain values; `label_of` reads it back."""
-    return {
-        "id": label.id,
-        "sha": label.sha,
-        "class": label.class_name,
-        "mask": label.rle.to_json(),
-        "box": [round(v, 3) for v in label.box],
-        "score": label.score,
-        "object_score": label.object_score,
-        "presence": label.presence,
-        "source": label.source,
-        "phrase": label.phrase,
-        "evidence": label.evidence.to_json(),
-        "attributes": dict(label.attributes),
-        "quality": label.quality,
-        "verdict": label.verdict,
-        "reason": label.reason,
-        "route": label.route,
-        "reviewer": label.reviewer,
-        "proposed_class": label.proposed_class,
-        "model": label.model,
-        "usd": label.usd,
-    }
-
-
-def label_of(value: dict[str, Any]) -> Label:
-    """What `label_json` wrote."""
-    return Label(
-        id=value["id"],
-        sha=value["sha"],
-        class_name=value["class"],
-        rle=_stored_mask(value),
-        box=cast(Box, tuple(value["box"])),
-        score=value["score"],
-        object_score=value["object_score"],
-        presence=value["presence"],
-        source=value["source"],
-        phrase=value["phrase"],
-        evidence=Evidence.from_json(value["evidence"]),
-        attributes=value["attributes"],
-        quality=value["quality"],
-        verdict=value["verdict"],
-        reason=value["reason"],
-        route=value["route"],
-        reviewer=value["reviewer"],
-        proposed_class=value["proposed_class"],
-        model=value["model"],
-        usd=value["usd"],
-    )
-
-
-def _stored_mask(value: dict[str, Any]) -> Rle:
-    try:
-        return from_json(value["mask"])
-    except InputError as error:
-        raise InputError(f"the journal holds a damaged label {value['id']}: {error}") from error
-
-
-def read_label(document: str) -> Label:
-    """The label of a row's document."""
-    return label_of(json.loads(document))
+    key = (label.id, label.sha, label.class_name, label.route, label.reviewer, label.quality)
+    return (*key, document, label.decided_by)
 
 
 def check_row(check: Check) -> tuple[Any, ...]:
-    """The row of a check."""
-    document = json.dumps([*astuple(check)], ensure_ascii=False)
-    return (check.sha, check.class_name, check.route, check.reviewer, document)
+    """Make the row of a check for PUT_CHECK."""
+    document = json.dumps(check_json(check), separators=(",", ":"), ensure_ascii=False)
+    return (check.sha, check.class_name, check.route, check.reviewer, document, check.decided_by)
 
 
-def read_check(document: str) -> Check:
-    """The check of a row's document."""
-    return Check(*json.loads(document))
+def _drop_machine_labels(db: sqlite3.Connection, sha: str) -> None:
+    """Remove from an image what no person and no file decided or asked for ("similar": more like this)."""
+    machine = "decided_by NOT IN ('file', 'person')"
+    db.execute(f"DELETE FROM labels WHERE sha=? AND {machine} AND document->>'$.source' != 'similar'", (sha,))
+    db.execute(f"DELETE FROM checks WHERE sha=? AND {machine}", (sha,))
 
-
-FILE = "journal.sqlite"
-VERSION = "1"
-State = Literal["pending", "done", "duplicate", "unreadable"]
 
 _SCHEMA = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -132,53 +73,40 @@ CREATE TABLE units(
 CREATE TABLE spent(n INTEGER PRIMARY KEY, sha TEXT NOT NULL, unit TEXT NOT NULL, usd REAL NOT NULL);
 CREATE TABLE labels(
     id TEXT PRIMARY KEY, sha TEXT NOT NULL, class TEXT NOT NULL, route TEXT NOT NULL, reviewer TEXT NOT NULL,
-    quality REAL NOT NULL, document TEXT NOT NULL) WITHOUT ROWID;
+    quality REAL NOT NULL, document TEXT NOT NULL, decided_by TEXT NOT NULL DEFAULT 'rule') WITHOUT ROWID;
 CREATE INDEX labels_in_queue ON labels(sha, class, route, reviewer, quality);
 CREATE TABLE checks(
     sha TEXT NOT NULL, class TEXT NOT NULL, route TEXT NOT NULL, reviewer TEXT NOT NULL, document TEXT NOT NULL,
-    PRIMARY KEY(sha, class)) WITHOUT ROWID;
+    decided_by TEXT NOT NULL DEFAULT 'rule', PRIMARY KEY(sha, class)) WITHOUT ROWID;
 CREATE TABLE decisions(
     n INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, reviewer TEXT NOT NULL, action TEXT NOT NULL,
     sha TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL, undone INTEGER NOT NULL DEFAULT 0);
 """
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRow:
-    """One file of a run."""
-
-    path: str
-    """Relative to the folder of images, with forward slashes."""
-    sha: str
-    """SHA-256 of the file; "" where it could not be read."""
-    bytes: int
-    mtime: int
-    """Nanoseconds."""
-    state: State
-    reason: str = ""
-    """Why it is unreadable, or which file it is a duplicate of."""
-    width: int = 0
-    height: int = 0
-    dhash: str = ""
-    """16 hex digits of a difference hash: near duplicates differ in few bits."""
-    seconds: float = 0.0
-
-
 class Journal:
-    """Reads and writes the journal of one folder. Safe to call from several threads, and beside other processes."""
+    """Journal of one folder. Safe to call from several threads, and beside other processes."""
 
     def __init__(self, path: Path) -> None:
         """Open an existing journal; see `create`."""
         self.path = path
         self._lock = threading.RLock()
+        links = [name for name in (path.name + end for end in _BESIDE) if (path.parent / name).is_symlink()]
+        if links:  # SQLite would write to wherever a stranger's link points
+            raise InputError(f"{path.parent / links[0]} is a link; a journal is a file of its own folder")
         with _explained(path):
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_ROW)
+            self._db.execute("PRAGMA trusted_schema=OFF")
+            if self._db.execute("SELECT 1 FROM sqlite_master WHERE type IN ('view', 'trigger')").fetchone():
+                raise InputError(f"{path} is no journal of this program: it has views or triggers")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
+            self._file = _identity(path)
 
     @classmethod
     def create(cls, folder: Path) -> "Journal":
-        """A journal in a folder, which is made; an existing one is opened."""
+        """Make a journal in a folder, which is made as well; an existing one is opened."""
         with _explained(folder / FILE):
             folder.mkdir(parents=True, exist_ok=True)
         journal = cls(folder / FILE)
@@ -187,12 +115,12 @@ class Journal:
                 for statement in _SCHEMA.split(";"):
                     db.execute(statement)
                 db.execute("INSERT INTO meta VALUES('version', ?)", (VERSION,))
-        journal._check_version()
+        journal._migrate()
         return journal
 
     @classmethod
     def open(cls, folder: Path) -> "Journal":
-        """The journal of a folder that `label` made.
+        """Open the journal of a folder that `label` made.
 
         Raises:
             InputError: there is none.
@@ -200,7 +128,7 @@ class Journal:
         if not (folder / FILE).is_file():
             raise InputError(f"{folder} holds no {FILE}: give the --out folder of 'sam3-agent label'")
         journal = cls(folder / FILE)
-        journal._check_version()
+        journal._migrate()
         return journal
 
     def is_begun(self) -> bool:
@@ -214,8 +142,9 @@ class Journal:
 
     @contextmanager
     def writing(self) -> Generator[sqlite3.Connection]:
-        """One transaction: all of it is kept, or nothing."""
+        """Write in one transaction: all of it is kept, or nothing."""
         with self._lock, _explained(self.path):
+            self._check_present()
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -225,14 +154,18 @@ class Journal:
                     self._db.execute("ROLLBACK")
 
     def read(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Every row that a query gives."""
+        """Read every row that a query gives."""
         with self._lock, _explained(self.path):
+            self._check_present()
             return self._db.execute(query, values).fetchall()
 
     def meta(self, key: str) -> Any:
-        """A remembered value; None where there is none."""
+        """Read a remembered value; None where there is none."""
         found = self.read("SELECT value FROM meta WHERE key=?", (key,))
-        return json.loads(found[0][0]) if found else None
+        try:
+            return json.loads(found[0][0]) if found else None
+        except (ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"the journal {self.path} holds a damaged entry {key!r}: {error}") from error
 
     def remember(self, values: Mapping[str, object]) -> None:
         """Keep values by their keys, in plain JSON."""
@@ -241,29 +174,29 @@ class Journal:
             db.executemany("INSERT OR REPLACE INTO meta VALUES(?, ?)", entries)
 
     def images(self, state: State | None = None) -> list[ImageRow]:
-        """The files of the run in the order of their paths."""
+        """List the files of the run in the order of their paths."""
         where, values = ("WHERE state=?", (state,)) if state else ("", ())
-        return [ImageRow(*row) for row in self.read(f"SELECT {IMAGE} FROM images {where} ORDER BY path", values)]
+        return [image_row(row) for row in self.read(f"SELECT {IMAGE} FROM images {where} ORDER BY path", values)]
 
     def image(self, sha: str) -> ImageRow:
-        """The labeled file with that content; raises InputError where there is none."""
+        """Find the labeled file with that content; raises InputError where there is none."""
         found = self.read(f"SELECT {IMAGE} FROM images WHERE sha=? AND state!='duplicate' LIMIT 1", (sha,))
         if not found:
             raise InputError(f"no image {sha!r:.24} in this run")
-        return ImageRow(*found[0])
+        return image_row(found[0])
 
     def put_images(self, images: Sequence[ImageRow]) -> None:
         """Add files, or say anew what they are."""
         with self.writing() as db:
-            db.executemany(PUT_IMAGE, image_rows(images))
+            db.executemany(PUT_IMAGE, map(image_values, images))
 
     def unit(self, sha: str, unit: str) -> bytes | None:
-        """What was found by one unit of work on an image; None where it is not done yet."""
+        """Read the result of one unit of work on an image; None where it is not done yet."""
         found = self.read("SELECT payload FROM units WHERE sha=? AND unit=?", (sha, unit))
         return found[0][0] if found else None
 
     def units(self, sha: str) -> dict[str, bytes]:
-        """What was found by every unit of work that is done on an image."""
+        """Read the results of every unit of work that is done on an image."""
         return dict(self.read("SELECT unit, payload FROM units WHERE sha=?", (sha,)))
 
     def put_unit(self, sha: str, unit: str, payload: bytes | None, usd: float = 0.0) -> None:
@@ -275,34 +208,35 @@ class Journal:
                 db.execute("INSERT INTO spent(sha, unit, usd) VALUES(?, ?, ?)", (sha, unit, usd))
 
     def usd(self) -> float:
-        """Dollars spent so far, over all calls."""
+        """Sum the dollars spent so far, over all calls."""
         return float(self.read("SELECT COALESCE(SUM(usd), 0) FROM spent")[0][0])
 
     def finish(self, image: ImageRow, labels: Sequence[Label], checks: Sequence[Check]) -> None:
         """Write an image with its labels and checks as one step; labels that people or files made stay."""
         with self.writing() as db:
-            drop_machine_labels(db, image.sha)
+            _drop_machine_labels(db, image.sha)
             decided = {row[0] for row in db.execute("SELECT id FROM labels WHERE sha=?", (image.sha,))}
             db.executemany(PUT_LABEL, [label_row(label) for label in labels if label.id not in decided])
             kept = {row[0] for row in db.execute("SELECT class FROM checks WHERE sha=?", (image.sha,))}
             fresh = [check for check in checks if check.class_name not in kept]
             db.executemany(PUT_CHECK, [check_row(check) for check in fresh])
-            db.executemany(PUT_IMAGE, image_rows([image]))
+            db.executemany(PUT_IMAGE, [image_values(image)])
 
     def labels(self, sha: str | None = None) -> list[Label]:
-        """Every label, or those of one image, by id."""
+        """List every label, or those of one image, by id."""
         where, values = ("WHERE sha=?", (sha,)) if sha is not None else ("", ())
-        return [read_label(row[0]) for row in self.read(f"SELECT document FROM labels {where} ORDER BY id", values)]
+        rows = self.read(f"SELECT document, id FROM labels {where} ORDER BY id", values)
+        return [read_label(*row) for row in rows]
 
     def label(self, label_id: str) -> Label:
-        """One label; raises InputError where there is none of that id."""
-        found = self.read("SELECT document FROM labels WHERE id=?", (label_id,))
+        """Read one label; raises InputError where there is none of that id."""
+        found = self.read("SELECT document, id FROM labels WHERE id=?", (label_id,))
         if not found:
             raise InputError(f"unknown label {label_id!r:.60}")
-        return read_label(found[0][0])
+        return read_label(*found[0])
 
     def checks(self, sha: str | None = None) -> list[Check]:
-        """Every check, or those of one image."""
+        """List every check, or those of one image."""
         where, values = ("WHERE sha=?", (sha,)) if sha is not None else ("", ())
         found = self.read(f"SELECT document FROM checks {where} ORDER BY sha, class", values)
         return [read_check(row[0]) for row in found]
@@ -317,15 +251,56 @@ class Journal:
         with self.writing() as db:
             db.executemany(PUT_CHECK, [check_row(check) for check in checks])
 
-    def _check_version(self) -> None:
-        known = self.read("SELECT value FROM meta WHERE key='version'")
-        if not known or known[0][0] != VERSION:
-            raise InputError(f"{self.path} has version {known[0][0] if known else '?'}; this program reads {VERSION}")
+    def _check_present(self) -> None:
+        """Raise where the file was deleted or replaced: SQLite would go on in what nobody can open any more."""
+        if _identity(self.path) != self._file:
+            raise Sam3AgentError(f"the journal {self.path} is gone: it was deleted or replaced; start again")
+
+    def _migrate(self) -> None:
+        """Bring a journal of version 1 to this one, in one transaction; raises InputError for any other version."""
+        known = self._version()
+        if known == VERSION:
+            return
+        if known != "1":
+            raise InputError(f"{self.path} has version {known or '?'}; this program reads 1 and {VERSION}")
+        with self.writing() as db:
+            if self._version() == VERSION:  # another process was faster
+                return
+            for table in ("labels", "checks"):
+                db.execute(f"ALTER TABLE {table} ADD COLUMN decided_by TEXT NOT NULL DEFAULT 'rule'")
+            labels = db.execute("SELECT document, id FROM labels").fetchall()
+            db.executemany(PUT_LABEL, (label_row(read_label(*row)) for row in labels))
+            checks = db.execute("SELECT document FROM checks").fetchall()
+            db.executemany(PUT_CHECK, (check_row(read_check(row[0])) for row in checks))
+            db.execute("UPDATE OR REPLACE units SET unit='detect' WHERE unit='eye'")
+            db.execute("UPDATE OR REPLACE meta SET key='thresholds' WHERE key='lines'")
+            name = self.meta("eye")
+            if name is not None and self.meta("model") is None:
+                db.execute("INSERT INTO meta VALUES('model', ?)", (json.dumps({"name": name}),))
+            db.execute("DELETE FROM meta WHERE key='eye'")
+            db.execute("UPDATE meta SET value=? WHERE key='version'", (VERSION,))
+
+    def _version(self) -> str:
+        found = self.read("SELECT value FROM meta WHERE key='version'")
+        return str(found[0][0]) if found else ""
+
+
+_BESIDE = ("", "-wal", "-shm", "-journal")
+"""Ends of the names of the files of one SQLite database."""
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Identify the file that a path names now, by device and number; None where there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 @contextmanager
 def _explained(path: Path) -> Generator[None]:
-    """Whatever SQLite or the disk says becomes one clear line."""
+    """Turn whatever SQLite or the disk says into one clear line."""
     try:
         yield
     except sqlite3.OperationalError as error:

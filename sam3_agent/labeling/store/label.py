@@ -1,8 +1,8 @@
-"""A label: one mask of one class on one image, with everything that is known about how it came to be."""
+"""Labels: one mask of one class on one image each, with everything that is known about how it came to be."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from sam3_agent.labeling.ontology.ontology import AttributeValue
 from sam3_agent.masks import Box, Rle
@@ -11,91 +11,69 @@ Route = Literal["accepted", "review", "rejected"]
 ROUTES: tuple[Route, ...] = ("accepted", "review", "rejected")
 Verdict = Literal["right", "unsure", "wrong"]
 Relation = Literal["same", "part", "whole", "group"]
-Source = Literal["phrase", "exemplar", "query", "imported", "human"]
+Source = Literal["phrase", "exemplar", "query", "imported", "human", "similar"]
+"""Origin of a label: the run asks phrases, exemplars and queries; "similar" is a person's "more like this"."""
+DecidedBy = Literal["rule", "judge", "agent", "file", "person"]
+"""Decider of the route: the score rule, the language model that looked, a query that was not answered, an
+imported file, or a reviewer. Machines never change what a file or a person decided."""
+Completeness = Literal["", "complete", "absent", "missing", "unknown"]
+"""Verdict of the judge about a class on an image; "" where none looked, "unknown" where it gave no answer."""
+IMPORT = "import"
+"""The reviewer of labels that came from files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """A phrase of the class that found this object too, and how well."""
+    """Phrase of the class that found this object too, and how well."""
 
     phrase: str
     score: float
     relation: Relation = "same"
-    """What its mask is to the label's: the same object, a part of it, a whole around it, or a group of such objects."""
+    """Relation of its mask to the label's: the same object, a part of it, a whole around it, a group of such."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What speaks for and against a label."""
+    """Facts for and against a label."""
 
     asked: int = 1
     """Phrases of the class that were asked."""
     supports: tuple[Support, ...] = ()
     """Every proposal that this label stands for, its own first."""
-    rival: str = ""
+    competing_label: str = ""
     """The negative or other class that scores best on the same pixels."""
-    rival_score: float = 0.0
+    competing_score: float = 0.0
     outcome: str = ""
-    """How the agent's run ended, for a label of a query."""
+    """End of the agent's run, for a label of a query."""
     note: str = ""
-    """What a judge or a reader of files has to say."""
+    """Remark of a judge or a reader of files."""
     judged: Verdict | Literal[""] = ""
-    """What a language model that looked at the mask says; "" where none did."""
+    """Verdict of the language model that looked at the mask; "" where none did."""
     judge: str = ""
-    """Which one."""
-    doubtful: str = ""
-    """Of a query's label: the class that the query speaks of and that is in most doubt on this image."""
-    doubt: float = 0.0
-    """How much, 0-1."""
+    """Name of that model."""
+    uncertain_class: str = ""
+    """Of a query's label: the class that the query speaks of and that is least certain on this image."""
+    uncertainty: float = 0.0
+    """Of that class, 0-1."""
 
     @property
     def agreement(self) -> float:
-        """Share of the class's phrases that found the very object, 0-1."""
+        """Compute the share of the class's phrases that found the very object, 0-1."""
         same = {s.phrase for s in self.supports if s.relation == "same"}
         return len(same) / max(self.asked, 1)
 
     @property
-    def doubled(self) -> float:
-        """The best score of a second find by one phrase: a thing that the model draws twice is often none."""
-        finds: dict[str, list[float]] = {}
+    def duplicate_score(self) -> float:
+        """Find the best score of a second detection by one phrase: what the model draws twice is often no object."""
+        scores_of: dict[str, list[float]] = {}
         for support in self.supports:
-            finds.setdefault(support.phrase, []).append(support.score)
-        return max((sorted(scores)[-2] for scores in finds.values() if len(scores) > 1), default=0.0)
-
-    def to_json(self) -> dict[str, Any]:
-        """In plain values."""
-        return {
-            "asked": self.asked,
-            "supports": [[s.phrase, round(s.score, 4), s.relation] for s in self.supports],
-            "rival": self.rival,
-            "rival_score": round(self.rival_score, 4),
-            "outcome": self.outcome,
-            "note": self.note,
-            **({"judged": self.judged, "judge": self.judge} if self.judged else {}),
-            **({"doubtful": self.doubtful, "doubt": self.doubt} if self.doubtful else {}),
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Evidence":
-        """What `to_json` gave."""
-        supports = tuple(Support(phrase, score, relation) for phrase, score, relation in value["supports"])
-        return cls(
-            value["asked"],
-            supports,
-            value["rival"],
-            value["rival_score"],
-            value["outcome"],
-            value.get("note", ""),
-            value.get("judged", ""),
-            value.get("judge", ""),
-            value.get("doubtful", ""),
-            value.get("doubt", 0.0),
-        )
+            scores_of.setdefault(support.phrase, []).append(support.score)
+        return max((sorted(scores)[-2] for scores in scores_of.values() if len(scores) > 1), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One label; before verification its verdict is "unsure" and its route "review"."""
+    """Label of one object; before verification its verdict is "unsure" and its route "review"."""
 
     id: str
     sha: str
@@ -108,25 +86,34 @@ class Label:
     presence: float
     source: Source
     phrase: str
-    """What found it best: a phrase, "@name" for exemplars, or the query."""
+    """Best source: a phrase, "@name" for exemplars, or the query."""
     evidence: Evidence = field(default_factory=Evidence)
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict[str, AttributeValue])
     quality: float = 0.0
-    """What the rule makes of the evidence, 0-1; the thresholds are for this number."""
+    """Score lowered by the evidence, 0-1; the thresholds are for this number."""
     verdict: Verdict = "unsure"
     reason: str = ""
+    """Explanation of the route for people; nothing is decided by its words."""
     route: Route = "review"
+    decided_by: DecidedBy = "rule"
     reviewer: str = ""
-    """Who decided last; "" while no person has."""
+    """Name of the person who decided last, IMPORT for a file; "" where a machine did."""
+    repeats: str = ""
+    """Id of the file's or person's label that this one says again; it is rejected for that."""
     proposed_class: str = ""
-    """What it was proposed as, where a person gave it another class."""
+    """Class before a person gave it another one."""
     model: str = ""
     usd: float = 0.0
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether a file or a person decided, which machines leave as it is."""
+        return self.decided_by in ("file", "person")
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Whether a class is labeled exhaustively on an image, as far as can be told."""
+    """Exhaustiveness of one class on one image, as far as can be told."""
 
     sha: str
     class_name: str
@@ -134,5 +121,8 @@ class Check:
     """The strongest belief of any phrase of the class that it is there."""
     verdict: Verdict
     reason: str
+    """Explanation of the route for people; nothing is decided by its words."""
     route: Route
     reviewer: str = ""
+    decided_by: DecidedBy = "rule"
+    completeness: Completeness = ""

@@ -1,11 +1,35 @@
-"""What a labeling run has come to."""
+"""Summary of a labeling run: counts by state, class, route and source, and what it was begun with."""
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, cast
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
+import pydantic
+
+from sam3_agent.errors import InputError
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.store.label import ROUTES
+
+
+class _Class(pydantic.BaseModel):
+    name: Annotated[str, pydantic.Field(min_length=1, max_length=1000)]
+    phrases: list[str] = []
+
+
+class _Ontology(pydantic.BaseModel):
+    classes: list[_Class]
+
+
+class _Model(pydantic.BaseModel):
+    name: str
+
+
+class _Folder(pydantic.RootModel[Annotated[str, pydantic.Field(min_length=1, pattern=r"^[^\x00]*$")]]):
+    """Path of the folder of images."""
+
+
+_M = TypeVar("_M", bound=pydantic.BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +43,11 @@ class Summary:
     classes: dict[str, dict[str, int]]
     """Class -> route -> labels."""
     sources: dict[str, int]
-    """How many labels came from phrases, exemplars, queries, files and people."""
+    """Labels by what proposed them: phrases, exemplars, queries, files and people."""
     judged: dict[str, int]
-    """How many labels a judge called right, wrong, or was unsure or not heard of."""
+    """Labels by the verdict of the judge."""
     proposals: int
-    """Finds that the labels stand for; those of one object are one label."""
+    """Detections that the labels stand for; those of one object are one label."""
     unsure_images: int
     """Pairs of image and class in which something may have been missed."""
     usd: float
@@ -31,7 +55,7 @@ class Summary:
     """Of work on images, over all calls."""
 
     def to_json(self) -> dict[str, Any]:
-        """One document."""
+        """Give one document in plain values."""
         return {
             "images": self.images,
             "unreadable": [{"path": row.path, "reason": row.reason} for row in self.unreadable],
@@ -46,8 +70,8 @@ class Summary:
         }
 
 
-def summarise(journal: Journal) -> Summary:
-    """Count what is in a journal."""
+def summarize(journal: Journal) -> Summary:
+    """Count the images and labels of a journal."""
     images = journal.images()
     states = Counter(row.state for row in images)
     classes: dict[str, dict[str, int]] = {name: _no_labels() for name in class_names(journal)}
@@ -75,9 +99,39 @@ def summarise(journal: Journal) -> Summary:
 
 
 def class_names(journal: Journal) -> list[str]:
-    """The classes of the ontology that a run was begun with, in order."""
-    document = cast(dict[str, list[dict[str, str]]], journal.meta("ontology") or {"classes": []})
-    return [each["name"] for each in document["classes"]]
+    """List the classes of the ontology that a run was begun with, in order."""
+    return [each.name for each in _facts(journal, "ontology", _Ontology, {"classes": []}).classes]
+
+
+def first_phrase(journal: Journal, class_name: str) -> str | None:
+    """Find the first phrase of a class, to be asked with an example; None where it has none."""
+    classes = _facts(journal, "ontology", _Ontology, {"classes": []}).classes
+    return next((each.phrases[0] for each in classes if each.name == class_name and each.phrases), None)
+
+
+def model_name(journal: Journal) -> str:
+    """Name the model that a run was begun with; "" where it has not begun."""
+    return _facts(journal, "model", _Model, {"name": ""}).name
+
+
+def images_folder(journal: Journal) -> Path:
+    """Find the folder that the paths of images are relative to.
+
+    Raises:
+        InputError: the run has not begun.
+    """
+    return Path(_facts(journal, "images", _Folder, "").root)
+
+
+def _facts(journal: Journal, key: str, kind: type[_M], default: object) -> _M:
+    """Read what a run was begun with; raises InputError where the journal of a stranger says nonsense."""
+    known = journal.meta(key)
+    try:
+        return kind.model_validate(default if known is None else known)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in (key, *first["loc"]))
+        raise InputError(f"the journal {journal.path} holds a damaged entry {place}: {first['msg']:.200}") from error
 
 
 def _no_labels() -> dict[str, int]:

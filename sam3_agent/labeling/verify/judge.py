@@ -1,28 +1,29 @@
-"""Verification by a language model that looks: each mask on contact sheets, and whether anything is missing."""
+"""Judge of labels: a language model that looks at each mask on contact sheets, and for what has none."""
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from sam3_agent.errors import LLMError
-from sam3_agent.labeling.ontology.ontology import LabelClass, Strictness, fold
-from sam3_agent.labeling.store.label import Check, Label, Verdict
-from sam3_agent.labeling.verify.score_rule import ABSENT, AGENT, COMPLETE, JUDGE, verified
+from sam3_agent.errors import InputError, LLMError
+from sam3_agent.labeling.ontology.ontology import LabelClass, Thresholds, fold
+from sam3_agent.labeling.store.label import Check, Completeness, Label, Verdict
+from sam3_agent.labeling.verify.score_rule import verified
 from sam3_agent.llm.base import LLM, Message, Reply
 from sam3_agent.loop.agent import Failure, attempt
-from sam3_agent.loop.judge import hear
+from sam3_agent.loop.judge import force_call
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.render import Mark, Picture, draw_picture
 from sam3_agent.tools import ToolSpec
 
 SHEET = 36
-"""Masks on one contact sheet, and in one question but for a class that has more."""
+"""Masks on one contact sheet, and in one question but for a class that has more: 6 x 6 cells stay readable at the size
+that models scale pictures to."""
 _NAME = 18
 """Characters of a class name over a cell of the sheet."""
 
@@ -49,16 +50,16 @@ VERIFY = ToolSpec.of(verify_labels)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Some classes of one image with their candidates: what the judge is asked in one call."""
+    """Classes of one image with their candidates, as the judge is asked about them in one call."""
 
     classes: tuple[LabelClass, ...]
     labels: tuple[Label, ...]
     known: tuple[Label, ...] = ()
-    """What a person or a file labeled with these classes."""
+    """Labels of these classes by a person or a file."""
 
     @property
     def words(self) -> str:
-        """What is written beside the pictures."""
+        """Text beside the pictures."""
         lines = ["classes:", *(f"  {_meaning(each)}" for each in self.classes), "masks:"]
         lines += [f"  m{number} {_facts(label)}" for number, label in enumerate(self.labels, 1)] or ["  none"]
         lines += [f"  older label: {_facts(label)}" for label in self.known]
@@ -66,36 +67,46 @@ class Question:
 
     @property
     def unit(self) -> str:
-        """The name of this question as a unit of work: the same only for the same words and masks."""
+        """Name this question as a unit of work: the same only for the same words and masks."""
         said = [read_prompt("verify_labels").id, self.words, *(f"{x.id} {x.rle.counts}" for x in self.labels)]
         return f"judge {hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """What the judge said to one question."""
+    """Answer of the judge to one question."""
 
     verdicts: dict[str, tuple[Verdict, str]]
     """By label id; "unsure" where it said nothing, or both."""
     missing: dict[str, str]
-    """By class: what has no mask, and where."""
+    """By class: the object without a mask, and its place."""
     usd: float = 0.0
-    unheard: str = ""
-    """Why there is no answer; then nothing is known of any mask or class."""
+    error: str = ""
+    """Reason that there is no answer; then nothing is known of any mask or class."""
 
     def to_json(self) -> dict[str, Any]:
-        """In plain values."""
+        """Give it in plain values."""
         return {"verdicts": self.verdicts, "missing": self.missing, "usd": self.usd}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Judgment":
-        """What `to_json` gave."""
-        verdicts = {name: (verdict, said) for name, (verdict, said) in value["verdicts"].items()}
-        return cls(verdicts, value["missing"], value["usd"])
+    def read(cls, document: bytes) -> "Judgment":
+        """Read what `to_json` gave, as JSON; raises InputError where the journal of a stranger holds something else."""
+        try:
+            given = _Kept.model_validate_json(document)
+        except ValueError as error:
+            raise InputError(f"the journal holds a damaged judgment ({' '.join(str(error).split())[:200]})") from error
+        return cls(given.verdicts, given.missing, given.usd)
+
+
+class _Kept(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False)
+    verdicts: dict[str, tuple[Verdict, str]]
+    missing: dict[str, str]
+    usd: float
 
 
 def questions_of(classes: Sequence[LabelClass], labels: Sequence[Label], known: Sequence[Label]) -> list[Question]:
-    """Every class in exactly one question, whole, of at most SHEET masks where it has not more by itself."""
+    """Put every class into exactly one question, whole, of at most SHEET masks where it has not more by itself."""
     groups: list[tuple[list[LabelClass], list[Label]]] = []
     for each in classes:
         mine = [label for label in labels if label.class_name == each.name and label.route != "rejected"]
@@ -121,17 +132,17 @@ def judge(llm: LLM, pixels: NDArray[np.uint8], question: Question) -> Judgment:
         return done.value
 
     system = Message("system", read_prompt("verify_labels").text)
-    heard = hear(ask, (system, Message("user", question.words, tuple(_pictures(pixels, question)))), VERIFY)
+    answer = force_call(ask, (system, Message("user", question.words, tuple(_pictures(pixels, question)))), VERIFY)
     usd = round(sum(spent), 6)
-    if isinstance(heard, str):
-        return Judgment({}, {}, usd, heard or "no answer")
-    return read_judgment(question, heard.model_dump(), usd)
+    if isinstance(answer, str):
+        return Judgment({}, {}, usd, answer or "no answer")
+    return read_judgment(question, answer.model_dump(), usd)
 
 
 def read_judgment(question: Question, fields: dict[str, Any], usd: float = 0.0) -> Judgment:
-    """The judgment in the arguments of a call; numbers that were not asked about count for nothing.
+    """Read the judgment in the arguments of a call; numbers that were not asked about count for nothing.
 
-    A class that is called missing under a name that nobody knows makes every class of the question doubtful.
+    A class that is called missing under a name that nobody knows makes every class of the question unsure.
     """
     right, wrong = ({_number(name) for name in fields[key]} for key in ("right", "wrong"))
     why = {_number(name): text for name, text in _paired(fields["wrong"], fields["reasons"])}
@@ -156,19 +167,19 @@ def read_judgment(question: Question, fields: dict[str, Any], usd: float = 0.0) 
 
 
 def _paired(names: Sequence[Any], texts: Sequence[Any]) -> list[tuple[str, str]]:
-    """Each name with the text at its place, "" where there is none."""
+    """Pair each name with the text at its place, "" where there is none."""
     padded = [*(" ".join(str(text).split()) for text in texts), *[""] * len(names)]
     return [(str(name), text) for name, text in zip(names, padded, strict=False)]
 
 
 def _number(given: Any) -> str:
-    """The number of a mask as it was written for the judge, from "M3", "3" or "m3 car"."""
+    """Read the number of a mask as it was written for the judge, from "M3", "3" or "m3 car"."""
     first = str(given).strip().lower().split(" ")[0].rstrip(":,")
     return f"m{first}" if first.isdigit() else first
 
 
 def _meaning(each: LabelClass) -> str:
-    """Such as: "fruit": apple, pear; not: ball."""
+    """Write the meaning of a class, such as: "fruit": apple, pear; not: ball."""
     words = [phrase for phrase in each.phrases if fold(phrase) != fold(each.name)]
     meaning = "; ".join([*([", ".join(words)] if words else []), *([each.query] if each.query else [])])
     against = f"; not: {', '.join(each.negatives)}" if each.negatives else ""
@@ -181,7 +192,7 @@ def _facts(label: Label) -> str:
 
 
 def _pictures(pixels: NDArray[np.uint8], question: Question) -> list[Picture]:
-    """The whole picture with numbered outlines, and contact sheets of SHEET masks each."""
+    """Draw the whole image with numbered outlines, and contact sheets of SHEET masks each."""
     marks = [Mark(f"m{number}", label.rle, label.box) for number, label in enumerate(question.labels, 1)]
     old = [Mark(label.class_name[:_NAME], label.rle, label.box, dashed=True) for label in question.known]
     whole = draw_picture(pixels, [*marks, *old], style="marks" if marks or old else "plain")
@@ -194,9 +205,9 @@ def _pictures(pixels: NDArray[np.uint8], question: Question) -> list[Picture]:
 
 
 def with_judgment(
-    labels: Sequence[Label], question: Question, judgment: Judgment, name: str, strict: Mapping[str, Strictness]
+    labels: Sequence[Label], question: Question, judgment: Judgment, name: str, thresholds: Mapping[str, Thresholds]
 ) -> list[Label]:
-    """All labels of an image, those of the question routed anew by the judgment and with their share of its price.
+    """Route the labels of the question anew by the judgment, each with its share of the price; gives all labels.
 
     Where there is no answer, every label that was asked about is for a person to see.
     """
@@ -207,29 +218,37 @@ def with_judgment(
         if label.id not in asked:
             done.append(label)
             continue
-        unsaid = f"was not heard ({judgment.unheard})" if judgment.unheard else "says nothing about it"
+        unsaid = f"gave no answer ({judgment.error})" if judgment.error else "says nothing about it"
         verdict, said = judgment.verdicts.get(label.id, ("unsure", unsaid))
         evidence = replace(label.evidence, judged=verdict, note=said, judge=name)
-        seen = replace(label, evidence=evidence, usd=round(label.usd + share, 6))
-        done.append(verified(seen, strict[label.class_name]))
+        judged = replace(label, evidence=evidence, usd=round(label.usd + share, 6))
+        done.append(verified(judged, thresholds[label.class_name]))
     return done
 
 
 def with_completeness(
     checks: Sequence[Check], question: Question, judgment: Judgment, labels: Sequence[Label]
 ) -> list[Check]:
-    """All checks of an image, those of the question's classes by what the judge says is missing."""
+    """Renew the checks of the question's classes by what the judge says is missing; gives all checks of the image."""
     asked = {each.name for each in question.classes}
     alive = {label.class_name for label in (*labels, *question.known) if label.route != "rejected"}
-    done: list[Check] = []
-    for check in checks:
-        if check.class_name not in asked or check.reason.startswith(AGENT):
-            done.append(check)
-        elif judgment.unheard or check.class_name in judgment.missing:
-            missed = f"missing: {judgment.missing.get(check.class_name)}"
-            reason = f"{JUDGE} {f'was not heard ({judgment.unheard})' if judgment.unheard else f'says {missed}'}"
-            done.append(replace(check, verdict="unsure", route="review", reason=reason))
-        else:
-            reason = COMPLETE if check.class_name in alive else ABSENT
-            done.append(replace(check, verdict="right", route="accepted", reason=reason))
-    return done
+    return [
+        _judged(check, judgment, alive) if check.class_name in asked and check.decided_by != "agent" else check
+        for check in checks
+    ]
+
+
+def _judged(check: Check, judgment: Judgment, alive: Set[str]) -> Check:
+    if judgment.error:
+        return _by_judge(check, "unknown", f"the judge gave no answer ({judgment.error})")
+    if check.class_name in judgment.missing:
+        return _by_judge(check, "missing", f"the judge says missing: {judgment.missing[check.class_name]}")
+    if check.class_name in alive:
+        return _by_judge(check, "complete", "the judge: all of it is labeled")
+    return _by_judge(check, "absent", "the judge: not there")
+
+
+def _by_judge(check: Check, completeness: Completeness, reason: str) -> Check:
+    sure = completeness in ("complete", "absent")
+    verdict, route = ("right", "accepted") if sure else ("unsure", "review")
+    return replace(check, verdict=verdict, route=route, reason=reason, decided_by="judge", completeness=completeness)

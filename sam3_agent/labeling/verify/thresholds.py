@@ -1,28 +1,32 @@
-"""The lines of the score rule as a run uses them: from its concept file, or fitted to reviewed labels."""
+"""Thresholds of the score rule as a run uses them: from its concept file, or fitted to reviewed labels."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import cast
+from typing import Any, cast
 
-from sam3_agent.labeling.ontology.ontology import Strictness
+from sam3_agent.errors import InputError
+from sam3_agent.labeling.ontology.ontology import Thresholds
 from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.labeling.store.label import Label
 from sam3_agent.labeling.verify.score_rule import rechecked, verify_all
 
-_KEY = "lines"
+_KEY = "thresholds"
 
 
-def lines_of(journal: Journal) -> dict[str, Strictness]:
-    """Strictness by class."""
-    known = cast(dict[str, dict[str, float]], journal.meta(_KEY) or {})
-    return {name: Strictness(**lines) for name, lines in known.items()}
+def thresholds_of(journal: Journal) -> dict[str, Thresholds]:
+    """Read the thresholds by class; raises InputError where the journal is damaged."""
+    known = cast(dict[str, dict[str, Any]], journal.meta(_KEY) or {})
+    try:
+        return {name: Thresholds(**given) for name, given in known.items()}
+    except (TypeError, AttributeError, InputError) as error:
+        raise InputError(f"the journal {journal.path} holds damaged thresholds: {error}") from error
 
 
-def set_lines(journal: Journal, lines: Mapping[str, Strictness]) -> int:
-    """Remember the lines and route every undecided label anew by them; gives how many changed their route."""
-    journal.remember({_KEY: {name: asdict(each) for name, each in lines.items()}})
+def set_thresholds(journal: Journal, thresholds: Mapping[str, Thresholds]) -> int:
+    """Remember thresholds and route every undecided label anew by them; gives how many changed their route."""
+    journal.remember({_KEY: {name: asdict(each) for name, each in thresholds.items()}})
     before = journal.labels()
-    after = verify_all(before, lines)
+    after = verify_all(before, thresholds)
     changed = [new for old, new in zip(before, after, strict=True) if old != new]
     journal.put_labels(changed)
     recheck(journal)

@@ -175,17 +175,17 @@ class FastPath:
         rest = [each for each in (given.boxes, given.masks) if each is not None]
 
         def decode(
-            finest: Tensor, finer: Tensor, embedding: Tensor, points: Tensor, labels: Tensor, *more: Tensor
+            finest: Tensor, finer: Tensor, coarse: Tensor, none: Tensor, points: Tensor, labels: Tensor, *more: Tensor
         ) -> Tensors:
             left = list(more)
             boxes = left.pop(0) if given.boxes is not None else None
             masks = left.pop(0) if given.masks is not None else None
-            features = ClickFeatures(finest, finer, embedding)
+            features = ClickFeatures(finest, finer, coarse, none)
             tokens, dense = tracker.embed(Clicks(points, labels, boxes, masks))
             return tracker.decode(features, tokens, dense, multimask=multimask)
 
         logits, quality = self._graphs.run(
-            key, decode, seen.finest, seen.finer, seen.embedding, given.points, given.labels, *rest
+            key, decode, seen.finest, seen.finer, seen.coarse, seen.no_memory, given.points, given.labels, *rest
         )
         return logits, quality
 

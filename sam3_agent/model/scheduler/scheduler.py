@@ -144,7 +144,7 @@ class Scheduler:
     def track(
         self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
     ) -> list[TrackedMask]:
-        """Where objects are on a frame; see `VideoSegmenter.track`.
+        """Find objects on a frame; see `VideoSegmenter.track`.
 
         The objects are shared out over all replicas, in equal parts. Memories may come from any of them; they are
         moved where they are needed (7 MB an object at full size), as is what objects need of the frame (21 MB).

@@ -1,4 +1,4 @@
-// The review page: what is on the desk, and what keys and buttons do to it.
+// The review page: its state, and what keys and buttons do to it.
 import { call } from "./api.js";
 import { areaOf, runsOf } from "./masks.js";
 import { drawChecks, drawClasses, drawLabels } from "./panel.js";
@@ -8,8 +8,8 @@ import { View } from "./view.js";
 const at = (id) => document.getElementById(id);
 const view = new View(at("picture"));
 const queue = new Queue(at("queue"), at("queue-space"), (index) => run(() => open(index)));
-const desk = { classes: [], image: null, labels: [], chosen: null, sliders: new Map(), clicks: null };
-let turn = 0, hush = 0, last = Promise.resolve();
+const state = { classes: [], image: null, labels: [], chosen: null, sliders: new Map(), clicks: null };
+let turn = 0, hush = 0, shownAt = 0, last = Promise.resolve();
 
 function say(text, bad = false) {
   at("toast").textContent = text;
@@ -26,13 +26,16 @@ async function now(act) {
 // One after the other, in the order of keys and clicks: each acts on what the one before it left.
 function run(act) { return (last = last.then(() => now(act))); }
 
-const numberOf = (name) => Math.max(desk.classes.findIndex((each) => each.name === name), 0);
-const lineOf = (name) => desk.sliders.get(name) ?? desk.classes[numberOf(name)]?.threshold ?? 0;
-const isDecided = (label) => label.reviewer !== "";
+const numberOf = (name) => Math.max(state.classes.findIndex((each) => each.name === name), 0);
+const lineOf = (name) => state.sliders.get(name) ?? state.classes[numberOf(name)]?.threshold ?? 0;
+const isDecided = (label) => label.decided_by === "person" || label.decided_by === "file";
 const isShown = (label) => (isDecided(label) ? label.route !== "rejected" : label.score >= lineOf(label.class) && !isLost(label));
 // Rejected for another reason than its score, or under a threshold that nobody is moving.
-const isLost = (label) => label.route === "rejected" && !(desk.sliders.has(label.class) && label.reason.startsWith("score "));
-const chosen = () => desk.labels.find((label) => label.id === desk.chosen) ?? null;
+const isLost = (label) => label.route === "rejected" && !(state.sliders.has(label.class) && !label.repeats && label.score < (state.classes[numberOf(label.class)]?.threshold ?? 0));
+// What the filter is about and no person has decided: the only labels that are chosen without being pointed at.
+const wanted = () => ({ accepted: "accepted", rejected: "rejected" })[at("filter").value] ?? "review";
+const isOpen = (label) => !isDecided(label) && label.route === wanted() && (isShown(label) || wanted() === "rejected");
+const chosen = () => state.labels.find((label) => label.id === state.chosen) ?? null;
 
 function take(label) {
   const runs = runsOf(label.mask.counts);
@@ -40,32 +43,32 @@ function take(label) {
 }
 
 function draw() {
-  const shown = desk.labels.filter((label) => isShown(label) || label.id === desk.chosen);
-  view.masks(shown, desk.chosen);
+  const shown = state.labels.filter((label) => isShown(label) || label.id === state.chosen);
+  view.masks(shown, state.chosen);
   document.body.dataset.drawn = shown.length;
-  drawLabels(at("labels"), desk.labels, desk.chosen, isShown, choose);
+  drawLabels(at("labels"), state.labels, state.chosen, isShown, choose);
 }
 
-function choose(id) { desk.chosen = id; draw(); }
+function choose(id) { state.chosen = id; draw(); }
 
 async function refresh() {
-  const state = await call("state");
-  desk.classes = state.classes;
-  const { review, accepted, rejected, decided } = state.progress;
-  at("folder").textContent = state.folder;
+  const answer = await call("state");
+  state.classes = answer.classes;
+  const { review, accepted, rejected, decided } = answer.progress;
+  at("folder").textContent = answer.folder;
   at("progress").textContent = `${review} to review, ${accepted} accepted, ${rejected} rejected, ${decided} decided by people`;
-  const { running, done, total, found, error } = state.search;
+  const { running, done, total, found, error } = answer.search;
   at("search").textContent = running || error ? `search: ${done} of ${total} images, ${found} found ${error}` : "";
   if (running) setTimeout(() => run(refresh), 700);
-  drawClasses(at("classes"), desk.classes, desk.sliders, move, (name, value) => run(() => apply(name, value)));
-  return state;
+  drawClasses(at("classes"), state.classes, state.sliders, move, (name, value) => run(() => apply(name, value)));
+  return answer;
 }
 
 async function load() {
   const total = await queue.load({ filter: at("filter").value, class: at("class-filter").value });
   at("count").textContent = `${total} image${total === 1 ? "" : "s"}`;
   at("empty").hidden = total > 0;
-  if (total) await open(0); else { desk.image = null; desk.labels = []; desk.chosen = null; at("title").textContent = "no image"; drawChecks(at("checks"), []); view.close(); draw(); }
+  if (total) await open(0); else { state.image = null; state.labels = []; state.chosen = null; at("title").textContent = "no image"; drawChecks(at("checks"), []); view.close(); draw(); }
 }
 
 async function open(index) {
@@ -76,18 +79,19 @@ async function open(index) {
 async function show(item) {
   const mine = ++turn;
   leave();
-  desk.chosen = null;
+  state.chosen = null;
   const [, image] = await Promise.all([view.open(`picture/${item.sha}`, item.width, item.height), call("image", { sha: item.sha })]);
   if (mine !== turn) return;
   put(image);
-  next(1);
+  choose(state.labels.find(isOpen)?.id ?? null);
   document.body.dataset.image = item.sha;
+  shownAt = performance.now();
 }
 
 function put(image) {
-  desk.image = image;
+  state.image = image;
   const order = { review: 0, accepted: 1, rejected: 2 };
-  desk.labels = image.labels.map(take).sort((a, b) => order[a.route] - order[b.route] || b.quality - a.quality);
+  state.labels = image.labels.map(take).sort((a, b) => order[a.route] - order[b.route] || b.quality - a.quality);
   at("title").textContent = `${image.path} (${image.width} x ${image.height})`;
   drawChecks(at("checks"), image.checks);
   count();
@@ -96,69 +100,85 @@ function put(image) {
 
 function count() {
   const counts = { review: 0, accepted: 0, rejected: 0 };
-  for (const label of desk.labels) counts[label.route]++;
-  counts.missed = desk.image.checks.filter((check) => check.route === "review").length;
-  queue.count(desk.image.sha, counts);
+  for (const label of state.labels) counts[label.route]++;
+  counts.missed = state.image.checks.filter((check) => check.route === "review").length;
+  queue.count(state.image.sha, counts);
 }
 
 async function reload() {
-  if (!desk.image) return;
-  const image = await call("image", { sha: desk.image.sha });
-  if (image.sha === desk.image.sha) put(image);
+  if (!state.image) return;
+  const image = await call("image", { sha: state.image.sha });
+  if (image.sha === state.image.sha) put(image);
   await refresh();
 }
 
-// The next label that waits, from the chosen one on; the first label where none does.
+// The next label that is open, from the chosen one on; any label where none is, as someone asks for it.
 function next(step) {
-  const waiting = desk.labels.filter((label) => label.route === "review" && isShown(label));
-  const list = waiting.length ? waiting : desk.labels.filter(isShown);
+  const waiting = state.labels.filter(isOpen);
+  const list = waiting.length ? waiting : state.labels.filter(isShown);
   if (!list.length) return choose(null);
-  const place = list.findIndex((label) => label.id === desk.chosen);
+  const place = list.findIndex((label) => label.id === state.chosen);
   return choose(list[(place < 0 ? (step > 0 ? 0 : list.length - 1) : place + step + list.length) % list.length].id);
 }
 
 async function decide(action, name) {
   const label = chosen();
   if (!label) return say("choose a label first: click on it, or press Tab");
+  const after = state.labels.slice(state.labels.indexOf(label) + 1).concat(state.labels).find((other) => other.id !== label.id && isOpen(other));
   await call("decide", { labels: [label.id], action, class: name });
-  const after = desk.labels.slice(desk.labels.indexOf(label) + 1).concat(desk.labels).find((other) => other.id !== label.id && other.route === "review" && isShown(other));
-  desk.chosen = after?.id ?? label.id;
-  return reload();
+  // Never stay on what is decided: the next key would decide it anew.
+  state.chosen = after?.id ?? null;
+  await reload();
+  return after ? null : advance();
+}
+
+// The next image of the queue with something open; the last one stays, with nothing chosen.
+async function advance() {
+  const counted = { review: "review", missed: "missed" }[at("filter").value];
+  for (let index = queue.now + 1; index < queue.total; index++) {
+    const item = await queue.item(index);
+    if (item && (!counted || item[counted] > 0)) return open(index);
+  }
+  return say("that was the last image of this queue");
 }
 
 async function acceptAll() {
-  const ids = desk.labels.filter((label) => isShown(label) && label.route !== "accepted" && !isDecided(label)).map((label) => label.id);
+  const ids = state.labels.filter((label) => isShown(label) && label.route !== "accepted" && !isDecided(label)).map((label) => label.id);
   if (!ids.length) return say("nothing waits here");
   await call("decide", { labels: ids, action: "accept" });
-  return reload();
+  state.chosen = null;
+  await reload();
+  return advance();
 }
 
 async function undo() {
   const { undone } = await call("undo");
   if (!undone) return say("there is nothing to undo");
-  say(`undone: ${undone.action}`);
-  desk.sliders.clear();
-  if (undone.sha && undone.sha !== desk.image?.sha) {
-    const image = await call("image", { sha: undone.sha });
-    return show(image).then(refresh);
+  say(`undone: ${undone.words}`);
+  state.sliders.clear();
+  if (undone.sha && undone.sha !== state.image?.sha) {
+    queue.point(undone.sha);
+    await show(await call("image", { sha: undone.sha }));
   }
-  return reload();
+  await reload();
+  const back = state.labels.find((label) => undone.labels.includes(label.id));
+  return back ? choose(back.id) : null;
 }
 
-function move(name, value) { desk.sliders.set(name, value); draw(); }
+function move(name, value) { state.sliders.set(name, value); draw(); }
 
 async function apply(name, value) {
   const { changed } = await call("threshold", { class: name, threshold: value });
-  desk.sliders.delete(name);
+  state.sliders.delete(name);
   say(`${name}: threshold ${value.toFixed(2)}, ${changed} labels have another route`);
   return reload();
 }
 
-function leave() { desk.clicks = null; at("mode").hidden = true; if (view.width) view.sketch(null, []); }
+function leave() { state.clicks = null; at("mode").hidden = true; if (view.width) view.sketch(null, []); }
 
 function enter() {
   const label = chosen();
-  desk.clicks = { points: [], label, find: null };
+  state.clicks = { points: [], label, find: null };
   at("mode").textContent = label
     ? `refining ${label.class}: click what is missing, Shift+click what is too much, N for a new object, Enter keeps`
     : "click on an object, Shift+click beside it, 1-9 or Enter keeps it, Escape leaves";
@@ -166,15 +186,15 @@ function enter() {
 }
 
 async function press(place, beside) {
-  if (!desk.clicks) return choose(view.labelAt(place)?.id ?? null);
-  const { points, label } = desk.clicks;
+  if (!state.clicks) return choose(view.labelAt(place)?.id ?? null);
+  const { points, label } = state.clicks;
   points.push({ ...place, on: !beside });
   view.sketch(null, points);
-  const given = { sha: desk.image.sha, points: points.map((p) => [p.x, p.y]), labels: points.map((p) => p.on), box: label?.box };
-  const mine = desk.clicks;
+  const given = { sha: state.image.sha, points: points.map((p) => [p.x, p.y]), labels: points.map((p) => p.on), box: label?.box };
+  const mine = state.clicks;
   try {
     const found = await call("click", given);
-    if (mine !== desk.clicks) return null;
+    if (mine !== state.clicks) return null;
     mine.find = found.find;
     return view.sketch(runsOf(found.mask.counts), points);
   } catch (error) {
@@ -185,30 +205,30 @@ async function press(place, beside) {
 }
 
 async function keep(number) {
-  const { find, label } = desk.clicks;
+  const { find, label } = state.clicks;
   if (!find) return say("click on the object first");
-  const name = desk.classes[number ?? (label ? label.number : 0)]?.name;
+  const name = state.classes[number ?? (label ? label.number : 0)]?.name;
   const { labels } = await call("mask", { find, class: name, id: label?.id });
   leave();
-  desk.chosen = labels[0].id;
+  state.chosen = labels[0].id;
   return reload();
 }
 
 async function like() {
   if (!chosen()) return say("choose a label first");
-  const { labels } = await call("like", { id: desk.chosen });
+  const { labels } = await call("like", { id: state.chosen });
   say(labels.length ? `${labels.length} more like this` : "nothing else like this here");
   return reload();
 }
 
 async function search() {
   if (!chosen()) return say("choose a label first");
-  await call("search", { id: desk.chosen });
+  await call("search", { id: state.chosen });
   return refresh();
 }
 
 async function confirm() {
-  await call("confirm", { sha: desk.image.sha });
+  await call("confirm", { sha: state.image.sha });
   say("nothing is missing here");
   return reload();
 }
@@ -220,7 +240,7 @@ async function calibrate() {
 }
 
 const ACTS = {
-  accept: () => decide("accept"), reject: () => decide("reject"), click: () => (desk.clicks ? leave() : enter()),
+  accept: () => decide("accept"), reject: () => decide("reject"), click: () => (state.clicks ? leave() : enter()),
   like, search, all: acceptAll, confirm,
 };
 const KEYS = {
@@ -233,19 +253,25 @@ const KEYS = {
 function actOf(key, back) {
   const number = /^[1-9]$/.test(key) ? Number(key) - 1 : null;
   if (key === "Tab") return () => next(back ? -1 : 1);
-  if (desk.clicks && key === "Escape") return leave;
-  if (desk.clicks && key === "Enter") return () => keep(null);
-  if (desk.clicks && key === "n") return () => { desk.chosen = null; draw(); enter(); };
-  if (number !== null && number < desk.classes.length) return () => (desk.clicks ? keep(number) : decide("relabel", desk.classes[number].name));
+  if (state.clicks && key === "Escape") return leave;
+  if (state.clicks && key === "Enter") return () => keep(null);
+  if (state.clicks && key === "n") return () => { state.chosen = null; draw(); enter(); };
+  if (number !== null && number < state.classes.length) return () => (state.clicks ? keep(number) : decide("relabel", state.classes[number].name));
   return KEYS[key] ?? null;
 }
 
+// What a key decided was meant for what was to be seen when it was pressed, not for the image that came since.
+const DECIDING = /^[arxAd1-9]$/;
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || at("help").open || ["SELECT"].includes(event.target.tagName)) return;
-  const { key, shiftKey } = event;
+  const { key, shiftKey } = event, pressed = performance.now();
   if (actOf(key, shiftKey)) event.preventDefault();
   if (key === "Escape") now(async () => leave());  // whatever is still on its way
-  run(async () => actOf(key, shiftKey)?.());
+  run(async () => {
+    if (pressed < shownAt && DECIDING.test(key)) return say("another image came before that key; look, then press it again", true);
+    return actOf(key, shiftKey)?.();
+  });
 });
 
 view.onclick = (place, beside) => run(() => press(place, beside));

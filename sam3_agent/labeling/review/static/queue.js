@@ -31,9 +31,7 @@ export class Queue {
   }
 
   async select(index) {
-    if (index < 0 || index >= this.total) return null;
-    await this.fetch(Math.floor(index / PART));
-    const item = this.items.get(index);
+    const item = await this.item(index);
     if (!item) return null;
     this.now = index;
     const top = index * HEIGHT;
@@ -41,6 +39,19 @@ export class Queue {
     else if (top + HEIGHT > this.list.scrollTop + this.list.clientHeight) this.list.scrollTop = top + HEIGHT - this.list.clientHeight;
     this.draw();
     return item;
+  }
+
+  // The image at a place of the queue; null outside of it.
+  async item(index) {
+    if (index < 0 || index >= this.total) return null;
+    await this.fetch(Math.floor(index / PART));
+    return this.items.get(index) ?? null;
+  }
+
+  // Mark the image as the one that is open, if the queue has it.
+  point(sha) {
+    for (const [index, item] of this.items) if (item.sha === sha) this.now = index;
+    this.draw();
   }
 
   // Say anew how many labels of each route an image has.
