@@ -7,7 +7,7 @@ Everything is downloaded anew into a virtual environment that is deleted afterwa
 
 import argparse
 import os
-import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "bytes": 1.0}
 
 
 def main() -> None:
@@ -43,13 +42,16 @@ def main() -> None:
 
 
 def install(venv: Path, what: list[str]) -> float:
-    """Install with pip and no cache, and return the bytes that it says it downloaded."""
-    call = [venv / "bin" / "pip", "install", "--no-cache-dir", "--progress-bar", "off", *what]
-    done = subprocess.run(call, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    sizes = re.findall(r"Downloading .* \(([\d.]+) (\w+)\)$", done.stdout, flags=re.MULTILINE)
-    return sum(float(number) * UNITS[unit] for number, unit in sizes)
+    """Download with pip and no cache, install that, and return the bytes downloaded, wherever they came from."""
+    wheels = venv.parent / "wheels"
+    for call in (["download", "--dest", wheels], ["install", "--find-links", wheels]):
+        pip = [venv / "bin" / "pip", *call, "--no-cache-dir", "--progress-bar", "off", *what]
+        done = subprocess.run(pip, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(done.stderr)
+    size = sum(path.stat().st_size for path in wheels.iterdir())
+    shutil.rmtree(wheels)
+    return float(size)
 
 
 if __name__ == "__main__":
