@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sam3_agent import __version__
 from sam3_agent.errors import Sam3AgentError
 from sam3_agent.model.devices import DEVICE_HELP
 from sam3_evals.compare import compare
@@ -36,6 +37,13 @@ app = typer.Typer(
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@app.callback()
+def _common(version: Annotated[bool, typer.Option("--version", is_eager=True, help="Show the version.")] = False) -> None:
+    if version:
+        typer.echo(f"sam3-eval {__version__}")
+        raise typer.Exit
 
 
 def main() -> None:

@@ -266,5 +266,15 @@ def scenes(
         print_line(report.words())
 
 
+@app.command(cls=CheckedCommand)
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
+) -> None:
+    """Print the script that completes commands and options: eval "$(sam3-agent completion bash)"."""
+    from typer._completion_shared import get_completion_script
+
+    typer.echo(get_completion_script(prog_name="sam3-agent", complete_var="_SAM3_AGENT_COMPLETE", shell=shell))
+
+
 for _command in label_commands.COMMANDS:
     app.command(cls=CheckedCommand)(_command)

@@ -1,6 +1,7 @@
 """Images that a command is given: files, folders and globs, told apart from the concepts that follow them."""
 
 import glob
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def tell_apart(before: Sequence[str], after: Sequence[str] | None, *, texts_apar
 
 
 def _note(images: Images, texts: Sequence[str], count: int) -> str:
-    folder = next((text for text in texts if Path(text).exists()), None)
+    folder = next((text for text in texts if os.path.exists(text)), None)  # noqa: PTH110  # no error for texts that are no paths
     if folder is not None:
         return f"{folder!r} is taken for a concept, though there is a file or folder of this name; to open it, put it"
     if count and texts:
@@ -100,19 +101,19 @@ def _is_image(text: str) -> bool:
         return True
     if _MAGIC.search(text):
         return any(True for _ in glob.iglob(text, recursive=True))  # noqa: PTH207  # absolute patterns too
-    return ("/" in text or text in (".", "..")) and Path(text).exists()
+    return ("/" in text or text in (".", "..")) and os.path.exists(text)  # noqa: PTH110
 
 
 def _resolved(argument: str) -> list[str]:
     if _URI.match(argument) or not argument.strip():
         return [argument]
     path = Path(argument).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112  # no error for a text that is no path
         found = sorted(_images_in(path), key=_natural)
         if not found:
             raise InputError(f"the folder {_short(argument)!r} holds no image ({', '.join(SUFFIXES[:4])}, ...)")
         return found
-    if _MAGIC.search(argument) and not path.exists():
+    if _MAGIC.search(argument) and not os.path.exists(path):  # noqa: PTH110
         matches = (Path(match) for match in glob.iglob(str(path), recursive=True))  # noqa: PTH207
         found = sorted((str(m) for m in matches if m.suffix.lower() in SUFFIXES and m.is_file()), key=_natural)
         if not found:

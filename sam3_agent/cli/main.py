@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from sam3_agent.errors import Sam3AgentError
 
 INTERRUPTED = 130
+COMPLETE_VARIABLE = "_SAM3_AGENT_COMPLETE"
+"""Set by the scripts of `sam3-agent completion` when the shell asks what could come next."""
 
 
 _FAILURE = 1
@@ -46,6 +48,10 @@ def run_command(argv: Sequence[str]) -> int:
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.ERROR)
     try:
+        if COMPLETE_VARIABLE in os.environ:  # the shell asks what could come next
+            from typer.completion import completion_init
+
+            completion_init()
         command = typer.main.get_command(app)
         status = command.main(list(argv) or ["--help"], prog_name="sam3-agent", standalone_mode=False)
     except typer.TyperException as error:

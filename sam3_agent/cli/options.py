@@ -68,7 +68,9 @@ PictureOption = Annotated[
 ]
 JudgeOption = Annotated[
     Literal["off", "once", "strict"] | None,
-    typer.Option("--judge", metavar="WHEN", help="A second look at the answer: off, once or strict [once; off with rules]."),
+    typer.Option(
+        "--judge", metavar="WHEN", help="A second look at the answer: off, once or strict [once; off with rules]."
+    ),
 ]
 MaxTurnsOption = Annotated[
     int, typer.Option("--max-turns", metavar="N", min=1, help="Stop after so many replies of the LLM.")

@@ -12,7 +12,7 @@ from sam3_agent.cli.concept_names import read_mentioned
 from sam3_agent.cli.images import Images, tell_apart
 from sam3_agent.cli.loading import check_readable, open_workspace, write_marked
 from sam3_agent.cli.options import ModelOptions
-from sam3_agent.cli.output import box_words, print_line, print_notes, print_table, progress_console, say
+from sam3_agent.cli.output import box_words, print_line, print_notes, print_table, progress_console
 from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.budget import Budget

@@ -150,7 +150,8 @@ def segment(
 
     def find(image: OpenImage, encode_seconds: float) -> list[Segmentation]:
         window = window_of(how.region, image.width, image.height)
-        with tiles_forecast(how.tiles, window, workspace.info, encode_seconds):
+        mode = how.tiles if isinstance(workspace, Workspace) else "never"  # a server's times are not known here
+        with tiles_forecast(mode, window, workspace.info, encode_seconds):
             return workspace.segment(
                 image.id,
                 prompts,
