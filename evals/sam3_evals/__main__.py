@@ -39,11 +39,19 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
-@app.callback()
-def _common(version: Annotated[bool, typer.Option("--version", is_eager=True, help="Show the version.")] = False) -> None:
-    if version:
+def _version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"sam3-eval {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Numbers that can be trusted, compared and reproduced."""
 
 
 def main() -> None:

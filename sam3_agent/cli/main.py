@@ -61,12 +61,18 @@ def run_command(argv: Sequence[str]) -> int:
     except Sam3AgentError as error:
         return _fail(str(error))
     except OSError as error:
-        return _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+        return _fail(f"{_shown(error.filename)}: {error.strerror}" if error.filename and error.strerror else str(error))
     except MemoryError:
-        return _fail("out of memory: try a smaller picture or fewer concepts")
+        return _fail("out of memory: try a smaller image or fewer concepts")
     if status == INTERRUPTED:  # what typer makes of a Ctrl-C
         raise KeyboardInterrupt
     return status if isinstance(status, int) else 0
+
+
+def _shown(filename: object) -> str:
+    """Name a file for a person: the folder, where it is a temporary file that nobody asked for."""
+    folder, _, name = str(filename).rpartition("/")
+    return folder if name.startswith(".writing-") else str(filename)
 
 
 def _fail(message: str, status: int = _FAILURE) -> int:
