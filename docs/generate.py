@@ -1,4 +1,4 @@
-"""Writes the generated parts of the manual: the tables of tools in README and docs/mcp.md, docs/cli.md, docs/python.md, the model card.
+"""Writes the generated parts of the manual: tables of tools, docs/cli.md, docs/python.md, the model card.
 
 Run by `make docs`.
 """
