@@ -56,6 +56,8 @@ def run_command(argv: Sequence[str]) -> int:
         status = command.main(list(argv) or ["--help"], prog_name="sam3-agent", standalone_mode=False)
     except typer.TyperException as error:
         return _fail(error.format_message(), error.exit_code)
+    except SystemExit as left:  # how typer ends an answer to the shell
+        return left.code if isinstance(left.code, int) else 0
     except typer.Abort:
         raise KeyboardInterrupt from None
     except Sam3AgentError as error:
