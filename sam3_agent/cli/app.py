@@ -271,7 +271,7 @@ def completion(
     shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
 ) -> None:
     """Print the script that completes commands and options: eval "$(sam3-agent completion bash)"."""
-    from typer.completion import get_completion_script
+    from typer.completion import get_completion_script  # pyright: ignore[reportPrivateImportUsage]
 
     typer.echo(get_completion_script(prog_name="sam3-agent", complete_var="_SAM3_AGENT_COMPLETE", shell=shell))
 

@@ -49,7 +49,7 @@ def run_command(argv: Sequence[str]) -> int:
     logging.getLogger("py.warnings").setLevel(logging.ERROR)
     try:
         if COMPLETE_VARIABLE in os.environ:  # the shell asks what could come next
-            from typer.completion import completion_init
+            from typer.completion import completion_init  # pyright: ignore[reportPrivateImportUsage]
 
             completion_init()
         command = typer.main.get_command(app)
