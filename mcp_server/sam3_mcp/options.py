@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from sam3_agent import __version__
 from sam3_agent.model.devices import DEVICE_HELP, names_devices
 from sam3_mcp.quota import SHARED
 
@@ -14,6 +15,7 @@ def parser() -> argparse.ArgumentParser:
         description="Serve SAM 3's tools to an MCP host (Claude, Gemini CLI, Cursor, VS Code, ...).",
         epilog="Example: claude mcp add sam3 -- sam3-mcp --allow-dir ~/Pictures",
     )
+    result.add_argument("--version", action="version", version=f"sam3-mcp {__version__}")
     _add_files(result)
     _add_http(result)
     _add_auth(result)

@@ -101,7 +101,8 @@ class Run:
         ids = [instance.id for instance in self.best]
         self.record("end", usage.seconds, outcome=self.outcome, reason=self.reason, mask_ids=ids, usage=usage.to_json())
         trace = Trace(tuple(self._steps), dict(self._pictures))
-        return Answer(self.task.query, self.outcome, self.best, self.reason, usage, trace)
+        view = self.workspace.view(self.task.image_id)
+        return Answer(self.task.query, self.outcome, self.best, self.reason, usage, trace, view)
 
     def record(self, kind: str, seconds: float, **data: Any) -> None:
         """Add a step to the trace: how long it took, when it was over, which prompts were in force."""

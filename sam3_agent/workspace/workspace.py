@@ -1,9 +1,10 @@
 """The workspace on which images, features and masks lie: the only mutable state of the package."""
 
+import io
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent.errors import UnknownHandle
+from sam3_agent.instances import ImageView
 from sam3_agent.masks import Box, Rle
 from sam3_agent.model.segmenter import Features, Segmenter, WarmsUp
 from sam3_agent.render import Picture, Style, draw_picture
@@ -127,6 +129,37 @@ class WorkspaceReader:
         """All masks of an image, oldest first."""
         self.image(image_id)
         return [r.instance for r in self._records.of_image(image_id) if near_misses or r.kept]
+
+
+class WorkspaceView:
+    """View of an open image. Its copies show the same image; a pickled one knows nothing but the size."""
+
+    def __init__(self, size: tuple[int, int], draw: Callable[[Sequence[str]], Picture] | None = None) -> None:
+        self._size = size
+        self._draw = draw
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self._size
+
+    def png(self, mask_ids: Sequence[str]) -> bytes | None:
+        """Draw the image with these masks as a PNG file; None once it was forgotten."""
+        try:
+            picture = self._draw(mask_ids) if self._draw is not None else None
+        except UnknownHandle:
+            return None
+        if picture is None:
+            return None
+        buffer = io.BytesIO()
+        picture.image.save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def __deepcopy__(self, _: object) -> "WorkspaceView":
+        return self
+
+    def __reduce__(self) -> tuple[type["WorkspaceView"], tuple[tuple[int, int]]]:
+        return WorkspaceView, (self._size,)
 
 
 _log = logging.getLogger(__name__)
@@ -277,7 +310,9 @@ class Workspace(WorkspaceReader):
         local = clicks_in_window(prompt, window, image.width, image.height)
         found = self._segmenter.segment_at(self._features(image, window), local)
         name, instances = self._keep(image, prompt, clicked(found, window, image.width, image.height))
-        return ClickSegmentation(name, image_id, prompt, tuple(instances[:1]), tuple(instances[1:]))
+        return ClickSegmentation(
+            name, image_id, prompt, tuple(instances[:1]), tuple(instances[1:]), view=self.view(image_id)
+        )
 
     def learn(
         self,
@@ -349,6 +384,14 @@ class Workspace(WorkspaceReader):
         window = window_of(region, image.width, image.height) if region is not None else None
         marks = marks_of(self._chosen(image_id, mask_ids), earlier) if style != "plain" else []
         return draw_picture(self.pixels(image_id), marks, style=style, region=window, longest=longest)
+
+    def view(self, image_id: str) -> ImageView:
+        """Make what shows results on this image in a notebook."""
+        image = self.image(image_id)
+        return WorkspaceView((image.height, image.width), lambda mask_ids: self._drawn(image_id, mask_ids))
+
+    def _drawn(self, image_id: str, mask_ids: Sequence[str]) -> Picture:
+        return self.look(image_id, mask_ids, style="marks" if mask_ids else "plain")
 
     def facts(self, mask_ids: Sequence[str]) -> list[Facts]:
         """Center, area, colors and the scores under every phrase asked, of each mask."""
@@ -480,7 +523,7 @@ class Workspace(WorkspaceReader):
 
     def _record(self, image: OpenImage, prompt: ConceptPrompt, found: Found, question: Question) -> Segmentation:
         name, instances = self._keep(image, prompt, found.findings)
-        return found.segmentation(name, image.id, prompt, question, instances)
+        return replace(found.segmentation(name, image.id, prompt, question, instances), view=self.view(image.id))
 
     def _keep(self, image: OpenImage, prompt: Prompt, findings: Sequence[Finding]) -> tuple[str, list[Instance]]:
         """The name of a segmentation, and its findings with their ids."""
