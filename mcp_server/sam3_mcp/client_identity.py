@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,12 @@ LOCAL = Caller()
 """The one client of a server on stdin and stdout."""
 
 
+def principal_of(scope: Mapping[str, Any]) -> str:
+    """Name of the token with which a request (its ASGI scope) came; empty where none was asked for."""
+    user = scope.get("user")
+    return str(user.username) if user is not None and user.is_authenticated else ""
+
+
 def caller_of(request: Any) -> Caller:
     """The caller of an HTTP request (starlette's), or LOCAL where there is none.
 
@@ -46,8 +53,7 @@ def caller_of(request: Any) -> Caller:
     """
     if request is None:
         return LOCAL
-    user = request.scope.get("user")
-    principal = str(user.username) if user is not None and user.is_authenticated else ""
+    principal = principal_of(request.scope)
     address = request.client.host if request.client else ""
     given = request.headers.get(CLIENT_HEADER)
     if given is not None:

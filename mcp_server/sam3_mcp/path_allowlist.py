@@ -18,14 +18,14 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class PathAllowlist:
     """The folders whose files may be opened, with every symlink in their own path already resolved."""
 
     folders: tuple[Path, ...]
     max_bytes: int = MAX_FILE_BYTES
 
     @classmethod
-    def of(cls, folders: Sequence[Path], *, default_here: bool = True) -> "Access":
+    def of(cls, folders: Sequence[Path], *, default_here: bool = True) -> "PathAllowlist":
         """Allow these folders; with none given, the current one if `default_here`.
 
         Hosts may start a server in the root folder; there the default is nothing, since nobody asked for "everything".

@@ -58,6 +58,32 @@ def read_source(source: Source, *, max_pixels: int = MAX_PIXELS) -> tuple[NDArra
     return _from_bytes(_read_file(path), repr(_short(str(path))), max_pixels), str(path)
 
 
+def image_size(data: bytes) -> tuple[int, int]:
+    """(width, height) that the header of an image file says; nothing is decoded.
+
+    Raises:
+        InputError: it is no image in a format that is read.
+    """
+    try:
+        with _open_lazily(data) as picture:
+            return picture.size
+    except UnidentifiedImageError as error:
+        raise InputError(
+            "the data is not a picture in a format that can be read (PNG, JPEG, WebP, TIFF, ...)"
+        ) from error
+    except _BROKEN as error:
+        raise InputError(f"the data is a damaged picture: {error}") from error
+
+
+def data_uri_bytes(text: str) -> bytes:
+    """The bytes in a data URI.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    return _data_uri(text)
+
+
 def _short(text: str) -> str:
     return text if len(text) <= 160 else text[:120] + "..."
 

@@ -124,9 +124,7 @@ def calling(
     """
     outer = _current.get()
     deadline = None if seconds is None else time.monotonic() + seconds
-    caller = Caller(
-        bulk=bulk, deadline=deadline, principal=principal, outer=None if outer is _NOBODY else outer
-    )
+    caller = Caller(bulk=bulk, deadline=deadline, principal=principal, outer=None if outer is _NOBODY else outer)
     token = _current.set(caller)
     try:
         yield caller
