@@ -19,6 +19,7 @@ def main() -> None:
     os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends its workers
     files, answers = sys.stdin.buffer, sys.stdout.buffer
+    _say(answers, {"ready": True})
     while head := files.read(REQUEST.size):
         most, length = REQUEST.unpack(head)
         _serve(files, answers, files.read(length), most)

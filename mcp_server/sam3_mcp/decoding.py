@@ -29,6 +29,8 @@ MEMORY_BYTES = 3 * 2**30 // 2
 BASE_SECONDS = 5.0
 SECONDS_A_MEGAPIXEL = 0.25
 """With BASE_SECONDS the time of a decode: five times that of JPEG 2000, the slowest format, on a machine of 2020."""
+_START_SECONDS = 60.0
+"""For a new worker's imports, which take a second on an idle machine."""
 _MOST_DECODES = 500
 """After which a worker is replaced, so that what its decoders leak stays small."""
 _NICENESS = 5
@@ -84,27 +86,35 @@ class DecodePool:
     end when this process does.
     """
 
-    def __init__(self, workers: int | None = None, *, memory: int = MEMORY_BYTES, base: float = BASE_SECONDS) -> None:
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        memory: int = MEMORY_BYTES,
+        base: float = BASE_SECONDS,
+        rate: float = SECONDS_A_MEGAPIXEL,
+    ) -> None:
         """Start no worker yet: each starts when it is first needed.
 
         Args:
             workers: half of the cores by default, from 2 to 8.
             memory: bytes of address space of each.
             base: seconds of each decode, beside those for its pixels.
+            rate: seconds for each megapixel.
         """
         count = workers or max(2, min(8, (os.cpu_count() or 2) // 2))
         self._turns = _Turns(count, max(1, count - 1))
         self._memory = memory
-        self._base = base
+        self._base, self._rate = base, rate
         self._idle: list[_Worker] = []
         self._lock = threading.Lock()
         self._closed = False
 
     def __call__(self, data: bytes, max_pixels: int, weigh: Weigh, client: str) -> NDArray[np.uint8]:
         """Decode in a worker; see `Decoder`."""
-        patience = self._base + SECONDS_A_MEGAPIXEL * max_pixels / 1e6
+        patience = _START_SECONDS + self._base + self._rate * max_pixels / 1e6
         with self._turns.turn(client, patience), self._worker() as worker:
-            return worker.decode(data, max_pixels, weigh, self._base)
+            return worker.decode(data, max_pixels, weigh, self._base, self._rate)
 
     def close(self) -> None:
         """End the workers."""
@@ -167,17 +177,20 @@ class _Worker:
         self._requests.close()
         self._answers.close()
 
-    def decode(self, data: bytes, max_pixels: int, weigh: Weigh, base: float) -> NDArray[np.uint8]:
+    def decode(self, data: bytes, max_pixels: int, weigh: Weigh, base: float, rate: float) -> NDArray[np.uint8]:
         """Decode a file; see `Decoder`."""
         self.busy = True
-        deadline = _Deadline(self._process, base + (0 if self._decodes else BASE_SECONDS))  # the first imports too
-        self._decodes += 1
+        deadline = _Deadline(self._process, max(base, BASE_SECONDS) if self._decodes else _START_SECONDS)
         try:
             with deadline:
+                if not self._decodes:
+                    self._answer()
+                    deadline.extend(max(base, BASE_SECONDS))
+                self._decodes += 1
                 _send(self._requests, REQUEST.pack(max_pixels, len(data)) + data)
                 width, height = self._answer()["size"]
                 self._weigh(weigh, 3 * width * height)
-                deadline.extend(base + SECONDS_A_MEGAPIXEL * width * height / 1e6)
+                deadline.extend(base + rate * width * height / 1e6)
                 height, width = self._answer()["shape"]
                 pixels = np.empty((height, width, 3), dtype=np.uint8)
                 self._fill(memoryview(pixels).cast("B"))
