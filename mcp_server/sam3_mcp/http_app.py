@@ -74,8 +74,15 @@ async def serve_http(app: ASGIApp, backend: Backend, host: str, port: int, *, gr
 
 def http_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
     """Settings of uvicorn, whose connections have limits; `options` are further ones."""
-    settings: dict[str, Any] = {"log_level": "warning", "access_log": False, "timeout_graceful_shutdown": 1}
-    return uvicorn.Config(app, http=BoundedConnection, ws="none", lifespan="on", **{**settings, **options})
+    usual: dict[str, Any] = {
+        "http": BoundedConnection,
+        "ws": "none",
+        "lifespan": "on",
+        "log_level": "warning",
+        "access_log": False,
+        "timeout_graceful_shutdown": 1,
+    }
+    return uvicorn.Config(app, **{**usual, **options})
 
 
 def leave(status: int) -> NoReturn:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import secrets
 import time
@@ -27,9 +28,13 @@ BODY_BYTES_A_SECOND = 64 * 1024
 """With BODY_SECONDS the time of a body: slower than any line on which somebody would send an image."""
 SEND_SECONDS = 60.0
 """For one part of an answer to be taken: a client that reads nothing keeps its answer in memory."""
-PLACE_SECONDS = 5.0
-"""A call waits so long for a place among those of its principal, then it is told that as many run as may. A flood is
-slowed down by this rather than answered at its own pace."""
+PLACE_SECONDS = 20.0
+"""A call waits so long for a place among those of its principal, then its account says whether it may run. A flood is
+slowed down by this rather than answered at its own pace; some hosts give up after 60 seconds."""
+CONTENDED_SECONDS = 10.0
+"""After a call of another principal, the next one of which may come at any moment."""
+FEWEST_PLACES = max(2, os.cpu_count() or 2)
+"""Places of each principal while several call: more threads than cores only hold up the others'."""
 MAX_REQUESTS = 128
 """Of one principal in process at a time, waiting ones included: a body of each is in memory."""
 MAX_STREAMS = 128
@@ -164,6 +169,8 @@ class Admission:
         self._places = places
         self._refused = refused
         self._principals: dict[str, _Principal] = {}
+        self._called: dict[str, float] = {}
+        """Time of the last call of each principal, those of the last CONTENDED_SECONDS."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -197,6 +204,7 @@ class Admission:
                 if not is_free:
                     return await self._refuse(name, "repeated id", _repeated(message))(scope, receive, send)
                 if message.get("method") in _HELD_BACK:
+                    self._share_out(name)
                     return await self._in_place(scope, _replay(body, receive), send, mine)
                 return await self._app(scope, _replay(body, receive), send)
         except BodyTooLarge:
@@ -220,6 +228,15 @@ class Admission:
             if placed:
                 mine.places.release_on_behalf_of(holder)
 
+    def _share_out(self, name: str) -> None:
+        """Give every principal its places: all it may have while it calls alone."""
+        now = time.monotonic()
+        self._called[name] = now
+        self._called = {each: then for each, then in self._called.items() if now - then < CONTENDED_SECONDS}
+        for each, principal in self._principals.items():
+            most = self._places(each)
+            principal.places.total_tokens = min(most, FEWEST_PLACES) if len(self._called) > 1 else most
+
     @contextmanager
     def _known(self, name: str) -> Generator[_Principal]:
         if name not in self._principals:
@@ -237,8 +254,8 @@ class Admission:
         return response
 
 
-async def read_body(headers: Headers, receive: Receive) -> bytes:
-    """The body of a request, which has BODY_SECONDS and a second for each BODY_BYTES_A_SECOND that have come.
+async def read_body(headers: Headers, receive: Receive, seconds: float = BODY_SECONDS) -> bytes:
+    """The body of a request, which has these seconds and one more for each BODY_BYTES_A_SECOND that have come.
 
     Raises:
         BodyTooLarge: it has more than MAX_BODY_BYTES, or says so.
@@ -250,7 +267,7 @@ async def read_body(headers: Headers, receive: Receive) -> bytes:
         raise BodyTooLarge
     body, began, more = bytearray(), time.monotonic(), True
     while more:
-        left = began + BODY_SECONDS + len(body) / BODY_BYTES_A_SECOND - time.monotonic()
+        left = began + seconds + len(body) / BODY_BYTES_A_SECOND - time.monotonic()
         with anyio.fail_after(max(0.0, left)):
             message = await receive()
         if message["type"] == "http.disconnect":

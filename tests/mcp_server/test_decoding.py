@@ -78,7 +78,7 @@ def test_the_header_says_what_an_image_weighs_before_it_is_decoded(decode: Decod
     damaged[60:200] = bytes(140)
     with pytest.raises(ToolError, match="3600 bytes are too many"):
         decode(bytes(damaged), 10_000, refuse, "ann")
-    with pytest.raises(InputError, match="the limit is 0.001"):
+    with pytest.raises(InputError, match=r"the limit is 0\.001"):
         decode(encoded("PNG"), 1000, ignore, "ann")
     assert decode(encoded("PNG"), 10_000, ignore, "ann").shape == (30, 40, 3)
 

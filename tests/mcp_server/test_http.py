@@ -30,10 +30,10 @@ Serving = Callable[..., str]
 
 
 @contextmanager
-def serving(backend: Backend, options: HttpOptions) -> Iterator[str]:
+def serving(backend: Backend, options: HttpOptions, **settings: Any) -> Iterator[str]:
     """The application on a free port, in a thread of its own; gives its address without a path."""
     app = build_app(build_server(backend), options, backend.loading, Metrics(backend))
-    server = uvicorn.Server(http_config(app, port=0, log_level="error"))
+    server = uvicorn.Server(http_config(app, port=0, **{"log_level": "error", **settings}))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
