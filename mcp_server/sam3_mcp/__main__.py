@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until the client leaves; returns the exit status (0, 2 on a usage error, 130 on Ctrl-C)."""
     options = parser().parse_args(argv)
     # stderr: on stdio, stdout belongs to the protocol.
-    logging.basicConfig(stream=sys.stderr, level=options.log_level.upper(), format="sam3-mcp: %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=options.log_level.upper(), format="sam3-mcp: %(principal)s%(message)s")
+    logging.getLogger().handlers[0].addFilter(name_principal)
     keep_memory_flat()
     try:
         status = _connect(options) if options.connect else _serve(options)
@@ -54,6 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         leave(status)
     return status
+
+
+def name_principal(record: logging.LogRecord) -> bool:
+    """Put the name of the principal whose call it is into a record of the log; never its token."""
+    from sam3_agent.model.scheduler.request_context import current_caller
+
+    name = current_caller().principal.name
+    record.principal = f"[{name}] " if name else ""
+    return True
 
 
 def _connect(options: argparse.Namespace) -> int:

@@ -39,7 +39,7 @@ def _serve(files: BinaryIO, answers: BinaryIO, data: bytes, max_pixels: int) -> 
     else:
         if pixels is not None:
             _say(answers, {"shape": pixels.shape[:2]})
-            answers.write(memoryview(pixels).cast("B"))
+            answers.write(pixels.data.cast("B"))
             answers.flush()
 
 

@@ -193,7 +193,7 @@ class _Worker:
                 deadline.extend(base + rate * width * height / 1e6)
                 height, width = self._answer()["shape"]
                 pixels = np.empty((height, width, 3), dtype=np.uint8)
-                self._fill(memoryview(pixels).cast("B"))
+                self._fill(pixels.data.cast("B"))
                 self.busy = False
                 return pixels
         except (OSError, EOFError) as error:

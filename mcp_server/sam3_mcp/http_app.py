@@ -189,7 +189,7 @@ class HttpOptions:
         )
 
     def auth(self) -> AuthSettings | None:
-        """The SDK's settings of a resource server; None without an authorization server."""
+        """Return the SDK's settings of a resource server; None without an authorization server."""
         if not self.issuer:
             return None
         return AuthSettings.model_validate(

@@ -34,7 +34,7 @@ _METHODS = frozenset(
 
 
 class Metrics:
-    """Counts requests by method, calls by tool, and reads the rest when asked. Labels are of fixed sets."""
+    """Counters of requests by method and of calls by tool, and gauges read when asked. Labels are of fixed sets."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -76,7 +76,7 @@ class Metrics:
         self._refused.labels(principal or ANONYMOUS, reason).inc()
 
     def text(self) -> bytes:
-        """The Prometheus text format."""
+        """Write all metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
     def _tool(self, context: ServerRequestContext[Any, Any]) -> str:
@@ -91,7 +91,7 @@ class _Now(Collector):
         self._backend = backend
 
     def collect(self) -> Iterable[Metric]:
-        """All gauges."""
+        """Read all gauges."""
         state = self._backend.loading.state
         yield _gauge("sam3_model_ready", "1 when the model is loaded.", [({}, float(state == "ready"))])
         found = self._backend.sessions.statistics()

@@ -59,14 +59,14 @@ class PathAllowlist:
             with os.fdopen(handle, "rb") as file:
                 found = os.fstat(handle)
                 if not stat.S_ISREG(found.st_mode):
-                    raise InputError(f"{shown} is not a file; give the path of one picture")
+                    raise InputError(f"{shown} is not a file; give the path of one image")
                 if found.st_nlink > 1:
                     raise InputError(f"{shown} has several hard links, one of which may lie outside; open a copy of it")
                 data = file.read(self.max_bytes + 1)
         except OSError as error:
             raise InputError(f"cannot open {shown}: {error.strerror or error}. {self.rule}") from error
         if len(data) > self.max_bytes:
-            raise InputError(f"{shown} is larger than {self.max_bytes // 2**20} MiB; scale the picture down first")
+            raise InputError(f"{shown} is larger than {self.max_bytes // 2**20} MiB; scale the image down first")
         return data, str(real)
 
     def check(self, source: str) -> Path:
@@ -95,12 +95,12 @@ class PathAllowlist:
         if missing:
             raise InputError(f"no such file: {shown}. {self.rule}")
         if strange:
-            raise InputError(f"{shown} is not a file; give the path of one picture")
+            raise InputError(f"{shown} is not a file; give the path of one image")
         return real
 
     def _path(self, text: str, shown: str) -> str:
         if not text:
-            raise InputError("the source is empty; give the path of a picture or a data URI")
+            raise InputError("the source is empty; give the path of an image or a data URI")
         if not SCHEME.match(text):
             return text
         parts = urlsplit(text)

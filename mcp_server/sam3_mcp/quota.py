@@ -180,7 +180,7 @@ class Account:
                 self.refused["bytes"] += 1
                 raise ToolError(
                     f"this image needs {count / 2**20:.0f} MiB; yours may take {most / 2**20:.0f} MiB in all. "
-                    f"Free some with forget_image, or scale the picture down"
+                    f"Free some with forget_image, or scale the image down"
                 )
             self._fit(Usage(bytes=count))
             if ticket is not None:
@@ -243,7 +243,9 @@ class Account:
     def _fit(self, arriving: Usage) -> None:
         if not self._totals.make_room(self, arriving):
             self.refused["total"] += 1
-            raise ToolError("the server holds as much as it may, most of it yours: free images with forget_image")
+            raise ToolError(
+                "the server holds as much as it may, and nobody more than you: free images with forget_image"
+            )
 
 
 @dataclass(frozen=True, slots=True)

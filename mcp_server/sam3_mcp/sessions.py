@@ -30,6 +30,8 @@ FEATURE_BYTES = 2 * 2**30
 """For the features of encoded images, of all clients together."""
 ANONYMOUS = "anonymous"
 """Name of clients without a token, where none is asked for."""
+_LASTING = 1000
+"""Accounts of tokens that outlive their sessions: more than a file of tokens holds."""
 _REPORTED = 100
 """Principals in the statistics at most, those with most first: an authorization server may know any number."""
 logger = logging.getLogger(__name__)
@@ -297,7 +299,8 @@ class Sessions:
 
     def _clear(self, session: Session) -> None:
         del self._sessions[session.suffix]
-        if not session.owner.principal and all(each.account is not session.account for each in self._sessions.values()):
+        lasting = session.owner.principal and len(self._accounts) < _LASTING
+        if not lasting and all(each.account is not session.account for each in self._sessions.values()):
             self._accounts = {name: each for name, each in self._accounts.items() if each is not session.account}
         if session.workspace is not None:
             for image in session.workspace.images():

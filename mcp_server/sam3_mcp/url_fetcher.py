@@ -108,7 +108,7 @@ class Fetcher:
             names = ", ".join(self.hosts) or "none"
             raise InputError(
                 f"{_named(url)}: host {host!r} is not allowed (allowed: {names}); start the server with "
-                f"--allow-host HOST, or download the picture and give its path"
+                f"--allow-host HOST, or download the image and give its path"
             )
         return parts, host, port
 

@@ -1,9 +1,11 @@
 """Guards in front of the SDK: names, request ids, event ids, times and places."""
 
 import json
+import logging
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +13,31 @@ import anyio
 import httpx2
 import pytest
 from mcp.server.transport_security import TransportSecurityMiddleware
+from sam3_mcp.__main__ import name_principal
 from sam3_mcp.http_app import HttpOptions
 from sam3_mcp.http_connections import BoundedConnection
-from sam3_mcp.http_guards import MAX_BODY_BYTES, MAX_REQUESTS, Admission, BodyTooLarge, HostNames, read_body
+from sam3_mcp.http_guards import (
+    FEWEST_PLACES,
+    MAX_BODY_BYTES,
+    MAX_REQUESTS,
+    Admission,
+    BodyTooLarge,
+    HostNames,
+    read_body,
+)
 from sam3_mcp.options import parser
 from sam3_mcp.path_allowlist import PathAllowlist
+from sam3_mcp.server import build_server
+from starlette.authentication import SimpleUser
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
 from sam3_agent.errors import InputError
+from sam3_agent.model.fake import FakeSegmenter
+from sam3_agent.model.scheduler.request_context import Principal, calling
 from tests.mcp_server.fixtures_server import make_backend
-from tests.mcp_server.test_http import ACCEPT, serving
+from tests.mcp_server.test_http import ACCEPT, serving, serving_app
 
 pytestmark = pytest.mark.anyio
 FOREIGN = [
@@ -109,11 +124,67 @@ async def test_a_stream_with_an_event_id_is_a_plain_stream(folder: Path) -> None
                 assert answer.status_code == 200
 
 
-async def post(app: Any, message: Any, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+async def test_the_sdk_still_fails_over_an_event_id(folder: Path) -> None:
+    """Fails when the SDK answers it: then `RequestGuard` need not drop the header."""
+    with serving_app(build_server(make_backend(folder)).streamable_http_app(), log_level="critical") as url:
+        async with httpx2.AsyncClient(timeout=30) as plain:
+            headers = {**await begin_session(plain, url), "Last-Event-ID": "7"}
+            assert (await plain.get(f"{url}/mcp", headers=headers)).status_code == 500
+
+
+@pytest.mark.integration
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # its streams
+async def test_the_sdk_still_lets_requests_with_one_id_wait_forever(folder: Path) -> None:
+    """Fails when the SDK answers or refuses them: then `Admission` need not."""
+    go_on = threading.Event()
+
+    def load() -> Any:
+        assert go_on.wait(60)
+        return FakeSegmenter({})
+
+    backend = make_backend(folder, make_segmenter=load)
+    body = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "list_images", "arguments": {}}}
+    answers: list[int] = []
+    with serving_app(build_server(backend).streamable_http_app(), log_level="critical") as url:
+        async with httpx2.AsyncClient(timeout=3) as plain:
+            headers = await begin_session(plain, url)
+
+            async def ask() -> None:
+                with suppress(httpx2.ReadTimeout):
+                    answers.append((await plain.post(f"{url}/mcp", json=body, headers=headers)).status_code)
+
+            async with anyio.create_task_group() as tasks:
+                for _ in range(4):
+                    tasks.start_soon(ask)
+                await until(lambda: backend.running == 4)
+                go_on.set()
+    assert len(answers) < 4
+
+
+async def test_a_flood_has_as_many_places_as_there_are_cores_while_another_calls() -> None:
+    app = Gated()
+    admission = Admission(app, lambda _: FEWEST_PLACES + 3)
+    answers: list[int] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_noted, answers, post(admission, call(0), user="bob"))
+        await until(lambda: len(app.came) == 1)
+        for number in range(FEWEST_PLACES + 3):
+            tasks.start_soon(_noted, answers, post(admission, call(number), user="ann"))
+        await until(lambda: len(app.came) == 1 + FEWEST_PLACES)
+        for _ in range(20):
+            await anyio.sleep(0)
+        assert len(app.came) == 1 + FEWEST_PLACES
+        app.opened.set()
+    assert answers == [200] * (FEWEST_PLACES + 4)
+
+
+async def post(app: Any, message: Any, headers: dict[str, str] | None = None, user: str = "") -> tuple[int, bytes]:
     """Status and body of the answer of an ASGI application to one message."""
     body = json.dumps(message).encode()
     raw = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
-    scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": raw}
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/mcp", "headers": raw}
+    if user:
+        scope["user"] = SimpleUser(user)
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -290,6 +361,15 @@ def test_times_on_the_command_line_are_numbers_above_0(text: str) -> None:
         with pytest.raises(SystemExit):
             parser().parse_args([f"{option}={text}"])
     assert parser().parse_args(["--grace", "0"]).grace == 0
+
+
+def test_the_log_names_the_principal_of_a_call() -> None:
+    record = logging.LogRecord("x", logging.INFO, "", 0, "words", None, None)
+    with calling(principal=Principal("ann")):
+        assert name_principal(record)
+    assert logging.Formatter("%(principal)s%(message)s").format(record) == "[ann] words"
+    assert name_principal(record)
+    assert logging.Formatter("%(principal)s%(message)s").format(record) == "words"
 
 
 def test_what_lies_outside_is_told_apart_by_nothing(tmp_path: Path, folder: Path) -> None:

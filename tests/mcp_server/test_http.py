@@ -19,6 +19,7 @@ from sam3_mcp.metrics import Metrics
 from sam3_mcp.quota import Limits
 from sam3_mcp.server import build_server
 from sam3_mcp.tool_handler import Backend
+from starlette.types import ASGIApp
 
 from sam3_agent.errors import InputError
 from tests.mcp_server.fixtures_server import make_backend, text_of
@@ -32,7 +33,13 @@ Serving = Callable[..., str]
 @contextmanager
 def serving(backend: Backend, options: HttpOptions, **settings: Any) -> Iterator[str]:
     """The application on a free port, in a thread of its own; gives its address without a path."""
-    app = build_app(build_server(backend), options, backend.loading, Metrics(backend))
+    with serving_app(build_app(build_server(backend), options, backend.loading, Metrics(backend)), **settings) as url:
+        yield url
+
+
+@contextmanager
+def serving_app(app: ASGIApp, **settings: Any) -> Iterator[str]:
+    """Any application on a free port."""
     server = uvicorn.Server(http_config(app, port=0, **{"log_level": "error", **settings}))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

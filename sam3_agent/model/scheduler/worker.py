@@ -196,7 +196,7 @@ def _outcomes(batch: Batch) -> list[Outcome]:
     if len(items) > 1:
         try:
             return [partial(_answer, raw) for raw in batch.work.answers(items)]
-        except Exception:  # noqa: BLE001  # the border: every item's own run below says what is wrong
+        except Exception:  # noqa: BLE001  # error boundary: every item's own run below says what is wrong
             _log.debug("a batch of %d failed, its items go one by one", len(items), exc_info=True)
     return [_alone(batch, item) for item in items]
 
@@ -204,7 +204,7 @@ def _outcomes(batch: Batch) -> list[Outcome]:
 def _alone(batch: Batch, item: Any) -> Outcome:
     try:
         (raw,) = batch.work.answers([item])
-    except Exception as error:  # noqa: BLE001  # the border: it is raised in the thread of whoever asked
+    except Exception as error:  # noqa: BLE001  # error boundary: it is raised in the thread of whoever asked
         return partial(_fail, error)
     return partial(_answer, raw)
 
