@@ -23,6 +23,12 @@ from sam3_mcp.client_identity import CLIENT_HEADER, COOKIE, OFFERED, SESSION_HEA
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 4 * 2**20
+MAX_ITEMS = 1024
+"""Of one list or object in a message; the schemas of the tools say less for theirs, so this is for what they forget."""
+MAX_VALUES = 10_000
+"""Of a whole message: as many as 1024 boxes have, and no more than the event loop walks through in a few ms."""
+MAX_DEPTH = 32
+"""Levels of lists and objects in a message; a call of a tool has 6."""
 BODY_SECONDS = 15.0
 BODY_BYTES_A_SECOND = 64 * 1024
 """With BODY_SECONDS the time of a body: slower than any line on which somebody would send an image."""
@@ -199,10 +205,12 @@ class Admission:
         try:
             body = await read_body(Headers(scope=scope), receive)
             message = _message(body)
+            if words := oversized(message):
+                return await self._refuse(name, "message size", _invalid(message, words))(scope, receive, send)
             session = Headers(scope=scope).get(SESSION_HEADER, "")
             with _id_of(message, session, mine) as is_free:
                 if not is_free:
-                    return await self._refuse(name, "repeated id", _repeated(message))(scope, receive, send)
+                    return await self._refuse(name, "repeated id", _invalid(message, _REPEATED))(scope, receive, send)
                 if message.get("method") in _HELD_BACK:
                     self._share_out(name)
                     return await self._in_place(scope, _replay(body, receive), send, mine)
@@ -320,9 +328,35 @@ def _id_of(message: dict[str, Any], session: str, mine: _Principal) -> Generator
         mine.ids.discard(held)
 
 
-def _repeated(message: dict[str, Any]) -> Response:
-    identity = message["id"] if isinstance(message["id"], int | str) else None
-    error = {"code": -32600, "message": "this request id is in use in this session; take another one"}
+def oversized(message: dict[str, Any]) -> str:
+    """Words about what in a message is too long or too deep; empty where nothing is."""
+    level: list[Any] = [message]
+    count = 0
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, dict | list):
+                items = cast(Sequence[Any], list(value.values()) if isinstance(value, dict) else value)
+                if len(items) > MAX_ITEMS:
+                    return f"a list in it has {len(items)} items; the limit is {MAX_ITEMS}"
+                inner += items
+        count += len(inner)
+        if count > MAX_VALUES:
+            return f"it has more than {MAX_VALUES} values"
+        if not inner:
+            return ""
+        level = inner
+    return f"it is nested more than {MAX_DEPTH} deep"
+
+
+_REPEATED = "its request id is in use in this session; take another one"
+
+
+def _invalid(message: dict[str, Any], words: str) -> Response:
+    """JSON-RPC error for a message that is refused."""
+    given = message.get("id")
+    identity = given if isinstance(given, int | str) else None
+    error = {"code": -32600, "message": f"the message is refused: {words}"}
     body = json.dumps({"jsonrpc": "2.0", "id": identity, "error": error})
     return Response(body, status_code=400, media_type="application/json")
 

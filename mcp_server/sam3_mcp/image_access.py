@@ -47,9 +47,7 @@ class ImageAccess:
         """The bytes of an image file with a name for them."""
         if text.startswith("data:"):  # in lower case only; all else is a path
             if len(text) > self.max_data_uri:
-                raise InputError(
-                    f"the data URI is longer than {self.max_data_uri // 2**20} MiB; scale the image down"
-                )
+                raise InputError(f"the data URI is longer than {self.max_data_uri // 2**20} MiB; scale the image down")
             return data_uri_bytes(text), "data URI"
         if SCHEME.match(text) and text.lower().startswith(_WEB):
             return self.fetcher.fetch(text), text.partition("?")[0].partition("#")[0]

@@ -139,7 +139,7 @@ class Sessions:
     def workspace(self, session: Session, segmenter: Segmenter) -> Workspace:
         """The workspace of a session; all share one memory of features."""
         with self._lock:
-            self._memory = self._memory or FeatureCache(segmenter, self._feature_bytes)
+            self._memory = self._memory or FeatureCache(segmenter, self._feature_bytes, self._principal_of)
             if session.workspace is None:
                 client = session.owner.principal or session.owner.key
                 read = partial(self._image_access.read, weigh=session.account.weigh, client=client)
@@ -148,6 +148,11 @@ class Sessions:
                     segmenter, setting=WorkspaceConfig(read, output, session.suffix, self._memory)
                 )
             return session.workspace
+
+    def _principal_of(self, image_id: str) -> str:
+        """Name of the principal whose image it is; clients without a token are all one."""
+        session = self._sessions.get("-" + image_id.partition("-")[2])
+        return session.owner.principal if session is not None else ""
 
     def statistics(self) -> dict[str, Any]:
         """{"sessions", "images", "masks", "jobs"} now, {"principals": {name: use and refusals}}, and what the memory of

@@ -23,6 +23,7 @@ from sam3_mcp.http_guards import (
     Admission,
     BodyTooLarge,
     HostNames,
+    oversized,
     read_body,
 )
 from sam3_mcp.options import parser
@@ -241,6 +242,28 @@ async def test_a_request_id_that_is_in_use_in_its_session_is_refused() -> None:
         app.opened.set()
     assert answers == [200, 200, 200]
     assert (await post(admission, call(1), one))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"points": [[1, 2]] * 60_000}, "60000 items"),
+        ({str(k): k for k in range(2000)}, "2000 items"),
+        ({"boxes": [[[k] * 10 for k in range(100)]] * 100}, "more than 10000 values"),
+        (json.loads("[" * 100 + "]" * 100), "more than 32 deep"),
+    ],
+    ids=["points", "keys", "values", "depth"],
+)
+async def test_messages_that_are_too_long_or_deep_are_refused(arguments: Any, words: str) -> None:
+    app = Gated()
+    status, body = await post(Admission(app, lambda _: 8), {**call(1), "params": {"arguments": arguments}})
+    assert (status, app.came) == (400, [])
+    assert words in json.loads(body)["error"]["message"]
+
+
+def test_messages_of_usual_size_are_none() -> None:
+    boxes = [[0.5, 0.5, 20.0, 20.0]] * 1000
+    assert oversized({**call(1), "params": {"arguments": {"boxes": boxes, "source": "data:," + "x" * 10**6}}}) == ""
 
 
 async def test_calls_wait_for_a_place_and_what_cancels_them_does_not() -> None:

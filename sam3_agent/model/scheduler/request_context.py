@@ -1,7 +1,7 @@
 """Context of a request: its principal, how urgent it is, how long it waits, whether its caller has given up.
 
-A caller of several says so once (`with calling(...)`), and it holds for every call of a scheduled model inside that block,
-through workspace, tools and loop. It is a context variable: it follows into `anyio.to_thread.run_sync`, but a thread
+A server says so once (`with calling(...)`), and it holds for every call of a scheduled model inside that block, through
+workspace, tools and loop. It is a context variable: it follows into `anyio.to_thread.run_sync`, but a thread
 pool's threads take it along only if the work is submitted as `contextvars.copy_context().run`.
 """
 
