@@ -65,6 +65,7 @@ async def _soak(url: str, folder: Path, names: list[str], options: argparse.Name
         while time.monotonic() < end:
             seen.samples.append((time.monotonic() - began, *_process_state(pid)))
             await anyio.sleep(2.0)
+        tasks.cancel_scope.cancel()
     return seen
 
 

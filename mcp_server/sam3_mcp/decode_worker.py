@@ -13,8 +13,8 @@ from sam3_mcp.decoding import REQUEST, judge
 
 
 def main() -> None:
-    """Serve with the memory limit in bytes and the niceness that the command line gives."""
-    memory, niceness = int(sys.argv[1]), int(sys.argv[2])
+    """Serve with the limits that the command line gives: bytes of memory, niceness, seconds a file and a megapixel."""
+    memory, niceness, base, rate = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends its workers
@@ -22,13 +22,17 @@ def main() -> None:
     _say(answers, {"ready": True})
     while head := files.read(REQUEST.size):
         most, length = REQUEST.unpack(head)
-        _serve(files, answers, files.read(length), most)
+        _serve(files, answers, files.read(length), most, base, rate)
 
 
-def _serve(files: BinaryIO, answers: BinaryIO, data: bytes, max_pixels: int) -> None:
-    """Judge one file, and decode it if the server still wants it."""
+def _serve(files: BinaryIO, answers: BinaryIO, data: bytes, max_pixels: int, base: float, rate: float) -> None:
+    """Judge one file, and decode it if the server still wants it, in `base` seconds and `rate` a megapixel."""
     try:
-        _say(answers, {"size": judge(data, max_pixels)})
+        # By default SIGPROF ends the process, also in the middle of a decoder's C code.
+        signal.setitimer(signal.ITIMER_PROF, base)
+        size = judge(data, max_pixels)
+        _say(answers, {"size": size})
+        signal.setitimer(signal.ITIMER_PROF, base + rate * size[0] * size[1] / 1e6)
         pixels = read_source(data, max_pixels=max_pixels)[0] if files.read(1) == b"y" else None
     except InputError as error:
         _say(answers, {"error": str(error)})
@@ -41,6 +45,8 @@ def _serve(files: BinaryIO, answers: BinaryIO, data: bytes, max_pixels: int) -> 
             _say(answers, {"shape": pixels.shape[:2]})
             answers.write(pixels.data.cast("B"))
             answers.flush()
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _say(answers: BinaryIO, words: dict[str, Any]) -> None:

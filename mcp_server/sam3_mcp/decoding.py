@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -26,11 +27,13 @@ MAX_SCANS = 64
 """Scans of a JPEG: encoders write about 10 for a progressive image, and each costs a pass over all pixels."""
 MEMORY_BYTES = 3 * 2**30 // 2
 """Address space of a worker: an image of 100 megapixels takes 0.3 GiB as RGB and as much again while it is decoded."""
-BASE_SECONDS = 5.0
+BASE_SECONDS = 2.0
 SECONDS_A_MEGAPIXEL = 0.25
-"""With BASE_SECONDS the time of a decode: five times that of JPEG 2000, the slowest format, on a machine of 2020."""
+"""With BASE_SECONDS the time of a processor for a decode: five times what JPEG 2000, the slowest format, takes."""
+_WALL_FACTOR = 10.0
+"""So many times as long a decode may take by the clock: on a busy machine a worker, which is nice, waits."""
 _START_SECONDS = 60.0
-"""For a new worker's imports, which take a second on an idle machine."""
+"""By the clock for a new worker's imports, which take a second on an idle machine."""
 _MOST_DECODES = 500
 """After which a worker is replaced, so that what its decoders leak stays small."""
 _NICENESS = 5
@@ -99,7 +102,7 @@ class DecodePool:
         Args:
             workers: half of the cores by default, from 2 to 8.
             memory: bytes of address space of each.
-            base: seconds of each decode, beside those for its pixels.
+            base: seconds of a processor for each decode, beside those for its pixels.
             rate: seconds for each megapixel.
         """
         count = workers or max(2, min(8, (os.cpu_count() or 2) // 2))
@@ -112,9 +115,8 @@ class DecodePool:
 
     def __call__(self, data: bytes, max_pixels: int, weigh: Weigh, client: str) -> NDArray[np.uint8]:
         """Decode in a worker; see `Decoder`."""
-        patience = _START_SECONDS + self._base + self._rate * max_pixels / 1e6
-        with self._turns.turn(client, patience), self._worker() as worker:
-            return worker.decode(data, max_pixels, weigh, self._base, self._rate)
+        with self._turns.turn(client, _START_SECONDS), self._worker() as worker:
+            return worker.decode(data, max_pixels, weigh)
 
     def close(self) -> None:
         """End the workers."""
@@ -131,7 +133,7 @@ class DecodePool:
         if worker is None or not worker.usable:
             if worker is not None:
                 worker.end()
-            worker = _Worker(self._memory)
+            worker = _Worker(self._memory, self._base, self._rate)
         try:
             yield worker
         except BaseException:
@@ -153,8 +155,9 @@ class DecodePool:
 class _Worker:
     """One process that decodes, one file after the other."""
 
-    def __init__(self, memory: int) -> None:
-        command = [sys.executable, "-m", "sam3_mcp.decode_worker", str(memory), str(_NICENESS)]
+    def __init__(self, memory: int, base: float, rate: float) -> None:
+        self._base, self._rate = base, rate
+        command = [sys.executable, "-m", "sam3_mcp.decode_worker", *map(str, (memory, _NICENESS, base, rate))]
         # One thread each: libraries that start one a core would only take address space.
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
@@ -177,30 +180,30 @@ class _Worker:
         self._requests.close()
         self._answers.close()
 
-    def decode(self, data: bytes, max_pixels: int, weigh: Weigh, base: float, rate: float) -> NDArray[np.uint8]:
+    def decode(self, data: bytes, max_pixels: int, weigh: Weigh) -> NDArray[np.uint8]:
         """Decode a file; see `Decoder`."""
         self.busy = True
-        deadline = _Deadline(self._process, max(base, BASE_SECONDS) if self._decodes else _START_SECONDS)
+        deadline = _Deadline(self._process, _START_SECONDS)
         try:
             with deadline:
                 if not self._decodes:
-                    self._answer()
-                    deadline.extend(max(base, BASE_SECONDS))
+                    self._answer()  # it is ready
                 self._decodes += 1
                 _send(self._requests, REQUEST.pack(max_pixels, len(data)) + data)
                 width, height = self._answer()["size"]
                 self._weigh(weigh, 3 * width * height)
-                deadline.extend(base + rate * width * height / 1e6)
+                deadline.extend(_WALL_FACTOR * (BASE_SECONDS + self._rate * width * height / 1e6))
                 height, width = self._answer()["shape"]
                 pixels = np.empty((height, width, 3), dtype=np.uint8)
                 self._fill(pixels.data.cast("B"))
                 self.busy = False
                 return pixels
         except (OSError, EOFError) as error:
-            if deadline.passed:
-                logger.warning("a decoder was killed after %.1f s", deadline.seconds)
+            self._process.kill()
+            status = self._process.wait()
+            logger.warning("a decoder ended over an image, status %d", status)
+            if deadline.passed or status == -signal.SIGPROF:
                 raise InputError("the image takes too long to decode; save it anew as a plain PNG or JPEG") from error
-            logger.warning("a decoder ended by itself, status %s", self._process.poll())
             raise InputError("the decoder broke down over this image; try again, or save it anew") from error
 
     def _weigh(self, weigh: Weigh, count: int) -> None:
@@ -244,16 +247,14 @@ class _Deadline:
     """Kills a process when its time is over."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", seconds: float) -> None:
-        self.seconds = seconds
         self.passed = False
         self._process = process
-        self._timer = self._started()
+        self._timer = self._started(seconds)
 
     def extend(self, seconds: float) -> None:
         """Give it so many seconds from now on."""
         self._timer.cancel()
-        self.seconds = seconds
-        self._timer = self._started()
+        self._timer = self._started(seconds)
 
     def __enter__(self) -> "_Deadline":
         return self
@@ -261,8 +262,8 @@ class _Deadline:
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
 
-    def _started(self) -> threading.Timer:
-        timer = threading.Timer(self.seconds, self._kill)
+    def _started(self, seconds: float) -> threading.Timer:
+        timer = threading.Timer(seconds, self._kill)
         timer.daemon = True
         timer.start()
         return timer

@@ -60,6 +60,7 @@ async def serve_http(app: ASGIApp, backend: Backend, host: str, port: int, *, gr
     """
     bound = _bind(host, port)
     raise_file_limit()
+    logging.getLogger("mcp.server.streamable_http").addFilter(_is_no_hang_up)
     anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
     server = _Uvicorn(http_config(app))
     shown = f"[{host}]" if ":" in host else host
@@ -70,6 +71,11 @@ async def serve_http(app: ASGIApp, backend: Backend, host: str, port: int, *, gr
         await server.serve(sockets=[bound])
         tasks.cancel_scope.cancel()
     return received[0] if received else 0
+
+
+def _is_no_hang_up(record: logging.LogRecord) -> bool:
+    """Whether a record of the SDK is about more than a client that left while its message was taken in."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], anyio.ClosedResourceError)
 
 
 def http_config(app: ASGIApp, **options: Any) -> uvicorn.Config:

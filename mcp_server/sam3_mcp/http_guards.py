@@ -127,9 +127,17 @@ class RequestGuard:
 
 
 def _timed(send: Send, cancelled: anyio.CancelScope) -> Send:
-    """`send`, with a time for each message; a client that takes none is let go."""
+    """`send`, with a time for each message; a client that takes none is let go.
+
+    Nothing goes out after the end of an answer: the SDK sends an error then when a session ends under a notification.
+    """
+    ended = False
 
     async def timed(message: Message) -> None:
+        nonlocal ended
+        if ended:
+            return
+        ended = message["type"] == "http.response.body" and not message.get("more_body", False)
         with anyio.move_on_after(SEND_SECONDS) as scope:
             await send(message)
         if scope.cancelled_caught:
