@@ -17,7 +17,8 @@ def main() -> None:
     memory, niceness, base, rate = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     os.nice(niceness)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends its workers
+    for number in (signal.SIGINT, signal.SIGTERM):  # these are for the server, which ends its workers
+        signal.signal(number, signal.SIG_IGN)
     files, answers = sys.stdin.buffer, sys.stdout.buffer
     _say(answers, {"ready": True})
     while head := files.read(REQUEST.size):

@@ -36,7 +36,7 @@ class BoundedConnection(H11Protocol):
         self._opened = self.loop.time()
         self._watch()
         if len(self.connections) > self.max_connections:
-            others = [each for each in self.connections if isinstance(each, BoundedConnection) and not each.in_process]
+            others = [each for each in cast(set[BoundedConnection], self.connections) if not each.in_process]
             min(others, key=lambda each: each._opened, default=self).transport.abort()
 
     def data_received(self, data: bytes) -> None:

@@ -75,7 +75,7 @@ class Ticket:
 
     def __init__(self, account: "Account", adds: "Adds") -> None:
         self._account = account
-        self.adds = adds
+        self.adds: Adds = adds
         self.bytes = 0
         self.carried = False
 
