@@ -101,7 +101,7 @@ class RequestGuard:
         try:
             with anyio.CancelScope() as cancelled:
                 await self._offer(scope, Request(scope), receive, _timed(send, cancelled))
-        except ClientDisconnect:
+        except (ClientDisconnect, anyio.ClosedResourceError):  # the latter: its session ended under a notification
             logger.debug("a client hung up in the middle of its request")
 
     def _refused(self, request: Request) -> Response | None:
