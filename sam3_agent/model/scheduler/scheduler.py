@@ -244,7 +244,10 @@ class Scheduler:
         """Queue a plan of the replica's engine for whoever calls."""
         caller = current_caller()
         bulk = self._is_bulk or caller.bulk
-        request = replica.worker.submit(lambda now: Request(plan, bulk=bulk, arrived=now))
+        name, weight = caller.principal.name, caller.principal.weight
+        request = replica.worker.submit(
+            lambda now: Request(plan, bulk=bulk, arrived=now, principal=name, weight=weight)
+        )
         pending = Pending(plan, request, caller)
         try:
             caller.await_answer(request.future, partial(replica.worker.hurry, request))
