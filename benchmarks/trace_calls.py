@@ -22,9 +22,9 @@ import anyio
 from mcp import Client
 from mcp_types import CallToolRequestParams, CallToolResult
 from PIL import Image
-from sam3_mcp.image_access import Pictures
+from sam3_mcp.image_access import ImageAccess
 from sam3_mcp.model_loader import Loading
-from sam3_mcp.path_allowlist import Access
+from sam3_mcp.path_allowlist import PathAllowlist
 from sam3_mcp.server import build_server
 from sam3_mcp.sessions import Sessions
 from sam3_mcp.tool_handler import Backend, Context
@@ -118,7 +118,7 @@ async def trace_mcp(model: str) -> CallCounter:
     with tempfile.TemporaryDirectory() as folder, Scheduler(load_replicas(model)) as scheduler:
         path = Path(folder) / "scene.png"
         Image.fromarray(scene.image).save(path)
-        pictures = Pictures(Access.of([Path(folder)]))
+        pictures = ImageAccess(PathAllowlist.of([Path(folder)]))
         backend = CountedBackend(Loading(lambda: scheduler, model), lambda: Sessions(pictures))
         async with Client(build_server(backend)) as client:
             await client.call_tool("open_image", {"source": str(path)})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from sam3_mcp.auth import Tokens
-from sam3_mcp.http_app import Door
+from sam3_mcp.http_app import HttpOptions
 
 from sam3_agent.cli.commands import segment as room
 from sam3_agent.errors import InputError
@@ -27,7 +27,7 @@ def url(scene: Scene, tmp_path: Path) -> Iterator[str]:
     """A server that knows the truth of the scene, may open no file, and wants a token."""
     (tmp_path / "nothing").mkdir()
     backend = make_backend(tmp_path / "nothing", make_segmenter=lambda: perfect_segmenter(scene), shared=True)
-    with serving(backend, Door(verifier=Tokens.of([f"ann:{TOKEN}"], "tokens.txt"))) as address:
+    with serving(backend, HttpOptions(verifier=Tokens.of([f"ann:{TOKEN}"], "tokens.txt"))) as address:
         yield address
 
 

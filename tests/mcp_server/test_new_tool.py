@@ -7,9 +7,9 @@ from typing import Annotated
 import pytest
 from mcp import Client
 from pydantic import Field
-from sam3_mcp.image_access import Pictures
+from sam3_mcp.image_access import ImageAccess
 from sam3_mcp.model_loader import Loading
-from sam3_mcp.path_allowlist import Access
+from sam3_mcp.path_allowlist import PathAllowlist
 from sam3_mcp.quota import UNLIMITED, Limits
 from sam3_mcp.server import build_server
 from sam3_mcp.sessions import Sessions
@@ -59,7 +59,7 @@ MORE_TOOLS = (LARGEST_OF,)
 
 
 def backend(folder: Path, limits: Limits = UNLIMITED) -> Backend:
-    pictures = Pictures(Access.of([folder]))
+    pictures = ImageAccess(PathAllowlist.of([folder]))
     loading = Loading(lambda: FakeSegmenter(answers), "fake")
     return Backend(loading, lambda: Sessions(pictures, limits=limits), more_tools=MORE_TOOLS)
 
