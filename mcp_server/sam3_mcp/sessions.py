@@ -124,9 +124,8 @@ class Sessions:
             if session.workspace is None:
                 output = OutputFolder(self._folder_of(session)) if self._out_dir is not None else OutputFolder()
                 read = partial(self._pictures.read, weigh=session.account.weigh)
-                session.workspace = Workspace(
-                    segmenter, setting=WorkspaceConfig(read, output, session.suffix, self._memory)
-                )
+                setting = WorkspaceConfig(read=read, output=output, suffix=session.suffix, memory=self._memory)
+                session.workspace = Workspace(segmenter, setting=setting)
             return session.workspace
 
     def statistics(self) -> dict[str, Any]:

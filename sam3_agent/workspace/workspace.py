@@ -52,10 +52,11 @@ WORTH_WARMING = 200
 yet, and saves some 0.15 s each at full size."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceConfig:
-    """The defaults are those of a workspace that stands alone; a server gives each of its clients a workspace of its
-    own.
+    """Per-session dependencies of a Workspace.
+
+    The defaults are those of a workspace that stands alone; a server gives each of its clients a workspace of its own.
     """
 
     read: Reader = read_source
