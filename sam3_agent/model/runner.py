@@ -280,5 +280,5 @@ def _said(grounded: Grounded) -> list[_Said]:
 
 
 def _chosen(row: ConceptRow, said: _Said) -> Selection:
-    belief = 1.0 if row.assume_present else said.presence
-    return select(said.scores, belief, said.boxes, row.threshold, row.near_misses)
+    belief = 1.0 if row.options.assume_present else said.presence
+    return select(said.scores, belief, said.boxes, row.options.threshold, row.options.near_misses)

@@ -228,8 +228,8 @@ class Workspace(WorkspaceReader):
         """Score the belief that each phrase is in the image, 0-1: the cheapest question."""
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(phrases))
-        found = self._segmenter.detect(self._whole_features(image), prompts, threshold=2.0, near_misses=0)
-        return {prompt.label: detection.presence for prompt, detection in zip(prompts, found, strict=True)}
+        beliefs = self._segmenter.presence(self._whole_features(image), prompts)
+        return {prompt.label: belief for prompt, belief in zip(prompts, beliefs, strict=True)}
 
     def refine(
         self,
