@@ -43,6 +43,7 @@ def images_a_second(
     prompts = [ConceptPrompt(word) for word in WORDS[:concepts]]
     with Image.open(files[0]) as first:
         threshold = threshold_for(segmenter, segmenter.encode(np.array(first.convert("RGB"))))
+    asked = DetectOptions(threshold, near_misses=0, assume_present=True)
     end = time.perf_counter() + seconds
     done: list[int] = []
     lock = threading.Lock()
@@ -53,9 +54,7 @@ def images_a_second(
         while time.perf_counter() < end:
             data = files[number % len(files)].read_bytes()
             seen = segmenter.encode(np.array(Image.open(io.BytesIO(data)).convert("RGB")))
-            found = segmenter.detect(
-                seen, prompts, DetectOptions(threshold=threshold, near_misses=0, assume_present=True)
-            )
+            found = segmenter.detect(seen, prompts, asked)
             kept = [[candidate.rle.to_json() for candidate in each.kept] for each in found]
             name = f"{number}-{hashlib.sha256(data).hexdigest()}"
             journal.put_unit(name, "segmenter", json.dumps(kept).encode())

@@ -41,10 +41,10 @@ class Images:
             self._images[image.id] = image
             self._pixels[image.id] = pixels
 
-    def has(self, image_id: str) -> bool:
-        """Whether an image is open."""
+    def find(self, image_id: str) -> OpenImage | None:
+        """An image if it is open."""
         with self._lock:
-            return image_id in self._images
+            return self._images.get(image_id)
 
     def get(self, image_id: str) -> OpenImage:
         """An open image.
