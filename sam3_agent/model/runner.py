@@ -238,12 +238,13 @@ class Runner:
         masks: list[Masks] = []
         for place, (row, each) in enumerate(zip(rows, chosen, strict=True)):
             pause()
-            if not each.queries:
+            queries = each.queries
+            if not queries:
                 drawn.append(grounded.logits.new_zeros(0, 1, 1))
                 masks.append([])
                 continue
             with self.alone():
-                logits = self.masks(row.features, grounded, place, each.queries)
+                logits = self.masks(row.features, grounded, place, queries)
             if self._fast is not None:
                 drawn.append(logits)
             elif logits.device.type != "cpu":  # only the changes of the masks cross the bus

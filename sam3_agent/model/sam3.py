@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -85,7 +86,7 @@ class Sam3:
         self._width = int(config.detr_encoder_config.hidden_size)
         place = info.device
         self._encoding = Work(self._runner.encode, MAX_IMAGES, "encoding an image", place, cost=IMAGE_COST)
-        self._drawing = Work(self._runner.draw, MAX_PROMPTS, "answering a concept", place, key=lambda row: row.key)
+        self._drawing = Work(self._runner.draw, MAX_PROMPTS, "answering a concept", place, key=attrgetter("key"))
         self._reading = Work(self._runner.read, MAX_PROMPTS, "reading examples", place)
         self._clicking = Work(self._runner.click, MAX_PROMPTS, "answering a click", place)
         self._tracking = Tracking(video, place, self._runner.alone) if video else None

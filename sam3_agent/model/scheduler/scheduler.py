@@ -105,14 +105,15 @@ class Scheduler:
             Replica(engine, Worker(f"model-{number}", RequestQueue(max_waiting), max_wait=max_wait))
             for number, engine in enumerate(engines)
         ]
+        infos = [engine.info for engine in engines]
+        self._info = replace(infos[0], device=",".join(info.device for info in infos))
         self._choosing = threading.Lock()
         self._is_bulk = False
 
     @property
     def info(self) -> ModelInfo:
         """The first engine's, with the devices of all."""
-        infos = [replica.engine.info for replica in self._replicas]
-        return replace(infos[0], device=",".join(info.device for info in infos))
+        return self._info
 
     def bulk(self) -> "Scheduler":
         """The same scheduler for callers with much to do and time to wait: all others go first.
