@@ -1,4 +1,4 @@
-"""Writes the generated parts of the manual: the tables of tools in README and docs/mcp.md, docs/cli.md, the model card.
+"""Writes the generated parts of the manual: tables of tools, docs/cli.md, docs/python.md, the model card.
 
 Run by `make docs`.
 """
@@ -15,6 +15,7 @@ from sam3_mcp.results import DEFAULTS
 from sam3_mcp.tool_handler import describe
 
 from benchmarks.tiny.card import card_tables
+from docs.python_page import python_page
 from sam3_agent.cli.app import app
 from sam3_agent.tools import HOST_TOOLS, LOOP_TOOLS, ToolSpec
 from sam3_agent.tools.export_masks import EXPORT_MASKS
@@ -116,6 +117,7 @@ def main() -> None:
     page = ROOT / "docs" / "mcp.md"
     page.write_text(mcp_page(page.read_text(encoding="utf-8")), encoding="utf-8")
     (ROOT / "docs" / "cli.md").write_text(cli_page(), encoding="utf-8")
+    (ROOT / "docs" / "python.md").write_text(python_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -43,6 +43,10 @@ class Rle:
     """(height, width) in pixels."""
     counts: str
 
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"Rle({height} high, {width} wide, {len(self.counts)} characters)"
+
     def to_json(self) -> dict[str, Any]:
         """Give the COCO form: {"size": [h, w], "counts": "..."}."""
         return {"size": list(self.size), "counts": self.counts}

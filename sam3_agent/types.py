@@ -14,13 +14,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.instances import Found as Found
+from sam3_agent.instances import ImageView as ImageView
+from sam3_agent.instances import Instance as Instance
 from sam3_agent.masks import Box, Rle
 
 Outcome = Literal["answered", "no_match", "budget", "failed"]
 INTERRUPTED = "interrupted"
 """The reason of a run that Ctrl-C ended; its outcome is "budget"."""
+_MOST_REASON = 120
+"""Characters of a reason in a repr: it stays on two lines."""
 _CONCEPT_NAME = re.compile(r"[^\W_][\w.-]{0,63}")
 
 
@@ -50,6 +54,9 @@ class ExemplarTokens:
         if self.count < 1 or len(self.values) != self.count * self.width * 4:
             raise InputError(f"expected {self.count} x {self.width} float32 tokens, got {len(self.values)} bytes")
 
+    def __repr__(self) -> str:
+        return f"ExemplarTokens({self.count} x {self.width} float32 of {self.segmenter[:12]})"
+
     @property
     def array(self) -> NDArray[np.float32]:
         """(count, width) float32."""
@@ -64,7 +71,7 @@ class Concept:
     phrase: str | None
     """Asked together with the examples, if given."""
     tokens: ExemplarTokens
-    thumbnails: tuple[bytes, ...] = ()
+    thumbnails: tuple[bytes, ...] = field(default=(), repr=False)
     """JPEG pictures of the examples, for people."""
 
     def __post_init__(self) -> None:
@@ -103,44 +110,7 @@ class ConceptPrompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
-    """One object that was found; of a combined mask, the scores are those of its weakest part.
-
-    `score = presence * object_score`, the presence being that of the view in which it was found: the whole picture, or
-    the tile that saw it.
-    """
-
-    id: str
-    """"m7": unique in a workspace, never renumbered."""
-    rle: Rle
-    box: Box
-    score: float
-    object_score: float
-
-    @property
-    def mask(self) -> NDArray[np.bool_]:
-        """(H, W) bool at original size, decoded anew at each access."""
-        return masks.decode(self.rle)
-
-    @property
-    def area(self) -> int:
-        """Pixels in the mask."""
-        return masks.area(self.rle)
-
-    def to_json(self) -> dict[str, Any]:
-        """The public JSON of an instance (DESIGN section 5)."""
-        return {
-            "id": self.id,
-            "score": round(self.score, 4),
-            "object_score": round(self.object_score, 4),
-            "box": [round(v, 2) for v in self.box],
-            "area": self.area,
-            "mask": self.rle.to_json(),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Segmentation:
+class Segmentation(Found):
     """The answer to one concept prompt on one image: presence ("is it there?") apart from the instances ("where?")."""
 
     id: str
@@ -156,6 +126,17 @@ class Segmentation:
     """The threshold was applied to `object_score`, not to `score`."""
     tiles: int = 0
     """Parts that were looked at more closely; 0 for one look at the whole."""
+    view: ImageView | None = field(default=None, compare=False)
+    """Shows the image in a notebook; a copy in another process only knows its size."""
+
+    def __repr__(self) -> str:
+        missed = f"; {len(self.near_misses)} near misses" if self.near_misses else ""
+        return f"Segmentation({self.title!r}, presence={self.presence:.2f}, {self._listed()}{missed})"
+
+    @property
+    def title(self) -> str:
+        """Concept that was asked for."""
+        return self.prompt.label
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,9 +238,12 @@ class Trace:
     pictures: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     """Key -> JPEG file of every picture that the steps name by key; empty unless the run kept them."""
 
+    def __repr__(self) -> str:
+        return f"Trace({len(self.steps)} steps, {len(self.pictures)} pictures)"
+
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Found):
     """End of a run; always one of the four outcomes, never an exception."""
 
     query: str
@@ -268,6 +252,17 @@ class Answer:
     reason: str
     usage: Usage
     trace: Trace
+    view: ImageView | None = field(default=None, compare=False)
+    """Shows the image in a notebook; a copy in another process only knows its size."""
+
+    def __repr__(self) -> str:
+        reason = self.reason if len(self.reason) <= _MOST_REASON else f"{self.reason[: _MOST_REASON - 3]}..."
+        return f"Answer({self.query!r}: {self.outcome}, {self._listed()}; {reason})"
+
+    @property
+    def title(self) -> str:
+        """Query that was asked."""
+        return self.query
 
     @property
     def interrupted(self) -> bool:
@@ -349,7 +344,7 @@ class ClickedMask:
 
 
 @dataclass(frozen=True, slots=True)
-class ClickSegmentation:
+class ClickSegmentation(Found):
     """The answer to one click prompt on one image: the scores are the IoU that the model expects of each mask."""
 
     id: str
@@ -359,6 +354,17 @@ class ClickSegmentation:
     """The best mask; empty where no candidate had a pixel."""
     near_misses: tuple[Instance, ...] = ()
     """Other readings of the same clicks (a part, the whole), best first; their ids are as good as any other."""
+    view: ImageView | None = field(default=None, compare=False)
+    """Shows the image in a notebook; a copy in another process only knows its size."""
+
+    def __repr__(self) -> str:
+        others = f"; {len(self.near_misses)} other readings" if self.near_misses else ""
+        return f"ClickSegmentation({self.title!r}, {self._listed()}{others})"
+
+    @property
+    def title(self) -> str:
+        """Make-up of the prompt, in words."""
+        return self.prompt.label
 
 
 def check_points(points: tuple[Point, ...], width: int, height: int) -> None:

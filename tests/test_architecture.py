@@ -33,6 +33,7 @@ FLOORS: dict[str, int] = {
     "sam3_agent.video": 1,
     "sam3_agent.scenes": 1,
     "sam3_agent.types": 0,
+    "sam3_agent.instances": 0,
     "sam3_agent.masks": 0,
     "sam3_agent.errors": 0,
 }
@@ -41,6 +42,9 @@ FLOORS: dict[str, int] = {
 NEIGHBORS = {
     ("sam3_agent.types", "sam3_agent.masks"),
     ("sam3_agent.types", "sam3_agent.errors"),
+    ("sam3_agent.types", "sam3_agent.instances"),
+    ("sam3_agent.instances", "sam3_agent.masks"),
+    ("sam3_agent.instances", "sam3_agent.errors"),
     ("sam3_agent.masks", "sam3_agent.errors"),
     ("sam3_agent.__main__", "sam3_agent.cli"),
 }

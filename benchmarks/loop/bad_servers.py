@@ -19,6 +19,7 @@ from typing import Any
 
 from sam3_agent.llm.chat_completions import ChatLLM
 from sam3_agent.loop.agent import Agent
+from sam3_agent.loop.budget import Budget
 from tests.fixtures_workspace import make_workspace
 
 GRACE_SECONDS = 2.0
@@ -142,7 +143,7 @@ def ask(kind: str, seconds: float) -> dict[str, Any]:
     with serve(KINDS[kind]) as url:
         llm = ChatLLM("m", url)
         began = time.monotonic()
-        given = Agent(workspace, llm, max_seconds=seconds).ask("img1", "the circles")
+        given = Agent(workspace, llm, budget=Budget(max_seconds=seconds)).ask("img1", "the circles")
         took = time.monotonic() - began
     json.dumps([step.data for step in given.trace.steps]).encode()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024

@@ -16,6 +16,7 @@ from typing import Any
 from sam3_agent.llm.base import LLM
 from sam3_agent.llm.retry import RetryPolicy
 from sam3_agent.loop.agent import Agent
+from sam3_agent.loop.budget import Budget
 from sam3_agent.types import Answer
 from tests.fixtures_workspace import make_workspace
 from tests.llm.fixtures_llm import WIRES, make_llm
@@ -143,7 +144,7 @@ def measure(runs: int, share: float, jobs: int) -> dict[str, Any]:
 def _one(llm: LLM) -> Answer | str:
     """One run; an exception or a trace without an end comes back as its words."""
     try:
-        answer = Agent(make_workspace(), llm, max_turns=8).ask("img1", "the circles")
+        answer = Agent(make_workspace(), llm, budget=Budget(max_turns=8)).ask("img1", "the circles")
     except Exception as error:  # noqa: BLE001 - counting these is the point
         return f"{type(error).__name__}: {error}"
     steps = answer.trace.steps

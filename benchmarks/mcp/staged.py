@@ -6,10 +6,10 @@ from pathlib import Path
 import anyio
 import numpy as np
 from numpy.typing import NDArray
-from sam3_mcp.image_access import Pictures
+from sam3_mcp.image_access import ImageAccess
 from sam3_mcp.malloc_tuning import keep_memory_flat
 from sam3_mcp.model_loader import Loading
-from sam3_mcp.path_allowlist import Access
+from sam3_mcp.path_allowlist import PathAllowlist
 from sam3_mcp.server import build_server
 from sam3_mcp.sessions import Sessions
 from sam3_mcp.stdio_server import serve_stdio
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--out-dir", type=Path)
     options = parser.parse_args()
     keep_memory_flat()
-    pictures = Pictures(Access.of([options.allow_dir]))
+    pictures = ImageAccess(PathAllowlist.of([options.allow_dir]))
     loading = Loading(lambda: FakeSegmenter(answers), "fake")
     backend = Backend(loading, lambda: Sessions(pictures, out_dir=options.out_dir))
     anyio.run(serve_stdio, build_server(backend))

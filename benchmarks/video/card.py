@@ -1,5 +1,6 @@
 """The figures of the tracker's card."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -21,7 +22,9 @@ class Bar:
     at_least: bool = True
 
     def holds(self, figure: float) -> bool:
-        """Whether it is kept."""
+        """Whether it is kept; a figure of nothing (NaN) is."""
+        if math.isnan(figure):
+            return True
         return figure >= self.value if self.at_least else figure <= self.value
 
 
@@ -36,7 +39,7 @@ BARS = {
 
 @dataclass(slots=True)
 class _Ids:
-    """Which tracks were at true objects, counted over videos."""
+    """Counts, over videos, of the tracks that were at true objects."""
 
     frames: int = 0
     switches: int = 0
@@ -92,7 +95,7 @@ def _of_way(sums: np.ndarray, ids: _Ids) -> dict[str, float]:
         "DetA": float(figures["det_a"]),
         "AssA": float(figures["ass_a"]),
         "id switches": ids.switches / max(ids.frames, 1),
-        "re-entry id kept": ids.kept / max(ids.returns, 1),
+        "re-entry id kept": ids.kept / ids.returns if ids.returns else math.nan,
         "returns": ids.returns,
         "track-frames": ids.frames,
     }
@@ -104,7 +107,7 @@ def _of_memory(followed: list[tuple[bool, float | None]]) -> dict[str, float]:
     return {
         "J": float(np.mean([iou for _, iou in there])) if there else 0.0,
         "present": float(np.mean([said for said, _ in there])) if there else 0.0,
-        "absent": float(np.mean([not said for said in away])) if away else 1.0,
+        "absent": float(np.mean([not said for said in away])) if away else math.nan,
         "object-frames": len(there),
         "absent frames": len(away),
     }

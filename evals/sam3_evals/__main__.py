@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sam3_agent import __version__
 from sam3_agent.errors import Sam3AgentError
 from sam3_agent.model.devices import DEVICE_HELP, Fast
 from sam3_evals.compare import compare
@@ -36,6 +37,21 @@ app = typer.Typer(
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sam3-eval {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Numbers that can be trusted, compared and reproduced."""
 
 
 def main() -> None:

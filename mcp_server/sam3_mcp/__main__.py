@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -20,9 +21,13 @@ from sam3_mcp.malloc_tuning import keep_memory_flat
 from sam3_mcp.options import parser
 
 if TYPE_CHECKING:
+    from mcp.server.auth.provider import TokenVerifier
+
     from sam3_agent.llm.base import LLM
     from sam3_agent.model.scheduler import Scheduler
-    from sam3_mcp.http_app import Door
+    from sam3_mcp.auth import Tokens
+    from sam3_mcp.http_app import HttpOptions
+    from sam3_mcp.quota import Limits
     from sam3_mcp.sessions import Sessions
     from sam3_mcp.tool_handler import Backend
 
@@ -35,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until the client leaves; returns the exit status (0, 2 on a usage error, 130 on Ctrl-C)."""
     options = parser().parse_args(argv)
     # stderr: on stdio, stdout belongs to the protocol.
-    logging.basicConfig(stream=sys.stderr, level=options.log_level.upper(), format="sam3-mcp: %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=options.log_level.upper(), format="sam3-mcp: %(principal)s%(message)s")
+    logging.getLogger().handlers[0].addFilter(name_principal)
     keep_memory_flat()
     try:
         status = _connect(options) if options.connect else _serve(options)
@@ -51,6 +57,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+def name_principal(record: logging.LogRecord) -> bool:
+    """Put the name of the principal whose call it is into a record of the log; never its token."""
+    from sam3_agent.model.scheduler.request_context import current_caller
+
+    name = current_caller().principal.name
+    record.principal = f"[{name}] " if name else ""
+    return True
+
+
 def _connect(options: argparse.Namespace) -> int:
     from sam3_mcp.auth import TOKEN_VARIABLE
     from sam3_mcp.stdio_bridge import serve_bridge
@@ -60,7 +75,7 @@ def _connect(options: argparse.Namespace) -> int:
     token = os.environ.get(TOKEN_VARIABLE)
     if options.token_file is not None:
         try:
-            token = options.token_file.read_text(encoding="utf-8").strip().rpartition(":")[2]
+            token = options.token_file.read_text(encoding="utf-8").strip().rpartition(":")[2].split(" ")[0]
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"cannot read the token file {options.token_file}: {error}") from error
     anyio.run(serve_bridge, options.connect, token)
@@ -80,7 +95,10 @@ def _serve(options: argparse.Namespace) -> int:
 
         return load_llm(options.llm)
 
-    make_sessions = _session_maker(options)
+    from sam3_mcp.auth import load_tokens
+
+    tokens = load_tokens(options.token_file) if options.transport == "http" else None
+    make_sessions = _session_maker(options, tokens)
     settings = Settings(options.images, options.links, fetches=bool(options.allow_host), seconds=options.max_seconds)
     with ExitStack() as closing:
         backend = Backend(Loading(load, options.model), make_sessions, settings, load_llm if options.llm else None)
@@ -90,28 +108,28 @@ def _serve(options: argparse.Namespace) -> int:
 
             anyio.run(serve_stdio, build_server(backend))
             return 0
-        return _serve_http(options, backend)
+        return _serve_http(options, backend, tokens)
 
 
-def _serve_http(options: argparse.Namespace, backend: "Backend") -> int:
+def _serve_http(options: argparse.Namespace, backend: "Backend", tokens: "Tokens | None") -> int:
     from functools import partial
 
     from sam3_mcp.http_app import build_app, serve_http
     from sam3_mcp.metrics import Metrics
     from sam3_mcp.server import build_server
 
-    door = _door(options)
-    door.check()
-    app = build_app(build_server(backend), door, backend.loading, Metrics(backend))
-    run = partial(serve_http, app, backend, door.host, door.port, grace=options.grace)
+    http = _http_options(options, tokens)
+    http.check()
+    app = build_app(build_server(backend), http, backend.loading, Metrics(backend))
+    run = partial(serve_http, app, backend, http.host, http.port, grace=options.grace)
     return _INTERRUPTED if anyio.run(run) == signal.SIGINT else 0
 
 
-def _door(options: argparse.Namespace) -> "Door":
-    from sam3_mcp.auth import JwtTokens, load_tokens
-    from sam3_mcp.http_app import Door
+def _http_options(options: argparse.Namespace, tokens: "Tokens | None") -> "HttpOptions":
+    from sam3_mcp.auth import JwtTokens
+    from sam3_mcp.http_app import HttpOptions
 
-    verifier = load_tokens(options.token_file)
+    verifier: TokenVerifier | None = tokens
     if options.oauth_issuer:
         import jwt
 
@@ -119,7 +137,7 @@ def _door(options: argparse.Namespace) -> "Door":
             raise InputError("--oauth-issuer needs --oauth-resource, the URL of this server as its tokens name it")
         keys = options.oauth_keys or f"{options.oauth_issuer.rstrip('/')}/.well-known/jwks.json"
         verifier = JwtTokens(options.oauth_issuer, options.oauth_resource, jwt.PyJWKClient(keys, timeout=5))
-    return Door(
+    return HttpOptions(
         options.host,
         options.port,
         tuple(options.public_name),
@@ -128,36 +146,60 @@ def _door(options: argparse.Namespace) -> "Door":
         options.oauth_resource,
         tuple(options.oauth_scope),
         options.stateless,
+        _limits(options),
+        _limits_of(options, tokens),
     )
 
 
-def _session_maker(options: argparse.Namespace) -> "Callable[[], Sessions]":
+def _limits(options: argparse.Namespace) -> "Limits":
+    """Limits of each client: on stdio only that of jobs, as the client is the user."""
+    from sam3_mcp.quota import SHARED, Limits
+
+    if options.transport != "http":
+        return Limits(jobs=options.max_jobs)
+    size = options.max_image_mib * 2**20
+    return replace(SHARED, images=options.max_images, bytes=size, calls=options.max_calls, jobs=options.max_jobs)
+
+
+def _limits_of(options: argparse.Namespace, tokens: "Tokens | None") -> "dict[str, Limits]":
+    """Limits of the tokens that have their own."""
+    if tokens is None:
+        return {}
+    return {name: replace(_limits(options), **changed) for name, changed in tokens.limits}
+
+
+def _session_maker(options: argparse.Namespace, tokens: "Tokens | None") -> "Callable[[], Sessions]":
     """Return the maker of sessions, used at the first call; what is wrong with the folders or hosts is told now."""
-    from sam3_mcp.path_allowlist import Access
+    from sam3_mcp.path_allowlist import PathAllowlist
     from sam3_mcp.url_fetcher import Fetcher
 
     shared = options.transport == "http"
-    access, fetcher = Access.of(options.allow_dir, default_here=not shared), Fetcher.of(options.allow_host)
+    files, fetcher = PathAllowlist.of(options.allow_dir, default_here=not shared), Fetcher.of(options.allow_host)
 
     def make() -> "Sessions":
-        from sam3_mcp.image_access import Pictures
-        from sam3_mcp.quota import SHARED, Limits
+        from sam3_mcp.decoding import DecodePool, decode_here
+        from sam3_mcp.image_access import ImageAccess
+        from sam3_mcp.quota import TOTAL, UNLIMITED
         from sam3_mcp.sessions import Sessions
 
-        limits = Limits(jobs=options.max_jobs)
-        if shared:
-            size = options.max_image_mib * 2**20
-            limits = Limits(options.max_images, size, SHARED.masks, options.max_calls, options.max_jobs)
-        pictures = Pictures(access, fetcher)
-        memory = options.feature_mib * 2**20
-        return Sessions(pictures, limits=limits, out_dir=options.out_dir, shared=shared, feature_bytes=memory)
+        images = ImageAccess(files, fetcher, decode=DecodePool() if shared else decode_here)
+        total = replace(TOTAL, bytes=options.max_total_image_mib * 2**20) if shared else UNLIMITED
+        return Sessions(
+            images,
+            limits=_limits(options),
+            limits_of=_limits_of(options, tokens),
+            total=total,
+            out_dir=options.out_dir,
+            shared=shared,
+            feature_bytes=options.feature_mib * 2**20,
+        )
 
     return make
 
 
 @contextmanager
 def _scheduled_segmenter(options: argparse.Namespace) -> Generator["Scheduler"]:
-    """The model for many clients at once, warm; at the end nobody waits for what it still does."""
+    """Load the model for many clients at once, warm; at the end nobody waits for what it still does."""
     from sam3_agent.model.replicas import load_replicas
     from sam3_agent.model.scheduler import Scheduler
 

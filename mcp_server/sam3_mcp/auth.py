@@ -18,6 +18,18 @@ logger = logging.getLogger(__name__)
 
 TOKEN_VARIABLE = "SAM3_MCP_TOKEN"
 SHORTEST = 16
+"""Characters of a token: 80 bits where they are random letters and digits."""
+LIMIT_WORDS = {
+    "sessions": ("sessions", 1),
+    "images": ("images", 1),
+    "image-mib": ("bytes", 2**20),
+    "masks": ("masks", 1),
+    "calls": ("calls", 1),
+    "jobs": ("jobs", 1),
+    "export-mib": ("exports", 2**20),
+    "weight": ("weight", 1),
+}
+"""Words of the token file -> (field of `Limits`, factor)."""
 _ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "EdDSA")
 
 
@@ -27,20 +39,28 @@ class Tokens(TokenVerifier):
 
     hashes: tuple[tuple[str, bytes], ...]
     """(client name, SHA-256 of the token)."""
+    limits: tuple[tuple[str, dict[str, float]], ...] = ()
+    """(client name, fields of its `Limits` that are not the usual ones)."""
 
     @classmethod
     def of(cls, lines: Sequence[str], where: str) -> "Tokens":
         """Read "token" or "name:token" lines; empty lines and those that begin with # are left out.
 
+        Limits of its own may follow a token, as in "name:token calls=16 image-mib=2048 weight=2".
+
         Raises:
-            InputError: there is no token, one is too short, or a name is given twice.
+            InputError: there is no token, one is too short, a name is given twice, or a limit is none.
         """
         found: dict[str, bytes] = {}
+        limits: dict[str, dict[str, float]] = {}
         for line in (line.strip() for line in lines):
             if not line or line.startswith("#"):
                 continue
-            name, mark, token = line.partition(":")
-            name, token = (name.strip(), token.strip()) if mark else ("client", line)
+            name, mark, rest = line.partition(":")
+            name, rest = (name.strip(), rest.strip()) if mark else ("client", line)
+            token, *words = rest.split() or [""]
+            if words:
+                limits[name] = dict(_limit(word, f"{where}: the token of {name!r}") for word in words)
             if len(token) < SHORTEST:
                 raise InputError(f"{where}: the token of {name!r} is shorter than {SHORTEST} characters")
             if name in found:
@@ -48,7 +68,7 @@ class Tokens(TokenVerifier):
             found[name] = _digest(token)
         if not found:
             raise InputError(f"{where}: there is no token in it; write one a line, as TOKEN or NAME:TOKEN")
-        return cls(tuple(found.items()))
+        return cls(tuple(found.items()), tuple(limits.items()))
 
     async def verify_token(self, token: str) -> AccessToken | None:
         """The client whose token it is. Every known token is compared, each in constant time."""
@@ -115,6 +135,25 @@ class JwtTokens(TokenVerifier):
             audience=self._audience,
             options={"require": required},
         )
+
+
+def _limit(word: str, where: str) -> tuple[str, float]:
+    """A field of `Limits` with its value, from a word such as "calls=16".
+
+    Raises:
+        InputError: there is no such limit, or it is no number above 0.
+    """
+    name, _, text = word.partition("=")
+    if name not in LIMIT_WORDS:
+        raise InputError(f"{where}: {word!r} is no limit; there are {', '.join(LIMIT_WORDS)}, as in calls=16")
+    field, factor = LIMIT_WORDS[name]
+    try:
+        value = float(text) if field == "weight" else int(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < 1e9:
+        raise InputError(f"{where}: {word!r}: expected a number above 0")
+    return field, value * factor
 
 
 def _digest(token: str) -> bytes:

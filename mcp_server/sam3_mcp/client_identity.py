@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ _KEY = re.compile(r"[\x21-\x7e]{16,200}")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A client, as far as a request tells it from others.
+    """Client, as far as a request tells it from others.
 
     Its key is, in this order: the header Sam3-Client (any secret of 16 characters or more, kept over reconnects), the
     session of the 2025 protocols, the cookie that this server offered. The 2026 protocol has no sessions; a client of
@@ -26,16 +27,22 @@ class Caller:
     """
 
     principal: str = ""
-    """Whose token it is; empty where no token is asked for."""
+    """Name of the token; empty where none is asked for."""
     key: str = "local"
     proven: bool = True
     """The request itself brought the key, rather than being offered it."""
     address: str = ""
-    """Where it calls from: unproven callers of one address share one account."""
+    """Address that it calls from: unproven callers of one address share one account."""
 
 
 LOCAL = Caller()
-"""The one client of a server on stdin and stdout."""
+"""Client of a server on stdin and stdout."""
+
+
+def principal_of(scope: Mapping[str, Any]) -> str:
+    """Name of the token with which a request (its ASGI scope) came; empty where none was asked for."""
+    user = scope.get("user")
+    return str(user.username) if user is not None and user.is_authenticated else ""
 
 
 def caller_of(request: Any) -> Caller:
@@ -46,8 +53,7 @@ def caller_of(request: Any) -> Caller:
     """
     if request is None:
         return LOCAL
-    user = request.scope.get("user")
-    principal = str(user.username) if user is not None and user.is_authenticated else ""
+    principal = principal_of(request.scope)
     address = request.client.host if request.client else ""
     given = request.headers.get(CLIENT_HEADER)
     if given is not None:

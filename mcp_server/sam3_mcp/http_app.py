@@ -1,18 +1,18 @@
-"""The HTTP application: /mcp, /healthz and /metrics behind the same guards."""
+"""HTTP application: /mcp, /healthz and /metrics behind the same guards."""
 
 import ipaddress
 import logging
 import os
-import secrets
 import signal
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import anyio
+import anyio.to_thread
 import uvicorn
 from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAuthMiddleware
 from mcp.server.auth.provider import TokenVerifier
@@ -20,29 +20,33 @@ from mcp.server.auth.settings import AuthSettings
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http import EventStore
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
-from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sam3_agent.errors import InputError
-from sam3_mcp.client_identity import CLIENT_HEADER, COOKIE, OFFERED, SESSION_HEADER
+from sam3_mcp.http_connections import BoundedConnection, raise_file_limit
+from sam3_mcp.http_guards import MAX_BODY_BYTES, Admission, HostNames, RequestGuard
 from sam3_mcp.metrics import Metrics
 from sam3_mcp.model_loader import Loading
+from sam3_mcp.quota import TOTAL, UNLIMITED, Limits
 from sam3_mcp.tool_handler import Backend
 
 _POLL_SECONDS = 0.05
 _FLUSH_SECONDS = 0.3
+_THREADS = 2 * (TOTAL.calls or 64)
+"""For all calls that may run, and as much again for what is asked besides: nobody waits for a thread."""
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn, which leaves signals to us: by itself it would cut the streams on which answers are still to come."""
+    """Server that leaves signals to us: by itself it would cut the streams on which answers are still to come."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Nothing."""
+        """Do nothing."""
         yield
 
 
@@ -55,8 +59,10 @@ async def serve_http(app: ASGIApp, backend: Backend, host: str, port: int, *, gr
         InputError: the port is taken or not to be had.
     """
     bound = _bind(host, port)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, lifespan="on")
-    server = _Uvicorn(config)
+    raise_file_limit()
+    logging.getLogger("mcp.server.streamable_http").addFilter(_is_no_hang_up)
+    anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
+    server = _Uvicorn(http_config(app))
     shown = f"[{host}]" if ":" in host else host
     logger.warning("serving http://%s:%d/mcp", shown, bound.getsockname()[1])
     received: list[int] = []
@@ -65,6 +71,24 @@ async def serve_http(app: ASGIApp, backend: Backend, host: str, port: int, *, gr
         await server.serve(sockets=[bound])
         tasks.cancel_scope.cancel()
     return received[0] if received else 0
+
+
+def _is_no_hang_up(record: logging.LogRecord) -> bool:
+    """Whether a record of the SDK is about more than a client that left while its message was taken in."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], anyio.ClosedResourceError)
+
+
+def http_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
+    """Settings of uvicorn, whose connections have limits; `options` are further ones."""
+    usual: dict[str, Any] = {
+        "http": BoundedConnection,
+        "ws": "none",
+        "lifespan": "on",
+        "log_level": "warning",
+        "access_log": False,
+        "timeout_graceful_shutdown": 1,
+    }
+    return uvicorn.Config(app, **{**usual, **options})
 
 
 def leave(status: int) -> NoReturn:
@@ -119,8 +143,8 @@ _LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """Addresses, hosts and origins that the server is open to."""
+class HttpOptions:
+    """Options of the HTTP server: its addresses, who may call, and how much at a time."""
 
     host: str = "127.0.0.1"
     port: int = 8801
@@ -133,6 +157,10 @@ class Door:
     """URL of this server as that one knows it."""
     scopes: tuple[str, ...] = ()
     stateless: bool = False
+    limits: Limits = UNLIMITED
+    """For each principal; without tokens, all are one, and only those in sum hold."""
+    limits_of: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
+    """For principals that have others."""
 
     def check(self) -> None:
         """Refuse to be open to others without a token.
@@ -145,10 +173,19 @@ class Door:
                 f"--host {self.host} is open to other machines: give --token-file FILE (or --oauth-issuer URL) with it"
             )
 
-    def security(self) -> TransportSecuritySettings:
-        """Return the Host and Origin headers that are taken: a page in a browser cannot reach the server under
-        another name.
+    def places(self, principal: str) -> int:
+        """Calls of a principal that may be in process at a time."""
+        limits = self.limits_of.get(principal, self.limits) if principal else TOTAL
+        return limits.calls or TOTAL.calls or 64
+
+    def host_names(self) -> HostNames:
+        """Return the names that are taken in Host and Origin: a page in a browser cannot reach the server under
+        another one.
         """
+        return HostNames.of([*_LOCAL_NAMES, *([] if _is_loopback(self.host) else [_bracketed(self.host)]), *self.names])
+
+    def security(self) -> TransportSecuritySettings:
+        """Return the same for the SDK, which takes more (see `HostNames`)."""
         names = [*_LOCAL_NAMES, *([] if _is_loopback(self.host) else [_bracketed(self.host)])]
         hosts = [f"{name}:*" for name in names] + list(_LOCAL_NAMES)
         hosts += [each for name in self.names for each in (name, f"{name}:*")]
@@ -158,7 +195,7 @@ class Door:
         )
 
     def auth(self) -> AuthSettings | None:
-        """The SDK's settings of a resource server; None without an authorization server."""
+        """Return the SDK's settings of a resource server; None without an authorization server."""
         if not self.issuer:
             return None
         return AuthSettings.model_validate(
@@ -173,71 +210,40 @@ class Door:
 
 def build_app(
     server: Server[Any],
-    door: Door,
+    options: HttpOptions,
     loading: Loading,
     metrics: Metrics | None = None,
     *,
     events: EventStore | None = None,
 ) -> ASGIApp:
-    """The whole application; any MCP server can be put behind these guards.
+    """Build the whole application; any MCP server can be put behind these guards.
 
     `events` lets clients read on in a stream that broke off. The SDK tells streams of different clients apart by
     nothing but the ids of their requests, so it is only for servers that trust all of their clients.
     """
-    security, verifier = door.security(), door.verifier
+    security, verifier = options.security(), options.verifier
     guard = TransportSecurityMiddleware(security)
     routes = [_health_route(loading, guard)]
     if metrics is not None:
         server.middleware.append(metrics)
-        routes.append(_metrics_route(metrics, guard, verifier, door.scopes))
+        routes.append(_metrics_route(metrics, guard, verifier, options.scopes))
     app = server.streamable_http_app(
-        host=door.host,
-        stateless_http=door.stateless,
+        host=options.host,
+        stateless_http=options.stateless,
         event_store=events,
         retry_interval=_RETRY_MS if events is not None else None,
+        max_request_body_size=MAX_BODY_BYTES,
         transport_security=security,
-        auth=door.auth(),
+        auth=options.auth(),
         token_verifier=verifier,
         custom_starlette_routes=routes,
     )
-    if verifier is not None and door.auth() is None:
+    if verifier is not None and options.auth() is None:
         app.add_middleware(AuthenticationMiddleware, backend=BearerAuthBackend(verifier))
-    return Front(app)
-
-
-class Front:
-    """Middleware that every request passes first: who does not say who it is is offered a key, and who hangs up is
-    let go.
-
-    The key is a cookie for this server alone.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        try:
-            return await self._serve(scope, receive, send)
-        except ClientDisconnect:
-            return logger.debug("a client hung up in the middle of its request")
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope)
-        told = COOKIE in request.cookies or {CLIENT_HEADER, SESSION_HEADER} & set(request.headers)
-        if told or scope["path"] != "/mcp":
-            return await self._app(scope, receive, send)
-        key = secrets.token_urlsafe(24)
-
-        async def offer(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] < 400:
-                cookie = f"{COOKIE}={key}; HttpOnly; SameSite=Strict; Path=/mcp"
-                MutableHeaders(scope=message).append("set-cookie", cookie)
-            await send(message)
-
-        return await self._app({**scope, OFFERED: key}, receive, offer)
+    told = {"refused": metrics.refuse} if metrics is not None else {}
+    # The last one is the innermost: it knows whose token it is.
+    app.user_middleware.append(Middleware(Admission, options.places, asks_token=verifier is not None, **told))
+    return RequestGuard(app, options.host_names(), resumable=events is not None)
 
 
 def _health_route(loading: Loading, guard: TransportSecurityMiddleware) -> Route:
@@ -255,8 +261,6 @@ def _metrics_route(
     metrics: Metrics, guard: TransportSecurityMiddleware, verifier: TokenVerifier | None, scopes: tuple[str, ...]
 ) -> Route:
     async def tell(scope: Scope, receive: Receive, send: Send) -> None:
-        import anyio.to_thread
-
         request = Request(scope, receive)
         answer = await guard.validate_request(request)
         if answer is None:

@@ -1,4 +1,4 @@
-"""Work that outlasts a call: started, looked after, cancelled; its result is kept for an hour."""
+"""Jobs: work that outlasts a call, started, watched, cancelled; its result is kept for an hour."""
 
 import logging
 import threading
@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sam3_agent.errors import Busy, Sam3AgentError, UnknownHandle
+from sam3_agent.errors import Sam3AgentError, UnknownHandle
 from sam3_agent.model.scheduler.request_context import Caller as SegmenterCaller
 from sam3_agent.model.scheduler.request_context import calling
 from sam3_agent.tools import Presentation
+from sam3_mcp.quota import Account
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ State = Literal["running", "done", "failed", "cancelled"]
 
 @dataclass(eq=False)
 class Job:
-    """One piece of work in a thread of its own."""
+    """Work in a thread of its own."""
 
     id: str
     what: str
@@ -51,12 +52,12 @@ Work = Callable[[Job], Presentation]
 
 
 class Jobs:
-    """The jobs of one client. Safe to call from several threads."""
+    """Jobs of one session. Safe to call from several threads."""
 
-    def __init__(self, suffix: str, most_running: int | None, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """`suffix` ends every id."""
+    def __init__(self, suffix: str, account: Account, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`suffix` ends every id; the jobs count for `account`."""
         self._suffix = suffix
-        self._most = most_running
+        self._account = account
         self._clock = clock
         self._jobs: dict[str, Job] = {}
         self._count = 0
@@ -75,11 +76,7 @@ class Jobs:
         """
         with self._lock:
             self._prune()
-            running = self.running
-            if self._most is not None and running >= self._most:
-                raise Busy(
-                    f"{running} of your jobs are running, as many as one client may; wait for one, or cancel_job"
-                )
+            self._account.begin_job()
             self._count += 1
             job = Job(f"job{self._count}{self._suffix}", what, self._clock())
             self._jobs[job.id] = job
@@ -109,17 +106,18 @@ class Jobs:
 
     def _run(self, job: Job, work: Work) -> None:
         try:
-            with calling() as job.segmenter_caller:
+            with calling(principal=self._account.principal) as job.segmenter_caller:
                 if not job.wanted:
                     job.cancel()
                 job.result = work(job)
             job.state = "done" if job.wanted else "cancelled"
         except Sam3AgentError as error:
             job.state, job.failure = "failed" if job.wanted else "cancelled", str(error)
-        except Exception:  # the border: a thread has no caller to raise to
+        except Exception:  # error boundary: a thread has no caller to raise to
             logger.exception("job %s failed", job.what)
             job.state, job.failure = "failed", "internal error; the server's log has the details"
         finally:
+            self._account.end_job()
             job.ended = self._clock()
             job.finished.set()
 

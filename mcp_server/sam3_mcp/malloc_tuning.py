@@ -1,4 +1,4 @@
-"""Keeps the memory of a process with many threads flat."""
+"""Tuning of malloc that keeps the memory of a process with many threads flat."""
 
 import ctypes
 import sys
@@ -14,7 +14,7 @@ TRIM_SECONDS = 10.0
 def keep_memory_flat() -> None:
     """Have glibc share few heaps among all threads and give back what is free; nothing where there is no glibc.
 
-    By default it makes up to eight heaps a core. Pictures, masks and batches that threads allocate in turn leave holes
+    By default it makes up to eight heaps a core. Images, masks and batches that threads allocate in turn leave holes
     in each of them, and one large batch stays in the process for good. To be called before there are threads.
     """
     if not sys.platform.startswith("linux"):

@@ -1,4 +1,4 @@
-"""Loads the model in the background, so that a host's handshake never waits for a model."""
+"""Loading of the model in the background, so that a host's handshake never waits for it."""
 
 import logging
 import threading
@@ -74,7 +74,7 @@ class Loading:
             self._segmenter = self._make()
         except Sam3AgentError as error:
             self._failure = str(error)
-        except Exception as error:  # the border: a thread has no caller to raise to
+        except Exception as error:  # error boundary: a thread has no caller to raise to
             logger.exception("loading the model %s failed", self._what)
             self._failure = f"internal error while loading ({type(error).__name__}); the server's log has the details"
         finally:

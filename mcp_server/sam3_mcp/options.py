@@ -1,19 +1,21 @@
-"""The options of `sam3-mcp`."""
+"""Options of `sam3-mcp`."""
 
 import argparse
 from pathlib import Path
 
+from sam3_agent import __version__
 from sam3_agent.model.devices import DEVICE_HELP, names_devices
-from sam3_mcp.quota import SHARED
+from sam3_mcp.quota import SHARED, TOTAL
 
 
 def parser() -> argparse.ArgumentParser:
-    """All of them, in groups."""
+    """Make a parser of all of them, in groups."""
     result = argparse.ArgumentParser(
         prog="sam3-mcp",
         description="Serve SAM 3's tools to an MCP host (Claude, Gemini CLI, Cursor, VS Code, ...).",
         epilog="Example: claude mcp add sam3 -- sam3-mcp --allow-dir ~/Pictures",
     )
+    result.add_argument("--version", action="version", version=f"sam3-mcp {__version__}")
     _add_files(result)
     _add_http(result)
     _add_auth(result)
@@ -23,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("pictures and files").add_argument
+    add = parser.add_argument_group("images and files").add_argument
     add(
         "--allow-dir",
         type=Path,
@@ -37,7 +39,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="HOST",
-        help="fetch pictures from HOST or HOST:PORT if its address is public; may be given several times",
+        help="fetch images from HOST or HOST:PORT if its address is public; may be given several times",
     )
     add("--out-dir", type=Path, metavar="DIR", help="let export_masks write under DIR (default: it may not write)")
     add("--images", choices=["allow", "omit"], default="allow", help="send pictures in results, or leave them out")
@@ -57,7 +59,7 @@ def _add_http(parser: argparse.ArgumentParser) -> None:
         help="a name under which clients reach this server; may be given several times",
     )
     add("--stateless", action="store_true", help="http without sessions, for several servers behind one address")
-    add("--grace", type=float, default=20.0, metavar="S", help="seconds for running calls to finish at the end (20)")
+    add("--grace", type=_grace, default=20.0, metavar="S", help="seconds for running calls to finish at the end (20)")
     add("--connect", metavar="URL", help="be a stdio bridge to a running http server, without a model of one's own")
 
 
@@ -67,7 +69,8 @@ def _add_auth(parser: argparse.ArgumentParser) -> None:
         "--token-file",
         type=Path,
         metavar="FILE",
-        help="bearer tokens, one a line: TOKEN or NAME:TOKEN (or the variable SAM3_MCP_TOKEN)",
+        help="bearer tokens, one a line: TOKEN or NAME:TOKEN, then limits of its own such as calls=16 weight=2 "
+        "(or the variable SAM3_MCP_TOKEN)",
     )
     add("--oauth-issuer", default="", metavar="URL", help="take tokens of this OAuth authorization server instead")
     add("--oauth-keys", default="", metavar="URL", help="its JSON Web Key Set (default: ISSUER/.well-known/jwks.json)")
@@ -76,7 +79,9 @@ def _add_auth(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("limits of each client (on stdio only that of jobs)").add_argument
+    add = parser.add_argument_group(
+        "limits of each token, or without tokens of each client (on stdio only that of jobs)"
+    ).add_argument
     usual = {
         "images": (SHARED.images, "open images"),
         "image-mib": ((SHARED.bytes or 0) // 2**20, "MiB of pixels of open images"),
@@ -85,6 +90,14 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     }
     for name, (most, words) in usual.items():
         add(f"--max-{name}", type=_count, default=most, metavar="N", help=f"{words} ({most})")
+    in_all = (TOTAL.bytes or 0) // 2**20
+    add(
+        "--max-total-image-mib",
+        type=_count,
+        default=in_all,
+        metavar="N",
+        help=f"MiB of pixels of open images of all clients together ({in_all}); who holds most makes room",
+    )
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -124,6 +137,10 @@ def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
     return int(text)
+
+
+def _grace(text: str) -> float:
+    return 0.0 if text.strip() in ("0", "0.0") else _seconds(text)
 
 
 def _seconds(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Decides which files a client may have opened, and reads them."""
+"""Allowlist of folders whose files a client may have opened, and their reading."""
 
 import os
 import re
@@ -13,19 +13,21 @@ from sam3_agent.errors import InputError
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 MAX_FILE_BYTES = 128 * 2**20
 _SHOWN = 200
+_NAME_MAX, _PATH_MAX = 255, 4000
+"""Bytes of a name and characters of a path, as the usual file systems have it."""
 _THROUGH = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """The folders whose files may be opened, with every symlink in their own path already resolved."""
+class PathAllowlist:
+    """Folders whose files may be opened, with every symlink in their own path already resolved."""
 
     folders: tuple[Path, ...]
     max_bytes: int = MAX_FILE_BYTES
 
     @classmethod
-    def of(cls, folders: Sequence[Path], *, default_here: bool = True) -> "Access":
+    def of(cls, folders: Sequence[Path], *, default_here: bool = True) -> "PathAllowlist":
         """Allow these folders; with none given, the current one if `default_here`.
 
         Hosts may start a server in the root folder; there the default is nothing, since nobody asked for "everything".
@@ -57,14 +59,14 @@ class Access:
             with os.fdopen(handle, "rb") as file:
                 found = os.fstat(handle)
                 if not stat.S_ISREG(found.st_mode):
-                    raise InputError(f"{shown} is not a file; give the path of one picture")
+                    raise InputError(f"{shown} is not a file; give the path of one image")
                 if found.st_nlink > 1:
                     raise InputError(f"{shown} has several hard links, one of which may lie outside; open a copy of it")
                 data = file.read(self.max_bytes + 1)
         except OSError as error:
             raise InputError(f"cannot open {shown}: {error.strerror or error}. {self.rule}") from error
         if len(data) > self.max_bytes:
-            raise InputError(f"{shown} is larger than {self.max_bytes // 2**20} MiB; scale the picture down first")
+            raise InputError(f"{shown} is larger than {self.max_bytes // 2**20} MiB; scale the image down first")
         return data, str(real)
 
     def check(self, source: str) -> Path:
@@ -77,23 +79,28 @@ class Access:
         """
         text = source.strip()
         shown = repr(_short(text))
+        path = self._path(text, shown)
+        if "\0" in path or len(path) > _PATH_MAX or any(len(os.fsencode(p)) > _NAME_MAX for p in path.split("/")):
+            raise InputError(f"{shown} is not a usable path. {self.rule}")
+        # Up to here nothing was looked up; from here on what lies outside is told apart by nothing.
+        outside = InputError(f"{shown} is outside the allowed folders. {self.rule}")
         try:
-            real = Path(self._path(text, shown)).expanduser().resolve()
+            real = _expanded(path).resolve()
+            if not any(real.is_relative_to(folder) for folder in self.folders):
+                raise outside
             missing = not real.exists()
             strange = not missing and not real.is_file()
-        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, an unknown ~user, a NUL byte
-            raise InputError(f"{shown} is not a usable path. {self.rule}") from error
-        if not any(real.is_relative_to(folder) for folder in self.folders):
-            raise InputError(f"{shown} is outside the allowed folders. {self.rule}")
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a folder that may not be read
+            raise outside from error
         if missing:
             raise InputError(f"no such file: {shown}. {self.rule}")
         if strange:
-            raise InputError(f"{shown} is not a file; give the path of one picture")
+            raise InputError(f"{shown} is not a file; give the path of one image")
         return real
 
     def _path(self, text: str, shown: str) -> str:
         if not text:
-            raise InputError("the source is empty; give the path of a picture or a data URI")
+            raise InputError("the source is empty; give the path of an image or a data URI")
         if not SCHEME.match(text):
             return text
         parts = urlsplit(text)
@@ -108,6 +115,11 @@ class Access:
             return "No folder is allowed yet: start the server with --allow-dir FOLDER (data URIs always work)."
         names = ", ".join(str(folder) for folder in self.folders)
         return f"Allowed: files under {names}; start the server with --allow-dir FOLDER to allow others."
+
+
+def _expanded(path: str) -> Path:
+    """A path with "~" for the home folder; "~user" is a name like any other, or it would tell which users there are."""
+    return Path(path).expanduser() if path == "~" or path.startswith("~/") else Path.cwd() / path
 
 
 def _open_below(folder: Path, parts: Sequence[str]) -> int:

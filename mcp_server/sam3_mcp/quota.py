@@ -1,13 +1,18 @@
-"""Quotas: how much one client may use at a time."""
+"""Quotas: how much one client may use, and all of them together."""
 
+import os
 import threading
-from collections.abc import Callable, Generator
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Literal, ParamSpec, TypeVar
 
 from sam3_agent.errors import Busy, ToolError
+from sam3_agent.model.scheduler.request_context import Principal
+from sam3_agent.workspace import OutputFolder
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -15,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """None means no limit."""
+    """Limits of a client; None means no limit."""
 
     images: int | None = None
     """Open at a time."""
@@ -27,24 +32,42 @@ class Limits:
     """Running at a time."""
     jobs: int | None = None
     """Running at a time."""
+    sessions: int | None = None
+    """Open at a time; of the client's own, the one that was not used for longest makes room."""
+    exports: int | None = None
+    """Bytes of exported files on disk."""
+    weight: float = 1.0
+    """Share of the model when several clients wait for it, relative to the others."""
 
 
 UNLIMITED = Limits()
-SHARED = Limits(images=32, bytes=2**30, masks=20_000, calls=8, jobs=2)
-"""For each client of an HTTP server."""
+SHARED = Limits(images=32, bytes=2**30, masks=20_000, calls=8, jobs=2, sessions=64, exports=4 * 2**30)
+"""For each client of an HTTP server: a token, or where there are none, what says it is one."""
+TOTAL = Limits(images=512, bytes=4 * 2**30, masks=200_000, calls=64, jobs=16, sessions=1024)
+"""For all clients of an HTTP server together. A call of a client that has none running is always taken."""
+FREE_DISK_BYTES = 2**30
+"""Space that exports leave free on their disk, for everything else on the machine."""
 
 
 @dataclass(frozen=True, slots=True)
-class Holdings:
-    """Holdings of a client now."""
+class Usage:
+    """Images, their bytes and masks that a client holds now."""
 
-    images: int
-    bytes: int
-    masks: int
+    images: int = 0
+    bytes: int = 0
+    masks: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
+    def exceeds(self, limits: Limits) -> bool:
+        """Whether any of it is more than the limits allow."""
+        pairs = ((self.images, limits.images), (self.bytes, limits.bytes), (self.masks, limits.masks))
+        return any(most is not None and held > most for held, most in pairs)
 
 
 Adds = Literal["nothing", "image", "masks"]
-"""What a call adds to what its client holds."""
+"""Kinds of things that a call may add to what its client holds."""
 
 
 class Ticket:
@@ -52,7 +75,7 @@ class Ticket:
 
     def __init__(self, account: "Account", adds: "Adds") -> None:
         self._account = account
-        self.adds = adds
+        self.adds: Adds = adds
         self.bytes = 0
         self.carried = False
 
@@ -72,20 +95,53 @@ class Ticket:
 _ticket: ContextVar[Ticket | None] = ContextVar("ticket", default=None)
 
 
-class Account:
-    """Counts what a client uses. Safe to call from several threads."""
+@dataclass(slots=True)
+class Totals:
+    """Sums over all clients of a server, and how room is made in them. Its lock guards every account."""
 
-    def __init__(self, limits: Limits, holdings: Callable[[], Holdings]) -> None:
-        """`holdings` says what the client holds apart from what its running calls are about to add."""
+    limits: Limits = UNLIMITED
+    make_room: Callable[["Account", Usage], bool] = lambda _account, _arriving: True
+    """Frees images of whoever holds most until `Usage` more fits into the sum; False where the asker holds most."""
+    calls: int = 0
+    """Running now."""
+    jobs: int = 0
+    """Running now."""
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+class Account:
+    """Count of what a client uses. Safe to call from several threads."""
+
+    def __init__(
+        self, limits: Limits, usage: Callable[[], Usage], totals: Totals | None = None, principal: str = ""
+    ) -> None:
+        """`usage` says what the client holds apart from what its running calls are about to add."""
         self._limits = limits
-        self._holdings = holdings
+        self._usage = usage
+        self._totals = totals or Totals()
+        self.principal = Principal(principal, limits.weight)
+        """As the model's queue knows it: clients without a token are all one there."""
+        self.refused: Counter[str] = Counter()
+        """Refusals by the limit that was met."""
+        self.jobs = 0
+        """Running now."""
         self._running: set[Ticket] = set()
-        self._lock = threading.Lock()
 
     @property
     def limits(self) -> Limits:
         """Limits of this client."""
         return self._limits
+
+    @property
+    def running(self) -> int:
+        """Calls that are running now."""
+        return len(self._running)
+
+    @property
+    def arriving(self) -> Usage:
+        """Sum up what its running calls are about to add."""
+        opening = [ticket for ticket in self._running if ticket.adds == "image"]
+        return Usage(len(opening), sum(ticket.bytes for ticket in opening))
 
     @contextmanager
     def call(self, adds: Adds = "nothing") -> Generator[Ticket]:
@@ -96,9 +152,7 @@ class Account:
             ToolError: the client holds as much as it may.
         """
         ticket = Ticket(self, adds)
-        with self._lock:
-            self._check(ticket)
-            self._running.add(ticket)
+        self._begin(ticket)
         token = _ticket.set(ticket)
         try:
             yield ticket
@@ -109,40 +163,131 @@ class Account:
 
     def end(self, ticket: Ticket) -> None:
         """The call is over."""
-        with self._lock:
-            self._running.discard(ticket)
+        with self._totals.lock:
+            if ticket in self._running:
+                self._running.discard(ticket)
+                self._totals.calls -= 1
 
     def weigh(self, count: int) -> None:
         """Take in the pixels of an image that the current call opens.
 
         Raises:
-            ToolError: with these bytes the client would hold more than it may.
+            ToolError: with these bytes the client, or all together, would hold more than they may.
         """
         ticket, most = _ticket.get(), self._limits.bytes
-        with self._lock:
-            arriving = sum(other.bytes for other in self._running)
-            if most is not None and self._holdings().bytes + arriving + count > most:
+        with self._totals.lock:
+            if most is not None and self._usage().bytes + self.arriving.bytes + count > most:
+                self.refused["bytes"] += 1
                 raise ToolError(
                     f"this image needs {count / 2**20:.0f} MiB; yours may take {most / 2**20:.0f} MiB in all. "
-                    f"Free some with forget_image, or scale the picture down"
+                    f"Free some with forget_image, or scale the image down"
                 )
+            self._fit(Usage(bytes=count))
             if ticket is not None:
                 ticket.bytes = count
 
-    def _check(self, ticket: Ticket) -> None:
+    def begin_job(self) -> None:
+        """Count a job until `end_job`.
+
+        Raises:
+            Busy: as many jobs as allowed are running.
+        """
+        with self._totals.lock:
+            most, in_all = self._limits.jobs, self._totals.limits.jobs
+            if most is not None and self.jobs >= most:
+                self.refused["jobs"] += 1
+                raise Busy(
+                    f"{self.jobs} of your jobs are running, as many as one client may; wait for one, or cancel_job"
+                )
+            if self.jobs and in_all is not None and self._totals.jobs >= in_all:
+                self.refused["jobs"] += 1
+                raise Busy(f"{self._totals.jobs} jobs are running, as many as the server may; try again in a minute")
+            self.jobs += 1
+            self._totals.jobs += 1
+
+    def end_job(self) -> None:
+        """A job is over."""
+        with self._totals.lock:
+            self.jobs -= 1
+            self._totals.jobs -= 1
+
+    def _begin(self, ticket: Ticket) -> None:
+        limits, total = self._limits, self._totals.limits
+        with self._totals.lock:
+            if limits.calls is not None and self.running >= limits.calls:
+                self.refused["calls"] += 1
+                raise Busy(f"{self.running} of your calls are running, as many as one client may; wait for one")
+            if self._running and total.calls is not None and self._totals.calls >= total.calls:
+                self.refused["calls"] += 1
+                raise Busy(f"{self._totals.calls} calls are running, as many as the server may; try again in a moment")
+            if ticket.adds != "nothing":
+                self._check_usage(ticket.adds)
+            self._running.add(ticket)
+            self._totals.calls += 1
+
+    def _check_usage(self, adds: Adds) -> None:
         limits = self._limits
-        if limits.calls is not None and len(self._running) >= limits.calls:
-            raise Busy(f"{len(self._running)} of your calls are running, as many as one client may; wait for one")
-        most = {"image": limits.images, "masks": limits.masks}.get(ticket.adds)
-        if most is None:
+        if limits.images is None and limits.masks is None:
             return
-        held = self._holdings()
-        opening = sum(other.adds == "image" for other in self._running)
-        if ticket.adds == "image" and held.images + opening >= most:
+        held = self._usage()
+        opening = self.arriving.images
+        if adds == "image" and limits.images is not None and held.images + opening >= limits.images:
+            self.refused["images"] += 1
             raise ToolError(
                 f"you have {held.images} images open, as many as one client may; free one with forget_image first"
             )
-        if ticket.adds == "masks" and held.masks >= most:
+        if adds == "masks" and limits.masks is not None and held.masks >= limits.masks:
+            self.refused["masks"] += 1
             raise ToolError(
                 f"you hold {held.masks} masks, as many as one client may; free an image with its masks by forget_image"
             )
+        self._fit(Usage(images=1) if adds == "image" else Usage(masks=1))
+
+    def _fit(self, arriving: Usage) -> None:
+        if not self._totals.make_room(self, arriving):
+            self.refused["total"] += 1
+            raise ToolError(
+                "the server holds as much as it may, and nobody more than you: free images with forget_image"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class LimitedFolder(OutputFolder):
+    """Output folder of a client, within the limit of its principal's files."""
+
+    within: Path | None = None
+    """Folder of all clients of the principal."""
+    account: Account | None = None
+
+    def write(self, files: Mapping[str, bytes], *, overwrite: bool = False) -> list[Path]:
+        """Write files as `OutputFolder.write` does.
+
+        Raises:
+            ToolError: the principal's files would take more than they may, or the disk would be full.
+        """
+        if self.within is not None and self.account is not None:
+            self._check(self.within, self.account, sum(map(len, files.values())))
+        return OutputFolder.write(self, files, overwrite=overwrite)
+
+    def _check(self, folder: Path, account: Account, count: int) -> None:
+        most = account.limits.exports
+        if most is not None and _size(folder) + count > most:
+            account.refused["exports"] += 1
+            raise ToolError(f"your exported files may take {most / 2**20:.0f} MiB in all; have old ones removed first")
+        parent = next(each for each in (folder, *folder.parents) if each.exists())
+        disk = os.statvfs(parent)
+        if most is not None and disk.f_bavail * disk.f_frsize < FREE_DISK_BYTES + count:
+            account.refused["exports"] += 1
+            raise ToolError("the disk of the output folder is nearly full, so nothing is exported")
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    found = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            try:
+                found += (Path(where) / name).lstat().st_size
+            except OSError:  # removed meanwhile
+                continue
+    return found

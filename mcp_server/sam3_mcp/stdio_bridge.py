@@ -1,4 +1,4 @@
-"""`sam3-mcp --connect URL`: a host's stdio on one side, a running HTTP server on the other, nothing in between."""
+"""Bridge of `sam3-mcp --connect URL`: a host's stdio on one side, a running HTTP server on the other."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Carries a server over this process's stdin and stdout."""
+"""Transport of a server over the stdin and stdout of this process."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Fetches a picture from a host that the operator has named, and from nowhere else."""
+"""Fetching of images from hosts that the operator has named, and from nowhere else."""
 
 import http.client
 import ipaddress
@@ -23,6 +23,14 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 3
 _CHUNK = 64 * 1024
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_SPECIAL = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        *("192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15"),
+        *("64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16", "fec0::/10"),
+    )
+)
+"""Special-purpose networks (IANA's registries, RFC 6890), some of which `is_global` takes for public: 192.0.0.8."""
 
 
 def resolve_name(host: str, port: int) -> Sequence[str]:
@@ -37,7 +45,7 @@ def connect_to(address: str, port: int, timeout: float) -> socket.socket:
 
 @dataclass(frozen=True, slots=True)
 class Fetcher:
-    """Fetches http(s) URLs of the allowed hosts; each redirect is checked like the first URL.
+    """Fetcher of http(s) URLs of the allowed hosts; each redirect is checked like the first URL.
 
     A name is resolved once for each request, and the connection goes to the very address that was checked. If any of
     its addresses is private, loopback, link-local or otherwise not public, nothing is contacted.
@@ -100,7 +108,7 @@ class Fetcher:
             names = ", ".join(self.hosts) or "none"
             raise InputError(
                 f"{_named(url)}: host {host!r} is not allowed (allowed: {names}); start the server with "
-                f"--allow-host HOST, or download the picture and give its path"
+                f"--allow-host HOST, or download the image and give its path"
             )
         return parts, host, port
 
@@ -168,7 +176,7 @@ class Fetcher:
 
 
 NO_HOSTS = Fetcher()
-"""Fetches nothing."""
+"""Fetcher of nothing."""
 
 
 def is_public(address: str) -> bool:
@@ -184,6 +192,8 @@ def is_public(address: str) -> bool:
             return is_public(str(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)))
         if found.sixtofour is not None or found.teredo is not None:
             return False
+    if any(found in network for network in _SPECIAL if network.version == found.version):
+        return False
     return found.is_global and not (found.is_multicast or found.is_reserved or found.is_unspecified)
 
 

@@ -11,15 +11,19 @@ import typer
 
 from sam3_agent.cli import label_commands
 from sam3_agent.cli.options import (
+    AskArgument,
     AssumeOption,
-    ConceptArgument,
+    ConceptOption,
+    ConnectOption,
     DeviceOption,
     DtypeOption,
-    ImageArgument,
+    ImagesArgument,
     JsonOption,
     JudgeOption,
     LikeOption,
     LlmOption,
+    LlmRetriesOption,
+    LlmTimeoutOption,
     MaxCallsOption,
     MaxContainmentOption,
     MaxIouOption,
@@ -31,8 +35,10 @@ from sam3_agent.cli.options import (
     ModelOptions,
     PageOption,
     PictureOption,
+    QueryOption,
     RecordOption,
     RegionOption,
+    SegmentArgument,
     ThresholdOption,
     TilesOption,
     TraceOption,
@@ -40,6 +46,7 @@ from sam3_agent.cli.options import (
     parse_box,
     parse_boxes,
 )
+from sam3_agent.cli.outputs import AFTER, CheckedCommand
 
 app = typer.Typer(
     name="sam3-agent",
@@ -68,7 +75,7 @@ def _common(
     """Find what a sentence describes, with masks: SAM 3 joined with reasoning."""
 
 
-@app.command()
+@app.command(cls=CheckedCommand)
 def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where pictures and traces go.")] = Path("demo"),
     model: ModelOption = "tiny",
@@ -95,10 +102,11 @@ def demo(
         room.print_report(report, out)
 
 
-@app.command()
+@app.command(cls=CheckedCommand)
 def segment(
-    image: ImageArgument,
-    concepts: ConceptArgument = None,
+    ctx: typer.Context,
+    arguments: SegmentArgument,
+    concept: ConceptOption = None,
     like: LikeOption = None,
     unlike: UnlikeOption = None,
     threshold: ThresholdOption = 0.5,
@@ -108,34 +116,27 @@ def segment(
     max_iou: MaxIouOption = 1.0,
     max_containment: MaxContainmentOption = 1.0,
     out: PictureOption = None,
+    connect: ConnectOption = None,
     model: ModelOption = "tiny",
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Find every instance of each concept."""
+    """Find every instance of each concept, in one image or in many."""
+    from sam3_agent.cli.batch import Shown
     from sam3_agent.cli.commands import segment as room
-    from sam3_agent.cli.loading import check_picture, open_workspace
-    from sam3_agent.cli.output import print_json
 
     began = time.perf_counter()
-    prompts = room.prompts_of(concepts or [], parse_boxes(like or [], "--like"), parse_boxes(unlike or [], "--unlike"))
+    boxes = parse_boxes(like or [], "--like"), parse_boxes(unlike or [], "--unlike")
     window = parse_box(region, "--region") if region is not None else None
-    check_picture(image)
-    workspace = open_workspace(ModelOptions(model, device, dtype))
+    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), concept or [], *boxes)
     how = room.How(threshold, window, tiles, assume_present, max_iou, max_containment)
-    report = room.segment(workspace, image, prompts, how, began=began)
-    if out is not None:
-        room.write_result(workspace, report, out)
-    if as_json:
-        print_json(report.to_json())
-    else:
-        room.print_report(report, out)
+    room.run(asked, how, ModelOptions(model, device, dtype), connect, Shown(out, as_json), began=began)
 
 
-@app.command()
+@app.command(cls=CheckedCommand)
 def segment_at(
-    image: ImageArgument,
+    images: ImagesArgument,
     on: Annotated[
         list[str] | None, typer.Option("--on", metavar="X,Y", help="A point on the object; repeatable.")
     ] = None,
@@ -152,27 +153,20 @@ def segment_at(
     dtype: DtypeOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Segment exactly one object by pointing at it."""
+    """Segment exactly one object by pointing at it; of many images, at the same place of each."""
+    from sam3_agent.cli.batch import Shown
     from sam3_agent.cli.commands import segment_at as room
-    from sam3_agent.cli.loading import check_picture, open_workspace
-    from sam3_agent.cli.output import print_json
+    from sam3_agent.cli.images import find_images
 
     began = time.perf_counter()
     points = [[room.parse_point(t, name) for t in given or []] for given, name in ((on, "--on"), (beside, "--beside"))]
     prompt = room.prompt_of(points[0], points[1], parse_box(box, "--box") if box is not None else None)
     window = parse_box(region, "--region") if region is not None else None
-    check_picture(image)
-    workspace = open_workspace(ModelOptions(model, device, dtype))
-    report = room.segment_at(workspace, image, prompt, window, began=began)
-    if out is not None:
-        room.write_result(workspace, report, out)
-    if as_json:
-        print_json(report.to_json())
-    else:
-        room.print_report(report, out)
+    asked = room.Asked(find_images(images), prompt, window)
+    room.run(asked, ModelOptions(model, device, dtype), Shown(out, as_json), began=began)
 
 
-@app.command()
+@app.command(cls=CheckedCommand)
 def learn(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it; it is then asked for as '@NAME'.")],
     like: Annotated[
@@ -203,11 +197,14 @@ def learn(
         room.print_report(report)
 
 
-@app.command()
+@app.command(cls=CheckedCommand)
 def ask(
-    image: ImageArgument,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to find, such as 'the cup left of the lamp'.")],
+    ctx: typer.Context,
+    arguments: AskArgument,
+    query: QueryOption = None,
     llm: LlmOption = "rules",
+    llm_timeout: LlmTimeoutOption = None,
+    llm_retries: LlmRetriesOption = None,
     judge: JudgeOption = None,
     max_turns: MaxTurnsOption = 24,
     max_llm_calls: MaxCallsOption = None,
@@ -223,27 +220,18 @@ def ask(
     dtype: DtypeOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Answer one referring expression."""
+    """Answer one referring expression, about one image or each of many."""
+    from sam3_agent.cli.batch import Shown
     from sam3_agent.cli.commands import ask as room
-    from sam3_agent.cli.loading import check_picture, open_workspace, write_marked
-    from sam3_agent.cli.output import print_json
 
-    room.check_query(query)
-    loaded_llm = room.load_recorded_llm(llm, record)
-    check_picture(image)
-    workspace, written = open_workspace(ModelOptions(model, device, dtype)), room.Written(trace, page)
+    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), query)
+    given = room.LlmOptions(llm, llm_timeout, llm_retries, record)
     budget = room.Budget(max_turns, max_llm_calls, max_usd, max_seconds, max_tokens)
-    report = room.ask(room.make_agent(workspace, loaded_llm, budget, judge, written), image, query, written)
-    if out is not None:
-        write_marked(workspace, report.image.id, [instance.id for instance in report.answer.instances], out)
-    if as_json:
-        print_json(report.to_json())
-    elif report.answer.outcome != "failed":
-        room.print_report(report, out)
-    room.raise_if_failed(report.answer)
+    written = room.Written(trace, page)
+    room.run(asked, given, budget, judge, written, ModelOptions(model, device, dtype), Shown(out, as_json))
 
 
-@app.command()
+@app.command(cls=CheckedCommand)
 def scenes(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="A new folder, or an unfinished one of the same call.")
@@ -278,5 +266,15 @@ def scenes(
         print_line(report.words())
 
 
+@app.command(cls=CheckedCommand)
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
+) -> None:
+    """Print the script that completes commands and options: eval "$(sam3-agent completion bash)"."""
+    from typer.completion import get_completion_script  # pyright: ignore[reportPrivateImportUsage]
+
+    typer.echo(get_completion_script(prog_name="sam3-agent", complete_var="_SAM3_AGENT_COMPLETE", shell=shell))
+
+
 for _command in label_commands.COMMANDS:
-    app.command()(_command)
+    app.command(cls=CheckedCommand)(_command)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from sam3_agent.errors import FileFaults, Sam3AgentError
 
 INTERRUPTED = 130
+COMPLETE_VARIABLE = "_SAM3_AGENT_COMPLETE"
+"""Set by the scripts of `sam3-agent completion` when the shell asks what could come next."""
 
 
 _FAILURE = 1
@@ -46,10 +48,16 @@ def run_command(argv: Sequence[str]) -> int:
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.ERROR)
     try:
+        if COMPLETE_VARIABLE in os.environ:  # the shell asks what could come next
+            from typer.completion import completion_init  # pyright: ignore[reportPrivateImportUsage]
+
+            completion_init()
         command = typer.main.get_command(app)
         status = command.main(list(argv) or ["--help"], prog_name="sam3-agent", standalone_mode=False)
     except typer.TyperException as error:
         return _fail(error.format_message(), error.exit_code)
+    except SystemExit as left:  # how typer ends an answer to the shell
+        return left.code if isinstance(left.code, int) else 0
     except typer.Abort:
         raise KeyboardInterrupt from None
     except FileFaults as error:
@@ -57,12 +65,18 @@ def run_command(argv: Sequence[str]) -> int:
     except Sam3AgentError as error:
         return _fail(str(error))
     except OSError as error:
-        return _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+        return _fail(f"{_shown(error.filename)}: {error.strerror}" if error.filename and error.strerror else str(error))
     except MemoryError:
-        return _fail("out of memory: try a smaller picture or fewer concepts")
+        return _fail("out of memory: try a smaller image or fewer concepts")
     if status == INTERRUPTED:  # what typer makes of a Ctrl-C
         raise KeyboardInterrupt
     return status if isinstance(status, int) else 0
+
+
+def _shown(filename: object) -> str:
+    """Name a file for a person: the folder, where it is a temporary file that nobody asked for."""
+    folder, _, name = str(filename).rpartition("/")
+    return folder if name.startswith(".writing-") else str(filename)
 
 
 def _fail(message: str, status: int = _FAILURE) -> int:

@@ -23,10 +23,8 @@ def _device(text: str) -> str:
 
 
 def _picture(path: Path | None) -> Path | None:
-    if path is not None and path.suffix.lower() not in PICTURES:
+    if path is not None and path.suffix and not path.is_dir() and path.suffix.lower() not in PICTURES:
         raise typer.BadParameter(f"'{path}' must end in one of {', '.join(PICTURES)}")
-    if path is not None and path.is_dir():
-        raise typer.BadParameter(f"'{path}' is a folder; name a file in it")
     return path
 
 
@@ -51,8 +49,16 @@ LlmOption = Annotated[
         help="The LLM: rules (embedded), anthropic:MODEL, openai:MODEL, chat:MODEL@URL or replay:FILE.",
     ),
 ]
+LlmTimeoutOption = Annotated[
+    float | None,
+    typer.Option("--llm-timeout", metavar="S", min=0.1, help="Give one call of the LLM up after so many seconds."),
+]
+LlmRetriesOption = Annotated[
+    int | None, typer.Option("--llm-retries", metavar="N", min=0, help="Repeat a failed call of the LLM so often.")
+]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on stdout, everything else on stderr.")
+    bool,
+    typer.Option("--json", help="Print one JSON document on stdout (of many images one a line), the rest on stderr."),
 ]
 PictureOption = Annotated[
     Path | None,
@@ -60,12 +66,14 @@ PictureOption = Annotated[
         "--out",
         metavar="FILE",
         callback=_picture,
-        help="Also write the marked picture there; .html: a page to look at the masks in.",
+        help="Also write the marked picture there; .html: a page to look at the masks in. Of many images: a folder.",
     ),
 ]
 JudgeOption = Annotated[
     Literal["off", "once", "strict"] | None,
-    typer.Option("--judge", help="A second look at the answer: off, once or strict [once; off with rules]."),
+    typer.Option(
+        "--judge", metavar="WHEN", help="A second look at the answer: off, once or strict [once; off with rules]."
+    ),
 ]
 MaxTurnsOption = Annotated[
     int, typer.Option("--max-turns", metavar="N", min=1, help="Stop after so many replies of the LLM.")
@@ -94,12 +102,35 @@ RecordOption = Annotated[
     Path | None,
     typer.Option("--record", metavar="FILE", help="Write what the LLM says there, for --llm replay:FILE."),
 ]
-ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="A picture file, file URL or data URI.")]
-
-
-ConceptArgument = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="CONCEPT", help="Short noun phrases, such as 'yellow school bus', or FILE.concept.json."),
+ImagesArgument = Annotated[
+    list[str], typer.Argument(metavar="IMAGE", help="Image files, folders, globs, file URLs or data URIs.")
+]
+SegmentArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IMAGE... [--] CONCEPT",
+        help="Image files, folders, globs or URIs, then short noun phrases such as 'yellow school bus', @NAME or"
+        " FILE.concept.json; '--' between them says where concepts begin.",
+    ),
+]
+AskArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IMAGE... [--] QUERY",
+        help="Image files, folders, globs or URIs; last what to find, such as 'the cup left of the lamp'.",
+    ),
+]
+ConceptOption = Annotated[
+    list[str] | None, typer.Option("--concept", metavar="CONCEPT", help="A concept; all arguments are then images.")
+]
+QueryOption = Annotated[
+    str | None, typer.Option("--query", metavar="QUERY", help="The query; all arguments are then images.")
+]
+ConnectOption = Annotated[
+    str | None,
+    typer.Option(
+        "--connect", metavar="URL", help="Ask a running `sam3-mcp --transport http` there instead of loading a model."
+    ),
 ]
 LikeOption = Annotated[
     list[str] | None, typer.Option("--like", metavar="X0,Y0,X1,Y1", help="A box around an example; repeatable.")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +15,9 @@ from rich.text import Text
 from sam3_agent.masks import Box
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace import OpenImage, Workspace
+
+if TYPE_CHECKING:
+    from sam3_agent.cli.served import ServedWorkspace
 
 TINY_NOTE = "tiny: the embedded demonstration model; use --model facebook/sam3 for real pictures"
 RULES_NOTE = (
@@ -34,8 +37,20 @@ def result_console() -> Console:
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_json_line(document: Any) -> None:
+    """Print one JSON document as one line on stdout, at once."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def say(sentence: str) -> None:
+    """Write one line about the work itself on stderr."""
+    sys.stderr.write(sentence + "\n")
+    sys.stderr.flush()
 
 
 def print_line(text: str, style: str = "", *, before: tuple[str, str] = ("", "")) -> None:
@@ -76,7 +91,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The picture, the model, and times in seconds."""
+    """The image, the model, and times in seconds."""
 
     image: OpenImage
     info: ModelInfo
@@ -112,11 +127,19 @@ class Looked:
         print_notes(self.info)
 
 
-def look_once(workspace: Workspace, source: str, find: Callable[[str], Found], began: float) -> tuple[Looked, Found]:
-    """Open the picture and have `find` ask about it; `began` (perf_counter) is when the person began to wait."""
+def look_once(
+    workspace: "Workspace | ServedWorkspace",
+    source: str,
+    find: Callable[[OpenImage, float], Found],
+    began: float,
+) -> tuple[Looked, Found]:
+    """Open the image and have `find` ask about it; it is told how many seconds the opening took.
+
+    `began` (perf_counter) is when the person began to wait.
+    """
     opening = time.perf_counter()
     image = workspace.open(source)
     opened = time.perf_counter()
-    found = find(image.id)
+    found = find(image, opened - opening)
     done = time.perf_counter()
     return Looked(image, workspace.info, opened - opening, done - opened, done - began), found

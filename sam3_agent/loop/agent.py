@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event
@@ -11,21 +11,21 @@ from typing import Generic, TypeVar
 from sam3_agent.errors import Cancelled, InputError, LLMError, ModelUnavailable, ToolError
 from sam3_agent.llm.base import LLM, Message, Reply, ToolCall, ToolResult
 from sam3_agent.llm.clock import KeepsTime, RunClock
-from sam3_agent.llm.deadline import Stopped, deadline
+from sam3_agent.llm.deadline import Stopped
 from sam3_agent.llm.task import Task
-from sam3_agent.loop.budget import Budget
+from sam3_agent.loop.budget import DEFAULT_BUDGET, Budget
 from sam3_agent.loop.history import as_shown
-from sam3_agent.loop.judge import MOST_JUDGED, Judge, JudgeMode, Listen
+from sam3_agent.loop.judge import MOST_JUDGED, Judge, JudgeMode
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.loop.run import Run
 from sam3_agent.loop.verdict import Verdict
 from sam3_agent.model.scheduler.request_context import calling
+from sam3_agent.model.segmenter import WORTH_WARMING
 from sam3_agent.tools import LOOP_TOOLS, Presentation, ToolSpec
 from sam3_agent.tools.report_no_match import NoMatch
 from sam3_agent.tools.submit_answer import Submission
 from sam3_agent.types import INTERRUPTED, Answer, Trace, Usage
 from sam3_agent.workspace import Workspace
-from sam3_agent.workspace.workspace import WORTH_WARMING
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -97,36 +97,34 @@ def answer_all(ask: Callable[..., Answer], questions: Iterable[Question], jobs: 
             raise
 
 
-def settle(run: Run, presentation: Presentation, judge: Judge, listen: Listen) -> Presentation:
+def settle(run: Run, presentation: Presentation, judge: Judge) -> Presentation:
     """Draw the consequence, and return what the LLM reads of the call."""
     match presentation.result:
         case Submission() as submission:
-            return _submitted(run, submission, presentation, judge, listen)
+            return _submitted(run, submission, presentation, judge)
         case NoMatch(reason):
-            return _none_reported(run, reason, presentation, judge, listen)
+            return _none_reported(run, reason, presentation, judge)
         case found:
             run.learn(found)
             return presentation
 
 
-def _submitted(
-    run: Run, submission: Submission, presentation: Presentation, judge: Judge, listen: Listen
-) -> Presentation:
+def _submitted(run: Run, submission: Submission, presentation: Presentation, judge: Judge) -> Presentation:
     ids, reason = [instance.id for instance in submission.instances], submission.reason
     if not judge.wants(run, ids):
         return _accept(run, ids, reason, presentation)
-    verdict = judge.judge(run, ids, reason, listen)
+    verdict = judge.judge(run, ids, reason)
     if verdict.passes:
         return _accept(run, ids, reason, presentation)
     run.reject(ids, verdict)
     if len(run.rejected) == MOST_JUDGED:
-        return _accept(run, _best_of(run, judge, listen), reason, presentation)
+        return _accept(run, _best_of(run, judge), reason, presentation)
     return _objection(presentation, verdict)
 
 
-def _none_reported(run: Run, reason: str, presentation: Presentation, judge: Judge, listen: Listen) -> Presentation:
+def _none_reported(run: Run, reason: str, presentation: Presentation, judge: Judge) -> Presentation:
     if judge.wants(run, ()):
-        verdict = judge.judge(run, (), reason, listen)
+        verdict = judge.judge(run, (), reason)
         if not verdict.passes:
             return _objection(presentation, verdict)
     run.end("no_match", run.looked_for(reason), ())
@@ -138,11 +136,11 @@ def _accept(run: Run, ids: list[str], reason: str, presentation: Presentation) -
     return presentation
 
 
-def _best_of(run: Run, judge: Judge, listen: Listen) -> list[str]:
+def _best_of(run: Run, judge: Judge) -> list[str]:
     """Of the rejected answers the one with the fewest objections; of two such, the one that a comparison prefers."""
     fewest = min(verdict.objections for _, verdict in run.rejected)
     tied = [ids for ids, verdict in run.rejected if verdict.objections == fewest]
-    return list(tied[0] if len(tied) == 1 else judge.better(run, tied[-2], tied[-1], listen))
+    return list(tied[0] if len(tied) == 1 else judge.better(run, tied[-2], tied[-1]))
 
 
 def _objection(presentation: Presentation, verdict: Verdict) -> Presentation:
@@ -179,18 +177,14 @@ class Agent:
         workspace: Workspace,
         llm: LLM,
         *,
-        max_turns: int = 24,
-        max_llm_calls: int | None = None,
-        max_usd: float | None = None,
-        max_seconds: float | None = None,
-        max_tokens: int | None = None,
+        budget: Budget = DEFAULT_BUDGET,
         judge: JudgeMode | None = None,
         keep_pictures: bool = False,
     ) -> None:
         self.workspace = workspace
         self.llm = llm
-        self.budget = Budget(max_turns, max_llm_calls, max_usd, max_seconds, max_tokens)
-        self.judge = Judge(llm, judge if judge is not None else "once" if llm.sees else "off")
+        self.budget = budget
+        self.judge = Judge(judge if judge is not None else "once" if llm.sees else "off")
         self.keep_pictures = keep_pictures
         self.tools: dict[str, ToolSpec] = {tool.name: tool for tool in LOOP_TOOLS}
 
@@ -209,11 +203,11 @@ class Agent:
             raise InputError("the query is empty; say what to find, such as 'the person furthest to the right'")
         task = Task(image_id, image.width, image.height, text)
         clock = self.llm.start_clock(task.name) if isinstance(self.llm, KeepsTime) else RunClock()
-        run = Run(self.workspace, task, read_prompt("system"), clock, keep_pictures=self.keep_pictures)
+        run = Run(self.workspace, self.llm, task, self.budget, clock, stop=stop, keep_pictures=self.keep_pictures)
         try:
             self._survive(run, self._begin)
             while run.outcome is None:
-                self._survive(run, lambda run: self._turn(run, stop))
+                self._survive(run, self._turn)
         except (KeyboardInterrupt, Stopped):
             run.end("budget", INTERRUPTED)
         answer = run.answer()
@@ -241,41 +235,21 @@ class Agent:
     def _begin(self, run: Run) -> None:
         """Show the LLM its task."""
         preview = self.workspace.look(run.task.image_id, style="plain", longest=PREVIEW)
-        run.begin(preview, llm=self.llm.name)
+        run.begin(preview)
 
-    def _turn(self, run: Run, stop: Event | None) -> None:
-        """One reply of the LLM, with the tools that it calls."""
-        if stop is not None and stop.is_set():
-            raise Stopped
+    def _turn(self, run: Run) -> None:
+        """Take one reply of the LLM, with the tools that it calls."""
         if spent := self.budget.spent(run.meter):
             return run.end("budget", spent)
         run.meter.turns += 1
-        reply = self._listen(run, as_shown(run.messages), tuple(self.tools.values()), stop=stop)
+        reply = run.ask(as_shown(run.messages), tuple(self.tools.values()))
+        run.messages.append(reply.message)
         if reply.stop == "refused":
             return run.end("failed", f"the model refused: {reply.note or reply.message.text or 'no reason given'}")
         if not reply.message.calls:
             return self._nudge(run, reply)
         run.nudges = 0
         return self._act(run, reply.message.calls)
-
-    def _listen(
-        self,
-        run: Run,
-        messages: Sequence[Message],
-        tools: Sequence[ToolSpec],
-        *,
-        stop: Event | None = None,
-        kind: str = "reply",
-    ) -> Reply:
-        """The next reply, counted and recorded; what is no reply counts as an empty one."""
-        run.meter.llm_calls += 1
-        began = run.clock()
-        with deadline(self.budget.seconds_left(run.meter), stop):
-            reply = self.llm.reply(tuple(messages), tuple(tools))
-        if not isinstance(reply, Reply):  # pyright: ignore[reportUnnecessaryIsInstance] - LLMs are plugs
-            reply = Reply(Message("assistant"), note=f"replied with {type(reply).__name__}, expected a Reply")
-        run.heard(reply, run.clock() - began, kind=kind)
-        return reply
 
     def _act(self, run: Run, calls: tuple[ToolCall, ...]) -> None:
         """Run the calls of one turn in order, up to one that ends the run."""
@@ -308,9 +282,9 @@ class Agent:
         return ToolResult(call.id, call.name, shown.text, shown.data, shown.pictures, result=shown.result)
 
     def _settle(self, run: Run, presentation: Presentation) -> Presentation:
-        """Draw the consequence of a call that worked; a judge is heard only while the budget lasts."""
-        judge = self.judge if not self.budget.spent(run.meter) else Judge(self.llm, "off")
-        return settle(run, presentation, judge, lambda r, m, t: self._listen(r, m, t, kind="verdict"))
+        """Draw the consequence of a call that worked; a judge is asked only while the budget lasts."""
+        judge = self.judge if not self.budget.spent(run.meter) else Judge("off")
+        return settle(run, presentation, judge)
 
     def _nudge(self, run: Run, reply: Reply) -> None:
         """Ask a model that called no tool to call one; give up after MAX_NUDGES in a row."""

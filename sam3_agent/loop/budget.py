@@ -83,3 +83,7 @@ class Budget:
         if self.max_seconds is not None and meter.seconds >= self.max_seconds:
             return f"stopped after {meter.seconds:.1f} s (max_seconds={self.max_seconds:g})"
         return ""
+
+
+DEFAULT_BUDGET = Budget()
+"""24 turns: most queries take 2 to 4, so a run that is still going has lost its way."""

@@ -1,12 +1,13 @@
 """The judge: a second look at an answer, in one call, before it counts."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar
+from functools import partial
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from sam3_agent.errors import LLMError, ToolError
-from sam3_agent.llm.base import LLM, Message, Reply
+from sam3_agent.llm.base import Message, Reply
 from sam3_agent.loop.prompts import Prompt, read_prompt
 from sam3_agent.loop.run import Run, picture_json
 from sam3_agent.loop.verdict import PREFERENCE, VERDICT, Verdict, read_verdict
@@ -18,10 +19,10 @@ from sam3_agent.workspace import Workspace
 ATTEMPTS = 2
 
 
-def hear(
+def force_call(
     ask: Callable[[Sequence[Message], Sequence[ToolSpec]], Reply], messages: Sequence[Message], tool: ToolSpec
 ) -> BaseModel | str:
-    """The checked arguments of the call that the LLM makes of `tool`, or in words why there are none.
+    """Get the checked arguments of the call that the LLM makes of `tool`, or in words why there are none.
 
     A reply without a usable call is asked for ATTEMPTS times; an LLM that raises LLMError is not asked again.
     """
@@ -50,31 +51,29 @@ _WHOLE = 640
 SHEET = 36
 """Masks on one contact sheet."""
 
-Listen = Callable[[Run, Sequence[Message], Sequence[ToolSpec]], Reply]
-"""Asks the LLM and counts what that costs."""
-T = TypeVar("T")
-
 
 class Judge:
     """Asks the LLM, in a conversation of its own, whether an answer is right.
 
-    "once" looks at the first submission of a run; "strict" at up to MOST_JUDGED, at a report of no match, and compares
-    two rejected answers that are equally bad, in both orders. A judge that cannot be heard rejects nothing.
+    "once" looks at the first submission of a run, and at a report of no match unless the thing is clearly absent;
+    "strict" at up to MOST_JUDGED submissions and at any such report, and it compares two rejected answers that are
+    equally bad, in both orders. A judge that gives no verdict rejects nothing.
     """
 
-    def __init__(self, llm: LLM, mode: JudgeMode) -> None:
-        self.llm = llm
+    def __init__(self, mode: JudgeMode) -> None:
         self.mode = mode
 
     def wants(self, run: Run, ids: Sequence[str]) -> bool:
         """Whether this submission (of no ids: this report of no match) is to be judged."""
-        if self.mode == "off" or (not ids and (self.mode == "once" or run.none_judged)):
+        if self.mode == "off" or (not ids and run.none_judged):
             return False
+        if not ids and self.mode == "once":
+            return not run.clearly_absent and not run.rejected
         if tuple(ids) in [tuple(before) for before, _ in run.rejected]:
             return False  # the LLM insists
         return len(run.rejected) < (1 if self.mode == "once" else MOST_JUDGED)
 
-    def judge(self, run: Run, ids: Sequence[str], reason: str, listen: Listen) -> Verdict:
+    def judge(self, run: Run, ids: Sequence[str], reason: str) -> Verdict:
         """The verdict on an answer; without ids, on the report that nothing matches."""
         if ids:
             words = [f"query: {run.task.query}", f"the answer's reason: {reason or 'none given'}", "the masks:"]
@@ -86,34 +85,32 @@ class Judge:
             prompt = read_prompt("judge_none")
             near = list(run.near)[:SHEET]
             pictures = [run.workspace.look(run.task.image_id, near, style="outline" if near else "plain")]
-        heard = self._hear(run, prompt, "\n".join(words), pictures, VERDICT, listen)
-        if isinstance(heard, str):
-            return Verdict(tuple(ids), {}, unheard=heard)
-        return read_verdict(ids, heard)
+        answer = self._ask(run, prompt, "\n".join(words), pictures, VERDICT)
+        if isinstance(answer, str):
+            return Verdict(tuple(ids), {}, missing_because=answer)
+        return read_verdict(ids, answer)
 
-    def better(self, run: Run, first: Sequence[str], second: Sequence[str], listen: Listen) -> Sequence[str]:
+    def better(self, run: Run, first: Sequence[str], second: Sequence[str]) -> Sequence[str]:
         """Of two answers the better one, asked in both orders; where the orders disagree, the later one."""
-        votes = [self._vote(run, first, second, listen), self._vote(run, second, first, listen)]
+        votes = [self._vote(run, first, second), self._vote(run, second, first)]
         return first if all(list(vote) == list(first) for vote in votes) else second
 
-    def _vote(self, run: Run, left: Sequence[str], right: Sequence[str], listen: Listen) -> Sequence[str]:
+    def _vote(self, run: Run, left: Sequence[str], right: Sequence[str]) -> Sequence[str]:
         look, image = run.workspace.look, run.task.image_id
         pictures = [look(image, list(ids), style="outline") for ids in (left, right)]
         words = f"query: {run.task.query}\nfirst answer: {', '.join(left)}\nsecond answer: {', '.join(right)}"
-        heard = self._hear(run, read_prompt("compare"), words, pictures, PREFERENCE, listen)
-        return () if isinstance(heard, str) else left if heard.model_dump()["better"] == "first" else right
+        answer = self._ask(run, read_prompt("compare"), words, pictures, PREFERENCE)
+        return () if isinstance(answer, str) else left if answer.model_dump()["better"] == "first" else right
 
-    def _hear(
-        self, run: Run, prompt: Prompt, words: str, pictures: list[Picture], tool: ToolSpec, listen: Listen
-    ) -> BaseModel | str:
+    def _ask(self, run: Run, prompt: Prompt, words: str, pictures: list[Picture], tool: ToolSpec) -> BaseModel | str:
         """The arguments of the judge's call, or why there are none; the trace shows both."""
         messages = [Message("system", prompt.text), Message("user", words, tuple(pictures))]
         shown: list[Any] = [picture_json(picture, run.keep(picture)) for picture in pictures]
         run.record("judge", 0.0, judge=prompt.id, text=words, pictures=shown)
-        heard = hear(lambda said, tools: listen(run, said, tools), messages, tool)
-        if isinstance(heard, str):
-            run.record("error", 0.0, message=f"the judge was not heard: {heard}")
-        return heard
+        answer = force_call(partial(run.ask, kind="verdict"), messages, tool)
+        if isinstance(answer, str):
+            run.record("error", 0.0, message=f"the judge gave no verdict: {answer}")
+        return answer
 
 
 def _facts(workspace: Workspace, ids: Sequence[str]) -> list[str]:
@@ -122,7 +119,7 @@ def _facts(workspace: Workspace, ids: Sequence[str]) -> list[str]:
 
 
 def _pictures(workspace: Workspace, image_id: str, ids: Sequence[str]) -> list[Picture]:
-    """The whole picture with outlines, and contact sheets of SHEET masks each."""
+    """Draw the whole image with outlines and ids, and contact sheets of SHEET masks each."""
     sheets = [list(ids[start : start + SHEET]) for start in range(0, len(ids), SHEET)]
-    whole = workspace.look(image_id, list(ids), style="outline", longest=_WHOLE)
+    whole = workspace.look(image_id, list(ids), style="marks", longest=_WHOLE)
     return [whole, *(workspace.look(image_id, sheet, style="contact_sheet") for sheet in sheets)]

@@ -3,23 +3,29 @@
 import hashlib
 import time
 from collections.abc import Sequence
+from threading import Event
 from typing import Any
 
 from sam3_agent.formats.files import plain
-from sam3_agent.llm.base import Message, Reply, ToolCall, ToolResult
+from sam3_agent.llm.base import LLM, Message, Reply, ToolCall, ToolResult
 from sam3_agent.llm.clock import Clock
+from sam3_agent.llm.deadline import Stopped, deadline
 from sam3_agent.llm.image_encoding import jpeg
 from sam3_agent.llm.task import Task
-from sam3_agent.loop.budget import Meter
-from sam3_agent.loop.prompts import Prompt
+from sam3_agent.loop.budget import DEFAULT_BUDGET, Budget, Meter
+from sam3_agent.loop.prompts import Prompt, read_prompt
 from sam3_agent.loop.trace import TRACE_VERSION
 from sam3_agent.loop.verdict import Verdict
 from sam3_agent.render import Picture
+from sam3_agent.tools import ToolSpec
 from sam3_agent.tools.combine_masks import Combined
 from sam3_agent.tools.read_presence import PresenceReading
 from sam3_agent.tools.segment_concepts import Segmented
 from sam3_agent.types import Answer, Instance, Outcome, Step, Trace
 from sam3_agent.workspace import Workspace
+
+CLEARLY_ABSENT = 0.1
+"""Without a near miss, a presence under this is no doubt about "no match": a fifth of the threshold of an instance."""
 
 
 class Run:
@@ -33,15 +39,17 @@ class Run:
     def __init__(
         self,
         workspace: Workspace,
+        llm: LLM,
         task: Task,
-        system: Prompt,
+        budget: Budget = DEFAULT_BUDGET,
         clock: Clock = time.monotonic,
         *,
+        stop: Event | None = None,
         keep_pictures: bool = False,
     ) -> None:
         self.workspace = workspace
         self.task = task
-        self.system = system
+        self.system = read_prompt("system")
         self.clock = clock
         self.meter = Meter(clock=clock)
         self.messages: list[Message] = []
@@ -56,13 +64,16 @@ class Run:
         self.rejected: list[tuple[tuple[str, ...], Verdict]] = []
         """Answers that the judge did not let pass, with why."""
         self.none_judged = False
+        self._llm = llm
+        self._budget = budget
+        self._stop = stop
         self._keep_pictures = keep_pictures
         self._pictures: dict[str, bytes] = {}
         self._steps: list[Step] = []
-        self._prompts = [system.id]
+        self._prompts = [self.system.id]
         self._encodes = workspace.encodes
 
-    def begin(self, preview: Picture, *, llm: str) -> None:
+    def begin(self, preview: Picture) -> None:
         """Open the conversation."""
         opening = Message("user", self.task.text(preview.scale), (preview,), task=self.task)
         self.messages = [Message("system", self.system.text), opening]
@@ -73,7 +84,7 @@ class Run:
             query=self.task.query,
             image={"id": self.task.image_id, "width": self.task.width, "height": self.task.height},
             model=self.workspace.info.to_json(),
-            llm=llm,
+            llm=self._llm.name,
             picture=picture_json(preview, self.keep(preview)),
         )
 
@@ -90,7 +101,8 @@ class Run:
         ids = [instance.id for instance in self.best]
         self.record("end", usage.seconds, outcome=self.outcome, reason=self.reason, mask_ids=ids, usage=usage.to_json())
         trace = Trace(tuple(self._steps), dict(self._pictures))
-        return Answer(self.task.query, self.outcome, self.best, self.reason, usage, trace)
+        view = self.workspace.view(self.task.image_id)
+        return Answer(self.task.query, self.outcome, self.best, self.reason, usage, trace, view)
 
     def record(self, kind: str, seconds: float, **data: Any) -> None:
         """Add a step to the trace: how long it took, when it was over, which prompts were in force."""
@@ -106,14 +118,25 @@ class Run:
         self._pictures[key] = data
         return key
 
-    def heard(self, reply: Reply, seconds: float, *, kind: str = "reply") -> None:
-        """Count a reply and record it; the LLM's own ("reply") also continues the conversation."""
+    def ask(self, messages: Sequence[Message], tools: Sequence[ToolSpec], kind: str = "reply") -> Reply:
+        """Get the LLM's next reply, counted and recorded as a step of this kind; what is no reply counts as empty.
+
+        Raises:
+            LLMError: it could not be reached, or the run's time is over.
+            Stopped: the run was told to stop.
+        """
+        if self._stop is not None and self._stop.is_set():
+            raise Stopped
+        self.meter.llm_calls += 1
+        began = self.clock()
+        with deadline(self._budget.seconds_left(self.meter), self._stop):
+            reply = self._llm.reply(tuple(messages), tuple(tools))
+        if not isinstance(reply, Reply):  # pyright: ignore[reportUnnecessaryIsInstance] - LLMs are plugs
+            reply = Reply(Message("assistant"), note=f"replied with {type(reply).__name__}, expected a Reply")
         self.meter.count(reply)
-        if kind == "reply":
-            self.messages.append(reply.message)
         self.record(
             kind,
-            seconds,
+            self.clock() - began,
             thoughts=reply.thoughts,
             text=reply.message.text,
             calls=[_call_json(call) for call in reply.message.calls],
@@ -125,6 +148,7 @@ class Run:
             usd=reply.usd,
             faults=list(reply.faults),
         )
+        return reply
 
     def did(self, call: ToolCall, result: ToolResult, seconds: float) -> None:
         """Take in what a tool did."""
@@ -168,6 +192,11 @@ class Run:
         left = [mask_id for mask_id in ids if mask_id not in verdict.rejected] or list(ids)
         if left:
             self.best = tuple(self.workspace.instance(mask_id) for mask_id in left)
+
+    @property
+    def clearly_absent(self) -> bool:
+        """Whether nothing that was looked for came near: no near miss, and no presence worth a second look."""
+        return bool(self.asked) and not self.near and max(self.asked.values()) < CLEARLY_ABSENT
 
     def looked_for(self, reason: str) -> str:
         """The reason of "no match", with the concepts looked for where it names none of them."""

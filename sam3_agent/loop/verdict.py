@@ -16,7 +16,7 @@ class Verdict:
     accepted: tuple[str, ...]
     rejected: dict[str, str]
     missing: str = ""
-    unheard: str = ""
+    missing_because: str = ""
     """Why there is no verdict; then nothing is rejected."""
 
     @property

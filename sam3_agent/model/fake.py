@@ -164,7 +164,7 @@ class FakeSegmenter:
     def remember(
         self, features: Features, frame: int, sightings: Sequence[Sighting], *, reverse: bool = False
     ) -> list[TrackMemory]:
-        """Where each object was seen last."""
+        """Remember the last place of each object."""
         return [remember_one(_own(features).answers, each, reverse=reverse) for each in sightings]
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> TrackMemory:
@@ -351,7 +351,7 @@ SURE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class FakeMemory:
-    """Where an object was last, and its name if it has one."""
+    """The last place of an object, and its name if it has one."""
 
     last: Rle
     name: str = ""
@@ -369,7 +369,7 @@ class FakeMemory:
 
 
 def track_one(answers: Mapping[str, Detection], size: tuple[int, int], request: TrackRequest) -> TrackedMask:
-    """Where an object is on a frame of (height, width), by what is registered for that frame."""
+    """Find an object on a frame of (height, width), by what is registered for that frame."""
     if request.mask is not None:
         if request.mask.size != size:
             raise InputError(f"the mask is of size {request.mask.size}, the frame of {size}")

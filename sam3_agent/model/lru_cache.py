@@ -1,7 +1,7 @@
 """A memory by key, bounded in bytes, that counts how well it serves."""
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import asdict, dataclass
 from typing import Generic, TypeVar
@@ -40,11 +40,16 @@ class ByteLru(Generic[K, V]):
     it began with. Safe to call from several threads.
     """
 
-    def __init__(self, limit: int, size: Callable[[V], int]) -> None:
-        """`limit` in bytes; `size` gives the bytes of a value, which are taken when it is put."""
+    def __init__(self, limit: int, size: Callable[[V], int], owner: Callable[[K], Hashable] = lambda _: None) -> None:
+        """`limit` in bytes; `size` gives the bytes of a value, which are taken when it is put.
+
+        `owner` tells whose a key is when it is put: values of the owner who holds most bytes are dropped first.
+        """
         self._limit = limit
         self._size = size
-        self._held: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._owner = owner
+        self._bytes_of: Counter[Hashable] = Counter()
+        self._held: OrderedDict[K, tuple[V, int, Hashable]] = OrderedDict()
         self._bytes = 0
         self._hits = self._misses = self._evictions = 0
         self._lock = threading.Lock()
@@ -71,11 +76,13 @@ class ByteLru(Generic[K, V]):
             self._misses += 1
             self._drop(key)
             size = self._size(value)
-            self._held[key] = (value, size)
+            owner = self._owner(key)
+            self._held[key] = (value, size, owner)
             self._held.move_to_end(key, last=not passing)
             self._bytes += size
+            self._bytes_of[owner] += size
             while self._bytes > self._limit and len(self._held) > 1:
-                self._drop(next(iter(self._held)))
+                self._drop(self._next_out(key, passing=passing))
                 self._evictions += 1
 
     def forget(self, unwanted: Callable[[K], bool]) -> None:
@@ -84,6 +91,18 @@ class ByteLru(Generic[K, V]):
             for key in [key for key in self._held if unwanted(key)]:
                 self._drop(key)
 
+    def _next_out(self, newest: K, *, passing: bool) -> K:
+        """The key to drop: of the owner who holds most, the one used least recently; the newest only in passing."""
+        for owner, _ in self._bytes_of.most_common():
+            for key, (_, _, whose) in self._held.items():
+                if whose == owner and (passing or key != newest):
+                    return key
+        raise AssertionError("several values are held, so one of them is not the newest")
+
     def _drop(self, key: K) -> None:
         if key in self._held:
-            self._bytes -= self._held.pop(key)[1]
+            _, size, owner = self._held.pop(key)
+            self._bytes -= size
+            self._bytes_of[owner] -= size
+            if self._bytes_of[owner] <= 0:
+                del self._bytes_of[owner]

@@ -222,7 +222,7 @@ class Sam3:
     def track(
         self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
     ) -> list[TrackedMask]:
-        """Where objects are on a frame of a video; see `VideoSegmenter.track`.
+        """Find objects on a frame of a video; see `VideoSegmenter.track`.
 
         Raises:
             InputError: a point or box lies outside the frame, or a mask is of another size.

@@ -20,6 +20,9 @@ from sam3_agent.types import (
 
 PRESENCE_ONLY = DetectOptions(threshold=1.0, near_misses=0)
 """Keeps nothing, as no score exceeds 1, so that no mask is decoded."""
+WORTH_WARMING = 200
+"""Images or questions from which on warming up pays on a CUDA GPU: it takes half a minute where nothing is compiled
+yet, and saves some 0.15 s each at full size."""
 
 
 class Features(Protocol):

@@ -17,7 +17,7 @@ Logits = NDArray[np.float32]
 
 
 class TrackMemory(Protocol):
-    """What a model remembers of one object; opaque to all but the model, of bounded size, never changed once made."""
+    """The memory of one object; opaque to all but the model, of bounded size, never changed once made."""
 
     @property
     def nbytes(self) -> int:
@@ -31,7 +31,7 @@ class TrackMemory(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackRequest:
-    """What is asked about one object on one frame: find it by its memory, by clicks, by both, or take a mask of it.
+    """A question about one object on one frame: find it by its memory, by clicks, by both, or take a mask of it.
 
     Raises:
         InputError: nothing says which object, or a mask is given together with clicks.
@@ -58,7 +58,7 @@ class TrackRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackedMask:
-    """What a model says to a request. Its logits may be replaced before it is remembered."""
+    """A model's answer to a request. Its logits may be replaced before it is remembered."""
 
     logits: Logits
     """Negative all over where the object is not there."""
@@ -103,7 +103,7 @@ class VideoSegmenter(Protocol):
     def track(
         self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
     ) -> list[TrackedMask]:
-        """Where each object is on a frame; one answer a request, in order. Nothing is remembered by that.
+        """Find each object on a frame; one answer a request, in order. Nothing is remembered by that.
 
         Raises:
             InputError: a point or box lies outside the frame, or a mask is of another size.

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.render.fill import Fill, draw_fills, draw_tag
 from sam3_agent.render.outline import MARGIN, draw_outline
 from sam3_agent.render.picture import STYLES, Mark, Picture, Style
 from sam3_agent.render.view import Patch, View, Window, is_within, paint, patch_of, view_of
@@ -24,27 +25,47 @@ _DIRECTIONS = [(math.cos(a * math.pi / 8), math.sin(a * math.pi / 8)) for a in (
 """Up right first, then up left, above, right, ..."""
 
 
-def draw_labels(image: Image.Image, labeled: Sequence[tuple[str, Patch]]) -> None:
-    """Write each label beside the main part of its patch, with a leader line where it had to go further away."""
+def draw_labels(image: Image.Image, labeled: Sequence[tuple[str, Patch]], fills: Sequence[Fill] = ()) -> None:
+    """Write each label beside the main part of its patch, with a leader line where it had to go further away.
+
+    With `fills`, one a label, it stands on the object where there is room for it, on a ground of the fill's color.
+    """
     if not labeled:
         return
     width, height = image.size
-    font = _font(max(12, min(18, round(max(image.size) / 60))))
+    font = _font(max(12, round(max(image.size) / 42)) if fills else max(12, min(18, round(max(image.size) / 60))))
     hidden = _crowding(width, height, [patch for _, patch in labeled])
     taken: list[Rect] = []
     draw = ImageDraw.Draw(image)
-    spots: list[tuple[str, Rect]] = []
-    for text, patch in sorted(labeled, key=lambda item: int(item[1].mask.sum())):
-        left, top, right, bottom = font.getbbox(text)
-        size = (math.ceil(right - left) + 2 * _PADDING, math.ceil(bottom - top) + 2 * _PADDING)
-        spot = _place(patch.box, size, (width, height), hidden, taken)
+    spots: list[tuple[str, Rect, Fill | None]] = []
+    for index in sorted(range(len(labeled)), key=lambda index: int(labeled[index][1].mask.sum())):
+        (text, patch), fill = labeled[index], fills[index] if fills else None
+        size = _size(font, text, roomy=fill is not None)
+        if fill is not None and fill.fits(size):
+            x, y = fill.deepest[0] - size[0] // 2, fill.deepest[1] - size[1] // 2
+            spot = (x, y, x + size[0], y + size[1])
+        else:
+            spot = _place(patch.box, size, (width, height), hidden, taken)
+            _draw_leader(draw, spot, patch)
         taken.append(spot)
-        spots.append((text, spot))
-        _draw_leader(draw, spot, patch)
-    for text, (x0, y0, x1, y1) in spots:
+        spots.append((text, spot, fill))
+    for text, (x0, y0, x1, y1), fill in spots:
+        if fill is not None:
+            draw_tag(image, (x0, y0), (x1 - x0, y1 - y0), text, fill.color, font)
+            continue
         draw.rectangle((x0, y0, x1 - 1, y1 - 1), fill="white", outline="black")
         left, top, _, _ = font.getbbox(text)
         draw.text((x0 + _PADDING - left, y0 + _PADDING - top), text, fill="black", font=font)
+
+
+def _size(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, text: str, *, roomy: bool) -> tuple[int, int]:
+    """Width and height of a label; a roomy one has the same height for every text."""
+    left, top, right, bottom = font.getbbox(text)
+    if roomy:
+        tall = font.getbbox("Mg")
+        unit = (tall[3] - tall[1]) / 2
+        return math.ceil(right - left + 1.6 * unit), math.ceil(3.2 * unit)
+    return math.ceil(right - left) + 2 * _PADDING, math.ceil(bottom - top) + 2 * _PADDING
 
 
 @lru_cache(maxsize=16)
@@ -179,7 +200,6 @@ def surroundings(mark: Mark, width: int, height: int, share: float = 0.25) -> Wi
 
 LONGEST = 1024
 GREY = 128
-_FILLS = ((230, 60, 60), (60, 120, 240), (250, 200, 40), (60, 190, 90), (190, 80, 220), (250, 140, 40), (40, 200, 210))
 
 
 def draw_picture(
@@ -217,9 +237,16 @@ _Found = Sequence[tuple[Mark, Patch]]
 
 def _drawn(pixels: NDArray[np.uint8], marks: Sequence[Mark], style: Style, view: View) -> Image.Image:
     found = [(mark, patch) for mark in marks if (patch := patch_of(mark.rle, view, MARGIN)) is not None]
-    image = Image.fromarray(_PAINTERS[style](paint(pixels, view), found))
-    if style in ("marks", "fill"):
-        draw_labels(image, [(mark.label, patch) for mark, patch in found])
+    canvas = paint(pixels, view)
+    labeled = [(mark.label, patch) for mark, patch in found if mark.label and not mark.faint]
+    if style == "fill":
+        fills = draw_fills(canvas, [mark for mark, _ in found], view)
+        image = Image.fromarray(canvas)
+        draw_labels(image, labeled, [fill for fill in fills if fill.mark.label and not fill.mark.faint])
+        return image
+    image = Image.fromarray(_PAINTERS[style](canvas, found))
+    if style == "marks":
+        draw_labels(image, labeled)
     return image
 
 
@@ -228,16 +255,9 @@ def _plain(canvas: NDArray[np.uint8], found: _Found) -> NDArray[np.uint8]:
 
 
 def _outlined(canvas: NDArray[np.uint8], found: _Found) -> NDArray[np.uint8]:
-    for mark, patch in sorted(found, key=lambda item: -int(item[1].mask.sum())):
-        draw_outline(canvas, patch, dashed=mark.dashed)
+    for mark, patch in sorted(found, key=lambda item: (not item[0].faint, -int(item[1].mask.sum()))):
+        draw_outline(canvas, patch, dashed=mark.dashed, thin=mark.faint)
     return canvas
-
-
-def _filled(canvas: NDArray[np.uint8], found: _Found) -> NDArray[np.uint8]:
-    for index, (_, patch) in enumerate(found):
-        part, inside = _overlapping(canvas, patch)
-        part[inside] = (part[inside] * 0.5 + np.array(_FILLS[index % len(_FILLS)]) * 0.5).astype(np.uint8)
-    return _outlined(canvas, found)
 
 
 def _cut_out(canvas: NDArray[np.uint8], found: _Found) -> NDArray[np.uint8]:
@@ -252,7 +272,6 @@ _PAINTERS: dict[Style, Callable[[NDArray[np.uint8], _Found], NDArray[np.uint8]]]
     "plain": _plain,
     "marks": _outlined,
     "outline": _outlined,
-    "fill": _filled,
     "cutout": _cut_out,
 }
 
@@ -286,14 +305,14 @@ def _sheet(pixels: NDArray[np.uint8], marks: Sequence[Mark], longest: int) -> Pi
 def _words(style: Style, marks: Sequence[Mark], shown: Sequence[Mark]) -> str:
     if style == "plain" or not marks:
         return "no masks drawn"
-    solid = ", ".join(mark.label for mark in shown if not mark.dashed) or "none"
+    solid = ", ".join(mark.label for mark in shown if not mark.dashed and not mark.faint) or "none"
     verb = {"cutout": "cut out on grey", "fill": "filled with colors that are not the objects' own"}.get(
         style, "outlined"
     )
     text = f"{verb}: {solid}"
-    dashed = ", ".join(mark.label for mark in shown if mark.dashed)
-    return (
-        f"{text}; dashed (near misses): {dashed}"
-        if dashed and style != "cutout"
-        else text + (f", {dashed}" if dashed else "")
-    )
+    dashed = ", ".join(mark.label for mark in shown if mark.dashed and not mark.faint)
+    faint = ", ".join(mark.label for mark in shown if mark.faint)
+    if style == "cutout":
+        return ", ".join(filter(None, (text, dashed, faint)))
+    text += f"; dashed (near misses): {dashed}" if dashed else ""
+    return text + (f"; thin, without labels (found earlier): {faint}" if faint else "")

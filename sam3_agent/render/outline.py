@@ -10,11 +10,14 @@ MARGIN = 4
 _DASH = 9
 
 
-def draw_outline(canvas: NDArray[np.uint8], patch: Patch, *, dashed: bool = False) -> None:
-    """Draw around a patch into an (H, W, 3) canvas: black next to the object, then white, then a thin black."""
+def draw_outline(canvas: NDArray[np.uint8], patch: Patch, *, dashed: bool = False, thin: bool = False) -> None:
+    """Draw around a patch into an (H, W, 3) canvas: black next to the object, then white, then a thin black.
+
+    A thin outline is one pixel of black and one of white.
+    """
     inner = grow(patch.mask)
-    middle = grow(grow(inner))
-    outer = grow(middle)
+    middle = grow(inner) if thin else grow(grow(inner))
+    outer = middle if thin else grow(middle)
     for ring, level in ((outer & ~middle, 0), (middle & ~inner, 255), (inner & ~patch.mask, 0)):
         line = ring & _dashes(outer & ~patch.mask) if dashed else ring
         rows, columns = np.nonzero(line)

@@ -1,5 +1,6 @@
 """A picture for a reader: an image with the words that keep it honest."""
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,16 @@ class Picture:
     known_size: tuple[int, int] | None = None
     """Of what is not drawn yet, (width, height)."""
 
+    def __repr__(self) -> str:
+        width, height = self.size
+        return f"Picture({width}x{height}, scale={self.scale:.3g}, {self.caption[:80]!r})"
+
+    def _repr_png_(self) -> bytes:
+        """Show it in a notebook."""
+        buffer = io.BytesIO()
+        self.image.save(buffer, "PNG")
+        return buffer.getvalue()
+
     @cached_property
     def image(self) -> Image.Image:
         """The image, the same object every time."""
@@ -48,3 +59,5 @@ class Mark:
     box: Box
     dashed: bool = False
     """Drawn dashed: a near miss, below the threshold."""
+    faint: bool = False
+    """Drawn by a thin line without a label: found earlier, not what the picture is about."""

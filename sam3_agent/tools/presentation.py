@@ -43,12 +43,13 @@ def facts_by_id(workspace: Workspace, instances: Sequence[Instance]) -> dict[str
 
 
 def marked_picture(workspace: Workspace, image_id: str, region: Box | None, new: Sequence[Instance]) -> Picture:
-    """Draw all found masks that are alive, and the masks of this call, near misses included."""
-    alive, ids = workspace.masks_of(image_id, near_misses=False), [instance.id for instance in new]
-    if len(alive) + len(ids) <= _CROWD:
-        ids = list(dict.fromkeys([instance.id for instance in alive] + ids))
+    """Draw the masks of this call, near misses included, and thinly the masks found earlier."""
+    ids = [instance.id for instance in new]
+    earlier = [m.id for m in workspace.masks_of(image_id, near_misses=False) if m.id not in ids]
+    if len(earlier) + len(ids) <= _CROWD:
+        ids = list(dict.fromkeys(earlier + ids))
     longest = FEW_LONGEST if len(ids) <= _FEW else LONGEST
-    return workspace.look(image_id, ids, region, "marks" if ids else "plain", longest=longest)
+    return workspace.look(image_id, ids, region, "marks" if ids else "plain", longest=longest, earlier=earlier)
 
 
 def percent(share: float) -> str:

@@ -48,7 +48,7 @@ class TrackBatch:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How clips are looked at: squashed to a square of `image_size`, of which a window of `window` pixels is kept."""
+    """The view of clips: squashed to a square of `image_size`, of which a window of `window` pixels is kept."""
 
     image_size: int
     grid: int

@@ -22,7 +22,7 @@ SHAKE = 0.35
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What the tracker says of P objects on one frame."""
+    """The tracker's answer about P objects on one frame."""
 
     frame: int
     masks: Tensor
@@ -43,7 +43,7 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What a frame left behind for P objects."""
+    """The memory of P objects that a frame left behind."""
 
     map: Tensor
     """(P, g * g, D)"""
@@ -54,7 +54,7 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """How a clip is to be followed."""
+    """The way in which a clip is followed."""
 
     start: str = "truth"
     """"truth", "detector" (a coarse, shaken mask) or "click"."""
@@ -102,8 +102,8 @@ def _recalled(tracker: VideoTracker, here: ClickFeatures, kept: list[_Kept]) -> 
     parts, now = tracker.parts, len(kept)
     given = [(0, now - age, each) for age, each in enumerate(kept) if each.conditioning]
     near = [(now - age, now - age, each) for age, each in enumerate(kept) if not each.conditioning]
-    looked = [*given, *(entry for entry in near if entry[0] < parts.maps)]
-    pointed = [*given, *(entry for entry in near if entry[0] < parts.pointers)]
+    looked = [*given, *(entry for entry in near if entry[0] < parts.reach.maps)]
+    pointed = [*given, *(entry for entry in near if entry[0] < parts.reach.pointers)]
     device = here.coarse.device
     return parts.condition(
         here.coarse,

@@ -58,7 +58,7 @@ MASK_LOGIT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class TrackLearner:
-    """What is trained, and the frozen ViT under it."""
+    """The parts that are trained, and the frozen ViT under them."""
 
     backbone: nn.Module
     window_backbone: nn.Module
@@ -134,7 +134,7 @@ def _for_windows(backbone: nn.Module) -> nn.Module:
 
 @contextmanager
 def _window(tracker: Tracker, *, cropped: bool) -> Generator[View]:
-    """How clips are looked at; the prompt encoder is told the size of its square for as long."""
+    """Set the view of clips; the prompt encoder is told the size of its square for as long."""
     encoder = cast(Any, tracker.tracker_model.prompt_encoder)
     size, grid, masks = encoder.input_image_size, encoder.image_embedding_size, encoder.mask_input_size
     if not cropped:

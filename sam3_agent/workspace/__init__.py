@@ -6,16 +6,22 @@ from sam3_agent.workspace.image_store import OpenImage
 from sam3_agent.workspace.mask_facts import STRAY, ColorShare, Facts
 from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
 from sam3_agent.workspace.query import TileMode
+from sam3_agent.workspace.tracking.query import ExampledConcept, FrameExample, ObjectClick
+from sam3_agent.workspace.video_store import AskedFor, TrackOptions
 from sam3_agent.workspace.workspace import Workspace, WorkspaceConfig
 
 __all__ = [
     "NO_OUTPUT",
     "STRAY",
+    "AskedFor",
     "ColorShare",
+    "ExampledConcept",
     "Facts",
+    "FrameExample",
     "Measurement",
     "MeasurementTable",
     "Neighbor",
+    "ObjectClick",
     "OpenImage",
     "Operation",
     "OrderBy",
@@ -23,6 +29,7 @@ __all__ = [
     "Ranks",
     "Source",
     "TileMode",
+    "TrackOptions",
     "Workspace",
     "WorkspaceConfig",
 ]

@@ -1,7 +1,7 @@
 """Features of encoded pictures, kept up to a number of bytes."""
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
 
 import numpy as np
@@ -24,9 +24,12 @@ class FeatureCache:
     ask for the same window at once, one of them encodes it; different windows go to the model at the same time.
     """
 
-    def __init__(self, segmenter: Segmenter, max_bytes: int) -> None:
+    def __init__(self, segmenter: Segmenter, max_bytes: int, owner: Callable[[str], Hashable] = lambda _: None) -> None:
+        """`owner` tells whose an image is, by its id: features of the owner who holds most are forgotten first."""
         self._segmenter = segmenter
-        self._kept: ByteLru[Key, Features] = ByteLru(max_bytes, lambda features: features.nbytes)
+        self._kept: ByteLru[Key, Features] = ByteLru(
+            max_bytes, lambda features: features.nbytes, lambda key: owner(key[0])
+        )
         self._turns: dict[Key, _Turn] = {}
         """For every window that is being encoded."""
         self._lock = threading.Lock()

@@ -81,6 +81,25 @@ def _contents(source: object) -> bytes:
     return data
 
 
+def image_size(data: bytes) -> tuple[int, int]:
+    """(width, height) that the header of an image file says; nothing is decoded.
+
+    Raises:
+        InputError: it is no image in a format that is read.
+    """
+    with _opened(data, "the data") as picture:
+        return picture.size
+
+
+def data_uri_bytes(text: str) -> bytes:
+    """The bytes in a data URI.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    return _data_uri(text)
+
+
 def _short(text: str) -> str:
     return text if len(text) <= 160 else text[:120] + "..."
 
@@ -128,8 +147,16 @@ def _data_uri(text: str) -> bytes:
 def _from_bytes(data: bytes, shown: str, max_pixels: int) -> NDArray[np.uint8]:
     if not data:
         raise InputError(f"{shown} is empty (0 bytes)")
+    with _opened(data, shown) as picture:
+        _check_size(picture.size, shown, max_pixels)
+        deep = _deep_color(data, picture)
+        return _to_pixels(picture if deep is None else deep, shown)
+
+
+def _opened(data: bytes, shown: str) -> Image.Image:
+    """Open a file by its header alone, or say what it is instead of an image that can be read."""
     try:
-        picture = _open_lazily(data)
+        return _open_lazily(data)
     except UnidentifiedImageError as error:
         kind = kind_of(data)
         raise InputError(
@@ -139,10 +166,6 @@ def _from_bytes(data: bytes, shown: str, max_pixels: int) -> NDArray[np.uint8]:
         ) from error
     except _BROKEN as error:
         raise InputError(f"{shown} is a damaged picture: {error}") from error
-    with picture:
-        _check_size(picture.size, shown, max_pixels)
-        deep = _deep_color(data, picture)
-        return _to_pixels(picture if deep is None else deep, shown)
 
 
 def _open_lazily(data: bytes) -> Image.Image:

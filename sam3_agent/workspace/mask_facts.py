@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -254,10 +254,13 @@ def _box_iou(a: Box, b: Box) -> float:
     return shared / total if total > 0 else 1.0
 
 
-def marks_of(records: Sequence[Record]) -> list[Mark]:
-    """Marks to draw; an object found twice gets one mark, labeled "m2=m7". Labels leave out a workspace's suffix."""
-    # A kept mask stands for its near-miss twins.
-    ordered = [*(record for record in records if record.kept), *(record for record in records if not record.kept)]
+def marks_of(records: Sequence[Record], earlier: Collection[str] = ()) -> list[Mark]:
+    """Marks to draw; an object found twice gets one mark, labeled "m2=m7". Labels leave out a workspace's suffix.
+
+    Ids in `earlier` were not found by this call: their marks are faint, and of several of one object one is named.
+    """
+    # What is new speaks for what was there, a kept mask for its near-miss twins.
+    ordered = sorted(records, key=lambda record: (record.instance.id in earlier, not record.kept))
     instances = [record.instance for record in ordered]
     same = same_objects(instances, instances, _ONE_LABEL)
     marks: list[Mark] = []
@@ -268,6 +271,9 @@ def marks_of(records: Sequence[Record]) -> list[Mark]:
         twins = [int(t) for t in np.flatnonzero(same[index]) if t > index and t not in done]
         done.update(twins)
         names = [record.instance.id, *(ordered[t].instance.id for t in twins)]
-        label = "=".join(name.partition("-")[0] for name in names)
-        marks.append(Mark(label, record.instance.rle, record.instance.box, dashed=not record.kept))
+        old = [name for name in names if name in earlier]
+        label = "=".join(name.partition("-")[0] for name in (*(n for n in names if n not in earlier), *old[:1]))
+        dashed = not any(ordered[i].kept for i in (index, *twins))
+        faint = len(old) == len(names)
+        marks.append(Mark(label, record.instance.rle, record.instance.box, dashed=dashed, faint=faint))
     return marks

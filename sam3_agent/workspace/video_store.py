@@ -144,7 +144,7 @@ def frame_of(image_id: str) -> tuple[str, int] | None:
 def asked_concepts(
     concepts: Sequence[AskedFor], known: Concepts, read: Callable[[int, Sequence[Exemplar]], ExemplarTokens]
 ) -> tuple[AskedConcept, ...]:
-    """What is asked for, each once, as prompts that hold on every frame.
+    """The concepts asked for, each once, as prompts that hold on every frame.
 
     Args:
         concepts: phrases, "@names", prompts, and concepts by examples on frames.

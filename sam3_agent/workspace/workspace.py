@@ -2,8 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -11,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent.errors import UnknownHandle
+from sam3_agent.instances import ImageView
 from sam3_agent.masks import Box
-from sam3_agent.model.segmenter import Features, Segmenter, WarmsUp
+from sam3_agent.model.segmenter import WORTH_WARMING, Features, Segmenter, WarmsUp
 from sam3_agent.render import Picture, Style, draw_picture
 from sam3_agent.types import (
     ClickSegmentation,
@@ -33,7 +35,7 @@ from sam3_agent.workspace.crops import clicks_in_window, window_of
 from sam3_agent.workspace.feature_cache import FeatureCache, Window
 from sam3_agent.workspace.geometry import MeasurementTable, Operation, OrderBy, combined, measure
 from sam3_agent.workspace.image_loading import Reader, Source, read_source
-from sam3_agent.workspace.image_store import Images, OpenImage
+from sam3_agent.workspace.image_store import Images, OpenImage, WorkspaceView
 from sam3_agent.workspace.mask_facts import Colors, Facts, concept_scores, facts_of, marks_of
 from sam3_agent.workspace.mask_store import Finding, Prompt, Record, Records, clicked
 from sam3_agent.workspace.nms import Suppression
@@ -47,17 +49,10 @@ from sam3_agent.workspace.tracking.query import ObjectClick, TrackingQuery
 from sam3_agent.workspace.tracking.session import FrameTracks
 from sam3_agent.workspace.video_store import FRAME, AskedFor, TrackOptions, Videos, asked_concepts
 
-WORTH_WARMING = 200
-"""Images or questions from which on warming up pays on a CUDA GPU: it takes half a minute where nothing is compiled
-yet, and saves some 0.15 s each at full size."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceConfig:
-    """Per-session dependencies of a Workspace.
-
-    The defaults are those of a workspace that stands alone; a server gives each of its clients a workspace of its own.
-    """
+    """Per-session dependencies of a Workspace; the defaults are those of one that stands alone."""
 
     read: Reader = read_source
     """Turns the sources that `open` is given into pixels: the place to decide what may be opened."""
@@ -225,7 +220,7 @@ class Workspace:
         segmentations: list[Segmentation] = []
         for prompt, each in zip(prompts, found, strict=True):
             name, instances = self._keep(image, prompt, each.findings)
-            segmentations.append(each.segmentation(name, image_id, prompt, question, instances))
+            segmentations.append(each.segmentation(name, self.view(image_id), image_id, prompt, question, instances))
         return segmentations
 
     def presence(self, image_id: str, phrases: Sequence[str]) -> dict[str, float]:
@@ -282,7 +277,9 @@ class Workspace:
         local = clicks_in_window(prompt, window, image.width, image.height)
         found = self._segmenter.segment_at(self._features(image, window), local)
         name, instances = self._keep(image, prompt, clicked(found, window, image.width, image.height))
-        return ClickSegmentation(name, image_id, prompt, tuple(instances[:1]), tuple(instances[1:]))
+        return ClickSegmentation(
+            name, image_id, prompt, tuple(instances[:1]), tuple(instances[1:]), view=self.view(image_id)
+        )
 
     def learn(
         self,
@@ -346,12 +343,21 @@ class Workspace:
         style: Style = "marks",
         *,
         longest: int = 1024,
+        earlier: Collection[str] = (),
     ) -> Picture:
-        """Draw the image, or a region at full resolution, with masks; without ids, with all above their threshold."""
+        """Draw the image, or a region at full resolution, with masks; without ids, with all above their threshold.
+
+        The masks in `earlier` are drawn thin and without labels, so that the others stand out.
+        """
         image = self.image(image_id)
         window = window_of(region, image.width, image.height) if region is not None else None
-        marks = marks_of(self._chosen(image_id, mask_ids)) if style != "plain" else []
+        marks = marks_of(self._chosen(image_id, mask_ids), earlier) if style != "plain" else []
         return draw_picture(self._images.pixels(image_id), marks, style=style, region=window, longest=longest)
+
+    def view(self, image_id: str) -> ImageView:
+        """Make what shows results on this image in a notebook."""
+        image = self.image(image_id)
+        return WorkspaceView((image.height, image.width), partial(self.look, image_id))
 
     def facts(self, mask_ids: Sequence[str]) -> list[Facts]:
         """Center, area, colors and the scores under every phrase asked, of each mask."""

@@ -57,10 +57,12 @@ def test_the_report_says_what_answered(agent: Agent, picture: Path, capsys: pyte
 
 def test_a_failed_run_is_a_failure_of_the_command(agent: Agent, picture: Path) -> None:
     answer = room.ask(agent, str(picture), "the leftmost house", room.Written()).answer
-    room.raise_if_failed(answer)
+    room.raise_if_failed([answer])
     failed = type(answer)(answer.query, "failed", (), "the line is dead", answer.usage, answer.trace)
     with pytest.raises(Sam3AgentError, match="the line is dead"):
-        room.raise_if_failed(failed)
+        room.raise_if_failed([failed])
+    with pytest.raises(Sam3AgentError, match="1 of 2 runs failed; the first: the line is dead"):
+        room.raise_if_failed([answer, failed])
 
 
 @pytest.mark.usefixtures("tiny")
@@ -85,7 +87,7 @@ def test_the_embedded_parts_are_named(run: Run, picture: Path) -> None:
 def test_a_recorded_ask_can_be_had_again_without_its_llm(picture: Path, tmp_path: Path, scene: Scene) -> None:
     recording, first, second = tmp_path / "tape.jsonl", tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     for spec, record, trace in (("rules", recording, first), (f"replay:{recording}", None, second)):
-        llm = room.load_recorded_llm(spec, record)
+        llm = room.load_recorded_llm(room.LlmOptions(spec, record=record))
         agent = Agent(Workspace(perfect_segmenter(scene)), llm, keep_pictures=True)
         room.ask(agent, str(picture), "the leftmost house", room.Written(trace))
     assert first.read_bytes() == second.read_bytes()

@@ -13,6 +13,7 @@ from sam3_agent.llm.chat_completions import ChatLLM
 from sam3_agent.llm.openai import OpenAILLM
 from sam3_agent.llm.retry import RetryPolicy
 from sam3_agent.loop.agent import Agent
+from sam3_agent.loop.budget import Budget
 from sam3_agent.types import Answer
 from tests.fixtures_workspace import make_workspace
 from tests.llm.wire import anthropic, chat, openai
@@ -58,7 +59,9 @@ def asker(monkeypatch: pytest.MonkeyPatch, kind: str) -> Ask:
         with WIRES[kind].api(*script, answer=answer) as served:
             set_keys(monkeypatch, served.url)
             llm = make_llm(kind, served.url, policy=policy, **(options or {}))
-            given = Agent(make_workspace(), llm, **{"judge": "off"} | limits).ask("img1", "the larger red circle")
+            judge = limits.pop("judge", "off")
+            agent = Agent(make_workspace(), llm, budget=Budget(**limits), judge=judge)
+            given = agent.ask("img1", "the larger red circle")
         assert served.problems == []
         return given, served
 

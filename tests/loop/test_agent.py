@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from sam3_agent.errors import InputError, LLMError, ModelUnavailable, UnknownHan
 from sam3_agent.llm.base import Message, Reply, ToolCall
 from sam3_agent.llm.scripted import Line, ScriptedLLM
 from sam3_agent.loop.agent import Agent
+from sam3_agent.loop.budget import Budget
 from sam3_agent.model.fake import FakeSegmenter
 from sam3_agent.types import Answer, Detection
 from sam3_agent.workspace import Workspace
@@ -20,9 +22,9 @@ SUBMIT = ToolCall("c3", "submit_answer", {"mask_ids": ["m1"], "reason": "the fir
 NONE = ToolCall("c4", "report_no_match", {"reason": "no zebra"})
 
 
-def ask(*lines: Line, query: str = "the circles", **limits: float) -> tuple[Answer, ScriptedLLM]:
+def ask(*lines: Line, query: str = "the circles", **limits: Any) -> tuple[Answer, ScriptedLLM]:
     llm = ScriptedLLM(*lines)
-    agent = Agent(make_workspace(), llm, **limits)  # pyright: ignore[reportArgumentType]
+    agent = Agent(make_workspace(), llm, budget=Budget(**limits))
     return agent.ask("img1", query), llm
 
 

@@ -8,6 +8,7 @@ from sam3_agent.formats.files import plain
 from sam3_agent.llm.base import Message, Reply, ToolCall
 from sam3_agent.llm.scripted import Line, ScriptedLLM
 from sam3_agent.loop.agent import Agent
+from sam3_agent.loop.budget import Budget
 from sam3_agent.planner import RulesLLM
 from sam3_agent.types import Answer
 from tests.fixtures_workspace import make_workspace
@@ -40,7 +41,7 @@ FAULTS: tuple[Line, ...] = (
 def run(seed: int) -> Answer:
     dice = random.Random(seed)
     lines = [dice.choice(FAULTS if dice.random() < 0.3 else SOUND) for _ in range(12)]
-    return Agent(make_workspace(), ScriptedLLM(*lines), max_turns=8).ask("img1", "the circles")
+    return Agent(make_workspace(), ScriptedLLM(*lines), budget=Budget(max_turns=8)).ask("img1", "the circles")
 
 
 def test_every_run_with_faults_ends_in_an_outcome_with_a_whole_trace() -> None:

@@ -5,6 +5,7 @@ from itertools import pairwise
 from sam3_agent.llm.base import Message, ToolCall
 from sam3_agent.llm.scripted import ScriptedLLM
 from sam3_agent.loop.agent import Agent
+from sam3_agent.loop.budget import Budget
 from sam3_agent.loop.history import KEPT, STRIDE, as_shown
 from tests.fixtures_workspace import make_workspace
 
@@ -19,7 +20,7 @@ def look(number: int) -> ToolCall:
 def conversation() -> list[tuple[Message, ...]]:
     """What an LLM was shown at each of TURNS turns."""
     llm = ScriptedLLM(*(look(number) for number in range(TURNS)))
-    Agent(make_workspace(), llm, max_turns=TURNS).ask("img1", "the circles")
+    Agent(make_workspace(), llm, budget=Budget(max_turns=TURNS)).ask("img1", "the circles")
     return llm.seen
 
 

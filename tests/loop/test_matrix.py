@@ -15,6 +15,7 @@ from sam3_agent.llm.base import Message, Reply, ToolCall
 from sam3_agent.llm.scripted import Line, ScriptedLLM
 from sam3_agent.llm.tool_calls import read_text
 from sam3_agent.loop.agent import Agent
+from sam3_agent.loop.budget import Budget
 from sam3_agent.loop.trace import write_trace
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.tools import LOOP_TOOLS
@@ -30,7 +31,7 @@ RIGHT = ToolCall("v", "give_verdict", {"accepted": ["m1"]})
 
 def ask(*lines: Line, workspace: Workspace | None = None, judge: bool = False, **limits: int) -> Answer:
     llm = ScriptedLLM(*lines, sees=judge)
-    return Agent(workspace or make_workspace(), llm, **limits).ask("img1", "the circles")  # pyright: ignore[reportArgumentType]
+    return Agent(workspace or make_workspace(), llm, budget=Budget(**limits)).ask("img1", "the circles")
 
 
 def told(answer: Answer) -> list[str]:

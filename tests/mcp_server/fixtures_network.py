@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from sam3_mcp.image_access import Pictures
-from sam3_mcp.path_allowlist import Access
+from sam3_mcp.image_access import ImageAccess
+from sam3_mcp.path_allowlist import PathAllowlist
 from sam3_mcp.url_fetcher import Fetcher
 
 from sam3_agent.errors import InputError
@@ -30,7 +30,7 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 sys.addaudithook(_watch)
 
 
-class House:
+class FakeNetwork:
     """Stands in for the network: names resolve as told, and every connection is noted and goes to one local server."""
 
     def __init__(self, names: dict[str, list[str]], port: int = 0) -> None:
@@ -47,12 +47,12 @@ class House:
         self.tried.append(address)
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
 
-    def pictures(self, *hosts: str, folders: Sequence[Path] = (), **limits: Any) -> Pictures:
+    def pictures(self, *hosts: str, folders: Sequence[Path] = (), **limits: Any) -> ImageAccess:
         fetcher = Fetcher(hosts, resolve=self.resolve, connect=self.connect, **limits)
-        return Pictures(Access(tuple(f.resolve() for f in folders)), fetcher)
+        return ImageAccess(PathAllowlist(tuple(f.resolve() for f in folders)), fetcher)
 
 
-def refused(pictures: Pictures, source: str) -> str:
+def refused(pictures: ImageAccess, source: str) -> str:
     with pytest.raises(InputError) as caught:
         pictures.read(source, lambda _: None)
     assert "\n" not in str(caught.value)
@@ -77,6 +77,11 @@ NAMES = {
     "carrier.example": ["100.64.0.1"],
     "multicast.example": ["224.0.0.1"],
     "reserved.example": ["240.0.0.1"],
+    "dummy.example": ["192.0.0.8"],
+    "relay.example": ["192.88.99.1"],
+    "benchmark.example": ["198.18.0.1"],
+    "site.example": ["fec0::1"],
+    "local-nat.example": ["64:ff9b:1::7f00:1"],
     "broadcast.example": ["255.255.255.255"],
     "strange.example": ["0177.0.0.1"],
     "nothing.example": [],

@@ -8,9 +8,9 @@ import numpy as np
 from mcp.server.lowlevel import Server
 from mcp_types import CallToolResult, ImageContent, TextContent
 from numpy.typing import NDArray
-from sam3_mcp.image_access import Pictures
+from sam3_mcp.image_access import ImageAccess
 from sam3_mcp.model_loader import Loading
-from sam3_mcp.path_allowlist import Access
+from sam3_mcp.path_allowlist import PathAllowlist
 from sam3_mcp.results import DEFAULTS, Settings
 from sam3_mcp.sessions import Sessions
 from sam3_mcp.tool_handler import Backend
@@ -52,7 +52,7 @@ def make_backend(
     sessions.
     """
     make_it = make_segmenter or (lambda: FakeSegmenter(answers))
-    pictures = sessions.pop("pictures", None) or Pictures(Access.of([folder]))
+    pictures = sessions.pop("pictures", None) or ImageAccess(PathAllowlist.of([folder]))
     return Backend(Loading(make_it, "fake"), lambda: Sessions(pictures, **sessions), settings, make_llm)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from mcp import Client
 from numpy.typing import NDArray
-from sam3_mcp.path_allowlist import Access
+from sam3_mcp.path_allowlist import PathAllowlist
 
 from sam3_agent.errors import InputError, ModelUnavailable
 from sam3_agent.model.fake import FakeFeatures, FakeSegmenter
@@ -188,10 +188,10 @@ async def test_only_files_in_the_allowed_folders_are_opened(
 
 def test_the_default_is_the_current_folder_but_never_the_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert Access.of([]).folders == (tmp_path.resolve(),)
+    assert PathAllowlist.of([]).folders == (tmp_path.resolve(),)
     monkeypatch.chdir("/")
-    assert Access.of([]).folders == ()
+    assert PathAllowlist.of([]).folders == ()
     with pytest.raises(InputError, match="No folder is allowed yet: start the server with --allow-dir"):
-        Access.of([]).read("/etc/hostname")
+        PathAllowlist.of([]).read("/etc/hostname")
     with pytest.raises(InputError, match=r"--allow-dir .*nothing: no such folder"):
-        Access.of([tmp_path / "nothing"])
+        PathAllowlist.of([tmp_path / "nothing"])

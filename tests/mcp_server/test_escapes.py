@@ -7,12 +7,12 @@ import zlib
 from pathlib import Path
 
 import pytest
-from sam3_mcp.image_access import Pictures
-from sam3_mcp.path_allowlist import Access
+from sam3_mcp.image_access import ImageAccess
+from sam3_mcp.path_allowlist import PathAllowlist
 
 from sam3_agent.errors import InputError
 from sam3_agent.workspace import OutputFolder
-from tests.mcp_server.fixtures_network import REACHED, House, png, refused
+from tests.mcp_server.fixtures_network import REACHED, FakeNetwork, png, refused
 
 
 @pytest.fixture
@@ -90,11 +90,11 @@ FILES = [
 
 @pytest.mark.parametrize("attempt", FILES)
 def test_no_file_outside_the_allowed_folder_is_opened(tree: Path, tmp_path: Path, attempt: str) -> None:
-    refused(House({}).pictures(folders=[tree]), attempt.format(folder=tree, up=tmp_path))
+    refused(FakeNetwork({}).pictures(folders=[tree]), attempt.format(folder=tree, up=tmp_path))
 
 
 def test_a_file_inside_is_opened_by_any_of_its_paths(tree: Path) -> None:
-    pictures = House({}).pictures(folders=[tree])
+    pictures = FakeNetwork({}).pictures(folders=[tree])
     for source in (f"{tree}/square.png", f"{tree}/stairs/allowed/../allowed/square.png", f"file://{tree}/square.png"):
         pixels, name = pictures.read(source, lambda _: None)
         assert pixels.shape == (240, 320, 3)
@@ -104,7 +104,7 @@ def test_a_file_inside_is_opened_by_any_of_its_paths(tree: Path) -> None:
 def test_a_folder_that_turns_into_a_link_after_the_check_is_not_followed(tree: Path, tmp_path: Path) -> None:
     (tree / "inner" / "secret.png").write_bytes(b"not yet")
 
-    class Racing(Access):
+    class Racing(PathAllowlist):
         """Swaps the folder between check and use."""
 
         def check(self, source: str) -> Path:
@@ -141,7 +141,7 @@ def text_bomb() -> bytes:
     ids=["3.6-gigapixel", "largest", "120-megapixel", "text", "eps"],
 )
 def test_a_picture_that_would_burst_memory_or_start_a_program_is_refused(tree: Path, data: bytes) -> None:
-    pictures = House({}).pictures(folders=[tree])
+    pictures = FakeNetwork({}).pictures(folders=[tree])
     (tree / "bomb.png").write_bytes(data)
     refused(pictures, str(tree / "bomb.png"))
     refused(pictures, f"data:image/png;base64,{base64.b64encode(data).decode()}")
@@ -149,7 +149,7 @@ def test_a_picture_that_would_burst_memory_or_start_a_program_is_refused(tree: P
 
 def test_files_and_data_uris_have_a_largest_size(tree: Path) -> None:
     (tree / "large.png").write_bytes(png() + b"\0" * 2_000_000)
-    small = Pictures(Access((tree.resolve(),), max_bytes=1_000_000), max_data_uri=1000)
+    small = ImageAccess(PathAllowlist((tree.resolve(),), max_bytes=1_000_000), max_data_uri=1000)
     assert "larger than" in refused(small, str(tree / "large.png"))
     assert "longer than" in refused(small, "data:image/png;base64," + "A" * 1001)
 

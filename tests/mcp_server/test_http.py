@@ -14,26 +14,33 @@ import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from sam3_mcp.auth import Tokens
-from sam3_mcp.http_app import Door, build_app
+from sam3_mcp.http_app import HttpOptions, build_app, http_config
 from sam3_mcp.metrics import Metrics
 from sam3_mcp.quota import Limits
 from sam3_mcp.server import build_server
 from sam3_mcp.tool_handler import Backend
+from starlette.types import ASGIApp
 
 from sam3_agent.errors import InputError
 from tests.mcp_server.fixtures_server import make_backend, text_of
 
 pytestmark = pytest.mark.anyio
 ACCEPT = {"Accept": "application/json, text/event-stream"}
-OPEN = Door()
+OPEN = HttpOptions()
 Serving = Callable[..., str]
 
 
 @contextmanager
-def serving(backend: Backend, door: Door) -> Iterator[str]:
+def serving(backend: Backend, options: HttpOptions, **settings: Any) -> Iterator[str]:
     """The application on a free port, in a thread of its own; gives its address without a path."""
-    app = build_app(build_server(backend), door, backend.loading, Metrics(backend))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1))
+    with serving_app(build_app(build_server(backend), options, backend.loading, Metrics(backend)), **settings) as url:
+        yield url
+
+
+@contextmanager
+def serving_app(app: ASGIApp, **settings: Any) -> Iterator[str]:
+    """Any application on a free port."""
+    server = uvicorn.Server(http_config(app, port=0, **{"log_level": "error", **settings}))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -48,8 +55,8 @@ def serving(backend: Backend, door: Door) -> Iterator[str]:
 
 @pytest.fixture
 def serve(folder: Path, request: pytest.FixtureRequest) -> Serving:
-    def begin(door: Door = OPEN, **sessions: Any) -> str:
-        running = serving(make_backend(folder, shared=True, **sessions), door)
+    def begin(options: HttpOptions = OPEN, **sessions: Any) -> str:
+        running = serving(make_backend(folder, shared=True, **sessions), options)
         url = running.__enter__()
         request.addfinalizer(lambda: running.__exit__(None, None, None))
         return url
@@ -175,7 +182,7 @@ async def test_calls_at_a_time_are_bounded_for_each_client(folder: Path) -> None
         return FakeSegmenter(answers)
 
     backend = make_backend(folder, make_segmenter=load, shared=True, limits=Limits(calls=2))
-    with serving(backend, Door()) as url:
+    with serving(backend, HttpOptions()) as url:
         async with client(url, "legacy") as mine, client(url, "legacy") as other, anyio.create_task_group() as tasks:
             for who in (mine, mine, other):
                 tasks.start_soon(who.call_tool, "list_images", {})
@@ -189,7 +196,7 @@ async def test_calls_at_a_time_are_bounded_for_each_client(folder: Path) -> None
 
 async def test_a_token_is_asked_for_and_is_a_client_of_its_own(serve: Serving, folder: Path) -> None:
     tokens = Tokens.of(["ann:" + "a" * 20, "bob:" + "b" * 20, "# nobody"], "tokens.txt")
-    url = serve(Door(verifier=tokens))
+    url = serve(HttpOptions(verifier=tokens))
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
     async with httpx2.AsyncClient() as plain:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer " + "a" * 19}):
@@ -213,9 +220,9 @@ def test_tokens_are_checked_when_they_are_read_and_never_shown() -> None:
             Tokens.of(lines, "tokens.txt")
     assert "a" * 20 not in repr(Tokens.of(["a" * 20], "x"))
     with pytest.raises(InputError, match="give --token-file"):
-        Door(host="0.0.0.0").check()
-    Door(host="0.0.0.0", verifier=Tokens.of(["a" * 20], "x")).check()
-    Door(host="::1").check()
+        HttpOptions(host="0.0.0.0").check()
+    HttpOptions(host="0.0.0.0", verifier=Tokens.of(["a" * 20], "x")).check()
+    HttpOptions(host="::1").check()
 
 
 async def test_health_and_metrics_are_told_and_guarded_like_the_rest(serve: Serving, folder: Path) -> None:
@@ -246,7 +253,7 @@ async def test_health_and_metrics_are_told_and_guarded_like_the_rest(serve: Serv
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 async def test_a_server_without_sessions_works_for_both_eras(serve: Serving, folder: Path, mode: str) -> None:
-    url = serve(Door(stateless=True))
+    url = serve(HttpOptions(stateless=True))
     async with client(url, mode, Sam3_Client="a-secret-of-some-length") as mine:
         image_id, mask_id = await open_square(mine, folder)
         assert not (await mine.call_tool("look", {"image_id": image_id, "mask_ids": [mask_id]})).is_error

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from mcp import Client
 from sam3_mcp.jobs import KEPT_SECONDS, Job, Jobs
-from sam3_mcp.quota import Limits
+from sam3_mcp.quota import Account, Limits, Usage
 from sam3_mcp.server import build_server
 
 from sam3_agent.errors import Busy, UnknownHandle
@@ -106,9 +106,13 @@ async def test_a_job_can_be_cancelled_and_jobs_at_a_time_are_bounded(folder: Pat
         assert "unknown image" in text_of(await client.call_tool("ask_image", {**ask, "image_id": "img9"}))
 
 
+def account(most: int | None) -> Account:
+    return Account(Limits(jobs=most), Usage)
+
+
 def test_results_are_kept_for_an_hour() -> None:
     now = [0.0]
-    jobs = Jobs("-x", 1, clock=lambda: now[0])
+    jobs = Jobs("-x", account(1), clock=lambda: now[0])
     job = jobs.start("one", lambda _: Presentation("done", {}))
     assert job.id == "job1-x"
     assert job.finished.wait(10)
@@ -123,13 +127,13 @@ def test_a_bug_in_a_job_is_one_line_for_the_client(caplog: pytest.LogCaptureFixt
     def fail(_: Job) -> Presentation:
         raise ZeroDivisionError("secret")
 
-    jobs = Jobs("", None)
+    jobs = Jobs("", account(None))
     job = jobs.start("one", fail)
     assert job.finished.wait(10)
     assert (job.state, job.failure) == ("failed", "internal error; the server's log has the details")
     assert "ZeroDivisionError" in caplog.text
     held = threading.Event()
-    limited = Jobs("", 1)
+    limited = Jobs("", account(1))
     limited.start("two", lambda _: Presentation(str(held.wait(10)), {}))
     with pytest.raises(Busy):
         limited.start("three", fail)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sam3_mcp.http_app import Door
+from sam3_mcp.http_app import HttpOptions
 
 from tests.environment import python_path
 from tests.mcp_server.fixtures_server import make_backend
@@ -43,7 +43,7 @@ def run(modules: Path, *command: str) -> str:
 @pytest.mark.parametrize("way", ["http", "bridge"])
 def test_the_typescript_client_segments_a_picture(modules: Path, folder: Path, way: str) -> None:
     script = str(Path(__file__).with_name("ts_client.mjs"))
-    with serving(make_backend(folder, shared=True), Door()) as url:
+    with serving(make_backend(folder, shared=True), HttpOptions()) as url:
         target = [f"{url}/mcp"] if way == "http" else [sys.executable, "-m", "sam3_mcp", "--connect", f"{url}/mcp"]
         found: dict[str, Any] = json.loads(run(modules, script, str(modules), str(folder / "square.png"), *target))
     assert found == {"tools": 12, "kinds": ["text", "image"], "masks": 2, "file": "image/png", "wrong": True}
@@ -54,7 +54,7 @@ def test_the_inspector_lists_the_tools_and_opens_a_picture(modules: Path, folder
     inspector = modules / ".bin" / "mcp-inspector"
     if not inspector.exists():
         pytest.skip("the inspector is not installed")
-    with serving(make_backend(folder, shared=True), Door()) as url:
+    with serving(make_backend(folder, shared=True), HttpOptions()) as url:
         where = [str(inspector.resolve()), "--cli", f"{url}/mcp", "--transport", "http", "--protocol-era", era]
         tools = json.loads(run(modules, *where, "--method", "tools/list"))["tools"]
         picture = f"source={folder / 'square.png'}"

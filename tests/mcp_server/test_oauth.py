@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from sam3_mcp.auth import JwtTokens
-from sam3_mcp.http_app import Door
+from sam3_mcp.http_app import HttpOptions
 
 from tests.mcp_server.fixtures_server import make_backend, text_of
 from tests.mcp_server.test_http import open_square, serving
@@ -80,8 +80,8 @@ def issuer() -> Iterator[Issuer]:
 def url(issuer: Issuer, folder: Path) -> Iterator[str]:
     """A server that wants tokens of this issuer, for itself, with the scope "sam3"."""
     verifier = JwtTokens(ISSUER, RESOURCE, jwt.PyJWKClient(issuer.url, timeout=5))
-    door = Door(verifier=verifier, issuer=ISSUER, resource=RESOURCE, scopes=("sam3",))
-    with serving(make_backend(folder, shared=True), door) as address:
+    options = HttpOptions(verifier=verifier, issuer=ISSUER, resource=RESOURCE, scopes=("sam3",))
+    with serving(make_backend(folder, shared=True), options) as address:
         yield address
 
 

@@ -13,7 +13,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.shared.exceptions import MCPError
 from sam3_mcp.auth import Tokens
-from sam3_mcp.http_app import Door
+from sam3_mcp.http_app import HttpOptions
 from sam3_mcp.stdio_bridge import headers_of
 
 from tests.environment import python_path
@@ -37,8 +37,8 @@ def bridge(url: str, tmp_path: Path, mode: str) -> Client:
 async def test_a_host_on_stdio_works_with_a_running_server_and_is_a_client_of_its_own(
     folder: Path, tmp_path: Path, mode: str
 ) -> None:
-    door = Door(verifier=Tokens.of([TOKEN], "tokens"))
-    with serving(make_backend(folder, shared=True), door) as url:
+    options = HttpOptions(verifier=Tokens.of([TOKEN], "tokens"))
+    with serving(make_backend(folder, shared=True), options) as url:
         async with bridge(url, tmp_path, mode) as mine:
             image_id, mask_id = await open_square(mine, folder)
             looked = await mine.call_tool("look", {"image_id": image_id, "mask_ids": [mask_id]})
@@ -78,7 +78,7 @@ SERVER = """
 import functools, sys, anyio, pathlib
 from sam3_mcp.server import build_server
 from sam3_mcp.http_app import leave, serve_http
-from sam3_mcp.http_app import Door, build_app
+from sam3_mcp.http_app import HttpOptions, build_app
 from sam3_agent.model.fake import FakeSegmenter
 from tests.mcp_server.fixtures_server import answers, make_backend
 
@@ -89,7 +89,7 @@ class Slow(FakeSegmenter):
         return super().encode(image)
 
 backend = make_backend(pathlib.Path(sys.argv[1]), make_segmenter=lambda: Slow(answers), shared=True)
-app = build_app(build_server(backend), Door(), backend.loading)
+app = build_app(build_server(backend), HttpOptions(), backend.loading)
 run = functools.partial(serve_http, app, backend, "127.0.0.1", 0, grace=float(sys.argv[2]))
 leave(anyio.run(run))
 """

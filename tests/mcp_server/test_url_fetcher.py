@@ -10,15 +10,15 @@ import pytest
 from sam3_mcp.url_fetcher import Fetcher, is_public
 
 from sam3_agent.errors import InputError
-from tests.mcp_server.fixtures_network import NAMES, PUBLIC, REACHED, House, png, refused
+from tests.mcp_server.fixtures_network import NAMES, PUBLIC, REACHED, FakeNetwork, png, refused
 
 
 @pytest.mark.parametrize("host", [name for name in NAMES if name != "pictures.example"])
 def test_a_host_whose_address_is_not_public_is_never_contacted_even_when_it_is_allowed(host: str) -> None:
-    house = House(NAMES)
-    words = refused(house.pictures(host), f"http://{host}/cat.png")
+    network = FakeNetwork(NAMES)
+    words = refused(network.pictures(host), f"http://{host}/cat.png")
     assert "not public" in words or "no address" in words
-    assert house.tried == []
+    assert network.tried == []
 
 
 URLS = [
@@ -51,20 +51,20 @@ URLS = [
 
 @pytest.mark.parametrize("url", URLS)
 def test_no_url_talks_its_way_to_a_host_that_is_not_allowed(url: str) -> None:
-    house = House(NAMES)
-    words = refused(house.pictures("pictures.example"), url)
+    network = FakeNetwork(NAMES)
+    words = refused(network.pictures("pictures.example"), url)
     assert "secret" not in words
-    assert house.tried == []
+    assert network.tried == []
 
 
-Serve = Callable[..., House]
+Serve = Callable[..., FakeNetwork]
 
 
 @pytest.fixture
 def serve(request: pytest.FixtureRequest) -> Serve:
     """Start a server on this machine that answers each connection by a function of its own."""
 
-    def begin(*answers: Callable[[socket.socket], None]) -> House:
+    def begin(*answers: Callable[[socket.socket], None]) -> FakeNetwork:
         listener = socket.create_server(("127.0.0.1", 0))
         listener.settimeout(20)
 
@@ -92,7 +92,7 @@ def serve(request: pytest.FixtureRequest) -> Serve:
             listener.close()
 
         request.addfinalizer(end)
-        return House(NAMES, port)
+        return FakeNetwork(NAMES, port)
 
     return begin
 
@@ -104,11 +104,13 @@ def reply(body: bytes, status: str = "200 OK", **headers: str) -> Callable[[sock
 
 
 def test_an_allowed_host_with_a_public_address_is_fetched_from_the_address_that_was_checked(serve: Serve) -> None:
-    house = serve(reply(png(8, 6)))
-    pixels, name = house.pictures("pictures.example").read("http://pictures.example/cat.png?key=secret", lambda _: None)
+    network = serve(reply(png(8, 6)))
+    pixels, name = network.pictures("pictures.example").read(
+        "http://pictures.example/cat.png?key=secret", lambda _: None
+    )
     assert pixels.shape == (6, 8, 3)
     assert name == "http://pictures.example/cat.png"
-    assert house.tried == [PUBLIC]
+    assert network.tried == [PUBLIC]
 
 
 @pytest.mark.parametrize(
@@ -126,26 +128,26 @@ def test_an_allowed_host_with_a_public_address_is_fetched_from_the_address_that_
     ],
 )
 def test_a_redirect_is_checked_like_the_first_url(serve: Serve, target: str) -> None:
-    house = serve(*[reply(b"", "302 Found", Location=target)] * 4)
+    network = serve(*[reply(b"", "302 Found", Location=target)] * 4)
     refused(
-        house.pictures("pictures.example", "loopback.example", "private.example", "metadata.example"),
+        network.pictures("pictures.example", "loopback.example", "private.example", "metadata.example"),
         "http://pictures.example/",
     )
-    assert set(house.tried) == {PUBLIC}
+    assert set(network.tried) == {PUBLIC}
 
 
 def test_redirects_come_to_an_end(serve: Serve) -> None:
-    house = serve(*[reply(b"", "302 Found", Location="/again")] * 6)
-    assert "redirects more than 3 times" in refused(house.pictures("pictures.example"), "http://pictures.example/")
-    assert len(house.tried) == 4
+    network = serve(*[reply(b"", "302 Found", Location="/again")] * 6)
+    assert "redirects more than 3 times" in refused(network.pictures("pictures.example"), "http://pictures.example/")
+    assert len(network.tried) == 4
 
 
 def test_a_name_that_changes_its_address_after_the_check_gains_nothing(serve: Serve) -> None:
-    house = serve(reply(png()))
+    network = serve(reply(png()))
     answers = iter([[PUBLIC], ["127.0.0.1"], ["127.0.0.1"]])
-    fetcher = Fetcher(("pictures.example",), resolve=lambda *_: next(answers), connect=house.connect)
+    fetcher = Fetcher(("pictures.example",), resolve=lambda *_: next(answers), connect=network.connect)
     fetcher.fetch("http://pictures.example/")
-    assert house.tried == [PUBLIC]
+    assert network.tried == [PUBLIC]
     with pytest.raises(InputError, match="not public"):
         fetcher.fetch("http://pictures.example/")
 
@@ -198,8 +200,8 @@ def test_a_slow_answer_is_cut_off(serve: Serve, answer: Callable[[socket.socket]
 def test_an_answer_that_is_too_large_or_no_picture_is_refused(
     serve: Serve, answer: Callable[[socket.socket], None], words: str
 ) -> None:
-    house = serve(*[answer] * 4)
-    pictures = house.pictures("pictures.example", max_bytes=2**20)
+    network = serve(*[answer] * 4)
+    pictures = network.pictures("pictures.example", max_bytes=2**20)
     with pytest.raises(InputError, match=words):
         pictures.read("http://pictures.example/", lambda _: None)
 

@@ -35,3 +35,15 @@ def test_replacing_and_forgetting_count_the_bytes_right() -> None:
     assert memory.statistics.bytes == 26
     memory.forget(lambda key: key[0] == "a")
     assert (memory.statistics.bytes, memory.statistics.items, memory.statistics.evictions) == (1, 1, 0)
+
+
+def test_of_several_owners_the_one_who_holds_most_loses_first() -> None:
+    memory: ByteLru[str, bytes] = ByteLru(10, len, lambda key: key[0])
+    memory.put("b1", bytes(2))
+    for key in ("a1", "a2", "a3", "a4"):
+        memory.put(key, bytes(2))
+    memory.put("a5", bytes(2))
+    assert [key for key in ("b1", "a1", "a2", "a3", "a4", "a5") if memory.get(key)] == ["b1", "a2", "a3", "a4", "a5"]
+    memory.put("c1", bytes(9))
+    assert memory.get("c1") is not None
+    assert memory.statistics.bytes <= 11

@@ -12,18 +12,28 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.render import STYLES, Mark, Picture, Style, draw_picture, encode_picture
 from sam3_agent.render.draw import draw_labels
-from sam3_agent.render.outline import MARGIN
+from sam3_agent.render.fill import draw_fills
+from sam3_agent.render.outline import MARGIN, grow
 from sam3_agent.render.view import View, patch_of, view_of
 from tests.fixtures_workspace import BLUE, BLUE_CIRCLE, GREEN_SQUARE, RED, RED_CIRCLES, disc, make_workspace, picture
 
 
-def mark(label: str, mask: NDArray[np.bool_], *, dashed: bool = False) -> Mark:
+def mark(label: str, mask: NDArray[np.bool_], *, dashed: bool = False, faint: bool = False) -> Mark:
     rle = masks.encode(mask)
-    return Mark(label, rle, masks.box(rle), dashed)
+    return Mark(label, rle, masks.box(rle), dashed, faint)
 
 
 def drawn(*marks: Mark, style: Style = "marks", **options: object) -> Picture:
     return draw_picture(picture(), marks, style=style, **options)  # pyright: ignore[reportArgumentType]
+
+
+WHOLE = View((0, 0, 320, 200), 1.0, 320, 200)
+
+
+def grown(mask: NDArray[np.bool_], times: int) -> NDArray[np.bool_]:
+    for _ in range(times):
+        mask = grow(mask)
+    return mask
 
 
 def shown(result: Picture) -> NDArray[np.uint8]:
@@ -60,6 +70,56 @@ def test_the_fill_style_says_that_its_colors_are_not_the_objects_own() -> None:
     result = drawn(mark("m1", BLUE_CIRCLE), style="fill")
     assert tuple(shown(result)[140, 150]) != BLUE
     assert "not the objects' own" in result.caption
+
+
+def test_a_fill_is_smooth_and_ends_within_two_pixels_of_its_mask() -> None:
+    steps = disc(200, 200, 120, 400, 400)[::4, ::4].repeat(4, axis=0).repeat(4, axis=1)  # what enlarged masks look like
+    pixels = np.full((400, 400, 3), 128, np.uint8)
+    result = np.asarray(draw_picture(pixels, [mark("", steps)], style="fill").image).astype(int)
+    changed = np.abs(result - 128).max(axis=2) > 0
+    assert not changed[~grown(steps, 8)].any()
+    assert changed[~grown(~steps, 2)].all()
+    row = result[200 - 110, :200]  # crosses the edge where it is steep
+    assert len(np.unique(row, axis=0)) > 8  # shades, not steps
+
+
+def test_a_fill_leaves_the_objects_own_color_to_be_told_in_the_middle() -> None:
+    large = disc(200, 200, 150, 400, 400)
+    pixels = np.full((400, 400, 3), (240, 200, 0), np.uint8)
+    red, green, blue = (
+        int(v) for v in np.asarray(draw_picture(pixels, [mark("", large)], style="fill").image)[200, 200]
+    )
+    assert red > 180
+    assert green > 140
+    assert blue < 80
+
+
+def test_fills_beside_each_other_have_different_colors() -> None:
+    fills = draw_fills(np.full((200, 320, 3), 128, np.uint8), [mark(f"m{i}", BLUE_CIRCLE) for i in range(7)], WHOLE)
+    assert len({fill.color for fill in fills}) == 7
+
+
+def test_the_tag_of_a_fill_lies_on_its_object_where_there_is_room() -> None:
+    (large,) = draw_fills(np.zeros((200, 320, 3), np.uint8), [mark("m1", BLUE_CIRCLE)], WHOLE)
+    (small,) = draw_fills(np.zeros((200, 320, 3), np.uint8), [mark("m1", disc(100, 100, 9))], WHOLE)
+    x, y = large.deepest
+    assert BLUE_CIRCLE[y, x]
+    assert large.fits((24, 14))
+    assert not small.fits((24, 14))
+
+
+@pytest.mark.parametrize("style", ["marks", "fill"])
+def test_what_was_found_earlier_is_thin_and_has_no_label(style: Style) -> None:
+    plain = np.asarray(drawn(style="plain").image)
+    old, new = mark("m1", RED_CIRCLES[0], faint=True), mark("m2", RED_CIRCLES[0])
+    changed = [int((np.asarray(drawn(m, style=style).image) != plain).any(axis=2).sum()) for m in (old, new)]
+    assert 0 < changed[0] < 0.6 * changed[1]
+    assert "m2; thin, without labels (found earlier): m1" in drawn(old, mark("m2", BLUE_CIRCLE), style=style).caption
+
+
+def test_a_faint_outline_leaves_every_pixel_of_the_object_as_it_was() -> None:
+    result = shown(drawn(mark("m1", BLUE_CIRCLE, faint=True), style="marks"))
+    assert np.array_equal(result[BLUE_CIRCLE], shown(drawn(style="plain"))[BLUE_CIRCLE])
 
 
 def test_a_cutout_shows_only_the_masks_on_grey() -> None:

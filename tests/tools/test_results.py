@@ -125,11 +125,20 @@ def test_low_presence_with_a_good_object_is_called_a_belief() -> None:
     )
 
 
-def test_a_picture_shows_all_that_is_alive_and_the_near_misses_of_the_call() -> None:
+def test_in_a_picture_what_the_call_has_found_stands_out_and_older_masks_are_thin() -> None:
     workspace = make_workspace()
     call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
     result = call(workspace, "segment_concepts", image_id="img1", concepts=["star"])
-    assert "outlined: m1, m2, m3=m5" in result.pictures[0].caption
+    assert "outlined: m5=m3; thin, without labels (found earlier): m1, m2;" in result.pictures[0].caption
+
+
+def test_of_several_older_masks_of_one_object_one_is_named() -> None:
+    workspace = make_workspace()
+    call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
+    call(workspace, "segment_concepts", image_id="img1", concepts=["star"])
+    ids = ["m3", "m5"]
+    assert "outlined: m3=m5;" in workspace.look("img1", ids).caption
+    assert "(found earlier): m3;" in workspace.look("img1", ids, earlier=ids).caption
 
 
 def test_presence_is_read_by_concept() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
@@ -33,8 +32,6 @@ _WHITE = (245, 246, 248)
 _QUIET = (160, 166, 178)
 _RIGHT = (96, 200, 130)
 _WRONG = (235, 105, 95)
-_REST = 0.42
-"""Brightness of what is not meant."""
 _CELL = 640
 
 
@@ -47,13 +44,10 @@ def scene_picture(scene: Scene) -> Image.Image:
 def answer_picture(
     scene: Scene, question: str, verdict: str, instances: Sequence[Instance], *, right: bool
 ) -> Image.Image:
-    """The scene with the found masks marked and the rest dimmed, under the question and the verdict."""
-    found = np.zeros((scene.height, scene.width), dtype=np.bool_)
-    for instance in instances:
-        found |= instance.mask
+    """The scene with the found masks filled, under the question and the verdict."""
     marks = [Mark(instance.id, instance.rle, instance.box) for instance in instances]
     longest = max(scene.width, scene.height)
-    picture = draw_picture(_dimmed(scene.image, found), marks, style="marks", longest=longest).image
+    picture = draw_picture(scene.image, marks, style="fill", longest=longest).image
     return _titled(picture, f"“{question}”", verdict, _RIGHT if right else _WRONG)
 
 
@@ -72,13 +66,6 @@ def overview(cells: Sequence[Image.Image]) -> Image.Image:
     for index, cell in enumerate(small):
         sheet.paste(cell, (_GAP + index % 2 * (_CELL + _GAP), _GAP + index // 2 * (height + _GAP)))
     return sheet
-
-
-def _dimmed(pixels: NDArray[np.uint8], bright: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """(H, W, 3), dark and nearly grey outside the (H, W) bright part, whose colors stay exactly as they are."""
-    grey = pixels.mean(axis=2, keepdims=True)  # (H, W, 1)
-    dim = ((0.35 * pixels + 0.65 * grey) * _REST).astype(np.uint8)
-    return np.where(bright[..., None], pixels, dim)
 
 
 def _titled(picture: Image.Image, title: str, line: str, color: tuple[int, int, int]) -> Image.Image:
@@ -210,17 +197,24 @@ def questions(scene: Scene) -> list[Query]:
     return [queries[0] for queries in found if queries]
 
 
+def pictures(report: DemoReport) -> list[Image.Image]:
+    """The scene and each answer, in the order of the overview."""
+    answers = [
+        answer_picture(report.scene, item.query.text, item.verdict(), item.answer.instances, right=item.right)
+        for item in report.answers
+    ]
+    return [scene_picture(report.scene), *answers]
+
+
 def write_demo(report: DemoReport, out: Path) -> None:
     """Write the pictures, the traces and beside each trace its masks as a page for the browser, each atomically."""
     write_picture(Image.fromarray(report.scene.image), out / "scene.png")
-    cells = [scene_picture(report.scene)]
-    for number, item in enumerate(report.answers, 1):
-        picture = answer_picture(report.scene, item.query.text, item.verdict(), item.answer.instances, right=item.right)
+    cells = pictures(report)
+    for number, (item, picture) in enumerate(zip(report.answers, cells[1:], strict=True), 1):
         write_picture(picture, out / f"answer-{number}.png")
         write_trace(item.answer.trace, out / "traces" / f"answer-{number}.jsonl")
         with replacing(out / "traces" / f"answer-{number}.html") as page:
             page.write_text(answer_page(report.scene, item.answer.instances), encoding="utf-8")
-        cells.append(picture)
     write_picture(overview(cells), out / "overview.png")
 
 

@@ -15,7 +15,7 @@ from sam3_agent.types import Concept, ModelInfo
 from sam3_agent.workspace import Workspace
 
 Example = tuple[str, Box]
-"""A picture's path and a box on it."""
+"""An image's path and a box on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def concept_path(name: str, out: Path | None) -> Path:
 def learn(
     workspace: Workspace, name: str, phrase: str, like: Sequence[Example], unlike: Sequence[Example], path: Path
 ) -> LearnReport:
-    """Open each picture once, read the examples, write the file."""
+    """Open each image once, read the examples, write the file."""
     ids = {source: workspace.open(source).id for source in dict.fromkeys(source for source, _ in (*like, *unlike))}
     concept = workspace.learn(
         name,
@@ -80,5 +80,6 @@ def print_report(report: LearnReport) -> None:
         f"learned '@{report.concept.name}' from {count} example{'' if count == 1 else 's'} on {images}"
         f" image{'' if images == 1 else 's'}  {model_words(report.info)}"
     )
-    print_line(f"use it on other pictures: sam3-agent segment IMAGE {report.path}")
+    concept = report.path if report.path.name != report.path.as_posix() else f"@{report.path.name[: -len(SUFFIX)]}"
+    print_line(f"use it on other images: sam3-agent segment IMAGE... -- {concept}")
     print_notes(report.info)

@@ -190,6 +190,10 @@ def _report(order: Order, out: Path) -> ScenesReport:
 def _read(path: Path) -> dict[str, Any]:
     try:
         value: object = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} is gone: another call works on this folder, or has just finished it; give this one again"
+        ) from error
     except ValueError as error:
         raise InputError(f"{path} is damaged ({error}); remove the folder or give another --out") from error
     if not isinstance(value, dict):

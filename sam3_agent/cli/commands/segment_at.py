@@ -7,8 +7,11 @@ from typing import Any
 
 import typer
 
-from sam3_agent.cli.loading import write_marked
-from sam3_agent.cli.output import Looked, box_words, look_once, print_table
+from sam3_agent.cli.batch import Shown, check_out, report_all
+from sam3_agent.cli.images import Images
+from sam3_agent.cli.loading import check_readable, open_workspace, write_marked
+from sam3_agent.cli.options import ModelOptions
+from sam3_agent.cli.output import Looked, box_words, look_once, print_notes, print_table
 from sam3_agent.masks import Box
 from sam3_agent.types import ClickPrompt, ClickSegmentation, Point
 from sam3_agent.workspace import Workspace
@@ -22,12 +25,26 @@ class SegmentAtReport:
     found: ClickSegmentation
 
     def to_json(self) -> dict[str, Any]:
-        """One document for `--json`: the scores are the IoU that the model expects of each mask."""
-        return self.looked.document(
-            asked=self.found.prompt.label,
-            instances=[instance.to_json() for instance in self.found.instances],
-            near_misses=[instance.to_json() for instance in self.found.near_misses],
-        )
+        """Make the document for `--json`, in the shape of that of `segment`; there is no presence of a click.
+
+        Scores are the IoU that the model expects of each mask. The keys `asked`, `instances` and `near_misses` beside
+        `results` are those of version 0.1, and go with 0.3.
+        """
+        best = [instance.to_json() for instance in self.found.instances]
+        others = [instance.to_json() for instance in self.found.near_misses]
+        asked = self.found.prompt.label
+        result = {"concept": asked, "presence": None, "instances": best, "near_misses": len(others)}
+        return self.looked.document(results=[result], asked=asked, instances=best, near_misses=others)
+
+    def line(self) -> str:
+        """Say it in one line: the best mask and its expected IoU."""
+        image = self.looked.image
+        best = ", ".join(f"expected IoU {each.score:.2f} at {box_words(each.box)}" for each in self.found.instances)
+        return f"{image.source}  {image.width}x{image.height}  {self.found.prompt.label}: {best or 'nothing'}"
+
+    def print(self, out: Path | None) -> None:
+        """Print a short table for a person."""
+        print_report(self, out)
 
 
 def parse_point(text: str, option: str) -> Point:
@@ -46,15 +63,42 @@ def prompt_of(on: Sequence[Point], beside: Sequence[Point], box: Box | None) -> 
     return ClickPrompt((*on, *beside), (True,) * len(on) + (False,) * len(beside), box)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Images, and the one object that is pointed at on each."""
+
+    images: Images
+    prompt: ClickPrompt
+    region: Box | None = None
+
+
+def run(asked: Asked, model: ModelOptions, shown: Shown, *, began: float) -> None:
+    """Load the model once and report on each image; `began` is when the person began to wait."""
+    paths = check_out(asked.images, shown.out)
+    check_readable(asked.images)
+    workspace = open_workspace(model)
+
+    def work(source: str) -> SegmentAtReport:
+        report = segment_at(workspace, source, asked.prompt, asked.region, began=began)
+        if source in paths:
+            write_result(workspace, report, paths[source])
+        workspace.forget(report.looked.image.id)
+        return report
+
+    report_all(asked.images, work, shown, paths)
+    if asked.images.many and not shown.as_json:
+        print_notes(workspace.info)
+
+
 def segment_at(
     workspace: Workspace, source: str, prompt: ClickPrompt, region: Box | None, *, began: float
 ) -> SegmentAtReport:
-    """Open the picture and segment the object; `began` (perf_counter) is when the person began to wait."""
+    """Open the image and segment the object; `began` (perf_counter) is when the person began to wait."""
     looked, found = look_once(
         workspace,
         source,
-        lambda image_id: workspace.segment_at(
-            image_id, points=prompt.points, labels=prompt.labels, box=prompt.box, region=region
+        lambda image, _: workspace.segment_at(
+            image.id, points=prompt.points, labels=prompt.labels, box=prompt.box, region=region
         ),
         began,
     )

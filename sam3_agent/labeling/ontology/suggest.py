@@ -12,7 +12,7 @@ from sam3_agent.formats.yaml_document import dump_yaml, load_yaml
 from sam3_agent.labeling.ontology.ontology import Ontology, fold
 from sam3_agent.labeling.ontology.yaml_file import parse_ontology
 from sam3_agent.llm.base import LLM, Message, Reply
-from sam3_agent.loop.judge import hear
+from sam3_agent.loop.judge import force_call
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
@@ -82,7 +82,7 @@ def suggest(llm: LLM, text: str, path: Path, pictures: Sequence[Picture] = ()) -
         raise InputError(f"{path}: every class is found by a query; there are no phrases to suggest")
     tally = _Accumulator(llm)
     system = Message("system", read_prompt("suggest_words").text)
-    answer = hear(tally.ask, (system, Message("user", _words(ontology), tuple(pictures))), SUGGEST)
+    answer = force_call(tally.ask, (system, Message("user", _words(ontology), tuple(pictures))), SUGGEST)
     if isinstance(answer, str):
         raise LLMError(f"{llm.name} suggests nothing: {answer}")
     added = _fitting(ontology, answer.model_dump(), tally.dropped)

@@ -13,6 +13,7 @@ from sam3_agent.labeling.ontology.ontology import ExampleSource, LabelClass, Ont
 from sam3_agent.labeling.store.detections import PhraseDetections, QueryAnswer, detection_of, learned_name
 from sam3_agent.llm.base import LLM
 from sam3_agent.loop.agent import Agent
+from sam3_agent.loop.budget import Budget
 from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.masks import Box, Rle
 from sam3_agent.model.devices import Fast
@@ -109,7 +110,7 @@ class Proposer:
         """
         if each.query is None or self.loaded_llm is None:
             raise LLMError(f"class {each.name!r} has a query, and no LLM was given; add --llm")
-        agent = Agent(self.workspace, self.loaded_llm(), max_turns=self.max_turns, max_usd=max_usd)
+        agent = Agent(self.workspace, self.loaded_llm(), budget=Budget(self.max_turns, max_usd=max_usd))
         answer = agent.ask(image_id, each.query)
         if answer.interrupted:
             raise KeyboardInterrupt

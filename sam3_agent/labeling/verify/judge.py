@@ -16,7 +16,7 @@ from sam3_agent.labeling.store.label import Check, Completeness, Label, Verdict
 from sam3_agent.labeling.verify.score_rule import verified
 from sam3_agent.llm.base import LLM, Message, Reply
 from sam3_agent.loop.agent import Failure, attempt
-from sam3_agent.loop.judge import hear
+from sam3_agent.loop.judge import force_call
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.render import Mark, Picture, draw_picture
 from sam3_agent.tools import ToolSpec
@@ -132,7 +132,7 @@ def judge(llm: LLM, pixels: NDArray[np.uint8], question: Question) -> Judgment:
         return done.value
 
     system = Message("system", read_prompt("verify_labels").text)
-    answer = hear(ask, (system, Message("user", question.words, tuple(_pictures(pixels, question)))), VERIFY)
+    answer = force_call(ask, (system, Message("user", question.words, tuple(_pictures(pixels, question)))), VERIFY)
     usd = round(sum(spent), 6)
     if isinstance(answer, str):
         return Judgment({}, {}, usd, answer or "no answer")

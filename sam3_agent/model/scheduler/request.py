@@ -1,4 +1,4 @@
-"""One call that waits for its turn with the network."""
+"""Request: one call that waits for its turn with the network."""
 
 from collections.abc import Hashable
 from concurrent.futures import CancelledError, Future
@@ -18,11 +18,15 @@ class Request:
     fails the request.
     """
 
-    def __init__(self, plan: Plan[Any], *, bulk: bool, arrived: float) -> None:
-        """`arrived` by the worker's clock."""
+    def __init__(
+        self, plan: Plan[Any], *, bulk: bool, arrived: float, principal: str = "", weight: float = 1.0
+    ) -> None:
+        """`arrived` by the worker's clock; principals are served in turn, by their weights."""
         self.work = plan.work
         self.bulk = bulk
         self.arrived = arrived
+        self.principal = principal
+        self.weight = weight
         self.future: Future[list[Any]] = Future()
         self._items = plan.items
         self._waiting = list(range(len(plan.items)))

@@ -1,7 +1,7 @@
-"""Context of a request: how urgent it is, how long they wait, whether they have given up.
+"""Context of a request: its principal, how urgent it is, how long it waits, whether its caller has given up.
 
-A front door says so once (`with calling(...)`), and it holds for every call of a scheduled model inside that block,
-through workspace, tools and loop. It is a context variable: it follows into `anyio.to_thread.run_sync`, but a thread
+A server says so once (`with calling(...)`), and it holds for every call of a scheduled model inside that block, through
+workspace, tools and loop. It is a context variable: it follows into `anyio.to_thread.run_sync`, but a thread
 pool's threads take it along only if the work is submitted as `contextvars.copy_context().run`.
 """
 
@@ -11,19 +11,43 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from sam3_agent.errors import Cancelled
 
 
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Principal of calls: whose they are. Principals are served in turn."""
+
+    name: str = ""
+    weight: float = 1.0
+    """Share of the model, relative to other principals."""
+
+
+NOBODY = Principal()
+"""Principal of a program that has a single user."""
+
+
 class Caller:
     """One caller; ends with the block that made it."""
 
-    def __init__(self, *, bulk: bool = False, deadline: float | None = None, outer: "Caller | None" = None) -> None:
-        """`deadline` by time.monotonic(); a caller within another one is no more urgent and waits no longer than it."""
+    def __init__(
+        self,
+        *,
+        bulk: bool = False,
+        deadline: float | None = None,
+        principal: Principal | None = None,
+        outer: "Caller | None" = None,
+    ) -> None:
+        """`deadline` by time.monotonic(); a caller within another one is no more urgent, waits no longer than it and
+        has its principal, unless it names one.
+        """
         self.bulk = bulk or (outer is not None and outer.bulk)
         deadlines = [d for d in (deadline, outer.deadline if outer else None) if d is not None]
         self.deadline = min(deadlines, default=None)
+        self.principal = principal or (outer.principal if outer is not None else NOBODY)
         self.hurried = False
         """Somebody urgent waits for what it asks."""
         self._outer = outer
@@ -88,16 +112,19 @@ def current_caller() -> Caller:
 
 
 @contextmanager
-def calling(*, bulk: bool = False, seconds: float | None = None) -> Generator[Caller]:
+def calling(
+    *, bulk: bool = False, seconds: float | None = None, principal: Principal | None = None
+) -> Generator[Caller]:
     """Calls of a scheduled model inside this block are one caller's; leaving it gives up whatever still waits.
 
     Args:
         bulk: let interactive callers go first.
         seconds: from now; a call that is not answered by then raises Busy.
+        principal: whose turn it is in the queue; that of the block around by default.
     """
     outer = _current.get()
     deadline = None if seconds is None else time.monotonic() + seconds
-    caller = Caller(bulk=bulk, deadline=deadline, outer=None if outer is _NOBODY else outer)
+    caller = Caller(bulk=bulk, deadline=deadline, principal=principal, outer=None if outer is _NOBODY else outer)
     token = _current.set(caller)
     try:
         yield caller

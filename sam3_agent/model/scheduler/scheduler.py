@@ -151,7 +151,7 @@ class Scheduler:
     def track(
         self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
     ) -> list[TrackedMask]:
-        """Where objects are on a frame; see `VideoSegmenter.track`.
+        """Find objects on a frame; see `VideoSegmenter.track`.
 
         The objects are shared out over all replicas, in equal parts. Memories may come from any of them; they are
         moved where they are needed (7 MB an object at full size), as is what objects need of the frame (21 MB).
@@ -242,7 +242,10 @@ class Scheduler:
         """Queue a plan of the replica's engine for whoever calls."""
         caller = current_caller()
         bulk = self._is_bulk or caller.bulk
-        request = replica.worker.submit(lambda now: Request(plan, bulk=bulk, arrived=now))
+        name, weight = caller.principal.name, caller.principal.weight
+        request = replica.worker.submit(
+            lambda now: Request(plan, bulk=bulk, arrived=now, principal=name, weight=weight)
+        )
         pending = Pending(plan, request, caller)
         try:
             caller.await_answer(request.future, partial(replica.worker.hurry, request))

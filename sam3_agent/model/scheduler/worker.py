@@ -32,7 +32,7 @@ class Counts:
     shared: int = 0
     """Batches in which several requests met."""
     between: int = 0
-    """Urgent batches that were run in a pause of a bulk one."""
+    """Batches that were run in a pause of another one: urgent ones in bulk ones, or those of another principal."""
 
 
 class Worker:
@@ -80,12 +80,15 @@ class Worker:
                 raise ModelUnavailable(_CLOSED)
             request = make(self._clock())
             try:
-                self._queue.add(request)
+                leaving = self._queue.add(request)
             except Busy:
                 self._counts.refused += 1
                 raise
             self._counts.requests += 1
+            self._counts.refused += leaving is not None
             self._change.notify()
+        if leaving is not None:
+            leaving.fail(Busy("the model is busy, and you have most calls waiting for it; make this one again later"))
         request.future.add_done_callback(lambda future: self._give_up(request) if future.cancelled() else None)
         return request
 
@@ -159,21 +162,25 @@ class Worker:
         return batch
 
     def _run(self, batch: Batch) -> None:
-        with listen(self._run_urgent) if batch.bulk else nullcontext():
+        began = self._clock()
+        with self._change:
+            pausing = batch.bulk or self._queue.contended(began)
+        with listen(partial(self._run_ahead, batch)) if pausing else nullcontext():
             outcomes = _outcomes(batch)
         with self._change:
             self._running -= batch.cost
             self._ended = self._clock()
+            self._queue.ran(batch, self._ended - began)
         for (request, place), outcome in zip(batch.slots, outcomes, strict=True):
             outcome(request, place)
             if request.future.done():  # failed with items left
                 with self._change:
                     self._queue.discard(request)
 
-    def _run_urgent(self) -> None:
-        """One urgent batch in a pause of a bulk one; one only, so that bulk work always gets on."""
+    def _run_ahead(self, running: Batch) -> None:
+        """One batch in a pause of a running one; one only, so that the running one always gets on."""
         with self._change:
-            batch = self._begun(self._queue.take_urgent(self._clock()))
+            batch = self._begun(self._queue.take_ahead(running, self._clock()))
             self._counts.between += batch is not None
         if batch is not None:
             self._run(batch)
@@ -189,7 +196,7 @@ def _outcomes(batch: Batch) -> list[Outcome]:
     if len(items) > 1:
         try:
             return [partial(_answer, raw) for raw in batch.work.answers(items)]
-        except Exception:  # noqa: BLE001  # the border: every item's own run below says what is wrong
+        except Exception:  # noqa: BLE001  # error boundary: every item's own run below says what is wrong
             _log.debug("a batch of %d failed, its items go one by one", len(items), exc_info=True)
     return [_alone(batch, item) for item in items]
 
@@ -197,7 +204,7 @@ def _outcomes(batch: Batch) -> list[Outcome]:
 def _alone(batch: Batch, item: Any) -> Outcome:
     try:
         (raw,) = batch.work.answers([item])
-    except Exception as error:  # noqa: BLE001  # the border: it is raised in the thread of whoever asked
+    except Exception as error:  # noqa: BLE001  # error boundary: it is raised in the thread of whoever asked
         return partial(_fail, error)
     return partial(_answer, raw)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """What one frame left behind."""
+    """The memory that one frame left behind."""
 
     frame: int
     pointer: Tensor
@@ -35,7 +35,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far a model looks back."""
+    """The span over which a model looks back."""
 
     maps: int = 7
     """Maps of tracked frames, plus one."""
@@ -46,7 +46,7 @@ class Reach:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recalled:
-    """What a frame looks at: as many maps and pointers as there are ages."""
+    """The memories that a frame looks at: as many maps and pointers as there are ages."""
 
     maps: tuple[Tensor, ...]
     ages: tuple[int, ...]
@@ -93,7 +93,7 @@ class TrackMemory:
         return replace(self, entries=tuple(kept))
 
     def recall(self, frame: int, reach: Reach) -> Recalled:
-        """What a frame looks at."""
+        """Choose the entries that a frame looks at."""
         chosen = self._chosen(frame, reach.conditioning)
         near = [
             (age, entry)

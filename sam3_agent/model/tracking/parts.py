@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Sam3TrackerVideoConfig
 
+from sam3_agent.model.tracking.bank import Reach
+
 LONGEST = 15
 """Frames of age that pointers are scaled by: one less than facebook/sam3 looks at.
 
@@ -22,7 +24,7 @@ is not known yet.
 
 
 class MemoryParts(nn.Module):
-    """What lies under `tracker_model.` in facebook/sam3 beside the parts for clicks, by the same names.
+    """Tensors under `tracker_model.` in facebook/sam3 beside the parts for clicks, by the same names.
 
     `tracking_point` is the project's own: the vector of the padding point while tracking. Where a checkpoint has none,
     it is that of clicks (`not_a_point_embed`), as in facebook/sam3; weights that have their own can learn to track
@@ -42,10 +44,9 @@ class MemoryParts(nn.Module):
         self.occlusion_spatial_embedding_parameter = nn.Parameter(torch.zeros(1, narrow))
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
         self.tracking_point = nn.Parameter(torch.zeros(1, width))
-        self.maps = int(values.num_maskmem)
-        """Maps that a frame looks at, one conditioning frame included."""
-        self.pointers = int(values.max_object_pointers_in_encoder)
-        self.conditioning = int(values.max_cond_frame_num)
+        self.reach = Reach(
+            int(values.num_maskmem), int(values.max_object_pointers_in_encoder), int(values.max_cond_frame_num)
+        )
         self._scale = float(values.sigmoid_scale_for_mem_enc)
         self._shift = float(values.sigmoid_bias_for_mem_enc)
         self._width, self._narrow = width, narrow

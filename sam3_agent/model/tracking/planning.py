@@ -19,7 +19,7 @@ from sam3_agent.model.click_prompts import to_clicks
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.tracker import ClickFeatures, Clicks
 from sam3_agent.model.tracking import bank
-from sam3_agent.model.tracking.bank import Entry, Reach, Recalled
+from sam3_agent.model.tracking.bank import Entry, Recalled
 from sam3_agent.model.tracking.parts import LONGEST
 from sam3_agent.model.tracking.video_tracker import Drawing, VideoTracker, lost_pixels
 from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
@@ -64,11 +64,10 @@ class TrackRunner:
         """`span` is the age of a pointer that counts as 1; see `parts.LONGEST`."""
         self.tracker = tracker
         self._span = span
-        parts = tracker.parts
-        self.reach = Reach(parts.maps, parts.pointers, parts.conditioning)
+        self.reach = tracker.parts.reach
 
     def track(self, rows: Sequence[TrackRow]) -> list[TrackedMask]:
-        """Where every object is."""
+        """Find every object on its frame."""
         recalled = [None if row.memory is None else row.memory.recall(row.frame, self.reach) for row in rows]
 
         def make_up(row: TrackRow, memory: Recalled | None) -> Hashable:
@@ -83,7 +82,7 @@ class TrackRunner:
         return _by_make_up(pairs, lambda pair: make_up(*pair), self._track_alike)
 
     def remember(self, rows: Sequence[SightingRow]) -> list[bank.TrackMemory]:
-        """What is remembered of every object after its frame."""
+        """Make the memory of every object after its frame."""
 
         def make_up(row: SightingRow) -> Hashable:
             return id(row.features), row.mask.fine is None, row.lost is None
@@ -213,7 +212,7 @@ class Tracking:
 
     @property
     def halvings(self) -> dict[str, int]:
-        """How often a batch of each kind did not fit into memory."""
+        """Batches of each kind that did not fit into memory."""
         return {"track": self._following.halvings, "remember": self._remembering.halvings}
 
     def plan_track(

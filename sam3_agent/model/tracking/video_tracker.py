@@ -26,7 +26,7 @@ FINENESS = 16
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """What the decoder says of P objects on one frame."""
+    """The decoder's answer about P objects on one frame."""
 
     logits: Tensor
     """(P, 4g, 4g) float32; ABSENT all over where the object is not there."""

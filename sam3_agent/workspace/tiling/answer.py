@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sam3_agent.instances import ImageView
 from sam3_agent.types import ConceptPrompt, Instance, Segmentation
 from sam3_agent.workspace.crops import candidate_in_image
 from sam3_agent.workspace.mask_store import Finding
@@ -24,7 +25,13 @@ class Found:
     tiles: int
 
     def segmentation(
-        self, name: str, image_id: str, prompt: ConceptPrompt, question: Question, instances: Sequence[Instance]
+        self,
+        name: str,
+        view: ImageView,
+        image_id: str,
+        prompt: ConceptPrompt,
+        question: Question,
+        instances: Sequence[Instance],
     ) -> Segmentation:
         """The answer with its ids; `instances` are the findings after they got theirs, in the same order."""
         kept = sum(finding.kept for finding in self.findings)
@@ -38,6 +45,7 @@ class Found:
             near_misses=tuple(instances[kept:]),
             assume_present=question.assume_present,
             tiles=self.tiles,
+            view=view,
         )
 
 

@@ -10,7 +10,7 @@ RECENT = 32
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is."""
+    """The stand of a run."""
 
     frame: int
     """The frame that was just done."""

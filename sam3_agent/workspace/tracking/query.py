@@ -25,7 +25,7 @@ class FrameExample:
 
 @dataclass(frozen=True, slots=True)
 class ExampledConcept:
-    """What to find by example boxes on frames, with or without a phrase; it is found on every frame.
+    """A concept by example boxes on frames, with or without a phrase; it is found on every frame.
 
     Raises:
         InputError: there is no positive example.
@@ -60,7 +60,7 @@ class ObjectClick:
 
 @dataclass(frozen=True, slots=True)
 class TrackingQuery:
-    """What is asked of a video.
+    """A question about a video.
 
     Raises:
         InputError: nothing is asked, two concepts have one name, or the range, stride or a click's frame is unusable.

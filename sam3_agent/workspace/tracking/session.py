@@ -14,8 +14,7 @@ from sam3_agent.model.segmenter import Features
 from sam3_agent.model.video_segmenter import Sighting, TrackMemory, TrackRequest
 from sam3_agent.types import Track
 from sam3_agent.video import Frame, Video
-from sam3_agent.workspace.tracking.clicked_tracks import ClickedTracks, Pointing
-from sam3_agent.workspace.tracking.frame_tracks import ConceptTracks, FollowingSegmenter
+from sam3_agent.workspace.tracking.frame_tracks import ClickedTracks, ConceptTracks, FollowingSegmenter, Pointing
 from sam3_agent.workspace.tracking.journal import (
     Entry,
     FrameLine,
@@ -72,7 +71,7 @@ class _Pass:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a resumed run goes on."""
+    """The place where a resumed run goes on."""
 
     number: int
     """Of the pass."""
