@@ -20,7 +20,7 @@ from benchmarks.machine import machine_words
 from benchmarks.random_model import processor, random_model, segmenter_of
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.sam3 import Sam3
-from sam3_agent.types import ConceptPrompt
+from sam3_agent.types import ConceptPrompt, DetectOptions
 
 WORDS = ("red circle", "house", "striped cup", "boat", "yellow star", "animal", "key", "plain umbrella")
 
@@ -70,7 +70,7 @@ def main() -> None:
 
 def _ours(segmenter: Sam3, image: NDArray[np.uint8], words: tuple[str, ...]) -> float:
     began = time.perf_counter()
-    segmenter.detect(segmenter.encode(image), [ConceptPrompt(word) for word in words], near_misses=0)
+    segmenter.detect(segmenter.encode(image), [ConceptPrompt(word) for word in words], DetectOptions(near_misses=0))
     return time.perf_counter() - began
 
 

@@ -140,6 +140,21 @@ class Segmentation(Found):
 
 
 @dataclass(frozen=True, slots=True)
+class DetectOptions:
+    """Selection of the candidates that `Segmenter.detect` returns."""
+
+    threshold: float = 0.5
+    """Candidates of a higher score are kept; the default is the one that Meta's processor uses."""
+    near_misses: int = 8
+    """Candidates returned under the threshold at most; 0 skips decoding them."""
+    assume_present: bool = False
+    """Apply the threshold to the object score alone; presence is told all the same."""
+
+
+DETECT_DEFAULTS = DetectOptions()
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One detection before it gets an id: mask and tight-enough box in original pixels."""
 

@@ -16,7 +16,7 @@ from sam3_agent.model.cuda.mask_counts import MaskCoder, in_torch
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.mask_rle import to_rle
 from sam3_agent.model.sam3 import Sam3
-from sam3_agent.types import ConceptPrompt
+from sam3_agent.types import ConceptPrompt, DetectOptions
 
 WORDS = ("red circle", "house", "striped cup", "boat", "yellow star", "animal", "key", "plain umbrella")
 KEPT = 20
@@ -57,7 +57,9 @@ def steps(segmenter: Sam3, code: MaskCoder, scene: Scene) -> dict[str, Callable[
     large = scene.large.shape[:2]
 
     def detect(count: int) -> object:
-        return segmenter.detect(seen, prompts[:count], threshold=threshold, near_misses=0, assume_present=True)
+        return segmenter.detect(
+            seen, prompts[:count], DetectOptions(threshold=threshold, near_misses=0, assume_present=True)
+        )
 
     def whole() -> object:
         features = segmenter.encode(scene.image)

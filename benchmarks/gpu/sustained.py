@@ -18,7 +18,7 @@ from benchmarks.gpu.steps import WORDS, threshold_for
 from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.scheduler import Scheduler
-from sam3_agent.types import ConceptPrompt
+from sam3_agent.types import ConceptPrompt, DetectOptions
 
 
 def jpeg_files(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
@@ -43,6 +43,7 @@ def images_a_second(
     prompts = [ConceptPrompt(word) for word in WORDS[:concepts]]
     with Image.open(files[0]) as first:
         threshold = threshold_for(segmenter, segmenter.encode(np.array(first.convert("RGB"))))
+    asked = DetectOptions(threshold, near_misses=0, assume_present=True)
     end = time.perf_counter() + seconds
     done: list[int] = []
     lock = threading.Lock()
@@ -53,7 +54,7 @@ def images_a_second(
         while time.perf_counter() < end:
             data = files[number % len(files)].read_bytes()
             seen = segmenter.encode(np.array(Image.open(io.BytesIO(data)).convert("RGB")))
-            found = segmenter.detect(seen, prompts, threshold=threshold, near_misses=0, assume_present=True)
+            found = segmenter.detect(seen, prompts, asked)
             kept = [[candidate.rle.to_json() for candidate in each.kept] for each in found]
             name = f"{number}-{hashlib.sha256(data).hexdigest()}"
             journal.put_unit(name, "segmenter", json.dumps(kept).encode())
@@ -86,7 +87,9 @@ def urgent_under_bulk(segmenter: Sam3, image: Any, *, clients: int, seconds: flo
         threshold = threshold_for(segmenter, segmenter.encode(image))
 
         def ask(through: Scheduler, features: Any) -> object:
-            return through.detect(features, prompts, threshold=threshold, near_misses=0, assume_present=True)
+            return through.detect(
+                features, prompts, DetectOptions(threshold=threshold, near_misses=0, assume_present=True)
+            )
 
         def load() -> None:
             while not over.is_set():

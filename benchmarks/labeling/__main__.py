@@ -26,7 +26,7 @@ from sam3_agent.labeling.verify.thresholds import set_thresholds, thresholds_of
 from sam3_agent.masks import Rle
 from sam3_agent.model.replicas import load_segmenter
 from sam3_agent.planner import RulesLLM
-from sam3_agent.types import ConceptPrompt
+from sam3_agent.types import ConceptPrompt, DetectOptions
 from sam3_agent.workspace import Workspace
 
 FIRST_SEED = 900_000_000
@@ -146,7 +146,7 @@ def speed(workspace: Workspace, out: Path, count: int) -> dict[str, float]:
         began = time.perf_counter()
         for path in files:
             pixels = np.asarray(Image.open(path).convert("RGB"))
-            segmenter.detect(segmenter.encode(pixels), prompts, threshold=proposer.floor)
+            segmenter.detect(segmenter.encode(pixels), prompts, DetectOptions(threshold=proposer.floor))
         bare.append(len(files) / (time.perf_counter() - began))
         before, began = workspace.encodes, time.perf_counter()
         label_images(Order(folder / "images"), Journal.create(folder / f"run{turn}"), ThreadExecutor(proposer))

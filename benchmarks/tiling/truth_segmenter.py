@@ -17,8 +17,17 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Rle, Window
 from sam3_agent.model.fake import split
-from sam3_agent.model.segmenter import Features
-from sam3_agent.types import Candidate, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
+from sam3_agent.model.segmenter import PRESENCE_ONLY, Features
+from sam3_agent.types import (
+    DETECT_DEFAULTS,
+    Candidate,
+    ConceptPrompt,
+    Detection,
+    DetectOptions,
+    Exemplar,
+    ExemplarTokens,
+    ModelInfo,
+)
 
 LONGEST = 4096
 """Coordinates have 12 bits."""
@@ -79,19 +88,17 @@ class TruthSegmenter:
         return Place(height, width, x, y, image.nbytes)
 
     def detect(
-        self,
-        features: Features,
-        prompts: Sequence[ConceptPrompt],
-        *,
-        threshold: float = 0.5,
-        near_misses: int = 8,
-        assume_present: bool = False,
+        self, features: Features, prompts: Sequence[ConceptPrompt], options: DetectOptions = DETECT_DEFAULTS
     ) -> list[Detection]:
         """Answer phrases with the truth; see `Segmenter.detect`."""
         if not isinstance(features, Place):
             raise TypeError(f"these features are not of this model but {type(features).__name__}")
         answers = [self._answer(features, prompt.phrase or "") for prompt in prompts]
-        return [split(answer, threshold, near_misses, assume_present=assume_present) for answer in answers]
+        return [split(answer, options) for answer in answers]
+
+    def presence(self, features: Features, prompts: Sequence[ConceptPrompt]) -> list[float]:
+        """Score phrases by the truth; see `Segmenter.presence`."""
+        return [found.presence for found in self.detect(features, prompts, PRESENCE_ONLY)]
 
     def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
         """Refuse: it knows phrases only."""

@@ -9,7 +9,7 @@ from sam3_agent import masks
 from sam3_agent.masks import Rle
 from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.scenes import Scene
-from sam3_agent.types import Concept, ConceptPrompt, Exemplar
+from sam3_agent.types import Concept, ConceptPrompt, DetectOptions, Exemplar
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def look_at(segmenter: Segmenter, scene: Scene) -> Looked:
 
 def found_by(segmenter: Segmenter, looked: Looked, prompts: Sequence[ConceptPrompt]) -> list[list[Rle]]:
     """The masks kept at threshold 0.5 for each prompt."""
-    detections = segmenter.detect(looked.features, prompts, threshold=0.5, near_misses=0)
+    detections = segmenter.detect(looked.features, prompts, DetectOptions(threshold=0.5, near_misses=0))
     return [[c.rle for c in detection.kept] for detection in detections]
 
 

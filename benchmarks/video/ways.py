@@ -15,7 +15,7 @@ from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.segmenter import Features
 from sam3_agent.model.video_segmenter import Sighting, TrackRequest
 from sam3_agent.scenes.video import Clip, ClipOptions, draw_clip
-from sam3_agent.types import ConceptPrompt, Detection
+from sam3_agent.types import ConceptPrompt, Detection, DetectOptions
 from sam3_agent.workspace.tracking.by_detection import DetectedMask, DetectionTracker
 from sam3_agent.workspace.tracking.frame_tracks import ConceptTracks
 from sam3_agent.workspace.tracking.journal import Entry
@@ -70,7 +70,7 @@ def _read(segmenter: Sam3, clip: Clip) -> Reading:
     features = [segmenter.encode(frame) for frame in clip.frames]
     nouns = sorted({thing.noun for thing in clip.objects})
     prompts = [ConceptPrompt(noun) for noun in nouns]
-    detections = [segmenter.detect(seen, prompts, threshold=0.5, near_misses=0) for seen in features]
+    detections = [segmenter.detect(seen, prompts, DetectOptions(threshold=0.5, near_misses=0)) for seen in features]
     asked = [AskedConcept(noun, ConceptPrompt(noun)) for noun in nouns]
     said = {
         "tracker": _tracked(segmenter, clip, features, detections, asked, TINY_PAPER),
@@ -97,10 +97,10 @@ class _Answered:
     def __init__(self, segmenter: Sam3, answers: Sequence[Sequence[Detection]]) -> None:
         self._answers = iter(answers)
         self.info, self.encode, self.read_exemplars = segmenter.info, segmenter.encode, segmenter.read_exemplars
-        self.segment_at, self.track = segmenter.segment_at, segmenter.track
+        self.presence, self.segment_at, self.track = segmenter.presence, segmenter.segment_at, segmenter.track
         self.remember, self.restore = segmenter.remember, segmenter.restore
 
-    def detect(self, features: Features, prompts: Sequence[ConceptPrompt], **_: Any) -> list[Detection]:
+    def detect(self, features: Features, prompts: Sequence[ConceptPrompt], *_: Any) -> list[Detection]:
         """The answers of the next frame."""
         return list(next(self._answers))
 

@@ -188,7 +188,7 @@ def _solvers(given: Launch) -> list[Solver]:
     videos = asks_videos(given.dataset.name)
     if not needs_model(given.solver):
         return [make_solver(given.solver, None, given.llm, videos=videos) for _ in range(given.jobs)]
-    from sam3_agent.workspace.workspace import WORTH_WARMING
+    from sam3_agent.model.segmenter import WORTH_WARMING
 
     spaces = _workspaces(given)
     spaces[0].warm_up_for(WORTH_WARMING if given.limit is None else given.limit)  # all share one model

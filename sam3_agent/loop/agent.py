@@ -20,12 +20,12 @@ from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.loop.run import Run
 from sam3_agent.loop.verdict import Verdict
 from sam3_agent.model.scheduler.request_context import calling
+from sam3_agent.model.segmenter import WORTH_WARMING
 from sam3_agent.tools import LOOP_TOOLS, Presentation, ToolSpec
 from sam3_agent.tools.report_no_match import NoMatch
 from sam3_agent.tools.submit_answer import Submission
 from sam3_agent.types import INTERRUPTED, Answer, Trace, Usage
 from sam3_agent.workspace import Workspace
-from sam3_agent.workspace.workspace import WORTH_WARMING
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 from sam3_agent.model.oom import exhausted, free_memory, out_of_memory
 from sam3_agent.model.segmenter import Features
 from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
-from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
+from sam3_agent.types import (
+    DETECT_DEFAULTS,
+    ClickedMask,
+    ClickPrompt,
+    ConceptPrompt,
+    Detection,
+    DetectOptions,
+    Exemplar,
+    ExemplarTokens,
+    ModelInfo,
+)
 
 Item = TypeVar("Item")
 Raw = TypeVar("Raw")
@@ -157,13 +167,7 @@ class Engine(Protocol):
         ...
 
     def plan_detect(
-        self,
-        features: Features,
-        prompts: Sequence[ConceptPrompt],
-        *,
-        threshold: float = 0.5,
-        near_misses: int = 8,
-        assume_present: bool = False,
+        self, features: Features, prompts: Sequence[ConceptPrompt], options: DetectOptions = DETECT_DEFAULTS
     ) -> Plan[Detection]:
         """To answer prompts on one encoded image as `Segmenter.detect` does: one item a prompt."""
         ...

@@ -14,7 +14,7 @@ from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.mask_rle import Ints, rle_of_edges, to_rle
 from sam3_agent.model.postprocess import Selection, to_candidate
 from sam3_agent.model.text_prompts import Ids
-from sam3_agent.types import Detection, ExemplarTokens
+from sam3_agent.types import Detection, DetectOptions, ExemplarTokens
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,16 +28,12 @@ class ConceptRow:
     boxes: Boxes
     labels: Labels
     learned: ExemplarTokens | None
-    threshold: float
-    near_misses: int
-    assume_present: bool
+    options: DetectOptions
 
     @property
     def key(self) -> Hashable:
         """Equal for rows that ask the same of the same features."""
-        prompt = (self.ids, self.boxes, self.labels, self.learned)
-        asked = (*prompt, self.threshold, self.near_misses, self.assume_present)
-        return id(self.features), *asked
+        return id(self.features), self.ids, self.boxes, self.labels, self.learned, self.options
 
 
 @dataclass(frozen=True, slots=True, eq=False)

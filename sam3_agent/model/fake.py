@@ -14,14 +14,16 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box, Rle
 from sam3_agent.model.batching import IMAGE_COST, Plan, Work
-from sam3_agent.model.segmenter import Features
+from sam3_agent.model.segmenter import PRESENCE_ONLY, Features
 from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
 from sam3_agent.types import (
+    DETECT_DEFAULTS,
     Candidate,
     ClickedMask,
     ClickPrompt,
     ConceptPrompt,
     Detection,
+    DetectOptions,
     Exemplar,
     ExemplarTokens,
     ModelInfo,
@@ -101,13 +103,7 @@ class FakeSegmenter:
         return FakeFeatures(height, width, size, held)
 
     def detect(
-        self,
-        features: Features,
-        prompts: Sequence[ConceptPrompt],
-        *,
-        threshold: float = 0.5,
-        near_misses: int = 8,
-        assume_present: bool = False,
+        self, features: Features, prompts: Sequence[ConceptPrompt], options: DetectOptions = DETECT_DEFAULTS
     ) -> list[Detection]:
         """Answer every prompt from the registered detections."""
         if not isinstance(features, FakeFeatures):
@@ -118,7 +114,11 @@ class FakeSegmenter:
             if prompt.learned is not None and prompt.learned.tokens.segmenter != SEGMENTER:
                 raise InputError(f"the concept '@{prompt.learned.name}' was learned by other weights; learn it again")
         answers = [_answer(features, prompt) for prompt in prompts]
-        return [split(a, threshold, near_misses, assume_present=assume_present) for a in answers]
+        return [split(answer, options) for answer in answers]
+
+    def presence(self, features: Features, prompts: Sequence[ConceptPrompt]) -> list[float]:
+        """Score registered phrases by their presence."""
+        return [found.presence for found in self.detect(features, prompts, PRESENCE_ONLY)]
 
     def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
         """Each box's kind (its registered phrase, nothing where there is none) and sign, letter by letter."""
@@ -192,19 +192,11 @@ class FakeSegmenter:
         return Plan(self._encoding, [partial(self.encode, image)], lambda features: features)
 
     def plan_detect(
-        self,
-        features: Features,
-        prompts: Sequence[ConceptPrompt],
-        *,
-        threshold: float = 0.5,
-        near_misses: int = 8,
-        assume_present: bool = False,
+        self, features: Features, prompts: Sequence[ConceptPrompt], options: DetectOptions = DETECT_DEFAULTS
     ) -> Plan[Detection]:
         """`detect` as a plan."""
-        ask = partial(
-            self.detect, features, threshold=threshold, near_misses=near_misses, assume_present=assume_present
-        )
-        return Plan(self._answering, [partial(ask, [prompt]) for prompt in prompts], lambda found: found[0])
+        calls = [partial(self.detect, features, [prompt], options) for prompt in prompts]
+        return Plan(self._answering, calls, lambda found: found[0])
 
     def plan_read(self, features: Features, examples: Sequence[Exemplar]) -> Plan[ExemplarTokens]:
         """`read_exemplars` as a plan."""
@@ -339,13 +331,13 @@ def _iou(first: Box, second: Box) -> float:
     return width * height / (both - width * height)
 
 
-def split(answer: Detection, threshold: float, near_misses: int, *, assume_present: bool = False) -> Detection:
+def split(answer: Detection, options: DetectOptions) -> Detection:
     """Kept above the threshold, the rest near misses; both best first."""
     ranked = sorted((*answer.kept, *answer.near_misses), key=lambda c: -c.object_score)
-    belief = 1.0 if assume_present else answer.presence
-    kept = tuple(c for c in ranked if belief * c.object_score > threshold)
-    missed = tuple(c for c in ranked if belief * c.object_score <= threshold)
-    return Detection(answer.presence, kept, missed[:near_misses])
+    belief = 1.0 if options.assume_present else answer.presence
+    kept = tuple(c for c in ranked if belief * c.object_score > options.threshold)
+    missed = tuple(c for c in ranked if belief * c.object_score <= options.threshold)
+    return Detection(answer.presence, kept, missed[: options.near_misses])
 
 
 OBJECT = "#"

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -59,15 +59,13 @@ class Runner:
     @contextmanager
     def alone(self) -> Generator[None]:
         """The network for this thread alone, without gradients, its GPU the current one."""
-        with self._lock, self._here():
+        with self._lock, self._on_device(), torch.inference_mode():
             yield
 
-    @contextmanager
-    def _here(self) -> Generator[None]:
-        """Without gradients, the network's GPU the current one: what needs no more than its own tensors."""
+    def _on_device(self) -> AbstractContextManager[object]:
+        """The network's GPU as the current one; nothing on a CPU."""
         device = self._model.device
-        with torch.inference_mode(), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
-            yield
+        return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
     def speed_up(self) -> None:
         """Start the fast path on a CUDA GPU, unless it is started already; does nothing elsewhere.
@@ -119,7 +117,8 @@ class Runner:
         There are pauses before the masks of each row. On the fast path others have the network while this waits for
         the GPU and codes masks.
         """
-        with self.alone() if self._fast is None else self._here():
+        held = self._lock if self._fast is None else nullcontext()
+        with held, self._on_device(), torch.inference_mode():
             with self.alone():
                 grounded = self.ground(
                     coarse_levels(rows),
@@ -238,12 +237,13 @@ class Runner:
         masks: list[Masks] = []
         for place, (row, each) in enumerate(zip(rows, chosen, strict=True)):
             pause()
-            if not each.queries:
+            queries = each.queries
+            if not queries:
                 drawn.append(grounded.logits.new_zeros(0, 1, 1))
                 masks.append([])
                 continue
             with self.alone():
-                logits = self.masks(row.features, grounded, place, each.queries)
+                logits = self.masks(row.features, grounded, place, queries)
             if self._fast is not None:
                 drawn.append(logits)
             elif logits.device.type != "cpu":  # only the changes of the masks cross the bus
@@ -280,5 +280,5 @@ def _said(grounded: Grounded) -> list[_Said]:
 
 
 def _chosen(row: ConceptRow, said: _Said) -> Selection:
-    belief = 1.0 if row.assume_present else said.presence
-    return select(said.scores, belief, said.boxes, row.threshold, row.near_misses)
+    belief = 1.0 if row.options.assume_present else said.presence
+    return select(said.scores, belief, said.boxes, row.options.threshold, row.options.near_misses)

@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -24,14 +25,24 @@ from sam3_agent.model.features import ImageFeatures, own_features
 from sam3_agent.model.oom import exhausted, out_of_memory
 from sam3_agent.model.runner import Learned, Runner
 from sam3_agent.model.sam3_forward import Grounded
-from sam3_agent.model.segmenter import Features
+from sam3_agent.model.segmenter import PRESENCE_ONLY, Features
 from sam3_agent.model.text_prompts import Ids, Tokenizer
 from sam3_agent.model.tracker import Clicks, Tracker
 from sam3_agent.model.tracking.loading import load_video_tracker
 from sam3_agent.model.tracking.planning import Tracking
 from sam3_agent.model.tracking.video_tracker import VideoTracker
 from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
-from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
+from sam3_agent.types import (
+    DETECT_DEFAULTS,
+    ClickedMask,
+    ClickPrompt,
+    ConceptPrompt,
+    Detection,
+    DetectOptions,
+    Exemplar,
+    ExemplarTokens,
+    ModelInfo,
+)
 
 MAX_PROMPTS = 16
 """Prompts that go through the network together; more are answered in several goes (0.1 GB each at full size)."""
@@ -75,7 +86,7 @@ class Sam3:
         self._width = int(config.detr_encoder_config.hidden_size)
         place = info.device
         self._encoding = Work(self._runner.encode, MAX_IMAGES, "encoding an image", place, cost=IMAGE_COST)
-        self._drawing = Work(self._runner.draw, MAX_PROMPTS, "answering a concept", place, key=lambda row: row.key)
+        self._drawing = Work(self._runner.draw, MAX_PROMPTS, "answering a concept", place, key=attrgetter("key"))
         self._reading = Work(self._runner.read, MAX_PROMPTS, "reading examples", place)
         self._clicking = Work(self._runner.click, MAX_PROMPTS, "answering a click", place)
         self._tracking = Tracking(video, place, self._runner.alone) if video else None
@@ -169,13 +180,7 @@ class Sam3:
         return self.plan_encode(image).run()[0]
 
     def detect(
-        self,
-        features: Features,
-        prompts: Sequence[ConceptPrompt],
-        *,
-        threshold: float = 0.5,
-        near_misses: int = 8,
-        assume_present: bool = False,
+        self, features: Features, prompts: Sequence[ConceptPrompt], options: DetectOptions = DETECT_DEFAULTS
     ) -> list[Detection]:
         """Answer every prompt on one encoded image; see `Segmenter.detect`.
 
@@ -185,9 +190,11 @@ class Sam3:
             InputError: a phrase is too long, or an exemplar box lies outside the image.
             ModelUnavailable: out of memory.
         """
-        return self.plan_detect(
-            features, prompts, threshold=threshold, near_misses=near_misses, assume_present=assume_present
-        ).run()
+        return self.plan_detect(features, prompts, options).run()
+
+    def presence(self, features: Features, prompts: Sequence[ConceptPrompt]) -> list[float]:
+        """Score the belief that each prompt is in the image; see `Segmenter.presence`."""
+        return [found.presence for found in self.detect(features, prompts, PRESENCE_ONLY)]
 
     def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
         """Read boxes on this image as prompt tokens for any other image; see `Segmenter.read_exemplars`.
@@ -251,13 +258,7 @@ class Sam3:
         return Plan(self._encoding, [self._runner.prepare(image)], lambda features: features)
 
     def plan_detect(
-        self,
-        features: Features,
-        prompts: Sequence[ConceptPrompt],
-        *,
-        threshold: float = 0.5,
-        near_misses: int = 8,
-        assume_present: bool = False,
+        self, features: Features, prompts: Sequence[ConceptPrompt], options: DetectOptions = DETECT_DEFAULTS
     ) -> Plan[Detection]:
         """`detect` with the prompts checked and tokenized; see `Engine`."""
         held = own_features(features)
@@ -265,7 +266,7 @@ class Sam3:
         boxes = exemplars.box_rows(prompts, held.width, held.height)
         learned = exemplars.learned_rows(prompts, self.fingerprint, self._width)
         rows = [
-            ConceptRow(held, tokens, self._flags(tokens), *shapes, known, threshold, near_misses, assume_present)
+            ConceptRow(held, tokens, self._flags(tokens), *shapes, known, options)
             for tokens, shapes, known in zip(ids, boxes, learned, strict=True)
         ]
         return Plan(self._drawing, rows, Drawn.detection)

@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,7 @@ from PIL import Image
 
 from sam3_agent.errors import InputError, UnknownHandle
 from sam3_agent.masks import Box
-from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.types import Concept, ConceptPrompt, Exemplar, ExemplarTokens
-from sam3_agent.workspace.mask_store import Record
 
 MARK = "@"
 """A phrase that begins so names a learned concept."""
@@ -39,7 +37,7 @@ class Concepts:
         """The concept of a name, with or without "@".
 
         Raises:
-            UnknownHandle: none is called so.
+            UnknownHandle: no concept has this name.
         """
         with self._lock:
             concept = self._known.get(name.removeprefix(MARK))
@@ -95,32 +93,11 @@ class Example:
     exemplar: Exemplar
 
 
-def gather_examples(
-    record_of: Callable[[str], Record],
-    masks: tuple[Sequence[str], Sequence[str]],
-    boxes: tuple[Sequence[tuple[str, Box]], Sequence[tuple[str, Box]]],
-) -> list[Example]:
-    """Positive examples first; masks speak by their boxes. Both arguments are (positive, negative)."""
-    examples: list[Example] = []
-    for positive, mask_ids, given in zip((True, False), masks, boxes, strict=True):
-        records = [record_of(mask_id) for mask_id in dict.fromkeys(mask_ids)]
-        examples += [Example(record.image_id, Exemplar(record.instance.box, positive)) for record in records]
-        examples += [Example(image_id, Exemplar(box, positive)) for image_id, box in given]
-    return examples
-
-
-def learn_concept(
-    name: str,
-    phrase: str | None,
-    examples: Sequence[Example],
-    features_of: Callable[[str], Features],
-    pixels_of: Callable[[str], NDArray[np.uint8]],
-    segmenter: Segmenter,
-) -> Concept:
-    """Read the examples image by image.
+def boxes_by_image(examples: Sequence[Example]) -> dict[str, list[Exemplar]]:
+    """Group the examples of one concept by the image that they are on.
 
     Raises:
-        InputError: a bad name, no positive example, or too many examples.
+        InputError: no positive example, or too many examples.
     """
     if not any(example.exemplar.positive for example in examples):
         raise InputError("give at least one positive example to learn from: positive_masks or positive_boxes")
@@ -129,6 +106,4 @@ def learn_concept(
     by_image: dict[str, list[Exemplar]] = {}
     for example in examples:
         by_image.setdefault(example.image_id, []).append(example.exemplar)
-    tokens = joined([segmenter.read_exemplars(features_of(i), boxes) for i, boxes in by_image.items()])
-    pictures = [thumbnail(pixels_of(e.image_id), e.exemplar.box) for e in examples if e.exemplar.positive]
-    return Concept(name, phrase.strip() or None if phrase is not None else None, tokens, tuple(pictures))
+    return by_image

@@ -23,6 +23,8 @@ def window_of(region: Box | None, width: int, height: int) -> Window:
 
 def prompt_in_window(prompt: ConceptPrompt, window: Window, width: int, height: int) -> ConceptPrompt:
     """The prompt with its exemplar boxes clipped and counted from the corner of the window."""
+    if not prompt.exemplars:
+        return prompt
     x0, y0, x1, y1 = window
     moved: list[Exemplar] = []
     for exemplar in prompt.exemplars:

@@ -1,12 +1,15 @@
 """Store of open images by id."""
 
+import io
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent.errors import UnknownHandle
+from sam3_agent.render import Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,10 @@ class Images:
             self._images[image.id] = image
             self._pixels[image.id] = pixels
 
-    def has(self, image_id: str) -> bool:
-        """Whether an image is open."""
+    def find(self, image_id: str) -> OpenImage | None:
+        """An image if it is open."""
         with self._lock:
-            return image_id in self._images
+            return self._images.get(image_id)
 
     def get(self, image_id: str) -> OpenImage:
         """An open image.
@@ -85,3 +88,34 @@ class Images:
             if image_id not in self._images:
                 raise UnknownHandle("image", image_id, self._images)
             del self._images[image_id], self._pixels[image_id]
+
+
+class WorkspaceView:
+    """View of an open image. Its copies show the same image; a pickled one knows nothing but the size."""
+
+    def __init__(self, size: tuple[int, int], draw: Callable[..., Picture] | None = None) -> None:
+        self._size = size
+        self._draw = draw
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self._size
+
+    def png(self, mask_ids: Sequence[str]) -> bytes | None:
+        """Draw the image with these masks as a PNG file; None once it was forgotten."""
+        try:
+            picture = self._draw(mask_ids, style="marks" if mask_ids else "plain") if self._draw is not None else None
+        except UnknownHandle:
+            return None
+        if picture is None:
+            return None
+        buffer = io.BytesIO()
+        picture.image.save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def __deepcopy__(self, _: object) -> "WorkspaceView":
+        return self
+
+    def __reduce__(self) -> tuple[type["WorkspaceView"], tuple[tuple[int, int]]]:
+        return WorkspaceView, (self._size,)

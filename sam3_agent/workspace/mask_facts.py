@@ -1,8 +1,10 @@
 """Facts about one mask that need no further look of the model."""
 
 import math
+import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,8 @@ from sam3_agent import masks
 from sam3_agent.masks import Box, Rle, Window
 from sam3_agent.render import Mark
 from sam3_agent.types import Instance
-from sam3_agent.workspace.mask_store import Record
+from sam3_agent.workspace.image_store import Images
+from sam3_agent.workspace.mask_store import Record, Records
 
 NAMES: tuple[str, ...] = (
     "red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink", "brown", "white", "grey", "black",
@@ -93,6 +96,8 @@ SAME_BOX = 0.3
 """Boxes of one object overlap at least this much (IoU), even where one of its masks has leaked."""
 _GRID = 64
 """A mask is looked at on at most this many rows and columns of its box."""
+_FEW_PIXELS = 12
+"""Sampled pixels from which on the edge of a mask is left out: shares of fewer would be chance (a guess, not tuned)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +140,31 @@ def colors_of(pixels: NDArray[np.uint8], instance: Instance) -> tuple[ColorShare
     if rows.size == 0:
         return ()
     inside = masks.sample(instance.rle, rows, columns)  # (rows, columns)
-    inner = _erode(_erode(inside))
-    chosen = next(m for m in (inner, _erode(inside), inside) if m.sum() >= min(12, int(inside.sum())))
+    eroded = _erode(inside)
+    chosen = next(m for m in (_erode(eroded), eroded, inside) if m.sum() >= min(_FEW_PIXELS, int(inside.sum())))
     return dominant_colors(pixels[np.ix_(rows, columns)][chosen])
+
+
+class Colors:
+    """Dominant colors of masks, measured once. Safe to call from several threads."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[Rle, tuple[ColorShare, ...]]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, record: Record, images: Images) -> tuple[ColorShare, ...]:
+        """Dominant colors of a mask on an open image; one object that was found by several calls has one entry."""
+        colors = self._known.get(record.image_id, {}).get(record.instance.rle)
+        if colors is None:
+            colors = colors_of(images.pixels(record.image_id), record.instance)
+            with self._lock:
+                self._known.setdefault(record.image_id, {})[record.instance.rle] = colors
+        return colors
+
+    def forget(self, image_id: str) -> None:
+        """Drop the colors of an image's masks."""
+        with self._lock:
+            self._known.pop(image_id, None)
 
 
 def sample_grid(rle: Rle) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -163,18 +190,20 @@ _ONE_LABEL = 0.9
 """Masks that overlap more than this (IoU) share one outline and one label in a picture."""
 
 
-def concept_scores(wanted: Sequence[Record], all_records: Sequence[Record]) -> dict[str, dict[str, float]]:
+def concept_scores(wanted: Sequence[Record], known: Records) -> dict[str, dict[str, float]]:
     """Mask id -> phrase asked on the image -> best score that this same object has under it."""
-    asked = [record for record in all_records if record.asked is not None]
-    same = same_objects([r.instance for r in wanted], [r.instance for r in asked])  # (wanted, asked)
     result: dict[str, dict[str, float]] = {}
-    for row, record in enumerate(wanted):
-        best: dict[str, float] = {}
-        for column in np.flatnonzero(same[row]):
-            other = asked[column]
-            phrase = other.asked or ""
-            best[phrase] = max(best.get(phrase, 0.0), other.instance.score)
-        result[record.instance.id] = dict(sorted(best.items(), key=lambda item: -item[1]))
+    for image_id in {record.image_id for record in wanted}:
+        mine = [record for record in wanted if record.image_id == image_id]
+        asked = [record for record in known.of_image(image_id) if record.asked is not None]
+        same = same_objects([r.instance for r in mine], [r.instance for r in asked])  # (mine, asked)
+        for row, record in enumerate(mine):
+            best: dict[str, float] = {}
+            for column in np.flatnonzero(same[row]):
+                other = asked[column]
+                phrase = other.asked or ""
+                best[phrase] = max(best.get(phrase, 0.0), other.instance.score)
+            result[record.instance.id] = dict(sorted(best.items(), key=itemgetter(1), reverse=True))
     return result
 
 

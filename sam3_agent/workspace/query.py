@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Window
 from sam3_agent.model.segmenter import Segmenter
-from sam3_agent.types import ConceptPrompt, Detection
+from sam3_agent.types import ConceptPrompt, Detection, DetectOptions
 from sam3_agent.workspace.crops import prompt_in_window
 from sam3_agent.workspace.feature_cache import FeatureCache
 from sam3_agent.workspace.nms import Suppression
@@ -66,6 +66,5 @@ class Asking:
             lambda: np.ascontiguousarray(self.pixels[y0:y1, x0:x1]),
             passing=window != self.picture,
         )
-        return self.segmenter.detect(
-            features, local, threshold=self.question.threshold, assume_present=self.question.assume_present
-        )
+        options = DetectOptions(self.question.threshold, assume_present=self.question.assume_present)
+        return self.segmenter.detect(features, local, options)

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sam3_agent.errors import ToolError, UnknownHandle
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.model.video_segmenter import VideoSegmenter
@@ -78,6 +81,16 @@ class Videos:
     def video(self, video_id: str) -> Video:
         """An open video, to read frames of; raises UnknownHandle."""
         return self._get(video_id).video
+
+    def frame(self, image_id: str) -> NDArray[np.uint8] | None:
+        """The (H, W, 3) RGB pixels of a frame by its image id, such as "v1@120"; None where the id is of another form.
+
+        Raises:
+            UnknownHandle: no such video.
+            InputError: the video has no such frame.
+        """
+        named = frame_of(image_id)
+        return None if named is None else self.video(named[0]).frame(named[1]).image
 
     def all(self) -> list[VideoHandle]:
         """All open videos, oldest first."""

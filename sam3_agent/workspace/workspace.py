@@ -1,10 +1,10 @@
 """The workspace on which images, features and masks lie: the only mutable state of the package."""
 
-import io
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from sam3_agent.errors import UnknownHandle
 from sam3_agent.instances import ImageView
-from sam3_agent.masks import Box, Rle
-from sam3_agent.model.segmenter import Features, Segmenter, WarmsUp
+from sam3_agent.masks import Box
+from sam3_agent.model.segmenter import WORTH_WARMING, Features, Segmenter, WarmsUp
 from sam3_agent.render import Picture, Style, draw_picture
 from sam3_agent.types import (
     ClickSegmentation,
@@ -30,35 +30,29 @@ from sam3_agent.types import (
     VideoHandle,
 )
 from sam3_agent.video import Video, VideoSource, open_video
-from sam3_agent.workspace.concepts import Concepts, gather_examples, learn_concept
+from sam3_agent.workspace.concepts import Concepts, Example, boxes_by_image, joined, thumbnail
 from sam3_agent.workspace.crops import clicks_in_window, window_of
 from sam3_agent.workspace.feature_cache import FeatureCache, Window
 from sam3_agent.workspace.geometry import MeasurementTable, Operation, OrderBy, combined, measure
 from sam3_agent.workspace.image_loading import Reader, Source, read_source
-from sam3_agent.workspace.image_store import Images, OpenImage
-from sam3_agent.workspace.mask_facts import ColorShare, Facts, colors_of, concept_scores, facts_of, marks_of
+from sam3_agent.workspace.image_store import Images, OpenImage, WorkspaceView
+from sam3_agent.workspace.mask_facts import Colors, Facts, concept_scores, facts_of, marks_of
 from sam3_agent.workspace.mask_store import Finding, Prompt, Record, Records, clicked
 from sam3_agent.workspace.nms import Suppression
 from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
 from sam3_agent.workspace.prompts import click_prompt, distinct_prompts, prompt_by_example
 from sam3_agent.workspace.query import MOST_TILES, Asking, Question, TileMode
-from sam3_agent.workspace.tiling import Found, found_in, look_closer
+from sam3_agent.workspace.tiling import found_in, look_closer
 from sam3_agent.workspace.tracking.profiles import PAPER, Profile
 from sam3_agent.workspace.tracking.progress import Progress
 from sam3_agent.workspace.tracking.query import ObjectClick, TrackingQuery
 from sam3_agent.workspace.tracking.session import FrameTracks
-from sam3_agent.workspace.video_store import FRAME, AskedFor, TrackOptions, Videos, asked_concepts, frame_of
-
-WORTH_WARMING = 200
-"""Images or questions from which on warming up pays on a CUDA GPU: it takes half a minute where nothing is compiled
-yet, and saves some 0.15 s each at full size."""
+from sam3_agent.workspace.video_store import FRAME, AskedFor, TrackOptions, Videos, asked_concepts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceConfig:
-    """The defaults are those of a workspace that stands alone; a server gives each of its clients a workspace of its
-    own.
-    """
+    """Per-session dependencies of a Workspace; the defaults are those of one that stands alone."""
 
     read: Reader = read_source
     """Turns the sources that `open` is given into pixels: the place to decide what may be opened."""
@@ -73,15 +67,42 @@ class WorkspaceConfig:
 
 
 ALONE = WorkspaceConfig()
+_log = logging.getLogger(__name__)
 
 
-class WorkspaceReader:
-    """Open images and recorded masks, to be read; a `Workspace` puts them there."""
+class Workspace:
+    """Opens images, asks the model about them and keeps every mask by an id that never changes.
 
-    def __init__(self, setting: WorkspaceConfig) -> None:
+    Images are named by id in every call; there is no current image. Pixels and masks stay until `forget`; features
+    only up to `max_bytes`, after which the least recently used are encoded again when needed. Safe to call from
+    several threads.
+    """
+
+    def __init__(self, segmenter: Segmenter, *, max_bytes: int = 2 * 2**30, setting: WorkspaceConfig = ALONE) -> None:
         self._setting = setting
-        self._records = Records(setting.suffix)
+        self._segmenter = segmenter
         self._images = Images(setting.suffix)
+        self._records = Records(setting.suffix)
+        self._memory = setting.memory or FeatureCache(segmenter, max_bytes)
+        self._concepts = Concepts()
+        self._colors = Colors()
+        self._videos = Videos(segmenter, setting.suffix)
+        self._segmentations = 0
+        self._lock = threading.Lock()
+
+    @property
+    def info(self) -> ModelInfo:
+        """Name, device and number format of the model."""
+        return self._segmenter.info
+
+    @property
+    def encodes(self) -> int:
+        """Pictures encoded so far, regions and re-encodings included."""
+        return self._memory.encodes
+
+    def statistics(self) -> dict[str, object]:
+        """Report hits, misses and bytes of the caches of features and of the model, ready for JSON."""
+        return self._memory.statistics()
 
     @property
     def output(self) -> OutputFolder:
@@ -93,12 +114,21 @@ class WorkspaceReader:
         return self._images.all()
 
     def image(self, image_id: str) -> OpenImage:
-        """An open image.
+        """An open image; a frame of an open video, "v1@120", is opened when it is first asked for.
 
         Raises:
-            UnknownHandle: no such image.
+            UnknownHandle: no such image or video.
+            InputError: the video has no such frame.
         """
-        return self._images.get(image_id)
+        image = self._images.find(image_id)
+        if image is not None:
+            return image
+        pixels = self._videos.frame(image_id)
+        if pixels is None:
+            return self._images.get(image_id)  # which tells the ids that are known
+        image = OpenImage(image_id, pixels.shape[1], pixels.shape[0], image_id)
+        self._images.add(image, pixels)
+        return image
 
     def pixels(self, image_id: str) -> NDArray[np.uint8]:
         """The (H, W, 3) RGB pixels of an image, read-only."""
@@ -129,73 +159,6 @@ class WorkspaceReader:
         """All masks of an image, oldest first."""
         self.image(image_id)
         return [r.instance for r in self._records.of_image(image_id) if near_misses or r.kept]
-
-
-class WorkspaceView:
-    """View of an open image. Its copies show the same image; a pickled one knows nothing but the size."""
-
-    def __init__(self, size: tuple[int, int], draw: Callable[[Sequence[str]], Picture] | None = None) -> None:
-        self._size = size
-        self._draw = draw
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) in pixels."""
-        return self._size
-
-    def png(self, mask_ids: Sequence[str]) -> bytes | None:
-        """Draw the image with these masks as a PNG file; None once it was forgotten."""
-        try:
-            picture = self._draw(mask_ids) if self._draw is not None else None
-        except UnknownHandle:
-            return None
-        if picture is None:
-            return None
-        buffer = io.BytesIO()
-        picture.image.save(buffer, "PNG")
-        return buffer.getvalue()
-
-    def __deepcopy__(self, _: object) -> "WorkspaceView":
-        return self
-
-    def __reduce__(self) -> tuple[type["WorkspaceView"], tuple[tuple[int, int]]]:
-        return WorkspaceView, (self._size,)
-
-
-_log = logging.getLogger(__name__)
-
-
-class Workspace(WorkspaceReader):
-    """Opens images, asks the model about them and keeps every mask by an id that never changes.
-
-    Images are named by id in every call; there is no current image. Pixels and masks stay until `forget`; features
-    only up to `max_bytes`, after which the least recently used are encoded again when needed. Safe to call from
-    several threads.
-    """
-
-    def __init__(self, segmenter: Segmenter, *, max_bytes: int = 2 * 2**30, setting: WorkspaceConfig = ALONE) -> None:
-        super().__init__(setting)
-        self._segmenter = segmenter
-        self._memory = setting.memory or FeatureCache(segmenter, max_bytes)
-        self._concepts = Concepts()
-        self._colors: dict[str, dict[Rle, tuple[ColorShare, ...]]] = {}
-        self._videos = Videos(segmenter, setting.suffix)
-        self._segmentations = 0
-        self._lock = threading.Lock()
-
-    @property
-    def info(self) -> ModelInfo:
-        """Name, device and number format of the model."""
-        return self._segmenter.info
-
-    @property
-    def encodes(self) -> int:
-        """Pictures encoded so far, regions and re-encodings included."""
-        return self._memory.encodes
-
-    def statistics(self) -> dict[str, object]:
-        """Report hits, misses and bytes of the caches of features and of the model, ready for JSON."""
-        return self._memory.statistics()
 
     def warm_up_for(self, calls: int) -> None:
         """Make the model ready for so many images or questions where that pays; does nothing on a CPU.
@@ -251,17 +214,21 @@ class Workspace(WorkspaceReader):
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(concepts), threshold)
         window = window_of(region, image.width, image.height)
-        asking = Asking(self._segmenter, self._memory, image_id, self.pixels(image_id), window, question)
+        asking = Asking(self._segmenter, self._memory, image_id, self._images.pixels(image_id), window, question)
         views = look_closer(asking.about, window, prompts, question, self.info)
         found = [found_in(each, question, image.height, image.width) for each in views]
-        return [self._record(image, p, f, question) for p, f in zip(prompts, found, strict=True)]
+        segmentations: list[Segmentation] = []
+        for prompt, each in zip(prompts, found, strict=True):
+            name, instances = self._keep(image, prompt, each.findings)
+            segmentations.append(each.segmentation(name, self.view(image_id), image_id, prompt, question, instances))
+        return segmentations
 
     def presence(self, image_id: str, phrases: Sequence[str]) -> dict[str, float]:
         """Score the belief that each phrase is in the image, 0-1: the cheapest question."""
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(phrases))
-        found = self._segmenter.detect(self._whole_features(image), prompts, threshold=2.0, near_misses=0)
-        return {prompt.label: detection.presence for prompt, detection in zip(prompts, found, strict=True)}
+        beliefs = self._segmenter.presence(self._whole_features(image), prompts)
+        return {prompt.label: belief for prompt, belief in zip(prompts, beliefs, strict=True)}
 
     def refine(
         self,
@@ -332,12 +299,13 @@ class Workspace(WorkspaceReader):
             InputError: a bad name, no positive example, too many examples, or a box outside its image.
             UnknownHandle: no such mask or image.
         """
-        examples = gather_examples(
-            self._records.get, (positive_masks, negative_masks), (positive_boxes, negative_boxes)
-        )
-        concept = learn_concept(
-            name, phrase, examples, lambda i: self._whole_features(self.image(i)), self.pixels, self._segmenter
-        )
+        examples = [
+            *self._examples(positive_masks, positive_boxes, positive=True),
+            *self._examples(negative_masks, negative_boxes, positive=False),
+        ]
+        read = [self._read(self.image(image_id), boxes) for image_id, boxes in boxes_by_image(examples).items()]
+        shown = [thumbnail(self._images.pixels(e.image_id), e.exemplar.box) for e in examples if e.exemplar.positive]
+        concept = Concept(name, phrase.strip() or None if phrase is not None else None, joined(read), tuple(shown))
         self._concepts.add(concept)
         return concept
 
@@ -362,6 +330,7 @@ class Workspace(WorkspaceReader):
 
     def measure(self, image_id: str, mask_ids: Sequence[str] = (), order_by: OrderBy = "left") -> MeasurementTable:
         """Geometry of the masks as a table; without ids, of all masks of the image that are above their threshold."""
+        self.image(image_id)
         records = self._chosen(image_id, mask_ids)
         instances = [record.instance for record in records]
         return measure(image_id, instances, self.facts([i.id for i in instances]), order_by)
@@ -383,37 +352,18 @@ class Workspace(WorkspaceReader):
         image = self.image(image_id)
         window = window_of(region, image.width, image.height) if region is not None else None
         marks = marks_of(self._chosen(image_id, mask_ids), earlier) if style != "plain" else []
-        return draw_picture(self.pixels(image_id), marks, style=style, region=window, longest=longest)
+        return draw_picture(self._images.pixels(image_id), marks, style=style, region=window, longest=longest)
 
     def view(self, image_id: str) -> ImageView:
         """Make what shows results on this image in a notebook."""
         image = self.image(image_id)
-        return WorkspaceView((image.height, image.width), lambda mask_ids: self._drawn(image_id, mask_ids))
-
-    def _drawn(self, image_id: str, mask_ids: Sequence[str]) -> Picture:
-        return self.look(image_id, mask_ids, style="marks" if mask_ids else "plain")
+        return WorkspaceView((image.height, image.width), partial(self.look, image_id))
 
     def facts(self, mask_ids: Sequence[str]) -> list[Facts]:
         """Center, area, colors and the scores under every phrase asked, of each mask."""
         records = [self._records.get(mask_id) for mask_id in mask_ids]
-        scores: dict[str, dict[str, float]] = {}
-        for image_id in {record.image_id for record in records}:
-            wanted = [record for record in records if record.image_id == image_id]
-            scores |= concept_scores(wanted, self._records.of_image(image_id))
-        return [facts_of(record, self._colors_of(record), scores[record.instance.id]) for record in records]
-
-    def image(self, image_id: str) -> OpenImage:
-        """An open image; a frame of an open video, "v1@120", is opened when it is first asked for.
-
-        Raises:
-            UnknownHandle: no such image or video.
-            InputError: the video has no such frame.
-        """
-        frame = frame_of(image_id)
-        if frame is not None and not self._images.has(image_id):
-            pixels = self._videos.video(frame[0]).frame(frame[1]).image
-            self._images.add(OpenImage(image_id, pixels.shape[1], pixels.shape[0], image_id), pixels)
-        return super().image(image_id)
+        scores = concept_scores(records, self._records)
+        return [facts_of(r, self._colors.of(r, self._images), scores[r.instance.id]) for r in records]
 
     def open_video(self, source: VideoSource, *, fps: float | None = None) -> VideoHandle:
         """Open a video: a file, a folder of images, image files in order or a (T, H, W, 3) uint8 array.
@@ -502,28 +452,32 @@ class Workspace(WorkspaceReader):
                 self.forget(image.id)
 
     def _tokens(self, video_id: str, frame: int, boxes: Sequence[Exemplar]) -> ExemplarTokens:
-        image = self.image(f"{video_id}{FRAME}{frame}")
-        return self._segmenter.read_exemplars(self._whole_features(image), boxes)
+        return self._read(self.image(f"{video_id}{FRAME}{frame}"), boxes)
 
     def forget(self, image_id: str) -> None:
         """Free an image, its features and its masks; their ids are not used again."""
         with self._lock:
             self._images.forget(image_id)
-            self._colors.pop(image_id, None)
+            self._colors.forget(image_id)
             self._records.forget(image_id)
         self._memory.forget(image_id)
+
+    def _examples(self, mask_ids: Sequence[str], boxes: Sequence[tuple[str, Box]], *, positive: bool) -> list[Example]:
+        """Masks stand for their boxes, each once; boxes are given as (image id, box)."""
+        records = [self._records.get(mask_id) for mask_id in dict.fromkeys(mask_ids)]
+        given = [*((record.image_id, record.instance.box) for record in records), *boxes]
+        return [Example(image_id, Exemplar(box, positive)) for image_id, box in given]
+
+    def _read(self, image: OpenImage, boxes: Sequence[Exemplar]) -> ExemplarTokens:
+        return self._segmenter.read_exemplars(self._whole_features(image), boxes)
 
     def _whole_features(self, image: OpenImage) -> Features:
         return self._features(image, (0, 0, image.width, image.height))
 
     def _features(self, image: OpenImage, window: Window) -> Features:
         x0, y0, x1, y1 = window
-        whole = self.pixels(image.id)
+        whole = self._images.pixels(image.id)
         return self._memory.get((image.id, window), lambda: np.ascontiguousarray(whole[y0:y1, x0:x1]))
-
-    def _record(self, image: OpenImage, prompt: ConceptPrompt, found: Found, question: Question) -> Segmentation:
-        name, instances = self._keep(image, prompt, found.findings)
-        return replace(found.segmentation(name, image.id, prompt, question, instances), view=self.view(image.id))
 
     def _keep(self, image: OpenImage, prompt: Prompt, findings: Sequence[Finding]) -> tuple[str, list[Instance]]:
         """The name of a segmentation, and its findings with their ids."""
@@ -540,16 +494,6 @@ class Workspace(WorkspaceReader):
         return [record.instance.box for record in self._records.on_image(image_id, mask_ids)]
 
     def _chosen(self, image_id: str, mask_ids: Sequence[str]) -> list[Record]:
-        self.image(image_id)
         if mask_ids:
             return self._records.on_image(image_id, mask_ids)
         return [record for record in self._records.of_image(image_id) if record.kept]
-
-    def _colors_of(self, record: Record) -> tuple[ColorShare, ...]:
-        rle = record.instance.rle  # one object found by several callers has one
-        colors = self._colors.get(record.image_id, {}).get(rle)
-        if colors is None:
-            colors = colors_of(self.pixels(record.image_id), record.instance)
-            with self._lock:
-                self._colors.setdefault(record.image_id, {})[rle] = colors
-        return colors

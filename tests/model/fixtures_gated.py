@@ -14,7 +14,17 @@ from sam3_agent.model.batching import IMAGE_COST, Plan, Work
 from sam3_agent.model.scheduler import Pending, PlacedFeatures, Scheduler
 from sam3_agent.model.scheduler.preemption import pause
 from sam3_agent.model.segmenter import Features
-from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
+from sam3_agent.types import (
+    DETECT_DEFAULTS,
+    ClickedMask,
+    ClickPrompt,
+    ConceptPrompt,
+    Detection,
+    DetectOptions,
+    Exemplar,
+    ExemplarTokens,
+    ModelInfo,
+)
 
 SECONDS = 60.0
 BAD = "fails in the network"
@@ -65,13 +75,7 @@ class GatedEngine:
         return Plan(self._encoding, [int(image[0, 0, 0])], lambda features: features)
 
     def plan_detect(
-        self,
-        features: Features,
-        prompts: Sequence[ConceptPrompt],
-        *,
-        threshold: float = 0.5,
-        near_misses: int = 8,
-        assume_present: bool = False,
+        self, features: Features, prompts: Sequence[ConceptPrompt], options: DetectOptions = DETECT_DEFAULTS
     ) -> Plan[Detection]:
         assert isinstance(features, Tagged)
         assert features.engine is self

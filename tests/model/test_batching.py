@@ -18,7 +18,7 @@ from sam3_agent.model.scheduler import Scheduler
 from sam3_agent.model.scheduler.preemption import listen
 from sam3_agent.model.segmenter import Features
 from sam3_agent.model.text_prompts import TextCache
-from sam3_agent.types import Concept, ConceptPrompt, Detection, Exemplar, ModelInfo
+from sam3_agent.types import Concept, ConceptPrompt, Detection, DetectOptions, Exemplar, ModelInfo
 from tests.model.conftest import small_model
 from tests.model.fixtures_gated import in_thread
 from tests.model.test_sam3 import BOTH, CAT, LIKE, same
@@ -33,7 +33,7 @@ def pictures(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 
 def alone(segmenter: Sam3, image: NDArray[np.uint8], prompts: Sequence[ConceptPrompt]) -> list[Detection]:
     """Every prompt in a batch of its own."""
-    return [segmenter.detect(segmenter.encode(image), [prompt], threshold=0.1)[0] for prompt in prompts]
+    return [segmenter.detect(segmenter.encode(image), [prompt], DetectOptions(threshold=0.1))[0] for prompt in prompts]
 
 
 def learned(segmenter: Sam3, image: NDArray[np.uint8]) -> ConceptPrompt:
@@ -47,7 +47,9 @@ def test_prompts_of_every_kind_on_different_images_answer_in_one_batch_as_if_alo
     segmenter: Sam3, pictures: Pictures
 ) -> None:
     prompts = [CAT, LIKE, BOTH, learned(segmenter, pictures[0])]
-    plans = [segmenter.plan_detect(segmenter.encode(image), prompts, threshold=0.1) for image in pictures]
+    plans = [
+        segmenter.plan_detect(segmenter.encode(image), prompts, DetectOptions(threshold=0.1)) for image in pictures
+    ]
     raw = segmenter._runner.draw([row for plan in plans for row in plan.items])
     found = [plans[0].finish(each) for each in raw]
     expected = [each for image in pictures for each in alone(segmenter, image, prompts)]
@@ -84,7 +86,7 @@ def test_clients_of_a_scheduler_get_what_a_single_caller_gets(segmenter: Sam3, p
     with Scheduler([segmenter]) as scheduler:
 
         def ask(image: NDArray[np.uint8]) -> list[Detection]:
-            return scheduler.detect(scheduler.encode(image), prompts, threshold=0.1)
+            return scheduler.detect(scheduler.encode(image), prompts, DetectOptions(threshold=0.1))
 
         calls = [in_thread(lambda image=image: ask(image)) for image in [*pictures, *pictures]]
         answers: list[list[Detection]] = [call() for call in calls]
@@ -113,12 +115,12 @@ def test_out_of_memory_the_model_goes_on_with_half_the_batch(tokenizer: CLIPToke
     expected = alone(segmenter, pictures[0], prompts)
     sizes: list[int] = []
     segmenter._drawing = Work(fitting(segmenter._runner.draw, 2, sizes), 16, "answering a concept", "cuda:0")
-    found = segmenter.detect(segmenter.encode(pictures[0]), prompts, threshold=0.1)
+    found = segmenter.detect(segmenter.encode(pictures[0]), prompts, DetectOptions(threshold=0.1))
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))
     assert sizes == [9, 4, 2, 2, 2, 2, 1]
     assert segmenter.statistics()["halvings"] == {"encode": 0, "detect": 2, "read_exemplars": 0, "segment_at": 0}
     with Scheduler([segmenter]) as scheduler:
-        found = scheduler.detect(scheduler.encode(pictures[0]), prompts, threshold=0.1)
+        found = scheduler.detect(scheduler.encode(pictures[0]), prompts, DetectOptions(threshold=0.1))
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))
     segmenter._drawing = Work(fitting(segmenter._runner.draw, 0, sizes), 16, "answering a concept", "cuda:0")
     with pytest.raises(ModelUnavailable, match="out of memory on cuda:0 while answering a concept: ask for fewer"):
@@ -134,7 +136,7 @@ def test_replicas_give_equal_answers_and_each_keeps_its_images(checkpoint: Path,
         seen = [scheduler.encode(pictures[0]) for _ in range(2)]
         assert seen[0].replica is not seen[1].replica
         mine = learned(replicas[0], pictures[1])
-        one, other = (scheduler.detect(each, [*prompts, mine], threshold=0.1) for each in seen)
+        one, other = (scheduler.detect(each, [*prompts, mine], DetectOptions(threshold=0.1)) for each in seen)
         assert one == other
         for each, replica in zip(seen, scheduler.statistics()["replicas"], strict=True):
             assert replica["encodes"] == 1
@@ -166,11 +168,11 @@ def test_a_bulk_encode_pauses_between_layers_and_an_answer_in_a_pause_changes_no
     segmenter: Sam3, pictures: Pictures
 ) -> None:
     seen = segmenter.encode(pictures[1])
-    expected = segmenter.detect(seen, [CAT], threshold=0.1)
+    expected = segmenter.detect(seen, [CAT], DetectOptions(threshold=0.1))
     between: list[list[Detection]] = []
 
     def interrupt() -> None:
-        between.append(segmenter.detect(seen, [CAT], threshold=0.1))
+        between.append(segmenter.detect(seen, [CAT], DetectOptions(threshold=0.1)))
         segmenter.encode(pictures[2])
 
     with listen(interrupt):
@@ -183,10 +185,10 @@ def test_a_bulk_encode_pauses_between_layers_and_an_answer_in_a_pause_changes_no
 
 def test_bulk_answers_pause_before_the_masks_of_each_prompt(segmenter: Sam3, pictures: Pictures) -> None:
     seen, other = segmenter.encode(pictures[0]), segmenter.encode(pictures[1])
-    expected = segmenter.detect(seen, [CAT, BOTH], threshold=0.1)
+    expected = segmenter.detect(seen, [CAT, BOTH], DetectOptions(threshold=0.1))
     between: list[list[Detection]] = []
-    with listen(lambda: between.append(segmenter.detect(other, [LIKE], threshold=0.1))):
-        found = segmenter.detect(seen, [CAT, BOTH], threshold=0.1)
+    with listen(lambda: between.append(segmenter.detect(other, [LIKE], DetectOptions(threshold=0.1)))):
+        found = segmenter.detect(seen, [CAT, BOTH], DetectOptions(threshold=0.1))
     assert len(between) == 2
     assert all(same(*pair) for pair in zip(found, expected, strict=True))
 
@@ -220,7 +222,7 @@ def test_rows_that_ask_the_same_of_one_image_have_one_key(segmenter: Sam3, pictu
     cup, box = ConceptPrompt("cup"), ConceptPrompt("cup", (Exemplar((2.0, 2.0, 9.0, 9.0)),))
 
     def key(features: Features, prompt: ConceptPrompt, **options: Any) -> object:
-        return segmenter.plan_detect(features, [prompt], **options).items[0].key
+        return segmenter.plan_detect(features, [prompt], DetectOptions(**options)).items[0].key
 
     assert key(first, cup) == key(first, ConceptPrompt("cup"))
     different = [

@@ -11,7 +11,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
 from sam3_agent.model.fake import UNKNOWN_PRESENCE, FakeSegmenter, detection
 from sam3_agent.model.segmenter import Segmenter
-from sam3_agent.types import ConceptPrompt, Detection, Exemplar
+from sam3_agent.types import ConceptPrompt, Detection, DetectOptions, Exemplar
 from tests.fixtures_workspace import BLUE_CIRCLE, GREEN_SQUARE, RED_CIRCLES, fake_segmenter, picture
 
 FIRST_RED, SECOND_RED, BLUE = (masks.box(masks.encode(m)) for m in (*RED_CIRCLES, BLUE_CIRCLE))
@@ -23,7 +23,8 @@ def ask(
     segmenter: Segmenter = fake_segmenter()
     exemplars = (*(Exemplar(b) for b in positive), *(Exemplar(b, positive=False) for b in negative))
     prompt = ConceptPrompt(phrase, exemplars)
-    return segmenter.detect(segmenter.encode(picture()), [prompt], **options)[0]  # pyright: ignore[reportArgumentType]
+    asked = DetectOptions(**options)  # pyright: ignore[reportArgumentType]
+    return segmenter.detect(segmenter.encode(picture()), [prompt], asked)[0]
 
 
 def found(answer: Detection) -> list[bytes]:

@@ -12,7 +12,7 @@ from sam3_agent import masks
 from sam3_agent.model.exemplars import box_tensors
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.text_prompts import token_ids
-from sam3_agent.types import ConceptPrompt, Exemplar, ModelInfo
+from sam3_agent.types import ConceptPrompt, DetectOptions, Exemplar, ModelInfo
 from tests.model.conftest import SHARED
 
 TRUCK = SHARED / "sam_images" / "truck.jpg"
@@ -45,7 +45,7 @@ def test_full_size_answers_a_phrase_and_an_exemplar_with_the_right_shapes_and_ge
     assert [tuple(level.shape) for level in seen.levels] == [(1, 256, side, side) for side in (288, 144, 72)]
     assert seen.nbytes == 4 * 256 * (288**2 + 144**2 + 72**2)
     prompt = ConceptPrompt("truck", (Exemplar((80, 280, 1700, 850)),))
-    (found,) = full_model.detect(seen, [prompt], threshold=0.99, near_misses=3)
+    (found,) = full_model.detect(seen, [prompt], DetectOptions(threshold=0.99, near_misses=3))
     assert 0 < found.presence < 1
     assert found.kept == ()
     assert len(found.near_misses) == 3

@@ -17,7 +17,7 @@ from transformers import CLIPTokenizer
 from sam3_agent.errors import ModelUnavailable, ToolError
 from sam3_agent.model import loading
 from sam3_agent.model.sam3 import Sam3
-from sam3_agent.types import ClickPrompt, ConceptPrompt, ModelInfo
+from sam3_agent.types import ClickPrompt, ConceptPrompt, DetectOptions, ModelInfo
 from tests.model.conftest import small_model, small_tracker
 
 
@@ -48,7 +48,7 @@ def test_a_checkpoint_in_the_layout_of_the_real_one_loads_and_answers(
     assert segmenter.info == ModelInfo(str(checkpoint), "cpu", "float32", input_side=96, queries=12, patch=8)
     wanted = {key: value.half().float() for key, value in small_model().state_dict().items()}
     assert all(torch.equal(value, wanted[key]) for key, value in segmenter._model.state_dict().items())
-    (found,) = segmenter.detect(segmenter.encode(picture), [ConceptPrompt("cat")], threshold=0.1)
+    (found,) = segmenter.detect(segmenter.encode(picture), [ConceptPrompt("cat")], DetectOptions(threshold=0.1))
     assert found.kept
     assert capfd.readouterr() == ("", "")
 
@@ -180,7 +180,7 @@ def test_a_checkpoint_without_a_tracker_half_serves_all_but_clicks(broken: Path,
     tensors = load_file(broken / "model.safetensors")
     save_file({k: v for k, v in tensors.items() if k.startswith("detector_model.")}, broken / "model.safetensors")
     segmenter = Sam3.load(broken, device="cpu")
-    assert segmenter.detect(segmenter.encode(picture), [ConceptPrompt("cat")], threshold=0.1)[0].kept
+    assert segmenter.detect(segmenter.encode(picture), [ConceptPrompt("cat")], DetectOptions(threshold=0.1))[0].kept
     with pytest.raises(ToolError, match="no tracker half"):
         segmenter.segment_at(segmenter.encode(picture), ClickPrompt(((50.0, 50.0),)))
 

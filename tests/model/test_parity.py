@@ -15,7 +15,7 @@ from sam3_agent.model.exemplars import box_tensors
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.preprocess import to_pixels
 from sam3_agent.model.sam3 import Sam3
-from sam3_agent.types import Candidate, ConceptPrompt, Exemplar
+from sam3_agent.types import Candidate, ConceptPrompt, DetectOptions, Exemplar
 from tests.model.conftest import PARITY, SHARED, Parity
 
 TEXT = ["t01", "t03", "t04", "t05", "t06", "t08", "t09", "t10", "t12", "t13"]
@@ -64,7 +64,9 @@ def test_raw_outputs_equal_those_of_metas_code(parity: Parity, name: str) -> Non
 def test_final_scores_boxes_and_masks_equal_those_of_metas_code(parity: Parity, name: str, threshold: float) -> None:
     case = parity.cases[name]
     seen = parity.features(case["image"])
-    (answer,) = parity.segmenter.detect(seen, [prompt(case)], threshold=threshold - DEAD_BAND, near_misses=0)
+    (answer,) = parity.segmenter.detect(
+        seen, [prompt(case)], DetectOptions(threshold=threshold - DEAD_BAND, near_misses=0)
+    )
     kept = list(answer.kept)
     official = case["final"][str(threshold)]
     for place, score in enumerate(official["scores"]):

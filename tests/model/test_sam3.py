@@ -11,7 +11,8 @@ from transformers import CLIPTokenizer
 from sam3_agent import masks
 from sam3_agent.errors import InputError, ModelUnavailable
 from sam3_agent.model.sam3 import MAX_PROMPTS, Sam3
-from sam3_agent.types import ConceptPrompt, Detection, Exemplar, ModelInfo
+from sam3_agent.model.segmenter import PRESENCE_ONLY
+from sam3_agent.types import ConceptPrompt, Detection, DetectOptions, Exemplar, ModelInfo
 from tests.model.conftest import small_model
 
 CAT = ConceptPrompt("cat")
@@ -33,7 +34,7 @@ def same(first: Detection, second: Detection) -> bool:
 def test_a_detection_keeps_presence_and_object_score_apart_best_first(
     segmenter: Sam3, picture: NDArray[np.uint8]
 ) -> None:
-    (found,) = segmenter.detect(segmenter.encode(picture), [CAT], threshold=0.0)
+    (found,) = segmenter.detect(segmenter.encode(picture), [CAT], DetectOptions(threshold=0.0))
     assert 0 < found.presence < 1
     assert len(found.kept) > 1
     scores = [candidate.object_score for candidate in found.kept]
@@ -48,18 +49,18 @@ def test_a_detection_keeps_presence_and_object_score_apart_best_first(
 
 def test_the_threshold_is_strict_and_holds_for_the_product(segmenter: Sam3, picture: NDArray[np.uint8]) -> None:
     seen = segmenter.encode(picture)
-    (everything,) = segmenter.detect(seen, [CAT], threshold=0.0, near_misses=0)
+    (everything,) = segmenter.detect(seen, [CAT], DetectOptions(threshold=0.0, near_misses=0))
     limit = everything.presence * everything.kept[1].object_score
-    (some,) = segmenter.detect(seen, [CAT], threshold=limit, near_misses=0)
+    (some,) = segmenter.detect(seen, [CAT], DetectOptions(threshold=limit, near_misses=0))
     assert some.kept == everything.kept[:1]
     assert some.near_misses == ()
 
 
 def test_where_presence_is_assumed_the_object_score_alone_decides(segmenter: Sam3, picture: NDArray[np.uint8]) -> None:
     seen = segmenter.encode(picture)
-    (doubted,) = segmenter.detect(seen, [CAT], threshold=0.0, near_misses=0)
+    (doubted,) = segmenter.detect(seen, [CAT], DetectOptions(threshold=0.0, near_misses=0))
     limit = doubted.kept[1].object_score
-    (assumed,) = segmenter.detect(seen, [CAT], threshold=limit, near_misses=0, assume_present=True)
+    (assumed,) = segmenter.detect(seen, [CAT], DetectOptions(threshold=limit, near_misses=0, assume_present=True))
     assert [c.object_score for c in assumed.kept] == [doubted.kept[0].object_score]
     assert doubted.presence * doubted.kept[0].object_score < limit
     assert assumed.presence == pytest.approx(doubted.presence)
@@ -67,29 +68,30 @@ def test_where_presence_is_assumed_the_object_score_alone_decides(segmenter: Sam
 
 def test_near_misses_lie_under_the_threshold_and_are_bounded(segmenter: Sam3, picture: NDArray[np.uint8]) -> None:
     seen = segmenter.encode(picture)
-    (found,) = segmenter.detect(seen, [CAT], threshold=0.99, near_misses=3)
+    (found,) = segmenter.detect(seen, [CAT], DetectOptions(threshold=0.99, near_misses=3))
     assert found.kept == ()
     assert 1 <= len(found.near_misses) <= 3
     assert all(miss.object_score >= 0.25 for miss in found.near_misses)
 
 
-def test_a_threshold_above_one_without_near_misses_answers_with_presence_alone(
+def test_presence_is_the_one_that_detect_tells_and_nothing_is_decoded_for_it(
     segmenter: Sam3, picture: NDArray[np.uint8]
 ) -> None:
     seen = segmenter.encode(picture)
-    (alone,) = segmenter.detect(seen, [CAT], threshold=1.1, near_misses=0)
+    (alone,) = segmenter.detect(seen, [CAT], PRESENCE_ONLY)
     (full,) = segmenter.detect(seen, [CAT])
     assert (alone.kept, alone.near_misses) == ((), ())
+    assert segmenter.presence(seen, [CAT]) == [alone.presence]
     assert alone.presence == pytest.approx(full.presence, abs=1e-6)
 
 
 def test_many_prompts_are_answered_in_order_and_each_as_if_alone(segmenter: Sam3, picture: NDArray[np.uint8]) -> None:
     seen = segmenter.encode(picture)
     prompts = [CAT, LIKE, BOTH, *(ConceptPrompt(f"thing {k}") for k in range(MAX_PROMPTS)), CAT]
-    together = segmenter.detect(seen, prompts, threshold=0.1)
+    together = segmenter.detect(seen, prompts, DetectOptions(threshold=0.1))
     assert len(together) == len(prompts)
     for prompt, found in zip(prompts, together, strict=True):
-        assert same(found, segmenter.detect(seen, [prompt], threshold=0.1)[0])
+        assert same(found, segmenter.detect(seen, [prompt], DetectOptions(threshold=0.1))[0])
 
 
 def test_no_prompts_give_no_detections(segmenter: Sam3, picture: NDArray[np.uint8]) -> None:
@@ -101,16 +103,16 @@ def test_remembered_features_and_phrases_answer_like_new_ones(
 ) -> None:
     fresh = Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"))
     seen = segmenter.encode(picture)
-    segmenter.detect(seen, [CAT, BOTH], threshold=0.1)
+    segmenter.detect(seen, [CAT, BOTH], DetectOptions(threshold=0.1))
     for prompt in (CAT, BOTH):
-        again = segmenter.detect(seen, [prompt], threshold=0.1)[0]
-        assert same(again, fresh.detect(fresh.encode(picture), [prompt], threshold=0.1)[0])
+        again = segmenter.detect(seen, [prompt], DetectOptions(threshold=0.1))[0]
+        assert same(again, fresh.detect(fresh.encode(picture), [prompt], DetectOptions(threshold=0.1))[0])
 
 
 def test_phrases_that_clean_to_the_same_words_answer_the_same(segmenter: Sam3, picture: NDArray[np.uint8]) -> None:
     seen = segmenter.encode(picture)
     plain, shouted = segmenter.detect(
-        seen, [ConceptPrompt("a red cat"), ConceptPrompt("  A  RED\tCat ")], threshold=0.1
+        seen, [ConceptPrompt("a red cat"), ConceptPrompt("  A  RED\tCat ")], DetectOptions(threshold=0.1)
     )
     assert same(plain, shouted)
 
@@ -119,7 +121,7 @@ def test_an_exemplar_changes_the_answer_and_its_sign_matters(segmenter: Sam3, pi
     seen = segmenter.encode(picture)
     box = (20, 30, 90, 100)
     prompts = [CAT, *(ConceptPrompt("cat", (Exemplar(box, positive=sign),)) for sign in (True, False))]
-    presences = [found.presence for found in segmenter.detect(seen, prompts, threshold=1.1, near_misses=0)]
+    presences = segmenter.presence(seen, prompts)
     assert len({round(value, 5) for value in presences}) == 3
 
 
@@ -128,7 +130,7 @@ def test_an_exemplar_box_is_clipped_to_the_image(segmenter: Sam3, picture: NDArr
     over, exact = (
         ConceptPrompt(None, (Exemplar(box),)) for box in ((-10.0, 20.0, 50.0, 300.0), (0.0, 20.0, 50.0, 120.0))
     )
-    assert same(*segmenter.detect(seen, [over, exact], threshold=0.1))
+    assert same(*segmenter.detect(seen, [over, exact], DetectOptions(threshold=0.1)))
 
 
 def test_an_exemplar_box_outside_the_image_is_refused(segmenter: Sam3, picture: NDArray[np.uint8]) -> None:
@@ -144,14 +146,14 @@ def test_a_phrase_over_the_token_limit_is_refused_with_its_length(segmenter: Sam
 @pytest.mark.parametrize("size", [(1, 1), (1, 700), (900, 1), (96, 96), (2000, 31)])
 def test_any_image_size_is_answered_at_its_own_size(segmenter: Sam3, size: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    (found,) = segmenter.detect(segmenter.encode(image), [CAT], threshold=0.0)
+    (found,) = segmenter.detect(segmenter.encode(image), [CAT], DetectOptions(threshold=0.0))
     assert all(candidate.rle.size == size for candidate in found.kept)
 
 
 def test_a_hundred_megapixels_are_answered(segmenter: Sam3) -> None:
     image = np.zeros((10_000, 10_000, 3), dtype=np.uint8)
     image[2000:5000, 3000:9000] = 200
-    (found,) = segmenter.detect(segmenter.encode(image), [CAT], threshold=1.1, near_misses=1)
+    (found,) = segmenter.detect(segmenter.encode(image), [CAT], DetectOptions(threshold=1.1, near_misses=1))
     assert found.near_misses[0].rle.size == (10_000, 10_000)
 
 
@@ -180,7 +182,7 @@ def test_threads_get_the_answers_that_one_thread_gets(segmenter: Sam3, picture: 
     images = [picture, picture[::-1], picture[:, ::-1], picture.transpose(1, 0, 2)]
 
     def answer(image: NDArray[np.uint8]) -> Detection:
-        return segmenter.detect(segmenter.encode(image), [CAT, BOTH], threshold=0.1)[1]
+        return segmenter.detect(segmenter.encode(image), [CAT, BOTH], DetectOptions(threshold=0.1))[1]
 
     with ThreadPoolExecutor(4) as pool:
         for one, other in zip(pool.map(answer, images), map(answer, images), strict=True):

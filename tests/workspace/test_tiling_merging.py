@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.tiling.truth_segmenter import TruthSegmenter, map_picture
 from sam3_agent import masks
 from sam3_agent.masks import Rle, Window
-from sam3_agent.types import Candidate, ConceptPrompt, Detection, ModelInfo
+from sam3_agent.types import Candidate, ConceptPrompt, Detection, DetectOptions, ModelInfo
 from sam3_agent.workspace.query import Question
 from sam3_agent.workspace.tiling import Found, found_in
 from sam3_agent.workspace.tiling.planning import grid
@@ -31,7 +31,9 @@ def views_of(bitmaps: Sequence[NDArray[np.bool_]], windows: Sequence[Window], *,
     views: list[View] = []
     for window in (PICTURE, *windows):
         x0, y0, x1, y1 = window
-        (found,) = segmenter.detect(segmenter.encode(np.ascontiguousarray(MAP[y0:y1, x0:x1])), ASKED, threshold=0)
+        (found,) = segmenter.detect(
+            segmenter.encode(np.ascontiguousarray(MAP[y0:y1, x0:x1])), ASKED, DetectOptions(threshold=0)
+        )
         views.append(View(window, Detection(0.02, ()) if blind and window == PICTURE else found, SEGMENTER))
     return views
 

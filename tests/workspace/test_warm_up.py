@@ -8,8 +8,8 @@ from sam3_agent.llm.scripted import ScriptedLLM
 from sam3_agent.loop.agent import Agent
 from sam3_agent.model.fake import FAKE, FakeSegmenter
 from sam3_agent.model.scheduler import Scheduler
+from sam3_agent.model.segmenter import WORTH_WARMING
 from sam3_agent.workspace import Workspace
-from sam3_agent.workspace.workspace import WORTH_WARMING
 
 
 class ColdSegmenter(FakeSegmenter):

@@ -14,8 +14,8 @@ from sam3_agent.labeling.pipeline.proposer import Proposer
 from sam3_agent.labeling.store.journal import ImageRow
 from sam3_agent.labeling.store.label import Label
 from sam3_agent.loop.agent import Failure, attempt
+from sam3_agent.model.segmenter import WORTH_WARMING
 from sam3_agent.types import ModelInfo
-from sam3_agent.workspace.workspace import WORTH_WARMING
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,19 @@ from sam3_agent.model.scheduler.queue import RequestQueue
 from sam3_agent.model.scheduler.request import Pending, Request
 from sam3_agent.model.scheduler.request_context import current_caller
 from sam3_agent.model.scheduler.worker import Worker
-from sam3_agent.model.segmenter import Features, KeepsStatistics, WarmsUp
+from sam3_agent.model.segmenter import PRESENCE_ONLY, Features, KeepsStatistics, WarmsUp
 from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
-from sam3_agent.types import ClickedMask, ClickPrompt, ConceptPrompt, Detection, Exemplar, ExemplarTokens, ModelInfo
+from sam3_agent.types import (
+    DETECT_DEFAULTS,
+    ClickedMask,
+    ClickPrompt,
+    ConceptPrompt,
+    Detection,
+    DetectOptions,
+    Exemplar,
+    ExemplarTokens,
+    ModelInfo,
+)
 
 Answer = TypeVar("Answer")
 
@@ -95,14 +105,15 @@ class Scheduler:
             Replica(engine, Worker(f"model-{number}", RequestQueue(max_waiting), max_wait=max_wait))
             for number, engine in enumerate(engines)
         ]
+        infos = [engine.info for engine in engines]
+        self._info = replace(infos[0], device=",".join(info.device for info in infos))
         self._choosing = threading.Lock()
         self._is_bulk = False
 
     @property
     def info(self) -> ModelInfo:
         """The first engine's, with the devices of all."""
-        infos = [replica.engine.info for replica in self._replicas]
-        return replace(infos[0], device=",".join(info.device for info in infos))
+        return self._info
 
     def bulk(self) -> "Scheduler":
         """The same scheduler for callers with much to do and time to wait: all others go first.
@@ -118,18 +129,14 @@ class Scheduler:
         return self.begin_encode(image).result()[0]
 
     def detect(
-        self,
-        features: Features,
-        prompts: Sequence[ConceptPrompt],
-        *,
-        threshold: float = 0.5,
-        near_misses: int = 8,
-        assume_present: bool = False,
+        self, features: Features, prompts: Sequence[ConceptPrompt], options: DetectOptions = DETECT_DEFAULTS
     ) -> list[Detection]:
         """Answer every prompt on one encoded image; see `Segmenter.detect` and `begin_detect`."""
-        return self.begin_detect(
-            features, prompts, threshold=threshold, near_misses=near_misses, assume_present=assume_present
-        ).result()
+        return self.begin_detect(features, prompts, options).result()
+
+    def presence(self, features: Features, prompts: Sequence[ConceptPrompt]) -> list[float]:
+        """Score the belief that each prompt is in the image; see `Segmenter.presence`."""
+        return [found.presence for found in self.detect(features, prompts, PRESENCE_ONLY)]
 
     def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
         """Read boxes as prompt tokens for any other image; see `Segmenter.read_exemplars`."""
@@ -185,13 +192,7 @@ class Scheduler:
             )
 
     def begin_detect(
-        self,
-        features: Features,
-        prompts: Sequence[ConceptPrompt],
-        *,
-        threshold: float = 0.5,
-        near_misses: int = 8,
-        assume_present: bool = False,
+        self, features: Features, prompts: Sequence[ConceptPrompt], options: DetectOptions = DETECT_DEFAULTS
     ) -> Pending[Detection]:
         """Ask for the answers to prompts without waiting for them.
 
@@ -202,10 +203,7 @@ class Scheduler:
             ModelUnavailable: the scheduler was closed.
         """
         home, own = self._home(features)
-        plan = home.engine.plan_detect(
-            own, prompts, threshold=threshold, near_misses=near_misses, assume_present=assume_present
-        )
-        return self._begin(home, plan)
+        return self._begin(home, home.engine.plan_detect(own, prompts, options))
 
     def warm_up(self) -> float:
         """Warm up every engine that can be (see `Sam3.warm_up`), one after the other; gives the seconds."""

@@ -83,7 +83,7 @@ class Piece:
 
 
 def pieces_of(views: Sequence[View], question: Question, height: int, width: int) -> list[Piece]:
-    """The candidates of all views of one concept, the whole picture's first, each object once a view.
+    """The candidates of several views of one concept, the whole picture's first, each object once a view.
 
     Args:
         views: the first of them of the whole picture (or region).
@@ -97,8 +97,7 @@ def pieces_of(views: Sequence[View], question: Question, height: int, width: int
     for view, belief in zip(views, beliefs, strict=True):
         detection = view.detection
         told = (*detection.kept, *detection.near_misses)
-        once = Suppression(max_iou=REPEATED).keep([c.rle for c in told]) if len(views) > 1 else range(len(told))
-        for number in once:
+        for number in Suppression(max_iou=REPEATED).keep([c.rle for c in told]):
             placed = candidate_in_image(told[number], view.window, width, height)
             kept = number < len(detection.kept) and belief * placed.object_score > question.threshold
             pieces.append(_piece(placed, view, belief, picture, kept=kept))

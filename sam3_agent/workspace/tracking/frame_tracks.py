@@ -19,7 +19,7 @@ from sam3_agent.model.video_segmenter import (
     TrackRequest,
     VideoSegmenter,
 )
-from sam3_agent.types import Candidate, ClickPrompt, TrackFrame, TrackState
+from sam3_agent.types import Candidate, ClickPrompt, DetectOptions, TrackFrame, TrackState
 from sam3_agent.workspace.tracking.association import evidence_of_masks, keep_detections, mask_overlap
 from sam3_agent.workspace.tracking.cuts import CutDetector
 from sam3_agent.workspace.tracking.journal import Entry
@@ -138,7 +138,9 @@ class ConceptTracks:
         """Detections that take part: above the profile's score, without duplicates."""
         if not self._prompts:
             return []
-        told = self._segmenter.detect(features, self._prompts, threshold=self._profile.detection_score, near_misses=0)
+        told = self._segmenter.detect(
+            features, self._prompts, DetectOptions(self._profile.detection_score, near_misses=0)
+        )
         found = [
             Found(label, candidate, detection.presence * candidate.object_score)
             for label, detection in zip(self._labels, told, strict=True)

@@ -17,7 +17,7 @@ from sam3_agent.model.cuda.mask_counts import in_torch
 from sam3_agent.model.cuda.start import TOLERANCE, difference, fast_path_of, keep_code, mask_coder, recorded
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes import SceneOptions, generate_scene
-from sam3_agent.types import ClickPrompt, ConceptPrompt, Detection, Exemplar, ModelInfo
+from sam3_agent.types import ClickPrompt, ConceptPrompt, Detection, DetectOptions, Exemplar, ModelInfo
 from tests.model.conftest import small_model, small_tracker
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
@@ -63,8 +63,8 @@ def test_phrases_get_the_same_answers_however_many_they_are(
 ) -> None:
     plain, quickly = prepared_alike(clicking_segmenter, quick_segmenter, picture)
     prompts = [ConceptPrompt(f"cat {number}") for number in range(count)]
-    wanted = clicking_segmenter.detect(plain, prompts, threshold=0.05)
-    found = quick_segmenter.detect(quickly, prompts, threshold=0.05)
+    wanted = clicking_segmenter.detect(plain, prompts, DetectOptions(threshold=0.05))
+    found = quick_segmenter.detect(quickly, prompts, DetectOptions(threshold=0.05))
     assert sum(len(each.kept) for each in wanted)
     for pair in zip(found, wanted, strict=True):
         assert_same(*pair)
@@ -75,8 +75,8 @@ def test_exemplars_beside_phrases_get_the_same_answers(
 ) -> None:
     plain, quickly = prepared_alike(clicking_segmenter, quick_segmenter, picture)
     for prompts in ([LIKE], [ConceptPrompt("cat"), LIKE, MANY]):
-        wanted = clicking_segmenter.detect(plain, prompts, threshold=0.05)
-        for pair in zip(quick_segmenter.detect(quickly, prompts, threshold=0.05), wanted, strict=True):
+        wanted = clicking_segmenter.detect(plain, prompts, DetectOptions(threshold=0.05))
+        for pair in zip(quick_segmenter.detect(quickly, prompts, DetectOptions(threshold=0.05)), wanted, strict=True):
             assert_same(*pair)
 
 
@@ -85,8 +85,8 @@ def test_more_boxes_than_there_are_graphs_for_go_through_the_modules(
 ) -> None:
     plain, quickly = prepared_alike(clicking_segmenter, quick_segmenter, picture)
     crowd = ConceptPrompt(None, tuple(Exemplar((float(x), 0.0, x + 9.0, 30.0)) for x in range(120)))
-    (wanted,) = clicking_segmenter.detect(plain, [crowd], threshold=0.05)
-    (found,) = quick_segmenter.detect(quickly, [crowd], threshold=0.05)
+    (wanted,) = clicking_segmenter.detect(plain, [crowd], DetectOptions(threshold=0.05))
+    (found,) = quick_segmenter.detect(quickly, [crowd], DetectOptions(threshold=0.05))
     assert_same(found, wanted)
 
 
@@ -95,8 +95,13 @@ def test_prompts_on_different_images_meet_in_one_batch(
 ) -> None:
     images = [picture, picture[::-1].copy(), picture[:, :80].copy()]
     pairs = [prepared_alike(clicking_segmenter, quick_segmenter, image) for image in images]
-    wanted = [clicking_segmenter.detect(plain, [ConceptPrompt("cat")], threshold=0.05)[0] for plain, _ in pairs]
-    plans = [quick_segmenter.plan_detect(quickly, [ConceptPrompt("cat")], threshold=0.05) for _, quickly in pairs]
+    wanted = [
+        clicking_segmenter.detect(plain, [ConceptPrompt("cat")], DetectOptions(threshold=0.05))[0] for plain, _ in pairs
+    ]
+    plans = [
+        quick_segmenter.plan_detect(quickly, [ConceptPrompt("cat")], DetectOptions(threshold=0.05))
+        for _, quickly in pairs
+    ]
     drawn = quick_segmenter._runner.draw([plan.items[0] for plan in plans])
     for each, other in zip(drawn, wanted, strict=True):
         assert_same(each.detection(), other)
@@ -124,10 +129,10 @@ def test_a_forgotten_image_does_not_change_under_what_came_after(
 ) -> None:
     first = quick_segmenter.encode(picture)
     before = [level.clone() for level in first.levels]
-    (alone,) = quick_segmenter.detect(first, [ConceptPrompt("cat")], threshold=0.05)
+    (alone,) = quick_segmenter.detect(first, [ConceptPrompt("cat")], DetectOptions(threshold=0.05))
     quick_segmenter.encode(picture[::-1].copy())
     assert all(torch.equal(level, kept) for level, kept in zip(first.levels, before, strict=True))
-    assert quick_segmenter.detect(first, [ConceptPrompt("cat")], threshold=0.05) == [alone]
+    assert quick_segmenter.detect(first, [ConceptPrompt("cat")], DetectOptions(threshold=0.05)) == [alone]
 
 
 def test_everything_is_recorded_at_the_start_and_usual_calls_add_nothing(
@@ -140,8 +145,10 @@ def test_everything_is_recorded_at_the_start_and_usual_calls_add_nothing(
     known = set(fast.graphs.keys)
     assert len(known) > 10
     seen = segmenter.encode(picture)
-    segmenter.detect(seen, [ConceptPrompt("cat"), ConceptPrompt("dog"), ConceptPrompt("cup")], threshold=0.05)
-    segmenter.detect(seen, [LIKE], threshold=0.05)
+    segmenter.detect(
+        seen, [ConceptPrompt("cat"), ConceptPrompt("dog"), ConceptPrompt("cup")], DetectOptions(threshold=0.05)
+    )
+    segmenter.detect(seen, [LIKE], DetectOptions(threshold=0.05))
     segmenter.segment_at(seen, ClickPrompt(((60.0, 40.0),), (True,)))
     assert set(fast.graphs.keys) == known
     assert segmenter.statistics()["fast"] is True
@@ -224,8 +231,8 @@ def test_the_embedded_weights_find_the_same_objects(tiny_pair: tuple[Sam3, Sam3]
         scene = generate_scene(seed, SceneOptions(max_side=400))
         seen, quickly = prepared_alike(plain, fast, scene.image)
         prompts = [ConceptPrompt(phrase) for phrase in sorted({each.noun for each in scene.objects})]
-        wanted = plain.detect(seen, prompts, threshold=0.5)
-        for pair in zip(fast.detect(quickly, prompts, threshold=0.5), wanted, strict=True):
+        wanted = plain.detect(seen, prompts, DetectOptions(threshold=0.5))
+        for pair in zip(fast.detect(quickly, prompts, DetectOptions(threshold=0.5)), wanted, strict=True):
             assert_same(*pair, off=1e-3)
         kept += sum(len(each.kept) for each in wanted)
     assert kept >= 5
@@ -281,5 +288,5 @@ def test_two_replicas_on_two_devices_give_one_answer(picture: NDArray[np.uint8])
     for device in ("cuda:0", "cuda:1"):
         segmenter = Sam3.load("tiny", device=device, dtype="float32")
         segmenter.warm_up()
-        found += segmenter.detect(segmenter.encode(picture), [ConceptPrompt("circle")], threshold=0.3)
+        found += segmenter.detect(segmenter.encode(picture), [ConceptPrompt("circle")], DetectOptions(threshold=0.3))
     assert_same(found[1], found[0], off=1e-3)
