@@ -57,6 +57,37 @@ class ExemplarTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class ConceptEstimate:
+    """Estimate of how well a concept is found, from the images of its own examples."""
+
+    found: int
+    """Positive examples that were found."""
+    examples: int
+    """Positive examples that were looked for."""
+    false: int
+    """Findings on a negative example, or on what one of the other words names."""
+    words: int
+    """Other words that were asked on the same images."""
+    images: int
+    held_out: bool
+    """Whether each image was asked for what was learned from the others; otherwise the figures flatter."""
+
+    def __str__(self) -> str:
+        where = "" if self.held_out else ", on the image that it was learned from"
+        return (
+            f"finds {self.found} of {self.examples} of your own examples, {self.false} false on {self.words} other"
+            f" words{where}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The same figures by name."""
+        return {
+            "found": self.found, "examples": self.examples, "false": self.false, "other_words": self.words,
+            "images": self.images, "held_out": self.held_out,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Concept:
     """A concept learned from examples on any images, under a name: it goes wherever a phrase goes, as "@name"."""
 
@@ -64,8 +95,16 @@ class Concept:
     phrase: str | None
     """Asked together with the examples, if given."""
     tokens: ExemplarTokens
+    """Asked with: pooled from those of the examples."""
     thumbnails: tuple[bytes, ...] = ()
     """JPEG pictures of the examples, for people."""
+    examples: ExemplarTokens | None = None
+    """Tokens of every example, positive ones first; None where `tokens` are those."""
+    threshold: float = 0.5
+    """Score above which it is taken for found where a phrase needs 0.5."""
+    estimate: ConceptEstimate | None = None
+    notes: tuple[str, ...] = ()
+    """Remarks of the learning: what was given and left out, and why."""
 
     def __post_init__(self) -> None:
         if not _CONCEPT_NAME.fullmatch(self.name):
@@ -73,6 +112,20 @@ class Concept:
                 f"a concept's name is 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit,"
                 f" got {self.name!r}"
             )
+        if not 0 < self.threshold < 1:
+            raise InputError(f"a concept's threshold lies between 0 and 1, got {self.threshold}")
+
+    @property
+    def example_count(self) -> int:
+        """Examples that it was learned from."""
+        return (self.examples or self.tokens).count
+
+    def threshold_at(self, asked: float) -> float:
+        """Its own threshold, moved as far in log odds as the one asked for lies from 0.5; 0 and 1 stay."""
+        if not 0 < asked < 1 or self.threshold == 0.5:
+            return asked
+        odds = asked / (1 - asked) * self.threshold / (1 - self.threshold)
+        return odds / (1 + odds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
@@ -28,7 +28,7 @@ from sam3_agent.types import (
     VideoHandle,
 )
 from sam3_agent.video import Video, VideoSource, open_video
-from sam3_agent.workspace.concepts import Concepts, gather_examples, learn_concept
+from sam3_agent.workspace.concepts import Concepts, by_threshold, gather_examples, learn_concept
 from sam3_agent.workspace.crops import clicks_in_window, window_of
 from sam3_agent.workspace.feature_cache import FeatureCache, Window
 from sam3_agent.workspace.geometry import MeasurementTable, Operation, OrderBy, combined, measure
@@ -202,7 +202,8 @@ class Workspace(WorkspaceReader):
         """Find all instances of each concept in one batched call; a concept given twice is answered once.
 
         Args:
-            threshold: what is found scores higher than this; the rest are near misses.
+            threshold: what is found scores higher than this; the rest are near misses. A learned concept with a
+                threshold of its own is asked with that in place of 0.5 (`Concept.threshold_at`).
             region: look at this part only, in its own resolution; masks and boxes are still those of the whole image.
             tiles: look closer at parts: "auto" where it pays, "never", or "always" (see `tiling.plan`).
             assume_present: the threshold is for the object score alone, as the concept is known to be there.
@@ -218,10 +219,14 @@ class Workspace(WorkspaceReader):
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(concepts), threshold)
         window = window_of(region, image.width, image.height)
-        asking = Asking(self._segmenter, self._memory, image_id, self.pixels(image_id), window, question)
-        views = look_closer(asking.about, window, prompts, question, self.info)
-        found = [found_in(each, question, image.height, image.width) for each in views]
-        return [self._record(image, p, f, question) for p, f in zip(prompts, found, strict=True)]
+        found: dict[ConceptPrompt, tuple[Found, Question]] = {}
+        for own, group in by_threshold(prompts, threshold).items():
+            put = replace(question, threshold=own)
+            asking = Asking(self._segmenter, self._memory, image_id, self.pixels(image_id), window, put)
+            views = look_closer(asking.about, window, group, put, self.info)
+            answers = [(found_in(each, put, image.height, image.width), put) for each in views]
+            found |= dict(zip(group, answers, strict=True))
+        return [self._record(image, prompt, *found[prompt]) for prompt in prompts]
 
     def presence(self, image_id: str, phrases: Sequence[str]) -> dict[str, float]:
         """Score the belief that each phrase is in the image, 0-1: the cheapest question."""

@@ -1,0 +1,91 @@
+"""Scenes that hold a noun and scenes that do not; also of a gear, a noun that the tiny model was never shown."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from sam3_agent import masks
+from sam3_agent.masks import Box, Rle
+from sam3_agent.scenes import SceneOptions, generate_scene
+from sam3_agent.scenes.vocabulary import COLORS
+
+GEAR = "gear"
+OVERSAMPLED = 4
+"""Gears are drawn so many times larger and scaled down, for smooth edges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labeled:
+    """A scene with every object of the noun in question."""
+
+    image: NDArray[np.uint8]
+    """(H, W, 3)"""
+    objects: tuple[Rle, ...]
+
+    @property
+    def boxes(self) -> list[Box]:
+        """Tight boxes of the objects."""
+        return [masks.box(rle) for rle in self.objects]
+
+
+def with_noun(noun: str, first_seed: int) -> Iterator[Labeled]:
+    """Scenes that hold the noun, without end."""
+    colors = sorted(COLORS)
+    seed = first_seed
+    while True:
+        if noun == GEAR:
+            yield _with_gears(seed)
+        else:
+            scene = generate_scene(seed, SceneOptions(required_pairs=((noun, colors[seed % len(colors)]),)))
+            objects = tuple(masks.encode(o.mask) for o in scene.objects if o.noun == noun)
+            if objects:
+                yield Labeled(scene.image, objects)
+        seed += 1
+
+
+def without_noun(noun: str, first_seed: int) -> Iterator[Labeled]:
+    """Scenes that do not hold the noun, without end."""
+    seed = first_seed
+    while True:
+        scene = generate_scene(seed, SceneOptions())
+        if all(o.noun != noun for o in scene.objects):
+            yield Labeled(scene.image, ())
+        seed += 1
+
+
+def _with_gears(seed: int) -> Labeled:
+    """One to four gears in front of a scene; each hides what is behind it."""
+    image = generate_scene(seed, SceneOptions()).image.copy()
+    rng = np.random.default_rng(seed)
+    height, width = image.shape[:2]
+    shapes: list[NDArray[np.bool_]] = []
+    for _ in range(int(rng.integers(1, 5))):
+        side = int(min(height, width) * rng.uniform(0.12, 0.32))
+        left, top = int(rng.integers(0, width - side)), int(rng.integers(0, height - side))
+        cover = _gear(side, rng)  # (side, side) 0-1
+        color = np.array(list(COLORS.values())[int(rng.integers(len(COLORS)))], np.float64)
+        color = np.clip(color * rng.uniform(0.8, 1.1) + rng.normal(0, 4, (side, side, 1)), 0, 255)
+        part = image[top : top + side, left : left + side]
+        part[:] = (cover[..., None] * color + (1 - cover[..., None]) * part).round().astype(np.uint8)
+        mask = np.zeros((height, width), bool)
+        mask[top : top + side, left : left + side] = cover > 0.5
+        shapes = [*(shape & ~mask for shape in shapes), mask]
+    return Labeled(image, tuple(masks.encode(shape) for shape in shapes if shape.sum() > 60))
+
+
+def _gear(side: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(side, side) cover of a cog wheel with 8 to 14 teeth and a hole."""
+    size = side * OVERSAMPLED
+    teeth, turn, root = int(rng.integers(8, 15)), rng.uniform(0, 2 * np.pi), rng.uniform(0.72, 0.82)
+    angles = turn + np.arange(teeth * 4) * 2 * np.pi / (teeth * 4)
+    radii = np.tile([1.0, 1.0, root, root], teeth) * size * 0.48
+    points = np.stack([size / 2 + radii * np.cos(angles), size / 2 + radii * np.sin(angles)], axis=1)
+    canvas = Image.new("L", (size, size), 0)
+    draw = ImageDraw.Draw(canvas)
+    draw.polygon([(float(x), float(y)) for x, y in points], fill=255)
+    hole = size * rng.uniform(0.1, 0.2)
+    draw.ellipse((size / 2 - hole, size / 2 - hole, size / 2 + hole, size / 2 + hole), fill=0)
+    return np.asarray(canvas.resize((side, side), Image.Resampling.BOX), np.float64) / 255
