@@ -18,6 +18,7 @@ from sam3_agent.masks import Box
 from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.scenes.vocabulary import NOUNS
 from sam3_agent.types import Concept, ConceptEstimate, ConceptPrompt, Exemplar, ExemplarTokens
+from sam3_agent.workspace.negative_examples import SAME, box_ious
 
 OTHER_WORDS = NOUNS
 """Everyday words that are asked beside the concept, to see what else is on the images of the examples."""
@@ -33,8 +34,6 @@ THRESHOLD_EXAMPLES = 6
 """Held-out examples below which a threshold is noise and stays at 0.5."""
 MARGIN = 0.03
 """F1 by which a choice must beat the plainer one before it; about one example of twenty."""
-SAME = 0.5
-"""IoU of boxes from which on two findings are one object, as in the metrics."""
 NAMED = 1 / 3
 """Share of the examples found under another word from which on that word is taken for a name of the concept itself."""
 
@@ -245,13 +244,13 @@ def _other_words(answers: Sequence[Sequence[Sequence[tuple[float, Box]]]], tried
     named = np.zeros(len(OTHER_WORDS))
     for answer, image in zip(answers, tried, strict=True):
         for word, found in enumerate(answer):
-            named[word] += (_ious(image.positive, [box for _, box in found]).max(axis=1, initial=0) >= SAME).sum()
+            named[word] += (box_ious(image.positive, [box for _, box in found]).max(axis=1, initial=0) >= SAME).sum()
     return [word for word in range(len(OTHER_WORDS)) if named[word] < NAMED * max(1, examples)]
 
 
 def _judged(found: Sequence[tuple[float, Box]], image: ExampleImage, things: Sequence[Box]) -> list[Finding]:
     boxes = [box for _, box in found]
-    own, wrong = _ious(boxes, image.positive), _ious(boxes, [*image.negative, *things])
+    own, wrong = box_ious(boxes, image.positive), box_ious(boxes, [*image.negative, *things])
     findings: list[Finding] = []
     for place, (score, _) in enumerate(found):
         liked, disliked = own[place].max(initial=0), wrong[place].max(initial=0)
@@ -283,16 +282,6 @@ def _compared(before: Outcome, after: Outcome) -> str:
         f"with it {before.found} of {before.examples} of your examples are found and {before.false} false ones,"
         f" without it {after.found} and {after.false}"
     )
-
-
-def _ious(one: Sequence[Box], other: Sequence[Box]) -> NDArray[np.float64]:
-    """(N, M) IoU of xyxy boxes."""
-    a, b = (np.asarray(boxes, np.float64).reshape(-1, 4) for boxes in (one, other))
-    low = np.maximum(a[:, None, :2], b[None, :, :2])  # (N, M, 2)
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])  # (N, M, 2)
-    shared = np.clip(high - low, 0, None).prod(axis=2)  # (N, M)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (a, b)]
-    return shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9)
 
 
 def _distances(points: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.float64]:

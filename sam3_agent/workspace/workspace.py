@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -36,6 +37,7 @@ from sam3_agent.workspace.image_loading import Reader, Source, read_source
 from sam3_agent.workspace.image_store import Images, OpenImage
 from sam3_agent.workspace.mask_facts import ColorShare, Facts, colors_of, concept_scores, facts_of, marks_of
 from sam3_agent.workspace.mask_store import Finding, Prompt, Record, Records, clicked
+from sam3_agent.workspace.negative_examples import dropping, positives_found, without_negatives
 from sam3_agent.workspace.nms import Suppression
 from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
 from sam3_agent.workspace.prompts import click_prompt, distinct_prompts, prompt_by_example
@@ -219,14 +221,8 @@ class Workspace(WorkspaceReader):
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(concepts), threshold)
         window = window_of(region, image.width, image.height)
-        found: dict[ConceptPrompt, tuple[Found, Question]] = {}
-        for own, group in by_threshold(prompts, threshold).items():
-            put = replace(question, threshold=own)
-            asking = Asking(self._segmenter, self._memory, image_id, self.pixels(image_id), window, put)
-            views = look_closer(asking.about, window, group, put, self.info)
-            answers = [(found_in(each, put, image.height, image.width), put) for each in views]
-            found |= dict(zip(group, answers, strict=True))
-        return [self._record(image, prompt, *found[prompt]) for prompt in prompts]
+        answers = self._search(image, prompts, window, question)
+        return [self._record(image, prompt, *answer) for prompt, answer in zip(prompts, answers, strict=True)]
 
     def presence(self, image_id: str, phrases: Sequence[str]) -> dict[str, float]:
         """Score the belief that each phrase is in the image, 0-1: the cheapest question."""
@@ -248,6 +244,9 @@ class Workspace(WorkspaceReader):
     ) -> Segmentation:
         """Find everything like the positive examples and unlike the negative ones, with or without a phrase.
 
+        Where the negative examples take positive ones with them, the positive ones alone are asked: the prompt of the
+        answer then holds no negative one, and what lies on these is dropped.
+
         Raises:
             InputError: there is no example, or only negative ones without a phrase, or a box outside the image.
         """
@@ -255,7 +254,18 @@ class Workspace(WorkspaceReader):
         positive = [*self._boxes(image_id, positive_masks), *positive_boxes]
         negative = [*self._boxes(image_id, negative_masks), *negative_boxes]
         asked = None if concept is None else self._concepts.prompt(concept)
-        return self.segment(image_id, [prompt_by_example(asked, positive, negative)], threshold=threshold)[0]
+        prompt = prompt_by_example(asked, positive, negative)
+        if not (positive and negative):
+            return self.segment(image_id, [prompt], threshold=threshold)[0]
+        distinct_prompts([prompt], threshold)
+        image, question = self.image(image_id), Question(threshold)
+        search = partial(self._search, image, window=window_of(None, image.width, image.height), question=question)
+        ((found, put),) = search([prompt])
+        if (survivors := positives_found(prompt, found)) < len(positive):
+            ((other, _),) = search([plain := without_negatives(prompt)])
+            if positives_found(prompt, other) > survivors:
+                return self._record(image, plain, dropping(other, prompt), put)
+        return self._record(image, prompt, found, put)
 
     def segment_at(
         self,
@@ -478,6 +488,19 @@ class Workspace(WorkspaceReader):
         x0, y0, x1, y1 = window
         whole = self.pixels(image.id)
         return self._memory.get((image.id, window), lambda: np.ascontiguousarray(whole[y0:y1, x0:x1]))
+
+    def _search(
+        self, image: OpenImage, prompts: Sequence[ConceptPrompt], window: Window, question: Question
+    ) -> list[tuple[Found, Question]]:
+        """Ask without recording; each answer with the question as it was put, which holds a concept's own threshold."""
+        found: dict[ConceptPrompt, tuple[Found, Question]] = {}
+        for own, group in by_threshold(prompts, question.threshold).items():
+            put = replace(question, threshold=own)
+            asking = Asking(self._segmenter, self._memory, image.id, self.pixels(image.id), window, put)
+            views = look_closer(asking.about, window, group, put, self.info)
+            answers = [(found_in(each, put, image.height, image.width), put) for each in views]
+            found |= dict(zip(group, answers, strict=True))
+        return [found[prompt] for prompt in prompts]
 
     def _record(self, image: OpenImage, prompt: ConceptPrompt, found: Found, question: Question) -> Segmentation:
         name, instances = self._keep(image, prompt, found.findings)

@@ -11,7 +11,7 @@ from sam3_agent.masks import Box
 from sam3_agent.types import Concept, ConceptEstimate, ExemplarTokens
 from sam3_agent.workspace import Workspace
 from sam3_agent.workspace.concept_learning import k_centers
-from tests.fixtures_workspace import make_workspace, picture
+from tests.fixtures_workspace import boxes_of_discs, make_workspace, picture, workspace_of_discs
 
 SQUARE: Box = (230.0, 120.0, 290.0, 180.0)
 RED: Box = (20.0, 20.0, 81.0, 81.0)
@@ -102,3 +102,17 @@ def test_an_old_file_that_does_not_say_its_negatives_stays_as_it_is(workspace: W
     old = Concept("box", None, ExemplarTokens(np.zeros((5, 4), "<f4").tobytes(), 5, 4, "w"), (b"", b""))
     workspace.add_concept(old)
     assert workspace.concepts() == [old]
+
+
+def test_negative_examples_that_kill_the_positives_are_left_out_of_a_refinement() -> None:
+    workspace = workspace_of_discs()
+    found = workspace.refine("img1", "disc", positive_boxes=[boxes_of_discs()[0]], negative_boxes=[boxes_of_discs()[1]])
+    assert [exemplar.positive for exemplar in found.prompt.exemplars] == [True]
+    assert [instance.box for instance in found.instances] == [boxes_of_discs()[n] for n in (0, 2, 3)]
+    assert workspace.mask_count == 3
+
+
+def test_negative_examples_that_do_no_harm_stay_in_a_refinement(workspace: Workspace) -> None:
+    found = workspace.refine("img1", "circle", positive_boxes=[RED], negative_boxes=[SQUARE])
+    assert [exemplar.positive for exemplar in found.prompt.exemplars] == [True, False]
+    assert len(found.instances) == 3
