@@ -82,10 +82,10 @@ def _gear(side: int, rng: np.random.Generator) -> NDArray[np.float64]:
     teeth, turn, root = int(rng.integers(8, 15)), rng.uniform(0, 2 * np.pi), rng.uniform(0.72, 0.82)
     angles = turn + np.arange(teeth * 4) * 2 * np.pi / (teeth * 4)
     radii = np.tile([1.0, 1.0, root, root], teeth) * size * 0.48
-    points = np.stack([size / 2 + radii * np.cos(angles), size / 2 + radii * np.sin(angles)], axis=1)
+    across, down = (size / 2 + radii * np.cos(angles)).tolist(), (size / 2 + radii * np.sin(angles)).tolist()
     canvas = Image.new("L", (size, size), 0)
     draw = ImageDraw.Draw(canvas)
-    draw.polygon([(float(x), float(y)) for x, y in points], fill=255)
+    draw.polygon(list(zip(across, down, strict=True)), fill=255)
     hole = size * rng.uniform(0.1, 0.2)
     draw.ellipse((size / 2 - hole, size / 2 - hole, size / 2 + hole, size / 2 + hole), fill=0)
     return np.asarray(canvas.resize((side, side), Image.Resampling.BOX), np.float64) / 255

@@ -28,6 +28,11 @@ EXAMPLES_PER_CENTER = 4
 """A center of fewer examples is one example's look and place rather than a kind of look."""
 MOST_TRIAL_IMAGES = 12
 """Images that are asked again, evenly chosen; each costs about 30 prompts."""
+SLOW_SIDE = 1008
+"""Input side from which on a prompt costs some 2 s on a CPU (bfloat16): a whole trial would last ten minutes."""
+SLOW_IMAGES = 3
+SLOW_WORDS = 6
+"""So many images and other words make a trial of less than a minute there."""
 THRESHOLDS = (0.5, 0.45, 0.4, 0.55, 0.6)
 """Tried in this order, so that of equals the one nearest to the usual 0.5 is taken. Below 0.4 absent things appear."""
 THRESHOLD_EXAMPLES = 6
@@ -49,6 +54,8 @@ class ExampleImage:
     """(P, C)"""
     negative_tokens: NDArray[np.float32]
     """(N, C)"""
+    segmenter: str
+    """Fingerprint of the weights that read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +100,15 @@ def read_examples(
     for image_id, exemplar in examples:
         by_image.setdefault(image_id, []).append(exemplar)
     images: list[ExampleImage] = []
-    fingerprint = ""
     for image_id, boxes in by_image.items():
         tokens = segmenter.read_exemplars(features_of(image_id), boxes)
-        fingerprint = tokens.segmenter
         sign = np.array([e.positive for e in boxes])
         positive, negative = (tuple(e.box for e in boxes if e.positive is s) for s in (True, False))
-        images.append(ExampleImage(image_id, positive, negative, tokens.array[sign], tokens.array[~sign]))
+        images.append(
+            ExampleImage(image_id, positive, negative, tokens.array[sign], tokens.array[~sign], tokens.segmenter)
+        )
     rows = [*(i.positive_tokens for i in images), *(i.negative_tokens for i in images)]
-    return images, _tokens(np.concatenate(rows), fingerprint)
+    return images, _tokens(np.concatenate(rows), images[0].segmenter)
 
 
 def k_centers(rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
@@ -129,13 +136,13 @@ def k_centers(rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     return centers.astype(np.float32)
 
 
-def pooled(choice: Choice, images: Sequence[ExampleImage], segmenter: str) -> ExemplarTokens:
+def pooled(choice: Choice, images: Sequence[ExampleImage]) -> ExemplarTokens:
     """Pool the tokens of the images as the choice says: centers of the positives, the mean of the negatives."""
     rows = [k_centers(np.concatenate([i.positive_tokens for i in images]), choice.centers)]
     negative = np.concatenate([i.negative_tokens for i in images])
     if choice.negatives and len(negative):
         rows.append(k_centers(negative, 1))
-    return _tokens(np.concatenate(rows), segmenter)
+    return _tokens(np.concatenate(rows), images[0].segmenter)
 
 
 def repooled(concept: Concept) -> Concept:
@@ -159,8 +166,10 @@ def choose(
     left out. `concept.tokens` are those of all examples.
     """
     choices = _choices(concept.phrase, images)
-    tried = _evenly([image for image in images if image.positive or image.negative])
-    trials = _trials(choices, images, tried, features_of, segmenter, concept.tokens.segmenter)
+    slow = segmenter.info.device == "cpu" and segmenter.info.input_side >= SLOW_SIDE
+    tried = _evenly(images, SLOW_IMAGES if slow else MOST_TRIAL_IMAGES)
+    words = OTHER_WORDS[:: len(OTHER_WORDS) // SLOW_WORDS] if slow else OTHER_WORDS
+    trials = _trials(choices, images, tried, words, features_of, segmenter)
     held_out = _held_out(images)
     examples = sum(len(image.positive) for image in tried)
     thresholds = THRESHOLDS if held_out and examples >= THRESHOLD_EXAMPLES else THRESHOLDS[:1]
@@ -175,7 +184,7 @@ def choose(
     return replace(
         concept,
         phrase=best.phrase,
-        tokens=pooled(best, images, concept.tokens.segmenter),
+        tokens=pooled(best, images),
         examples=concept.tokens,
         threshold=threshold,
         estimate=estimate,
@@ -196,10 +205,10 @@ def _held_out(images: Sequence[ExampleImage]) -> bool:
     return sum(bool(image.positive) for image in images) > 1
 
 
-def _evenly(images: Sequence[ExampleImage]) -> list[ExampleImage]:
-    if len(images) <= MOST_TRIAL_IMAGES:
+def _evenly(images: Sequence[ExampleImage], most: int) -> list[ExampleImage]:
+    if len(images) <= most:
         return list(images)
-    return [images[i * len(images) // MOST_TRIAL_IMAGES] for i in range(MOST_TRIAL_IMAGES)]
+    return [images[i * len(images) // most] for i in range(most)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,38 +223,37 @@ def _trials(
     choices: Sequence[Choice],
     images: Sequence[ExampleImage],
     tried: Sequence[ExampleImage],
+    words: Sequence[str],
     features_of: Callable[[str], Features],
     segmenter: Segmenter,
-    fingerprint: str,
 ) -> Trials:
     """Ask every choice, learned from the other images, on each image that is tried; one batch an image."""
-    others = [ConceptPrompt(word) for word in OTHER_WORDS]
+    others = [ConceptPrompt(word) for word in words]
     answers: list[list[list[tuple[float, Box]]]] = []
     for image in tried:
         rest = [other for other in images if other is not image]
         lenders = rest if any(other.positive for other in rest) else images
-        asked = [
-            ConceptPrompt(c.phrase, (), Concept("trial", c.phrase, pooled(c, lenders, fingerprint))) for c in choices
-        ]
+        learned = [Concept("trial", choice.phrase, pooled(choice, lenders)) for choice in choices]
+        asked = [ConceptPrompt(concept.phrase, (), concept) for concept in learned]
         found = segmenter.detect(features_of(image.image_id), [*asked, *others], threshold=min(THRESHOLDS))
         answers.append([[(d.presence * c.object_score, c.box) for c in d.kept] for d in found])
-    words = _other_words([a[len(choices) :] for a in answers], tried)
+    different = _other_words([a[len(choices) :] for a in answers], tried)
     findings: list[list[Finding]] = [[] for _ in choices]
     for image, answer in zip(tried, answers, strict=True):
-        things = [box for w in words for score, box in answer[len(choices) + w] if score > THRESHOLDS[0]]
+        things = [box for w in different for score, box in answer[len(choices) + w] if score > THRESHOLDS[0]]
         for place, found in enumerate(findings):
             found += _judged(answer[place], image, things)
-    return Trials(findings, len(words))
+    return Trials(findings, len(different))
 
 
 def _other_words(answers: Sequence[Sequence[Sequence[tuple[float, Box]]]], tried: Sequence[ExampleImage]) -> list[int]:
     """Places of the words that are not themselves names of the concept."""
     examples = sum(len(image.positive) for image in tried)
-    named = np.zeros(len(OTHER_WORDS))
+    named = np.zeros(len(answers[0]))
     for answer, image in zip(answers, tried, strict=True):
         for word, found in enumerate(answer):
             named[word] += (box_ious(image.positive, [box for _, box in found]).max(axis=1, initial=0) >= SAME).sum()
-    return [word for word in range(len(OTHER_WORDS)) if named[word] < NAMED * max(1, examples)]
+    return [word for word in range(len(named)) if named[word] < NAMED * max(1, examples)]
 
 
 def _judged(found: Sequence[tuple[float, Box]], image: ExampleImage, things: Sequence[Box]) -> list[Finding]:
@@ -290,4 +298,4 @@ def _distances(points: NDArray[np.float64], centers: NDArray[np.float64]) -> NDA
 
 
 def _tokens(rows: NDArray[np.float32], segmenter: str) -> ExemplarTokens:
-    return ExemplarTokens(rows.astype("<f4").tobytes(), *rows.shape, segmenter)
+    return ExemplarTokens(rows.astype("<f4").tobytes(), rows.shape[0], rows.shape[1], segmenter)
