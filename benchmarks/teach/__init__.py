@@ -1,1 +1,1 @@
-"""How well new concepts are learned from examples, on unseen procedural scenes."""
+"""Benchmark of concepts learned from examples, on unseen procedural scenes."""

@@ -13,6 +13,8 @@ from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.scenes.vocabulary import COLORS
 
 GEAR = "gear"
+PLACES = 40
+"""Tried for each gear: objects of scenes hardly hide each other either."""
 OVERSAMPLED = 4
 """Gears are drawn so many times larger and scaled down, for smooth edges."""
 
@@ -57,14 +59,16 @@ def without_noun(noun: str, first_seed: int) -> Iterator[Labeled]:
 
 
 def _with_gears(seed: int) -> Labeled:
-    """One to four gears in front of a scene; each hides what is behind it."""
-    image = generate_scene(seed, SceneOptions()).image.copy()
+    """One to four gears among the objects of a scene, each at the freest of PLACES places."""
+    scene = generate_scene(seed, SceneOptions(max_objects=10))
+    image, taken = scene.image.copy(), np.any([o.mask for o in scene.objects], axis=0)
     rng = np.random.default_rng(seed)
     height, width = image.shape[:2]
     shapes: list[NDArray[np.bool_]] = []
     for _ in range(int(rng.integers(1, 5))):
         side = int(min(height, width) * rng.uniform(0.12, 0.32))
-        left, top = int(rng.integers(0, width - side)), int(rng.integers(0, height - side))
+        places = [(int(rng.integers(0, height - side)), int(rng.integers(0, width - side))) for _ in range(PLACES)]
+        top, left = min(places, key=lambda p: int(taken[p[0] : p[0] + side, p[1] : p[1] + side].sum()))
         cover = _gear(side, rng)  # (side, side) 0-1
         color = np.array(list(COLORS.values())[int(rng.integers(len(COLORS)))], np.float64)
         color = np.clip(color * rng.uniform(0.8, 1.1) + rng.normal(0, 4, (side, side, 1)), 0, 255)
@@ -72,6 +76,7 @@ def _with_gears(seed: int) -> Labeled:
         part[:] = (cover[..., None] * color + (1 - cover[..., None]) * part).round().astype(np.uint8)
         mask = np.zeros((height, width), bool)
         mask[top : top + side, left : left + side] = cover > 0.5
+        taken |= mask
         shapes = [*(shape & ~mask for shape in shapes), mask]
     return Labeled(image, tuple(masks.encode(shape) for shape in shapes if shape.sum() > 60))
 

@@ -4,7 +4,7 @@ Models differ in how they read a negative box; one that lies on the same kind of
 model was hardly trained with, can leave nothing of what was asked for (FSS-SAM3, arXiv 2604.05433, loses 11.8 mIoU).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -35,9 +35,18 @@ def positives_found(prompt: ConceptPrompt, found: Found) -> int:
     return int((box_ious(boxes, kept).max(axis=1, initial=0) >= SAME).sum())
 
 
-def without_negatives(prompt: ConceptPrompt) -> ConceptPrompt:
-    """The same prompt with its positive examples alone."""
-    return replace(prompt, exemplars=tuple(exemplar for exemplar in prompt.exemplars if exemplar.positive))
+def answer_without_harm(prompt: ConceptPrompt, ask: Callable[[ConceptPrompt], Found]) -> tuple[ConceptPrompt, Found]:
+    """Ask; where the negative examples cost positive ones, ask without them and drop what lies on them.
+
+    Gives the prompt that was answered: it holds no negative example where these were left out.
+    """
+    found, positive = ask(prompt), [exemplar for exemplar in prompt.exemplars if exemplar.positive]
+    survivors = positives_found(prompt, found)
+    if survivors == len(positive) or len(positive) == len(prompt.exemplars):
+        return prompt, found
+    plain = replace(prompt, exemplars=tuple(positive))
+    other = ask(plain)
+    return (plain, dropping(other, prompt)) if positives_found(prompt, other) > survivors else (prompt, found)
 
 
 def dropping(found: Found, prompt: ConceptPrompt) -> Found:

@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -37,7 +36,7 @@ from sam3_agent.workspace.image_loading import Reader, Source, read_source
 from sam3_agent.workspace.image_store import Images, OpenImage
 from sam3_agent.workspace.mask_facts import ColorShare, Facts, colors_of, concept_scores, facts_of, marks_of
 from sam3_agent.workspace.mask_store import Finding, Prompt, Record, Records, clicked
-from sam3_agent.workspace.negative_examples import dropping, positives_found, without_negatives
+from sam3_agent.workspace.negative_examples import answer_without_harm
 from sam3_agent.workspace.nms import Suppression
 from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
 from sam3_agent.workspace.prompts import click_prompt, distinct_prompts, prompt_by_example
@@ -221,8 +220,11 @@ class Workspace(WorkspaceReader):
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(concepts), threshold)
         window = window_of(region, image.width, image.height)
-        answers = self._search(image, prompts, window, question)
-        return [self._record(image, prompt, *answer) for prompt, answer in zip(prompts, answers, strict=True)]
+        found: dict[ConceptPrompt, tuple[Found, Question]] = {}
+        for own, group in by_threshold(prompts, threshold).items():
+            put = replace(question, threshold=own)
+            found |= {p: (f, put) for p, f in zip(group, self._search(image, group, window, put), strict=True)}
+        return [self._record(image, prompt, *found[prompt]) for prompt in prompts]
 
     def presence(self, image_id: str, phrases: Sequence[str]) -> dict[str, float]:
         """Score the belief that each phrase is in the image, 0-1: the cheapest question."""
@@ -258,14 +260,11 @@ class Workspace(WorkspaceReader):
         if not (positive and negative):
             return self.segment(image_id, [prompt], threshold=threshold)[0]
         distinct_prompts([prompt], threshold)
-        image, question = self.image(image_id), Question(threshold)
-        search = partial(self._search, image, window=window_of(None, image.width, image.height), question=question)
-        ((found, put),) = search([prompt])
-        if (survivors := positives_found(prompt, found)) < len(positive):
-            ((other, _),) = search([plain := without_negatives(prompt)])
-            if positives_found(prompt, other) > survivors:
-                return self._record(image, plain, dropping(other, prompt), put)
-        return self._record(image, prompt, found, put)
+        (own,) = by_threshold([prompt], threshold)
+        image, question = self.image(image_id), Question(own)
+        window = window_of(None, image.width, image.height)
+        answered = answer_without_harm(prompt, lambda asked: self._search(image, [asked], window, question)[0])
+        return self._record(image, *answered, question)
 
     def segment_at(
         self,
@@ -491,16 +490,11 @@ class Workspace(WorkspaceReader):
 
     def _search(
         self, image: OpenImage, prompts: Sequence[ConceptPrompt], window: Window, question: Question
-    ) -> list[tuple[Found, Question]]:
-        """Ask without recording; each answer with the question as it was put, which holds a concept's own threshold."""
-        found: dict[ConceptPrompt, tuple[Found, Question]] = {}
-        for own, group in by_threshold(prompts, question.threshold).items():
-            put = replace(question, threshold=own)
-            asking = Asking(self._segmenter, self._memory, image.id, self.pixels(image.id), window, put)
-            views = look_closer(asking.about, window, group, put, self.info)
-            answers = [(found_in(each, put, image.height, image.width), put) for each in views]
-            found |= dict(zip(group, answers, strict=True))
-        return [found[prompt] for prompt in prompts]
+    ) -> list[Found]:
+        """Ask without recording."""
+        asking = Asking(self._segmenter, self._memory, image.id, self.pixels(image.id), window, question)
+        views = look_closer(asking.about, window, prompts, question, self.info)
+        return [found_in(each, question, image.height, image.width) for each in views]
 
     def _record(self, image: OpenImage, prompt: ConceptPrompt, found: Found, question: Question) -> Segmentation:
         name, instances = self._keep(image, prompt, found.findings)

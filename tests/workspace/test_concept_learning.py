@@ -8,10 +8,11 @@ import pytest
 
 from sam3_agent.formats.concept_file import read_concept, write_concept
 from sam3_agent.masks import Box
-from sam3_agent.types import Concept, ConceptEstimate, ExemplarTokens
+from sam3_agent.model.fake import FakeSegmenter, detection
+from sam3_agent.types import Concept, ConceptEstimate, ExemplarTokens, ModelInfo
 from sam3_agent.workspace import Workspace
 from sam3_agent.workspace.concept_learning import k_centers
-from tests.fixtures_workspace import boxes_of_discs, make_workspace, picture, workspace_of_discs
+from tests.fixtures_workspace import boxes_of_discs, disc, make_workspace, picture, workspace_of_discs
 
 SQUARE: Box = (230.0, 120.0, 290.0, 180.0)
 RED: Box = (20.0, 20.0, 81.0, 81.0)
@@ -80,6 +81,29 @@ def test_a_concept_asks_with_its_own_threshold_in_place_of_one_half(workspace: W
     assert (len(kept.instances), kept.threshold) == (1, 0.5)
     assert strict.threshold_at(0.9) > 0.9 > 0.5 > strict.threshold_at(0.1)
     assert strict.threshold_at(0.0) == 0.0
+
+
+class Doubting(FakeSegmenter):
+    """A model of small pictures, which is tried in full."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """Smaller than what counts as slow on a CPU."""
+        return ModelInfo("fake", "cpu", "float32", input_side=224)
+
+
+@pytest.mark.parametrize(("images", "threshold"), [(6, 0.4), (4, 0.5)])
+def test_a_kind_that_the_model_doubts_gets_a_lower_threshold_where_enough_images_say_so(
+    images: int, threshold: float
+) -> None:
+    gear = detection([disc(50, 50, 30)], [0.9], presence=0.48)
+    workspace = Workspace(Doubting({"gear": gear}))
+    boxes = [(workspace.open(picture()).id, RED) for _ in range(images)]
+    concept = workspace.learn("gear", positive_boxes=boxes)
+    assert concept.threshold == threshold
+    assert concept.estimate is not None
+    assert concept.estimate.found == (images if threshold == 0.4 else 0)
+    assert len(workspace.segment("img1", ["@gear"])[0].instances) == int(threshold == 0.4)
 
 
 def test_an_old_file_of_many_examples_is_pooled_when_it_is_used(workspace: Workspace, tmp_path: Path) -> None:
