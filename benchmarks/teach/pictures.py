@@ -1,5 +1,6 @@
 """Scenes that hold a noun and scenes that do not; also of a gear, a noun that the tiny model was never shown."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -61,14 +62,16 @@ def without_noun(noun: str, first_seed: int) -> Iterator[Labeled]:
 def _with_gears(seed: int) -> Labeled:
     """One to four gears among the objects of a scene, each at the freest of PLACES places."""
     scene = generate_scene(seed, SceneOptions(max_objects=10))
-    image, taken = scene.image.copy(), np.any([o.mask for o in scene.objects], axis=0)
+    image, taken = scene.image.copy(), np.zeros(scene.image.shape[:2], bool)
+    for thing in scene.objects:
+        taken |= thing.mask
     rng = np.random.default_rng(seed)
     height, width = image.shape[:2]
     shapes: list[NDArray[np.bool_]] = []
     for _ in range(int(rng.integers(1, 5))):
         side = int(min(height, width) * rng.uniform(0.12, 0.32))
         places = [(int(rng.integers(0, height - side)), int(rng.integers(0, width - side))) for _ in range(PLACES)]
-        top, left = min(places, key=lambda p: int(taken[p[0] : p[0] + side, p[1] : p[1] + side].sum()))
+        top, left = min(places, key=lambda p: np.count_nonzero(taken[p[0] : p[0] + side, p[1] : p[1] + side]))
         cover = _gear(side, rng)  # (side, side) 0-1
         color = np.array(list(COLORS.values())[int(rng.integers(len(COLORS)))], np.float64)
         color = np.clip(color * rng.uniform(0.8, 1.1) + rng.normal(0, 4, (side, side, 1)), 0, 255)
@@ -85,12 +88,14 @@ def _gear(side: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """(side, side) cover of a cog wheel with 8 to 14 teeth and a hole."""
     size = side * OVERSAMPLED
     teeth, turn, root = int(rng.integers(8, 15)), rng.uniform(0, 2 * np.pi), rng.uniform(0.72, 0.82)
-    angles = turn + np.arange(teeth * 4) * 2 * np.pi / (teeth * 4)
-    radii = np.tile([1.0, 1.0, root, root], teeth) * size * 0.48
-    across, down = (size / 2 + radii * np.cos(angles)).tolist(), (size / 2 + radii * np.sin(angles)).tolist()
+    points: list[tuple[float, float]] = []
+    for corner in range(teeth * 4):
+        angle = turn + corner * math.pi / (teeth * 2)
+        radius = size * 0.48 * (1.0 if corner % 4 < 2 else root)
+        points.append((size / 2 + radius * math.cos(angle), size / 2 + radius * math.sin(angle)))
     canvas = Image.new("L", (size, size), 0)
     draw = ImageDraw.Draw(canvas)
-    draw.polygon(list(zip(across, down, strict=True)), fill=255)
+    draw.polygon(points, fill=255)
     hole = size * rng.uniform(0.1, 0.2)
     draw.ellipse((size / 2 - hole, size / 2 - hole, size / 2 + hole, size / 2 + hole), fill=0)
     return np.asarray(canvas.resize((side, side), Image.Resampling.BOX), np.float64) / 255
