@@ -16,6 +16,8 @@ from sam3_agent.scenes.vocabulary import COLORS
 GEAR = "gear"
 PLACES = 40
 """Tried for each gear: objects of scenes hardly hide each other either."""
+LEAST_PIXELS = 60
+"""Of a gear that others hide; less is nothing that a person would mark."""
 OVERSAMPLED = 4
 """Gears are drawn so many times larger and scaled down, for smooth edges."""
 
@@ -66,7 +68,7 @@ def _with_gears(seed: int) -> Labeled:
     for thing in scene.objects:
         taken |= thing.mask
     rng = np.random.default_rng(seed)
-    height, width = image.shape[:2]
+    height, width = scene.height, scene.width
     shapes: list[NDArray[np.bool_]] = []
     for _ in range(int(rng.integers(1, 5))):
         side = int(min(height, width) * rng.uniform(0.12, 0.32))
@@ -81,7 +83,7 @@ def _with_gears(seed: int) -> Labeled:
         mask[top : top + side, left : left + side] = cover > 0.5
         taken |= mask
         shapes = [*(shape & ~mask for shape in shapes), mask]
-    return Labeled(image, tuple(masks.encode(shape) for shape in shapes if shape.sum() > 60))
+    return Labeled(image, tuple(masks.encode(shape) for shape in shapes if np.count_nonzero(shape) > LEAST_PIXELS))
 
 
 def _gear(side: int, rng: np.random.Generator) -> NDArray[np.float64]:
