@@ -138,7 +138,7 @@ def main_part(rle: Rle) -> Rle:
 
 
 def clipped(rle: Rle, window: Window) -> Rle:
-    """What lies of a mask in a window of its picture."""
+    """Cut a mask to a window of its image."""
     height, width = rle.size
     x0, y0, x1, y1 = window
     inside = np.zeros((height, width), dtype=bool)
@@ -151,9 +151,7 @@ def _connected(
 ) -> NDArray[np.int64]:
     """(C,) number of the connected part that each piece of a column belongs to; pieces in order."""
     from scipy.sparse import coo_array  # here: importing the package must not import scipy
-    from scipy.sparse.csgraph import (
-        connected_components,  # pyright: ignore[reportUnknownVariableType]
-    )
+    from scipy.sparse.csgraph import connected_components  # pyright: ignore[reportUnknownVariableType]
 
     key = height + 2  # keeps the rows of neighboring columns apart, one row of slack on each side
     first = np.searchsorted(column * key + bottom, (column + 1) * key + top)
@@ -246,11 +244,7 @@ def beside(rles: Sequence[Rle]) -> Rle:
 
 
 def split(rle: Rle, parts: int) -> list[Rle]:
-    """The masks that `beside` put together: `parts` of one width each, from left to right.
-
-    Raises:
-        InputError: the width is no multiple of it.
-    """
+    """Give the masks that `beside` put together; raises InputError when the width is no multiple of `parts`."""
     height, width = rle.size
     if parts < 1 or width % parts:
         raise InputError(f"a mask {width} pixels wide has no {parts} parts of one width")

@@ -3,8 +3,6 @@
 One convention: boxes are absolute xyxy pixels of the original, EXIF-upright image; masks are COCO RLE at original size.
 """
 
-import bisect
-import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -64,6 +62,37 @@ class ExemplarTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class ConceptEstimate:
+    """Estimate of how well a concept is found, from the images of its own examples."""
+
+    found: int
+    """Positive examples that were found."""
+    examples: int
+    """Positive examples that were looked for."""
+    false: int
+    """Findings on a negative example, or on what one of the other words names."""
+    words: int
+    """Other words that were asked on the same images."""
+    images: int
+    held_out: bool
+    """Whether each image was asked for what was learned from the others; otherwise the figures flatter."""
+
+    def __str__(self) -> str:
+        where = "" if self.held_out else ", on the image that it was learned from"
+        return (
+            f"finds {self.found} of {self.examples} of your own examples, {self.false} false on {self.words} other"
+            f" words{where}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The same figures by name."""
+        return {
+            "found": self.found, "examples": self.examples, "false": self.false, "other_words": self.words,
+            "images": self.images, "held_out": self.held_out,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Concept:
     """A concept learned from examples on any images, under a name: it goes wherever a phrase goes, as "@name"."""
 
@@ -71,8 +100,16 @@ class Concept:
     phrase: str | None
     """Asked together with the examples, if given."""
     tokens: ExemplarTokens
+    """Asked with: pooled from those of the examples."""
     thumbnails: tuple[bytes, ...] = field(default=(), repr=False)
     """JPEG pictures of the examples, for people."""
+    examples: ExemplarTokens | None = None
+    """Tokens of every example, positive ones first; None where `tokens` are those."""
+    threshold: float = 0.5
+    """Score above which it is taken for found where a phrase needs 0.5."""
+    estimate: ConceptEstimate | None = None
+    notes: tuple[str, ...] = ()
+    """Remarks of the learning: what was given and left out, and why."""
 
     def __post_init__(self) -> None:
         if not _CONCEPT_NAME.fullmatch(self.name):
@@ -80,6 +117,20 @@ class Concept:
                 f"a concept's name is 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit,"
                 f" got {self.name!r}"
             )
+        if not 0 < self.threshold < 1:
+            raise InputError(f"a concept's threshold lies between 0 and 1, got {self.threshold}")
+
+    @property
+    def example_count(self) -> int:
+        """Examples that it was learned from."""
+        return (self.examples or self.tokens).count
+
+    def threshold_at(self, asked: float) -> float:
+        """Its own threshold, moved as far in log odds as the one asked for lies from 0.5; 0 and 1 stay."""
+        if not 0 < asked < 1 or self.threshold == 0.5:
+            return asked
+        odds = asked / (1 - asked) * self.threshold / (1 - self.threshold)
+        return odds / (1 + odds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,88 +423,3 @@ def check_points(points: tuple[Point, ...], width: int, height: int) -> None:
     for x, y in points:
         if not (0 <= x <= width and 0 <= y <= height):
             raise InputError(f"point {[x, y]} lies outside the {width}x{height} image")
-
-
-@dataclass(frozen=True, slots=True)
-class VideoHandle:
-    """An open video; its frames are named by index, "v1@120" is one of them as an image."""
-
-    id: str
-    """"v1"."""
-    source: str
-    frames: int
-    fps: float
-    """Mean rate."""
-    width: int
-    height: int
-    duration: float
-    """Seconds."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The public JSON of a video."""
-        return {
-            "id": self.id, "source": self.source, "frames": self.frames, "fps": round(self.fps, 4),
-            "width": self.width, "height": self.height, "duration": round(self.duration, 4),
-        }  # fmt: skip
-
-
-TrackState = Literal["provisional", "confirmed", "suppressed", "left"]
-"""On trial; sure; there but not to be shown in this frame; not to be seen (occluded, outside, or lost at a cut)."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrackFrame:
-    """One track in one frame."""
-
-    index: int
-    """Of the frame, from 0."""
-    rle: Rle
-    box: Box
-    """Tight xyxy pixels of the mask; zeros where it is empty."""
-    score: float
-    """The tracker's presence times its predicted mask quality; the detection's score where the track begins."""
-    state: TrackState = "confirmed"
-    detection: float | None = None
-    """Score of the best detection that matched it here; None where there was none."""
-
-    @property
-    def visible(self) -> bool:
-        """Whether it belongs into what is shown and exported: a mask with a pixel, not suppressed."""
-        return self.state in ("provisional", "confirmed") and self.box[2] > self.box[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """One object through a video; its id is never given to another one.
-
-    Raises:
-        InputError: the frames are not in rising order.
-    """
-
-    id: str
-    """"t7"."""
-    concept: str
-    first: int
-    """The first frame that knows of it, and the last."""
-    last: int
-    state: TrackState
-    """In its last frame."""
-    score: float = 1.0
-    """Of the detection that it began with."""
-    frames: tuple[TrackFrame, ...] = ()
-    """In rising order; frames between them without an entry have no mask."""
-
-    def __post_init__(self) -> None:
-        """Refuse frames out of order."""
-        if any(one.index >= other.index for one, other in itertools.pairwise(self.frames)):
-            raise InputError(f"the frames of track {self.id} are not in rising order")
-
-    @property
-    def visible(self) -> tuple[TrackFrame, ...]:
-        """The frames in which it is shown."""
-        return tuple(frame for frame in self.frames if frame.visible)
-
-    def at(self, index: int) -> TrackFrame | None:
-        """The entry of a frame; None where there is none."""
-        place = bisect.bisect_left(self.frames, index, key=lambda frame: frame.index)
-        return self.frames[place] if place < len(self.frames) and self.frames[place].index == index else None

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sam3_agent.masks import Box
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.workspace import Workspace
 
@@ -55,6 +56,20 @@ def make_workspace() -> Workspace:
     """A workspace with `picture` open as img1."""
     workspace = Workspace(fake_segmenter())
     workspace.open(picture())
+    return workspace
+
+
+def boxes_of_discs() -> list[Box]:
+    """Four boxes in a row, of the discs of `workspace_of_discs`."""
+    return [(float(x), 80.0, float(x + 41), 121.0) for x in (20, 90, 160, 230)]
+
+
+def workspace_of_discs() -> Workspace:
+    """A workspace with four discs on img1; a negative example on the second one takes the first and third along."""
+    discs = [disc(box[0] + 20, 100, 20) for box in boxes_of_discs()]
+    answers = {"disc": detection(discs), "trio": detection(discs[:3]), "first": detection(discs[:1])}
+    workspace = Workspace(FakeSegmenter(answers))
+    workspace.open(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     return workspace
 
 

@@ -33,6 +33,7 @@ FLOORS: dict[str, int] = {
     "sam3_agent.video": 1,
     "sam3_agent.scenes": 1,
     "sam3_agent.types": 0,
+    "sam3_agent.tracks": 0,
     "sam3_agent.instances": 0,
     "sam3_agent.masks": 0,
     "sam3_agent.errors": 0,
@@ -40,6 +41,9 @@ FLOORS: dict[str, int] = {
 """Room -> floor; a module belongs to the longest name that it starts with."""
 
 NEIGHBORS = {
+    ("sam3_agent.tracks", "sam3_agent.masks"),
+    ("sam3_agent.tracks", "sam3_agent.errors"),
+    ("sam3_agent.tracks", "sam3_agent.types"),
     ("sam3_agent.types", "sam3_agent.masks"),
     ("sam3_agent.types", "sam3_agent.errors"),
     ("sam3_agent.types", "sam3_agent.instances"),

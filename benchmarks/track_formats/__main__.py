@@ -23,7 +23,7 @@ from sam3_agent.formats.video.mots import write_mots_txt
 from sam3_agent.formats.video.track_set import TrackSet, track_of
 from sam3_agent.formats.video.ytvis import write_predictions, write_ytvis
 from sam3_agent.masks import Rle
-from sam3_agent.types import Track
+from sam3_agent.tracks import Track
 
 SIZE, FRAMES = (240, 320), 20
 

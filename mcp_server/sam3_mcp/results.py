@@ -24,7 +24,7 @@ Images = Literal["allow", "omit"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the operator wants calls and results."""
+    """Settings of the operator for calls and results."""
 
     images: Images = "allow"
     links: bool = False

@@ -10,17 +10,18 @@ import numpy as np
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
 from sam3_agent.formats.reading import read_json
-from sam3_agent.types import Concept, ExemplarTokens
+from sam3_agent.types import Concept, ConceptEstimate, ExemplarTokens
 
 FORMAT = "sam3-agent concept"
-VERSION = 1
+VERSION = 2
+"""Version 1 held the tokens of the examples alone, which were asked as they are."""
 SUFFIX = ".concept.json"
 MOST_BYTES = 5_000_000
 
 
 def write_concept(concept: Concept, path: Path) -> None:
-    """Write a concept, atomically: 1.4 kB a token at full size, and about 3 kB a thumbnail."""
-    tokens = concept.tokens
+    """Write a concept, atomically: 1.4 kB an example or token at full size, and about 3 kB a thumbnail."""
+    estimate = concept.estimate
     write_json(
         path,
         {
@@ -28,8 +29,12 @@ def write_concept(concept: Concept, path: Path) -> None:
             "version": VERSION,
             "name": concept.name,
             "phrase": concept.phrase,
-            "eye": tokens.segmenter,
-            "tokens": {"shape": [tokens.count, tokens.width], "dtype": "float32", "data": _text(tokens.values)},
+            "eye": concept.tokens.segmenter,
+            "tokens": _tokens_json(concept.tokens),
+            "examples": _tokens_json(concept.examples) if concept.examples is not None else None,
+            "threshold": concept.threshold,
+            "estimate": estimate.to_json() if estimate is not None else None,
+            "notes": list(concept.notes),
             "thumbnails": [f"data:image/jpeg;base64,{_text(picture)}" for picture in concept.thumbnails],
         },
         indent=1,
@@ -52,7 +57,7 @@ def read_concept(path: Path) -> Concept:
         raise InputError(f"'{path}' is no concept file, or a damaged one ({type(error).__name__}: {error})") from error
     except InputError as error:
         raise InputError(f"'{path}' is no concept file: {str(error).removeprefix(f'{path}: ')}") from error
-    if not np.isfinite(concept.tokens.array).all():
+    if not all(np.isfinite(t.array).all() for t in (concept.tokens, concept.examples) if t is not None):
         raise InputError(f"the tokens in '{path}' are damaged: they hold numbers that are not finite")
     return concept
 
@@ -60,14 +65,39 @@ def read_concept(path: Path) -> Concept:
 def _concept(document: dict[str, Any]) -> Concept:
     if document["format"] != FORMAT:
         raise InputError(f"format {document['format']!r:.60}, expected {FORMAT!r}")
-    if document["version"] != VERSION:
-        raise InputError(f"version {document['version']!r:.60}; this program reads version {VERSION}")
-    count, width = (int(v) for v in document["tokens"]["shape"])
-    values = base64.b64decode(document["tokens"]["data"], validate=True)
-    tokens = ExemplarTokens(values, count, width, str(document["eye"]))
-    phrase = document["phrase"]
+    if document["version"] not in (1, VERSION):
+        raise InputError(f"version {document['version']!r:.60}; this program reads versions 1 and {VERSION}")
+    segmenter = str(document["eye"])
+    phrase, examples = document["phrase"], document.get("examples")
     pictures = tuple(base64.b64decode(t.partition(",")[2], validate=True) for t in map(str, document["thumbnails"]))
-    return Concept(str(document["name"]), None if phrase is None else str(phrase), tokens, pictures)
+    return Concept(
+        str(document["name"]),
+        None if phrase is None else str(phrase),
+        _tokens(document["tokens"], segmenter),
+        pictures,
+        None if examples is None else _tokens(examples, segmenter),
+        float(document.get("threshold", 0.5)),
+        _estimate(document.get("estimate")),
+        tuple(str(note) for note in document.get("notes", ())),
+    )
+
+
+def _tokens_json(tokens: ExemplarTokens) -> dict[str, Any]:
+    return {"shape": [tokens.count, tokens.width], "dtype": "float32", "data": _text(tokens.values)}
+
+
+def _tokens(document: dict[str, Any], segmenter: str) -> ExemplarTokens:
+    count, width = (int(v) for v in document["shape"])
+    return ExemplarTokens(base64.b64decode(document["data"], validate=True), count, width, segmenter)
+
+
+def _estimate(document: dict[str, Any] | None) -> ConceptEstimate | None:
+    if document is None:
+        return None
+    found, examples, false, words, images = (
+        int(document[key]) for key in ("found", "examples", "false", "other_words", "images")
+    )
+    return ConceptEstimate(found, examples, false, words, images, bool(document["held_out"]))
 
 
 def _text(data: bytes) -> str:

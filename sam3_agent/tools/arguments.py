@@ -177,7 +177,7 @@ def _flat(item: Any) -> Sequence[Any]:
 
 
 def _literal(text: str) -> Any:
-    """What JSON or Python text says; None where it is neither."""
+    """Read what JSON or Python text says; None where it is neither."""
     for read in (json.loads, ast.literal_eval):
         try:
             return read(text.strip())
@@ -343,7 +343,7 @@ def _refuse_shares(values: Sequence[float], name: str) -> None:
 
 
 def coordinate_hints(image: OpenImage, boxes: Sequence[Box | None]) -> list[str]:
-    """What to say of boxes that reach far out of the image: they may be meant in thousandths."""
+    """Find what to say of boxes that reach far out of the image: they may be meant in thousandths."""
     for box in boxes:
         if box is not None and (box[2] > _BEYOND * image.width or box[3] > _BEYOND * image.height):
             shown = [round(v) for v in box]

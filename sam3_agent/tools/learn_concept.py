@@ -54,12 +54,20 @@ def present(_: Workspace, result: Learned) -> Presentation:
     """Tell the name to ask for."""
     concept = result.concept
     words = f", asked with the phrase '{concept.phrase}'" if concept.phrase else ""
-    count = concept.tokens.count
-    text = (
-        f"learned '@{concept.name}' from {count} example{'' if count == 1 else 's'}{words}. "
-        f"Use '@{concept.name}' as a concept on any image."
-    )
-    return Presentation(text, {"concept": f"@{concept.name}", "phrase": concept.phrase or "", "examples": count})
+    count = concept.example_count
+    lines = [f"learned '@{concept.name}' from {count} example{'' if count == 1 else 's'}{words}."]
+    lines += [f"It {concept.estimate}."] if concept.estimate is not None else []
+    lines += [f"Note: {note}." for note in concept.notes]
+    lines += [f"Use '@{concept.name}' as a concept on any image."]
+    data = {
+        "concept": f"@{concept.name}",
+        "phrase": concept.phrase or "",
+        "examples": count,
+        "threshold": concept.threshold,
+        "estimate": concept.estimate.to_json() if concept.estimate is not None else None,
+        "notes": list(concept.notes),
+    }
+    return Presentation(" ".join(lines), data)
 
 
 LEARN_CONCEPT = ToolSpec.of(learn_concept, present)

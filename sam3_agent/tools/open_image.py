@@ -41,7 +41,7 @@ def present(workspace: Workspace, image: OpenImage) -> Presentation:
 
 
 def size_hints(image: OpenImage, info: ModelInfo) -> list[str]:
-    """What the model hardly sees in an image much larger than what it is shown."""
+    """Say what the model hardly sees in an image much larger than what it is shown."""
     if max(image.width, image.height) < _LARGE * info.input_side:
         return []
     side = info.patch_in(image.width, image.height)

@@ -108,7 +108,7 @@ def instance_line(instance: Instance, facts: Facts, *, named: bool = True) -> st
 
 
 def quality(facts: Facts) -> list[str]:
-    """What a reader has to know before trusting the area and the place of a mask; nothing for a clean one."""
+    """Say what a reader has to know before trusting the area and the place of a mask; nothing for a clean one."""
     lines: list[str] = []
     shares = [share for share in facts.part_shares if share >= _LEAST_PART]
     if len(shares) > 1:

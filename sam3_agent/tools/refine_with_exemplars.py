@@ -9,6 +9,11 @@ from sam3_agent.tools.segment_concepts import Segmented, present
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.workspace import Workspace
 
+_DROPPED = (
+    "with the negative examples the positive ones were no longer found, so that they were left out; what lies on them"
+    " is dropped from the answer"
+)
+
 
 def refine_with_exemplars(
     workspace: Workspace,
@@ -36,7 +41,10 @@ def refine_with_exemplars(
         negative_boxes=negative,
         threshold=threshold,
     )
-    return Segmented(image_id, threshold, (found,), None, (*positive, *negative))
+    given = len(negative_masks) + len(negative)
+    dropped = given > 0 and all(exemplar.positive for exemplar in found.prompt.exemplars)
+    notes = (_DROPPED,) if dropped else ()
+    return Segmented(image_id, threshold, (found,), None, (*positive, *negative), notes=notes)
 
 
 REFINE_WITH_EXEMPLARS = ToolSpec.of(refine_with_exemplars, present, makes="masks", has_picture=True, shows_masks=True)

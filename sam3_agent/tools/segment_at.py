@@ -98,7 +98,7 @@ def present(workspace: Workspace, result: SegmentedAt) -> Presentation:
 
 
 def _asked(found: ClickSegmentation) -> str:
-    """What was pointed at: "on (40, 60), not on (90, 20), in box [0, 0, 80, 80], from a mask"."""
+    """Say what was pointed at: "on (40, 60), not on (90, 20), in box [0, 0, 80, 80], from a mask"."""
     prompt = found.prompt
     parts = [
         f"{'on' if label else 'not on'} ({x:g}, {y:g})"
@@ -110,7 +110,7 @@ def _asked(found: ClickSegmentation) -> str:
 
 
 def _hints(result: ClickSegmentation) -> list[str]:
-    """What to try where clicks gave nothing, or a mask that the model itself doubts."""
+    """Say what to try where clicks gave nothing, or a mask that the model itself doubts."""
     if not result.instances:
         return ["no mask came of it. Put a point deeper inside the object, or draw a tight box around it"]
     best = result.instances[0]

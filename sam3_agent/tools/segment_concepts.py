@@ -48,6 +48,8 @@ class Segmented:
     """(phrase that found nothing, answer to another wording of it that found something)."""
     tried: tuple[str, ...] = ()
     """All other wordings that were asked for phrases that found nothing."""
+    notes: tuple[str, ...] = ()
+    """Remarks of the tool about how it asked."""
 
 
 def segment_concepts(
@@ -111,7 +113,7 @@ def present(workspace: Workspace, result: Segmented) -> Presentation:
     boxes = coordinate_hints(image, [result.region, *result.examples])
     info = workspace.info
     hints = [hint for each in result.results if (hint := _hint(each, result, image, info))]
-    hints += [*(_vocabulary(result.results, info) if hints else []), *boxes]
+    hints += [*(_vocabulary(result.results, info) if hints else []), *boxes, *result.notes]
     picture = marked_picture(workspace, result.image_id, result.region, shown)
     lines = [line for each in result.results for line in _lines(each, facts)]
     for phrase, each in result.instead:
@@ -186,7 +188,7 @@ def _nested(first: str, second: str) -> bool:
 
 
 def _hint(result: Segmentation, call: Segmented, image: OpenImage, info: ModelInfo) -> str | None:
-    """What to make of a concept that was not found: a doubt, an unknown word, or a thing that is absent."""
+    """Explain what to make of a concept that was not found: a doubt, an unknown word, or a thing that is absent."""
     if result.instances:
         return None
     concept, presence = result.prompt.label, f"presence {result.presence:.2f}"

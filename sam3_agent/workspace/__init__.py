@@ -1,5 +1,6 @@
 """The workspace: open images, features, masks by stable id."""
 
+from sam3_agent.workspace.config import WorkspaceConfig
 from sam3_agent.workspace.geometry import Measurement, MeasurementTable, Neighbor, Operation, OrderBy, Ranks
 from sam3_agent.workspace.image_loading import Source
 from sam3_agent.workspace.image_store import OpenImage
@@ -8,7 +9,7 @@ from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
 from sam3_agent.workspace.query import TileMode
 from sam3_agent.workspace.tracking.query import ExampledConcept, FrameExample, ObjectClick
 from sam3_agent.workspace.video_store import AskedFor, TrackOptions
-from sam3_agent.workspace.workspace import Workspace, WorkspaceConfig
+from sam3_agent.workspace.workspace import Workspace
 
 __all__ = [
     "NO_OUTPUT",

@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,16 @@ from PIL import Image
 
 from sam3_agent.errors import InputError, UnknownHandle
 from sam3_agent.masks import Box
+from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.types import Concept, ConceptPrompt, Exemplar, ExemplarTokens
+from sam3_agent.workspace.concept_learning import choose, read_examples, repooled
 
 MARK = "@"
 """A phrase that begins so names a learned concept."""
-MOST_EXAMPLES = 32
-"""Examples of one concept; each is a prompt token that every question about it pays for."""
+MOST_EXAMPLES = 256
+"""Examples of one concept; they are pooled, so that only reading them costs."""
+MOST_THUMBNAILS = 32
+"""Of 3 kB each, kept for people."""
 _THUMBNAIL = 96
 _MARGIN = 0.15
 
@@ -29,9 +33,9 @@ class Concepts:
         self._lock = threading.Lock()
 
     def add(self, concept: Concept) -> None:
-        """Keep a concept; one of the same name is replaced."""
+        """Keep a concept, pooled if it is of an older file; one of the same name is replaced."""
         with self._lock:
-            self._known[concept.name] = concept
+            self._known[concept.name] = repooled(concept)
 
     def get(self, name: str) -> Concept:
         """The concept of a name, with or without "@".
@@ -71,6 +75,15 @@ def joined(parts: Sequence[ExemplarTokens]) -> ExemplarTokens:
     return ExemplarTokens(b"".join(p.values for p in parts), sum(p.count for p in parts), first.width, first.segmenter)
 
 
+def by_threshold(prompts: Sequence[ConceptPrompt], asked: float) -> dict[float, list[ConceptPrompt]]:
+    """Group prompts by the threshold that each is to be asked with; phrases take the one asked for."""
+    groups: dict[float, list[ConceptPrompt]] = {}
+    for prompt in prompts:
+        own = asked if prompt.learned is None else prompt.learned.threshold_at(asked)
+        groups.setdefault(own, []).append(prompt)
+    return groups
+
+
 def thumbnail(pixels: NDArray[np.uint8], box: Box) -> bytes:
     """A small JPEG of what is in the box, with a little around it; `pixels` is (H, W, 3) RGB."""
     height, width = pixels.shape[:2]
@@ -93,8 +106,15 @@ class Example:
     exemplar: Exemplar
 
 
-def boxes_by_image(examples: Sequence[Example]) -> dict[str, list[Exemplar]]:
-    """Group the examples of one concept by the image that they are on.
+def learn_concept(
+    name: str,
+    phrase: str | None,
+    examples: Sequence[Example],
+    features_of: Callable[[str], Features],
+    pixels_of: Callable[[str], NDArray[np.uint8]],
+    segmenter: Segmenter,
+) -> Concept:
+    """Read the examples image by image, and choose by trial on them how the concept is asked for.
 
     Raises:
         InputError: no positive example, or too many examples.
@@ -103,7 +123,8 @@ def boxes_by_image(examples: Sequence[Example]) -> dict[str, list[Exemplar]]:
         raise InputError("give at least one positive example to learn from: positive_masks or positive_boxes")
     if len(examples) > MOST_EXAMPLES:
         raise InputError(f"a concept is learned from at most {MOST_EXAMPLES} examples, got {len(examples)}")
-    by_image: dict[str, list[Exemplar]] = {}
-    for example in examples:
-        by_image.setdefault(example.image_id, []).append(example.exemplar)
-    return by_image
+    images, tokens = read_examples([(e.image_id, e.exemplar) for e in examples], features_of, segmenter)
+    positive = [example for example in examples if example.exemplar.positive]
+    pictures = [thumbnail(pixels_of(e.image_id), e.exemplar.box) for e in positive[:MOST_THUMBNAILS]]
+    concept = Concept(name, phrase.strip() or None if phrase is not None else None, tokens, tuple(pictures))
+    return choose(concept, images, features_of, segmenter)

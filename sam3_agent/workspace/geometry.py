@@ -165,7 +165,7 @@ def _ranks(values: NDArray[np.float64], kinds: Sequence[str]) -> NDArray[np.intp
 
 
 def _doubts(facts: Sequence[Facts], ids: Sequence[str], kinds: Sequence[str]) -> tuple[str, ...]:
-    """What may be wrong with the ranks: masks that have leaked, and sizes of one kind that are nearly the same."""
+    """Say what may be wrong with the ranks: masks that have leaked, and sizes of one kind that are nearly the same."""
     leaked = [ids[i] for i, fact in enumerate(facts) if not fact.is_clean]
     lines = [f"area and place of {', '.join(leaked)} are unsure: they have stray pieces"] if leaked else []
     for kind in dict.fromkeys(kinds):

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sam3_agent.errors import ToolError, UnknownHandle
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.model.video_segmenter import VideoSegmenter
-from sam3_agent.types import Concept, ConceptPrompt, Exemplar, ExemplarTokens, VideoHandle
+from sam3_agent.tracks import VideoHandle
+from sam3_agent.types import Concept, ConceptPrompt, Exemplar, ExemplarTokens
 from sam3_agent.video import Video
 from sam3_agent.workspace.concepts import Concepts, joined
 from sam3_agent.workspace.prompts import distinct_prompts

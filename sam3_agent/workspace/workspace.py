@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Unpack
@@ -16,6 +16,7 @@ from sam3_agent.instances import ImageView
 from sam3_agent.masks import Box
 from sam3_agent.model.segmenter import WORTH_WARMING, Features, Segmenter, WarmsUp
 from sam3_agent.render import Picture, Style, draw_picture
+from sam3_agent.tracks import Track, VideoHandle
 from sam3_agent.types import (
     ClickSegmentation,
     Concept,
@@ -26,47 +27,29 @@ from sam3_agent.types import (
     ModelInfo,
     Point,
     Segmentation,
-    Track,
-    VideoHandle,
 )
-from sam3_agent.video import Video, VideoSource, open_video
-from sam3_agent.workspace.concepts import Concepts, Example, boxes_by_image, joined, thumbnail
+from sam3_agent.video import VideoSource
+from sam3_agent.workspace.concepts import Concepts, Example, by_threshold, learn_concept
+from sam3_agent.workspace.config import ALONE, WorkspaceConfig
 from sam3_agent.workspace.crops import clicks_in_window, window_of
 from sam3_agent.workspace.feature_cache import FeatureCache, Window
 from sam3_agent.workspace.geometry import MeasurementTable, Operation, OrderBy, combined, measure
-from sam3_agent.workspace.image_loading import Reader, Source, read_source
+from sam3_agent.workspace.image_loading import Source
 from sam3_agent.workspace.image_store import Images, OpenImage, WorkspaceView
 from sam3_agent.workspace.mask_facts import Colors, Facts, concept_scores, facts_of, marks_of
 from sam3_agent.workspace.mask_store import Finding, Prompt, Record, Records, clicked
+from sam3_agent.workspace.negative_examples import answer_without_harm
 from sam3_agent.workspace.nms import Suppression
-from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
+from sam3_agent.workspace.output_folder import OutputFolder
 from sam3_agent.workspace.prompts import click_prompt, distinct_prompts, prompt_by_example
 from sam3_agent.workspace.query import MOST_TILES, Asking, Question, TileMode
-from sam3_agent.workspace.tiling import found_in, look_closer
+from sam3_agent.workspace.tiling import Found, found_in, look_closer
 from sam3_agent.workspace.tracking.profiles import PAPER, Profile
 from sam3_agent.workspace.tracking.progress import Progress
 from sam3_agent.workspace.tracking.query import ObjectClick, TrackingQuery
 from sam3_agent.workspace.tracking.session import FrameTracks
 from sam3_agent.workspace.video_store import FRAME, AskedFor, TrackOptions, Videos, asked_concepts
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkspaceConfig:
-    """Per-session dependencies of a Workspace; the defaults are those of one that stands alone."""
-
-    read: Reader = read_source
-    """Turns the sources that `open` is given into pixels: the place to decide what may be opened."""
-    read_video: Callable[..., Video] = open_video
-    """The same for `open_video`; takes the source and `fps`."""
-    output: OutputFolder = NO_OUTPUT
-    """Folder that tools may write into."""
-    suffix: str = ""
-    """Ends every id, as in "m7-k3v9": ids of workspaces beside each other do not meet and cannot be guessed."""
-    memory: FeatureCache | None = None
-    """Shared with other workspaces, whose suffixes must then differ; None for one of its own."""
-
-
-ALONE = WorkspaceConfig()
 _log = logging.getLogger(__name__)
 
 
@@ -198,7 +181,8 @@ class Workspace:
         """Find all instances of each concept in one batched call; a concept given twice is answered once.
 
         Args:
-            threshold: what is found scores higher than this; the rest are near misses.
+            threshold: what is found scores higher than this; the rest are near misses. A learned concept with a
+                threshold of its own is asked with that in place of 0.5 (`Concept.threshold_at`).
             region: look at this part only, in its own resolution; masks and boxes are still those of the whole image.
             tiles: look closer at parts: "auto" where it pays, "never", or "always" (see `tiling.plan`).
             assume_present: the threshold is for the object score alone, as the concept is known to be there.
@@ -214,14 +198,11 @@ class Workspace:
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(concepts), threshold)
         window = window_of(region, image.width, image.height)
-        asking = Asking(self._segmenter, self._memory, image_id, self._images.pixels(image_id), window, question)
-        views = look_closer(asking.about, window, prompts, question, self.info)
-        found = [found_in(each, question, image.height, image.width) for each in views]
-        segmentations: list[Segmentation] = []
-        for prompt, each in zip(prompts, found, strict=True):
-            name, instances = self._keep(image, prompt, each.findings)
-            segmentations.append(each.segmentation(name, self.view(image_id), image_id, prompt, question, instances))
-        return segmentations
+        found: dict[ConceptPrompt, tuple[Found, Question]] = {}
+        for own, group in by_threshold(prompts, threshold).items():
+            put = replace(question, threshold=own)
+            found |= {p: (f, put) for p, f in zip(group, self._search(image, group, window, put), strict=True)}
+        return [self._record(image, prompt, *found[prompt]) for prompt in prompts]
 
     def presence(self, image_id: str, phrases: Sequence[str]) -> dict[str, float]:
         """Score the belief that each phrase is in the image, 0-1: the cheapest question."""
@@ -243,6 +224,8 @@ class Workspace:
     ) -> Segmentation:
         """Find everything like the positive examples and unlike the negative ones, with or without a phrase.
 
+        Negative examples that take positive ones with them are left out of the prompt; what lies on them is dropped.
+
         Raises:
             InputError: there is no example, or only negative ones without a phrase, or a box outside the image.
         """
@@ -250,7 +233,15 @@ class Workspace:
         positive = [*self._boxes(image_id, positive_masks), *positive_boxes]
         negative = [*self._boxes(image_id, negative_masks), *negative_boxes]
         asked = None if concept is None else self._concepts.prompt(concept)
-        return self.segment(image_id, [prompt_by_example(asked, positive, negative)], threshold=threshold)[0]
+        prompt = prompt_by_example(asked, positive, negative)
+        if not (positive and negative):
+            return self.segment(image_id, [prompt], threshold=threshold)[0]
+        distinct_prompts([prompt], threshold)
+        (own,) = by_threshold([prompt], threshold)
+        image, question = self.image(image_id), Question(own)
+        window = window_of(None, image.width, image.height)
+        answered = answer_without_harm(prompt, lambda asked: self._search(image, [asked], window, question)[0])
+        return self._record(image, *answered, question)
 
     def segment_at(
         self,
@@ -303,9 +294,8 @@ class Workspace:
             *self._examples(positive_masks, positive_boxes, positive=True),
             *self._examples(negative_masks, negative_boxes, positive=False),
         ]
-        read = [self._read(self.image(image_id), boxes) for image_id, boxes in boxes_by_image(examples).items()]
-        shown = [thumbnail(self._images.pixels(e.image_id), e.exemplar.box) for e in examples if e.exemplar.positive]
-        concept = Concept(name, phrase.strip() or None if phrase is not None else None, joined(read), tuple(shown))
+        known = (self._features_of, self._images.pixels, self._segmenter)
+        concept = learn_concept(name, phrase, examples, *known)
         self._concepts.add(concept)
         return concept
 
@@ -452,7 +442,7 @@ class Workspace:
                 self.forget(image.id)
 
     def _tokens(self, video_id: str, frame: int, boxes: Sequence[Exemplar]) -> ExemplarTokens:
-        return self._read(self.image(f"{video_id}{FRAME}{frame}"), boxes)
+        return self._segmenter.read_exemplars(self._whole_features(self.image(f"{video_id}{FRAME}{frame}")), boxes)
 
     def forget(self, image_id: str) -> None:
         """Free an image, its features and its masks; their ids are not used again."""
@@ -468,8 +458,8 @@ class Workspace:
         given = [*((record.image_id, record.instance.box) for record in records), *boxes]
         return [Example(image_id, Exemplar(box, positive)) for image_id, box in given]
 
-    def _read(self, image: OpenImage, boxes: Sequence[Exemplar]) -> ExemplarTokens:
-        return self._segmenter.read_exemplars(self._whole_features(image), boxes)
+    def _features_of(self, image_id: str) -> Features:
+        return self._whole_features(self.image(image_id))
 
     def _whole_features(self, image: OpenImage) -> Features:
         return self._features(image, (0, 0, image.width, image.height))
@@ -478,6 +468,18 @@ class Workspace:
         x0, y0, x1, y1 = window
         whole = self._images.pixels(image.id)
         return self._memory.get((image.id, window), lambda: np.ascontiguousarray(whole[y0:y1, x0:x1]))
+
+    def _search(
+        self, image: OpenImage, prompts: Sequence[ConceptPrompt], window: Window, question: Question
+    ) -> list[Found]:
+        """Ask without recording."""
+        asking = Asking(self._segmenter, self._memory, image.id, self._images.pixels(image.id), window, question)
+        views = look_closer(asking.about, window, prompts, question, self.info)
+        return [found_in(each, question, image.height, image.width) for each in views]
+
+    def _record(self, image: OpenImage, prompt: ConceptPrompt, found: Found, question: Question) -> Segmentation:
+        name, instances = self._keep(image, prompt, found.findings)
+        return found.segmentation(name, self.view(image.id), image.id, prompt, question, instances)
 
     def _keep(self, image: OpenImage, prompt: Prompt, findings: Sequence[Finding]) -> tuple[str, list[Instance]]:
         """The name of a segmentation, and its findings with their ids."""
@@ -494,6 +496,5 @@ class Workspace:
         return [record.instance.box for record in self._records.on_image(image_id, mask_ids)]
 
     def _chosen(self, image_id: str, mask_ids: Sequence[str]) -> list[Record]:
-        if mask_ids:
-            return self._records.on_image(image_id, mask_ids)
-        return [record for record in self._records.of_image(image_id) if record.kept]
+        given = self._records.on_image(image_id, mask_ids) if mask_ids else self._records.of_image(image_id)
+        return given if mask_ids else [record for record in given if record.kept]

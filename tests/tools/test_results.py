@@ -14,7 +14,7 @@ from sam3_agent.errors import ToolError
 from sam3_agent.tools import ALL_TOOLS, Presentation
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace import Workspace
-from tests.fixtures_workspace import make_workspace, picture, square
+from tests.fixtures_workspace import boxes_of_discs, make_workspace, picture, square, workspace_of_discs
 
 TOOLS = {tool.name: tool for tool in ALL_TOOLS}
 INSTANCE_KEYS = {
@@ -276,8 +276,14 @@ def test_a_concept_learned_from_a_mask_is_named_and_usable() -> None:
     workspace = make_workspace()
     call(workspace, "segment_concepts", image_id="img1", concepts=["square"])
     learned = call(workspace, "learn_concept", name="@box", phrase="", positive_masks=["m1"])
-    assert learned.text == snapshot("learned '@box' from 1 example. Use '@box' as a concept on any image.")
-    assert learned.data == {"concept": "@box", "phrase": "", "examples": 1}
+    assert learned.text == snapshot(
+        "learned '@box' from 1 example. It finds 1 of 1 of your own examples, 0 false on 6 other words, on the image"
+        " that it was learned from. Use '@box' as a concept on any image."
+    )
+    assert learned.data == {
+        "concept": "@box", "phrase": "", "examples": 1, "threshold": 0.5, "notes": [],
+        "estimate": {"found": 1, "examples": 1, "false": 0, "other_words": 6, "images": 1, "held_out": False},
+    }  # fmt: skip
     found = call(workspace, "segment_concepts", image_id="img1", concepts=["@box"])
     assert [i["concept"] for i in found.data["results"][0]["instances"]] == ["@box"]
 
@@ -285,3 +291,13 @@ def test_a_concept_learned_from_a_mask_is_named_and_usable() -> None:
 def test_boxes_to_learn_from_need_their_image() -> None:
     with pytest.raises(ToolError, match="say with image_id on which image the boxes are"):
         call(make_workspace(), "learn_concept", name="box", positive_boxes=[[230, 120, 290, 180]])
+
+
+def test_the_refining_tool_says_that_it_left_the_negatives_out() -> None:
+    workspace = workspace_of_discs()
+    liked, disliked = ([list(box)] for box in boxes_of_discs()[:2])
+    arguments = {"image_id": "img1", "concept": "disc", "positive_boxes": liked}
+    told = call(workspace, "refine_with_exemplars", **arguments, negative_boxes=disliked)
+    assert "hint: with the negative examples the positive ones were no longer found" in told.text
+    told = call(workspace, "refine_with_exemplars", **arguments)
+    assert "negative" not in told.text

@@ -32,8 +32,12 @@ class LearnReport:
         return {
             "concept": f"@{self.concept.name}",
             "phrase": self.concept.phrase,
-            "examples": self.concept.tokens.count,
+            "examples": self.concept.example_count,
             "images": self.images,
+            "tokens": self.concept.tokens.count,
+            "threshold": self.concept.threshold,
+            "estimate": self.concept.estimate.to_json() if self.concept.estimate is not None else None,
+            "notes": list(self.concept.notes),
             "model": self.info.to_json(),
             "out": str(self.path),
         }
@@ -75,11 +79,15 @@ def learn(
 
 def print_report(report: LearnReport) -> None:
     """A few lines for a person."""
-    count, images = report.concept.tokens.count, report.images
+    count, images = report.concept.example_count, report.images
     print_line(
         f"learned '@{report.concept.name}' from {count} example{'' if count == 1 else 's'} on {images}"
         f" image{'' if images == 1 else 's'}  {model_words(report.info)}"
     )
+    if report.concept.estimate is not None:
+        print_line(str(report.concept.estimate))
+    for note in report.concept.notes:
+        print_line(note)
     concept = report.path if report.path.name != report.path.as_posix() else f"@{report.path.name[: -len(SUFFIX)]}"
     print_line(f"use it on other images: sam3-agent segment IMAGE... -- {concept}")
     print_notes(report.info)

@@ -19,7 +19,7 @@ from sam3_agent.formats.palette import voc_colors
 from sam3_agent.formats.polygons_exact import joined, parts_of
 from sam3_agent.formats.video.track_set import TrackSet, box_mask, check_extent, numbers_of, track_of
 from sam3_agent.masks import Rle
-from sam3_agent.types import Track, TrackFrame
+from sam3_agent.tracks import Track, TrackFrame
 
 Shape = Literal["mask", "polygon", "box"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)

@@ -18,7 +18,7 @@ from sam3_agent.formats.palette import voc_colors
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.formats.video.track_set import TrackSet, box_mask, check_extent, track_of
 from sam3_agent.masks import Rle
-from sam3_agent.types import Track
+from sam3_agent.tracks import Track
 
 
 def write_label_studio_video(

@@ -16,7 +16,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.files import replacing, write_text
 from sam3_agent.formats.video.track_set import TrackSet, check_extent, numbers_of, overlap_warning, painted, track_of
 from sam3_agent.masks import Rle
-from sam3_agent.types import Track
+from sam3_agent.tracks import Track
 
 _INSTANCES = 1000
 IGNORE = 10

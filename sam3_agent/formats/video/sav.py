@@ -15,7 +15,7 @@ from sam3_agent.formats.files import write_json
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.formats.video.track_set import TrackSet, check_extent, numbers_of, track_of
 from sam3_agent.masks import Rle
-from sam3_agent.types import Track, TrackFrame
+from sam3_agent.tracks import Track, TrackFrame
 
 
 def write_sav(video: TrackSet, path: Path, stride: int = 1) -> list[str]:

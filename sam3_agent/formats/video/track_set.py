@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box, Rle
-from sam3_agent.types import Track, TrackFrame
+from sam3_agent.tracks import Track, TrackFrame
 
 MOST_FRAMES = 1_000_000
 """Of a video in a file that somebody else wrote: nine hours at 30 frames a second."""

@@ -19,7 +19,7 @@ from sam3_agent.formats.files import write_json
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.formats.video.track_set import TrackSet, track_of
 from sam3_agent.masks import Rle
-from sam3_agent.types import Track
+from sam3_agent.tracks import Track
 
 Counts = Literal["string", "list"]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from sam3_agent import masks
 from sam3_agent.masks import Rle
-from sam3_agent.types import TrackFrame
+from sam3_agent.tracks import TrackFrame
 from sam3_agent.workspace.tracking.association import Evidence, Floats, keep_detections, overlap_of_areas
 from sam3_agent.workspace.tracking.journal import Entry, FrameLine
 from sam3_agent.workspace.tracking.lifetime import Decision, Lifetimes

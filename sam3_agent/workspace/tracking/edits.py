@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError, ToolError, UnknownHandle
-from sam3_agent.types import Track, TrackFrame
+from sam3_agent.tracks import Track, TrackFrame
 
 Kind = Literal["merge", "split", "relabel", "drop"]
 

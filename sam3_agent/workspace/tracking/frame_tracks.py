@@ -19,7 +19,8 @@ from sam3_agent.model.video_segmenter import (
     TrackRequest,
     VideoSegmenter,
 )
-from sam3_agent.types import Candidate, ClickPrompt, DetectOptions, TrackFrame, TrackState
+from sam3_agent.tracks import TrackFrame, TrackState
+from sam3_agent.types import Candidate, ClickPrompt, DetectOptions
 from sam3_agent.workspace.tracking.association import evidence_of_masks, keep_detections, mask_overlap
 from sam3_agent.workspace.tracking.cuts import CutDetector
 from sam3_agent.workspace.tracking.journal import Entry

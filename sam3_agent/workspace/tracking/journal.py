@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.types import TrackFrame
+from sam3_agent.tracks import TrackFrame
 from sam3_agent.workspace.tracking.edits import Edit
 
 VERSION = 1
@@ -265,7 +265,7 @@ def write_arrays(folder: Path, name: str, groups: Mapping[str, Arrays]) -> str:
 
 
 def read_arrays(folder: Path, name: str) -> dict[str, dict[str, dict[str, NDArray[Any]]]]:
-    """What `write_arrays` wrote.
+    """Read what `write_arrays` wrote.
 
     Raises:
         InputError: the file is gone or broken.

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sam3_agent.errors import InputError, UnknownHandle
-from sam3_agent.types import TrackState
+from sam3_agent.tracks import TrackState
 from sam3_agent.workspace.tracking.association import Association, Evidence, associate
 from sam3_agent.workspace.tracking.occlusion import Occluded, blanked_by_overlap
 from sam3_agent.workspace.tracking.profiles import Profile

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
-from sam3_agent.types import Track, TrackFrame
+from sam3_agent.tracks import Track, TrackFrame
 
 Side = Literal["left", "right", "top", "bottom"]
 Direction = Literal["right", "left", "up", "down", "up-right", "up-left", "down-right", "down-left", "still"]

@@ -12,7 +12,7 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.model.segmenter import Features
 from sam3_agent.model.video_segmenter import Sighting, TrackMemory, TrackRequest
-from sam3_agent.types import Track
+from sam3_agent.tracks import Track
 from sam3_agent.video import Frame, Video
 from sam3_agent.workspace.tracking.frame_tracks import ClickedTracks, ConceptTracks, FollowingSegmenter, Pointing
 from sam3_agent.workspace.tracking.journal import (

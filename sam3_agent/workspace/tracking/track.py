@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sam3_agent.errors import InputError, UnknownHandle
-from sam3_agent.types import Track, TrackFrame, TrackState
+from sam3_agent.tracks import Track, TrackFrame, TrackState
 from sam3_agent.workspace.tracking.edits import Edit, apply_edits
 from sam3_agent.workspace.tracking.journal import FrameLine, Header, read_header, read_lines
 

@@ -22,7 +22,7 @@ from sam3_agent.formats.video.track_set import TrackSet
 from sam3_agent.formats.video.tracks_csv import read_tracks_csv, write_tracks_csv
 from sam3_agent.formats.video.ytvis import read_predictions, read_ytvis, write_predictions, write_ytvis
 from sam3_agent.masks import Rle
-from sam3_agent.types import Track, TrackFrame
+from sam3_agent.tracks import Track, TrackFrame
 
 SIZE = (60, 100)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from sam3_agent import masks
-from sam3_agent.types import Track, TrackFrame, TrackState
+from sam3_agent.tracks import Track, TrackFrame, TrackState
 from sam3_agent.workspace.tracking.journal import Entry, FrameLine
 
 SIZE = (60, 100)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from sam3_agent import masks
-from sam3_agent.types import Track
+from sam3_agent.tracks import Track
 from sam3_agent.workspace.tracking.association import mask_overlap
 from sam3_agent.workspace.tracking.by_detection import DetectedMask, DetectionTracker, rle_overlap
 from sam3_agent.workspace.tracking.journal import Header, JournalWriter

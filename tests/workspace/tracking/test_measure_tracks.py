@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sam3_agent.errors import InputError
-from sam3_agent.types import Track
+from sam3_agent.tracks import Track
 from sam3_agent.workspace.tracking.measure import (
     SORTS,
     Clock,

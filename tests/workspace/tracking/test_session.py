@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sam3_agent import masks
 from sam3_agent.errors import InputError, ToolError, UnknownHandle
 from sam3_agent.model.fake import FakeSegmenter, detection
-from sam3_agent.types import ClickPrompt, Detection, Track
+from sam3_agent.tracks import Track
+from sam3_agent.types import ClickPrompt, Detection
 from sam3_agent.workspace import Workspace
 from sam3_agent.workspace.tracking.profiles import PAPER, SAM3
 from sam3_agent.workspace.tracking.query import ExampledConcept, FrameExample, ObjectClick

@@ -1,0 +1,1 @@
+"""Benchmark of concepts learned from examples, on unseen procedural scenes."""

@@ -1,0 +1,321 @@
+"""Learning of a concept from examples: pooled tokens, tried on the very images that the examples are of.
+
+A model is trained on one to three example tokens a prompt. Many more make it blind (the presence falls with every
+token), so that the tokens of all examples are pooled to their mean, or to two or three centers where that finds more.
+What is open (centers, phrase, negative examples, threshold) is decided by leaving out one image at a time: the concept
+of the other images is asked on it. Objects that the model finds under other words stand in for the truth about what
+the concept must not find.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam3_agent.masks import Box
+from sam3_agent.model.segmenter import Features, Segmenter
+from sam3_agent.scenes.vocabulary import NOUNS
+from sam3_agent.types import Concept, ConceptEstimate, ConceptPrompt, DetectOptions, Exemplar, ExemplarTokens
+from sam3_agent.workspace.negative_examples import SAME, box_ious
+
+OTHER_WORDS = NOUNS
+"""Everyday words that are asked beside the concept, to see what else is on the images of the examples."""
+MOST_CENTERS = 3
+"""More tokens than the 1 to 3 of its training make a model blind: star F1 .94 with 2, .73 with 12, 0 with 20."""
+EXAMPLES_PER_CENTER = 4
+"""A center of fewer examples is one example's look and place rather than a kind of look."""
+MOST_TRIAL_IMAGES = 12
+"""Images that are asked again, evenly chosen; each costs about 30 prompts."""
+SLOW_SIDE = 1008
+"""Input side from which on a prompt costs some 2 s on a CPU (bfloat16): a whole trial would last ten minutes."""
+SLOW_IMAGES = 3
+SLOW_WORDS = 6
+"""So many images and other words make a trial of less than a minute there."""
+THRESHOLDS = (0.5, 0.45, 0.4, 0.35, 0.3, 0.55, 0.6)
+"""Tried in this order, so that of equals the one nearest to the usual 0.5 is taken. A thing whose word the model does
+not know has a lower presence: half-hidden gears of the tiny model F1 .41 at .5, .53 at .3, absent refused 12 of 12 at
+either (of another draw 17 of 20 at .3)."""
+THRESHOLD_IMAGES = 5
+"""Held-out images below which a threshold is noise and stays at 0.5 (at .4 from 3 images, absent refused .75)."""
+UNEXPLAINED = 0.5
+"""Weight of a finding that is neither an example nor another word's: half false, as people do not mark everything."""
+MARGIN = 0.03
+"""F1 by which a choice must beat the plainer one before it; about one example of twenty."""
+NAMED = 1 / 3
+"""Share of the examples found under another word from which on that word is taken for a name of the concept itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleImage:
+    """Examples on one image, and the tokens read from them."""
+
+    image_id: str
+    positive: tuple[Box, ...]
+    negative: tuple[Box, ...]
+    positive_tokens: NDArray[np.float32]
+    """(P, C)"""
+    negative_tokens: NDArray[np.float32]
+    """(N, C)"""
+    segmenter: str
+    """Fingerprint of the weights that read them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One way to ask for a concept."""
+
+    centers: int = 1
+    phrase: str | None = None
+    negatives: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Findings of one choice on the examples' images at one threshold."""
+
+    found: int
+    """Positive examples that were found."""
+    false: int
+    """Findings on negative examples, or on what another word names."""
+    unexplained: int
+    """Findings on what nobody has named."""
+    examples: int
+
+    @property
+    def f1(self) -> float:
+        """2 TP / (2 TP + FP + FN)."""
+        return 2 * self.found / max(1, self.found + self.false + self.examples)
+
+    @property
+    def cautious_f1(self) -> float:
+        """The same with what is unexplained as UNEXPLAINED of a false positive each: for thresholds, which it rises
+        with; a phrase that finds what was not marked is as likely right.
+        """
+        return 2 * self.found / max(1.0, self.found + self.false + UNEXPLAINED * self.unexplained + self.examples)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One detection of a trial: its score, the example it is (or None), and whether it is false."""
+
+    score: float
+    example: tuple[str, int] | None
+    false: bool
+
+
+def read_examples(
+    examples: Sequence[tuple[str, Exemplar]], features_of: Callable[[str], Features], segmenter: Segmenter
+) -> tuple[list[ExampleImage], ExemplarTokens]:
+    """Read (image id, box) examples image by image; also gives all tokens as one set, positives first."""
+    by_image: dict[str, list[Exemplar]] = {}
+    for image_id, exemplar in examples:
+        by_image.setdefault(image_id, []).append(exemplar)
+    images: list[ExampleImage] = []
+    for image_id, boxes in by_image.items():
+        tokens = segmenter.read_exemplars(features_of(image_id), boxes)
+        sign = np.array([e.positive for e in boxes])
+        positive, negative = (tuple(e.box for e in boxes if e.positive is s) for s in (True, False))
+        images.append(
+            ExampleImage(image_id, positive, negative, tokens.array[sign], tokens.array[~sign], tokens.segmenter)
+        )
+    rows = [*(i.positive_tokens for i in images), *(i.negative_tokens for i in images)]
+    return images, _tokens(np.concatenate(rows), images[0].segmenter)
+
+
+def k_centers(rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """(count, C) centers of (N, C) rows by k-means (Lloyd 1982), begun at the rows furthest from each other.
+
+    Deterministic; the order of the rows decides between equals alone. Gives fewer centers where rows coincide.
+    """
+    points = rows.astype(np.float64)
+    centers = points.mean(axis=0, keepdims=True)
+    if count == 1:
+        return centers.astype(np.float32)
+    first = int(np.argmax(((points - centers) ** 2).sum(axis=1)))
+    centers = points[[first]]
+    while len(centers) < count:
+        distance = _distances(points, centers).min(axis=1)  # (N,)
+        if distance.max() <= 0:
+            break
+        centers = np.concatenate([centers, points[[int(np.argmax(distance))]]])
+    for _ in range(20):
+        nearest = _distances(points, centers).argmin(axis=1)  # (N,)
+        moved = np.stack([points[nearest == k].mean(axis=0) for k in range(len(centers)) if (nearest == k).any()])
+        if moved.shape == centers.shape and np.allclose(moved, centers):
+            break
+        centers = moved
+    return centers.astype(np.float32)
+
+
+def pooled(choice: Choice, images: Sequence[ExampleImage]) -> ExemplarTokens:
+    """Pool the tokens of the images as the choice says: centers of the positives, the mean of the negatives."""
+    rows = [k_centers(np.concatenate([i.positive_tokens for i in images]), choice.centers)]
+    negative = np.concatenate([i.negative_tokens for i in images])
+    if choice.negatives and len(negative):
+        rows.append(k_centers(negative, 1))
+    return _tokens(np.concatenate(rows), images[0].segmenter)
+
+
+def repooled(concept: Concept) -> Concept:
+    """Pool a concept of an older file, which held the tokens of all its examples and asked with every one.
+
+    Only where all are positive, one thumbnail each: such a file does not say which tokens are negative.
+    """
+    old = concept.examples is None and concept.tokens.count > MOST_CENTERS
+    if not old or len(concept.thumbnails) != concept.tokens.count:
+        return concept
+    mean = _tokens(k_centers(concept.tokens.array, 1), concept.tokens.segmenter)
+    return replace(concept, tokens=mean, examples=concept.tokens)
+
+
+def choose(
+    concept: Concept, images: Sequence[ExampleImage], features_of: Callable[[str], Features], segmenter: Segmenter
+) -> Concept:
+    """Decide how the concept is asked for, by trial on the images of its examples.
+
+    Gives the concept with pooled tokens, the phrase that is kept, a threshold, an estimate and notes about what was
+    left out. `concept.tokens` are those of all examples.
+    """
+    choices = _choices(concept.phrase, images)
+    slow = segmenter.info.device == "cpu" and segmenter.info.input_side >= SLOW_SIDE
+    tried = _evenly(images, SLOW_IMAGES if slow else MOST_TRIAL_IMAGES)
+    words = OTHER_WORDS[:: len(OTHER_WORDS) // SLOW_WORDS] if slow else OTHER_WORDS
+    trials = _trials(choices, images, tried, words, features_of, segmenter)
+    held_out = _held_out(images)
+    examples = sum(len(image.positive) for image in tried)
+    thresholds = THRESHOLDS if held_out and len(tried) >= THRESHOLD_IMAGES else THRESHOLDS[:1]
+    outcomes = [[_outcome(findings, level, examples) for level in thresholds] for findings in trials.findings]
+    best = _first_best([max(outcome.f1 for outcome in row) for row in outcomes])
+    level = _first_best([outcome.cautious_f1 for outcome in outcomes[best]])
+    choice, threshold, outcome = choices[best], thresholds[level], outcomes[best][level]
+    estimate = ConceptEstimate(outcome.found, examples, outcome.false, trials.words, len(tried), held_out)
+    return replace(
+        concept,
+        phrase=choice.phrase,
+        tokens=pooled(choice, images),
+        examples=concept.tokens,
+        threshold=threshold,
+        estimate=estimate,
+        notes=tuple(_notes(concept, choice, {c: row[level] for c, row in zip(choices, outcomes, strict=True)})),
+    )
+
+
+def _choices(phrase: str | None, images: Sequence[ExampleImage]) -> list[Choice]:
+    """The plainest and most obedient first: one mean, the phrase and the negative examples as they were given."""
+    count = sum(len(image.positive) for image in images)
+    centers = range(1, max(1, min(MOST_CENTERS, count // EXAMPLES_PER_CENTER)) + 1)
+    phrases = (None,) if phrase is None else (phrase, None)
+    negatives = (True, False) if any(image.negative for image in images) else (False,)
+    return [Choice(k, words, kept) for k, words, kept in product(centers, phrases, negatives)]
+
+
+def _held_out(images: Sequence[ExampleImage]) -> bool:
+    return sum(bool(image.positive) for image in images) > 1
+
+
+def _evenly(images: Sequence[ExampleImage], most: int) -> list[ExampleImage]:
+    if len(images) <= most:
+        return list(images)
+    return [images[i * len(images) // most] for i in range(most)]
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """Findings of every choice, in their order, and the number of other words that they were compared with."""
+
+    findings: list[list[Finding]]
+    words: int
+
+
+def _trials(
+    choices: Sequence[Choice],
+    images: Sequence[ExampleImage],
+    tried: Sequence[ExampleImage],
+    words: Sequence[str],
+    features_of: Callable[[str], Features],
+    segmenter: Segmenter,
+) -> Trials:
+    """Ask every choice, learned from the other images, on each image that is tried; one batch an image."""
+    others = [ConceptPrompt(word) for word in words]
+    answers: list[list[list[tuple[float, Box]]]] = []
+    for image in tried:
+        rest = [other for other in images if other is not image]
+        lenders = rest if any(other.positive for other in rest) else images
+        learned = [Concept("trial", choice.phrase, pooled(choice, lenders)) for choice in choices]
+        asked = [ConceptPrompt(concept.phrase, (), concept) for concept in learned]
+        found = segmenter.detect(features_of(image.image_id), [*asked, *others], DetectOptions(min(THRESHOLDS)))
+        answers.append([[(d.presence * c.object_score, c.box) for c in d.kept] for d in found])
+    different = _other_words([a[len(choices) :] for a in answers], tried)
+    findings: list[list[Finding]] = [[] for _ in choices]
+    for image, answer in zip(tried, answers, strict=True):
+        things = [box for w in different for score, box in answer[len(choices) + w] if score > THRESHOLDS[0]]
+        for place, found in enumerate(findings):
+            found += _judged(answer[place], image, things)
+    return Trials(findings, len(different))
+
+
+def _other_words(answers: Sequence[Sequence[Sequence[tuple[float, Box]]]], tried: Sequence[ExampleImage]) -> list[int]:
+    """Places of the words that are not themselves names of the concept."""
+    examples = sum(len(image.positive) for image in tried)
+    named = np.zeros(len(answers[0]))
+    for answer, image in zip(answers, tried, strict=True):
+        for word, found in enumerate(answer):
+            named[word] += (box_ious(image.positive, [box for _, box in found]).max(axis=1, initial=0) >= SAME).sum()
+    return [word for word in range(len(named)) if named[word] < NAMED * max(1, examples)]
+
+
+def _judged(found: Sequence[tuple[float, Box]], image: ExampleImage, things: Sequence[Box]) -> list[Finding]:
+    boxes = [box for _, box in found]
+    own, wrong = box_ious(boxes, image.positive), box_ious(boxes, [*image.negative, *things])
+    findings: list[Finding] = []
+    for place, (score, _) in enumerate(found):
+        liked, disliked = own[place].max(initial=0), wrong[place].max(initial=0)
+        example = (image.image_id, int(own[place].argmax())) if liked >= SAME else None
+        findings.append(Finding(score, example, example is None and disliked >= SAME))
+    return findings
+
+
+def _outcome(findings: Sequence[Finding], threshold: float, examples: int) -> Outcome:
+    kept = [finding for finding in findings if finding.score > threshold]
+    unexplained = sum(f.example is None and not f.false for f in kept)
+    return Outcome(len({f.example for f in kept} - {None}), sum(f.false for f in kept), unexplained, examples)
+
+
+def _first_best(figures: Sequence[float]) -> int:
+    """Place of the best figure; a later one must beat an earlier one by MARGIN."""
+    best = 0
+    for place, figure in enumerate(figures):
+        if figure >= figures[best] + MARGIN:
+            best = place
+    return best
+
+
+def _notes(concept: Concept, best: Choice, outcomes: dict[Choice, Outcome]) -> list[str]:
+    """Say what was left out of what the caller gave, and the figures that were the reason."""
+    notes: list[str] = []
+    after = outcomes[best]
+    if concept.phrase is not None and best.phrase is None:
+        before = outcomes[replace(best, phrase=concept.phrase)]
+        notes.append(f"the phrase '{concept.phrase}' is left out: {_compared(before, after)}")
+    kept = replace(best, negatives=True)
+    if not best.negatives and kept in outcomes:
+        notes.append(f"the negative examples are left out: {_compared(outcomes[kept], after)}")
+    return notes
+
+
+def _compared(before: Outcome, after: Outcome) -> str:
+    return (
+        f"with it {before.found} of {before.examples} of your examples are found and {before.false} false ones,"
+        f" without it {after.found} and {after.false}"
+    )
+
+
+def _distances(points: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, K) squared distances."""
+    return ((points[:, None] - centers[None]) ** 2).sum(axis=2)
+
+
+def _tokens(rows: NDArray[np.float32], segmenter: str) -> ExemplarTokens:
+    return ExemplarTokens(rows.astype("<f4").tobytes(), rows.shape[0], rows.shape[1], segmenter)
