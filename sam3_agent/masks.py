@@ -150,8 +150,11 @@ def _connected(
     column: NDArray[np.int64], top: NDArray[np.int64], bottom: NDArray[np.int64], height: int
 ) -> NDArray[np.int64]:
     """(C,) number of the connected part that each piece of a column belongs to; pieces in order."""
-    from scipy.sparse import coo_array  # here: importing the package must not import scipy
-    from scipy.sparse.csgraph import connected_components  # pyright: ignore[reportUnknownVariableType]
+    # here: importing the package must not import scipy
+    from scipy.sparse import coo_array  # pyright: ignore[reportMissingTypeStubs]
+    from scipy.sparse.csgraph import (  # pyright: ignore[reportMissingTypeStubs]
+        connected_components,  # pyright: ignore[reportUnknownVariableType]
+    )
 
     key = height + 2  # keeps the rows of neighboring columns apart, one row of slack on each side
     first = np.searchsorted(column * key + bottom, (column + 1) * key + top)

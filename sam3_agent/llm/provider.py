@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
@@ -52,8 +52,10 @@ def sane(value: Any) -> Any:
         return value[:MOST_TEXT].encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, dict):
         return {sane(key): sane(each) for key, each in cast(dict[Any, Any], value).items()}
-    if isinstance(value, list | tuple):
-        return type(value)(sane(each) for each in cast(Sequence[Any], value))  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list):
+        return [sane(each) for each in cast(list[Any], value)]
+    if isinstance(value, tuple):
+        return tuple(sane(each) for each in cast(tuple[Any, ...], value))
     return value
 
 

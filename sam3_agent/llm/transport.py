@@ -52,7 +52,8 @@ def bounded_client(sdk: Any) -> Any:
         """Client that bounds every reply before anybody reads it."""
 
         def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
-            response: httpx2.Response = super().send(request, stream=True, **options)
+            own: Any = super()  # of whichever SDK it is
+            response: httpx2.Response = own.send(request, stream=True, **options)
             body = response.stream
             assert isinstance(body, httpx2.SyncByteStream)
             response.stream = BoundedStream(body)
