@@ -151,10 +151,7 @@ def _connected(
 ) -> NDArray[np.int64]:
     """(C,) number of the connected part that each piece of a column belongs to; pieces in order."""
     # here: importing the package must not import scipy
-    from scipy.sparse import coo_array  # pyright: ignore[reportMissingTypeStubs]
-    from scipy.sparse.csgraph import (  # pyright: ignore[reportMissingTypeStubs]
-        connected_components,  # pyright: ignore[reportUnknownVariableType]
-    )
+    from scipy.sparse import coo_array, csgraph  # pyright: ignore[reportMissingTypeStubs]
 
     key = height + 2  # keeps the rows of neighboring columns apart, one row of slack on each side
     first = np.searchsorted(column * key + bottom, (column + 1) * key + top)
@@ -163,7 +160,7 @@ def _connected(
     left = np.repeat(np.arange(column.size), number)
     right = np.arange(left.size) - np.repeat(np.cumsum(number) - number, number) + np.repeat(first, number)
     links = coo_array((np.ones(left.size, dtype=bool), (left, right)), shape=(column.size, column.size))
-    labels: Any = cast(Any, connected_components)(links, directed=False)[1]
+    labels: Any = cast(Any, csgraph).connected_components(links, directed=False)[1]
     return np.asarray(labels, dtype=np.int64)
 
 

@@ -279,8 +279,9 @@ def _judged(found: Sequence[tuple[float, Box]], image: ExampleImage, things: Seq
 
 def _outcome(findings: Sequence[Finding], threshold: float, examples: int) -> Outcome:
     kept = [finding for finding in findings if finding.score > threshold]
+    false = sum(bool(f.false) for f in kept)  # a plain number: the estimate goes into JSON
     unexplained = sum(f.example is None and not f.false for f in kept)
-    return Outcome(len({f.example for f in kept} - {None}), sum(f.false for f in kept), unexplained, examples)
+    return Outcome(len({f.example for f in kept} - {None}), false, unexplained, examples)
 
 
 def _first_best(figures: Sequence[float]) -> int:
