@@ -22,7 +22,8 @@ from sam3_agent.workspace.feature_cache import FeatureCache
 from sam3_mcp.client_identity import Caller
 from sam3_mcp.image_access import ImageAccess
 from sam3_mcp.jobs import Jobs
-from sam3_mcp.quota import UNLIMITED, Account, LimitedFolder, Limits, Totals, Usage
+from sam3_mcp.output_quota import LimitedFolder
+from sam3_mcp.quota import UNLIMITED, Account, Limits, Totals, Usage
 
 IDLE_SECONDS = 3600.0
 """Time without a call after which a session is cleared away: longer than a pause for lunch costs memory."""

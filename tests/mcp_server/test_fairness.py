@@ -11,8 +11,9 @@ from PIL import Image
 from sam3_mcp.auth import Tokens
 from sam3_mcp.client_identity import Caller
 from sam3_mcp.image_access import ImageAccess
+from sam3_mcp.output_quota import LimitedFolder
 from sam3_mcp.path_allowlist import PathAllowlist
-from sam3_mcp.quota import SHARED, Account, LimitedFolder, Limits, Totals, Usage
+from sam3_mcp.quota import SHARED, Account, Limits, Totals, Usage
 from sam3_mcp.sessions import Session, Sessions
 
 from sam3_agent.errors import Busy, InputError, ToolError, UnknownHandle
