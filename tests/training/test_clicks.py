@@ -255,9 +255,7 @@ def test_transformers_tracker_class_loads_an_export_and_answers_as_the_run_does(
         tracked = own.tracker.eval()
         features = tracked.features(hidden.transpose(1, 2).unflatten(2, (8, 8)))
         # transformers never adds the no-memory embedding; without it both must agree
-        bare = replace(
-            features, embedding=features.embedding - tracked.tracker_model.no_memory_embedding.view(1, -1, 1, 1)
-        )
+        bare = replace(features, no_memory=torch.zeros_like(features.no_memory))
         masks, quality = tracked.decode(bare, *tracked.embed(_one_click()), multimask=True)
         theirs = model(pixel_values=pixels, input_points=torch.tensor([[[[20.0, 30.0]]]]))
     assert torch.allclose(theirs.pred_masks[0], masks, atol=2e-2)  # the file is float16
