@@ -30,7 +30,7 @@ from sam3_agent.model.sam3 import Sam3
 from sam3_agent.training.tiny import tiny_config
 
 SECONDS = 220.0
-"""What begins later is left out and named, so that a rented card is not paid for longer than four minutes."""
+"""Parts that would begin later are left out and named, so that a rented card costs four minutes at most."""
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ class Footage:
 Still = Path | NDArray[np.uint8]
 """A picture: a file, or (H, W, 3) uint8 RGB."""
 Source = Still | Footage
-"""What a dataset hands out for a case."""
+"""Sample that a dataset hands out for a case."""
 
 
 def still(source: Source) -> Still:

@@ -12,7 +12,7 @@ from sam3_agent.errors import InputError
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".jp2", ".avif", ".ppm", ".pgm", ".mpo",
 )  # fmt: skip
-"""What is taken from a folder; a file that is named itself may be called anything."""
+"""Suffixes that are taken from a folder; a file that is named itself may be called anything."""
 _MAGIC = re.compile(r"[*?\[]")
 _URI = re.compile(r"^(data:|[A-Za-z][A-Za-z0-9+.-]+://)")
 _MOST_NAMED = 3

@@ -17,7 +17,7 @@ T = TypeVar("T")
 MAX_REPLY_BYTES = 8 * 2**20
 """A reply of 16,000 tokens, streamed as one event a token with its envelope, has about 4 MiB."""
 _STOP_SECONDS = 0.1
-"""How long a stop may go unnoticed while a reply is waited for; a person does not see less."""
+"""Seconds that a stop may go unnoticed while a reply is waited for; a person does not see less."""
 
 
 class ReplyTooLarge(ValueError):

@@ -52,7 +52,7 @@ def _annotation(thing: dict[str, Any], image_id: int) -> CocoAnnotation:
 
 Format = Literal["coco", "reasonseg", "mp4", "webm", "frames"]
 USUAL_FRAMES = 24
-"""What the bars of the tracker are measured on."""
+"""Videos that the bars of the tracker are measured on."""
 MANIFEST = Path(".scenes", "manifest.json")
 PARTS = Path(".scenes", "parts")
 
