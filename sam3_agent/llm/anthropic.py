@@ -50,7 +50,9 @@ class AnthropicLLM(ProviderLLM):
         import anthropic
 
         url = str(self._client.base_url)
-        super().__init__(Provider(f"anthropic:{model}", model, anthropic, url, policy or RetryPolicy(), prices))
+        super().__init__(
+            Provider(f"anthropic:{model}", model, anthropic, url, policy or RetryPolicy(), prices), self._client
+        )
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The next assistant message.

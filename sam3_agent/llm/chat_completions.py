@@ -218,7 +218,8 @@ class ChatLLM(ProviderLLM):
             prices = PriceTable({model: Price(0, 0, 0, 0)})  # one's own server costs nothing a token
         name = f"chat:{model}@{base_url}"
         super().__init__(
-            Provider(name, model, openai, base_url, replace(policy or RetryPolicy(), repeat_late=False), prices)
+            Provider(name, model, openai, base_url, replace(policy or RetryPolicy(), repeat_late=False), prices),
+            self._client,
         )
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:

@@ -45,7 +45,7 @@ class OpenAILLM(ProviderLLM):
         import openai
 
         url = str(self._client.base_url)
-        super().__init__(Provider(f"openai:{model}", model, openai, url, policy or RetryPolicy(), prices))
+        super().__init__(Provider(f"openai:{model}", model, openai, url, policy or RetryPolicy(), prices), self._client)
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The next assistant message.

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
@@ -119,10 +120,13 @@ class Provider:
 
 
 class ProviderLLM:
-    """Base class of every LLM behind an API."""
+    """Base class of every LLM behind an API; `client` is the SDK's, closed when the LLM goes."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, client: Any) -> None:
         self._provider = provider
+        # Nobody closes an LLM. Left to the garbage collector, a client that stands in a cycle (the SDKs' do) may see
+        # its open sockets collected before itself; a finalizer runs before either.
+        weakref.finalize(self, client.close).atexit = False
 
     @property
     def name(self) -> str:
