@@ -9,7 +9,6 @@ from sam3_agent.llm.base import LLM, Message
 from tests.llm.fixtures_llm import WIRES, make_llm, set_keys
 from tests.llm.wire import anthropic, chat, openai
 
-
 SAID = {
     "anthropic": anthropic.message({"type": "text", "text": "Yes."}),
     "openai": openai.message(openai.text("Yes.")),
