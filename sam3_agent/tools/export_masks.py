@@ -15,7 +15,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, to_json
 from sam3_agent.formats.labelme import labelme_document, labelme_shapes
 from sam3_agent.formats.yolo import yolo_line
-from sam3_agent.tools.arguments import MaskId, OutputPath
+from sam3_agent.tools.arguments import MOST_MASKS, MaskId, OutputPath
 from sam3_agent.tools.presentation import Presentation
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.tools.viewer import viewer_of
@@ -36,7 +36,10 @@ class Exported:
 
 def export_masks(
     workspace: Workspace,
-    mask_ids: Annotated[Sequence[MaskId], Field(min_length=1, description="The masks to write, such as ['m1', 'm4'].")],
+    mask_ids: Annotated[
+        Sequence[MaskId],
+        Field(min_length=1, max_length=MOST_MASKS, description="The masks to write, such as ['m1', 'm4']."),
+    ],
     format: Annotated[
         ExportFormat,
         Field(

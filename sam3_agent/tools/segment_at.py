@@ -9,8 +9,11 @@ from pydantic import Field
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
 from sam3_agent.tools.arguments import (
+    MOST_POINTS,
+    BoxNumbers,
     ImageId,
     MaskId,
+    PointNumbers,
     Region,
     box_of,
     coordinate_hints,
@@ -39,14 +42,14 @@ def segment_at(
     workspace: Workspace,
     image_id: ImageId,
     points: Annotated[
-        Sequence[Sequence[float]],
-        Field(description="[[x, y], ...] in image pixels, best deep inside the object."),
+        Sequence[PointNumbers],
+        Field(max_length=MOST_POINTS, description="[[x, y], ...] in image pixels, best deep inside the object."),
     ] = (),
     labels: Annotated[
         Sequence[int],
-        Field(description="1 (on the object) or 0 (off it) a point; [] if all are 1."),
+        Field(max_length=MOST_POINTS, description="1 (on the object) or 0 (off it) a point; [] if all are 1."),
     ] = (),
-    box: Annotated[Sequence[float], Field(description="[x0, y0, x1, y1] around it.")] = (),
+    box: Annotated[BoxNumbers, Field(description="[x0, y0, x1, y1] around it.")] = (),
     mask_id: Annotated[MaskId, Field(description="Mask to refine, or ''.")] = "",
     region: Region = (),
 ) -> SegmentedAt:

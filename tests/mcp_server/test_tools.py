@@ -17,6 +17,7 @@ from sam3_mcp.server import INSTRUCTIONS, build_server
 
 from sam3_agent.loop.load_llm import load_llm
 from tests.mcp_server.fixtures_server import MakeServer, images_of, make_backend, text_of
+from tests.tools.fixtures_schema import unbounded
 
 pytestmark = pytest.mark.anyio
 ERAS = ("legacy", "auto")
@@ -43,6 +44,13 @@ def check_honest(result: CallToolResult) -> None:
         assert len(data) <= 300_000
         with Image.open(io.BytesIO(data)) as picture:
             assert picture.format == "JPEG"
+
+
+async def test_hosts_see_a_length_for_every_text_and_list_of_every_tool_jobs_included(folder: Path) -> None:
+    async with Client(build_server(make_backend(folder, make_llm=lambda: load_llm("rules")))) as client:
+        tools = (await client.list_tools()).tools
+    assert "ask_image" in {tool.name for tool in tools}
+    assert [place for tool in tools for place in unbounded(tool.input_schema, tool.name)] == []
 
 
 @pytest.mark.parametrize("era", ERAS)
