@@ -1,6 +1,5 @@
 """From a name to weights: "tiny", "facebook/sam3" or a folder, all by the same code, all failing in one clear line."""
 
-import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +17,11 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     StrictDataclassError,
 )
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from transformers import CLIPTokenizer, Sam3Config, Sam3Model, Sam3TrackerVideoConfig
 
 from sam3_agent.errors import ModelUnavailable
+from sam3_agent.model.model_folder import NONSENSE, check_size, check_tokenizer, check_weights, read_config
 from sam3_agent.model.oom import out_of_memory
 from sam3_agent.model.sam3_forward import LAYER_NORM_EPS
 from sam3_agent.model.text_prompts import Tokenizer
@@ -69,8 +69,6 @@ TINY = "tiny"
 REAL = "facebook/sam3"
 TINY_FOLDER = Path(__file__).parent / "weights" / "tiny"
 
-_BACK_UP = "use --model tiny for the embedded one"
-
 
 def locate(name_or_path: str | Path) -> tuple[str, Path]:
     """The name that results will carry, and the folder with the checkpoint.
@@ -101,10 +99,11 @@ def load_model(folder: Path, device: torch.device, dtype: torch.dtype) -> Sam3Mo
         ModelUnavailable: not SAM 3, damaged, incomplete, or too large for the device.
     """
     config = _config(folder)
-    if not any(folder.glob("model*.safetensors*")):
-        raise ModelUnavailable(f"'{folder}' holds no model.safetensors; {_BACK_UP}")
+    check_weights(folder)
     try:
         with _quiet():
+            if folder != TINY_FOLDER:  # the embedded one is this project's own, and loads in half a second
+                check_size(folder, config)
             model, report = cast(Any, Sam3Model).from_pretrained(
                 folder,
                 config=config,
@@ -112,9 +111,10 @@ def load_model(folder: Path, device: torch.device, dtype: torch.dtype) -> Sam3Mo
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported below, with the tensor's name
                 local_files_only=True,
+                use_safetensors=True,
             )
         model.to(device)
-    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+    except NONSENSE as error:
         if isinstance(error, RuntimeError) and out_of_memory(error):
             raise ModelUnavailable(
                 f"the model in '{folder}' does not fit into the memory of {device}: use --dtype bfloat16,"
@@ -138,10 +138,11 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     """
     if not ((folder / "tokenizer.json").is_file() or (folder / "vocab.json").is_file()):
         raise ModelUnavailable(f"'{folder}' holds no tokenizer.json; it belongs beside the weights")
+    check_tokenizer(folder)
     try:
         with _quiet():
             return cast(Any, CLIPTokenizer).from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except NONSENSE as error:
         raise ModelUnavailable(f"the tokenizer in '{folder}' cannot be read ({first_line(error)})") from error
 
 
@@ -184,15 +185,12 @@ def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
 
 
 def _config(folder: Path) -> Sam3Config:
+    raw = read_config(folder)
     try:
-        raw: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        kind = raw.get("model_type")
-        if kind not in ("sam3", "sam3_video"):
-            raise ModelUnavailable(f"'{folder}' holds a model of type {kind!r}, not a SAM 3 (sam3 or sam3_video)")
-        config = cast(Any, Sam3Config).from_dict(raw["detector_config"] if kind == "sam3_video" else raw)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StrictDataclassError) as error:
+        config = cast(Any, Sam3Config).from_dict(raw["detector_config"] if raw["model_type"] == "sam3_video" else raw)
+        config.vision_config.backbone_config.layer_norm_eps = LAYER_NORM_EPS
+    except (*NONSENSE, StrictDataclassError) as error:
         raise ModelUnavailable(f"the config.json in '{folder}' cannot be read ({first_line(error)})") from error
-    config.vision_config.backbone_config.layer_norm_eps = LAYER_NORM_EPS
     return config
 
 
@@ -244,7 +242,7 @@ def load_tracker(folder: Path, device: torch.device, dtype: torch.dtype) -> Trac
         wanted = tracker.state_dict()
         found = read_tensors(places, [name for name in wanted if name in places])
         bad = sorted(name for name, value in wanted.items() if name not in found or found[name].shape != value.shape)
-    except (SafetensorError, OSError, RuntimeError) as error:
+    except NONSENSE as error:
         raise ModelUnavailable(f"the weights in '{folder}' cannot be read ({first_line(error)})") from error
     if bad:
         raise ModelUnavailable(
@@ -277,8 +275,8 @@ def read_tensors(places: dict[str, Path], names: list[str]) -> dict[str, torch.T
 
 def tracker_config(folder: Path) -> Sam3TrackerVideoConfig:
     """The tracker's configuration; that of the full-size model where config.json names none."""
+    raw = read_config(folder)
     try:
-        raw: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return cast(Any, Sam3TrackerVideoConfig).from_dict(raw.get("tracker_config") or {})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StrictDataclassError) as error:
+    except (*NONSENSE, StrictDataclassError) as error:
         raise ModelUnavailable(f"the config.json in '{folder}' cannot be read ({first_line(error)})") from error
