@@ -13,6 +13,7 @@ from pydantic import Field
 
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, to_json
+from sam3_agent.formats.control_characters import visible_line
 from sam3_agent.formats.labelme import labelme_document, labelme_shapes
 from sam3_agent.formats.yolo import yolo_line
 from sam3_agent.tools.arguments import MOST_MASKS, MaskId, OutputPath
@@ -127,7 +128,7 @@ def _png(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes]:
 def _yolo(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes]:
     """One line a mask: class, then x y pairs as shares of width and height; YOLO pairs label and picture by stem."""
     classes = _classes(workspace, groups)
-    files = {f"{path}/classes.txt": _text("".join(f"{name}\n" for name in classes))}
+    files = {f"{path}/classes.txt": _text("".join(f"{visible_line(name)}\n" for name in classes))}
     names = _stems(workspace, groups)
     for image_id, ids in groups.items():
         lines = [yolo_line(classes.index(workspace.phrase_of(m)), workspace.instance(m).rle)[0] for m in ids]

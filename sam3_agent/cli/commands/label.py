@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from sam3_agent.cli.options import ModelOptions
-from sam3_agent.cli.output import print_line, print_notes, print_table, progress_console
+from sam3_agent.cli.output import print_line, print_notes, print_table, progress_console, say
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
 from sam3_agent.formats.label_files import ReadLabels
@@ -142,7 +142,8 @@ def _run(
         def prepare(files: list[ImageRow]) -> None:
             for source, read in existing:
                 imported.append(import_labels(journal, files, source, read))
-                sys.stderr.write("".join(f"{line}\n" for line in imported[-1].lines()))
+                for line in imported[-1].lines():
+                    say(line)
 
         try:
             return label_images(options.order, journal, executor, show, prepare)

@@ -13,6 +13,7 @@ from xml.sax.saxutils import quoteattr
 import pydantic
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.control_characters import xml_text
 from sam3_agent.formats.files import write_json, write_text
 from sam3_agent.formats.palette import voc_colors
 from sam3_agent.formats.validation_error import first_error
@@ -172,7 +173,7 @@ def _interface(concepts: Sequence[str], fps: float) -> str:
     colors = voc_colors().tolist()[1:]
     shades = ["".join(f"{v:02x}" for v in colors[i % len(colors)]) for i in range(len(concepts))]
     labels = "".join(
-        f'    <Label value={quoteattr(concept)} background="#{shade}"/>\n'
+        f'    <Label value={quoteattr(xml_text(concept))} background="#{shade}"/>\n'
         for concept, shade in zip(concepts, shades, strict=True)
     )
     return (

@@ -8,6 +8,7 @@ import csv
 from pathlib import Path
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.control_characters import visible_line
 from sam3_agent.formats.files import write_text
 from sam3_agent.formats.video.track_set import TrackSet, box_mask, check_extent, numbers_of, track_of
 from sam3_agent.masks import Rle
@@ -28,13 +29,16 @@ def write_mot(video: TrackSet, out: Path, *, predictions: bool = False) -> list[
             place = f"{x0:.2f},{y0:.2f},{x1 - x0:.2f},{y1 - y0:.2f}"
             lines.append(f"{index + 1},{numbers[track.id]},{place},{trust},{classes.index(track.concept) + 1},1.0\n")
     write_text(out / "gt" / "gt.txt", "".join(lines))
-    write_text(out / "gt" / "labels.txt", "\n".join(classes))
+    write_text(out / "gt" / "labels.txt", "\n".join(map(visible_line, classes)))
     suffix = Path(video.frame_name(0)).suffix or ".jpg"
     values = {
         "name": video.name, "imDir": "img1", "frameRate": round(video.fps) or 1, "seqLength": video.frames,
         "imWidth": video.width, "imHeight": video.height, "imExt": suffix,
     }  # fmt: skip
-    write_text(out / "seqinfo.ini", "[Sequence]\n" + "".join(f"{key}={value}\n" for key, value in values.items()))
+    write_text(
+        out / "seqinfo.ini",
+        "[Sequence]\n" + "".join(f"{key}={visible_line(str(value))}\n" for key, value in values.items()),
+    )
     return warnings
 
 
