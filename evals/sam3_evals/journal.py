@@ -6,11 +6,12 @@ from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.reading import parse_json
 
 _BLOCK = 1 << 16
 
@@ -107,10 +108,10 @@ def _digest(value: str) -> int:
 
 
 def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{path}:{number}: broken line ({error})") from error
+    document = parse_json(line, f"{path}:{number}: broken line")
+    if not isinstance(document, dict):
+        raise InputError(f"{path}:{number}: broken line (it holds no object)")
+    return cast(dict[str, Any], document)
 
 
 def _drop_torn_line(path: Path) -> None:

@@ -2,17 +2,22 @@
 
 import hashlib
 import importlib.util
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+import pydantic
 
 import sam3_agent
 import sam3_evals
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
+from sam3_agent.formats.reading import read_json
+from sam3_agent.formats.validation_error import first_error
 
 FILE = "manifest.json"
 _BLOCK = 1 << 20
+MOST_BYTES = 1 << 20
+"""Of a manifest; one has under 2 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +68,13 @@ def read_manifest(run: Path) -> Manifest:
     path = run / FILE
     if not path.is_file():
         raise InputError(f"{run}: no run here ({FILE} is missing); make one with: sam3-eval run DATASET --out {run}")
+    document = read_json(path, most=MOST_BYTES, finite=True)
+    if isinstance(document, dict) and (unknown := document.keys() - {each.name for each in fields(Manifest)}):
+        raise InputError(f"{path}: not a manifest of this version (it has {', '.join(sorted(unknown)):.100})")
     try:
-        return Manifest(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: not a manifest of this version ({error})") from error
+        return pydantic.TypeAdapter(Manifest).validate_python(document)
+    except pydantic.ValidationError as error:
+        raise InputError(f"{path}: not a manifest of this version ({first_error(error)})") from error
 
 
 def code_version(solver: str = "") -> str:

@@ -17,7 +17,7 @@ from sam3_agent.formats.known_images import KnownImages
 from sam3_agent.formats.label_set import LabelSet, MaskLabel
 from sam3_agent.formats.notes import Notes
 from sam3_agent.formats.palette import voc_colors
-from sam3_agent.formats.reading import decode_text
+from sam3_agent.formats.reading import decode_text, read_bytes
 from sam3_agent.masks import Rle
 
 
@@ -128,7 +128,7 @@ def read_cvat(source: Path, images: KnownImages, notes: Notes) -> list[FoundImag
 
 def _parsed(source: Path) -> Xml.Element:
     try:
-        data = source.read_bytes()
+        data = read_bytes(source)
     except OSError as error:
         raise InputError(f"cannot read {source}: {error.strerror or error}") from error
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:  # entities may be nested to any length

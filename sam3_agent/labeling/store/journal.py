@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sam3_agent.errors import InputError, Sam3AgentError
+from sam3_agent.formats.reading import parse_json
 from sam3_agent.labeling.store.documents import (
     ImageRow,
     State,
@@ -163,8 +164,8 @@ class Journal:
         """Read a remembered value; None where there is none."""
         found = self.read("SELECT value FROM meta WHERE key=?", (key,))
         try:
-            return json.loads(found[0][0]) if found else None
-        except (ValueError, TypeError, RecursionError) as error:
+            return parse_json(found[0][0], "value") if found else None
+        except (InputError, AttributeError, TypeError) as error:
             raise InputError(f"the journal {self.path} holds a damaged entry {key!r}: {error}") from error
 
     def remember(self, values: Mapping[str, object]) -> None:
