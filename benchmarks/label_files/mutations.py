@@ -75,7 +75,7 @@ def _json(data: bytes, chance: random.Random) -> bytes:
     except ValueError:
         return _bytes(data, chance)
     document = copy.deepcopy(document)
-    places = _places(document)
+    places = places_of(document)
     if not places:
         return data
     holder, key = chance.choice(places)
@@ -95,7 +95,7 @@ def _json(data: bytes, chance: random.Random) -> bytes:
     return json.dumps(document, ensure_ascii=True).encode()
 
 
-def _places(document: Any) -> list[tuple[Any, Any]]:
+def places_of(document: Any) -> list[tuple[Any, Any]]:
     """Every value of a document as (its holder, its key)."""
     found: list[tuple[Any, Any]] = []
     waiting = [document]
