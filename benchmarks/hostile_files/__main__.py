@@ -68,13 +68,13 @@ class _Child:
 
     def read(self, number: int) -> str:
         """Mutate and read file `number`; the outcome."""
-        self._line.send(number)
         try:
+            self._line.send(number)
             if self._line.poll(PATIENCE if self._ready else START):
                 self._ready = True
                 return self._line.recv()
             said = f"slow: no answer in {PATIENCE:g} s"
-        except (EOFError, ConnectionResetError):
+        except (EOFError, ConnectionResetError, BrokenPipeError):
             said = f"traceback: the process died ({self._process.exitcode})"
         self.stop()
         self._start()

@@ -71,11 +71,10 @@ def _words(data: bytes, chance: random.Random) -> bytes:
 def _json(data: bytes, chance: random.Random) -> bytes:
     """Replace, drop, repeat or wrap a value anywhere in a document."""
     try:
-        document: Any = json.loads(data)
-    except ValueError:
+        document: Any = copy.deepcopy(json.loads(data))
+        places = places_of(document) if isinstance(document, dict | list) else []
+    except (ValueError, RecursionError):
         return _bytes(data, chance)
-    document = copy.deepcopy(document)
-    places = places_of(document)
     if not places:
         return data
     holder, key = chance.choice(places)

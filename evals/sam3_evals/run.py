@@ -16,7 +16,7 @@ from pathlib import Path
 from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.loop.trace import write_trace
 from sam3_evals.datasets import Dataset
-from sam3_evals.journal import Journal, JournalIndex, read_journal
+from sam3_evals.journal import Journal, JournalIndex, read_values
 from sam3_evals.manifest import FILE, Manifest, code_version, read_manifest
 from sam3_evals.prediction import Prediction
 from sam3_evals.sample import Case
@@ -123,12 +123,12 @@ def execute(run: Path, dataset: Dataset, solvers: Sequence[Solver], progress: Pr
 
 def read_cases(run: Path) -> Iterator[Case]:
     """The questions of a run, streamed in order."""
-    return (Case.from_json(line) for line in read_journal(run / CASES))
+    return read_values(run / CASES, Case.from_json)
 
 
 def read_predictions(run: Path) -> Iterator[Prediction]:
     """The predictions of a run, streamed in the order they were made."""
-    return (Prediction.from_json(line) for line in read_journal(run / PREDICTIONS))
+    return read_values(run / PREDICTIONS, Prediction.from_json)
 
 
 def trace_name(case: str) -> str:

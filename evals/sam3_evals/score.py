@@ -113,8 +113,8 @@ def score_cases(run: Path) -> Iterator[Scored]:
         line = index.find(case.id)
         try:
             yield score_case(case, Prediction.from_json(line) if line is not None else None)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{index.path}: the prediction of case {case.id!r} is broken ({error!r})") from error
+        except InputError as error:
+            raise InputError(f"{index.path}: case {case.id!r:.100}: {error}") from error
 
 
 def score_case(case: Case, prediction: Prediction | None) -> Scored:

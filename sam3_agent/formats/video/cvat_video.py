@@ -18,6 +18,7 @@ from sam3_agent.formats.cvat import row_runs
 from sam3_agent.formats.files import write_text
 from sam3_agent.formats.palette import voc_colors
 from sam3_agent.formats.polygons_exact import joined, parts_of
+from sam3_agent.formats.reading import read_text
 from sam3_agent.formats.video.track_set import TrackSet, box_mask, check_extent, numbers_of, track_of
 from sam3_agent.masks import Rle
 from sam3_agent.tracks import Track, TrackFrame
@@ -51,7 +52,7 @@ def read_cvat_video(path: Path) -> TrackSet:
         InputError: the file is no such XML; the message says what is wrong.
     """
     try:
-        root = Xml.fromstring(path.read_text(encoding="utf-8"))
+        root = Xml.fromstring(read_text(path))
     except Xml.ParseError as error:
         raise InputError(f"{path}: not XML ({error})") from error
     size = root.find(".//original_size")

@@ -10,6 +10,7 @@ from pathlib import Path
 from sam3_agent.errors import InputError
 from sam3_agent.formats.control_characters import visible_line
 from sam3_agent.formats.files import write_text
+from sam3_agent.formats.reading import read_text
 from sam3_agent.formats.video.track_set import TrackSet, box_mask, check_extent, numbers_of, track_of
 from sam3_agent.masks import Rle
 
@@ -58,11 +59,11 @@ def read_mot(folder: Path, size: tuple[int, int] | None = None) -> TrackSet:
     height, width = size or (int((info or {})["imheight"]), int((info or {})["imwidth"]))
     check_extent(folder, (height, width), int(info["seqlength"]) if info else 0)
     labels = path.with_name("labels.txt")
-    classes = labels.read_text(encoding="utf-8").splitlines() if labels.is_file() else []
+    classes = read_text(labels).splitlines() if labels.is_file() else []
     rows: dict[int, dict[int, tuple[Rle, float]]] = {}
     concepts: dict[int, str] = {}
     last = 0
-    for number, row in enumerate(csv.reader(path.read_text(encoding="utf-8").splitlines()), start=1):
+    for number, row in enumerate(csv.reader(read_text(path).splitlines()), start=1):
         try:
             frame, track = int(row[0]), int(row[1])
             x, y, w, h, trust = (float(value) for value in row[2:7])
@@ -85,7 +86,7 @@ def _info(path: Path) -> dict[str, str] | None:
         return None
     parser = configparser.ConfigParser()
     try:
-        parser.read_string(path.read_text(encoding="utf-8"))
+        parser.read_string(read_text(path))
         found: dict[str, str] = dict(parser["Sequence"])
         for key in ("imwidth", "imheight", "seqlength"):
             int(found[key])

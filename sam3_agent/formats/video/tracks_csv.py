@@ -7,6 +7,7 @@ from pathlib import Path
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_text
+from sam3_agent.formats.reading import read_text
 from sam3_agent.formats.video.track_set import TrackSet, box_mask, check_extent, track_of
 from sam3_agent.masks import Rle
 
@@ -36,7 +37,7 @@ def read_tracks_csv(path: Path, size: tuple[int, int], frames: int | None = None
     Raises:
         InputError: a column is missing or a line broken.
     """
-    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    rows = list(csv.DictReader(read_text(path).splitlines()))
     found: dict[str, dict[int, tuple[Rle, float]]] = {}
     concepts: dict[str, str] = {}
     for number, row in enumerate(rows, start=2):
