@@ -120,7 +120,7 @@ def parse_json(text: str | bytes, where: object, *, finite: bool = False) -> Any
         raise InputError(f"{where}: not JSON ({error})") from error
     except RecursionError as error:
         raise InputError(f"{where}: not JSON that can be used: nested too deeply") from error
-    if _may_be_deep(text) and _is_deep(document):
+    if _may_be_deep(text) and is_deep(document):
         raise InputError(f"{where}: not JSON that can be used: nested more than {MOST_DEPTH} deep")
     return document
 
@@ -151,7 +151,8 @@ def _may_be_deep(text: str) -> bool:
     return False
 
 
-def _is_deep(document: Any) -> bool:
+def is_deep(document: Any) -> bool:
+    """Whether lists and objects are nested more than MOST_DEPTH deep."""
     level: list[Any] = [document]
     for _ in range(MOST_DEPTH):
         inner: list[Any] = []
