@@ -19,7 +19,7 @@ from sam3_agent.loop.judge import MOST_JUDGED, Judge, JudgeMode
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.loop.run import Run
 from sam3_agent.loop.verdict import Verdict
-from sam3_agent.model.scheduler.request_context import calling
+from sam3_agent.model.request_context import calling
 from sam3_agent.model.segmenter import WORTH_WARMING
 from sam3_agent.tools import LOOP_TOOLS, Presentation, ToolSpec
 from sam3_agent.tools.report_no_match import NoMatch
