@@ -76,7 +76,7 @@ def measure(runs: int, segmenter: str, right: float, votes: int) -> dict[str, An
         for way, (share, most) in {"perfect": (1.0, 1), "once": (right, 1), "votes": (right, votes)}.items():
             workspace = seen_by(scene)
             llm = PerfectLLM(scene, query)
-            noisy = NoisyLLM(llm, share, random.Random(f"{SEED} {number} {way}"))
+            noisy = NoisyLLM(llm, share, random.Random(f"{SEED} {number}"))  # once: the first vote
             ways[way].append(_ask(Agent(workspace, noisy, votes=most), llm, scene, query))
     table = {way: _row(asked) for way, asked in ways.items()}
     lost = table["perfect"]["giou"] - table["once"]["giou"]
