@@ -18,6 +18,7 @@ from sam3_agent.llm.scripted import ScriptedLLM
 from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.trace import write_trace
 from sam3_agent.model.loading import TINY_FOLDER
+from sam3_agent.model.sam3 import Sam3
 from sam3_agent.workspace.tracking.edits import Edit
 from sam3_agent.workspace.tracking.journal import Header, JournalWriter
 from tests.evals.fixtures_runs import Squares, whole_run
@@ -99,7 +100,7 @@ def _model(folder: Path) -> None:
     cast(Any, torch).manual_seed(0)
     width: dict[str, Any] = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48}
     grid = {"image_size": 96, "patch_size": 8, "pretrain_image_size": 48, "window_size": 6, "global_attn_indexes": [1]}
-    text = {"model_type": "clip_text_model", "vocab_size": 516, "bos_token_id": 514, "eos_token_id": 515}
+    text = {"model_type": "clip_text_model", "vocab_size": 727, "bos_token_id": 725, "eos_token_id": 726}
     config = Sam3Config(
         vision_config={
             "backbone_config": {"model_type": "sam3_vit_model", "num_hidden_layers": 2, **grid, **width},
@@ -119,6 +120,7 @@ def _model(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config.to_dict()))
     for path in TINY_FOLDER.glob("tokenizer*"):
         (folder / path.name).write_bytes(path.read_bytes())
+    Sam3.load(folder, device="cpu")  # the original itself is sound
 
 
 _WRITERS: Mapping[str, Callable[[Path], None]] = {

@@ -44,7 +44,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def read_values(path: Path, read: Callable[[dict[str, Any]], _T]) -> Iterator[_T]:
-    """What `read` makes of every whole line, in order.
+    """Values that `read` makes of every whole line, in order.
 
     Raises:
         InputError: a line is broken; the message names file and line.

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, cast
 
 import pydantic
 
@@ -69,7 +70,8 @@ def read_manifest(run: Path) -> Manifest:
     if not path.is_file():
         raise InputError(f"{run}: no run here ({FILE} is missing); make one with: sam3-eval run DATASET --out {run}")
     document = read_json(path, most=MOST_BYTES, finite=True)
-    if isinstance(document, dict) and (unknown := document.keys() - {each.name for each in fields(Manifest)}):
+    given = cast(dict[str, Any], document).keys() if isinstance(document, dict) else set[str]()
+    if unknown := given - {each.name for each in fields(Manifest)}:
         raise InputError(f"{path}: not a manifest of this version (it has {', '.join(sorted(unknown)):.100})")
     try:
         return pydantic.TypeAdapter(Manifest).validate_python(document)

@@ -146,6 +146,20 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         raise ModelUnavailable(f"the tokenizer in '{folder}' cannot be read ({first_line(error)})") from error
 
 
+def check_vocabulary(folder: Path, tokenizer: Tokenizer, model: Sam3Model) -> None:
+    """Check that the model knows every token that the tokenizer may give.
+
+    Raises:
+        ModelUnavailable: it knows fewer; they are not of one model.
+    """
+    known = int(cast(Any, model).config.text_config.vocab_size)
+    largest = max(cast(Any, tokenizer).get_vocab().values(), default=0)
+    if largest >= known:
+        raise ModelUnavailable(
+            f"the tokenizer in '{folder}' does not fit the model: its tokens go to {largest}, the model knows {known}"
+        )
+
+
 def pick_device(device: str) -> torch.device:
     """The device of a name; "auto" is CUDA where there is one, else the CPU.
 

@@ -117,6 +117,7 @@ class Sam3(EngineSegmenter[None]):
         name, folder = loading.locate(name_or_path)
         tokenizer = loading.load_tokenizer(folder)
         model = loading.load_model(folder, place, number)
+        loading.check_vocabulary(folder, tokenizer, model)
         info = ModelInfo(name, str(place), str(number).removeprefix("torch."))
         tracker = loading.load_tracker(folder, place, number)
         video = load_video_tracker(folder, tracker, place, number)

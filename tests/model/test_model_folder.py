@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from sam3_agent.errors import ModelUnavailable
+from sam3_agent.model.loading import TINY_FOLDER
 from sam3_agent.model.model_folder import INDEX, read_config
 from sam3_agent.model.sam3 import Sam3
 
@@ -181,3 +182,9 @@ def test_an_adapter_is_no_model(folder: Path) -> None:
 def test_a_damaged_file_of_the_tokenizer_is_told(folder: Path, name: str, text: str) -> None:
     (folder / name).write_text(text)
     assert name in refusal(folder)
+
+
+def test_a_tokenizer_of_another_model_is_told(folder: Path) -> None:
+    for path in TINY_FOLDER.glob("tokenizer*"):
+        shutil.copy(path, folder)
+    assert "its tokens go to 726, the model knows 516" in refusal(folder)
