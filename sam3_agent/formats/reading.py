@@ -5,6 +5,7 @@ line that names it.
 """
 
 import codecs
+import csv
 import errno
 import json
 import math
@@ -96,6 +97,18 @@ def read_json(path: Path, *, fallback: str | None = None, most: int = MOST_BYTES
         InputError: it cannot be read, or is no JSON that can be used; see `parse_json`.
     """
     return parse_json(read_text(path, fallback=fallback, most=most), path, finite=finite)
+
+
+def table_rows(path: Path) -> list[list[str]]:
+    """Rows of a file of comma-separated values.
+
+    Raises:
+        InputError: it cannot be read, or is no table.
+    """
+    try:
+        return list(csv.reader(read_text(path).splitlines()))
+    except csv.Error as error:
+        raise InputError(f"{path}: no table of comma-separated values ({error})") from error
 
 
 def parse_json(text: str | bytes, where: object, *, finite: bool = False) -> Any:

@@ -4,15 +4,18 @@ One folder a video: `gt/gt.txt`, `gt/labels.txt` (a class a line, the first one 
 """
 
 import configparser
-import csv
+import math
 from pathlib import Path
 
 from sam3_agent.errors import InputError
 from sam3_agent.formats.control_characters import visible_line
 from sam3_agent.formats.files import write_text
-from sam3_agent.formats.reading import read_text
+from sam3_agent.formats.reading import read_text, table_rows
 from sam3_agent.formats.video.track_set import TrackSet, box_mask, check_extent, numbers_of, track_of
 from sam3_agent.masks import Rle
+
+MOST_RATE = 10_000.0
+"""Frames a second, as `seqinfo.ini` says; cameras for crash tests make as many."""
 
 
 def write_mot(video: TrackSet, out: Path, *, predictions: bool = False) -> list[str]:
@@ -63,11 +66,13 @@ def read_mot(folder: Path, size: tuple[int, int] | None = None) -> TrackSet:
     rows: dict[int, dict[int, tuple[Rle, float]]] = {}
     concepts: dict[int, str] = {}
     last = 0
-    for number, row in enumerate(csv.reader(read_text(path).splitlines()), start=1):
+    for number, row in enumerate(table_rows(path), start=1):
         try:
             frame, track = int(row[0]), int(row[1])
             x, y, w, h, trust = (float(value) for value in row[2:7])
             label = int(row[7]) if len(row) > 7 else -1
+            if not all(math.isfinite(value) for value in (x, y, w, h, trust)):
+                raise ValueError("not finite")
         except (ValueError, IndexError) as error:
             raise InputError(f"{path}:{number}: not frame,id,x,y,w,h,conf,... ({error})") from error
         check_extent(f"{path}:{number}", (height, width), frame - 1)
@@ -90,6 +95,9 @@ def _info(path: Path) -> dict[str, str] | None:
         found: dict[str, str] = dict(parser["Sequence"])
         for key in ("imwidth", "imheight", "seqlength"):
             int(found[key])
-        return {"framerate": "0", "name": path.parent.name} | found
+        known = {"framerate": "0", "name": path.parent.name} | found
+        if not 0 <= float(known["framerate"]) <= MOST_RATE:
+            raise ValueError(f"frameRate is {known['framerate']:.40}")
+        return known
     except (configparser.Error, KeyError, ValueError) as error:
         raise InputError(f"{path}: not a MOT seqinfo.ini ({error})") from error
