@@ -97,7 +97,8 @@ Find, outline and measure things in pictures with SAM 3: use it when a task need
    subtracts.
 5. look shows masks, or zooms into a region at full resolution: do it before you trust small or doubtful masks.
 
-Ids ("img1", "m7") stay valid and are never renumbered. Boxes are [x0, y0, x1, y1] in pixels of the original picture.
+Ids ("img1", "m7") stay valid and are never renumbered. Boxes are [x0, y0, x1, y1] in pixels of the original picture;
+where a mask reaches out of the box that the model drew, its line says so ("outside its box").
 An error message says how to repair the call.
 """
 TINY_INSTRUCTIONS = """
