@@ -63,7 +63,7 @@ def _apart(document: dict[str, Any]) -> str:
 
 
 def _others(overall: dict[str, Any]) -> list[str]:
-    """What a dataset of videos or of plain phrases is known by."""
+    """Name the figures that datasets of videos and of plain phrases are known by."""
     known = (("J&F", "video", "jf"), ("cgF1", "instances", "cgf1"))
     found = [(name, overall.get(metric, {}).get(figure)) for name, metric, figure in known]
     return [f"{name} {100 * figure['value']:.1f}" for name, figure in found if figure and figure["value"] is not None]

@@ -109,7 +109,7 @@ open_image lists its words). Of a photograph it can tell nothing: never report f
 
 
 def instructions_for(model: str) -> str:
-    """What a host's LLM reads before it sees a tool; `model` is the name that the server was started with."""
+    """Give what a host's LLM reads before it sees a tool; `model` is the name that the server was started with."""
     return INSTRUCTIONS + (TINY_INSTRUCTIONS if model.partition("+")[0] == "tiny" else "")
 
 

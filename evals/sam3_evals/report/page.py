@@ -133,7 +133,7 @@ def _head(document: dict[str, Any]) -> str:
 
 
 def _origin(document: dict[str, Any]) -> str:
-    """What the run was made of, hashes and all: for whoever repeats it, so at the end."""
+    """Tell what the run was made of, hashes and all: for whoever repeats it, so at the end."""
     made, usage = document["manifest"], document["usage"]
     facts = {
         "cases": document["cases"],
