@@ -1,6 +1,7 @@
 """A run's end: the answer on one screen, a failing solver as a failure, negatives apart, a limit that can be raised."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from sam3_evals.compare import compare
 from sam3_evals.datasets import open_dataset
 from sam3_evals.headline import comparison_headline, headline
 from sam3_evals.run import execute, prepare, read_cases, read_predictions
+from sam3_evals.sample import Case
 from sam3_evals.score import score_run
 from sam3_evals.solvers.concept import ConceptSolver
 from typer.testing import CliRunner
@@ -131,7 +133,7 @@ def test_a_raise_that_was_killed_between_its_two_files_is_taken_up(tmp_path: Pat
 
 def test_a_limit_is_not_raised_over_another_dataset(tmp_path: Path) -> None:
     class Moved(Squares):
-        def cases(self, limit: int | None):  # type: ignore[no-untyped-def]
+        def cases(self, limit: int | None) -> Iterator[Case]:
             return reversed(list(super().cases(limit)))
 
     whole_run(tmp_path, Squares(8), limit=3)

@@ -34,14 +34,9 @@ class SegmentAtReport:
         best = [instance.to_json() for instance in self.found.instances]
         others = [instance.to_json() for instance in self.found.near_misses]
         asked = self.found.prompt.label
-        result: dict[str, Any] = {
-            "concept": asked,
-            "presence": None,
-            "instances": best,
-            "near_misses": len(others),
-            "hint": disagreement(self.found),
-        }
-        return self.looked.document(results=[result], asked=asked, instances=best, near_misses=others)
+        result = {"concept": asked, "presence": None, "instances": best, "near_misses": len(others)}
+        hints = [hint] if (hint := disagreement(self.found)) else []
+        return self.looked.document(results=[result], hints=hints, asked=asked, instances=best, near_misses=others)
 
     def line(self) -> str:
         """Say it in one line: the best mask and its expected IoU."""
