@@ -113,7 +113,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     add("--dtype", choices=["auto", "bfloat16", "float32"], default="auto")
     add("--fast", choices=["auto", "off"], default="auto", help="auto (default): compile at the start on a CUDA GPU")
     add("--compile", action="store_true", help=argparse.SUPPRESS)  # of 0.1; read for one more version
-    add("--llm", metavar="SPEC", help="offer ask_image, answered by this LLM: rules or anthropic:MODEL")
+    add(
+        "--llm",
+        metavar="SPEC",
+        help="offer ask_image, answered by this LLM: rules, anthropic:MODEL, openai:MODEL or chat:MODEL@BASE_URL",
+    )
     add(
         "--feature-mib",
         type=_count,
