@@ -29,7 +29,7 @@ _HOSTS_OWN = re.compile(
 """Keys that hosts add to a call, without case, - and _: n8n, Cursor (random_string), LangChain, Letta."""
 _WRAPPERS = frozenset({"input", "args", "arguments", "params", "parameters", "kwargs", "toolinput", "toolarguments"})
 """Keys under which a host may put all arguments together."""
-_OURS = ("image", "img", "mask", "job", "box", "point", "concept")
+_OURS = ("image", "img", "mask", "job", "box", "point", "concept", "video", "track", "frame")
 """Words of these tools: an unknown key with one of them is a slip of the caller, which must be told."""
 
 
@@ -87,7 +87,7 @@ _LONGEST_LITERAL = 100_000
 """Characters of a list in a text: 1024 ids have 10,000; Python takes 0.1 s and 40 MB to read so many of anything."""
 _QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb", "<>")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-_ID = re.compile(r"\b[a-z]+\d+(?:[-@][\w-]*)?", re.I)
+_ID = re.compile(r"\b[a-z]+\d+(?:[-@][\w@-]*)?", re.I)
 _LARGEST_NUMBER = 2**53
 """Python adds no float to an integer of hundreds of digits; no coordinate comes near."""
 _INDEX = re.compile(r"[0-9]{1,6}")
@@ -212,7 +212,9 @@ def unquoted(text: str) -> str:
     return text
 
 
-_HANDLE = re.compile(r"[\"'`#(\[\s]*(?:(?:image|mask|job|id)[\s:=]+)?([a-z]+\d+(?:[-@][\w-]*)?)[\"'`)\].\s]*", re.I)
+_HANDLE = re.compile(
+    r"[\"'`#(\[\s]*(?:(?:image|mask|job|video|track|id)[\s:=]+)?([a-z]+\d+(?:[-@][\w@-]*)?)[\"'`)\].\s]*", re.I
+)
 """An id with what may stand around it: quotes, a hash, brackets, "mask m3"."""
 
 
@@ -261,7 +263,7 @@ def _source(value: Any) -> Any:
     return text
 
 
-def _phrases(value: Any) -> Any:
+def phrases_of(value: Any) -> Any:
     """Phrases of a list that stands as text within a list of one."""
     items = cast(list[Any], value) if isinstance(value, list) else []
     alone = items[0].strip() if len(items) == 1 and isinstance(items[0], str) else ""
@@ -304,16 +306,31 @@ MOST_REASON = 2000
 """Characters of a reason or a query: three times the longest query of the known benchmarks."""
 
 Id = Annotated[str, Field(max_length=MOST_ID)]
-ImageId = Annotated[Id, _handle("img"), Field(description="Image id, as 'img1'.")]
+ImageId = Annotated[Id, _handle("img"), Field(description="Image id, as 'img1', or a frame of a video, as 'v1@120'.")]
 MaskId = Annotated[Id, _handle("m")]
 MaskIds = Annotated[
     Sequence[MaskId], BeforeValidator(_ids), Field(max_length=MOST_MASKS, description="Mask ids, as ['m1'].")
 ]
-JobId = Annotated[Id, _handle("job"), Field(description="Job id from ask_image, such as 'job1'.")]
+JobId = Annotated[Id, _handle("job"), Field(description="Job id, such as 'job1'.")]
+VideoId = Annotated[Id, _handle("v"), Field(description="Video id, as 'v1'.")]
+TrackId = Annotated[Id, _handle("t")]
+TrackIds = Annotated[
+    Sequence[TrackId], BeforeValidator(_ids), Field(max_length=200, description="Track ids, as ['t1', 't4'].")
+]
+FrameNumber = Annotated[int, Field(ge=0, description="Number of a frame, from 0.")]
+FrameBoxes = Annotated[
+    Sequence[Annotated[Sequence[float], Field(max_length=5)]],
+    Field(max_length=16, description="[[frame, x0, y0, x1, y1], ...], boxes on frames, in pixels of the frame."),
+]
 ImageSource = Annotated[
     Annotated[str, Field(max_length=MOST_SOURCE)],
     BeforeValidator(_source),
     Field(description="Path of a picture file, file:// URL, or data: URI."),
+]
+VideoSource = Annotated[
+    Annotated[str, Field(max_length=4000)],
+    BeforeValidator(_source),
+    Field(description="Path of a video file (MP4, MOV, WebM, GIF, ...) or of a folder of images."),
 ]
 OutputPath = Annotated[
     Annotated[str, Field(max_length=MOST_PATH)],
@@ -322,7 +339,7 @@ OutputPath = Annotated[
 Phrase = Annotated[str, Field(max_length=MOST_PHRASE)]
 Concepts = Annotated[
     Sequence[Phrase],
-    BeforeValidator(_phrases),
+    BeforeValidator(phrases_of),
     Field(
         min_length=1,
         max_length=MOST_CONCEPTS,
