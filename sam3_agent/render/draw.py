@@ -200,7 +200,7 @@ def surroundings(mark: Mark, width: int, height: int, share: float = 0.25) -> Wi
 LONGEST = 1024
 GREY = 128
 _FEW_NAMED = 8
-"""More masks than this that have no label in a picture are counted: their ids say nothing where nobody can find them."""
+"""More masks without labels than this are counted: ids say nothing of outlines that nobody can find by them."""
 
 
 def draw_picture(
