@@ -42,6 +42,7 @@ from sam3_agent.cli.options import (
     ThresholdOption,
     TilesOption,
     TraceOption,
+    TrackArgument,
     UnlikeOption,
     parse_box,
     parse_boxes,
@@ -264,6 +265,76 @@ def scenes(
         print_json(report.to_json())
     else:
         print_line(report.words())
+
+
+@app.command(cls=CheckedCommand)
+def track(
+    ctx: typer.Context,
+    arguments: TrackArgument,
+    concept: ConceptOption = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option("--like", metavar="FRAME:X0,Y0,X1,Y1", help="A box around an example on a frame; repeatable."),
+    ] = None,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option("--unlike", metavar="FRAME:X0,Y0,X1,Y1", help="A box around what it is not; repeatable."),
+    ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", metavar="FRAME:X,Y", help="A point on one object, followed both ways; repeatable."),
+    ] = None,
+    span: Annotated[
+        str, typer.Option("--range", metavar="A:B", help="Frames to track, both included, or seconds (2s:4.5s).")
+    ] = "",
+    stride: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Look for new objects in every N-th frame only: faster.")
+    ] = 1,
+    live: Annotated[
+        bool, typer.Option("--live", help="Tell every frame at once, and take back what nothing confirms.")
+    ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(metavar="T", min=0.0, max=1.0, help="Least score of what begins a track [.7; .6 with tiny]."),
+    ] = None,
+    profile: Annotated[
+        Literal["paper", "3.0", "3.1"],
+        typer.Option(metavar="PROFILE", help="Rules for tracks: those of SAM 3's paper, of its release 3.0, or 3.1."),
+    ] = "paper",
+    fps: Annotated[
+        float | None, typer.Option(metavar="FPS", min=0.01, max=1000.0, help="Rate of a folder of frames [25].")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder for tracks and files; the same call again goes on there."),
+    ] = None,
+    form: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="Files to write: overlay, ytvis, veval, mot, mots, mots-txt, davis, cvat, cvat-polygon, label-studio,"
+            " sav, csv or all; repeatable [overlay, ytvis].",
+        ),
+    ] = None,
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Find every instance of each concept in a video, or in many, and follow each under an id that never changes."""
+    from sam3_agent.cli import videos
+    from sam3_agent.cli.batch import Shown
+    from sam3_agent.cli.commands import track as room
+    from sam3_agent.cli.track_files import parse_formats
+
+    began = time.perf_counter()
+    boxes = videos.parse_frame_boxes(like or [], "--like"), videos.parse_frame_boxes(unlike or [], "--unlike")
+    points = videos.parse_frame_points(at or [], "--at")
+    formats = parse_formats(form or [], out)
+    how = room.How(videos.parse_range(span), stride, live, threshold, profile, fps)
+    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), concept or [], *boxes, points)
+    room.run(asked, how, formats, ModelOptions(model, device, dtype), Shown(out, as_json), began=began)
 
 
 @app.command(cls=CheckedCommand)

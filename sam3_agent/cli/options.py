@@ -113,6 +113,14 @@ SegmentArgument = Annotated[
         " FILE.concept.json; '--' between them says where concepts begin.",
     ),
 ]
+TrackArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="VIDEO... [--] CONCEPT",
+        help="Video files, folders (of videos, or of the frames of one) or globs, then noun phrases such as 'person',"
+        " @NAME or FILE.concept.json; '--' between them says where concepts begin.",
+    ),
+]
 AskArgument = Annotated[
     list[str],
     typer.Argument(

@@ -130,6 +130,10 @@ PAPER = Profile(
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in (SAM3, SAM31, PAPER)}
 
 
+SMALL_MODEL_SCORE = 0.6
+"""`new_score` for the embedded model: it scores lower than the full one, for which .7 is made."""
+
+
 def profile_of(name: str, *, new_score: float | None = None) -> Profile:
     """The profile of that name; small models score lower and want a `new_score` of their own.
 

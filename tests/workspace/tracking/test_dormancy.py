@@ -150,4 +150,3 @@ def test_a_cut_takes_what_dormant_tracks_overlap_by_chance() -> None:
 def test_a_negative_bound_is_refused() -> None:
     with pytest.raises(InputError, match="0 or more"):
         replace(PAPER, dormant_after=-1)
-
