@@ -17,10 +17,14 @@ from sam3_agent.cli.options import (
     ConnectOption,
     DeviceOption,
     DtypeOption,
+    FrameLikeOption,
+    FramePointOption,
+    FrameUnlikeOption,
     ImagesArgument,
     JsonOption,
     JudgeOption,
     LikeOption,
+    LiveOption,
     LlmOption,
     LlmRetriesOption,
     LlmTimeoutOption,
@@ -33,16 +37,23 @@ from sam3_agent.cli.options import (
     MaxUsdOption,
     ModelOption,
     ModelOptions,
+    NewScoreOption,
     PageOption,
     PictureOption,
+    ProfileOption,
     QueryOption,
+    RangeOption,
+    RateOption,
     RecordOption,
     RegionOption,
     SegmentArgument,
+    StrideOption,
     ThresholdOption,
     TilesOption,
     TraceOption,
     TrackArgument,
+    TrackFormatOption,
+    TracksOption,
     UnlikeOption,
     parse_box,
     parse_boxes,
@@ -272,51 +283,17 @@ def track(
     ctx: typer.Context,
     arguments: TrackArgument,
     concept: ConceptOption = None,
-    like: Annotated[
-        list[str] | None,
-        typer.Option("--like", metavar="FRAME:X0,Y0,X1,Y1", help="A box around an example on a frame; repeatable."),
-    ] = None,
-    unlike: Annotated[
-        list[str] | None,
-        typer.Option("--unlike", metavar="FRAME:X0,Y0,X1,Y1", help="A box around what it is not; repeatable."),
-    ] = None,
-    at: Annotated[
-        list[str] | None,
-        typer.Option("--at", metavar="FRAME:X,Y", help="A point on one object, followed both ways; repeatable."),
-    ] = None,
-    span: Annotated[
-        str, typer.Option("--range", metavar="A:B", help="Frames to track, both included, or seconds (2s:4.5s).")
-    ] = "",
-    stride: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Look for new objects in every N-th frame only: faster.")
-    ] = 1,
-    live: Annotated[
-        bool, typer.Option("--live", help="Tell every frame at once, and take back what nothing confirms.")
-    ] = False,
-    threshold: Annotated[
-        float | None,
-        typer.Option(metavar="T", min=0.0, max=1.0, help="Least score of what begins a track [.7; .6 with tiny]."),
-    ] = None,
-    profile: Annotated[
-        Literal["paper", "3.0", "3.1"],
-        typer.Option(metavar="PROFILE", help="Rules for tracks: those of SAM 3's paper, of its release 3.0, or 3.1."),
-    ] = "paper",
-    fps: Annotated[
-        float | None, typer.Option(metavar="FPS", min=0.01, max=1000.0, help="Rate of a folder of frames [25].")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder for tracks and files; the same call again goes on there."),
-    ] = None,
-    form: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--format",
-            metavar="FORMAT",
-            help="Files to write: overlay, ytvis, veval, mot, mots, mots-txt, davis, cvat, cvat-polygon, label-studio,"
-            " sav, csv or all; repeatable [overlay, ytvis].",
-        ),
-    ] = None,
+    like: FrameLikeOption = None,
+    unlike: FrameUnlikeOption = None,
+    at: FramePointOption = None,
+    span: RangeOption = "",
+    stride: StrideOption = 1,
+    live: LiveOption = False,
+    threshold: NewScoreOption = None,
+    profile: ProfileOption = "paper",
+    fps: RateOption = None,
+    out: TracksOption = None,
+    form: TrackFormatOption = None,
     model: ModelOption = "tiny",
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",

@@ -117,7 +117,10 @@ def tell_apart(
 def _note(images: Images, texts: Sequence[str], count: int) -> str:
     folder = next((text for text in texts if os.path.exists(text)), None)  # noqa: PTH110  # no error for texts that are no paths
     if folder is not None:
-        return f"{folder!r} is taken for a concept, though there is a file or folder of this name; to open it, put it"
+        return (
+            f"{folder!r} is taken for a concept, though there is a file or folder of this name; to open it, write"
+            f" {f'./{folder}'!r}"
+        )
     if count and texts:
         return f"understood: {images.words()}, then {', '.join(repr(t) for t in texts)}; '--' between them makes sure"
     return ""

@@ -34,6 +34,12 @@ def test_every_frame_comes_back(name: str, codec: Any, tmp_path: Path, capfd: py
         assert np.abs(video.frame(3).image[-16, SIZE[0] * (2 * place + 1) // 6].astype(int) - tint).max() < 14
 
 
+def test_a_path_may_be_a_text(tmp_path: Path) -> None:
+    written = write_video(str(tmp_path / "a.webm"), _numbered(3), fps=10.0)
+    assert written.path == tmp_path / "a.webm"
+    assert len(open_video(str(written.path))) == 3
+
+
 def test_what_is_written_is_what_browsers_play(tmp_path: Path) -> None:
     import av
 

@@ -52,7 +52,7 @@ class Asked:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What tracks are called, but for objects that are pointed at."""
+        """Names of the tracks, but for objects that are pointed at."""
         return tuple(prompt.label for prompt in self.prompts) or ((BY_EXAMPLE,) if self.like else ())
 
 
@@ -104,11 +104,11 @@ def read_arguments(
 
 
 def _check_asked(asked: Asked) -> None:
+    if asked.unlike and not asked.like:
+        raise typer.BadParameter("say what to look for: a box around one with --like", param_hint="'--unlike'")
     if not (asked.prompts or asked.like or asked.at):
         sentence = "give at least one concept, an example box with --like, or a point with --at"
         raise typer.BadParameter(sentence, param_hint="'CONCEPT...'")
-    if asked.unlike and not asked.like:
-        raise typer.BadParameter("say what to look for: a box around one with --like", param_hint="'--unlike'")
     if asked.like and (len(asked.prompts) > 1 or any(prompt.learned for prompt in asked.prompts)):
         raise typer.BadParameter(
             "boxes are examples of one thing: give one phrase with them, or none", param_hint="'--like'"
@@ -271,7 +271,7 @@ class _Job:
             clicks=[ObjectClick(frame, ClickPrompt((point,))) for frame, point in points],
             frames=self._frames,
             stride=self._how.stride,
-            live=self._how.live,
+            live=True,  # so that progress and Ctrl-C need not wait for the trial of tracks; the tracks are the same
             profile=self._how.thresholds(self._workspace.info),
             folder=self._folder,
         )
@@ -288,10 +288,9 @@ class _Job:
                 elif self._how.live:
                     for event in events.of(told):
                         print_line(event)
-                progress = told.progress
-                if progress is None:
-                    continue
                 self._done += 1
+                progress = told.progress
+                assert progress is not None
                 tell(progress)
                 if interrupted() and progress.done < progress.total:
                     if isinstance(lines, Generator):

@@ -136,7 +136,7 @@ class ConceptTracks:
         self._memories = {track_id: self._segmenter.restore(arrays[track_id]) for track_id in known}
 
     def _followed(self, features: Features, index: int, ids: Sequence[str]) -> dict[str, TrackedMask]:
-        """What the tracker says of tracks by their memories."""
+        """Masks that the tracker gives for tracks by their memories."""
         requests = [TrackRequest(self._memories[track_id]) for track_id in ids]
         return dict(zip(ids, self._track(features, index, requests), strict=True))
 
