@@ -25,7 +25,7 @@ from sam3_agent.formats.video.davis import read_davis
 from sam3_agent.formats.video.ytvis import read_ytvis
 from sam3_agent.model.fake import FakeSegmenter
 from sam3_agent.types import ConceptPrompt, Detection
-from sam3_agent.video import open_video
+from sam3_agent.video import open_video, write_video
 from sam3_agent.workspace import Workspace
 from tests.cli.conftest import Run
 from tests.workspace.tracking.scripted import FRAMES, HEIGHT, WIDTH, answers, frame, scripted_model
@@ -140,7 +140,7 @@ def test_every_format_is_written_with_the_tracks_in_it() -> None:
     assert len(rows) == 80 + 70 + 80
     assert len(read_davis(Path("out/davis")).tracks) == 3
     again = read_ytvis(Path("out/ytvis/annotations.json"))[0]
-    assert sorted(len(t.visible) for t in again.tracks) == [70, 80, 80]
+    assert sorted(len(t.visible) for t in again.tracks.tracks) == [70, 80, 80]
     assert report.to_json()["files"]["csv"] == "out/csv/tracks.csv"
 
 
@@ -304,6 +304,40 @@ def test_a_video_that_cannot_be_tracked_is_told_in_one_line_before_a_model_is_lo
     ran = run("track", *arguments, "--model", "no such model")
     assert ran.status == 1
     assert words in ran.error()
+
+
+def still(image: NDArray[np.uint8]) -> dict[str, Detection]:
+    """A dog that never moves, whatever a codec makes of the frame."""
+    return {"dog": answers(frame(0))["dog"]}
+
+
+@pytest.mark.usefixtures("here")
+def test_the_frames_of_a_cut_off_file_are_tracked_and_the_file_is_said_to_be_cut_off(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("av", reason="PyAV is not installed: no H.264 can be written")
+    noise = np.random.default_rng(0).integers(0, 255, (60, HEIGHT, WIDTH, 3), dtype=np.uint8)
+    write_video("whole.mp4", noise, fps=10.0)
+    whole = Path("whole.mp4").read_bytes()
+    Path("torn.mp4").write_bytes(whole[: len(whole) * 2 // 3])
+    question = asked("dog")
+    report = room.track(Workspace(FakeSegmenter(still)), "torn.mp4", question, room.How(), began=time.perf_counter())
+    assert 20 < len(report.tracks[0].visible) < 60
+    assert "note: torn.mp4: " in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
+def test_a_file_of_sound_alone_is_told_in_one_line(run: Run) -> None:
+    av = pytest.importorskip("av", reason="PyAV is not installed: no sound can be written")
+    with av.open("sound.mp4", "w") as file:
+        stream = file.add_stream("aac", rate=44100)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono")
+        sound.rate = 44100
+        file.mux(stream.encode(sound))
+        file.mux(stream.encode(None))
+    ran = run("track", "sound.mp4", "dog")
+    assert ran.status == 1
+    assert "has no video in it" in ran.error()
 
 
 def test_what_is_written_never_is_what_is_read(here: Path) -> None:
