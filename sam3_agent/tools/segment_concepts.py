@@ -214,13 +214,17 @@ def _hint(result: Segmentation, call: Segmented, image: OpenImage, info: ModelIn
             f"tiles='always', or point at it (segment_at)"
         )
     if any(phrase == result.prompt.phrase for phrase, _ in call.instead):
-        return f"'{concept}' may be a word that the model does not know: see what was found instead"
+        return (
+            f"'{concept}' may be a word that the model does not know: see what was found instead. Take it only if you"
+            f" see that it is what '{concept}' means"
+        )
     others = alternatives(concept, info) if result.prompt.words_alone else []
-    asked = {*call.tried, *(each.prompt.label for each in call.results)}
-    also = "".join(f", nor as '{other}'" for other in others if other in asked)
+    asked = {*call.tried, *(each.prompt.label for each in call.results if not each.instances)}
+    failed = [f"'{other}'" for other in others if other in asked]
+    also = f", nor as {' or '.join(failed)}" if failed else ""
     small = ", or too small to be seen in the whole: look in a region" if size_hints(image, info) else ""
     if _is_unknown(result, info):
-        return f"'{concept}' is no word of this model{also and '; its other words were asked'}"
+        return f"'{concept}' is no word of this model{also and '; nothing was found' + also.removeprefix(', nor')}"
     return f"'{concept}': not found ({presence}){also}: absent{small}. If you see it in the picture, use segment_at"
 
 
