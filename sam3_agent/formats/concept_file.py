@@ -97,7 +97,8 @@ def _estimate(document: dict[str, Any] | None) -> ConceptEstimate | None:
     found, examples, false, words, images = (
         int(document[key]) for key in ("found", "examples", "false", "other_words", "images")
     )
-    return ConceptEstimate(found, examples, false, words, images, bool(document["held_out"]))
+    absent, refused = (int(document.get(key, 0)) for key in ("absent_images", "absent_refused"))
+    return ConceptEstimate(found, examples, false, words, images, bool(document["held_out"]), absent, refused)
 
 
 def _text(data: bytes) -> str:
