@@ -44,7 +44,7 @@ class TokenOptions:
 
     tokens: int = 8
     folds: int = 4
-    steps: int = 80
+    steps: int = 100
     """Of each fold."""
     batch: int = 4
     """Views a step, half of them with the concept."""
