@@ -53,6 +53,28 @@ BudgetOption = Annotated[
     float | None, typer.Option("--budget-usd", metavar="D", min=0.0, help="Stop when so many dollars are spent.")
 ]
 
+TaughtFromOption = Annotated[
+    Path,
+    typer.Option(
+        "--from",
+        metavar="RUN|FILE|DIR",
+        help="The --out folder of `label`, a label file (COCO, YOLO, LabelMe, CVAT), or a folder with one.",
+        show_default=False,
+    ),
+]
+ImagesOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="The images of a label file [its folder].", file_okay=False)
+]
+ClassOption = Annotated[
+    str | None, typer.Option("--class", metavar="CLASS", help="The class of the labels [NAME, or the only one].")
+]
+UnlikeClassOption = Annotated[
+    list[str] | None, typer.Option("--unlike", metavar="CLASS", help="A class of look-alikes; repeatable.")
+]
+StepsOption = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=10_000, help="Steps of each of four parts [100].")
+]
+
 
 def label(
     concepts: ConceptsOption,
@@ -169,29 +191,11 @@ def export(
 
 def teach(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it; it is then asked for as '@NAME'.")],
-    source: Annotated[
-        Path,
-        typer.Option(
-            "--from",
-            metavar="RUN|FILE|DIR",
-            help="The --out folder of `label`, a label file (COCO, YOLO, LabelMe, CVAT), or a folder with one.",
-            show_default=False,
-        ),
-    ],
-    images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The images of a label file [its folder].", file_okay=False)
-    ] = None,
-    class_name: Annotated[
-        str | None, typer.Option("--class", metavar="CLASS", help="The class of the labels [NAME, or the only one].")
-    ] = None,
-    unlike: Annotated[
-        list[str] | None,
-        typer.Option("--unlike", metavar="CLASS", help="A class of look-alikes; repeatable."),
-    ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, max=10_000, help="Steps of each of four parts.", show_default=False),
-    ] = None,
+    source: TaughtFromOption,
+    images: ImagesOption = None,
+    class_name: ClassOption = None,
+    unlike: UnlikeClassOption = None,
+    steps: StepsOption = None,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="The same seed trains the same tokens.")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write it [NAME.concept.json].")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite a concept of this name.")] = False,

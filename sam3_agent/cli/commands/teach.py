@@ -71,16 +71,12 @@ def teach_class(lesson: Lesson, model: ModelOptions) -> TeachReport:
 
         segmenter = Sam3.load(model.model, model.device, model.dtype)
     folder = checkpoint_folder(lesson.out)
-    folder.mkdir(exist_ok=True)
+    recipe = recipe_of(lesson.steps, lesson.seed)
     try:
         with _progress() as show:
-            recipe = recipe_of(lesson.steps, lesson.seed)
             concept = teach(segmenter, lesson.name, given.images, options=recipe, folder=folder, on_progress=show)
     except KeyboardInterrupt:
         say("stopped; the same call goes on from here")
-        raise
-    except InputError:
-        forget_checkpoint(folder)
         raise
     write_concept(concept, lesson.out)
     forget_checkpoint(folder)

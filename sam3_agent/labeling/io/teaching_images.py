@@ -1,6 +1,7 @@
 """Images to teach a concept from: out of a labeling run, a label file, or a folder with one in it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def read_teaching_set(
     if not source.exists():
         raise InputError(f"--from {source}: no such file or folder")
     if source.is_dir() and (source / FILE).is_file():
-        with Journal.open(source) as journal:
+        with closing(Journal.open(source)) as journal:
             return _from_run(journal, name, class_name)
     return _from_labels(source, images, name, class_name, unlike)
 

@@ -106,6 +106,7 @@ class _State:
 
     def write(self, folder: Path, key: str) -> None:
         """Write a checkpoint."""
+        folder.mkdir(exist_ok=True)
         write_state(folder, {"key": key} | {each.name: getattr(self, each.name) for each in fields(self)})
 
 
@@ -196,7 +197,7 @@ def _loss(network: Sam3Model, views: Sequence[CachedView], tokens: Tensor) -> tu
 
 
 def answers(network: Sam3Model, views: Sequence[CachedView], tokens: Tensor) -> Outputs:
-    """What every view answers to (T, C) tokens; differentiable in them."""
+    """Answer (T, C) tokens about every view; differentiable in them."""
     device, number = network.device, cast(Any, network).dtype
     coarse = torch.cat([view.coarse for view in views]).to(device, number)  # (V, C, h, w)
     prefix = torch.stack([view.prefix for view in views]).to(device, number)  # (V, L, C)

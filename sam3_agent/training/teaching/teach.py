@@ -6,6 +6,7 @@ Nothing of the model changes, so that every other word finds what it found befor
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,39 +77,22 @@ def teach(
         on_progress: told after each view that is encoded and each step.
 
     Raises:
-        InputError: a bad name, too few images, or too many objects.
+        InputError: a bad name, or too few images.
     """
     recipe = options or TeachOptions()
-    nothing = np.zeros((1, 1), "<f4").tobytes()
-    Concept(name, None, ExemplarTokens(nothing, 1, 1, ""))  # a bad name is told before minutes are spent
-    _check(images)
-    seed = recipe.tokens.seed
+    _check(name, images)
     folds = _folds(images, recipe.tokens.folds)
-    read = _Reader(segmenter, recipe, np.random.default_rng([seed, 1]), on_progress, len(images))
+    read = _Reader(segmenter, recipe, np.random.default_rng([recipe.tokens.seed, 1]), on_progress, len(images))
     for image, fold in zip(images, folds, strict=True):
         read.image(image, fold)
     rows = np.concatenate(read.examples)  # (N, C)
-    key = _key(segmenter, images, recipe)
-    trained = train_tokens(
-        segmenter.network,
-        read.views,
-        rows.mean(axis=0),
-        recipe.tokens,
-        folder=folder,
-        key=key,
-        on_progress=on_progress,
-    )
+    key, start = _key(segmenter, images, recipe), rows.mean(axis=0)
+    train = partial(train_tokens, folder=folder, key=key, on_progress=on_progress)
+    trained = train(segmenter.network, read.views, start, recipe.tokens)
     threshold, estimate = _estimated(segmenter, images, folds, [_tokens(each, segmenter) for each in trained])
-    return Concept(
-        name,
-        None,
-        _tokens(np.mean(trained, axis=0), segmenter),
-        tuple(_thumbnails(images)),
-        _tokens(rows[:MOST_EXAMPLES], segmenter),
-        threshold,
-        estimate,
-        (_recipe_words(images, recipe),),
-    )
+    tokens, examples = _tokens(np.mean(trained, axis=0), segmenter), _tokens(rows[:MOST_EXAMPLES], segmenter)
+    notes = (_recipe_words(images, recipe),)
+    return Concept(name, None, tokens, tuple(_thumbnails(images)), examples, threshold, estimate, notes)
 
 
 def recipe_of(steps: int | None = None, seed: int = 0) -> TeachOptions:
@@ -118,13 +102,16 @@ def recipe_of(steps: int | None = None, seed: int = 0) -> TeachOptions:
 
 
 def forget_checkpoint(folder: Path) -> None:
-    """Delete the folder of a training that is done."""
+    """Delete the folder of a training that is done, if there is one."""
     (folder / CHECKPOINT).unlink(missing_ok=True)
     (folder / f"{CHECKPOINT}.part").unlink(missing_ok=True)
-    folder.rmdir()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
-def _check(images: Sequence[TeachingImage]) -> None:
+def _check(name: str, images: Sequence[TeachingImage]) -> None:
+    """Refuse what cannot be taught before minutes are spent."""
+    Concept(name, None, ExemplarTokens(bytes(4), 1, 1, ""))  # which refuses a bad name
     having = [image for image in images if image.objects]
     objects, lacking = positive_boxes(images), len(images) - len(having)
     if not objects:
