@@ -63,7 +63,7 @@ def teach(
     folder: Path | None = None,
     on_progress: Callable[[TeachProgress], None] = lambda _: None,
 ) -> Concept:
-    """Train prompt tokens for what is marked on the images; minutes on a CPU for the tiny model.
+    """Train a concept's prompt tokens on images with and without it; minutes on a CPU for the tiny model.
 
     Give the concept to `Workspace.add_concept`, or write it to a file. Every object of it must be marked on every
     image, as what is not marked is learned to be something else.
