@@ -87,7 +87,7 @@ def test_a_class_of_a_coco_file_is_taught_and_asked_for(run: Run, labeled: Path,
     assert told["tokens"] == concept.tokens.count == 8
     assert "training: 4 of 4" in ran.err
     assert not checkpoint_folder(out).exists()
-    found = run("segment", next(labeled.glob("*.png")), out, "--json").json()
+    found = run("segment", next(labeled.glob("*.png")), "--json", "--", out).json()
     assert found["results"][0]["concept"] == "@mine"
 
 
