@@ -172,7 +172,7 @@ def _train_fold(
     while state.step < options.steps and state.checks_without_gain < PATIENCE:
         rng = np.random.default_rng([options.seed, state.fold, state.step])
         chosen = _drawn(views, learned, state.hardness, options.batch, rng)
-        loss, beliefs = _loss(network, [views[place] for place in chosen], tokens)
+        loss, beliefs = _loss(network, [views[int(place)] for place in chosen], tokens)
         optimizer.zero_grad()
         cast(Any, loss).backward()
         torch.nn.utils.clip_grad_norm_([tokens], CLIP)
@@ -221,7 +221,7 @@ def _drawn(
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Places of a step's views: half with the concept, the others without it and rather the hard ones."""
-    present = np.array([len(views[place].boxes) > 0 for place in learned])
+    present = np.array([len(views[int(place)].boxes) > 0 for place in learned])
     having, lacking = learned[present], learned[~present]
     half = min(batch // 2, len(having))
     rest = min(batch - half, len(lacking))
