@@ -16,6 +16,7 @@ from sam3_agent.model.devices import DEVICE_HELP, Fast
 from sam3_evals.compare import compare
 from sam3_evals.conformance.command import check_answers, check_implementation, export_fixtures, template
 from sam3_evals.datasets import FORMS, asks_videos, open_dataset
+from sam3_evals.ending import Ending
 from sam3_evals.merge import merge
 from sam3_evals.report.page import write_report
 from sam3_evals.runner import Launch, launch
@@ -57,7 +58,8 @@ def _common(
 def main() -> None:
     """The console command; exits 0, 1 on failure, 2 on a usage error, 130 on Ctrl-C."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="sam3-eval: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "sam3_agent.workspace.tiling"):  # a line a case would bury the headline
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     app()
 
 
@@ -86,7 +88,12 @@ def run_command(
     with _clear_errors(_FAILURE, interrupted=f"interrupted; the same command resumes {out}"):
         spec = llm if solver == "agent" else ""
         launch(Launch(source, out, solver, spec, limit, jobs, part, seed, model, device, dtype, fast))
-        _show(score_run(out), as_json)
+        ending = Ending.of(out)
+        if as_json:
+            _show(ending.score, as_json)
+        ending.check()
+        if not as_json:
+            typer.echo(ending.screen())
 
 
 @app.command("merge")

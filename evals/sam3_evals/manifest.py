@@ -3,7 +3,7 @@
 import hashlib
 import importlib.util
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import sam3_agent
@@ -45,6 +45,18 @@ class Manifest:
     def write(self, run: Path) -> None:
         """Write `manifest.json` into the run's folder, whole or not at all."""
         write_json(run / FILE, asdict(self), indent=2)
+
+    def check_continued_by(self, other: "Manifest", begins: str) -> None:
+        """Raise InputError unless `other` is equal, or asks the same cases and more behind them.
+
+        `begins` is the hash of as many of its first cases as this one has.
+        """
+        as_before = replace(other, cases=self.cases, dataset_hash=self.dataset_hash)
+        if other.cases < self.cases and as_before == self:
+            raise InputError(
+                f"cases was {self.cases}, is {other.cases}: a limit can be raised, not lowered; give another --out"
+            )
+        self.check_same(as_before if other.cases > self.cases and begins == self.dataset_hash else other)
 
     def check_same(self, other: "Manifest") -> None:
         """Raise InputError naming what differs, unless `other` is equal."""

@@ -166,7 +166,7 @@ def iou_of(case: Case, prediction: Prediction) -> float:
 
 def figures_json(sums: Sums) -> dict[str, Any]:
     """Every figure over some cases, by metric and name; metrics without a single figure are left out."""
-    document: dict[str, Any] = {"cases": sums.cases}
+    document: dict[str, Any] = {"cases": sums.cases, "images": sums.pictures}
     for metric, figures in sums.figures().items():
         if any(value is not None for value, _, _ in figures.values()):
             document[metric] = {

@@ -22,7 +22,9 @@ class Learned:
 
 def learn_concept(
     workspace: Workspace,
-    name: Annotated[str, Field(description="A name of your choice, such as 'logo'; it is then asked for as '@logo'.")],
+    name: Annotated[
+        str, Field(description="1-64 letters, digits, '.', '_' or '-': 'tilted_logo', asked for as '@tilted_logo'.")
+    ],
     phrase: Annotated[str, Field(description="Noun phrase to ask together with the examples, or ''.")] = "",
     positive_masks: MaskIds = (),
     negative_masks: MaskIds = (),

@@ -46,6 +46,8 @@ class LabelOptions:
     """Whether an LLM that sees pictures looks at the labels."""
     engine: ExecutorName = "threads"
     jobs: int | None = None
+    llm: str = ""
+    """Spec of the LLM with its timeout and retries; that of the order unless given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def label(options: LabelOptions, segmenter: ModelOptions) -> LabelReport:
 
 def _config(options: LabelOptions, ontology: Ontology, segmenter: ModelOptions) -> ProposerConfig:
     """Choose what the run asks, and which LLM it needs: one that sees judges labels, any answers queries."""
-    spec = options.order.llm
+    spec = options.llm or options.order.llm
     judged = options.judge and spec != "rules" and load_llm(spec).sees
     queries = any(each.query for each in ontology.classes)
     inquiry = Inquiry(ontology, options.tiles, judged)
