@@ -55,6 +55,28 @@ BudgetOption = Annotated[
     float | None, typer.Option("--budget-usd", metavar="D", min=0.0, help="Stop when so many dollars are spent.")
 ]
 
+TaughtFromOption = Annotated[
+    Path,
+    typer.Option(
+        "--from",
+        metavar="RUN|FILE|DIR",
+        help="The --out folder of `label`, a label file (COCO, YOLO, LabelMe, CVAT), or a folder with one.",
+        show_default=False,
+    ),
+]
+ImagesOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="The images of a label file [its folder].", file_okay=False)
+]
+ClassOption = Annotated[
+    str | None, typer.Option("--class", metavar="CLASS", help="The class of the labels [NAME, or the only one].")
+]
+UnlikeClassOption = Annotated[
+    list[str] | None, typer.Option("--unlike", metavar="CLASS", help="A class of look-alikes; repeatable.")
+]
+StepsOption = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=10_000, help="Steps of each of four parts [100].")
+]
+
 
 def label(
     concepts: ConceptsOption,
@@ -168,5 +190,37 @@ def export(
         command.print_report(report)
 
 
-COMMANDS = (label, review, export)
+def teach(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it; it is then asked for as '@NAME'.")],
+    source: TaughtFromOption,
+    images: ImagesOption = None,
+    class_name: ClassOption = None,
+    unlike: UnlikeClassOption = None,
+    steps: StepsOption = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="The same seed trains the same tokens.")] = 0,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write it [NAME.concept.json].")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite a concept of this name.")] = False,
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Teach a concept from labeled images with and without it: minutes, where `learn` takes seconds.
+
+    Every object must be marked. The model stays as it is; a call that was interrupted goes on when it is given again.
+    """
+    from sam3_agent.cli.commands import teach as command
+    from sam3_agent.cli.commands.learn import concept_path
+    from sam3_agent.cli.output import print_json
+
+    path = concept_path(name, out)
+    lesson = command.Lesson(name, source, path, images, class_name, tuple(unlike or ()), steps, seed, replace)
+    report = command.teach_class(lesson, ModelOptions(model, device, dtype))
+    if as_json:
+        print_json(report.to_json())
+    else:
+        command.print_taught(report)
+
+
+COMMANDS = (label, review, export, teach)
 """In the order of `--help`."""

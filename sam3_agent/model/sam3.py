@@ -128,6 +128,11 @@ class Sam3(EngineSegmenter[None]):
         """Name, device and number format of the model."""
         return self._info
 
+    @property
+    def network(self) -> Sam3Model:
+        """The modules themselves, for training something beside them; their weights must stay as they are."""
+        return self._model
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of the weights; a learned concept belongs to them."""
@@ -269,6 +274,12 @@ class Sam3(EngineSegmenter[None]):
         cls = None if features.cls is None else features.cls.expand(len(ids), -1, -1)
         with self._network(f"answering {len(ids)} concepts"):
             return self._runner.ground(coarse, ids, [self._flags(row) for row in ids], (boxes, labels), learned, cls)
+
+    def wordless_tokens(self, features: ImageFeatures) -> torch.Tensor:
+        """(L, C) tokens that a prompt without words has on this image, before those of a learned concept."""
+        ids = self._token_ids(text_prompts.EXEMPLAR_PHRASE)
+        with self._network("reading a prompt"):
+            return self._runner.tokens_alone(features.levels[-1], ids, self._flags(ids))
 
     def masks(
         self, features: ImageFeatures, grounded: Grounded, row: int, queries: Sequence[int]
