@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from sam3_agent import __version__
-from sam3_agent.errors import Sam3AgentError
+from sam3_agent.errors import Sam3AgentError, missing_package
 from sam3_agent.model.devices import DEVICE_HELP, Fast
 from sam3_evals.compare import compare
 from sam3_evals.conformance.command import check_answers, check_implementation, export_fixtures, template
@@ -178,6 +178,11 @@ def _clear_errors(status: int, interrupted: str = "interrupted") -> Generator[No
     except (Sam3AgentError, OSError) as error:
         typer.echo(f"sam3-eval: error: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(status) from None
+    except ModuleNotFoundError as error:
+        if (words := missing_package(error)) is None:
+            raise
+        typer.echo(f"sam3-eval: error: {words}", err=True)
+        raise typer.Exit(_FAILURE) from None
 
 
 if __name__ == "__main__":

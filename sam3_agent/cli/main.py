@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from sam3_agent.errors import FileFaults, Sam3AgentError
+from sam3_agent.errors import FileFaults, Sam3AgentError, missing_package
 
 INTERRUPTED = 130
 COMPLETE_VARIABLE = "_SAM3_AGENT_COMPLETE"
@@ -66,6 +66,10 @@ def run_command(argv: Sequence[str]) -> int:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"{_shown(error.filename)}: {error.strerror}" if error.filename and error.strerror else str(error))
+    except ModuleNotFoundError as error:
+        if (words := missing_package(error)) is None:
+            raise
+        return _fail(words)
     except MemoryError:
         return _fail("out of memory: try a smaller image or fewer concepts")
     if status == INTERRUPTED:  # what typer makes of a Ctrl-C
