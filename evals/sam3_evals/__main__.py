@@ -73,7 +73,7 @@ def run_command(
     jobs: Annotated[int, typer.Option(min=1, help="Pictures that are worked on at a time.")] = 1,
     shard: Annotated[str, typer.Option(metavar="I/N", help="Only this part; put them together with merge.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of what a dataset draws by chance.")] = 0,
-    model: Annotated[str, typer.Option(help="tiny, facebook/sam3, or the folder of a checkpoint")] = "tiny",
+    model: Annotated[str, typer.Option(help="tiny, facebook/sam3, a checkpoint's folder, or Meta's sam3.pt")] = "tiny",
     device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, bfloat16 or float32")] = "auto",
     fast: Annotated[Fast, typer.Option(help="auto: compile for a CUDA GPU where there is much to do; off")] = "auto",

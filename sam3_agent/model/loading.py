@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import CLIPTokenizer, Sam3Config, Sam3Model, Sam3TrackerVideoConfig
 
 from sam3_agent.errors import ModelUnavailable
+from sam3_agent.model.official_checkpoint import converted, is_official
 from sam3_agent.model.oom import out_of_memory
 from sam3_agent.model.sam3_forward import LAYER_NORM_EPS
 from sam3_agent.model.text_prompts import Tokenizer
@@ -75,11 +76,11 @@ _BACK_UP = "use --model tiny for the embedded one"
 def locate(name_or_path: str | Path) -> tuple[str, Path]:
     """The name that results will carry, and the folder with the checkpoint.
 
-    The two names win over folders called so; any other text is a path. Weights of "facebook/sam3" come from the Hugging
-    Face cache, or are downloaded into it.
+    The two names win over folders called so; any other text is a path: a folder, or Meta's own sam3.pt. Weights of
+    "facebook/sam3" come from the Hugging Face cache, or are downloaded into it.
 
     Raises:
-        ModelUnavailable: there is no such folder, or the download failed.
+        ModelUnavailable: there is no such folder, or it cannot be read, or the download failed.
     """
     name = str(name_or_path)
     if name == TINY:
@@ -88,9 +89,15 @@ def locate(name_or_path: str | Path) -> tuple[str, Path]:
         return REAL, fetch(REAL)
     folder = Path(name).expanduser()
     if not folder.exists():
-        raise ModelUnavailable(f"no model at '{name}': give {TINY}, {REAL} or the folder of a SAM 3 checkpoint")
+        raise ModelUnavailable(
+            f"no model at '{name}': give {TINY}, {REAL}, Meta's sam3.pt or the folder of a checkpoint"
+        )
+    if is_official(folder):
+        return name, converted(folder)
     if not folder.is_dir():
-        raise ModelUnavailable(f"'{name}' is a file: give the folder that holds config.json and model.safetensors")
+        raise ModelUnavailable(
+            f"'{name}' is a file: give Meta's sam3.pt, or the folder that holds config.json and model.safetensors"
+        )
     return name, _checked(folder, f"'{name}' holds no config.json, so it is no SAM 3 checkpoint")
 
 
