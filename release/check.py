@@ -32,6 +32,8 @@ IN_WHEEL = {
         "sam3_agent/model/weights/tiny/model.safetensors",
         "sam3_agent/model/weights/tiny/config.json",
         "sam3_agent/loop/prompts/system.md",
+        "sam3_agent/skill/SKILL.md",
+        "sam3_agent/skill/references/phrases.md",
         "sam3_mcp/__main__.py",
         "sam3_evals/__main__.py",
     ),
