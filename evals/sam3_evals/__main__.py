@@ -1,4 +1,4 @@
-"""`sam3-eval`: run, merge, score, compare, report, conformance."""
+"""`sam3-eval`: run, import, merge, score, compare, report, conformance."""
 
 import json
 import logging
@@ -16,6 +16,8 @@ from sam3_agent.model.devices import DEVICE_HELP, Fast
 from sam3_evals.compare import compare
 from sam3_evals.conformance.command import check_answers, check_implementation, export_fixtures, template
 from sam3_evals.datasets import FORMS, asks_videos, open_dataset
+from sam3_evals.import_predictions import FORMS as PREDICTION_FORMS
+from sam3_evals.import_predictions import THRESHOLD, Wanted, import_predictions
 from sam3_evals.merge import merge
 from sam3_evals.report.page import write_report
 from sam3_evals.runner import Launch, launch
@@ -86,6 +88,26 @@ def run_command(
     with _clear_errors(_FAILURE, interrupted=f"interrupted; the same command resumes {out}"):
         spec = llm if solver == "agent" else ""
         launch(Launch(source, out, solver, spec, limit, jobs, part, seed, model, device, dtype, fast))
+        _show(score_run(out), as_json)
+
+
+@app.command("import")
+def import_command(
+    predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help=f"{PREDICTION_FORMS}.")],
+    dataset: Annotated[str, typer.Option(help=FORMS)],
+    out: Annotated[Path, typer.Option(help="The run's folder, a new one.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first cases of the dataset.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what a dataset draws by chance.")] = 0,
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Leave out masks with a lower score.")] = THRESHOLD,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="A case without a prediction means: nothing is there (COCO: always).")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a run of another program's predictions, then score it; needs no model and no solver."""
+    with _clear_errors(_FAILURE):
+        done = import_predictions(predictions, Wanted(dataset, out, limit, seed, threshold, complete))
+        typer.echo(f"sam3-eval: {done.words()}", err=True)
         _show(score_run(out), as_json)
 
 
