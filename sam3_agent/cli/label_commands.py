@@ -152,6 +152,10 @@ def export(
     seed: Annotated[int, typer.Option(metavar="S", help="Draws the split; near duplicates stay on one side.")] = 0,
     review: Annotated[bool, typer.Option("--with-review", help="Also what still waits for a person.")] = False,
     pictures: Annotated[bool, typer.Option("--pictures", help="Copy the pictures too, upright.")] = False,
+    simplify: Annotated[
+        float,
+        typer.Option(metavar="PX", min=0.0, max=100.0, help="Polygons of few vertices, off by at most so many pixels."),
+    ] = 0.0,
     as_json: JsonOption = False,
 ) -> None:
     """Write the accepted labels of a run in a label format."""
@@ -159,7 +163,7 @@ def export(
     from sam3_agent.cli.output import print_json
     from sam3_agent.labeling.io.export_labels import Selection
 
-    selection = Selection(("accepted", "review") if review else ("accepted",), val, seed)
+    selection = Selection(("accepted", "review") if review else ("accepted",), val, seed, simplify)
     report = command.export_run(folder, form, out, selection, pictures=pictures)
     if as_json:
         print_json(report.to_json())
