@@ -1,4 +1,4 @@
-"""The commands around labeling, `label`, `review` and `export`, as `app.py` takes them up."""
+"""The commands around labeling, `label`, `review`, `check` and `export`, as `app.py` takes them up."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -135,6 +135,22 @@ def review(
     return print_json([fit.to_json() for fit in fits]) if as_json else command.print_fits(fits)
 
 
+def check(
+    folder: FolderArgument,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the page goes [DIR/health.html].")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Report on the health of labels: classes, tiny and cut objects, overlaps, leaks, images to see next."""
+    from sam3_agent.cli.commands import check as command
+    from sam3_agent.cli.output import print_json
+
+    health, page = command.check(folder, out)
+    if as_json:
+        print_json({**health.to_json(), "page": str(page)})
+    else:
+        command.print_health(health, page)
+
+
 def export(
     folder: FolderArgument,
     form: Annotated[
@@ -171,5 +187,5 @@ def export(
         command.print_report(report)
 
 
-COMMANDS = (label, review, export)
+COMMANDS = (label, review, check, export)
 """In the order of `--help`."""
