@@ -150,11 +150,11 @@ def _look(tally: _Tally, row: ImageRow, labels: Sequence[Label], missed: int) ->
     waiting = [label for label in labels if label.route == "review"]
     if waiting:
         doubt = max(1 - abs(2 * label.quality - 1) for label in waiting)
-        reasons.append((0.2 * len(waiting) ** 0.5 + doubt, f"{len(waiting)} labels wait for review"))
+        reasons.append((0.2 * len(waiting) ** 0.5 + doubt, f"labels to review: {len(waiting)}"))
     if missed:
-        reasons.append((0.5 * missed**0.5, f"{missed} classes may have been missed"))
+        reasons.append((0.5 * missed**0.5, f"classes perhaps missed: {missed}"))
     if twins:
-        reasons.append((0.5 * len(twins) ** 0.5, f"{len(twins)} pairs of labels on one object"))
+        reasons.append((0.5 * len(twins) ** 0.5, f"pairs on one object: {len(twins)}"))
     if reasons:
         weight = round(sum(value for value, _ in reasons), 4)
         tally.to_see.append(ToSee(row.sha, row.path, weight, tuple(words for _, words in reasons)))
@@ -175,6 +175,8 @@ def _twins(row: ImageRow, labels: Sequence[Label]) -> Iterator[Finding]:
         if iou < SAME:
             continue
         one, other = labels[i], labels[j]
+        if one.class_name != other.class_name and "query" in (one.source, other.source):
+            continue  # "the leftmost cup" is a cup too
         same = one.class_name == other.class_name
         says = f"{one.class_name} twice" if same else f"{one.class_name} and {other.class_name}"
         kind = "twice" if same else "two_classes"
