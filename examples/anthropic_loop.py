@@ -1,4 +1,4 @@
-"""A loop of one's own around Anthropic's SDK, with ANTHROPIC_API_KEY: python examples/anthropic_loop.py IMAGE QUESTION."""
+"""A loop of one's own around Anthropic's SDK (ANTHROPIC_API_KEY): python examples/anthropic_loop.py IMAGE QUESTION."""
 
 import sys
 

@@ -169,7 +169,7 @@ class Answers:
         return next((name for name in names if name in self.found), None)
 
     def answer(self, key: str) -> Answer:
-        """What is predicted; a PNG is read when it is asked for."""
+        """The prediction of a key; a PNG is read when it is asked for."""
         value = self.found[key]
         return _png_answer(value) if isinstance(value, Path) else value
 

@@ -21,6 +21,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Even the imports can be interrupted; they take longer than everything else in a wrong call.
         return run_command(sys.argv[1:] if argv is None else argv)
+    except ModuleNotFoundError as error:
+        if (words := missing_package(error)) is None:
+            raise
+        return _fail(words)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not tear up the interpreter's own exit
         sys.stderr.write("interrupted\n")
@@ -66,10 +70,6 @@ def run_command(argv: Sequence[str]) -> int:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"{_shown(error.filename)}: {error.strerror}" if error.filename and error.strerror else str(error))
-    except ModuleNotFoundError as error:
-        if (words := missing_package(error)) is None:
-            raise
-        return _fail(words)
     except MemoryError:
         return _fail("out of memory: try a smaller image or fewer concepts")
     if status == INTERRUPTED:  # what typer makes of a Ctrl-C

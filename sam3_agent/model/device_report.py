@@ -18,7 +18,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class DeviceReport:
-    """What torch is and what it sees."""
+    """Versions of torch and torchvision, and the devices that they see."""
 
     torch: str
     torchvision: str

@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import CLIPTokenizer, Sam3Config, Sam3Model, Sam3TrackerVideoConfig
 
 from sam3_agent.errors import ModelUnavailable
+from sam3_agent.model.clip_tokenizer import MERGES, from_merges
 from sam3_agent.model.official_checkpoint import converted, is_official
 from sam3_agent.model.oom import out_of_memory
 from sam3_agent.model.sam3_forward import LAYER_NORM_EPS
@@ -144,6 +145,8 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         ModelUnavailable: it is missing or unreadable.
     """
     if not ((folder / "tokenizer.json").is_file() or (folder / "vocab.json").is_file()):
+        if (folder / MERGES).is_file():
+            return from_merges(folder / MERGES)
         raise ModelUnavailable(f"'{folder}' holds no tokenizer.json; it belongs beside the weights")
     try:
         with _quiet():
