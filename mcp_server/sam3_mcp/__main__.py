@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def name_principal(record: logging.LogRecord) -> bool:
     """Put the name of the principal whose call it is into a record of the log; never its token."""
-    from sam3_agent.model.scheduler.request_context import current_caller
+    from sam3_agent.model.request_context import current_caller
 
     name = current_caller().principal.name
     record.principal = f"[{name}] " if name else ""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sam3_agent.errors import Sam3AgentError, UnknownHandle
-from sam3_agent.model.scheduler.request_context import Caller as SegmenterCaller
-from sam3_agent.model.scheduler.request_context import calling
+from sam3_agent.model.request_context import Caller as SegmenterCaller
+from sam3_agent.model.request_context import calling
 from sam3_agent.tools import Presentation
 from sam3_mcp.quota import Account
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal, ParamSpec, TypeVar
 
 from sam3_agent.errors import Busy, ToolError
-from sam3_agent.model.scheduler.request_context import Principal
+from sam3_agent.model.request_context import Principal
 
 P = ParamSpec("P")
 T = TypeVar("T")

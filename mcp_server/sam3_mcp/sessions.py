@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sam3_agent.errors import Busy
-from sam3_agent.model.scheduler.request_context import calling
+from sam3_agent.model.request_context import calling
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.workspace import OutputFolder, Workspace, WorkspaceConfig
 from sam3_agent.workspace.feature_cache import FeatureCache

@@ -19,7 +19,7 @@ from mcp_types import (
 )
 
 from sam3_agent.errors import Sam3AgentError
-from sam3_agent.model.scheduler.request_context import calling
+from sam3_agent.model.request_context import calling
 from sam3_mcp.client_identity import caller_of
 from sam3_mcp.model_loader import Loading
 from sam3_mcp.picture_size import ARGUMENT, LARGEST, with_max_side

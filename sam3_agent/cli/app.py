@@ -43,6 +43,7 @@ from sam3_agent.cli.options import (
     TilesOption,
     TraceOption,
     UnlikeOption,
+    VotesOption,
     parse_box,
     parse_boxes,
 )
@@ -206,6 +207,7 @@ def ask(
     llm_timeout: LlmTimeoutOption = None,
     llm_retries: LlmRetriesOption = None,
     judge: JudgeOption = None,
+    votes: VotesOption = 1,
     max_turns: MaxTurnsOption = 24,
     max_llm_calls: MaxCallsOption = None,
     max_tokens: MaxTokensOption = None,
@@ -228,7 +230,7 @@ def ask(
     given = room.LlmOptions(llm, llm_timeout, llm_retries, record)
     budget = room.Budget(max_turns, max_llm_calls, max_usd, max_seconds, max_tokens)
     written = room.Written(trace, page)
-    room.run(asked, given, budget, judge, written, ModelOptions(model, device, dtype), Shown(out, as_json))
+    room.run(asked, given, budget, judge, written, ModelOptions(model, device, dtype), Shown(out, as_json), votes)
 
 
 @app.command(cls=CheckedCommand)

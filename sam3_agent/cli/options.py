@@ -78,6 +78,12 @@ JudgeOption = Annotated[
         "--judge", metavar="WHEN", help="A second look at the answer: off, once or strict [once; off with rules]."
     ),
 ]
+VotesOption = Annotated[
+    int,
+    typer.Option(
+        "--votes", metavar="K", min=1, max=15, help="Ask up to K times until two answers agree; masks by majority."
+    ),
+]
 MaxTurnsOption = Annotated[
     int, typer.Option("--max-turns", metavar="N", min=1, help="Stop after so many replies of the LLM.")
 ]

@@ -58,7 +58,11 @@ def bounded_client(sdk: Any) -> Any:
             assert isinstance(body, httpx2.SyncByteStream)
             response.stream = BoundedStream(body)
             if not stream:
-                response.read()
+                try:
+                    response.read()
+                except BaseException:  # whoever gets no response can close none
+                    response.close()
+                    raise
             return response
 
         def __del__(self) -> None:  # as the SDK's own client does when nobody closed it

@@ -65,7 +65,7 @@ class Run:
         """Answers that the judge did not let pass, with why."""
         self.none_judged = False
         self._llm = llm
-        self._budget = budget
+        self.budget = budget
         self._stop = stop
         self._keep_pictures = keep_pictures
         self._pictures: dict[str, bytes] = {}
@@ -129,7 +129,7 @@ class Run:
             raise Stopped
         self.meter.llm_calls += 1
         began = self.clock()
-        with deadline(self._budget.seconds_left(self.meter), self._stop):
+        with deadline(self.budget.seconds_left(self.meter), self._stop):
             reply = self._llm.reply(tuple(messages), tuple(tools))
         if not isinstance(reply, Reply):  # pyright: ignore[reportUnnecessaryIsInstance] - LLMs are plugs
             reply = Reply(Message("assistant"), note=f"replied with {type(reply).__name__}, expected a Reply")

@@ -17,8 +17,11 @@ Makes = Literal["nothing", "image", "masks"]
 """What a call adds to the workspace."""
 
 
+def _arguments_alone(context: Any, **arguments: Any) -> None:
+    """Do nothing: the arguments are the whole answer."""
+
+
 def _unpresented(context: Any, result: Any) -> Presentation:
-    """Stand in for the presentation of a tool whose arguments are its whole answer, such as a verdict."""
     return Presentation("", {})
 
 
@@ -51,7 +54,7 @@ class ToolSpec:
     def of(
         cls,
         function: Callable[..., Any],
-        present: Callable[[Any, Any], Presentation] = _unpresented,
+        present: Callable[[Any, Any], Presentation],
         **traits: Any,
     ) -> "ToolSpec":
         """Read a spec off `f(context, ...) -> Result`: its signature, docstring and Annotated[..., Field(...)].
@@ -65,8 +68,12 @@ class ToolSpec:
         }
         name = function.__name__
         arguments = create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
-        title = name.replace("_", " ").capitalize()
-        return cls(name, title, inspect.getdoc(function) or "", arguments, function, present, **traits)
+        return cls(name, _title(name), inspect.getdoc(function) or "", arguments, function, present, **traits)
+
+    @classmethod
+    def from_model(cls, name: str, arguments: type[BaseModel]) -> "ToolSpec":
+        """Make a spec of arguments alone, such as a verdict's: a model that is to call it answers by calling it."""
+        return cls(name, _title(name), inspect.getdoc(arguments) or "", arguments, _arguments_alone, _unpresented)
 
     def with_argument(self, name: str, kind: Any, default: Any) -> "ToolSpec":
         """The tool with one more argument, which the caller takes out again before it runs the tool."""
@@ -128,6 +135,10 @@ class ToolSpec:
         message = str(error["msg"]).replace(" after validation", "").removeprefix("Value error, ")
         told = f"{where} = {_shown(error.get('input'))} is not usable: {message[:1].lower()}{message[1:]}"
         return told if error["type"] in ("literal_error", "value_error") else f"{told}. Expected: {expected}"
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 @cache
