@@ -147,7 +147,7 @@ def _drawn(mask: Any, size: tuple[int, int]) -> Any:
     """COCO's polygons as a run length; any other mask as it is."""
     if isinstance(mask, list) and mask and isinstance(mask[0], list):
         return masks.from_polygons(cast(list[list[float]], mask), size).to_json()
-    return mask
+    return cast(Any, mask)
 
 
 @dataclass(slots=True)
@@ -257,7 +257,9 @@ def _line_answer(entry: Mapping[str, Any], place: str) -> Answer:
         raise InputError(f'{place}: no "masks" (an empty list says that nothing is there)')
     found = cast(list[Any], given if isinstance(given, list) else [given])
     scores = entry.get("scores", entry.get("score"))
-    listed = scores if isinstance(scores, list) else [1.0 if scores is None else scores] * len(found)
+    listed: list[Any] = (
+        cast(list[Any], scores) if isinstance(scores, list) else [1.0 if scores is None else scores] * len(found)
+    )
     return {**more, "masks": found, "scores": listed}
 
 
@@ -267,7 +269,7 @@ def _coco_results(path: Path, threshold: float) -> Answers:
     if isinstance(document, dict) and "annotations" in document:
         document = cast(dict[str, Any], document)["annotations"]
     if not isinstance(document, list):
-        raise InputError(f"{path}: COCO results are a list of masks, got {type(document).__name__}")
+        raise InputError(f"{path}: COCO results are a list of masks, got {type(cast(Any, document)).__name__}")
     grouped: dict[tuple[str, str], Answer] = {}
     for number, entry in enumerate(cast(list[Any], document)):
         if not isinstance(entry, dict) or not {"image_id", "segmentation"} <= cast(dict[str, Any], entry).keys():

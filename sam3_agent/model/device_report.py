@@ -34,8 +34,8 @@ def report_devices() -> DeviceReport:
         ImportError, OSError, RuntimeError: torch or torchvision is missing, or the two do not belong together.
     """
     import torch
-    import torchvision
-    from torchvision.ops import nms  # pyright: ignore[reportUnknownVariableType]
+    import torchvision  # pyright: ignore[reportMissingTypeStubs]
+    from torchvision.ops import nms  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
     # The first thing that fails beside a torch of another build; a box overlapping itself is kept.
     cast(Any, nms)(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([1.0]), 0.5)
@@ -51,7 +51,7 @@ def report_devices() -> DeviceReport:
 def _gpu(index: int) -> Device:
     import torch
 
-    facts = cast(Any, torch.cuda.get_device_properties(index))
+    facts = cast(Any, torch.cuda).get_device_properties(index)
     free, total = torch.cuda.mem_get_info(index)
     words = f"{facts.name}, {total / 2**30:.0f} GiB, compute capability {facts.major}.{facts.minor}"
     return Device(f"cuda:{index}", words, free)

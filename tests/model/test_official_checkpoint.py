@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from sam3_agent.errors import ModelUnavailable
 from sam3_agent.model import clip_tokenizer
-from sam3_agent.model.loading import locate
+from sam3_agent.model.loading import load_tokenizer, locate
 from sam3_agent.model.official_checkpoint import new_name, read_tensors, rename
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.types import ConceptPrompt
@@ -153,6 +153,7 @@ def test_the_tokenizer_is_made_of_metas_merges_file(tmp_path: Path) -> None:
     tokenizer = clip_tokenizer.from_merges(path)
     ids = tokenizer("ab!", verbose=False)["input_ids"]
     assert (ids[0], ids[-1], len(tokenizer)) == (49406, 49407, 49408)
+    assert load_tokenizer(tmp_path)("ab!", verbose=False)["input_ids"] == ids
     path.write_bytes(gzip.compress(b"#version\na b\n"))
     with pytest.raises(ModelUnavailable, match="does not hold the 48894 merges"):
         clip_tokenizer.from_merges(path)
