@@ -208,3 +208,13 @@ def test_a_tracker_configuration_of_another_size_is_told(broken: Path) -> None:
     raw["tracker_config"]["mask_decoder_config"] = 3
     (broken / "config.json").write_text(json.dumps(raw))
     assert "config.json in" in refuse(broken)
+
+
+def test_the_memory_of_gpus_can_be_asked_for_while_torch_is_being_imported() -> None:
+    program = (
+        "import sys, types; sys.modules['torch'] = types.ModuleType('torch')\n"
+        "from sam3_agent.model.oom import gpu_memory; assert gpu_memory() == {}"
+    )
+    here = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], cwd=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
