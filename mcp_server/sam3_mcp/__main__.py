@@ -50,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _USAGE
     except KeyboardInterrupt:
         return _INTERRUPTED
-    if options.transport == "http" and not options.connect:
-        from sam3_mcp.http_app import leave
+    if not options.connect:
+        from sam3_mcp.stdio_server import leave
 
         leave(status)
     return status
@@ -106,7 +106,8 @@ def _serve(options: argparse.Namespace) -> int:
             from sam3_mcp.server import build_server
             from sam3_mcp.stdio_server import serve_stdio
 
-            anyio.run(serve_stdio, build_server(backend))
+            anyio.run(serve_stdio, build_server(backend), backend.close)
+            backend.close()
             return 0
         return _serve_http(options, backend, tokens)
 
@@ -122,7 +123,9 @@ def _serve_http(options: argparse.Namespace, backend: "Backend", tokens: "Tokens
     http.check()
     app = build_app(build_server(backend), http, backend.loading, Metrics(backend))
     run = partial(serve_http, app, backend, http.host, http.port, grace=options.grace)
-    return _INTERRUPTED if anyio.run(run) == signal.SIGINT else 0
+    status = _INTERRUPTED if anyio.run(run) == signal.SIGINT else 0
+    backend.close()
+    return status
 
 
 def _http_options(options: argparse.Namespace, tokens: "Tokens | None") -> "HttpOptions":
@@ -158,7 +161,14 @@ def _limits(options: argparse.Namespace) -> "Limits":
     if options.transport != "http":
         return Limits(jobs=options.max_jobs)
     size = options.max_image_mib * 2**20
-    return replace(SHARED, images=options.max_images, bytes=size, calls=options.max_calls, jobs=options.max_jobs)
+    return replace(
+        SHARED,
+        images=options.max_images,
+        bytes=size,
+        calls=options.max_calls,
+        jobs=options.max_jobs,
+        videos=options.max_videos,
+    )
 
 
 def _limits_of(options: argparse.Namespace, tokens: "Tokens | None") -> "dict[str, Limits]":
@@ -181,11 +191,18 @@ def _session_maker(options: argparse.Namespace, tokens: "Tokens | None") -> "Cal
         from sam3_mcp.image_access import ImageAccess
         from sam3_mcp.quota import TOTAL, UNLIMITED
         from sam3_mcp.sessions import Sessions
+        from sam3_mcp.video_access import VideoAccess
 
         images = ImageAccess(files, fetcher, decode=DecodePool() if shared else decode_here)
+        videos = VideoAccess(files, images)
+        if shared:
+            videos = replace(
+                videos.bounded(), max_bytes=options.max_video_mib * 2**20, max_seconds=options.max_video_seconds
+            )
         total = replace(TOTAL, bytes=options.max_total_image_mib * 2**20) if shared else UNLIMITED
         return Sessions(
             images,
+            videos,
             limits=_limits(options),
             limits_of=_limits_of(options, tokens),
             total=total,

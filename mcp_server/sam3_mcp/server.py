@@ -96,6 +96,8 @@ Find, outline and measure things in pictures with SAM 3: use it when a task need
    use it for "leftmost", "second largest", "inside"; never judge such things by model. combine_masks adds and
    subtracts.
 5. look shows masks, or zooms into a region at full resolution: do it before you trust small or doubtful masks.
+6. Videos: open_video -> "v1"; track_concepts follows every instance under an id "t1" (a job: get_job, cancel_job);
+   measure_tracks tells order, speed, meetings; look_frames shows; track_at, edit_tracks correct. "v1@120" is an image.
 
 Ids ("img1", "m7") stay valid and are never renumbered. Boxes are [x0, y0, x1, y1] in pixels of the original picture.
 An error message says how to repair the call.

@@ -25,15 +25,20 @@ _DIRECTIONS = [(math.cos(a * math.pi / 8), math.sin(a * math.pi / 8)) for a in (
 """Up right first, then up left, above, right, ..."""
 
 
-def draw_labels(image: Image.Image, labeled: Sequence[tuple[str, Patch]], fills: Sequence[Fill] = ()) -> None:
+def draw_labels(
+    image: Image.Image, labeled: Sequence[tuple[str, Patch]], fills: Sequence[Fill] = (), letters: int = 0
+) -> None:
     """Write each label beside the main part of its patch, with a leader line where it had to go further away.
+
+    Letters are `letters` pixels high; 0 chooses by the size of the picture.
 
     With `fills`, one a label, it stands on the object where there is room for it, on a ground of the fill's color.
     """
     if not labeled:
         return
     width, height = image.size
-    font = _font(max(12, round(max(image.size) / 42)) if fills else max(12, min(18, round(max(image.size) / 60))))
+    usual = max(12, round(max(image.size) / 42)) if fills else max(12, min(18, round(max(image.size) / 60)))
+    font = label_font(letters or usual)
     hidden = _crowding(width, height, [patch for _, patch in labeled])
     taken: list[Rect] = []
     draw = ImageDraw.Draw(image)
@@ -69,7 +74,8 @@ def _size(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, text: str, *, room
 
 
 @lru_cache(maxsize=16)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def label_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The one font of all pictures, letters about `size` pixels high."""
     return ImageFont.load_default(size)
 
 

@@ -29,7 +29,7 @@ _HOSTS_OWN = re.compile(
 """Keys that hosts add to a call, without case, - and _: n8n, Cursor (random_string), LangChain, Letta."""
 _WRAPPERS = frozenset({"input", "args", "arguments", "params", "parameters", "kwargs", "toolinput", "toolarguments"})
 """Keys under which a host may put all arguments together."""
-_OURS = ("image", "img", "mask", "job", "box", "point", "concept")
+_OURS = ("image", "img", "mask", "job", "box", "point", "concept", "video", "track", "frame")
 """Words of these tools: an unknown key with one of them is a slip of the caller, which must be told."""
 
 
@@ -85,7 +85,7 @@ _LISTS = frozenset({"box", "bbox", "region", "point", "points", "coordinates", "
 """Keys around a list; not "box_2d", which models trained on it give as y before x, in thousandths."""
 _QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb", "<>")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-_ID = re.compile(r"\b[a-z]+\d+(?:[-@][\w-]*)?", re.I)
+_ID = re.compile(r"\b[a-z]+\d+(?:[-@][\w@-]*)?", re.I)
 _NUMBERS = re.compile(r"[\s(\[{]*[-+]?[\d.][-+\deE.,;\s()\[\]{}]*")
 """Nothing but numbers, separators and brackets of any kind."""
 
@@ -194,7 +194,9 @@ def unquoted(text: str) -> str:
     return text
 
 
-_HANDLE = re.compile(r"[\"'`#(\[\s]*(?:(?:image|mask|job|id)[\s:=]+)?([a-z]+\d+(?:[-@][\w-]*)?)[\"'`)\].\s]*", re.I)
+_HANDLE = re.compile(
+    r"[\"'`#(\[\s]*(?:(?:image|mask|job|video|track|id)[\s:=]+)?([a-z]+\d+(?:[-@][\w@-]*)?)[\"'`)\].\s]*", re.I
+)
 """An id with what may stand around it: quotes, a hash, brackets, "mask m3"."""
 
 
@@ -243,7 +245,7 @@ def _source(value: Any) -> Any:
     return text
 
 
-def _phrases(value: Any) -> Any:
+def phrases_of(value: Any) -> Any:
     """Phrases of a list that stands as text within a list of one."""
     items = cast(list[Any], value) if isinstance(value, list) else []
     alone = items[0].strip() if len(items) == 1 and isinstance(items[0], str) else ""
@@ -263,17 +265,32 @@ def _ids(value: Any) -> Any:
 
 # ------------------------------------------------------------------------------------------------- their types
 
-ImageId = Annotated[str, _handle("img"), Field(description="Image id, as 'img1'.")]
+ImageId = Annotated[str, _handle("img"), Field(description="Image id, as 'img1', or a frame of a video, as 'v1@120'.")]
 MaskId = Annotated[str, _handle("m")]
 MaskIds = Annotated[Sequence[MaskId], BeforeValidator(_ids), Field(description="Mask ids, as ['m1'].")]
-JobId = Annotated[str, _handle("job"), Field(description="Job id from ask_image, such as 'job1'.")]
+JobId = Annotated[str, _handle("job"), Field(description="Job id, such as 'job1'.")]
+VideoId = Annotated[str, _handle("v"), Field(description="Video id, as 'v1'.")]
+TrackId = Annotated[str, _handle("t")]
+TrackIds = Annotated[
+    Sequence[TrackId], BeforeValidator(_ids), Field(max_length=200, description="Track ids, as ['t1', 't4'].")
+]
+FrameNumber = Annotated[int, Field(ge=0, description="Number of a frame, from 0.")]
+FrameBoxes = Annotated[
+    Sequence[Sequence[float]],
+    Field(max_length=16, description="[[frame, x0, y0, x1, y1], ...], boxes on frames, in pixels of the frame."),
+]
 ImageSource = Annotated[
     str, BeforeValidator(_source), Field(description="Path of a picture file, file:// URL, or data: URI.")
+]
+VideoSource = Annotated[
+    str,
+    BeforeValidator(_source),
+    Field(max_length=4000, description="Path of a video file (MP4, MOV, WebM, GIF, ...) or of a folder of images."),
 ]
 OutputPath = Annotated[str, BeforeValidator(lambda value: unquoted(value) if isinstance(value, str) else value)]
 Concepts = Annotated[
     Sequence[str],
-    BeforeValidator(_phrases),
+    BeforeValidator(phrases_of),
     Field(
         min_length=1,
         max_length=16,

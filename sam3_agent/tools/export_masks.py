@@ -60,7 +60,7 @@ def export_masks(
     groups: dict[str, list[str]] = {}
     for mask_id in ids:
         groups.setdefault(workspace.image_of(mask_id), []).append(mask_id)
-    files = _WRITERS[format](workspace, groups, _relative(path, workspace.output.root))
+    files = _WRITERS[format](workspace, groups, relative_path(path, workspace.output.root))
     written = workspace.output.write(files, overwrite=overwrite)
     return Exported(format, tuple(ids), tuple(str(each) for each in written))
 
@@ -72,10 +72,10 @@ def present(_: Workspace, result: Exported) -> Presentation:
     return Presentation(f"wrote {len(result.mask_ids)} masks as {result.format} to {files}", data)
 
 
-EXPORT_MASKS = ToolSpec.of(export_masks, present, removes=True, idempotent=False)
+EXPORT_MASKS = ToolSpec.of(export_masks, present, removes=True, idempotent=False, writes=True)
 
 
-def _relative(path: str, root: Path | None) -> str:
+def relative_path(path: str, root: Path | None) -> str:
     """A path in the output folder, relative to it; models like to give it whole."""
     given = PurePath(path)
     if root is None or not given.is_absolute():

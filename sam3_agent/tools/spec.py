@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from sam3_agent.errors import ToolError
 from sam3_agent.tools.arguments import read_arguments
+from sam3_agent.tools.long_work import UNWATCHED, LongWork
 from sam3_agent.tools.presentation import Presentation
 
-Makes = Literal["nothing", "image", "masks"]
+Makes = Literal["nothing", "image", "masks", "video"]
 """What a call adds to the workspace."""
 
 
@@ -47,6 +48,10 @@ class ToolSpec:
     """The result can be shown in the viewer page."""
     is_job: bool = False
     """Its context is a server's JobContext, and its result a report to wait for."""
+    is_long: bool = False
+    """Its function checks its arguments and gives a `LongWork`, which a server runs as a job."""
+    writes: bool = False
+    """Writes files, where the operator allows it."""
     fetches: bool = False
     """May read from elsewhere than the workspace, where the operator allows it."""
 
@@ -96,6 +101,10 @@ class ToolSpec:
     def run(self, context: Any, arguments: Mapping[str, Any]) -> Presentation:
         """Run the tool with checked arguments and present its result."""
         result = self.function(context, **arguments)
+        return self.presented(context, result.run(UNWATCHED) if isinstance(result, LongWork) else result)
+
+    def presented(self, context: Any, result: Any) -> Presentation:
+        """Present what the tool returned, or what its long work gave."""
         return replace(self.present(context, result), result=result)
 
     def checked(self, raw: Mapping[str, Any]) -> dict[str, Any]:

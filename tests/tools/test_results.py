@@ -259,7 +259,8 @@ def test_listing_and_forgetting_images() -> None:
     workspace = make_workspace()
     call(workspace, "segment_concepts", image_id="img1", concepts=["circle"])
     assert call(workspace, "list_images").data == {
-        "images": [{"image_id": "img1", "width": 320, "height": 200, "source": "array", "masks": 4}]
+        "images": [{"image_id": "img1", "width": 320, "height": 200, "source": "array", "masks": 4}],
+        "videos": [],
     }
     assert call(workspace, "forget_image", image_id="img1").data == {"image_id": "img1"}
     assert call(workspace, "list_images").text == "no image is open; call open_image"

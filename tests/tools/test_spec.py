@@ -46,6 +46,15 @@ def test_the_tools_are_those_of_the_design() -> None:
         "export_masks",
         "list_images",
         "forget_image",
+        "open_video",
+        "look_frames",
+        "track_concepts",
+        "track_at",
+        "list_tracks",
+        "measure_tracks",
+        "edit_tracks",
+        "export_tracks",
+        "forget_video",
         "submit_answer",
         "report_no_match",
     ]
@@ -83,8 +92,19 @@ def test_the_descriptions_teach_what_a_concept_and_a_presence_are() -> None:
     )
 
 
-def test_only_forgetting_and_writing_files_are_not_read_only() -> None:
-    assert [tool.name for tool in ALL_TOOLS if tool.removes] == ["export_masks", "forget_image"]
+def test_only_forgetting_editing_and_writing_files_are_not_read_only() -> None:
+    removing = ["export_masks", "forget_image", "edit_tracks", "export_tracks", "forget_video"]
+    assert [tool.name for tool in ALL_TOOLS if tool.removes] == removing
+
+
+def test_lists_and_texts_of_the_tools_for_videos_are_bounded() -> None:
+    for tool in ALL_TOOLS:
+        if "video_id" in tool.json_schema["properties"]:
+            for name, field in tool.json_schema["properties"].items():
+                if field["type"] == "array":
+                    assert field["maxItems"] <= 200, (tool.name, name)
+                if field["type"] == "string" and not name.endswith("_id"):
+                    assert field.get("maxLength", 0) or field.get("enum"), (tool.name, name)
 
 
 def test_a_missing_argument_is_asked_for() -> None:

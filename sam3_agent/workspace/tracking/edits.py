@@ -80,7 +80,7 @@ def merge_tracks(into: Track, others: Sequence[Track]) -> Track:
     frames: dict[int, TrackFrame] = {}
     for track in (into, *others):
         for frame in track.frames:
-            frames[frame.index] = _joined(frames[frame.index], frame) if frame.index in frames else frame
+            frames[frame.index] = joined(frames[frame.index], frame) if frame.index in frames else frame
     parts = (into, *others)
     latest = max(parts, key=lambda track: track.last)
     return replace(
@@ -111,7 +111,8 @@ def split_track(track: Track, frame: int, new_id: str) -> tuple[Track, Track]:
     )
 
 
-def _joined(one: TrackFrame, other: TrackFrame) -> TrackFrame:
+def joined(one: TrackFrame, other: TrackFrame) -> TrackFrame:
+    """One entry of two in the same frame: both masks, the better score; a visible one alone where the other is not."""
     if one.visible != other.visible:
         return one if one.visible else other
     rle = masks.union([one.rle, other.rle])

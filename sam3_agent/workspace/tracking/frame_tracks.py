@@ -122,13 +122,16 @@ class ConceptTracks:
         values = {"lifetimes": self._lifetimes.to_json(), "cuts": self._cuts.to_json()}
         return values, {track_id: memory.to_arrays() for track_id, memory in self._memories.items()}
 
-    def restore(self, values: Mapping[str, Any], arrays: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
-        """Go on from what `to_state` gave.
+    def restore(
+        self, values: Mapping[str, Any], arrays: Mapping[str, Mapping[str, NDArray[Any]]], first_number: int = 1
+    ) -> None:
+        """Go on from what `to_state` gave; new ids have at least `first_number`.
 
         Raises:
             InputError: it was made under another profile.
         """
-        self._lifetimes = Lifetimes.from_json(values["lifetimes"], self._profile)
+        known = values["lifetimes"]
+        self._lifetimes = Lifetimes.from_json(known | {"next": max(int(known["next"]), first_number)}, self._profile)
         self._cuts = CutDetector.from_json(values["cuts"])
         self._memories = {track_id: self._segmenter.restore(arrays[track_id]) for track_id in self._lifetimes.alive}
 
