@@ -11,11 +11,10 @@ from sam3_agent.llm.openai import result_item
 from sam3_agent.llm.openai import tools_of as openai_tools
 from sam3_agent.llm.tool_calls import read_call
 from sam3_agent.tools import HOST_TOOLS, ToolSpec
-from sam3_agent.tools.export_masks import EXPORT_MASKS
-from sam3_agent.tools.open_image import OPEN_IMAGE
 from sam3_agent.workspace import Workspace
 
-WITHOUT_FILES = tuple(tool for tool in HOST_TOOLS if tool not in (OPEN_IMAGE, EXPORT_MASKS))
+_FILES = ("open_image", "open_video", "export_masks", "export_tracks")
+WITHOUT_FILES = tuple(tool for tool in HOST_TOOLS if tool.name not in _FILES)
 """The tools that touch no file: what a model says then never decides which file is read or written."""
 
 
