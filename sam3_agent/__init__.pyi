@@ -11,6 +11,7 @@ from sam3_agent.errors import ToolError as ToolError
 from sam3_agent.errors import UnknownHandle as UnknownHandle
 from sam3_agent.loop.agent import Agent as Agent
 from sam3_agent.loop.load_llm import load_llm as load_llm
+from sam3_agent.loop.toolkit import Toolkit as Toolkit
 from sam3_agent.masks import Box as Box
 from sam3_agent.masks import Rle as Rle
 from sam3_agent.model.replicas import load_replicas as load_replicas

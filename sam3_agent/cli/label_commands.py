@@ -1,4 +1,4 @@
-"""The commands around labeling, `label`, `review` and `export`, as `app.py` takes them up."""
+"""The commands around labeling, `label`, `review`, `check` and `export`, as `app.py` takes them up."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -158,6 +158,22 @@ def review(
     return print_json([fit.to_json() for fit in fits]) if as_json else command.print_fits(fits)
 
 
+def check(
+    folder: FolderArgument,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the page goes [DIR/health.html].")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Report on the health of labels: classes, tiny and cut objects, overlaps, leaks, images to see next."""
+    from sam3_agent.cli.commands import check as command
+    from sam3_agent.cli.output import print_json
+
+    health, page = command.check(folder, out)
+    if as_json:
+        print_json({**health.to_json(), "page": str(page)})
+    else:
+        command.print_health(health, page)
+
+
 def export(
     folder: FolderArgument,
     form: Annotated[
@@ -175,6 +191,10 @@ def export(
     seed: Annotated[int, typer.Option(metavar="S", help="Draws the split; near duplicates stay on one side.")] = 0,
     review: Annotated[bool, typer.Option("--with-review", help="Also what still waits for a person.")] = False,
     pictures: Annotated[bool, typer.Option("--pictures", help="Copy the pictures too, upright.")] = False,
+    simplify: Annotated[
+        float,
+        typer.Option(metavar="PX", min=0.0, max=100.0, help="Polygons of few vertices, off by at most so many pixels."),
+    ] = 0.0,
     as_json: JsonOption = False,
 ) -> None:
     """Write the accepted labels of a run in a label format."""
@@ -182,7 +202,7 @@ def export(
     from sam3_agent.cli.output import print_json
     from sam3_agent.labeling.io.export_labels import Selection
 
-    selection = Selection(("accepted", "review") if review else ("accepted",), val, seed)
+    selection = Selection(("accepted", "review") if review else ("accepted",), val, seed, simplify)
     report = command.export_run(folder, form, out, selection, pictures=pictures)
     if as_json:
         print_json(report.to_json())
@@ -222,5 +242,5 @@ def teach(
         command.print_taught(report)
 
 
-COMMANDS = (label, review, export, teach)
+COMMANDS = (label, review, check, export, teach)
 """In the order of `--help`."""

@@ -101,7 +101,7 @@ class Sam3(EngineSegmenter[None]):
         *,
         fast: Fast = "auto",
     ) -> Self:
-        """Load "tiny" (embedded), "facebook/sam3" (gated, 3.4 GB) or the folder of a checkpoint in either's layout.
+        """Load "tiny" (embedded), "facebook/sam3" (gated, 3.4 GB), a folder in either's layout, or Meta's own sam3.pt.
 
         Args:
             name_or_path: see above.
