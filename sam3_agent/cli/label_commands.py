@@ -1,4 +1,4 @@
-"""The commands around labeling, `label`, `review`, `check` and `export`, as `app.py` takes them up."""
+"""The commands around labeling, `label`, `review`, `check`, `export` and `serve`, as `app.py` takes them up."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,6 +15,7 @@ from sam3_agent.cli.options import (
     LlmTimeoutOption,
     ModelOption,
     ModelOptions,
+    ThresholdOption,
     TilesOption,
 )
 
@@ -242,5 +243,54 @@ def teach(
         command.print_taught(report)
 
 
-COMMANDS = (label, review, check, export, teach)
+def serve(
+    tool: Annotated[Literal["label-studio"], typer.Argument(metavar="label-studio", help="The tool to serve.")],
+    host: Annotated[str, typer.Option(metavar="H", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="0 takes a free one.")] = 9090,
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder that the tool serves as local files.")
+    ] = None,
+    label_studio: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", help="Address of Label Studio, for uploaded images; token in LABEL_STUDIO_API_KEY."
+        ),
+    ] = "",
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="HOST", help="Further host of images; repeatable.")
+    ] = None,
+    login_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="One line, user:password, asked of every caller.")
+    ] = None,
+    concept: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help='A learned concept, for model_phrase="@NAME"; repeatable.'),
+    ] = None,
+    threshold: ThresholdOption = 0.5,
+    simplify: Annotated[
+        float, typer.Option(metavar="PX", min=0.0, max=100.0, help="Polygons may be off by so many pixels.")
+    ] = 1.0,
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+) -> None:
+    """Serve the model to Label Studio as its ML backend: masks by labels, examples, clicks and boxes."""
+    from sam3_agent.cli.commands import serve as command
+    from sam3_agent.labeling.label_studio.backend import Answering
+
+    _ = tool  # there is one
+    service = command.Service(
+        host,
+        port,
+        images,
+        label_studio,
+        tuple(allow_host or ()),
+        login_file,
+        tuple(concept or ()),
+        Answering(threshold, simplify),
+    )
+    command.serve_label_studio(service, ModelOptions(model, device, dtype))
+
+
+COMMANDS = (label, review, check, export, teach, serve)
 """In the order of `--help`."""
