@@ -182,7 +182,7 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic or mllm.",
+            help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic, mllm, parquet or webdataset.",
         ),
     ],
     out: Annotated[Path | None, typer.Option(metavar="OUT", help="Where it goes [DIR/export/FORMAT].")] = None,
@@ -196,6 +196,9 @@ def export(
         float,
         typer.Option(metavar="PX", min=0.0, max=100.0, help="Polygons of few vertices, off by at most so many pixels."),
     ] = 0.0,
+    shard_mb: Annotated[
+        int, typer.Option("--shard-mb", metavar="MB", min=1, help="Size of the files of parquet and webdataset.")
+    ] = 500,
     as_json: JsonOption = False,
 ) -> None:
     """Write the accepted labels of a run in a label format."""
@@ -203,7 +206,9 @@ def export(
     from sam3_agent.cli.output import print_json
     from sam3_agent.labeling.io.export_labels import Selection
 
-    selection = Selection(("accepted", "review") if review else ("accepted",), val, seed, simplify)
+    selection = Selection(
+        ("accepted", "review") if review else ("accepted",), val, seed, simplify, shard_mb * 1_000_000
+    )
     report = command.export_run(folder, form, out, selection, pictures=pictures)
     if as_json:
         print_json(report.to_json())

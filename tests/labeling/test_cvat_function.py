@@ -1,5 +1,6 @@
 """CVAT's auto-annotation function, alone and with the types of CVAT's own SDK."""
 
+import logging
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -112,4 +113,17 @@ def test_the_sdk_takes_the_labels_and_shapes(workspace: Workspace) -> None:
     assert {str(s.type) for s in function.detect(Context(conv_mask_to_poly=True), Image.fromarray(picture()))} == {
         "polygon", "rectangle",
     }  # fmt: skip
-    assert _AnnotationMapper is not None
+    # what the SDK's own driver does with them before it uploads: it checks every type against the task's label
+    task = [
+        models.Label(name=name, id=number, type=kind, attributes=[], sublabels=[])
+        for number, name, kind in ((70, "Ball", "any"), (71, "Tile", "rectangle"), (72, "circle", "polygon"))
+    ]
+    for polygons in (False, True):
+        mapper = _AnnotationMapper(
+            logging.getLogger(), function.spec.labels, task, allow_unmatched_labels=False, conv_mask_to_poly=polygons
+        )
+        fresh = function.detect(Context(conv_mask_to_poly=polygons), Image.fromarray(picture()))
+        tags, placed = mapper.validate_and_remap(fresh, 5)
+        assert (tags, {(s.label_id, s.frame, str(s.source)) for s in placed}) == (
+            [], {(70, 5, "auto"), (71, 5, "auto"), (72, 5, "auto")},
+        )  # fmt: skip

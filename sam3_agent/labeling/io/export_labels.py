@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,13 @@ from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel, read
 from sam3_agent.formats.label_studio import write_label_studio
 from sam3_agent.formats.labelme import write_labelme
 from sam3_agent.formats.orientation import is_upright
+from sam3_agent.formats.parquet import write_parquet
 from sam3_agent.formats.polygons_reduced import cost_of
 from sam3_agent.formats.semantic import write_semantic
+from sam3_agent.formats.shard_rows import SHARD_BYTES, Pictures
 from sam3_agent.formats.vlm_jsonl import write_vlm_jsonl
 from sam3_agent.formats.voc import write_voc
+from sam3_agent.formats.webdataset import write_webdataset
 from sam3_agent.formats.yolo import write_yolo
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.store.label import Label, Route
@@ -90,6 +94,11 @@ FORMATS: Mapping[str, Writer] = {
     "mllm": write_vlm_jsonl,
 }
 """Name on the command line -> writer."""
+SHARDED: Mapping[str, Callable[[LabelSet, Path, Pictures | None, int], list[str]]] = {
+    "parquet": write_parquet,
+    "webdataset": write_webdataset,
+}
+"""Formats of few large files, which hold the images too where they are wanted."""
 POLYGONS = ("coco-polygons", "yolo", "labelme")
 """Formats whose outlines can be reduced."""
 _PICTURES: Mapping[str, Callable[[LabeledImage, str], str]] = {
@@ -129,6 +138,8 @@ class Selection:
     seed: int = 0
     simplify: float = 0.0
     """Tolerance of polygons in pixels; 0 for exact ones."""
+    shard_bytes: int = SHARD_BYTES
+    """Size at which a sharded format begins a new file."""
 
 
 def export(journal: Journal, form: str, out: Path, selection: Selection, *, pictures: bool = False) -> ExportReport:
@@ -138,19 +149,22 @@ def export(journal: Journal, form: str, out: Path, selection: Selection, *, pict
         InputError: an unknown format, nothing to export, or an image is gone.
         OSError: the folder cannot be written.
     """
-    if form not in FORMATS:
-        raise InputError(f"unknown format {form!r}; known: {', '.join(FORMATS)}")
+    if form not in FORMATS and form not in SHARDED:
+        raise InputError(f"unknown format {form!r}; known: {', '.join((*FORMATS, *SHARDED))}")
     if selection.simplify and form not in POLYGONS:
         raise InputError(f"--simplify is for formats of polygons, {', '.join(POLYGONS)}; {form} keeps every pixel")
     labels = label_set(journal, selection)
     if not labels.images:
         raise InputError(f"{journal.path.parent} has no labeled pictures yet; run 'sam3-agent label' first")
-    warnings = FORMATS[form](labels, out)
+    root = images_folder(journal)
+    if form in SHARDED:
+        warnings = SHARDED[form](labels, out, _reader(root, out) if pictures else None, selection.shard_bytes)
+    else:
+        warnings = FORMATS[form](labels, out)
     if selection.simplify:
         warnings = [*warnings, cost_of(labels).words()]
     write_provenance(labels, out / "provenance.jsonl")
-    if pictures:
-        root = images_folder(journal)
+    if pictures and form not in SHARDED:
         for image, place in picture_places(labels, form):
             copy_picture(root / image.name, out / place)
     elif form in _PICTURES:
@@ -226,6 +240,19 @@ def copy_picture(source: Path, target: Path) -> None:
             upright.save(temporary, form, quality=95)
     except FileNotFoundError as error:
         raise InputError(f"the picture {source} is gone; export without --pictures, or put it back") from error
+
+
+def _reader(root: Path, out: Path) -> Pictures:
+    """Give a reader of images as `copy_picture` writes them, one at a time."""
+
+    def read(image: LabeledImage) -> bytes:
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".writing-", dir=out) as folder:
+            copy = Path(folder) / f"image{readable_suffix(image)}"
+            copy_picture(root / image.name, copy)
+            return copy.read_bytes()
+
+    return read
 
 
 def _keeps_format(source: Path, target: Path) -> bool:
