@@ -28,6 +28,7 @@ PAGES = ["README.md", "CONTRIBUTING.md", "AGENTS.md", "SECURITY.md"]
 PAGES += sorted(f"docs/{path.name}" for path in (CHECKOUT / "docs").glob("*.md"))
 PAGES += sorted(path.relative_to(CHECKOUT).as_posix() for path in (CHECKOUT / "sam3_agent/skill").rglob("*.md"))
 OUTSIDE = ("bash", "cd", "claude", "curl", "docker", "gemini", "git", "hf", "node", "npm", "pip", "source", "uv", "uvx")
+OUTSIDE += ("cvat-cli",)
 """Programs of others, whose command lines nothing here can check."""
 STAND_INS = (("facebook/sam3", "tiny"), ("cuda:0,cuda:1", "cpu,cpu"))
 """What no test has -> what takes its place when Python is run."""
@@ -41,7 +42,7 @@ SCRIPTED = (
 NOT_RUN = {
     r"anthropic:|openai:|chat:": "needs an LLM behind an API",
     r"facebook/sam3": "needs Meta's weights",
-    r"^sam3-mcp\b|^sam3-agent (review|demo)\b": "serves until it is stopped, or has a test of its own",
+    r"^sam3-mcp\b|^sam3-agent (review|demo|serve)\b": "serves until it is stopped, or has a test of its own",
     r"^sam3-eval ": "takes minutes, and has tests of its own",
     r"^python -m |^make ": "takes minutes to hours, and has tests of its own",
     r"^sam3-agent track street\.mp4 ": "takes minutes, and has tests of its own",

@@ -299,4 +299,24 @@ def test_a_turned_box_is_taken_upright(client: TestClient) -> None:
     value = {**percent(188, 102), "width": 76 / WIDTH * 100, "height": 76 / HEIGHT * 100, "rotation": 90}
     (prediction,) = ask(client, CLICKS, scene(), context=[drawn("rectanglelabels", "box", "Ball", **value)])
     assert prediction["result"][0]["value"]["rle"] == brush_rle(BLUE_CIRCLE)
-    assert np.count_nonzero(BLUE_CIRCLE)
+
+
+@pytest.mark.parametrize(("config", "key"), [(CLICKS, "image"), (BOXES, "photo"), (POLYGONS, "photo")])
+def test_label_studios_own_sdk_takes_the_predictions(client: TestClient, config: str, key: str) -> None:
+    interface: Any = pytest.importorskip(
+        "label_studio_sdk.label_interface", reason="label-studio-sdk is not installed: pip install label-studio-sdk"
+    )
+    (prediction,) = ask(client, config, scene(key))
+    assert prediction["result"]
+    errors = interface.LabelInterface(config).validate_prediction(prediction, return_errors=True)
+    assert errors == []
+
+
+def test_label_studios_own_converter_reads_equal_masks(client: TestClient) -> None:
+    brush: Any = pytest.importorskip(
+        "label_studio_sdk.converter.brush", reason="label-studio-sdk is not installed: pip install label-studio-sdk"
+    )
+    (prediction,) = ask(client, CLICKS, scene())
+    for region, mask in zip(prediction["result"], (*RED_CIRCLES, GREEN_SQUARE), strict=True):
+        read = np.reshape(brush.decode_rle(region["value"]["rle"]), (HEIGHT, WIDTH, 4))[:, :, 3]
+        assert np.array_equal(read > 0, mask)
