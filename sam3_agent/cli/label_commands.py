@@ -77,6 +77,26 @@ UnlikeClassOption = Annotated[
 StepsOption = Annotated[
     int | None, typer.Option(metavar="N", min=1, max=10_000, help="Steps of each of four parts [100].")
 ]
+ToolArgument = Annotated[Literal["label-studio"], typer.Argument(metavar="label-studio", help="The tool to serve.")]
+HostOption = Annotated[str, typer.Option(metavar="H", help="Address to listen on.")]
+PortOption = Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="0 takes a free one.")]
+ServedOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of the images that the tool serves as local files.")
+]
+LabelStudioOption = Annotated[
+    str,
+    typer.Option(metavar="URL", help="Address of Label Studio, for uploaded images; token in LABEL_STUDIO_API_KEY."),
+]
+AllowHostOption = Annotated[list[str] | None, typer.Option(metavar="HOST", help="Further host of images; repeatable.")]
+LoginOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="One line, user:password, asked of every caller.")
+]
+LearnedOption = Annotated[
+    list[str] | None, typer.Option(metavar="FILE", help='A learned concept, for model_phrase="@NAME"; repeatable.')
+]
+VerticesOption = Annotated[
+    float, typer.Option(metavar="PX", min=0.0, max=100.0, help="Polygons may be off by so many pixels.")
+]
 
 
 def label(
@@ -249,32 +269,16 @@ def teach(
 
 
 def serve(
-    tool: Annotated[Literal["label-studio"], typer.Argument(metavar="label-studio", help="The tool to serve.")],
-    host: Annotated[str, typer.Option(metavar="H", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="0 takes a free one.")] = 9090,
-    images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder that the tool serves as local files.")
-    ] = None,
-    label_studio: Annotated[
-        str,
-        typer.Option(
-            metavar="URL", help="Address of Label Studio, for uploaded images; token in LABEL_STUDIO_API_KEY."
-        ),
-    ] = "",
-    allow_host: Annotated[
-        list[str] | None, typer.Option(metavar="HOST", help="Further host of images; repeatable.")
-    ] = None,
-    login_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="One line, user:password, asked of every caller.")
-    ] = None,
-    concept: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FILE", help='A learned concept, for model_phrase="@NAME"; repeatable.'),
-    ] = None,
+    tool: ToolArgument,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 9090,
+    images: ServedOption = None,
+    label_studio: LabelStudioOption = "",
+    allow_host: AllowHostOption = None,
+    login_file: LoginOption = None,
+    concept: LearnedOption = None,
     threshold: ThresholdOption = 0.5,
-    simplify: Annotated[
-        float, typer.Option(metavar="PX", min=0.0, max=100.0, help="Polygons may be off by so many pixels.")
-    ] = 1.0,
+    simplify: VerticesOption = 1.0,
     model: ModelOption = "tiny",
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",

@@ -219,7 +219,7 @@ def _regions_in(value: object) -> list[Json]:
 
 
 def _annotated(task: Json) -> list[Json]:
-    """What people have drawn on a task so far: its annotations, drafts among them."""
+    """Regions that people have drawn on a task so far, those of drafts among them."""
     kept = [*_regions_in(task.get("annotations")), *_regions_in(task.get("drafts"))]
     return [region for each in kept for region in _regions_in(each.get("result"))]
 
