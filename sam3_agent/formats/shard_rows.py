@@ -1,7 +1,7 @@
 """Rows of sharded data sets: an image with everything that is known of its labels, in plain values."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def row_of(image: LabeledImage, labels: LabelSet) -> dict[str, Any]:
 
 
 @contextmanager
-def replacing_shards(folder: Path, suffix: str) -> Iterator[Path]:
+def replacing_shards(folder: Path, suffix: str) -> Generator[Path]:
     """Give a folder for new shards, which take the place of those in `folder` when the block ends well.
 
     Whatever interrupts the block leaves the old ones as they were.

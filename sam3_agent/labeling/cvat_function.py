@@ -6,7 +6,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from PIL import Image
 
@@ -14,6 +14,7 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.formats.cvat import row_runs
 from sam3_agent.formats.polygons_reduced import outline_of
+from sam3_agent.labeling.by_phrase import instances_by_phrase
 from sam3_agent.masks import Rle
 from sam3_agent.workspace import Workspace
 
@@ -95,14 +96,14 @@ class CvatFunction:
         """
         opened = self._workspace.open(image)
         try:
-            phrases = list(dict.fromkeys(label.phrase for label in self._labels))
-            answers = self._workspace.segment(opened.id, phrases, threshold=threshold)
-            by_phrase = {phrase: answer.instances for phrase, answer in zip(phrases, answers, strict=True)}
+            phrases = (label.phrase for label in self._labels)
+            by_phrase = instances_by_phrase(self._workspace, opened.id, phrases, threshold)
             found: list[tuple[int, Shape, list[float]]] = []
             for number, label in enumerate(self._labels):
                 kind: Shape = "polygon" if polygons and label.shape == "mask" else label.shape
                 for instance in by_phrase[label.phrase]:
-                    found += [(number, kind, points) for points in _points(instance.rle, kind, self._tolerance)]
+                    for points in _points(instance.rle, kind, self._tolerance):
+                        found.append((number, kind, points))
             return found
         finally:
             self._workspace.forget(opened.id)
@@ -123,7 +124,7 @@ def create(
     """
     if shape not in SHAPES:
         raise InputError(f"the shape {shape!r:.40} is unknown; known: {', '.join(SHAPES)}")
-    parsed = parse_labels(labels, cast(Shape, shape))
+    parsed = parse_labels(labels, shape)
     _sdk()
     from sam3_agent.model.replicas import load_segmenter  # imports torch
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from sam3_agent.errors import InputError, ToolError
+from sam3_agent.labeling.by_phrase import instances_by_phrase
 from sam3_agent.labeling.label_studio.labeling_config import ConfigLabel, Control, LabelingConfig, read_labeling_config
 from sam3_agent.labeling.label_studio.regions import Drawn, Size, read_drawn, regions_of
 from sam3_agent.labeling.label_studio.task_images import TaskImages
@@ -105,11 +106,8 @@ class Backend:
         return found
 
     def _by_phrases(self, image: OpenImage, pairs: Sequence[tuple[Control, ConfigLabel]]) -> list[Json]:
-        phrases = list(dict.fromkeys(label.phrase for _, label in pairs))
-        if not phrases:
-            return []
-        answers = self._workspace.segment(image.id, phrases, threshold=self._answering.threshold)
-        by_phrase = {phrase: answer.instances for phrase, answer in zip(phrases, answers, strict=True)}
+        phrases = (label.phrase for _, label in pairs)
+        by_phrase = instances_by_phrase(self._workspace, image.id, phrases, self._answering.threshold)
         return [r for c, label in pairs for r in self._regions(by_phrase[label.phrase], c, label, image)]
 
     def _by_exemplars(self, config: LabelingConfig, image: OpenImage, key: str, drawn: Sequence[Drawn]) -> list[Json]:

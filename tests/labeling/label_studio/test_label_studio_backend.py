@@ -117,6 +117,12 @@ def test_labels_are_asked_by_their_phrase_and_drawn_with_the_brush(client: TestC
     assert prediction["score"] == min(r["score"] for r in prediction["result"])
 
 
+def test_labels_that_differ_only_in_case_share_an_answer(client: TestClient) -> None:
+    config = BOXES.replace('<Label value="square"/>', '<Label value="square"/><Label value="Square"/>')
+    (prediction,) = ask(client, config, scene("photo"))
+    assert [region["value"]["rectanglelabels"] for region in prediction["result"]] == [["square"], ["Square"]]
+
+
 def test_boxes_are_percent_of_the_image(client: TestClient) -> None:
     (prediction,) = ask(client, BOXES, scene("photo"))
     (region,) = prediction["result"]
