@@ -1,4 +1,4 @@
-"""`python -m benchmarks.video card|memory`: tracking of held-out procedural videos; see `card` and `memory`."""
+"""`python -m benchmarks.video card|ceiling|memory`: tracking of held-out procedural videos; see those modules."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.machine import machine_words
 from benchmarks.video.card import BARS, figures_of, table
+from benchmarks.video.ceiling import bounds
 from benchmarks.video.memory import FLAT, long_run
 from benchmarks.video.ways import read
 from sam3_agent.model.sam3 import Sam3
@@ -22,6 +23,9 @@ def main() -> int:
     card = commands.add_parser("card", help="HOTA, J, absence, re-entry and id switches on unseen videos")
     card.add_argument("--videos", type=int, default=100)
     card.add_argument("--frames", type=int, default=24)
+    ceiling = commands.add_parser("ceiling", help="the card's bounds: true ids for detections, and a perfect tracker")
+    ceiling.add_argument("--videos", type=int, default=100)
+    ceiling.add_argument("--frames", type=int, default=24)
     memory = commands.add_parser("memory", help="resident memory over a long video with several tracks")
     memory.add_argument("--frames", type=int, default=2000)
     options = parser.parse_args()
@@ -31,6 +35,10 @@ def main() -> int:
         figures = figures_of(read(segmenter, options.videos, options.frames))
         print(table(figures))
         missed = [name for name, bar in BARS.items() if not bar.holds(figures["tracker"][name])]
+    elif options.command == "ceiling":
+        figures = figures_of(bounds(segmenter, options.videos, options.frames))
+        print(table(figures))
+        missed = []
     else:
         figures = long_run(segmenter, options.frames)
         print("\n".join(f"{name:<28} {value}" for name, value in figures.items()))

@@ -40,7 +40,7 @@ class TrackOptions(TypedDict, total=False):
     stride: int
     reverse: bool
     live: bool
-    profile: Profile
+    profile: Profile | None
     folder: Path | None
 
 
