@@ -189,7 +189,7 @@ def _run(config: TrainConfig, folder: Path, weights: Path, rank: int) -> TrackLe
     size = learner.tracker.tracker.image_size
     store = ClipStore(learner.backbone, folder / f"clips-{rank}", CLIP_FRAMES, config.seed + 1000 * rank, size)
     if saved is None:
-        begin(learner, store)
+        begin(learner, store, first_clips(config))
     stage = config.stages[0]
     optimizer = _optimizer(learner, config)
     if saved:
@@ -209,11 +209,16 @@ def _run(config: TrainConfig, folder: Path, weights: Path, rank: int) -> TrackLe
     return learner
 
 
-def begin(learner: TrackLearner, store: ClipStore) -> None:
+def first_clips(config: TrainConfig) -> int:
+    """Clips of the first step."""
+    return min(FIRST_CLIPS, config.stages[0].steps)
+
+
+def begin(learner: TrackLearner, store: ClipStore, clips: int = FIRST_CLIPS) -> None:
     """Compute the start values of the memory from the first clips of a store."""
     device = next(learner.tracker.parameters()).device
     learner.tracker.to("cpu")
-    start_memory(learner.tracker, examples_of(learner.tracker, [store.clip(number) for number in range(FIRST_CLIPS)]))
+    start_memory(learner.tracker, examples_of(learner.tracker, [store.clip(number) for number in range(clips)]))
     learner.tracker.to(device)
     for name, value in learner.learnt.items():
         learner.average[name].copy_(value)
@@ -234,7 +239,8 @@ def track_step(
     objects = max(1, min(stage.prompts, LONGEST_FULL // length))
     frames: list[dict[str, Tensor]] = []
     for _ in range(stage.images):
-        batch = _drawn(store, step, length, objects, cropped=progress < CROPPED, rng=rng)
+        clips = first_clips(config) + step // STEPS_A_CLIP
+        batch = _drawn(store, clips, length, objects, cropped=progress < CROPPED, rng=rng)
         lesson = _lesson(batch.there, progress, rng)
         with (
             looking_at(learner.tracker, batch.part),
@@ -246,10 +252,10 @@ def track_step(
 
 
 def _drawn(
-    store: ClipStore, step: int, length: int, objects: int, *, cropped: bool, rng: np.random.Generator
+    store: ClipStore, clips: int, length: int, objects: int, *, cropped: bool, rng: np.random.Generator
 ) -> TrackBatch:
     while True:
-        clip = store.clip(int(rng.integers(0, FIRST_CLIPS + step // STEPS_A_CLIP)))
+        clip = store.clip(int(rng.integers(0, clips)))
         whole = clip.grid.shape[-1]
         batch = draw_lesson(clip, length, objects, whole // 2 if cropped else whole, rng)
         if batch is not None:
