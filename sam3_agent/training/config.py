@@ -112,7 +112,16 @@ TRACKER = replace(
     clip=1.0,
     stages=(
         Stage(
-            "tracker", "tracker", 0, steps=420, images=2, prompts=4, peak_rate=1.5e-4, flat=0.4, end_rate=5e-6, warm_up=20
+            "tracker",
+            "tracker",
+            0,
+            steps=420,
+            images=2,
+            prompts=4,
+            peak_rate=1.5e-4,
+            flat=0.4,
+            end_rate=5e-6,
+            warm_up=20,
         ),
     ),
 )

@@ -73,8 +73,14 @@ def start_memory(tracker: VideoTracker, examples: Examples) -> None:
 
 def _principal(rows: Tensor, count: int) -> Tensor:
     """(count, C) directions of (N, C) rows that hold most of their squares."""
-    _, vectors = torch.linalg.eigh(rows.T @ rows)
-    return vectors.flip(1)[:, :count].T
+    _, vectors = _eigen(rows.T @ rows)
+    return vectors[:, :count].T
+
+
+def _eigen(symmetric: Tensor) -> tuple[Tensor, Tensor]:
+    """(C,) eigenvalues, largest first, and (C, C) their vectors, as columns, of a (C, C) matrix."""
+    values, vectors = cast(Any, torch.linalg).eigh(symmetric)
+    return values.flip(0), vectors.flip(1)
 
 
 def _appearance(coarse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -82,9 +88,8 @@ def _appearance(coarse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     places = coarse.permute(0, 2, 3, 1).flatten(0, 2)
     normed = F.layer_norm(places, (places.shape[1],))
     center = normed.mean(0)
-    values, vectors = torch.linalg.eigh(torch.cov((normed - center).T))
-    values, vectors = values.flip(0)[:APPEARANCE], vectors.flip(1)[:, :APPEARANCE]
-    white = (vectors / values.clamp(min=TINY) ** WHITENING).T
+    values, vectors = _eigen(torch.cov((normed - center).T))
+    white: Tensor = (vectors[:, :APPEARANCE] / values[:APPEARANCE].clamp(min=TINY) ** WHITENING).T
     size = ((normed - center) @ white.T).square().sum(1).mean()
     return white * (APPEARANCE / size).sqrt(), center, places.std(1).mean()
 
@@ -101,11 +106,11 @@ def _remember_both(
     look.weight[:APPEARANCE, :, 0, 0] = appearance * LOUDNESS
     cast(Tensor, look.bias)[:APPEARANCE] = -center * LOUDNESS
     read: list[Tensor] = []
-    for some in shares.split(8):
-        seen = some[:, None] * 20 - 10
+    for first in range(0, len(shares), 8):
+        seen = shares[first : first + 8, None] * 20 - 10
         for layer in encoder.mask_downsampler.layers:
             seen = layer(seen)
-        read.append(seen.permute(0, 2, 3, 1).flatten(0, 2))
+        read.append(cast(Tensor, seen).permute(0, 2, 3, 1).flatten(0, 2))
     solved = _least_squares(torch.cat(read), codes, weight)
     count = codes.shape[1]
     mask.weight[-count:, :, 0, 0] = solved[:-1].T
@@ -119,7 +124,7 @@ def _least_squares(inputs: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
     wide = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], dim=1)
     square = (wide * weight[:, None]).T @ wide
     square += RIDGE * torch.diag(square.diag().clamp(min=TINY))
-    return torch.linalg.solve(square, (wide * weight[:, None]).T @ targets)
+    return cast(Any, torch.linalg).solve(square, (wide * weight[:, None]).T @ targets)
 
 
 def _look_alike(parts: MemoryParts, appearance: Tensor, center: Tensor, directions: Tensor) -> None:
@@ -151,7 +156,7 @@ def _look_alike(parts: MemoryParts, appearance: Tensor, center: Tensor, directio
 def _say_as_prompted(tracker: VideoTracker, coarse: Tensor, added: Tensor, prompted: Tensor, weight: Tensor) -> None:
     """Fit the last norm, channel by channel, to what the decoder gets where the mask is given as a prompt."""
     heads, width, grid = cast(Any, tracker.tracker.tracker_model), coarse.shape[1], coarse.shape[-1]
-    own = grid_sines(width, grid, grid, coarse.device).unflatten(0, (grid, grid))
+    own: Tensor = cast(Any, grid_sines(width, grid, grid, coarse.device)).unflatten(0, (grid, grid))
     plain = coarse.permute(0, 2, 3, 1)
     normed = F.layer_norm(plain + OWN_PLACE * own + added, (width,)).flatten(0, 2)
     nothing = heads.prompt_encoder.no_mask_embed.weight.view(-1)  # the decoder's caller adds it

@@ -100,7 +100,7 @@ def encode_clip(backbone: nn.Module, clip: Clip, size: int) -> EncodedClip:
         pixels = _tensor(_squashed(frame, size)).permute(2, 0, 1)[None] / 127.5 - 1.0
         states.append(cast(Any, backbone)(pixels.to(device)).last_hidden_state[0].half().cpu())  # (g * g, D)
     side = round(states[0].shape[0] ** 0.5)
-    grid = torch.stack(states).transpose(1, 2).unflatten(2, (side, side))  # (T, D, g, g)
+    grid: Tensor = cast(Any, torch.stack(states).transpose(1, 2)).unflatten(2, (side, side))  # (T, D, g, g)
     cover = np.zeros((len(clip.frames), len(seen), side * FINE, side * FINE), dtype=np.uint8)
     for frame, owner in enumerate(clip.owner):
         for place, number in enumerate(seen):

@@ -47,7 +47,7 @@ EVALUATE_EVERY = 200
 CLIP_FRAMES = 16
 FIRST_CLIPS = 8
 """Clips at the start, of which the start values of the memory are computed."""
-STEPS_A_CLIP = 4
+STEPS_A_CLIP = 6
 """A new clip joins the store after so many steps; encoding one costs as much as two steps."""
 CROPPED = 0.92
 """Share of the steps on parts of half the side: attention costs a sixteenth there, and places keep their encodings."""

@@ -104,7 +104,9 @@ class MemoryParts(nn.Module):
 
     def _grid(self, channels: int, rows: int, columns: int, device: torch.device) -> Tensor:
         if self.part is not None and (rows, columns) != (self.part.whole, self.part.whole):
-            whole = self._grid(channels, self.part.whole, self.part.whole, device).unflatten(0, (self.part.whole, -1))
+            whole: Tensor = cast(Any, self._grid(channels, self.part.whole, self.part.whole, device)).unflatten(
+                0, (self.part.whole, -1)
+            )
             shown = whole[self.part.top : self.part.top + rows, self.part.left : self.part.left + columns]
             return shown.flatten(0, 1)
         key = (channels, rows, columns, device)
