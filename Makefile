@@ -13,6 +13,8 @@ UV := $(or $(shell command -v uv),$(BIN)/uv)
 SUITE := build/conformance/node_modules/.bin/conformance
 # One thread a process: the tiny model is small, and more threads only fight over the cores.
 RUN := OMP_NUM_THREADS=1
+# Processes of the quick tests: a core each, at most 4, as each holds up to 3 GB; WORKERS=0 runs them in this one (--pdb).
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 
 .PHONY: help install lock demo test test-integration test-all check lint format docs conformance clean
 .DELETE_ON_ERROR:
@@ -42,7 +44,7 @@ demo: $(STAMP)  ## draw a scene, ask three questions about it, write pictures an
 	$(BIN)/sam3-agent demo --out $(OUT)
 
 test: $(STAMP)  ## run the quick tests, within 3 minutes (ARGS='-m slow' runs the slow ones, ARGS=tests/cli some)
-	$(RUN) $(BIN)/python -m pytest $(ARGS)
+	$(RUN) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-integration: $(STAMP)  ## run the tests that start many processes, kill, train or wait
 	$(RUN) $(BIN)/python -m pytest -m "integration and not slow" $(ARGS)

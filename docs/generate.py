@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from sam3_mcp.job_tools import JOB_TOOLS
+from sam3_mcp.ask_image import ASK_IMAGE
+from sam3_mcp.job_tools import JOB_TOOLS, as_job
 from sam3_mcp.picture_size import with_max_side
 from sam3_mcp.results import DEFAULTS
 from sam3_mcp.tool_handler import describe
@@ -18,7 +19,6 @@ from benchmarks.tiny.card import card_tables
 from docs.python_page import python_page
 from sam3_agent.cli.app import app
 from sam3_agent.tools import HOST_TOOLS, LOOP_TOOLS, ToolSpec
-from sam3_agent.tools.export_masks import EXPORT_MASKS
 
 ROOT = Path(__file__).resolve().parent.parent
 CARD = ROOT / "sam3_agent" / "model" / "weights" / "tiny" / "README.md"
@@ -57,11 +57,12 @@ def readme(current: str) -> str:
 def served_table() -> str:
     """One row a tool as `sam3-mcp` lists it: its arguments, what it does, whether it takes anything away."""
     rows = ["| tool | arguments | does |", "|---|---|---|"]
-    for spec in (*HOST_TOOLS, *JOB_TOOLS):
-        tool = describe(with_max_side(spec), DEFAULTS)
+    for spec in (*HOST_TOOLS, ASK_IMAGE, *JOB_TOOLS):
+        tool = describe(with_max_side(as_job(spec)), DEFAULTS)
         required = set(tool.input_schema.get("required", ()))
         names = (name if name in required else f"{name}?" for name in tool.input_schema["properties"])
-        note = " *(with `--llm`)*" if spec.is_job else " *(with `--out-dir`)*" if spec is EXPORT_MASKS else ""
+        note = " *(with `--llm`)*" if spec is ASK_IMAGE else " *(with `--out-dir`)*" if spec.writes else ""
+        note += " *(a job)*" if spec.is_long or spec is ASK_IMAGE else ""
         arguments = ", ".join(f"`{name}`" for name in names) or "–"
         rows.append(f"| `{tool.name}` | {arguments} | {_first_sentence(tool.description or '')}{note} |")
     return "\n".join(rows)

@@ -15,9 +15,9 @@ from sam3_agent.masks import Box as Box
 from sam3_agent.masks import Rle as Rle
 from sam3_agent.model.replicas import load_replicas as load_replicas
 from sam3_agent.model.replicas import load_segmenter as load_segmenter
+from sam3_agent.model.request_context import calling as calling
 from sam3_agent.model.sam3 import Sam3 as Sam3
 from sam3_agent.model.scheduler import Scheduler as Scheduler
-from sam3_agent.model.scheduler.request_context import calling as calling
 from sam3_agent.types import Answer as Answer
 from sam3_agent.types import ClickPrompt as ClickPrompt
 from sam3_agent.types import ClickSegmentation as ClickSegmentation

@@ -305,6 +305,8 @@ class Answer(Found):
     trace: Trace
     view: ImageView | None = field(default=None, compare=False)
     """Shows the image in a notebook; a copy in another process only knows its size."""
+    agreement: float | None = None
+    """Mean IoU of the answer with each of several runs of the question, 0-1; None where it was asked once."""
 
     def __repr__(self) -> str:
         reason = self.reason if len(self.reason) <= _MOST_REASON else f"{self.reason[: _MOST_REASON - 3]}..."

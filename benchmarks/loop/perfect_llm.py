@@ -71,26 +71,26 @@ class PerfectLLM:
         results = [result for message in messages for result in message.results]
         if not results:
             return _calls(self._segment(image_id, self.asks))
-        found = _boxes("\n".join(result.text for result in results))
+        found = boxes_in("\n".join(result.text for result in results))
         chosen = [choose(obj.box, found) for obj in self.targets]
         if not self.targets:
-            return _call("report_no_match", reason=f"there is no {self.asks[0]} of that kind")
+            return call_of("report_no_match", reason=f"there is no {self.asks[0]} of that kind")
         if "" in chosen and len(results) == 1:
             missing = [obj for obj, mask_id in zip(self.targets, chosen, strict=True) if not mask_id]
             boxes = [("segment_at", {"image_id": image_id, "box": list(obj.box)}) for obj in missing[:MOST_BOXES]]
             return _calls(self._segment(image_id, fallbacks_for(self.targets)), *boxes)
         ids = [mask_id for mask_id in dict.fromkeys(chosen) if mask_id]
         if not ids:
-            return _call("report_no_match", reason="the model finds none of it")
-        return _call("submit_answer", mask_ids=ids, reason="these")
+            return call_of("report_no_match", reason="the model finds none of it")
+        return call_of("submit_answer", mask_ids=ids, reason="these")
 
     def _segment(self, image_id: str, concepts: list[str]) -> tuple[str, dict[str, object]]:
         return "segment_concepts", {"image_id": image_id, "concepts": concepts, "tiles": "never"}
 
     def _judge(self, messages: Sequence[Message]) -> Reply:
-        shown = _boxes(messages[1].text)
+        shown = boxes_in(messages[1].text)
         right = [mask_id for mask_id, box in shown.items() if any(overlap(box, obj.box) >= 0.5 for obj in self.targets)]
-        return _call("give_verdict", accepted=right, rejected=[mask_id for mask_id in shown if mask_id not in right])
+        return call_of("give_verdict", accepted=right, rejected=[mask_id for mask_id in shown if mask_id not in right])
 
 
 def phrases_for(targets: Sequence[SceneObject]) -> list[str]:
@@ -123,12 +123,13 @@ def overlap(a: Box, b: Box) -> float:
     return shared / total if total > 0 else 0.0
 
 
-def _boxes(text: str) -> dict[str, Box]:
+def boxes_in(text: str) -> dict[str, Box]:
     """Every mask in a result's text, with its box."""
     return {m: (float(a), float(b), float(c), float(d)) for m, a, b, c, d in _LINE.findall(text)}
 
 
-def _call(name: str, **arguments: object) -> Reply:
+def call_of(name: str, **arguments: object) -> Reply:
+    """A reply that makes one call."""
     return _calls((name, dict(arguments)))
 
 

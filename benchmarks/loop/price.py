@@ -45,7 +45,7 @@ def measure(runs: int, segmenter: str) -> dict[str, Any]:
     ours: list[Served] = []
     plain: list[Served] = []
     verified: list[Served] = []
-    for scene, query in islice(_queries(), runs):
+    for scene, query in islice(queries(), runs):
         workspace = seen_by(scene)
         truth = truth_of(scene, query)
         served = _ours(workspace, scene, query, truth)
@@ -92,7 +92,8 @@ def _row(figures: Sequence[Served]) -> dict[str, float]:
     }
 
 
-def _queries() -> Iterator[tuple[Scene, Query]]:
+def queries() -> Iterator[tuple[Scene, Query]]:
+    """Endless queries of every kind about scenes of their own."""
     for number in count():
         scene = generate_scene(SEED + number, OPTIONS)
         for query in queries_of(scene, np.random.default_rng([SEED, number]), limit_per_kind=1):

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from benchmarks.video.card import at_objects
-from benchmarks.video.ways import FIRST_SEED, Masklets, Reading, truth_of
+from benchmarks.video.readings import FIRST_SEED, Masklets, Reading, truth_of
 from sam3_agent.masks import Rle
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes.video import draw_clip

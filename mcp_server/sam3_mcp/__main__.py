@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sam3_agent.errors import InputError, LLMError
+from sam3_agent.formats.control_characters import VisibleFormatter, visible_line
 from sam3_mcp.malloc_tuning import keep_memory_flat
 from sam3_mcp.options import parser
 
@@ -40,18 +41,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until the client leaves; returns the exit status (0, 2 on a usage error, 130 on Ctrl-C)."""
     options = parser().parse_args(argv)
     # stderr: on stdio, stdout belongs to the protocol.
-    logging.basicConfig(stream=sys.stderr, level=options.log_level.upper(), format="sam3-mcp: %(principal)s%(message)s")
-    logging.getLogger().handlers[0].addFilter(name_principal)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(VisibleFormatter("sam3-mcp: %(principal)s%(message)s"))
+    handler.addFilter(name_principal)
+    logging.basicConfig(handlers=[handler], level=options.log_level.upper())
     keep_memory_flat()
     try:
         status = _connect(options) if options.connect else _serve(options)
     except (InputError, LLMError) as error:
-        sys.stderr.write(f"sam3-mcp: error: {error}\n")
+        sys.stderr.write(f"sam3-mcp: error: {visible_line(str(error))}\n")
         return _USAGE
     except KeyboardInterrupt:
         return _INTERRUPTED
-    if options.transport == "http" and not options.connect:
-        from sam3_mcp.http_app import leave
+    if not options.connect:
+        from sam3_mcp.stdio_server import leave
 
         leave(status)
     return status
@@ -59,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def name_principal(record: logging.LogRecord) -> bool:
     """Put the name of the principal whose call it is into a record of the log; never its token."""
-    from sam3_agent.model.scheduler.request_context import current_caller
+    from sam3_agent.model.request_context import current_caller
 
     name = current_caller().principal.name
     record.principal = f"[{name}] " if name else ""
@@ -106,7 +109,8 @@ def _serve(options: argparse.Namespace) -> int:
             from sam3_mcp.server import build_server
             from sam3_mcp.stdio_server import serve_stdio
 
-            anyio.run(serve_stdio, build_server(backend))
+            anyio.run(serve_stdio, build_server(backend), backend.close)
+            backend.close()
             return 0
         return _serve_http(options, backend, tokens)
 
@@ -122,7 +126,9 @@ def _serve_http(options: argparse.Namespace, backend: "Backend", tokens: "Tokens
     http.check()
     app = build_app(build_server(backend), http, backend.loading, Metrics(backend))
     run = partial(serve_http, app, backend, http.host, http.port, grace=options.grace)
-    return _INTERRUPTED if anyio.run(run) == signal.SIGINT else 0
+    status = _INTERRUPTED if anyio.run(run) == signal.SIGINT else 0
+    backend.close()
+    return status
 
 
 def _http_options(options: argparse.Namespace, tokens: "Tokens | None") -> "HttpOptions":
@@ -158,7 +164,14 @@ def _limits(options: argparse.Namespace) -> "Limits":
     if options.transport != "http":
         return Limits(jobs=options.max_jobs)
     size = options.max_image_mib * 2**20
-    return replace(SHARED, images=options.max_images, bytes=size, calls=options.max_calls, jobs=options.max_jobs)
+    return replace(
+        SHARED,
+        images=options.max_images,
+        bytes=size,
+        calls=options.max_calls,
+        jobs=options.max_jobs,
+        videos=options.max_videos,
+    )
 
 
 def _limits_of(options: argparse.Namespace, tokens: "Tokens | None") -> "dict[str, Limits]":
@@ -181,11 +194,18 @@ def _session_maker(options: argparse.Namespace, tokens: "Tokens | None") -> "Cal
         from sam3_mcp.image_access import ImageAccess
         from sam3_mcp.quota import TOTAL, UNLIMITED
         from sam3_mcp.sessions import Sessions
+        from sam3_mcp.video_access import VideoAccess
 
         images = ImageAccess(files, fetcher, decode=DecodePool() if shared else decode_here)
+        videos = VideoAccess(files, images)
+        if shared:
+            videos = replace(
+                videos.bounded(), max_bytes=options.max_video_mib * 2**20, max_seconds=options.max_video_seconds
+            )
         total = replace(TOTAL, bytes=options.max_total_image_mib * 2**20) if shared else UNLIMITED
         return Sessions(
             images,
+            videos,
             limits=_limits(options),
             limits_of=_limits_of(options, tokens),
             total=total,

@@ -2,14 +2,12 @@
 
 import ipaddress
 import logging
-import os
 import signal
 import socket
-import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -89,13 +87,6 @@ def http_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
         "timeout_graceful_shutdown": 1,
     }
     return uvicorn.Config(app, **{**usual, **options})
-
-
-def leave(status: int) -> NoReturn:
-    """End the process now: the thread of a call that was cancelled may go on for long, and would hold a usual exit."""
-    logging.shutdown()
-    sys.stderr.flush()
-    os._exit(status)
 
 
 async def _end_on_signal(server: uvicorn.Server, backend: Backend, grace: float, received: list[int]) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sam3_agent.errors import Sam3AgentError, UnknownHandle
-from sam3_agent.model.scheduler.request_context import Caller as SegmenterCaller
-from sam3_agent.model.scheduler.request_context import calling
+from sam3_agent.model.request_context import Caller as SegmenterCaller
+from sam3_agent.model.request_context import calling
 from sam3_agent.tools import Presentation
 from sam3_mcp.quota import Account
 
@@ -18,7 +18,21 @@ logger = logging.getLogger(__name__)
 KEPT_SECONDS = 3600.0
 _MOST_FINISHED = 50
 
+_STEPS = 10
+"""Notes that a job with known steps makes of them."""
+_CHECKED = 32
+"""Steps between two looks at what a job has written."""
+
 State = Literal["running", "done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """The stand of a job that knows its steps."""
+
+    done: int
+    total: int
+    words: str
 
 
 @dataclass(eq=False)
@@ -29,7 +43,8 @@ class Job:
     what: str
     began: float
     notes: list[str] = field(default_factory=list[str])
-    """One line for each step so far."""
+    """One line for each step so far; for a tenth of them where a job has many."""
+    stand: Stand | None = None
     state: State = "running"
     result: Presentation | None = None
     failure: str = ""
@@ -51,6 +66,29 @@ class Job:
 Work = Callable[[Job], Presentation]
 
 
+class JobWatch:
+    """Watch of a tool's long work that runs as a job (see `sam3_agent.tools.long_work`)."""
+
+    def __init__(self, job: Job, check: Callable[[], None]) -> None:
+        """`check` refuses, by raising ToolError, where the job has written more than it may."""
+        self._job = job
+        self._check = check
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the job was not cancelled."""
+        return self._job.wanted
+
+    def note(self, done: int, total: int, words: str) -> None:
+        """Take in one step."""
+        before = self._job.stand.done if self._job.stand is not None else 0
+        self._job.stand = Stand(done, total, words)
+        if done * _STEPS // max(total, 1) > before * _STEPS // max(total, 1) or not self._job.notes:
+            self._job.notes.append(f"{done} of {total}: {words}")
+        if done % _CHECKED == 0:
+            self._check()
+
+
 class Jobs:
     """Jobs of one session. Safe to call from several threads."""
 
@@ -68,8 +106,10 @@ class Jobs:
         """Jobs that are not over."""
         return sum(not job.finished.is_set() for job in list(self._jobs.values()))
 
-    def start(self, what: str, work: Work) -> Job:
+    def start(self, what: str, work: Work, *, bulk: bool = False) -> Job:
         """Begin; `work` is given its job, to add notes to and to see whether it is still wanted.
+
+        With `bulk` all other calls of the model go first.
 
         Raises:
             Busy: as many jobs as allowed are running.
@@ -80,7 +120,7 @@ class Jobs:
             self._count += 1
             job = Job(f"job{self._count}{self._suffix}", what, self._clock())
             self._jobs[job.id] = job
-        threading.Thread(target=self._run, args=(job, work), name=f"job-{self._count}", daemon=True).start()
+        threading.Thread(target=self._run, args=(job, work, bulk), name=f"job-{self._count}", daemon=True).start()
         return job
 
     def get(self, job_id: str) -> Job:
@@ -104,9 +144,14 @@ class Jobs:
         for job in list(self._jobs.values()):
             job.cancel()
 
-    def _run(self, job: Job, work: Work) -> None:
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so long for every job; whether all are over."""
+        deadline = time.monotonic() + seconds
+        return all([job.finished.wait(max(0.0, deadline - time.monotonic())) for job in list(self._jobs.values())])
+
+    def _run(self, job: Job, work: Work, bulk: bool) -> None:
         try:
-            with calling(principal=self._account.principal) as job.segmenter_caller:
+            with calling(bulk=bulk, principal=self._account.principal) as job.segmenter_caller:
                 if not job.wanted:
                     job.cancel()
                 job.result = work(job)

@@ -95,7 +95,7 @@ class _Now(Collector):
         state = self._backend.loading.state
         yield _gauge("sam3_model_ready", "1 when the model is loaded.", [({}, float(state == "ready"))])
         found = self._backend.sessions.statistics()
-        for name in ("sessions", "images", "masks", "jobs"):
+        for name in ("sessions", "images", "masks", "videos", "jobs"):
             yield _gauge(f"sam3_{name}", f"{name.capitalize()} now.", [({}, float(found[name]))])
         yield from _by_principal(found["principals"])
         features = cast(dict[str, Any], found["features"])
@@ -110,7 +110,7 @@ class _Now(Collector):
 
 def _by_principal(principals: dict[str, dict[str, Any]]) -> Iterator[Metric]:
     """Use and refusals of each principal."""
-    for name in ("sessions", "images", "bytes", "masks", "calls", "jobs"):
+    for name in ("sessions", "images", "bytes", "masks", "videos", "calls", "jobs"):
         rows = [({"principal": who}, float(row[name])) for who, row in principals.items()]
         yield _gauge(f"sam3_principal_{name}", f"{name.capitalize()} of each principal now.", rows)
     refused = CounterMetricFamily(

@@ -7,6 +7,9 @@ from sam3_agent import __version__
 from sam3_agent.model.devices import DEVICE_HELP, names_devices
 from sam3_mcp.quota import SHARED, TOTAL
 
+VIDEO_MIB, VIDEO_SECONDS = 2048, 1800
+"""Half an hour at 30 frames a second is 54,000 frames: hours of tracking on a GPU."""
+
 
 def parser() -> argparse.ArgumentParser:
     """Make a parser of all of them, in groups."""
@@ -87,6 +90,9 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "image-mib": ((SHARED.bytes or 0) // 2**20, "MiB of pixels of open images"),
         "calls": (SHARED.calls, "calls at a time"),
         "jobs": (SHARED.jobs, "jobs at a time"),
+        "videos": (SHARED.videos, "open videos"),
+        "video-mib": (VIDEO_MIB, "MiB of a video file"),
+        "video-seconds": (VIDEO_SECONDS, "seconds of a video"),
     }
     for name, (most, words) in usual.items():
         add(f"--max-{name}", type=_count, default=most, metavar="N", help=f"{words} ({most})")
@@ -107,7 +113,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     add("--dtype", choices=["auto", "bfloat16", "float32"], default="auto")
     add("--fast", choices=["auto", "off"], default="auto", help="auto (default): compile at the start on a CUDA GPU")
     add("--compile", action="store_true", help=argparse.SUPPRESS)  # of 0.1; read for one more version
-    add("--llm", metavar="SPEC", help="offer ask_image, answered by this LLM: rules or anthropic:MODEL")
+    add(
+        "--llm",
+        metavar="SPEC",
+        help="offer ask_image, answered by this LLM: rules, anthropic:MODEL, openai:MODEL or chat:MODEL@BASE_URL",
+    )
     add(
         "--feature-mib",
         type=_count,

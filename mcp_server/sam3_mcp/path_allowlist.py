@@ -51,17 +51,10 @@ class PathAllowlist:
         Raises:
             InputError: as `check`; or it is no plain file, too large, or cannot be read.
         """
-        real = self.check(source)
         shown = repr(_short(source.strip()))
-        folder = next(folder for folder in self.folders if real.is_relative_to(folder))
+        handle, real = self.open(source, "give the path of one image")
         try:
-            handle = _open_below(folder, real.relative_to(folder).parts)
             with os.fdopen(handle, "rb") as file:
-                found = os.fstat(handle)
-                if not stat.S_ISREG(found.st_mode):
-                    raise InputError(f"{shown} is not a file; give the path of one image")
-                if found.st_nlink > 1:
-                    raise InputError(f"{shown} has several hard links, one of which may lie outside; open a copy of it")
                 data = file.read(self.max_bytes + 1)
         except OSError as error:
             raise InputError(f"cannot open {shown}: {error.strerror or error}. {self.rule}") from error
@@ -69,8 +62,31 @@ class PathAllowlist:
             raise InputError(f"{shown} is larger than {self.max_bytes // 2**20} MiB; scale the image down first")
         return data, str(real)
 
+    def open(self, source: str, otherwise: str) -> tuple[int, Path]:
+        """A descriptor of a plain file, which the caller closes, and its real path; see `read`.
+
+        Raises:
+            InputError: as `read`; where it is no file, the message ends with `otherwise`.
+        """
+        real = self.check(source)
+        shown = repr(_short(source.strip()))
+        if not real.is_file():
+            raise InputError(f"{shown} is not a file; {otherwise}")
+        folder = next(folder for folder in self.folders if real.is_relative_to(folder))
+        try:
+            handle = _open_below(folder, real.relative_to(folder).parts)
+        except OSError as error:
+            raise InputError(f"cannot open {shown}: {error.strerror or error}. {self.rule}") from error
+        found = os.fstat(handle)
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            return handle, real
+        os.close(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError(f"{shown} is not a file; {otherwise}")
+        raise InputError(f"{shown} has several hard links, one of which may lie outside; open a copy of it")
+
     def check(self, source: str) -> Path:
-        """The real path of a file that may be opened.
+        """The real path of a file or folder that may be opened.
 
         A relative path starts in the current folder. What lies outside is refused without saying whether it exists.
 
@@ -89,13 +105,10 @@ class PathAllowlist:
             if not any(real.is_relative_to(folder) for folder in self.folders):
                 raise outside
             missing = not real.exists()
-            strange = not missing and not real.is_file()
         except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a folder that may not be read
             raise outside from error
         if missing:
             raise InputError(f"no such file: {shown}. {self.rule}")
-        if strange:
-            raise InputError(f"{shown} is not a file; give the path of one image")
         return real
 
     def _path(self, text: str, shown: str) -> str:

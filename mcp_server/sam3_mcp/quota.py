@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal, ParamSpec, TypeVar
 
 from sam3_agent.errors import Busy, ToolError
-from sam3_agent.model.scheduler.request_context import Principal
+from sam3_agent.model.request_context import Principal
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,35 +33,47 @@ class Limits:
     """Open at a time; of the client's own, the one that was not used for longest makes room."""
     exports: int | None = None
     """Bytes of exported files on disk."""
+    videos: int | None = None
+    """Open at a time."""
+    tracks: int | None = None
+    """Bytes on disk that the tracks of the open videos take."""
     weight: float = 1.0
     """Share of the model when several clients wait for it, relative to the others."""
 
 
 UNLIMITED = Limits()
-SHARED = Limits(images=32, bytes=2**30, masks=20_000, calls=8, jobs=2, sessions=64, exports=4 * 2**30)
+SHARED = Limits(
+    images=32, bytes=2**30, masks=20_000, calls=8, jobs=2, sessions=64, exports=4 * 2**30, videos=8, tracks=2 * 2**30
+)
 """For each client of an HTTP server: a token, or where there are none, what says it is one."""
-TOTAL = Limits(images=512, bytes=4 * 2**30, masks=200_000, calls=64, jobs=16, sessions=1024)
+TOTAL = Limits(images=512, bytes=4 * 2**30, masks=200_000, calls=64, jobs=16, sessions=1024, videos=128)
 """For all clients of an HTTP server together. A call of a client that has none running is always taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Images, their bytes and masks that a client holds now."""
+    """Images (frames of videos among them), their bytes, masks and videos that a client holds now."""
 
     images: int = 0
     bytes: int = 0
     masks: int = 0
+    videos: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
     def exceeds(self, limits: Limits) -> bool:
         """Whether any of it is more than the limits allow."""
-        pairs = ((self.images, limits.images), (self.bytes, limits.bytes), (self.masks, limits.masks))
+        pairs = (
+            (self.images, limits.images),
+            (self.bytes, limits.bytes),
+            (self.masks, limits.masks),
+            (self.videos, limits.videos),
+        )
         return any(most is not None and held > most for held, most in pairs)
 
 
-Adds = Literal["nothing", "image", "masks"]
+Adds = Literal["nothing", "image", "masks", "video"]
 """Kinds of things that a call may add to what its client holds."""
 
 
@@ -136,7 +148,8 @@ class Account:
     def arriving(self) -> Usage:
         """Sum up what its running calls are about to add."""
         opening = [ticket for ticket in self._running if ticket.adds == "image"]
-        return Usage(len(opening), sum(ticket.bytes for ticket in opening))
+        videos = sum(ticket.adds == "video" for ticket in self._running)
+        return Usage(len(opening), sum(ticket.bytes for ticket in opening), videos=videos)
 
     @contextmanager
     def call(self, adds: Adds = "nothing") -> Generator[Ticket]:
@@ -181,6 +194,37 @@ class Account:
             if ticket is not None:
                 ticket.bytes = count
 
+    def weigh_frame(self, count: int) -> None:
+        """Take in a frame of a video that becomes an image, of so many bytes.
+
+        Raises:
+            ToolError: with it the client, or all together, would hold more than they may.
+        """
+        with self._totals.lock:
+            most = self._limits.images
+            if most is not None and self._usage().images + self.arriving.images >= most:
+                self.refused["images"] += 1
+                raise ToolError(
+                    f"you have {most} images open, frames of videos among them, as many as one client may; free one "
+                    f"with forget_image first"
+                )
+            self._fit(Usage(images=1))
+            self.weigh(count)
+
+    def check_tracks(self, count: int) -> None:
+        """Take in how many bytes on disk the tracks of the client take.
+
+        Raises:
+            ToolError: it is more than they may.
+        """
+        most = self._limits.tracks
+        if most is not None and count > most:
+            self.refused["tracks"] += 1
+            raise ToolError(
+                f"your tracks take {count / 2**20:.0f} MiB, as much as one client may; free a video with forget_video, "
+                f"or track fewer frames"
+            )
+
     def begin_job(self) -> None:
         """Count a job until `end_job`.
 
@@ -222,9 +266,15 @@ class Account:
 
     def _check_usage(self, adds: Adds) -> None:
         limits = self._limits
-        if limits.images is None and limits.masks is None:
+        if limits.images is None and limits.masks is None and limits.videos is None:
             return
         held = self._usage()
+        videos = held.videos + self.arriving.videos
+        if adds == "video" and limits.videos is not None and videos >= limits.videos:
+            self.refused["videos"] += 1
+            raise ToolError(
+                f"you have {videos} videos open, as many as one client may; free one with forget_video first"
+            )
         opening = self.arriving.images
         if adds == "image" and limits.images is not None and held.images + opening >= limits.images:
             self.refused["images"] += 1
@@ -236,7 +286,7 @@ class Account:
             raise ToolError(
                 f"you hold {held.masks} masks, as many as one client may; free an image with its masks by forget_image"
             )
-        self._fit(Usage(images=1) if adds == "image" else Usage(masks=1))
+        self._fit({"image": Usage(images=1), "video": Usage(videos=1)}.get(adds, Usage(masks=1)))
 
     def _fit(self, arriving: Usage) -> None:
         if not self._totals.make_room(self, arriving):

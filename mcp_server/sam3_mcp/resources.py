@@ -29,7 +29,7 @@ from sam3_mcp.viewer import VIEWER_MIME, VIEWER_URI, viewer_page
 
 _PAGE = 100
 _RESOURCE_BYTES = 700_000
-_URI = re.compile(r"sam3://(?P<kind>masks|images|overlays)/(?P<id>[A-Za-z0-9-]{1,64})\.(?P<form>png|json|jpg)")
+_URI = re.compile(r"sam3://(?P<kind>masks|images|overlays)/(?P<id>[A-Za-z0-9@-]{1,64})\.(?P<form>png|json|jpg)")
 _TEMPLATES = (
     ("mask", "sam3://masks/{id}.png", "image/png", "A mask as a black-and-white picture in the size of its image."),
     ("mask as data", "sam3://masks/{id}.json", "application/json", "A mask with its facts and its COCO run lengths."),

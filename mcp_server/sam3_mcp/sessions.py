@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sam3_agent.errors import Busy
-from sam3_agent.model.scheduler.request_context import calling
+from sam3_agent.model.request_context import calling
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.workspace import OutputFolder, Workspace, WorkspaceConfig
 from sam3_agent.workspace.feature_cache import FeatureCache
@@ -24,6 +24,7 @@ from sam3_mcp.image_access import ImageAccess
 from sam3_mcp.jobs import Jobs
 from sam3_mcp.output_quota import LimitedFolder
 from sam3_mcp.quota import UNLIMITED, Account, Limits, Totals, Usage
+from sam3_mcp.video_access import VideoAccess
 
 IDLE_SECONDS = 3600.0
 """Time without a call after which a session is cleared away: longer than a pause for lunch costs memory."""
@@ -33,14 +34,15 @@ ANONYMOUS = "anonymous"
 """Name of clients without a token, where none is asked for."""
 _LASTING = 1000
 """Accounts of tokens that outlive their sessions: more than a file of tokens holds."""
+_COUNTED = ("sessions", "images", "bytes", "masks", "videos", "calls", "jobs")
 _REPORTED = 100
 """Principals in the statistics at most, those with most first: an authorization server may know any number."""
 logger = logging.getLogger(__name__)
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _SUFFIX_LENGTH = 10
-_ID = re.compile(rf"\b((?:img|m|job)\d+)(?:-([{_ALPHABET}]{{{_SUFFIX_LENGTH}}}))?(?![\w-])")
-_ID_ARGUMENTS = frozenset({"image_id", "mask_id", "job_id", "mask_ids", "positive_masks", "negative_masks"})
+_ID = re.compile(rf"\b((?:img|m|job|v)\d+)(?:-([{_ALPHABET}]{{{_SUFFIX_LENGTH}}}))?(?![\w-])")
+_ID_ARGUMENTS = frozenset({"image_id", "mask_id", "job_id", "video_id", "mask_ids", "positive_masks", "negative_masks"})
 
 
 @dataclass(eq=False)
@@ -83,6 +85,7 @@ class Sessions:
     def __init__(
         self,
         images: ImageAccess,
+        videos: VideoAccess | None = None,
         *,
         limits: Limits = UNLIMITED,
         limits_of: Mapping[str, Limits] | None = None,
@@ -95,9 +98,10 @@ class Sessions:
         """With `shared` there are many clients: ids have suffixes, and each client writes into a folder of its own.
 
         `limits` are those of each principal, or of each client where no token is asked for, `limits_of` those of
-        principals that have others, and `total` those of all together.
+        principals that have others, and `total` those of all together. Without `videos` they may be where images may.
         """
         self._image_access = images
+        self._video_access = videos or VideoAccess(images.files, images)
         self._limits = limits
         self._limits_of = limits_of or {}
         self._out_dir = out_dir
@@ -148,24 +152,32 @@ class Sessions:
                 client = session.owner.principal or session.owner.key
                 read = partial(self._image_access.read, weigh=session.account.weigh, client=client)
                 output = self._output_of(session)
-                setting = WorkspaceConfig(read=read, output=output, suffix=session.suffix, memory=self._memory)
+                setting = WorkspaceConfig(
+                    read=read,
+                    read_video=partial(self._video_access.read, client=client),
+                    admit=session.account.weigh_frame,
+                    output=output,
+                    suffix=session.suffix,
+                    memory=self._memory,
+                )
                 session.workspace = Workspace(segmenter, setting=setting)
             return session.workspace
 
     def _principal_of(self, image_id: str) -> str:
         """Name of the principal whose image it is; clients without a token are all one."""
-        session = self._sessions.get("-" + image_id.partition("-")[2])
+        session = self._sessions.get("-" + image_id.partition("@")[0].partition("-")[2])
         return session.owner.principal if session is not None else ""
 
     def statistics(self) -> dict[str, Any]:
-        """{"sessions", "images", "masks", "jobs"} now, {"principals": {name: use and refusals}}, and what the memory of
-        features and the model count.
+        """{"sessions", "images", "masks", "videos", "jobs"} now, {"principals": {name: use and refusals}}, and what the
+        memory of features and the model count.
         """
         with self._lock:
             principals = self._principals()
             memory = self._memory
         counts: dict[str, Any] = {
-            name: sum(each[name] for each in principals.values()) for name in ("sessions", "images", "masks", "jobs")
+            name: sum(each[name] for each in principals.values())
+            for name in ("sessions", "images", "masks", "videos", "jobs")
         }
         most = sorted(principals, key=lambda name: -principals[name]["calls"])[:_REPORTED]
         counts["principals"] = {name: principals[name] for name in most}
@@ -176,11 +188,9 @@ class Sessions:
         found: dict[str, dict[str, Any]] = {}
         for account, sessions in self._by_account().items():
             name = account.principal.name or ANONYMOUS
-            row = found.setdefault(
-                name, dict.fromkeys(("sessions", "images", "bytes", "masks", "calls", "jobs"), 0) | {"refused": {}}
-            )
+            row = found.setdefault(name, dict.fromkeys(_COUNTED, 0) | {"refused": {}})
             held = usage_of(sessions)
-            new = (len(sessions), held.images, held.bytes, held.masks, account.running, account.jobs)
+            new = (len(sessions), held.images, held.bytes, held.masks, held.videos, account.running, account.jobs)
             for key, value in zip(list(row), new, strict=False):
                 row[key] += value
             for reason, count in account.refused.items():
@@ -231,7 +241,7 @@ class Sessions:
         if not idle:
             account.refused["sessions"] += 1
             raise Busy("as many sessions are in use as there may be; try again in a minute")
-        self._clear(min(idle, key=lambda session: (bool(usage_of([session]).images), session.used)))
+        self._clear(min(idle, key=lambda session: (usage_of([session]) != Usage(), session.used)))
 
     def _of_whoever_holds_most(self) -> list[Session]:
         """The sessions of the principal that has most of them; without tokens, of the address."""
@@ -254,6 +264,25 @@ class Sessions:
         with self._lock:
             return usage_of(session for session in self._sessions.values() if session.account is account)
 
+    def close(self, seconds: float) -> bool:
+        """End all jobs, waiting at most so long, and delete what is temporary; False where a job goes on."""
+        with self._lock:
+            sessions = list(self._sessions.values())
+        for session in sessions:
+            session.jobs.cancel_all()
+        deadline = time.monotonic() + seconds
+        ended = [session.jobs.wait(deadline - time.monotonic()) for session in sessions]
+        for session in sessions:
+            if session.workspace is not None:
+                session.workspace.video_store.close()
+        return all(ended)
+
+    def track_bytes(self, session: Session) -> int:
+        """Bytes on disk of all tracks of the account of a session."""
+        with self._lock:
+            spaces = [each.workspace for each in self._sessions.values() if each.account is session.account]
+        return sum(space.video_store.nbytes for space in spaces if space is not None)
+
     def _make_room(self, asker: Account, arriving: Usage) -> bool:
         """Forget images of whoever holds most until what arrives fits into the sum; False where that is the asker.
 
@@ -264,11 +293,12 @@ class Sessions:
             return True
         with self._lock:
             held = {account: usage_of(sessions) + account.arriving for account, sessions in self._by_account().items()}
-            while sum(held.values(), arriving).exceeds(limits):
+            while (wanted := sum(held.values(), arriving)).exceeds(limits):
                 most = max(held, key=lambda account: _share(held[account], limits))
                 if most is asker or _share(held[most], limits) <= _share(held[asker] + arriving, limits):
                     return False
-                if not self._forget_oldest(most):
+                videos = limits.videos is not None and wanted.videos > limits.videos
+                if not (self._forget_video(most) if videos else self._forget_oldest(most)):
                     return False
                 held[most] = self._usage_of(most) + most.arriving
         return True
@@ -285,6 +315,19 @@ class Sessions:
         account.refused["evicted"] += 1
         logger.info("forgot %s of %r: others need room", image.id, account.principal.name or ANONYMOUS)
         return True
+
+    def _forget_video(self, account: Account) -> bool:
+        """Forget one video of an account that is not being tracked; False where it has none."""
+        sessions = [each for each in self._sessions.values() if each.account is account and each.workspace is not None]
+        for session in sorted(sessions, key=lambda session: (session.running > 0, session.used)):
+            space = session.workspace
+            idle = [v for v in space.videos() if not space.video_store.is_running(v.id)] if space is not None else []
+            if space is not None and idle:
+                space.forget_video(idle[0].id)
+                account.refused["evicted"] += 1
+                logger.info("forgot %s of %r: others need room", idle[0].id, account.principal.name or ANONYMOUS)
+                return True
+        return False
 
     def _output_of(self, session: Session) -> OutputFolder:
         if self._out_dir is None or not self._shared:
@@ -307,6 +350,8 @@ class Sessions:
         if not lasting and all(each.account is not session.account for each in self._sessions.values()):
             self._accounts = {name: each for name, each in self._accounts.items() if each is not session.account}
         if session.workspace is not None:
+            for video in session.workspace.videos():
+                session.workspace.forget_video(video.id)
             for image in session.workspace.images():
                 session.workspace.forget(image.id)
 
@@ -315,7 +360,12 @@ def usage_of(sessions: Iterable[Session]) -> Usage:
     """Sum up what these sessions hold."""
     spaces = [session.workspace for session in sessions if session.workspace is not None]
     images = [image for space in spaces for image in space.images()]
-    return Usage(len(images), sum(i.width * i.height * 3 for i in images), sum(space.mask_count for space in spaces))
+    return Usage(
+        len(images),
+        sum(i.width * i.height * 3 for i in images),
+        sum(space.mask_count for space in spaces),
+        sum(len(space.videos()) for space in spaces),
+    )
 
 
 def _holder_of(caller: Caller) -> str:
@@ -329,7 +379,12 @@ def _holder_of(caller: Caller) -> str:
 
 def _share(usage: Usage, limits: Limits) -> float:
     """Largest share of a limit that is used, 0-1."""
-    pairs = ((usage.images, limits.images), (usage.bytes, limits.bytes), (usage.masks, limits.masks))
+    pairs = (
+        (usage.images, limits.images),
+        (usage.bytes, limits.bytes),
+        (usage.masks, limits.masks),
+        (usage.videos, limits.videos),
+    )
     return max((held / most for held, most in pairs if most), default=0.0)
 
 

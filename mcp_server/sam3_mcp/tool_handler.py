@@ -18,8 +18,8 @@ from mcp_types import (
     ToolAnnotations,
 )
 
-from sam3_agent.errors import Sam3AgentError
-from sam3_agent.model.scheduler.request_context import calling
+from sam3_agent.errors import Sam3AgentError, ToolError
+from sam3_agent.model.request_context import calling
 from sam3_mcp.client_identity import caller_of
 from sam3_mcp.model_loader import Loading
 from sam3_mcp.picture_size import ARGUMENT, LARGEST, with_max_side
@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     from sam3_agent.llm.base import LLM
     from sam3_agent.tools import Presentation, ToolSpec
     from sam3_agent.workspace import Workspace
+    from sam3_mcp.jobs import Job
     from sam3_mcp.sessions import Session, Sessions
 
 logger = logging.getLogger(__name__)
 
 Context = ServerRequestContext[None, Any]
 
+_LAST_SECONDS = 0.5
+"""For a job to end its current step when the server ends: hosts kill a server that takes longer than two seconds."""
 _ENDING = "the server is shutting down; try again in a moment"
 
 
@@ -72,15 +75,16 @@ class Backend:
 
     @cached_property
     def tools(self) -> "dict[str, ToolSpec]":
-        """The tools for hosts by name, and with an LLM those for jobs; imported at the first use."""
+        """The tools for hosts by name, those for jobs, and with an LLM ask_image; imported at the first use."""
         from sam3_agent.tools import HOST_TOOLS
+        from sam3_mcp.job_tools import JOB_TOOLS, as_job
 
-        specs = HOST_TOOLS
+        specs = (*HOST_TOOLS, *JOB_TOOLS)
         if self._make_llm is not None:
-            from sam3_mcp.job_tools import JOB_TOOLS
+            from sam3_mcp.ask_image import ASK_IMAGE
 
-            specs = (*HOST_TOOLS, *JOB_TOOLS)
-        return {spec.name: with_max_side(spec) for spec in (*specs, *self._more_tools)}
+            specs = (*HOST_TOOLS, ASK_IMAGE, *JOB_TOOLS)
+        return {spec.name: with_max_side(as_job(spec)) for spec in (*specs, *self._more_tools)}
 
     @cached_property
     def llm(self) -> "LLM | None":
@@ -119,6 +123,11 @@ class Backend:
         """Calls that are not answered yet."""
         return len(self._running)
 
+    def close(self) -> None:
+        """End jobs and delete temporary files before the process ends; the thread of a job may go on until then."""
+        if "sessions" in self.__dict__:
+            self.sessions.close(_LAST_SECONDS)
+
     def cancel_calls(self) -> None:
         """Let every running call go; each is answered with an error that says why."""
         for scope in list(self._running):
@@ -142,6 +151,9 @@ class Backend:
             if spec.is_job:
                 presentation = await self._job(context, spec, session, workspace, arguments)
                 return await anyio.to_thread.run_sync(to_result, presentation, self.settings, side)
+            if spec.is_long:
+                presentation = await self._long(context, spec, session, workspace, arguments)
+                return await anyio.to_thread.run_sync(to_result, presentation, self.settings, side)
             work = ticket.carry(lambda: to_result(spec.run(workspace, arguments), self.settings, side))
             # What a caller that gives up still waits for is taken out of the model's queue; its thread ends by
             # itself, and its result is dropped.
@@ -159,6 +171,32 @@ class Backend:
         report = spec.function(jobs, **arguments)
         await wait_for(report, context.session.report_progress)
         return spec.present(jobs, report)
+
+    async def _long(
+        self, context: Context, spec: "ToolSpec", session: "Session", workspace: "Workspace", arguments: dict[str, Any]
+    ) -> "Presentation":
+        """Begin a tool's long work as a job, and wait for it as long as the caller wants.
+
+        Raises:
+            ToolError: it could not begin, or failed meanwhile.
+        """
+        from sam3_mcp.job_tools import WAIT, JobContext, JobReport, begin, present, wait_for
+
+        wait_s: float = arguments.pop(WAIT)
+
+        def check() -> None:
+            session.account.check_tracks(self.sessions.track_bytes(session))
+
+        def start() -> "Job":
+            check()
+            return begin(session.jobs, spec, workspace, arguments, check)
+
+        with calling(seconds=self.settings.seconds):
+            job = await anyio.to_thread.run_sync(start)
+        await wait_for(JobReport(job, wait_s), context.session.report_progress)
+        if job.state == "failed":
+            raise ToolError(f"{job.id}: {job.failure}")
+        return present(JobContext(workspace, session.jobs, None), JobReport(job, 0.0))
 
 
 def describe(spec: "ToolSpec", settings: Settings) -> Tool:

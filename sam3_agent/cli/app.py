@@ -17,10 +17,14 @@ from sam3_agent.cli.options import (
     ConnectOption,
     DeviceOption,
     DtypeOption,
+    FrameLikeOption,
+    FramePointOption,
+    FrameUnlikeOption,
     ImagesArgument,
     JsonOption,
     JudgeOption,
     LikeOption,
+    LiveOption,
     LlmOption,
     LlmRetriesOption,
     LlmTimeoutOption,
@@ -33,16 +37,25 @@ from sam3_agent.cli.options import (
     MaxUsdOption,
     ModelOption,
     ModelOptions,
+    NewScoreOption,
     PageOption,
     PictureOption,
+    ProfileOption,
     QueryOption,
+    RangeOption,
+    RateOption,
     RecordOption,
     RegionOption,
     SegmentArgument,
+    StrideOption,
     ThresholdOption,
     TilesOption,
     TraceOption,
+    TrackArgument,
+    TrackFormatOption,
+    TracksOption,
     UnlikeOption,
+    VotesOption,
     parse_box,
     parse_boxes,
 )
@@ -206,6 +219,7 @@ def ask(
     llm_timeout: LlmTimeoutOption = None,
     llm_retries: LlmRetriesOption = None,
     judge: JudgeOption = None,
+    votes: VotesOption = 1,
     max_turns: MaxTurnsOption = 24,
     max_llm_calls: MaxCallsOption = None,
     max_tokens: MaxTokensOption = None,
@@ -228,7 +242,7 @@ def ask(
     given = room.LlmOptions(llm, llm_timeout, llm_retries, record)
     budget = room.Budget(max_turns, max_llm_calls, max_usd, max_seconds, max_tokens)
     written = room.Written(trace, page)
-    room.run(asked, given, budget, judge, written, ModelOptions(model, device, dtype), Shown(out, as_json))
+    room.run(asked, given, budget, judge, written, ModelOptions(model, device, dtype), Shown(out, as_json), votes)
 
 
 @app.command(cls=CheckedCommand)
@@ -264,6 +278,42 @@ def scenes(
         print_json(report.to_json())
     else:
         print_line(report.words())
+
+
+@app.command(cls=CheckedCommand)
+def track(
+    ctx: typer.Context,
+    arguments: TrackArgument,
+    concept: ConceptOption = None,
+    like: FrameLikeOption = None,
+    unlike: FrameUnlikeOption = None,
+    at: FramePointOption = None,
+    span: RangeOption = "",
+    stride: StrideOption = 1,
+    live: LiveOption = False,
+    threshold: NewScoreOption = None,
+    profile: ProfileOption = "paper",
+    fps: RateOption = None,
+    out: TracksOption = None,
+    form: TrackFormatOption = None,
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Find every instance of each concept in a video, or in many, and follow each under an id that never changes."""
+    from sam3_agent.cli import videos
+    from sam3_agent.cli.batch import Shown
+    from sam3_agent.cli.commands import track as room
+    from sam3_agent.cli.track_files import parse_formats
+
+    began = time.perf_counter()
+    boxes = videos.parse_frame_boxes(like or [], "--like"), videos.parse_frame_boxes(unlike or [], "--unlike")
+    points = videos.parse_frame_points(at or [], "--at")
+    formats = parse_formats(form or [], out)
+    how = room.How(videos.parse_range(span), stride, live, threshold, profile, fps)
+    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), concept or [], *boxes, points)
+    room.run(asked, how, formats, ModelOptions(model, device, dtype), Shown(out, as_json), began=began)
 
 
 @app.command(cls=CheckedCommand)

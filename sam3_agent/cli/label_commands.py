@@ -11,6 +11,8 @@ from sam3_agent.cli.options import (
     FastOption,
     JsonOption,
     LlmOption,
+    LlmRetriesOption,
+    LlmTimeoutOption,
     ModelOption,
     ModelOptions,
     TilesOption,
@@ -67,6 +69,8 @@ def label(
     budget_usd: BudgetOption = None,
     tiles: TilesOption = "auto",
     llm: LlmOption = "rules",
+    llm_timeout: LlmTimeoutOption = None,
+    llm_retries: LlmRetriesOption = None,
     model: ModelOption = "tiny",
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -80,20 +84,17 @@ def label(
     from sam3_agent.cli.commands import label as command
     from sam3_agent.cli.output import print_json
     from sam3_agent.labeling.pipeline.run import Order
+    from sam3_agent.loop.load_llm import with_patience
 
+    asked = with_patience(llm, llm_timeout, llm_retries)
     if suggest:
-        return _suggest(concepts, llm, images, out, as_json=as_json)
+        return _suggest(concepts, asked, images, out, as_json=as_json)
     if images is None or out is None:
         raise typer.BadParameter("give IMAGES and --out DIR (only --suggest does without)")
-    order = Order(images, budget_usd, llm)
-    known = tuple(existing or ())
-    options = command.LabelOptions(order, concepts, out, resume, known, tiles, not no_judge, engine, jobs)
+    order, known = Order(images, budget_usd, llm), tuple(existing or ())
+    options = command.LabelOptions(order, concepts, out, resume, known, tiles, not no_judge, engine, jobs, asked)
     report = command.label(options, ModelOptions(model, device, dtype, fast))
-    if as_json:
-        print_json(report.to_json())
-    else:
-        command.print_report(report)
-    return None
+    return print_json(report.to_json()) if as_json else command.print_report(report)
 
 
 def _suggest(concepts: Path, llm: str, images: Path | None, out: Path | None, *, as_json: bool) -> None:

@@ -48,9 +48,7 @@ def read_concept(path: Path) -> Concept:
         InputError: it is missing or not such a file.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path.stat().st_size} bytes, at most {MOST_BYTES} expected")
-        concept = _concept(read_json(path))
+        concept = _concept(read_json(path, most=MOST_BYTES, finite=True))
     except OSError as error:
         raise InputError(f"cannot read the concept file '{path}': {error.strerror or error}") from error
     except (KeyError, TypeError, ValueError, OverflowError, binascii.Error) as error:

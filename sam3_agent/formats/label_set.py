@@ -59,6 +59,11 @@ class LabelSet:
     """Picture name -> classes known not to be on it."""
     model: str = ""
 
+    def __post_init__(self) -> None:
+        for name in self.classes:
+            if not name.isprintable():  # a line of a list, a tag of XML and a key of YAML hold it
+                raise InputError(f"the class {name!r:.120} has characters that cannot be printed; rename it")
+
     def splits(self) -> tuple[str, ...]:
         """Give the names of the splits that have images, "train" first."""
         names = {image.split for image in self.images}

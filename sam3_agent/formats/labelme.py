@@ -3,7 +3,6 @@
 import base64
 import binascii
 import io
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from sam3_agent.formats.label_set import LabelSet, readable_suffix
 from sam3_agent.formats.labelme_shapes import outline
 from sam3_agent.formats.notes import Notes
 from sam3_agent.formats.polygons_exact import inset, parts_of
-from sam3_agent.formats.reading import read_json, read_text
+from sam3_agent.formats.reading import read_json
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
 
@@ -120,8 +119,8 @@ def read_labelme(source: Path, images: KnownImages, notes: Notes) -> list[FoundI
 def _count(path: Path) -> int:
     """Count how many shapes a file holds that cannot be read otherwise; 1 where even that is unknown."""
     try:
-        shapes: object = json.loads(read_text(path, fallback="cp1252"))["shapes"]
-    except (InputError, TypeError, KeyError, ValueError, RecursionError):
+        shapes: object = read_json(path, fallback="cp1252")["shapes"]
+    except (InputError, TypeError, KeyError):
         return 1
     return len(cast(list[Any], shapes)) if isinstance(shapes, list) else 1
 

@@ -32,33 +32,19 @@ def bounded_client(sdk: Any) -> Any:
     """Make an SDK's own HTTP client (anthropic, openai) whose replies end: by their size, and at the run's deadline."""
     import httpx2
 
-    class BoundedStream(httpx2.SyncByteStream):
-        """Body of a reply, cut where it goes over a limit."""
-
-        def __init__(self, stream: httpx2.SyncByteStream) -> None:
-            self._stream = stream
-
-        def __iter__(self) -> Iterator[bytes]:
-            received = 0
-            for chunk in self._stream:
-                received += len(chunk)
-                _check(received)
-                yield chunk
-
-        def close(self) -> None:
-            self._stream.close()
-
     class BoundedClient(sdk.DefaultHttpxClient):
         """Client that bounds every reply before anybody reads it."""
 
         def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
             own: Any = super()  # of whichever SDK it is
             response: httpx2.Response = own.send(request, stream=True, **options)
-            body = response.stream
-            assert isinstance(body, httpx2.SyncByteStream)
-            response.stream = BoundedStream(body)
+            response.stream = _bounded_stream(response.stream)
             if not stream:
-                response.read()
+                try:
+                    response.read()
+                except BaseException:  # whoever gets no response can close none
+                    response.close()
+                    raise
             return response
 
         def __del__(self) -> None:  # as the SDK's own client does when nobody closed it
@@ -66,6 +52,24 @@ def bounded_client(sdk: Any) -> Any:
                 self.close()
 
     return BoundedClient()
+
+
+def _bounded_stream(body: Any) -> Any:
+    """The body of a reply, cut where it goes over a limit."""
+    import httpx2
+
+    class BoundedStream(httpx2.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            received = 0
+            for chunk in body:
+                received += len(chunk)
+                _check(received)
+                yield chunk
+
+        def close(self) -> None:
+            body.close()
+
+    return BoundedStream()
 
 
 def _check(received: int) -> None:

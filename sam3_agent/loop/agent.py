@@ -4,7 +4,8 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event
 from typing import Generic, TypeVar
 
@@ -19,7 +20,8 @@ from sam3_agent.loop.judge import MOST_JUDGED, Judge, JudgeMode
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.loop.run import Run
 from sam3_agent.loop.verdict import Verdict
-from sam3_agent.model.scheduler.request_context import calling
+from sam3_agent.loop.votes import MAX_VOTES, poll
+from sam3_agent.model.request_context import calling
 from sam3_agent.model.segmenter import WORTH_WARMING
 from sam3_agent.tools import LOOP_TOOLS, Presentation, ToolSpec
 from sam3_agent.tools.report_no_match import NoMatch
@@ -169,7 +171,9 @@ class Agent:
     """Answers referring expressions about open images. One agent may run many asks at once, each in its thread.
 
     `judge` None means "once" for an LLM that sees pictures and "off" for one that does not (the rules).
-    With `keep_pictures` the trace holds every picture that was shown, as a JPEG file.
+    With `keep_pictures` the trace holds every picture that was shown, as a JPEG file. With `votes` above 1 a question
+    is asked up to so often, one run after the other, until two answers agree; see `poll`. That pays for LLMs that do
+    not say the same each time.
     """
 
     def __init__(
@@ -180,12 +184,16 @@ class Agent:
         budget: Budget = DEFAULT_BUDGET,
         judge: JudgeMode | None = None,
         keep_pictures: bool = False,
+        votes: int = 1,
     ) -> None:
+        if not 1 <= votes <= MAX_VOTES:
+            raise InputError(f"votes: {votes} is no number from 1 to {MAX_VOTES}")
         self.workspace = workspace
         self.llm = llm
         self.budget = budget
         self.judge = Judge(judge if judge is not None else "once" if llm.sees else "off")
         self.keep_pictures = keep_pictures
+        self.votes = votes
         self.tools: dict[str, ToolSpec] = {tool.name: tool for tool in LOOP_TOOLS}
 
     def ask(self, image_id: str, query: str, *, stop: Event | None = None) -> Answer:
@@ -202,17 +210,10 @@ class Agent:
         if not text:
             raise InputError("the query is empty; say what to find, such as 'the person furthest to the right'")
         task = Task(image_id, image.width, image.height, text)
-        clock = self.llm.start_clock(task.name) if isinstance(self.llm, KeepsTime) else RunClock()
-        run = Run(self.workspace, self.llm, task, self.budget, clock, stop=stop, keep_pictures=self.keep_pictures)
-        try:
-            self._survive(run, self._begin)
-            while run.outcome is None:
-                self._survive(run, self._turn)
-        except (KeyboardInterrupt, Stopped):
-            run.end("budget", INTERRUPTED)
-        answer = run.answer()
-        clock.stop()
-        return answer
+        if self.votes == 1:
+            return self._run(task, self.budget, stop)
+        ask, prefer = partial(self._run, task, stop=stop), partial(self._prefer, task, stop)
+        return poll(ask, self.budget, self.votes, prefer)
 
     def ask_all(self, questions: Iterable[Question], *, jobs: int = 64) -> Iterator[Answer]:
         """Answer (image_id, query) pairs, up to `jobs` at once, in the order given; a bad pair's answer has "failed".
@@ -223,13 +224,39 @@ class Agent:
         self.workspace.warm_up_for(len(questions) if isinstance(questions, Sized) else WORTH_WARMING)
         return answer_all(self.ask, questions, jobs)
 
+    def _run(self, task: Task, budget: Budget, stop: Event | None) -> Answer:
+        """Ask once."""
+        clock = self.llm.start_clock(task.name) if isinstance(self.llm, KeepsTime) else RunClock()
+        run = Run(self.workspace, self.llm, task, budget, clock, stop=stop, keep_pictures=self.keep_pictures)
+        try:
+            self._survive(run, self._begin)
+            while run.outcome is None:
+                self._survive(run, self._turn)
+        except (KeyboardInterrupt, Stopped):
+            run.end("budget", INTERRUPTED)
+        answer = run.answer()
+        clock.stop()
+        return answer
+
+    def _prefer(self, task: Task, stop: Event | None, first: Answer, second: Answer) -> tuple[Answer, Usage]:
+        """Let the LLM compare two rival answers in both orders; where the orders disagree, the first one stays."""
+        if not self.llm.sees:
+            return first, Usage()
+        run = Run(self.workspace, self.llm, task, self.budget, stop=stop)
+        ids = [tuple(instance.id for instance in answer.instances) for answer in (first, second)]
+        try:
+            better = Judge("strict").better(run, ids[1], ids[0])
+        except (KeyboardInterrupt, Stopped):
+            return replace(first, outcome="budget", reason=INTERRUPTED), run.meter.usage(0)
+        return (first if tuple(better) == ids[0] else second), run.meter.usage(0)
+
     def _survive(self, run: Run, act: Callable[[Run], None]) -> None:
         """Do one part of the run; if it fails, the run ends with the best so far."""
         began = run.clock()
         done = attempt(lambda: act(run))
         if isinstance(done, Failure):
             run.record("error", run.clock() - began, message=done.message)
-            spent = self.budget.spent(run.meter)  # a deadline cuts calls short: that is the budget, not the LLM
+            spent = run.budget.spent(run.meter)  # a deadline cuts calls short: that is the budget, not the LLM
             run.end("budget" if spent else "failed", spent or done.message)
 
     def _begin(self, run: Run) -> None:
@@ -239,7 +266,7 @@ class Agent:
 
     def _turn(self, run: Run) -> None:
         """Take one reply of the LLM, with the tools that it calls."""
-        if spent := self.budget.spent(run.meter):
+        if spent := run.budget.spent(run.meter):
             return run.end("budget", spent)
         run.meter.turns += 1
         reply = run.ask(as_shown(run.messages), tuple(self.tools.values()))
@@ -255,7 +282,7 @@ class Agent:
         """Run the calls of one turn in order, up to one that ends the run."""
         results: list[ToolResult] = []
         for number, call in enumerate(calls):
-            if spent := self.budget.time_spent(run.meter):
+            if spent := run.budget.time_spent(run.meter):
                 run.end("budget", spent)
                 return
             began = run.clock()
@@ -272,7 +299,7 @@ class Agent:
         if call.problem or tool is None:
             unknown = f"unknown tool {call.name!r}; the tools are: {', '.join(self.tools)}"
             return ToolResult(call.id, call.name, call.problem or unknown, is_error=True)
-        with calling(seconds=self.budget.seconds_left(run.meter)):
+        with calling(seconds=run.budget.seconds_left(run.meter)):
             done = attempt(lambda: self._settle(run, tool.call(self.workspace, call.arguments)))
         if isinstance(done, Failure):
             if not done.repairable:
@@ -283,7 +310,7 @@ class Agent:
 
     def _settle(self, run: Run, presentation: Presentation) -> Presentation:
         """Draw the consequence of a call that worked; a judge is asked only while the budget lasts."""
-        judge = self.judge if not self.budget.spent(run.meter) else Judge("off")
+        judge = self.judge if not run.budget.spent(run.meter) else Judge("off")
         return settle(run, presentation, judge)
 
     def _nudge(self, run: Run, reply: Reply) -> None:

@@ -1,7 +1,7 @@
 """Budget of a run, and the meter of its cost."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sam3_agent.llm.base import Reply
 from sam3_agent.llm.clock import Clock
@@ -77,6 +77,16 @@ class Budget:
         if self.max_tokens is not None and meter.tokens >= self.max_tokens:
             return f"stopped after {meter.tokens} tokens (max_tokens={self.max_tokens})"
         return self.time_spent(meter)
+
+    def less(self, usage: Usage) -> "Budget | None":
+        """Leave what another run of the same question may use, `max_turns` anew; None when a limit is reached."""
+        calls = None if self.max_llm_calls is None else self.max_llm_calls - usage.llm_calls
+        usd = None if self.max_usd is None else self.max_usd - usage.usd
+        seconds = None if self.max_seconds is None else self.max_seconds - usage.seconds
+        tokens = None if self.max_tokens is None else self.max_tokens - usage.input_tokens - usage.output_tokens
+        if any(left is not None and left <= 0 for left in (calls, usd, seconds, tokens)):
+            return None
+        return replace(self, max_llm_calls=calls, max_usd=usd, max_seconds=seconds, max_tokens=tokens)
 
     def time_spent(self, meter: Meter) -> str:
         """Say that the time is over, as a reason; empty while it is not."""

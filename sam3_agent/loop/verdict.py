@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from sam3_agent.tools import ToolSpec
 
@@ -37,30 +37,32 @@ class Verdict:
         return "; ".join(parts)
 
 
-def give_verdict(
-    workspace: object,
-    accepted: Annotated[Sequence[str], Field(description="Ids of the masks that are right.")] = (),
-    rejected: Annotated[Sequence[str], Field(description="Ids of the masks that are wrong.")] = (),
-    reasons: Annotated[
-        Sequence[str], Field(description="For each rejected id, in the same order, why: a few words.")
-    ] = (),
-    missing: Annotated[
-        str, Field(description="What the query means and no mask covers, and where in the picture; '' if nothing.")
-    ] = "",
-) -> None:
+class GiveVerdict(BaseModel):
     """Judge the answer: each mask accepted or rejected, and whether anything is missing."""
 
+    model_config = ConfigDict(extra="forbid")
 
-def prefer_answer(
-    workspace: object,
-    better: Annotated[Literal["first", "second"], Field(description="Which of the two answers fits the query better.")],
-    reason: Annotated[str, Field(description="Why, in a few words.")] = "",
-) -> None:
+    accepted: Annotated[Sequence[str], Field(description="Ids of the masks that are right.")] = ()
+    rejected: Annotated[Sequence[str], Field(description="Ids of the masks that are wrong.")] = ()
+    reasons: Annotated[
+        Sequence[str], Field(description="For each rejected id, in the same order, why: a few words.")
+    ] = ()
+    missing: Annotated[
+        str, Field(description="What the query means and no mask covers, and where in the picture; '' if nothing.")
+    ] = ""
+
+
+class PreferAnswer(BaseModel):
     """Say which of two answers fits the query better."""
 
+    model_config = ConfigDict(extra="forbid")
 
-VERDICT = ToolSpec.of(give_verdict)
-PREFERENCE = ToolSpec.of(prefer_answer)
+    better: Annotated[Literal["first", "second"], Field(description="Which of the two answers fits the query better.")]
+    reason: Annotated[str, Field(description="Why, in a few words.")] = ""
+
+
+VERDICT = ToolSpec.from_model("give_verdict", GiveVerdict)
+PREFERENCE = ToolSpec.from_model("prefer_answer", PreferAnswer)
 
 
 def read_verdict(ids: Sequence[str], given: BaseModel) -> Verdict:

@@ -21,11 +21,12 @@ from sam3_agent.model.batching import IMAGE_COST, Plan, Work
 from sam3_agent.model.click_prompts import ClickRow, RawClick, to_clicked, to_clicks
 from sam3_agent.model.concept_prompts import ConceptRow, Drawn, ExemplarRow
 from sam3_agent.model.devices import Fast
+from sam3_agent.model.engine_segmenter import Answer, EngineSegmenter
 from sam3_agent.model.features import ImageFeatures, own_features
 from sam3_agent.model.oom import exhausted, out_of_memory
 from sam3_agent.model.runner import Learned, Runner
 from sam3_agent.model.sam3_forward import Grounded
-from sam3_agent.model.segmenter import PRESENCE_ONLY, Features
+from sam3_agent.model.segmenter import Features
 from sam3_agent.model.text_prompts import Ids, Tokenizer
 from sam3_agent.model.tracker import Clicks, Tracker
 from sam3_agent.model.tracking.loading import load_video_tracker
@@ -50,8 +51,8 @@ MAX_IMAGES = 4
 """Images that are encoded together, or on the fast path one after the other."""
 
 
-class Sam3:
-    """A SAM 3 in memory; implements `Segmenter` and `VideoSegmenter`, and `Engine` for a `Scheduler`.
+class Sam3(EngineSegmenter[None]):
+    """A SAM 3 in memory; implements `Segmenter` and `VideoSegmenter`, and is an `Engine`, its own and a `Scheduler`'s.
 
     Safe to call from several threads: the network runs for one at a time. The model is changed to what Meta's code
     computes (`sam3_forward.prepare`: eval mode, LayerNorm eps) and its text tokens are remembered, so make a new Sam3
@@ -116,6 +117,7 @@ class Sam3:
         name, folder = loading.locate(name_or_path)
         tokenizer = loading.load_tokenizer(folder)
         model = loading.load_model(folder, place, number)
+        loading.check_vocabulary(folder, tokenizer, model)
         info = ModelInfo(name, str(place), str(number).removeprefix("torch."))
         tracker = loading.load_tracker(folder, place, number)
         video = load_video_tracker(folder, tracker, place, number)
@@ -179,46 +181,6 @@ class Sam3:
         """
         return self.plan_encode(image).run()[0]
 
-    def detect(
-        self, features: Features, prompts: Sequence[ConceptPrompt], options: DetectOptions = DETECT_DEFAULTS
-    ) -> list[Detection]:
-        """Answer every prompt on one encoded image; see `Segmenter.detect`.
-
-        Masks are decoded only for what is returned. Near misses have an object score of at least 0.25.
-
-        Raises:
-            InputError: a phrase is too long, or an exemplar box lies outside the image.
-            ModelUnavailable: out of memory.
-        """
-        return self.plan_detect(features, prompts, options).run()
-
-    def presence(self, features: Features, prompts: Sequence[ConceptPrompt]) -> list[float]:
-        """Score the belief that each prompt is in the image; see `Segmenter.presence`."""
-        return [found.presence for found in self.detect(features, prompts, PRESENCE_ONLY)]
-
-    def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
-        """Read boxes on this image as prompt tokens for any other image; see `Segmenter.read_exemplars`.
-
-        Tokens are the geometry encoder's, read on the features of the boxes' own image. Appending them to the prompt of
-        another image is what SAM 3 was never trained for: on the embedded weights it is trained and measured, on
-        facebook/sam3 it is an experiment.
-
-        Raises:
-            InputError: there is no box, or one lies outside the image.
-            ModelUnavailable: out of memory.
-        """
-        return self.plan_read(features, examples).run()[0]
-
-    def segment_at(self, features: Features, prompt: ClickPrompt) -> tuple[ClickedMask, ...]:
-        """Three readings of which object is meant, best predicted IoU first; see `Segmenter.segment_at`.
-
-        Raises:
-            InputError: a point or the box lies outside the image, or the mask is of another size.
-            ToolError: the checkpoint has no tracker half.
-            ModelUnavailable: out of memory.
-        """
-        return self.plan_click(features, prompt).run()[0]
-
     def track(
         self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
     ) -> list[TrackedMask]:
@@ -230,12 +192,6 @@ class Sam3:
             ModelUnavailable: out of memory.
         """
         return self.plan_track(features, frame, requests, reverse=reverse).run()
-
-    def remember(
-        self, features: Features, frame: int, sightings: Sequence[Sighting], *, reverse: bool = False
-    ) -> list[TrackMemory]:
-        """The memory of objects after a frame; see `VideoSegmenter.remember`."""
-        return self.plan_remember(features, frame, sightings, reverse=reverse).run()
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> TrackMemory:
         """A memory out of a file; see `VideoSegmenter.restore`."""
@@ -320,6 +276,12 @@ class Sam3:
         """(K, h, w) raw mask logits of chosen queries of one prompt."""
         with self._network("drawing masks"):
             return self._runner.masks(features, grounded, row, queries).cpu().numpy()
+
+    def _placed(self, features: Features) -> tuple[None, Self, Features]:
+        return None, self, features
+
+    def _answer(self, place: None, plan: Plan[Answer]) -> list[Answer]:
+        return plan.run()
 
     def _follows(self) -> Tracking:
         if self._tracking is None:

@@ -11,14 +11,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from sam3_agent.errors import ToolError
 from sam3_agent.tools.arguments import read_arguments
+from sam3_agent.tools.long_work import UNWATCHED, LongWork
 from sam3_agent.tools.presentation import Presentation
 
-Makes = Literal["nothing", "image", "masks"]
+Makes = Literal["nothing", "image", "masks", "video"]
 """What a call adds to the workspace."""
 
 
+def _arguments_alone(context: Any, **arguments: Any) -> None:
+    """Do nothing: the arguments are the whole answer."""
+
+
 def _unpresented(context: Any, result: Any) -> Presentation:
-    """Stand in for the presentation of a tool whose arguments are its whole answer, such as a verdict."""
     return Presentation("", {})
 
 
@@ -44,6 +48,10 @@ class ToolSpec:
     """The result can be shown in the viewer page."""
     is_job: bool = False
     """Its context is a server's JobContext, and its result a report to wait for."""
+    is_long: bool = False
+    """Its function checks its arguments and gives a `LongWork`, which a server runs as a job."""
+    writes: bool = False
+    """Writes files, where the operator allows it."""
     fetches: bool = False
     """May read from elsewhere than the workspace, where the operator allows it."""
 
@@ -51,7 +59,7 @@ class ToolSpec:
     def of(
         cls,
         function: Callable[..., Any],
-        present: Callable[[Any, Any], Presentation] = _unpresented,
+        present: Callable[[Any, Any], Presentation],
         **traits: Any,
     ) -> "ToolSpec":
         """Read a spec off `f(context, ...) -> Result`: its signature, docstring and Annotated[..., Field(...)].
@@ -65,8 +73,12 @@ class ToolSpec:
         }
         name = function.__name__
         arguments = create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields)
-        title = name.replace("_", " ").capitalize()
-        return cls(name, title, inspect.getdoc(function) or "", arguments, function, present, **traits)
+        return cls(name, _title(name), inspect.getdoc(function) or "", arguments, function, present, **traits)
+
+    @classmethod
+    def from_model(cls, name: str, arguments: type[BaseModel]) -> "ToolSpec":
+        """Make a spec of arguments alone, such as a verdict's: a model that is to call it answers by calling it."""
+        return cls(name, _title(name), inspect.getdoc(arguments) or "", arguments, _arguments_alone, _unpresented)
 
     def with_argument(self, name: str, kind: Any, default: Any) -> "ToolSpec":
         """The tool with one more argument, which the caller takes out again before it runs the tool."""
@@ -89,6 +101,10 @@ class ToolSpec:
     def run(self, context: Any, arguments: Mapping[str, Any]) -> Presentation:
         """Run the tool with checked arguments and present its result."""
         result = self.function(context, **arguments)
+        return self.presented(context, result.run(UNWATCHED) if isinstance(result, LongWork) else result)
+
+    def presented(self, context: Any, result: Any) -> Presentation:
+        """Present what the tool returned, or what its long work gave."""
         return replace(self.present(context, result), result=result)
 
     def checked(self, raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,6 +144,10 @@ class ToolSpec:
         message = str(error["msg"]).replace(" after validation", "").removeprefix("Value error, ")
         told = f"{where} = {_shown(error.get('input'))} is not usable: {message[:1].lower()}{message[1:]}"
         return told if error["type"] in ("literal_error", "value_error") else f"{told}. Expected: {expected}"
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 @cache

@@ -8,8 +8,9 @@ agree is decoded once from beginning to end.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice, pairwise
@@ -416,11 +417,32 @@ def encode_with_pyav(path: Path, frames: Iterable[tuple[float, Pixels]], fps: fl
                 frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
                 frame.pts = round((time - begin) * TICKS) if timed else round(time - begin)
                 frame.time_base = clock
-                container.mux(stream.encode(frame))
+                with ordinary_scheduling():
+                    container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
     except av.error.FFmpegError as error:
         raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
     return codec
+
+
+@contextmanager
+def ordinary_scheduling() -> Generator[None]:
+    """Give all threads the scheduling back that the calling one has now.
+
+    SVT-AV1 makes its threads and the one that opens it real-time wherever it may, as it may as root: they, and every
+    thread that is started later, would run before all else on the machine, for ever.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        for thread in (int(task.name) for task in Path("/proc/self/task").iterdir()):
+            with suppress(ProcessLookupError):  # it ended in between
+                if os.sched_getscheduler(thread) != policy:
+                    os.sched_setscheduler(thread, policy, parameters)
 
 
 def _set_up(stream: Any, clock: Fraction, keyframe_every: int) -> None:

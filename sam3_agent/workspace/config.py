@@ -9,6 +9,10 @@ from sam3_agent.workspace.image_loading import Reader, read_source
 from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
 
 
+def _admit_all(_: int) -> None:
+    """Refuse nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceConfig:
     """Per-session dependencies of a Workspace; the defaults are those of one that stands alone."""
@@ -17,6 +21,8 @@ class WorkspaceConfig:
     """Turns the sources that `open` is given into pixels: the place to decide what may be opened."""
     read_video: Callable[..., Video] = open_video
     """The same for `open_video`; takes the source and `fps`."""
+    admit: Callable[[int], None] = _admit_all
+    """Told the bytes of a frame of a video before it is kept as an image; may refuse."""
     output: OutputFolder = NO_OUTPUT
     """Folder that tools may write into."""
     suffix: str = ""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sam3_agent.errors import Busy
 from sam3_agent.masks import Window
 from sam3_agent.model.lru_cache import ByteLru
-from sam3_agent.model.scheduler.request_context import Caller, calling, current_caller
+from sam3_agent.model.request_context import Caller, calling, current_caller
 from sam3_agent.model.segmenter import Features, KeepsStatistics, Segmenter
 
 Key = tuple[str, Window]

@@ -4,26 +4,28 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.errors import ToolError, UnknownHandle
+from sam3_agent.errors import Busy, InputError, ToolError, UnknownHandle
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.model.video_segmenter import VideoSegmenter
-from sam3_agent.tracks import VideoHandle
+from sam3_agent.tracks import Track, VideoHandle
 from sam3_agent.types import Concept, ConceptPrompt, Exemplar, ExemplarTokens
 from sam3_agent.video import Video
 from sam3_agent.workspace.concepts import Concepts, joined
 from sam3_agent.workspace.prompts import distinct_prompts
+from sam3_agent.workspace.tracking.edits import Kind
 from sam3_agent.workspace.tracking.frame_tracks import FollowingSegmenter
-from sam3_agent.workspace.tracking.profiles import Profile
-from sam3_agent.workspace.tracking.query import AskedConcept, ExampledConcept, ObjectClick
-from sam3_agent.workspace.tracking.session import TrackingSession
+from sam3_agent.workspace.tracking.measure import Clock
+from sam3_agent.workspace.tracking.profiles import PAPER, Profile
+from sam3_agent.workspace.tracking.query import AskedConcept, ExampledConcept, ObjectClick, TrackingQuery
+from sam3_agent.workspace.tracking.session import FrameTracks, TrackingSession
 
 FRAME = "@"
 """Between a video's id and the index of a frame, as in "v1@120"."""
@@ -88,9 +90,12 @@ class Videos:
 
         Raises:
             UnknownHandle: no such video.
-            InputError: the video has no such frame.
+            InputError: the video has no such frame, or the id is that of a video.
         """
         named = frame_of(image_id)
+        if named is None and image_id in self._open:
+            last = len(self.video(image_id)) - 1
+            raise InputError(f"{image_id} is a video; name one of its frames, {image_id}{FRAME}0 to {FRAME}{last}")
         return None if named is None else self.video(named[0]).frame(named[1]).image
 
     def all(self) -> list[VideoHandle]:
@@ -116,13 +121,85 @@ class Videos:
             held.session = TrackingSession(held.video, self._follows(), folder)
             return held.session
 
-    def forget(self, video_id: str) -> None:
-        """Close a video; tracks that lie in a folder of their own stay there. Raises UnknownHandle."""
+    def tracks(self, video_id: str) -> tuple[Track, ...]:
+        """All tracks with their masks; none where nothing was tracked. Raises UnknownHandle."""
+        session = self._get(video_id).session
+        return session.tracks() if session is not None else ()
+
+    def clock(self, video_id: str) -> Clock:
+        """Times of the frames that were tracked, of all where none was yet. Raises UnknownHandle."""
         held = self._get(video_id)
+        info, store = held.video.info, held.session.store if held.session is not None else None
+        first, last = (store.first_frame, store.last_frame) if store is not None else (None, None)
+        first, last = first or 0, info.frames - 1 if last is None else last
+        times = tuple(float(time) for time in info.times[first : last + 1])
+        return Clock(info.width, info.height, last - first + 1, info.fps, first, times)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on disk of the tracks of all open videos."""
+        with self._lock:
+            sessions = [each.session for each in self._open.values() if each.session is not None]
+        return sum(session.nbytes for session in sessions)
+
+    def is_running(self, video_id: str) -> bool:
+        """Whether the video is being tracked; raises UnknownHandle."""
+        session = self._get(video_id).session
+        return session is not None and session.running
+
+    def edit(
+        self, video_id: str, kind: Kind, track_id: str, ids: Sequence[str] = (), frame: int = -1, concept: str = ""
+    ) -> tuple[Track, ...]:
+        """Change tracks for good; see `TrackingSession.edit`.
+
+        Raises:
+            UnknownHandle: there is no such video or track.
+            InputError: the edit lacks something.
+            Busy: the video is being tracked.
+        """
+        self._refuse_running(video_id)
+        return self.session(video_id).edit(kind, track_id, ids, frame, concept)
+
+    def follow(
+        self, video_id: str, concepts: Sequence[AskedFor], known: Concepts, **options: Unpack[TrackOptions]
+    ) -> Iterator[FrameTracks]:
+        """Answer `Workspace.follow`; `known` are learned concepts."""
+        self._refuse_running(video_id)
+        video, session = self.video(video_id), self.session(video_id, options.get("folder"))
+        asked = asked_concepts(concepts, known, lambda frame, boxes: self._tokens(video, frame, boxes))
+        first, last = options.get("frames") or (0, len(video) - 1)
+        clicks = tuple(options.get("clicks", ()))
+        stride, reverse = options.get("stride", 1), options.get("reverse", False)
+        query = TrackingQuery(asked, clicks, first, last, stride, reverse, options.get("profile", PAPER))
+        return session.run(query, "live" if options.get("live") else "delayed")
+
+    def _tokens(self, video: Video, frame: int, boxes: Sequence[Exemplar]) -> ExemplarTokens:
+        return self._segmenter.read_exemplars(self._segmenter.encode(video.frame(frame).image), boxes)
+
+    def forget(self, video_id: str) -> None:
+        """Close a video; tracks that lie in a folder of their own stay there.
+
+        Raises:
+            UnknownHandle: no such video.
+            Busy: it is being tracked.
+        """
+        held = self._get(video_id)
+        self._refuse_running(video_id)
         with self._lock:
             self._open.pop(video_id, None)
         if held.tidy is not None:
             held.tidy()
+
+    def close(self) -> None:
+        """Delete the tracks that nobody asked to keep, also of videos that are being tracked; a program is ending."""
+        with self._lock:
+            for held in self._open.values():
+                if held.tidy is not None:
+                    held.tidy()
+
+    def _refuse_running(self, video_id: str) -> None:
+        if self.is_running(video_id):
+            raise Busy(f"{video_id} is being tracked; wait until that has ended, or stop it")
 
     def _get(self, video_id: str) -> _Open:
         with self._lock:

@@ -22,7 +22,6 @@ from sam3_agent.types import (
     Concept,
     ConceptPrompt,
     Exemplar,
-    ExemplarTokens,
     Instance,
     ModelInfo,
     Point,
@@ -36,7 +35,7 @@ from sam3_agent.workspace.feature_cache import FeatureCache, Window
 from sam3_agent.workspace.geometry import MeasurementTable, Operation, OrderBy, combined, measure
 from sam3_agent.workspace.image_loading import Source
 from sam3_agent.workspace.image_store import Images, OpenImage, WorkspaceView
-from sam3_agent.workspace.mask_facts import Colors, Facts, concept_scores, facts_of, marks_of
+from sam3_agent.workspace.mask_facts import Colors, Facts, boxed_in, concept_scores, facts_of, marks_of
 from sam3_agent.workspace.mask_store import Finding, Prompt, Record, Records, clicked
 from sam3_agent.workspace.negative_examples import answer_without_harm
 from sam3_agent.workspace.nms import Suppression
@@ -46,9 +45,9 @@ from sam3_agent.workspace.query import MOST_TILES, Asking, Question, TileMode
 from sam3_agent.workspace.tiling import Found, found_in, look_closer
 from sam3_agent.workspace.tracking.profiles import Profile, profile_for
 from sam3_agent.workspace.tracking.progress import Progress
-from sam3_agent.workspace.tracking.query import ObjectClick, TrackingQuery
+from sam3_agent.workspace.tracking.query import ObjectClick
 from sam3_agent.workspace.tracking.session import FrameTracks
-from sam3_agent.workspace.video_store import FRAME, AskedFor, TrackOptions, Videos, asked_concepts
+from sam3_agent.workspace.video_store import FRAME, AskedFor, TrackOptions, Videos
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +108,7 @@ class Workspace:
         pixels = self._videos.frame(image_id)
         if pixels is None:
             return self._images.get(image_id)  # which tells the ids that are known
+        self._setting.admit(pixels.nbytes)
         image = OpenImage(image_id, pixels.shape[1], pixels.shape[0], image_id)
         self._images.add(image, pixels)
         return image
@@ -266,11 +266,11 @@ class Workspace:
         prompt = click_prompt(points, labels, box, mask)
         window = window_of(region, image.width, image.height)
         local = clicks_in_window(prompt, window, image.width, image.height)
-        found = self._segmenter.segment_at(self._features(image, window), local)
-        name, instances = self._keep(image, prompt, clicked(found, window, image.width, image.height))
-        return ClickSegmentation(
-            name, image_id, prompt, tuple(instances[:1]), tuple(instances[1:]), view=self.view(image_id)
-        )
+        answers = self._segmenter.segment_at(self._features(image, window), local)
+        found = clicked(answers, window, image.width, image.height)
+        name, instances = self._keep(image, prompt, boxed_in(found, prompt.box))
+        best, others = tuple(instances[:1]), tuple(instances[1:])
+        return ClickSegmentation(name, image_id, prompt, best, others, view=self.view(image_id))
 
     def learn(
         self,
@@ -294,8 +294,9 @@ class Workspace:
             *self._examples(positive_masks, positive_boxes, positive=True),
             *self._examples(negative_masks, negative_boxes, positive=False),
         ]
-        known = (self._features_of, self._images.pixels, self._segmenter)
-        concept = learn_concept(name, phrase, examples, *known)
+        concept = learn_concept(
+            name, phrase, examples, lambda i: self._whole_features(self.image(i)), self._images.pixels, self._segmenter
+        )
         self._concepts.add(concept)
         return concept
 
@@ -365,6 +366,11 @@ class Workspace:
         """
         return self._videos.add(self._setting.read_video(source, fps=fps))
 
+    @property
+    def video_store(self) -> Videos:
+        """Open videos with their frames, their tracks and the edits of these."""
+        return self._videos
+
     def video(self, video_id: str) -> VideoHandle:
         """An open video; raises UnknownHandle."""
         return self._videos.handle(video_id)
@@ -405,14 +411,13 @@ class Workspace:
             InputError: nothing is asked, or something that cannot be.
             UnknownHandle: no such video, concept or track.
             ToolError: the model cannot follow objects.
+            Busy: the video is being tracked.
         """
-        video = self._videos.video(video_id)
-        session = self._videos.session(video_id, folder)
-        asked = asked_concepts(concepts, self._concepts, lambda frame, boxes: self._tokens(video_id, frame, boxes))
-        first, last = frames or (0, len(video) - 1)
         chosen = profile or profile_for(self._segmenter.info.name)
-        query = TrackingQuery(asked, tuple(clicks), first, last, stride, reverse, chosen)
-        return session.run(query, "live" if live else "delayed")
+        options = TrackOptions(
+            clicks=clicks, frames=frames, stride=stride, reverse=reverse, live=live, profile=chosen, folder=folder
+        )
+        return self._videos.follow(video_id, concepts, self._concepts, **options)
 
     def track(
         self,
@@ -442,9 +447,6 @@ class Workspace:
             if image.id.startswith(f"{video_id}{FRAME}"):
                 self.forget(image.id)
 
-    def _tokens(self, video_id: str, frame: int, boxes: Sequence[Exemplar]) -> ExemplarTokens:
-        return self._segmenter.read_exemplars(self._whole_features(self.image(f"{video_id}{FRAME}{frame}")), boxes)
-
     def forget(self, image_id: str) -> None:
         """Free an image, its features and its masks; their ids are not used again."""
         with self._lock:
@@ -458,9 +460,6 @@ class Workspace:
         records = [self._records.get(mask_id) for mask_id in dict.fromkeys(mask_ids)]
         given = [*((record.image_id, record.instance.box) for record in records), *boxes]
         return [Example(image_id, Exemplar(box, positive)) for image_id, box in given]
-
-    def _features_of(self, image_id: str) -> Features:
-        return self._whole_features(self.image(image_id))
 
     def _whole_features(self, image: OpenImage) -> Features:
         return self._features(image, (0, 0, image.width, image.height))

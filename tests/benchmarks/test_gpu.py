@@ -1,11 +1,13 @@
 """The GPU benchmark runs where there is no GPU, at a small size."""
 
+import pytest
 import torch
 
 from benchmarks.gpu.__main__ import Run, measure, table
 from benchmarks.gpu.reference import REFERENCES, row
 
 
+@pytest.mark.integration
 def test_every_step_is_measured_on_a_small_model() -> None:
     document = measure(Run("cpu", torch.float32, rounds=1, small=True))
     assert document["model"] == "tiny architecture"

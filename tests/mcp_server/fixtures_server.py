@@ -1,5 +1,6 @@
 """The picture and the deterministic model that the tests of the server share, and how they read a result."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,15 @@ def make_backend(
     make_it = make_segmenter or (lambda: FakeSegmenter(answers))
     pictures = sessions.pop("pictures", None) or ImageAccess(PathAllowlist.of([folder]))
     return Backend(Loading(make_it, "fake"), lambda: Sessions(pictures, **sessions), settings, make_llm)
+
+
+def still_video(folder: Path, frames: int = 4, name: str = "still") -> Path:
+    """A folder of frames in `folder`, each the picture of the tests."""
+    target = folder / name
+    target.mkdir()
+    for index in range(frames):
+        shutil.copy(folder / "square.png", target / f"{index:05d}.png")
+    return target
 
 
 def text_of(result: CallToolResult) -> str:

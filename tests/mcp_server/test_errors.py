@@ -108,7 +108,7 @@ async def test_the_handshake_does_not_wait_for_the_model_and_the_first_call_does
             release.set()
 
     async with Client(make_server(make_segmenter=load_slowly), mode=mode) as client:
-        assert len((await client.list_tools()).tools) == 12
+        assert len((await client.list_tools()).tools) == 23
         assert not release.is_set()
         with anyio.fail_after(20):
             result = await client.call_tool("list_images", {}, progress_callback=on_progress)

@@ -18,7 +18,7 @@ from sam3_mcp.sessions import Session, Sessions
 
 from sam3_agent.errors import Busy, InputError, ToolError, UnknownHandle
 from sam3_agent.model.fake import FakeSegmenter
-from sam3_agent.model.scheduler.request_context import current_caller
+from sam3_agent.model.request_context import current_caller
 
 SIDE = 100
 BYTES = 3 * SIDE * SIDE

@@ -36,7 +36,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sam3_agent.errors import InputError
 from sam3_agent.model.fake import FakeSegmenter
-from sam3_agent.model.scheduler.request_context import Principal, calling
+from sam3_agent.model.request_context import Principal, calling
 from tests.mcp_server.fixtures_server import make_backend
 from tests.mcp_server.test_http import ACCEPT, serving, serving_app
 

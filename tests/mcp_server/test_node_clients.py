@@ -61,5 +61,5 @@ def test_the_inspector_lists_the_tools_and_opens_a_picture(modules: Path, folder
         opened = json.loads(
             run(modules, *where, "--method", "tools/call", "--tool-name", "open_image", "--tool-arg", picture)
         )
-    assert len(tools) == 12
+    assert len(tools) == 23
     assert [block["type"] for block in opened["content"]] == ["text", "image"]

@@ -168,6 +168,62 @@ async def test_the_tiny_model_finds_the_objects_of_a_scene_over_stdio(start: Sta
     assert images_of(result)
 
 
+async def test_the_tiny_model_tracks_a_procedural_video_over_stdio(tmp_path: Path) -> None:
+    if not has_tiny_weights():
+        pytest.skip("the tiny model's weights are not in sam3_agent/model/weights/tiny")
+    from sam3_agent.scenes.video.clip import draw_clip
+    from sam3_agent.video import write_video
+
+    clip = draw_clip(2**40 + 3, 8, (256, 192))
+    write_video(tmp_path / "clip.mp4", clip.frames, fps=8)
+    command = ["-m", "sam3_mcp", "--out-dir", str(tmp_path / "out")]
+    parameters = StdioServerParameters(command=sys.executable, args=command, env=environment(), cwd=tmp_path)
+    async with Client(stdio_client(parameters), read_timeout_seconds=300) as client:
+        opened = await client.call_tool("open_video", {"source": "clip.mp4"})
+        assert not opened.is_error, text_of(opened)
+        nouns = sorted({thing.noun for thing in clip.objects})
+        begun = await client.call_tool("track_concepts", {"video_id": "v1", "concepts": nouns, "wait_s": 0})
+        job = begun.structured_content
+        while job["state"] == "running":
+            job = (await client.call_tool("get_job", {"job_id": job["job_id"]})).structured_content
+        assert job["state"] == "done", job
+        assert job["tracks"]
+        measured = await client.call_tool("measure_tracks", {"video_id": "v1", "sort_by": "last_seen"})
+        shown = await client.call_tool("look_frames", {"video_id": "v1", "track_ids": [job["tracks"][0]["id"]]})
+        exported = await client.call_tool("export_tracks", {"video_id": "v1", "format": "ytvis"})
+    assert [t["rank"] for t in measured.structured_content["tracks"]] == list(range(1, len(job["tracks"]) + 1))
+    assert images_of(shown)
+    assert Path(exported.structured_content["paths"][0]).is_file()
+
+
+async def test_a_server_that_ends_in_the_middle_of_a_job_leaves_nothing_behind(start: Start, tmp_path: Path) -> None:
+    if not has_tiny_weights():
+        pytest.skip("the tiny model's weights are not in sam3_agent/model/weights/tiny")
+    import numpy as np
+
+    from sam3_agent.video import write_video
+
+    write_video(tmp_path / "clip.mp4", (np.full((96, 128, 3), n, dtype=np.uint8) for n in range(60)), fps=8)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = ["-m", "sam3_mcp"]
+    given = environment() | {"TMPDIR": str(temporary)}
+    parameters = StdioServerParameters(command=sys.executable, args=command, env=given, cwd=tmp_path)
+    with (tmp_path / "errors").open("w+") as errors:
+        async with Client(stdio_client(parameters, errlog=errors), read_timeout_seconds=300) as client:
+            await client.call_tool("open_video", {"source": "clip.mp4"})
+            begun = await client.call_tool("track_concepts", {"video_id": "v1", "concepts": ["star"], "wait_s": 0})
+            assert begun.structured_content["state"] == "running", text_of(begun)
+            assert list(temporary.glob("sam3-tracks-*"))
+        errors.seek(0)
+        said = errors.read()
+    with anyio.fail_after(60):
+        while list(temporary.glob("sam3-tracks-*")):
+            await anyio.sleep(0.05)
+    assert "terminate called" not in said
+    assert "Traceback" not in said
+
+
 async def address_of(process: "subprocess.Popen[bytes]") -> str:
     """Where a server that was started on port 0 says that it serves, without a path; it answers there."""
     assert process.stderr is not None
@@ -189,7 +245,7 @@ async def test_http_serves_this_machine_and_refuses_foreign_hosts_and_origins(st
     process = start("--transport", "http", "--port", "0", "--model", "/no/such/model")
     url = await address_of(process) + "/mcp"
     async with Client(url) as client:
-        assert len((await client.list_tools()).tools) == 12
+        assert len((await client.list_tools()).tools) == 23
         result = await client.call_tool("list_images", {})
     assert "/no/such/model is not available" in text_of(result)
     async with httpx2.AsyncClient() as client:

@@ -43,7 +43,7 @@ async def test_a_host_on_stdio_works_with_a_running_server_and_is_a_client_of_it
             image_id, mask_id = await open_square(mine, folder)
             looked = await mine.call_tool("look", {"image_id": image_id, "mask_ids": [mask_id]})
             assert images_of(looked)
-            assert len((await mine.list_tools()).tools) == 12
+            assert len((await mine.list_tools()).tools) == 23
             assert (await mine.read_resource(f"sam3://masks/{mask_id}.png")).contents
             async with client(url, mode, Authorization=f"Bearer {TOKEN}") as other:
                 assert "unknown image" in text_of(await other.call_tool("look", {"image_id": image_id}))
@@ -77,8 +77,8 @@ def test_a_message_of_the_2026_protocol_is_repeated_in_headers() -> None:
 SERVER = """
 import functools, sys, anyio, pathlib
 from sam3_mcp.server import build_server
-from sam3_mcp.http_app import leave, serve_http
-from sam3_mcp.http_app import HttpOptions, build_app
+from sam3_mcp.http_app import HttpOptions, build_app, serve_http
+from sam3_mcp.stdio_server import leave
 from sam3_agent.model.fake import FakeSegmenter
 from tests.mcp_server.fixtures_server import answers, make_backend
 

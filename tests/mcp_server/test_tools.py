@@ -13,10 +13,11 @@ from mcp import Client
 from mcp_types import CallToolResult
 from PIL import Image
 from sam3_mcp.results import Settings
-from sam3_mcp.server import INSTRUCTIONS, build_server
+from sam3_mcp.server import INSTRUCTIONS, build_server, instructions_for
 
 from sam3_agent.loop.load_llm import load_llm
-from tests.mcp_server.fixtures_server import MakeServer, images_of, make_backend, text_of
+from tests.mcp_server.fixtures_server import MakeServer, images_of, make_backend, still_video, text_of
+from tests.tools.fixtures_schema import unbounded
 
 pytestmark = pytest.mark.anyio
 ERAS = ("legacy", "auto")
@@ -45,6 +46,13 @@ def check_honest(result: CallToolResult) -> None:
             assert picture.format == "JPEG"
 
 
+async def test_hosts_see_a_length_for_every_text_and_list_of_every_tool_jobs_included(folder: Path) -> None:
+    async with Client(build_server(make_backend(folder, make_llm=lambda: load_llm("rules")))) as client:
+        tools = (await client.list_tools()).tools
+    assert "ask_image" in {tool.name for tool in tools}
+    assert [place for tool in tools for place in unbounded(tool.input_schema, tool.name)] == []
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_the_tools_are_listed_with_titles_descriptions_and_annotations(make_server: MakeServer, era: str) -> None:
     async with Client(make_server(), mode=era) as client:
@@ -63,6 +71,17 @@ async def test_the_tools_are_listed_with_titles_descriptions_and_annotations(mak
             "export_masks",
             "list_images",
             "forget_image",
+            "open_video",
+            "look_frames",
+            "track_concepts",
+            "track_at",
+            "list_tracks",
+            "measure_tracks",
+            "edit_tracks",
+            "export_tracks",
+            "forget_video",
+            "get_job",
+            "cancel_job",
         ]
     )
     for tool in tools:
@@ -70,7 +89,8 @@ async def test_the_tools_are_listed_with_titles_descriptions_and_annotations(mak
         assert len(tool.description or "") > 40
         assert tool.annotations is not None
         assert tool.annotations.open_world_hint is False
-        assert tool.annotations.read_only_hint is (tool.name not in ("forget_image", "export_masks"))
+        taking = ("forget_image", "export_masks", "edit_tracks", "export_tracks", "forget_video", "cancel_job")
+        assert tool.annotations.read_only_hint is (tool.name not in taking)
         assert len(f"mcp__sam3__{tool.name}") <= 60
 
 
@@ -78,7 +98,7 @@ async def test_every_input_schema_is_flat_and_every_name_short(folder: Path) -> 
     backend = make_backend(folder, make_llm=lambda: load_llm("rules"))
     async with Client(build_server(backend)) as client:
         tools = (await client.list_tools()).tools
-    assert len(tools) == 15  # with an LLM of its own the server offers jobs too
+    assert len(tools) == 24  # with an LLM of its own the server offers ask_image too
     for tool in tools:
         assert len(f"mcp__sam3__{tool.name}") <= 60
         assert tool.description
@@ -91,9 +111,15 @@ async def test_every_input_schema_is_flat_and_every_name_short(folder: Path) -> 
 async def test_the_instructions_reach_the_client_and_fit_on_a_screen(make_server: MakeServer) -> None:
     async with Client(make_server(), mode="legacy") as client:
         assert client.instructions == INSTRUCTIONS
-    lines = INSTRUCTIONS.splitlines()
-    assert len(lines) <= 24
+    lines = instructions_for("tiny").splitlines()
+    assert len(lines) <= 28
     assert max(map(len, lines)) <= 120
+
+
+def test_with_the_tiny_model_the_instructions_say_that_it_knows_only_drawings() -> None:
+    for model in ("tiny", "tiny+gears"):
+        assert "never report from it that something is not there" in instructions_for(model)
+    assert instructions_for("facebook/sam3") == INSTRUCTIONS
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -111,6 +137,17 @@ async def test_every_tool_works_in_one_session(make_server: MakeServer, folder: 
         ("export_masks", {"mask_ids": ["m1", "m2"], "path": "both"}),
         ("list_images", {}),
         ("forget_image", {"image_id": "img1"}),
+        ("open_video", {"source": str(still_video(folder))}),
+        ("look_frames", {"video_id": "v1", "frames": [0, 2]}),
+        ("track_concepts", {"video_id": "v1", "concepts": ["square"]}),
+        ("track_at", {"video_id": "v1", "frame": 1, "points": [[30, 30]]}),
+        ("list_tracks", {"video_id": "v1"}),
+        ("measure_tracks", {"video_id": "v1", "frame": 1}),
+        ("edit_tracks", {"video_id": "v1", "operation": "drop", "track_ids": ["t3"]}),
+        ("export_tracks", {"video_id": "v1", "format": "ytvis"}),
+        ("forget_video", {"video_id": "v1"}),
+        ("get_job", {"job_id": "job1"}),
+        ("cancel_job", {"job_id": "job1"}),
     ]
     async with Client(build_server(make_backend(folder, out_dir=folder.parent / "out")), mode=era) as client:
         assert [name for name, _ in calls] == [tool.name for tool in (await client.list_tools()).tools]
@@ -120,6 +157,7 @@ async def test_every_tool_works_in_one_session(make_server: MakeServer, folder: 
         check_honest(result)
     with_pictures = {name for name, result in results.items() if images_of(result)}
     without = {"read_presence", "measure_masks", "learn_concept", "export_masks", "list_images", "forget_image"}
+    without |= {"list_tracks", "measure_tracks", "edit_tracks", "export_tracks", "forget_video"}
     assert with_pictures == {name for name, _ in calls} - without
 
 

@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parents[2]
 REFUSALS = {"gated/model": (403, "GatedRepo"), "login/model": (401, "GatedRepo"), "hidden/model": (404, "RepoNotFound")}
 SCRIPT = """

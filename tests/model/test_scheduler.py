@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 
 from sam3_agent.errors import Busy, InputError
+from sam3_agent.model.request_context import calling
 from sam3_agent.model.scheduler import Pending, PlacedFeatures, Scheduler
-from sam3_agent.model.scheduler.request_context import calling
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.workspace import Workspace
 from sam3_agent.workspace.feature_cache import FeatureCache

@@ -8,8 +8,8 @@ import pytest
 
 from sam3_agent.errors import Busy, Cancelled, InputError, ModelUnavailable
 from sam3_agent.model.batching import RECOVERY
+from sam3_agent.model.request_context import calling
 from sam3_agent.model.scheduler import Scheduler
-from sam3_agent.model.scheduler.request_context import calling
 from tests.model.fixtures_gated import (
     BAD,
     SECONDS,

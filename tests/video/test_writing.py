@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,20 @@ def test_every_frame_comes_back(name: str, codec: Any, tmp_path: Path, capfd: py
     assert [number_of(frame.image) for frame in video.frames()] == list(range(30))
     for place, tint in enumerate(TINTS):
         assert np.abs(video.frame(3).image[-16, SIZE[0] * (2 * place + 1) // 6].astype(int) - tint).max() < 14
+
+
+def test_a_path_may_be_a_text(tmp_path: Path) -> None:
+    written = write_video(str(tmp_path / "a.webm"), _numbered(3), fps=10.0)
+    assert written.path == tmp_path / "a.webm"
+    assert len(open_video(str(written.path))) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets an encoder change the scheduling")
+def test_no_encoder_leaves_this_process_running_before_all_others(tmp_path: Path) -> None:
+    before = os.sched_getscheduler(0)
+    write_video(tmp_path / "a.webm", _numbered(30), fps=10.0, codec="av1")
+    policies = [os.sched_getscheduler(int(task.name)) for task in Path("/proc/self/task").iterdir()]
+    assert set(policies) == {before}
 
 
 def test_what_is_written_is_what_browsers_play(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError, ModelUnavailable, UnknownHandle
 from sam3_agent.masks import Rle
 from sam3_agent.model.fake import FakeSegmenter, detection
-from sam3_agent.model.scheduler.request_context import current_caller
+from sam3_agent.model.request_context import current_caller
 from sam3_agent.types import ConceptPrompt, Exemplar, ModelInfo
 from sam3_agent.workspace import Workspace
 from sam3_agent.workspace.feature_cache import FeatureCache

@@ -47,6 +47,7 @@ class AskReport:
             "outcome": answer.outcome,
             "reason": answer.reason,
             "instances": [instance.to_json() for instance in answer.instances],
+            **({} if answer.agreement is None else {"agreement": answer.agreement}),
             "usage": answer.usage.to_json(),
             "trace": str(self.trace) if self.trace is not None else None,
         }
@@ -128,6 +129,7 @@ def run(
     written: "Written",
     model: ModelOptions,
     shown: Shown,
+    votes: int = 1,
 ) -> None:
     """Load model and LLM once, ask about each image, report; a failed run is an error when its report is out."""
     check_judge(judge, llm.spec)
@@ -140,7 +142,7 @@ def run(
     workspace = open_workspace(model)
     for concept in asked.concepts:
         workspace.add_concept(concept)
-    agent = make_agent(workspace, loaded_llm, budget, judge, written)
+    agent = make_agent(workspace, loaded_llm, budget, judge, written, votes)
 
     def work(source: str) -> AskReport:
         report = ask(agent, source, asked.query, Written(traces.get(source), pages.get(source)))
@@ -179,10 +181,16 @@ def load_recorded_llm(options: LlmOptions) -> "LLM":
 
 
 def make_agent(
-    workspace: Workspace, loaded_llm: "LLM", budget: Budget, judge: "JudgeMode | None", written: Written
+    workspace: Workspace,
+    loaded_llm: "LLM",
+    budget: Budget,
+    judge: "JudgeMode | None",
+    written: Written,
+    votes: int = 1,
 ) -> Agent:
     """The agent of one command."""
-    return Agent(workspace, loaded_llm, budget=budget, judge=judge, keep_pictures=written.keeps_pictures)
+    keeps = written.keeps_pictures
+    return Agent(workspace, loaded_llm, budget=budget, judge=judge, keep_pictures=keeps, votes=votes)
 
 
 def ask(agent: Agent, source: str, query: str, written: Written) -> AskReport:
@@ -225,6 +233,8 @@ def print_report(report: AskReport, out: Path | None) -> None:
     if answer.instances:
         rows = [[i.id, f"{i.score:.2f}", str(i.area), box_words(i.box)] for i in answer.instances]
         print_table(("id", "score", "area", "box"), rows, right=("score", "area"))
+    if answer.agreement is not None:
+        print_line(f"agreement of the votes: {answer.agreement:.0%}")
     tokens = f", {usage.input_tokens} + {usage.output_tokens} tokens" if usage.input_tokens else ""
     price = f", ${usage.usd:.4f}" if usage.usd else ""
     print_line(f"{usage.turns} turns, {usage.encodes} encodes, {usage.seconds:.2f} s{tokens}{price}")

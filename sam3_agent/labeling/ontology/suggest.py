@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from sam3_agent.errors import InputError, LLMError
 from sam3_agent.formats.yaml_document import dump_yaml, load_yaml
@@ -22,20 +22,21 @@ MOST_EACH = 8
 MOST_WORDS = 5
 
 
-def suggest_words(
-    workspace: object,
-    classes: Annotated[
-        Sequence[str], Field(description="For each suggestion the name of its class, as it was given.")
-    ] = (),
-    kinds: Annotated[
-        Sequence[str], Field(description="For each suggestion, in the same order: 'phrase' or 'negative'.")
-    ] = (),
-    words: Annotated[Sequence[str], Field(description="Each suggestion, in the same order: a noun phrase.")] = (),
-) -> None:
+class SuggestWords(BaseModel):
     """Suggest phrases that find classes, and negatives that they must not be mistaken for."""
 
+    model_config = ConfigDict(extra="forbid")
 
-SUGGEST = ToolSpec.of(suggest_words)
+    classes: Annotated[
+        Sequence[str], Field(description="For each suggestion the name of its class, as it was given.")
+    ] = ()
+    kinds: Annotated[
+        Sequence[str], Field(description="For each suggestion, in the same order: 'phrase' or 'negative'.")
+    ] = ()
+    words: Annotated[Sequence[str], Field(description="Each suggestion, in the same order: a noun phrase.")] = ()
+
+
+SUGGEST = ToolSpec.from_model("suggest_words", SuggestWords)
 
 
 @dataclass(frozen=True, slots=True)

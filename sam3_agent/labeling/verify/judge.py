@@ -28,24 +28,25 @@ _NAME = 18
 """Characters of a class name over a cell of the sheet."""
 
 
-def verify_labels(
-    workspace: object,
-    right: Annotated[Sequence[str], Field(description="Numbers of the masks that are right, such as 'm1'.")] = (),
-    wrong: Annotated[Sequence[str], Field(description="Numbers of the masks that are wrong.")] = (),
-    reasons: Annotated[
-        Sequence[str], Field(description="For each wrong mask, in the same order, why: a few words.")
-    ] = (),
-    missing: Annotated[
-        Sequence[str], Field(description="Names of the classes of which some thing in the picture has no mask.")
-    ] = (),
-    places: Annotated[
-        Sequence[str], Field(description="For each missing class, in the same order, what has no mask and where.")
-    ] = (),
-) -> None:
+class VerifyLabels(BaseModel):
     """Say which masks are right, which are wrong and why, and which classes are not labeled completely."""
 
+    model_config = ConfigDict(extra="forbid")
 
-VERIFY = ToolSpec.of(verify_labels)
+    right: Annotated[Sequence[str], Field(description="Numbers of the masks that are right, such as 'm1'.")] = ()
+    wrong: Annotated[Sequence[str], Field(description="Numbers of the masks that are wrong.")] = ()
+    reasons: Annotated[
+        Sequence[str], Field(description="For each wrong mask, in the same order, why: a few words.")
+    ] = ()
+    missing: Annotated[
+        Sequence[str], Field(description="Names of the classes of which some thing in the picture has no mask.")
+    ] = ()
+    places: Annotated[
+        Sequence[str], Field(description="For each missing class, in the same order, what has no mask and where.")
+    ] = ()
+
+
+VERIFY = ToolSpec.from_model("verify_labels", VerifyLabels)
 
 
 @dataclass(frozen=True, slots=True)

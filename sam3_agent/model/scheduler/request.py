@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from sam3_agent.errors import Busy, Cancelled
 from sam3_agent.model.batching import Plan
-from sam3_agent.model.scheduler.request_context import Caller
+from sam3_agent.model.request_context import Caller
 
 Answer = TypeVar("Answer")
 

@@ -7,31 +7,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent.model.batching import IMAGE_COST, Engine, Plan
+from sam3_agent.model.engine_segmenter import Answer, EngineSegmenter
+from sam3_agent.model.request_context import current_caller
 from sam3_agent.model.scheduler.queue import RequestQueue
 from sam3_agent.model.scheduler.request import Pending, Request
-from sam3_agent.model.scheduler.request_context import current_caller
 from sam3_agent.model.scheduler.worker import Worker
-from sam3_agent.model.segmenter import PRESENCE_ONLY, Features, KeepsStatistics, WarmsUp
-from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
+from sam3_agent.model.segmenter import Features, KeepsStatistics, WarmsUp
+from sam3_agent.model.video_segmenter import TrackedMask, TrackMemory, TrackRequest
 from sam3_agent.types import (
     DETECT_DEFAULTS,
-    ClickedMask,
-    ClickPrompt,
     ConceptPrompt,
     Detection,
     DetectOptions,
-    Exemplar,
-    ExemplarTokens,
     ModelInfo,
 )
-
-Answer = TypeVar("Answer")
 
 MAX_WAIT = 0.003
 """Seconds."""
@@ -79,14 +74,12 @@ class PlacedFeatures:
         return self.own.nbytes
 
 
-class Scheduler:
+class Scheduler(EngineSegmenter[Replica]):
     """A `Segmenter` and `VideoSegmenter` in front of one or several engines; any number of threads may call it.
 
     Calls of different threads and on different images go through the network in one batch. Urgent ones go first; see
     `bulk` and `calling`. Each engine has a worker thread; images go to the one with the least to do and stay with it.
     Use it as a context manager, or `close` it.
-
-    A further kind of request is a plan in the engine and a method here such as `read_exemplars`.
     """
 
     def __init__(
@@ -128,26 +121,6 @@ class Scheduler:
         """Encode an (H, W, 3) RGB image; see `Segmenter.encode` and `begin_encode`."""
         return self.begin_encode(image).result()[0]
 
-    def detect(
-        self, features: Features, prompts: Sequence[ConceptPrompt], options: DetectOptions = DETECT_DEFAULTS
-    ) -> list[Detection]:
-        """Answer every prompt on one encoded image; see `Segmenter.detect` and `begin_detect`."""
-        return self.begin_detect(features, prompts, options).result()
-
-    def presence(self, features: Features, prompts: Sequence[ConceptPrompt]) -> list[float]:
-        """Score the belief that each prompt is in the image; see `Segmenter.presence`."""
-        return [found.presence for found in self.detect(features, prompts, PRESENCE_ONLY)]
-
-    def read_exemplars(self, features: Features, examples: Sequence[Exemplar]) -> ExemplarTokens:
-        """Read boxes as prompt tokens for any other image; see `Segmenter.read_exemplars`."""
-        home, own = self._home(features)
-        return self._begin(home, home.engine.plan_read(own, examples)).result()[0]
-
-    def segment_at(self, features: Features, prompt: ClickPrompt) -> tuple[ClickedMask, ...]:
-        """Segment one object; see `Segmenter.segment_at`."""
-        home, own = self._home(features)
-        return self._begin(home, home.engine.plan_click(own, prompt)).result()[0]
-
     def track(
         self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
     ) -> list[TrackedMask]:
@@ -156,7 +129,7 @@ class Scheduler:
         The objects are shared out over all replicas, in equal parts. Memories may come from any of them; they are
         moved where they are needed (7 MB an object at full size), as is what objects need of the frame (21 MB).
         """
-        home, own = self._home(features)
+        home, _, own = self._placed(features)
         replicas = [home, *(each for each in self._replicas if each is not home)][: max(1, len(requests))]
         bounds = [len(requests) * place // len(replicas) for place in range(len(replicas) + 1)]
         begun = [
@@ -164,13 +137,6 @@ class Scheduler:
             for each, (first, last) in zip(replicas, pairwise(bounds), strict=True)
         ]
         return [mask for pending in begun for mask in pending.result()]
-
-    def remember(
-        self, features: Features, frame: int, sightings: Sequence[Sighting], *, reverse: bool = False
-    ) -> list[TrackMemory]:
-        """The memory of objects after a frame; see `VideoSegmenter.remember`."""
-        home, own = self._home(features)
-        return self._begin(home, home.engine.plan_remember(own, frame, sightings, reverse=reverse)).result()
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> TrackMemory:
         """A memory out of a file; see `VideoSegmenter.restore`."""
@@ -202,8 +168,8 @@ class Scheduler:
             Cancelled: the caller has given up (see `calling`).
             ModelUnavailable: the scheduler was closed.
         """
-        home, own = self._home(features)
-        return self._begin(home, home.engine.plan_detect(own, prompts, options))
+        home, engine, own = self._placed(features)
+        return self._begin(home, engine.plan_detect(own, prompts, options))
 
     def warm_up(self) -> float:
         """Warm up every engine that can be (see `Sam3.warm_up`), one after the other; gives the seconds."""
@@ -267,7 +233,10 @@ class Scheduler:
             with self._choosing:
                 replica.coming -= 1
 
-    def _home(self, features: Features) -> tuple[Replica, Features]:
+    def _placed(self, features: Features) -> tuple[Replica, Engine, Features]:
         if not isinstance(features, PlacedFeatures) or features.replica not in self._replicas:
             raise TypeError(f"these features are not of this model but {type(features).__name__}")
-        return features.replica, features.own
+        return features.replica, features.replica.engine, features.own
+
+    def _answer(self, place: Replica, plan: Plan[Answer]) -> list[Answer]:
+        return self._begin(place, plan).result()

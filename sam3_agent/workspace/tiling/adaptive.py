@@ -7,7 +7,7 @@ from contextvars import copy_context
 
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Window
-from sam3_agent.model.scheduler.request_context import calling
+from sam3_agent.model.request_context import calling
 from sam3_agent.types import ConceptPrompt, Detection, ModelInfo
 from sam3_agent.workspace.query import Question
 from sam3_agent.workspace.tiling.planning import Wish, finest, tiles_for, wish_of

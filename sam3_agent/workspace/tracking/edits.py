@@ -49,7 +49,10 @@ class Edit:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Edit":
-        """Read what `to_json` wrote."""
+        """Read what `to_json` wrote; raises KeyError, TypeError or ValueError where it is no edit."""
+        texts = (value["edit"], value["id"], *value["ids"], value["new_id"], value["concept"])
+        if not all(isinstance(text, str) for text in texts) or value["edit"] not in _EDITORS:
+            raise ValueError("no edit of tracks")
         return cls(value["edit"], value["id"], tuple(value["ids"]), int(value["at"]), value["new_id"], value["concept"])
 
 
@@ -80,7 +83,7 @@ def merge_tracks(into: Track, others: Sequence[Track]) -> Track:
     frames: dict[int, TrackFrame] = {}
     for track in (into, *others):
         for frame in track.frames:
-            frames[frame.index] = _joined(frames[frame.index], frame) if frame.index in frames else frame
+            frames[frame.index] = joined(frames[frame.index], frame) if frame.index in frames else frame
     parts = (into, *others)
     latest = max(parts, key=lambda track: track.last)
     return replace(
@@ -111,7 +114,8 @@ def split_track(track: Track, frame: int, new_id: str) -> tuple[Track, Track]:
     )
 
 
-def _joined(one: TrackFrame, other: TrackFrame) -> TrackFrame:
+def joined(one: TrackFrame, other: TrackFrame) -> TrackFrame:
+    """One entry of two in the same frame: both masks, the better score; a visible one alone where the other is not."""
     if one.visible != other.visible:
         return one if one.visible else other
     rle = masks.union([one.rle, other.rle])

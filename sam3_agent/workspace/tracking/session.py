@@ -1,19 +1,22 @@
 """The tracking of one video: questions one after the other, their answers in one journal."""
 
 import logging
+import threading
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from sam3_agent import masks
-from sam3_agent.errors import InputError
+from sam3_agent.errors import Busy, InputError
+from sam3_agent.model.heap import give_back_freed_memory
 from sam3_agent.model.segmenter import Features
 from sam3_agent.model.video_segmenter import Sighting, TrackMemory, TrackRequest
 from sam3_agent.tracks import Track
 from sam3_agent.video import Frame, Video
+from sam3_agent.workspace.tracking.edits import Edit, Kind, apply_edits
 from sam3_agent.workspace.tracking.frame_tracks import ClickedTracks, ConceptTracks, FollowingSegmenter, Pointing
 from sam3_agent.workspace.tracking.journal import (
     Entry,
@@ -107,6 +110,7 @@ class TrackingSession:
         self._frame = found[0] if found else -1
         self._ahead = False
         """The journal has lines after the last checkpoint, of a run that broke off."""
+        self._writing = threading.Lock()
 
     @property
     def store(self) -> TrackStore:
@@ -116,6 +120,42 @@ class TrackingSession:
     def tracks(self) -> tuple[Track, ...]:
         """All tracks with their masks."""
         return self.store.tracks()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of journal and checkpoints."""
+        sizes: list[int] = []
+        for path in self.folder.glob("*"):
+            try:
+                sizes.append(path.stat().st_size)
+            except FileNotFoundError:  # a checkpoint that was replaced meanwhile
+                continue
+        return sum(sizes)
+
+    @property
+    def running(self) -> bool:
+        """Whether a question is being answered."""
+        return self._writing.locked()
+
+    def edit(
+        self, kind: Kind, track_id: str, ids: Sequence[str] = (), frame: int = -1, concept: str = ""
+    ) -> tuple[Track, ...]:
+        """Change tracks for good, see `Edit`; gives all tracks after it. A split gives the later part a new id.
+
+        Raises:
+            InputError: the edit lacks something, or a split has nothing on one of its sides.
+            UnknownHandle: there is no such track (any more).
+            Busy: the video is being tracked.
+        """
+        with self._alone():
+            store = self.store
+            new_id = f"t{store.next_number}" if kind == "split" else ""
+            edit = Edit(kind, track_id, tuple(ids), frame, new_id, concept)
+            edited = apply_edits(store.tracks(), [edit])
+            with JournalWriter(self._path, self._header) as journal:
+                journal.edit(edit)
+                journal.sync()
+            return edited
 
     def answered(self, query: TrackingQuery) -> bool:
         """Whether an equal question was answered to its end."""
@@ -132,15 +172,34 @@ class TrackingSession:
         Raises:
             InputError: frames are asked for that the video does not have, or a track to correct is unknown.
             ToolError: the model cannot follow objects.
+            Busy: another question about this video is being answered.
         """
         if query.last >= self.video.info.frames:
             raise InputError(f"{self.video.info.name} has frames 0-{self.video.info.frames - 1}, not {query.last}")
         if self.answered(query):
             return iter(())
+        if self.running:
+            raise self._busy()
         lines = self._lines(query)
         return lines if mode == "live" else _delayed(lines, query.profile.delay)
 
+    @contextmanager
+    def _alone(self) -> Generator[None]:
+        if not self._writing.acquire(blocking=False):
+            raise self._busy()
+        try:
+            yield
+        finally:
+            self._writing.release()
+
+    def _busy(self) -> Busy:
+        return Busy(f"{self.video.info.name} is being tracked; wait until that has ended, or stop it")
+
     def _lines(self, query: TrackingQuery) -> Generator[FrameTracks]:
+        with self._alone(), closing(self._run(query)) as lines:
+            yield from lines
+
+    def _run(self, query: TrackingQuery) -> Generator[FrameTracks]:
         resumed = self._resumed(query)
         store = self.store
         first_number = resumed.state["first_number"] if resumed else store.next_number
@@ -244,7 +303,8 @@ class _Run:
         state = resumed.state
         arrays = read_arrays(self._session.folder, state["file"]) if state["file"] else {}
         if self._concepts and state["concepts"]:
-            self._concepts.restore(state["concepts"], arrays.get("concepts", {}))
+            # ids that people gave meanwhile (by a split) are not given again
+            self._concepts.restore(state["concepts"], arrays.get("concepts", {}), store.next_number)
         self._clicked.restore(state["clicked"], arrays.get("clicked", {}))
         place = self._way.frames.index(resumed.frame)
         self._left, self.skipped = self._way.frames[place + 1 :], place + 1
@@ -260,6 +320,7 @@ class _Run:
             if line.checkpoint:
                 self._session.checkpoint(frame.index, dict(line.checkpoint))
                 keep_only(self._session.folder, str(line.checkpoint["file"]))
+                give_back_freed_memory()
             try:
                 yield told
             except GeneratorExit:  # whoever follows has had enough: a later run goes on from this very frame

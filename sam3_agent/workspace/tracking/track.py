@@ -2,14 +2,14 @@
 
 import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sam3_agent.errors import InputError, UnknownHandle
 from sam3_agent.tracks import Track, TrackFrame, TrackState
-from sam3_agent.workspace.tracking.edits import Edit, apply_edits
+from sam3_agent.workspace.tracking.edits import Edit, apply_edits, joined
 from sam3_agent.workspace.tracking.journal import FrameLine, Header, read_header, read_lines
 
 
@@ -36,7 +36,8 @@ class TrackStore:
         """
         self.path = path
         self._offsets = array("Q")
-        self._edits: list[Edit] = []
+        self._edits: list[tuple[int, Edit]] = []
+        """With the number of frame lines before each."""
         self._removed: set[str] = set()
         self._known: dict[str, _Known] = {}
         self._given: set[str] = set()
@@ -49,6 +50,11 @@ class TrackStore:
     def frames(self) -> int:
         """Number of frames that have a line."""
         return len(self._times)
+
+    @property
+    def first_frame(self) -> int | None:
+        """The lowest frame that has a line; None where there is none."""
+        return min(self._times) if self._times else None
 
     @property
     def last_frame(self) -> int | None:
@@ -85,8 +91,12 @@ class TrackStore:
                 yield self._line(file, offset, size)
 
     def tracks(self) -> tuple[Track, ...]:
-        """Every track with its masks, edits applied, in the order in which they were found."""
-        return apply_edits(self._load(set(self._known)), self._edits, strict=False)
+        """Every track with its masks, edits applied, in the order in which they were found.
+
+        An edit is about what stands before it in the file; lines after it say what is so now (an object was corrected).
+        Merged tracks stay one in them, dropped ones stay dropped, labels stay.
+        """
+        return self._replayed() if self._edits else self._load(set(self._known))
 
     def track(self, track_id: str) -> Track:
         """One track with its masks, edits applied.
@@ -129,7 +139,7 @@ class TrackStore:
     def _take(self, offset: int, document: dict[str, Any], size: tuple[int, int]) -> None:
         if "edit" in document:
             edit = Edit.from_json(document)
-            self._edits.append(edit)
+            self._edits.append((len(self._offsets), edit))
             self._given |= {edit.new_id} - {""}
             return
         line = FrameLine.from_json(document, size)
@@ -162,9 +172,70 @@ class TrackStore:
         made = {track.id: track for track in self.summaries()}
         return tuple(_with_frames(made[track_id], found) for track_id, found in frames.items() if found)
 
+    def _replayed(self) -> tuple[Track, ...]:
+        """All tracks by lines and edits in the order of the file."""
+        replay = _Replay({track.id: track for track in self.summaries()})
+        edits = list(reversed(self._edits))
+        for number, line in enumerate(self.lines()):
+            while edits and edits[-1][0] <= number:
+                replay.edit(edits.pop()[1])
+            replay.take(line)
+        for _, edit in reversed(edits):
+            replay.edit(edit)
+        return replay.tracks()
+
     def _line(self, file: Any, offset: int, size: tuple[int, int]) -> FrameLine:
         file.seek(offset)
         return FrameLine.from_json(json.loads(file.readline()), size)
+
+
+class _Replay:
+    """Tracks as they become by lines and edits."""
+
+    def __init__(self, summaries: Mapping[str, Track]) -> None:
+        """Begin with tracks that have no frames yet; entries of others are of retracted ones."""
+        self._summaries = dict(summaries)
+        self._frames: dict[str, dict[int, TrackFrame]] = {}
+        self._now: dict[str, str] = {}
+        """Id -> the track that it has become part of; "" for one that was dropped."""
+
+    def take(self, line: FrameLine) -> None:
+        """Take in a line: what it names is so now, in its frame."""
+        found: dict[str, TrackFrame] = {}
+        for track_id in line.gone:
+            self._frames.get(track_id, {}).pop(line.index, None)
+        for entry in line.entries:
+            now = self._id(entry.id)
+            if now and entry.id in self._summaries:
+                found[now] = joined(found[now], entry.frame) if now in found else entry.frame
+        for track_id, frame in found.items():
+            self._frames.setdefault(track_id, {})[line.index] = frame
+
+    def edit(self, edit: Edit) -> None:
+        """Apply an edit to what is there now; what it is about may also come later, or never."""
+        named = [i for i in dict.fromkeys((edit.id, *edit.ids, edit.new_id)) if self._frames.get(i)]
+        before = [_with_frames(self._summaries[i], self._frames[i]) for i in named]
+        for track in before:
+            del self._frames[track.id]
+        for track in apply_edits(before, [edit], strict=False):
+            self._frames[track.id] = {frame.index: frame for frame in track.frames}
+            self._summaries[track.id] = replace(track, frames=())
+        if edit.kind == "drop":
+            self._now[edit.id] = ""
+        if edit.kind == "merge" and edit.id in self._summaries:
+            self._now |= dict.fromkeys(edit.ids, edit.id)
+        if edit.kind == "relabel" and edit.id in self._summaries:
+            self._summaries[edit.id] = replace(self._summaries[edit.id], concept=edit.concept)
+
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks that have a frame, in the order in which they were found."""
+        order = [i for i in self._summaries if self._frames.get(i)]
+        return tuple(_with_frames(self._summaries[i], self._frames[i]) for i in order)
+
+    def _id(self, track_id: str) -> str:
+        while track_id in self._now:
+            track_id = self._now[track_id]
+        return track_id
 
 
 def _with_frames(summary: Track, found: dict[int, TrackFrame]) -> Track:

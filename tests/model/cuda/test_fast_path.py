@@ -154,6 +154,7 @@ def test_everything_is_recorded_at_the_start_and_usual_calls_add_nothing(
     assert segmenter.statistics()["fast"] is True
 
 
+@pytest.mark.integration
 def test_layers_compile_without_a_break_and_say_the_same() -> None:
     model = small_model()
     sam3_forward.prepare(model)
