@@ -57,8 +57,8 @@ LONGEST_FULL = 24
 """Objects x frames of a clip at most, so that long clips cost no more memory than short ones."""
 FORCED = 0.3
 """Share of frames remembered by their true masks at the start; none from the middle of the run on."""
-PRESENCE_SHARE = 0.5
-"""Rate of the presence head, which was trained once, relative to the memory parts."""
+PRESENCE_SHARE = 2.0
+"""Rate of the presence head relative to the memory parts: it has only ever seen objects, and says 8 logits to all."""
 LAYER_SCALE = 0.1
 """Start of the fuser's layer scale; at facebook/sam3's 1e-6 a short run never wakes it."""
 MASK_LOGIT = 10.0
