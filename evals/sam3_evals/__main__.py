@@ -1,4 +1,4 @@
-"""`sam3-eval`: run, merge, score, compare, report, conformance."""
+"""`sam3-eval`: run, import, merge, score, compare, report, conformance."""
 
 import json
 import logging
@@ -11,13 +11,15 @@ from typing import Annotated, Any
 import typer
 
 from sam3_agent import __version__
-from sam3_agent.errors import Sam3AgentError
+from sam3_agent.errors import Sam3AgentError, missing_package
 from sam3_agent.formats.control_characters import VisibleFormatter, visible_line, visible_text
 from sam3_agent.model.devices import DEVICE_HELP, Fast
 from sam3_evals.compare import compare
 from sam3_evals.conformance.command import check_answers, check_implementation, export_fixtures, template
 from sam3_evals.datasets import FORMS, asks_videos, open_dataset
 from sam3_evals.ending import Ending
+from sam3_evals.import_predictions import FORMS as PREDICTION_FORMS
+from sam3_evals.import_predictions import THRESHOLD, Wanted, import_predictions
 from sam3_evals.merge import merge
 from sam3_evals.report.page import write_report
 from sam3_evals.runner import Launch, launch
@@ -78,7 +80,7 @@ def run_command(
     jobs: Annotated[int, typer.Option(min=1, help="Pictures that are worked on at a time.")] = 1,
     shard: Annotated[str, typer.Option(metavar="I/N", help="Only this part; put them together with merge.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of what a dataset draws by chance.")] = 0,
-    model: Annotated[str, typer.Option(help="tiny, facebook/sam3, or the folder of a checkpoint")] = "tiny",
+    model: Annotated[str, typer.Option(help="tiny, facebook/sam3, a checkpoint's folder, or Meta's sam3.pt")] = "tiny",
     device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, bfloat16 or float32")] = "auto",
     fast: Annotated[Fast, typer.Option(help="auto: compile for a CUDA GPU where there is much to do; off")] = "auto",
@@ -97,6 +99,26 @@ def run_command(
         ending.check()
         if not as_json:
             typer.echo(ending.screen())
+
+
+@app.command("import")
+def import_command(
+    predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help=f"{PREDICTION_FORMS}.")],
+    dataset: Annotated[str, typer.Option(help=FORMS)],
+    out: Annotated[Path, typer.Option(help="The run's folder, a new one.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first cases of the dataset.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what a dataset draws by chance.")] = 0,
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Leave out masks with a lower score.")] = THRESHOLD,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="A case without a prediction means: nothing is there (COCO: always).")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a run of another program's predictions, then score it; needs no model and no solver."""
+    with _clear_errors(_FAILURE):
+        done = import_predictions(predictions, Wanted(dataset, out, limit, seed, threshold, complete))
+        typer.echo(f"sam3-eval: {done.words()}", err=True)
+        _show(score_run(out), as_json)
 
 
 @app.command("merge")
@@ -188,6 +210,11 @@ def _clear_errors(status: int, interrupted: str = "interrupted") -> Generator[No
     except (Sam3AgentError, OSError) as error:
         typer.echo(f"sam3-eval: error: {visible_line(' '.join(str(error).split()))}", err=True)
         raise typer.Exit(status) from None
+    except ModuleNotFoundError as error:
+        if (words := missing_package(error)) is None:
+            raise
+        typer.echo(f"sam3-eval: error: {words}", err=True)
+        raise typer.Exit(_FAILURE) from None
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from sam3_agent.errors import FileFaults, Sam3AgentError
+from sam3_agent.errors import FileFaults, Sam3AgentError, missing_package
 from sam3_agent.formats.control_characters import VisibleFormatter, visible_line
 
 INTERRUPTED = 130
@@ -22,6 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Even the imports can be interrupted; they take longer than everything else in a wrong call.
         return run_command(sys.argv[1:] if argv is None else argv)
+    except ModuleNotFoundError as error:
+        if (words := missing_package(error)) is None:
+            raise
+        return _fail(words)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not tear up the interpreter's own exit
         sys.stderr.write("interrupted\n")

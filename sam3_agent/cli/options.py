@@ -31,7 +31,10 @@ def _picture(path: Path | None) -> Path | None:
 Dtype = Literal["auto", "bfloat16", "float32"]
 
 ModelOption = Annotated[
-    str, typer.Option("--model", metavar="NAME", help="tiny (embedded), facebook/sam3, or the folder of a checkpoint.")
+    str,
+    typer.Option(
+        "--model", metavar="NAME", help="tiny (embedded), facebook/sam3, a checkpoint's folder, or Meta's sam3.pt."
+    ),
 ]
 DeviceOption = Annotated[
     str,

@@ -58,6 +58,8 @@ class LabelSet:
     absent: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     """Picture name -> classes known not to be on it."""
     model: str = ""
+    simplify: float = 0.0
+    """Tolerance in pixels of polygons for people who edit them; 0 for outlines that fill exactly the mask."""
 
     def __post_init__(self) -> None:
         for name in self.classes:

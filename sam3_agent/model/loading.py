@@ -21,7 +21,9 @@ from safetensors import safe_open
 from transformers import CLIPTokenizer, Sam3Config, Sam3Model, Sam3TrackerVideoConfig
 
 from sam3_agent.errors import ModelUnavailable
+from sam3_agent.model.clip_tokenizer import MERGES, from_merges
 from sam3_agent.model.model_folder import NONSENSE, check_size, check_tokenizer, check_weights, read_config
+from sam3_agent.model.official_checkpoint import converted, is_official
 from sam3_agent.model.oom import out_of_memory
 from sam3_agent.model.sam3_forward import LAYER_NORM_EPS
 from sam3_agent.model.text_prompts import Tokenizer
@@ -77,11 +79,11 @@ _DETECTOR = "detector_model."
 def locate(name_or_path: str | Path) -> tuple[str, Path]:
     """The name that results will carry, and the folder with the checkpoint.
 
-    The two names win over folders called so; any other text is a path. Weights of "facebook/sam3" come from the Hugging
-    Face cache, or are downloaded into it.
+    The two names win over folders called so; any other text is a path: a folder, or Meta's own sam3.pt. Weights of
+    "facebook/sam3" come from the Hugging Face cache, or are downloaded into it.
 
     Raises:
-        ModelUnavailable: there is no such folder, or the download failed.
+        ModelUnavailable: there is no such folder, or it cannot be read, or the download failed.
     """
     name = str(name_or_path)
     if name == TINY:
@@ -90,9 +92,15 @@ def locate(name_or_path: str | Path) -> tuple[str, Path]:
         return REAL, fetch(REAL)
     folder = Path(name).expanduser()
     if not folder.exists():
-        raise ModelUnavailable(f"no model at '{name}': give {TINY}, {REAL} or the folder of a SAM 3 checkpoint")
+        raise ModelUnavailable(
+            f"no model at '{name}': give {TINY}, {REAL}, Meta's sam3.pt or the folder of a checkpoint"
+        )
+    if is_official(folder):
+        return name, converted(folder)
     if not folder.is_dir():
-        raise ModelUnavailable(f"'{name}' is a file: give the folder that holds config.json and model.safetensors")
+        raise ModelUnavailable(
+            f"'{name}' is a file: give Meta's sam3.pt, or the folder that holds config.json and model.safetensors"
+        )
     return name, _checked(folder, f"'{name}' holds no config.json, so it is no SAM 3 checkpoint")
 
 
@@ -175,6 +183,8 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         ModelUnavailable: it is missing or unreadable.
     """
     if not ((folder / "tokenizer.json").is_file() or (folder / "vocab.json").is_file()):
+        if (folder / MERGES).is_file():
+            return from_merges(folder / MERGES)
         raise ModelUnavailable(f"'{folder}' holds no tokenizer.json; it belongs beside the weights")
     check_tokenizer(folder)
     try:

@@ -219,3 +219,13 @@ def test_the_tiny_model_is_built_as_transformers_would_load_it() -> None:
     assert all(torch.equal(value, buffers[name]) for name, value in ours.named_buffers())
     assert all(value.dtype == buffers[name].dtype for name, value in ours.named_buffers())
     assert not ours.training
+
+
+def test_the_memory_of_gpus_can_be_asked_for_while_torch_is_being_imported() -> None:
+    program = (
+        "import sys, types; sys.modules['torch'] = types.ModuleType('torch')\n"
+        "from sam3_agent.model.oom import gpu_memory; assert gpu_memory() == {}"
+    )
+    here = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], cwd=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
