@@ -43,7 +43,7 @@ from sam3_agent.workspace.output_folder import OutputFolder
 from sam3_agent.workspace.prompts import click_prompt, distinct_prompts, prompt_by_example
 from sam3_agent.workspace.query import MOST_TILES, Asking, Question, TileMode
 from sam3_agent.workspace.tiling import Found, found_in, look_closer
-from sam3_agent.workspace.tracking.profiles import Profile, profile_for
+from sam3_agent.workspace.tracking.profiles import Profile
 from sam3_agent.workspace.tracking.progress import Progress
 from sam3_agent.workspace.tracking.query import ObjectClick
 from sam3_agent.workspace.tracking.session import FrameTracks
@@ -413,9 +413,8 @@ class Workspace:
             ToolError: the model cannot follow objects.
             Busy: the video is being tracked.
         """
-        chosen = profile or profile_for(self._segmenter.info.name)
         options = TrackOptions(
-            clicks=clicks, frames=frames, stride=stride, reverse=reverse, live=live, profile=chosen, folder=folder
+            clicks=clicks, frames=frames, stride=stride, reverse=reverse, live=live, profile=profile, folder=folder
         )
         return self._videos.follow(video_id, concepts, self._concepts, **options)
 
