@@ -99,7 +99,7 @@ def test_it_says_that_it_is_up_and_sets_a_project_up(client: TestClient) -> None
     given = {"project": "1.1690", "schema": CLICKS, "hostname": "http://evil", "access_token": "t"}
     assert client.post("/setup", json=given).json() == {"model_version": "sam3-agent fake"}
     assert client.post("/webhook", json={"action": "ANNOTATION_CREATED"}).status_code == 201
-    assert client.get("/versions").json() == {"versions": ["sam3-agent fake"]}
+    assert client.get("/versions").json() == client.post("/versions").json() == {"versions": ["sam3-agent fake"]}
 
 
 def test_labels_are_asked_by_their_phrase_and_drawn_with_the_brush(client: TestClient) -> None:
@@ -326,3 +326,13 @@ def test_label_studios_own_converter_reads_equal_masks(client: TestClient) -> No
     for region, mask in zip(prediction["result"], (*RED_CIRCLES, GREEN_SQUARE), strict=True):
         read = np.reshape(brush.decode_rle(region["value"]["rle"]), (HEIGHT, WIDTH, 4))[:, :, 3]
         assert np.array_equal(read > 0, mask)
+
+
+def test_every_call_of_the_sdks_own_server_is_answered(client: TestClient) -> None:
+    missing = "label-studio-ml is not installed: pip install label-studio-ml rq"
+    api: Any = pytest.importorskip("label_studio_ml.api", reason=missing)
+    rules = [rule for rule in api._server.url_map.iter_rules() if not rule.rule.startswith("/static")]
+    assert len(rules) >= 8
+    for rule in rules:
+        for method in rule.methods - {"HEAD", "OPTIONS"}:
+            assert client.request(method, rule.rule, json={}).status_code not in (404, 405), (method, rule.rule)
