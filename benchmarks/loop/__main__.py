@@ -1,4 +1,4 @@
-"""`python -m benchmarks.loop faults|crowd|price|rules|video|votes`: run one of the measurements and print it as JSON."""
+"""`python -m benchmarks.loop faults|crowd|price|rules|video|votes`: run one measurement, print it as JSON."""
 
 import argparse
 import json

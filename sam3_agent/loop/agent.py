@@ -16,7 +16,7 @@ from sam3_agent.loop.budget import DEFAULT_BUDGET, Budget
 from sam3_agent.loop.judge import MOST_JUDGED, Judge, JudgeMode
 from sam3_agent.loop.run import Run
 from sam3_agent.loop.turns import Turns
-from sam3_agent.loop.verdict import Verdict
+from sam3_agent.loop.verdict import objection
 from sam3_agent.loop.video_agent import VideoAgent
 from sam3_agent.loop.votes import MAX_VOTES, poll
 from sam3_agent.model.segmenter import WORTH_WARMING
@@ -83,14 +83,14 @@ def _submitted(run: Run, submission: Submission, presentation: Presentation, jud
     run.reject(ids, verdict)
     if len(run.rejected) == MOST_JUDGED:
         return _accept(run, _best_of(run, judge), reason, presentation)
-    return _objection(presentation, verdict)
+    return objection(presentation, verdict)
 
 
 def _none_reported(run: Run, reason: str, presentation: Presentation, judge: Judge) -> Presentation:
     if judge.wants(run, ()):
         verdict = judge.judge(run, (), reason)
         if not verdict.passes:
-            return _objection(presentation, verdict)
+            return objection(presentation, verdict)
     run.end("no_match", run.looked_for(reason), ())
     return presentation
 
@@ -105,16 +105,6 @@ def _best_of(run: Run, judge: Judge) -> list[str]:
     fewest = min(verdict.objections for _, verdict in run.rejected)
     tied = [ids for ids, verdict in run.rejected if verdict.objections == fewest]
     return list(tied[0] if len(tied) == 1 else judge.better(run, tied[-2], tied[-1]))
-
-
-def _objection(presentation: Presentation, verdict: Verdict) -> Presentation:
-    """Tell the LLM that its answer was not accepted, why, and what it may do."""
-    text = (
-        f"Not accepted. A judge who looked at this answer says: {verdict.words()}\n"
-        "Repair the answer and submit again; if you are sure that it is right as it is, submit the same again."
-    )
-    data = {**presentation.data, "rejected": verdict.rejected, "missing": verdict.missing}
-    return Presentation(text, data, presentation.pictures)
 
 
 PREVIEW = 768
@@ -170,12 +160,13 @@ class Agent:
         return poll(ask, self.budget, self.votes, prefer)
 
     def ask_video(self, video_id: str, query: str, *, stop: Event | None = None) -> VideoAnswer:
-        """Find what `query` refers to in an open video; see `VideoAgent.ask`. A video is asked about once, not voted on.
+        """Find what `query` refers to in an open video; see `VideoAgent.ask`. There are no votes.
 
         Raises:
             ToolError: the caller's own mistake: an unknown video id, or an empty query.
         """
-        agent = VideoAgent(self.workspace, self.llm, budget=self.budget, keep_pictures=self.keep_pictures)
+        judges, keeps = self.judge.mode != "off", self.keep_pictures
+        agent = VideoAgent(self.workspace, self.llm, budget=self.budget, judges=judges, keep_pictures=keeps)
         return agent.ask(video_id, query, stop=stop)
 
     def ask_all(self, questions: Iterable[Question], *, jobs: int = 64) -> Iterator[Answer]:

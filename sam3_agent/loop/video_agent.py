@@ -11,7 +11,9 @@ from sam3_agent.loop.budget import DEFAULT_BUDGET, Budget
 from sam3_agent.loop.dialogue import Dialogue, picture_json
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.loop.trace import TRACE_VERSION
+from sam3_agent.loop.track_judge import judge_tracks
 from sam3_agent.loop.turns import Turns
+from sam3_agent.loop.verdict import objection
 from sam3_agent.render import Picture
 from sam3_agent.tools import VIDEO_LOOP_TOOLS, Presentation
 from sam3_agent.tools.report_no_match import NoMatch
@@ -46,6 +48,8 @@ class VideoRun(Dialogue):
         super().__init__(workspace, llm, prompt, budget, clock, stop=stop, keep_pictures=keep_pictures)
         self.task = task
         self.best: tuple[Track, ...] = ()
+        self.judged = False
+        """A judge has looked at a submission of this run: the next one counts as it is."""
 
     def begin(self, preview: Picture) -> None:
         """Open the conversation."""
@@ -83,6 +87,7 @@ class VideoRun(Dialogue):
 class VideoAgent:
     """Answers referring expressions about open videos. Asks about one video go one after the other.
 
+    `judges` None means that an LLM that sees pictures looks at its first submission once more (`judge_tracks`).
     With `keep_pictures` the trace holds every picture that was shown, as a JPEG file.
     """
 
@@ -92,11 +97,13 @@ class VideoAgent:
         llm: LLM,
         *,
         budget: Budget = DEFAULT_BUDGET,
+        judges: bool | None = None,
         keep_pictures: bool = False,
     ) -> None:
         self.workspace = workspace
         self.llm = llm
         self.budget = budget
+        self.judges = llm.sees if judges is None else judges
         self.keep_pictures = keep_pictures
         self._turns = Turns(workspace, VIDEO_LOOP_TOOLS, self._settle)
 
@@ -129,12 +136,26 @@ class VideoAgent:
     def _settle(self, run: VideoRun, presentation: Presentation) -> Presentation:
         """Draw the consequence of a call that worked."""
         match presentation.result:
-            case TrackSubmission(tracks=tracks, reason=reason):
-                run.best = tracks
-                run.end("answered", reason)
+            case TrackSubmission() as submission:
+                return self._submitted(run, submission, presentation)
             case NoMatch(reason):
                 run.best = ()
                 run.end("no_match", reason)
             case found:
                 run.learn(found)
+        return presentation
+
+    def _submitted(self, run: VideoRun, submission: TrackSubmission, presentation: Presentation) -> Presentation:
+        tracks, video_id = submission.tracks, submission.video_id
+        if self.judges and not run.judged and not run.budget.spent(run.meter):
+            run.judged = True
+            named = set(presentation.data["track_ids"])
+            others = [track for track in self.workspace.video_store.tracks(video_id) if track.id not in named]
+            verdict = judge_tracks(run, video_id, run.task.query, tracks, others, submission.reason)
+            if not verdict.passes:
+                kept = tuple(track for track in tracks if track.id not in verdict.rejected)
+                run.best = kept or tracks
+                return objection(presentation, verdict)
+        run.best = tracks
+        run.end("answered", submission.reason)
         return presentation

@@ -19,8 +19,9 @@ _SPELLINGS = (
     (r"[?!.;:]+(?=\s|$)", " "), (r"[\"“”]", " "), (r"\s*,\s*", " , "), (r"\bcolour", "color"),
 )  # fmt: skip
 _MENTIONS = re.compile(
-    r"(?: ,)? (?:in (?:every|each) frame (?:of (?:this|the) (?:video|clip))?|(?:in|of|throughout|during|over) (?:this|the"
-    r"|the whole|the entire) (?:video|clip)(?! ends)|wherever (?:it|they) (?:is|are) seen)(?= |$)"
+    r"(?: ,)? (?:in (?:every|each) frame (?:of (?:this|the) (?:video|clip))?"
+    r"|(?:in|of|throughout|during|over) (?:this|the|the whole|the entire) (?:video|clip)(?! ends)"
+    r"|wherever (?:it|they) (?:is|are) seen)(?= |$)"
 )
 _KEPT = re.compile(r"\b((?:beginning|start|end|course|first frame|last frame)) of (?:the|this) (?:video|clip)")
 _VERBS = re.compile(r"^(?:track|follow)(?: (?:me|down))? (?=(?:the|all|every|each|any|both|an?)\b)")
@@ -40,9 +41,11 @@ _NOUN_PHRASE = re.compile(
 _NO_NOUN = word_set("""
     that which who whom what is are was were be does do did not never to than before after while when until if and or
     first last second then leaves moves goes comes enters it they them its their every all there here by from into onto
-    left right above below behind between under beside near inside next
+    left right above below behind between under beside near inside next on in at
 """)
-"""Words that no noun phrase of a concept holds; "of", "with", "in" and "on" may stand in one."""
+"""Words that no noun phrase of a concept holds; "of" and "with" may stand in one."""
+_SUPERLATIVE = re.compile(r"\b(?!(?:fore|ne|che|ve|gue|cre|prie|harve|te|pe|gue)st\b)\w{2,}est\b|\bmost\b")
+_ALL = word_set("everything everyone everybody")
 
 
 def parse_video_query(query: str) -> VideoPlan:
@@ -64,7 +67,7 @@ def parse_video_query(query: str) -> VideoPlan:
         plan = _with(_named(found["np"]), place)
         return plan if not found["number"] else replace(plan, amount=number(found["number"]))
     if found := SUPERLATIVE.fullmatch(text):
-        plan = replace(_named(found["np"]), rank=rank_of(found["word"], found))
+        plan = _with(_predicated(found["np"]), Predicate((), rank_of(found["word"], found)))
         return plan if not found["number"] else replace(plan, amount=number(found["number"]))
     return _predicated(text)
 
@@ -96,23 +99,26 @@ def _of_these(found: re.Match[str]) -> VideoPlan:
 
 def _predicated(text: str) -> VideoPlan:
     """Read "NP that PREDICATE", "which NP PREDICATE", "NP moving left", or a noun phrase alone."""
+    one_of = re.match(r"(?:which|what|any)? ?(?:one )?of ", text) is not None
     if found := _THAT.match(text):
-        return _agreeing(_with(_named(found["np"]), _predicate(found["pred"])), found["pred"])
+        return _agreeing(_with(_named(found["np"]), _predicate(found["pred"])), found["pred"], one_of=one_of)
     words = text.split()
     asks = words[0] in ("which", "what", "who")
     for place in range(1, len(words)):
         predicate = read_predicate(" ".join(words[place:]))
         if predicate is not None and _is_noun_phrase(" ".join(words[:place])):
-            return _agreeing(_with(_named(" ".join(words[:place])), predicate), words[place])
+            return _agreeing(_with(_named(" ".join(words[:place])), predicate), words[place], one_of=one_of)
     if asks and len(words) > 2:
         raise BeyondRules(f"'{text}' about a video")
     return _named(text)
 
 
-def _agreeing(plan: VideoPlan, predicate: str) -> VideoPlan:
-    """Let the verb tell the number where the noun does not: "which fish leave", "which fish leaves"."""
+def _agreeing(plan: VideoPlan, predicate: str, *, one_of: bool) -> VideoPlan:
+    """Let the verb tell the number where the noun does not: "which fish leave", "which of the cars leaves"."""
     verb = predicate.split()[0]
     several = verb in ("are", "do") or (not verb.endswith(("s", "ing")) and verb not in ("can", "never"))
+    if one_of and not several and verb.endswith("s"):
+        return replace(plan, plural=False)
     return replace(plan, plural=True) if several and plan.phrase.split()[-1] in INVARIANT else plan
 
 
@@ -137,7 +143,9 @@ def _with(plan: VideoPlan, predicate: Predicate) -> VideoPlan:
 
 def _is_noun_phrase(text: str) -> bool:
     found = _NOUN_PHRASE.match(text) if text not in PERSONS else None
-    return text in PERSONS or (found is not None and not _NO_NOUN & set(found["noun"].split()))
+    if found is None:
+        return text in PERSONS
+    return not _NO_NOUN & set(found["noun"].split()) and _SUPERLATIVE.search(found["noun"]) is None
 
 
 def _named(text: str) -> VideoPlan:
@@ -147,7 +155,7 @@ def _named(text: str) -> VideoPlan:
         BeyondRules: it is no plain noun phrase.
     """
     if text in PERSONS:
-        return VideoPlan("person")
+        return VideoPlan("person", text in _ALL)
     found = _NOUN_PHRASE.match(text)
     if found is None or not _is_noun_phrase(text):
         raise BeyondRules(f"'{text}' about a video")
@@ -155,5 +163,6 @@ def _named(text: str) -> VideoPlan:
     amount = number(found["number"]) if found["number"] else 2 if "both" in found["det"] else None
     *before, head = phrase.split()
     phrase = " ".join((*before, "object")) if head in GENERIC and head != "item" else phrase
-    several = plural or amount not in (None, 1) or bool(re.search(r"\b(?:all|every|each|any)\b", found["det"]))
+    several = plural or head in _ALL or amount not in (None, 1)
+    several = several or re.search(r"\b(?:all|every|each|any)\b", found["det"]) is not None
     return VideoPlan(phrase, several, amount)

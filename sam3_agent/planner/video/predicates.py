@@ -29,8 +29,8 @@ _BACK = any_of(
 )
 _HIDDEN = any_of(
     r"(?:completely |fully |entirely |wholly )?(?:hidden|covered|occluded|out of sight)(?: by .+| behind .+)?",
-    r"(?:disappear|vanish|go|pass)(?:s|es)? behind .+? and (?:come|comes) (?:out|back) again",
-    r"(?:disappear|vanish|go|pass)(?:s|es)? behind \w+(?: \w+)?",
+    r"(?:disappear|vanish|hide|go|pass)(?:s|es)? behind .+? and (?:come|comes) (?:out|back) again",
+    r"(?:disappear|vanish|hide|go|pass)(?:s|es)? behind (?:something|anything|another object|other objects)",
 )
 _MOVE = any_of(
     r"mov(?:e|es|ing)", "go(?:es|ing)?", r"travel(?:s|ing|ling)?", "head(?:s|ing)?", "drift(?:s|ing)?", "runs?",
@@ -49,7 +49,7 @@ _MOTION = any_of(
     r"(?:is|are|stay|stays|remain|remains) (?:still|stationary|motionless|unmoving|static)", r"never moves?",
 )  # fmt: skip
 _LARGER, _SMALLER = r"(?:larger|bigger)(?: and (?:larger|bigger))?", r"smaller(?: and smaller)?"
-_ITS_COLOR = r"(?:(?:its|their|the) )?colou?rs?"
+_ITS_COLOR = r"(?:(?:its|their|the) )?colors?"
 _BECOME = r"(?:turn|become|go|get)(?:s|es)?|(?:is|are) turning|turning|becoming"
 _SEEN = r"(?:(?:is|are|can be) (?:seen|visible|shown|there|present)|(?:stay|remain)s?(?: visible)?(?: (?:in|on) PIC)?)"
 _WHEN = (
@@ -57,9 +57,9 @@ _WHEN = (
     r"|in the (?P<frame>first|last) frame(?: of (?:the|this) (?:video|clip))?))"
 )
 _TAILS = re.compile(
-    r"(?: , )?(?: (?:in|over|during) the course(?: of (?:the|this) (?:video|clip))?| before the (?:video|clip) ends| before the end(?: of the"
-    r" (?:video|clip))?| for a while| for good| all the time| at some point| while the others? (?:move|do|does)s?"
-    r"| of all| in the video| over time| later(?: on)?)$"
+    r"(?: , )?(?: (?:in|over|during) the course(?: of (?:the|this) (?:video|clip))?| before the (?:video|clip) ends"
+    r"| before the end(?: of the (?:video|clip))?| for a while| for good| all the time| at some point"
+    r"| while the others? (?:move|do|does)s?| of all| in the video| over time| later(?: on)?)$"
 )
 _OTHERS = r"(?:any|every|all|each)(?: of)?(?: the)? others?(?: \w+){0,3}|the others?|the rest|everything else"
 EXTREMES: dict[str, tuple[Order, bool]] = {
@@ -89,29 +89,51 @@ class Predicate:
         return Predicate(both, self.rank or other.rank)
 
 
-def _table() -> tuple[tuple[re.Pattern[str], Kind], ...]:
-    rows: tuple[tuple[str, Kind], ...] = (
-        (rf"(?:{_LEAVE}|(?:goes|go) out of {_PIC})(?: and then| and)? {_BACK}|{_LEAVE} and (?:then )?{_BACK}", "returns"),
-        (_BACK, "returns"),
-        (rf"(?:is|are|gets|get|becomes?) {_HIDDEN}|{_HIDDEN}", "hides"),
-        (rf"{_LEAVE}(?: (?:to|on|at|through|over|by|toward|towards) the (?P<side>left|right|top|bottom)"
-         r"(?: side| edge| border)?)?", "leaves"),
-        (rf"{_ENTER}(?: (?:from|on|at|through|over) (?:the )?(?P<side>left|right|top|bottom|above|below)"
-         r"(?: side| edge| border)?)?", "enters"),
-        (rf"(?:(?:is|are) )?{_MOVE} (?:(?:to|toward|towards) the )?(?P<way>{any_of(*_SIDES)})(?: side)?", "moves"),
-        (_MOTION, "still"),
-        (rf"grow(?:s|ing)?|(?:get|become|grow)(?:s)? {_LARGER}|increases? in size|(?:is|are) growing", "grows"),
-        (rf"shrink(?:s|ing)?|(?:get|become|grow)(?:s)? {_SMALLER}|decreases? in size|(?:is|are) shrinking", "shrinks"),
-        (rf"(?:change|switch)(?:s|es)? {_ITS_COLOR}|(?:do|does) not keep {_ITS_COLOR}|(?:is|are) recolou?red", "recolors"),
-        (rf"(?:(?:is|are) of another colou?r at first and then )?(?:{_BECOME}|changes? (?:{_ITS_COLOR} )?(?:in)?to) "
-         rf"(?P<color>{any_of(*sorted(COLORS), 'grey')})", "turns"),
-        (r"meet(?:s)?(?: each other| one another)?|(?:come|get)(?:s)? together|(?:touch|bump into|collide with|run into)"
-         r"(?:es)?(?: each other| one another)|collide", "meets"),
-    )  # fmt: skip
-    return tuple((re.compile(pattern), kind) for pattern, kind in rows)
-
-
-_TABLE = _table()
+_LEAVES_TO = (
+    r"(?: (?:to|on|at|through|over|by|toward|towards) the (?P<side>left|right|top|bottom)(?: side| edge| border)?)?"
+)
+_ENTERS_FROM = (
+    r"(?: (?:from|on|at|through|over) (?:the )?(?P<side>left|right|top|bottom|above|below)(?: side| edge| border)?)?"
+)
+_WAY = rf"(?:(?:to|toward|towards) the )?(?P<way>{any_of(*_SIDES)})(?: side)?"
+_COLOR = rf"(?P<color>{any_of(*sorted(COLORS), 'grey')})"
+_EACH_OTHER = r"(?: each other| one another)"
+_KINDS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
+    ("returns", (rf"{_LEAVE}(?: and then| and)? {_BACK}", _BACK)),
+    ("hides", (rf"(?:is|are|gets|get|becomes?) {_HIDDEN}", _HIDDEN)),
+    ("leaves", (rf"{_LEAVE}{_LEAVES_TO}",)),
+    ("enters", (rf"{_ENTER}{_ENTERS_FROM}",)),
+    ("moves", (rf"(?:(?:is|are) )?{_MOVE} {_WAY}",)),
+    ("still", (_MOTION,)),
+    ("grows", (r"grow(?:s|ing)?", rf"(?:get|become|grow)s? {_LARGER}", r"increases? in size", r"(?:is|are) growing")),
+    (
+        "shrinks",
+        (r"shrink(?:s|ing)?", rf"(?:get|become|grow)s? {_SMALLER}", r"decreases? in size", r"(?:is|are) shrinking"),
+    ),
+    (
+        "recolors",
+        (rf"(?:change|switch)(?:s|es)? {_ITS_COLOR}", rf"(?:do|does) not keep {_ITS_COLOR}", r"(?:is|are) recolored"),
+    ),
+    (
+        "turns",
+        (
+            rf"(?:(?:is|are) of another color at first and then )?(?:{_BECOME}) {_COLOR}",
+            rf"changes? (?:{_ITS_COLOR} )?(?:in)?to {_COLOR}",
+        ),
+    ),
+    (
+        "meets",
+        (
+            rf"meets?{_EACH_OTHER}?",
+            r"(?:come|get)s? together",
+            rf"(?:touch|bump into|collide with|run into){_EACH_OTHER}",
+            r"collide",
+        ),
+    ),
+)
+"""What happens -> the ways to say it; the first that fits counts."""
+_TABLE = tuple((re.compile(pattern), kind) for kind, patterns in _KINDS for pattern in patterns)
+_MOVES = re.compile(r"moves?|moving|(?:is|are) moving|(?:is|are) in motion")
 _DENIED = re.compile(r"(?:(?:do|does|did) not|never) (?P<rest>.+)")
 _TO_DO = re.compile(rf"(?:is|are) the (?P<place>{ORDINAL})(?: ones?)?(?: of them)? (?:to|that|which) (?P<rest>.+)")
 _DONE = re.compile(rf"(?P<rest>.+?)(?: the)? (?P<place>{ORDINAL})")
@@ -152,6 +174,8 @@ def _simple(text: str) -> Predicate | None:
     for pattern, kind in _TABLE:
         if found := pattern.fullmatch(text):
             return Predicate((_happening(kind, found),))
+    if _MOVES.fullmatch(text):
+        return Predicate((Happening("still", negated=True),))
     for pattern, order, greatest in _RANKS:
         if pattern.fullmatch(text):
             return Predicate((), Rank(order, greatest))

@@ -18,6 +18,7 @@ from sam3_evals.score import score_run
 from sam3_evals.shard import Shard
 from sam3_evals.solvers import check_solver, make_solver
 from sam3_evals.solvers.function import FunctionSolver
+from sam3_evals.solvers.video.agent import VideoAgentSolver
 from sam3_evals.solvers.video.concept import VideoConceptSolver
 from sam3_evals.solvers.video.function import Frames, VideoFunctionSolver
 from sam3_evals.solvers.video.oracle import VideoOracleSolver
@@ -28,6 +29,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.video.ytvis import read_predictions as read_masklets
 from sam3_agent.formats.video.ytvis import read_ytvis
 from sam3_agent.model.fake import FakeSegmenter
+from sam3_agent.planner import RulesLLM
 from sam3_agent.types import Candidate, Detection
 from sam3_agent.workspace import Workspace
 from tests.evals.video.fixtures_videos import FRAMES, SIZE, mevis, square, walk
@@ -156,10 +158,10 @@ def test_solvers_of_pictures_and_videos_refuse_each_others_cases(tmp_path: Path)
         FunctionSolver(answering).solve(case, dataset.picture(case))
     with pytest.raises(InputError, match="was given a picture"):
         VideoFunctionSolver(answering).solve(case, np.zeros((4, 4, 3), dtype=np.uint8))
-    with pytest.raises(
-        InputError, match="the solver agent takes no videos; use one of: concept, oracle, or MODULE:FUNCTION"
-    ):
-        check_solver("agent", "rules", videos=True)
+    with pytest.raises(InputError, match="was given a picture"):
+        VideoAgentSolver(Workspace(FakeSegmenter({})), RulesLLM()).solve(case, np.zeros((4, 4, 3), dtype=np.uint8))
+    with pytest.raises(InputError, match="the solver agent needs an LLM"):
+        check_solver("agent", "", videos=True)
     assert isinstance(make_solver("oracle", Workspace(FakeSegmenter({})), "", videos=True), VideoOracleSolver)
 
 
