@@ -38,5 +38,5 @@ def video_calls(task: VideoTask, results: Sequence[ToolResult]) -> list[_Call]:
         chosen = chooser.choose(plan)
     except NoMatch as none:
         return [("report_no_match", {"reason": str(none)})]
-    named = {"video_id": task.video_id, "track_ids": [motion.track.id for motion in chosen]}
+    named = {"video_id": task.video_id, "track_ids": chosen}
     return [("submit_tracks", named | {"reason": "; ".join(chooser.notes)})]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sam3_agent.masks import Box
 from sam3_agent.planner.select import NoMatch
 from sam3_agent.planner.video.plan import Happening, Kind, Rank, VideoPlan
+from sam3_agent.planner.video.stitch import Stitched, stitched
 from sam3_agent.tools.track_colors import TURNED, TrackColors
 from sam3_agent.tracks import TrackFrame
 from sam3_agent.workspace.tracking import Motion
@@ -40,14 +41,24 @@ class VideoChooser:
     motions: Sequence[Motion]
     colors: Mapping[str, TrackColors] = field(default_factory=dict[str, TrackColors])
     notes: list[str] = field(default_factory=list[str])
+    _ends: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    """Object -> the first and the last of its tracks."""
 
-    def choose(self, plan: VideoPlan) -> list[Motion]:
-        """Return the tracks that the plan means, in the order of their ids.
+    def choose(self, plan: VideoPlan) -> list[str]:
+        """Return the ids of the tracks that the plan means, in the order given; several of an object that was lost.
 
         Raises:
             NoMatch: nothing is found, or it happens to nothing; the message is the reason.
         """
-        found = self._worthy()
+        objects = stitched(self.motions)
+        self.notes += [f"{' and '.join(each.ids)} are one" for each in objects if len(each.ids) > 1]
+        parts = {each.motion.track.id: each.ids for each in objects}
+        self._ends = {first: (ids[0], ids[-1]) for first, ids in parts.items()}
+        chosen = {part for motion in self._chosen(objects, plan) for part in parts[motion.track.id]}
+        return [motion.track.id for motion in self.motions if motion.track.id in chosen]
+
+    def _chosen(self, objects: Sequence[Stitched], plan: VideoPlan) -> list[Motion]:
+        found = _worthy(objects)
         if not found:
             raise NoMatch(f"no {plan.phrase} was found in the video")
         self.notes.append(f"{_count(found)} for '{plan.phrase}'")
@@ -61,11 +72,7 @@ class VideoChooser:
         elif not plan.plural and len(found) > 1:
             self.notes.append(f"one is meant: the surest of {', '.join(motion.track.id for motion in found)}")
             found = _strongest(found, strengths, 1)
-        return sorted(found, key=lambda motion: self.motions.index(motion))
-
-    def _worthy(self) -> list[Motion]:
-        longer = [motion for motion in self.motions if len(motion.seen) >= FEW]
-        return longer or [motion for motion in self.motions if motion.seen]
+        return found
 
     def _narrowed(self, motions: list[Motion], happening: Happening) -> tuple[list[Motion], dict[str, float]]:
         if happening.kind == "meets":
@@ -82,11 +89,16 @@ class VideoChooser:
 
     def _strength(self, motion: Motion, happening: Happening) -> float:
         if happening.kind in ("turns", "recolors"):
-            colors = self.colors.get(motion.track.id)
+            colors = self._colors(motion)
             if colors is None:
                 return 0.0
             return colors.gained(happening.color) - TURNED if happening.color else colors.change - CHANGED
         return _STRENGTHS[happening.kind](motion, happening.side)
+
+    def _colors(self, motion: Motion) -> TrackColors | None:
+        """Colors of an object from the beginning of its first track to the end of its last one."""
+        first, last = (self.colors.get(part) for part in self._ends[motion.track.id])
+        return TrackColors(first.first, last.last) if first is not None and last is not None else None
 
     def _ranked(self, motions: list[Motion], plan: VideoPlan) -> list[Motion]:
         rank = plan.rank
@@ -98,6 +110,12 @@ class VideoChooser:
         chosen = ordered[rank.place - 1 : rank.place - 1 + (plan.amount or 1)]
         self.notes.append(f"{rank}: {', '.join(motion.track.id for motion in chosen)}")
         return chosen
+
+
+def _worthy(objects: Sequence[Stitched]) -> list[Motion]:
+    """The objects that are no flicker, all where there is nothing else."""
+    motions = [each.motion for each in objects]
+    return [motion for motion in motions if len(motion.seen) >= FEW] or motions
 
 
 def _count(motions: Sequence[Motion]) -> str:
