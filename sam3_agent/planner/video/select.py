@@ -30,6 +30,8 @@ HIDDEN_FRAMES = 2
 """A mask may be missed in one frame."""
 CHANGED = 0.35
 """Share of the pixels that have another color where an object changes its color."""
+MISSED = 2
+"""Frames at the beginning or the end in which an object may be missed that is not at the border."""
 FEW = 2
 """A track of fewer frames is a flicker of the detector, where others are longer."""
 
@@ -144,9 +146,10 @@ def _value(motion: Motion, rank: Rank) -> float | None:
     clock = motion.clock
     if rank.order == "size" and not rank.when:
         return motion.mean_area
-    frame = motion.track.at(clock.last if rank.when == "end" else clock.start)
-    if frame is None or not frame.visible:
-        return None if rank.when else _place(motion.seen[0].box, rank.order)
+    frame = motion.seen[-1] if rank.when == "end" else motion.seen[0]
+    late = clock.last - frame.index if rank.when == "end" else frame.index - clock.start
+    if rank.when and late > (0 if _edge(motion, frame) <= EDGE and _reach(motion) > STILL else MISSED):
+        return None
     return _area(frame) if rank.order == "size" else _place(frame.box, rank.order)
 
 
@@ -159,7 +162,7 @@ def _area(frame: TrackFrame) -> float:
 
 
 def _speed(motion: Motion) -> float:
-    """Mean pixels a frame over steps between neighboring frames, whole views before cut-off ones."""
+    """Mean pixels a frame over steps between neighboring frames but the longest, whole views before cut-off ones."""
     whole = {frame.index for frame in _whole(motion)}
     for among in (whole, {frame.index for frame in motion.seen}):
         steps = [
@@ -168,7 +171,8 @@ def _speed(motion: Motion) -> float:
             if b.index == a.index + 1 and {a.index, b.index} <= among
         ]
         if len(steps) >= 3:
-            return sum(steps) / len(steps)
+            kept = sorted(steps)[: len(steps) - len(steps) // 10]  # a bad mask makes two long steps
+            return sum(kept) / len(kept)
     return motion.path / max(motion.last - motion.first, 1)
 
 
@@ -191,11 +195,20 @@ def _edge(motion: Motion, frame: TrackFrame, side: str = "") -> float:
 
 
 def _leaves(motion: Motion, side: str) -> float:
-    return 0.0 if motion.last >= motion.clock.last else EDGE - _edge(motion, motion.seen[-1], side)
+    """What stands at the border and is lost has not left."""
+    gone = motion.last < motion.clock.last and _reach(motion) > STILL
+    return EDGE - _edge(motion, motion.seen[-1], side) if gone else 0.0
 
 
 def _enters(motion: Motion, side: str) -> float:
-    return 0.0 if motion.first <= motion.clock.start else EDGE - _edge(motion, motion.seen[0], side)
+    come = motion.first > motion.clock.start and _reach(motion) > STILL
+    return EDGE - _edge(motion, motion.seen[0], side) if come else 0.0
+
+
+def _reach(motion: Motion) -> float:
+    """Longer sides within which it stays of where it began, but for one frame in ten, which a bad mask may be."""
+    ways = sorted(math.dist(motion.began_at, each) for each in motion.centers)
+    return ways[-1 - len(ways) // 10] / max(motion.clock.width, motion.clock.height)
 
 
 def _absences(motion: Motion) -> list[tuple[float, int]]:
@@ -221,8 +234,8 @@ def _moves(motion: Motion, side: str) -> float:
 
 
 def _still(motion: Motion, _: str) -> float:
-    reach = max(math.dist(motion.centers[0], each) for each in motion.centers)
-    return STILL - reach / max(motion.clock.width, motion.clock.height)
+    """What is seen for less than half of the video does not tell."""
+    return STILL - _reach(motion) if 2 * len(motion.seen) >= motion.clock.frames else 0.0
 
 
 def _growth(motion: Motion) -> float:

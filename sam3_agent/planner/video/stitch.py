@@ -1,9 +1,10 @@
-"""Tracks of one object that was lost and found again under another id, joined for measuring."""
+"""Tracks as objects, for measuring: without stray pixels, and joined where one was lost and found again."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from sam3_agent import masks
 from sam3_agent.masks import Box
 from sam3_agent.tracks import TrackFrame
 from sam3_agent.workspace.tracking import Motion
@@ -15,6 +16,10 @@ NEAR = 0.75
 """Of its longer side: how far from where it was going, or from where it was, it is found again."""
 ALIKE = 3.0
 """Times that its area may differ: half of it may still be hidden."""
+SAME, DOUBLE = 0.6, 1 / 3
+"""IoU at which masks are of one object, and the share of a track's frames in which they are."""
+CRUMBS = 0.2
+"""Of the main part: what is larger may be the rest of an object behind a pole."""
 _PACE = 3
 """Frames over which its pace is taken."""
 
@@ -30,9 +35,11 @@ class Stitched:
 def stitched(motions: Sequence[Motion]) -> list[Stitched]:
     """Join tracks of which one begins where and soon after another ends; the best fitting pair first.
 
-    What goes out over the border and comes in there again may be somebody else, and is not joined.
+    What goes out over the border and comes in there again may be somebody else, and is not joined. A track that lies
+    on a longer one is the same object a second time, and is left out.
     """
-    objects = [Stitched(motion, (motion.track.id,)) for motion in motions if motion.seen]
+    seen = [without_crumbs(motion) for motion in motions if motion.seen]
+    objects = [Stitched(motion, (motion.track.id,)) for motion in seen if not any(_doubles(motion, m) for m in seen)]
     while True:
         pairs = [
             (misfit, one, other)
@@ -45,6 +52,31 @@ def stitched(motions: Sequence[Motion]) -> list[Stitched]:
         _, one, other = min(pairs)
         objects[one] = _joined(objects[one], objects[other])
         del objects[other]
+
+
+def without_crumbs(motion: Motion) -> Motion:
+    """The same motion by the main part of each mask: a stray pixel far away moves a box, and so a center."""
+    frames = [_without_crumbs(frame) for frame in motion.seen]
+    if all(one is other for one, other in zip(frames, motion.seen, strict=True)):
+        return motion
+    return Motion(replace(motion.track, frames=tuple(frames)), motion.clock)
+
+
+def _without_crumbs(frame: TrackFrame) -> TrackFrame:
+    areas = masks.parts_of(frame.rle).areas
+    if len(areas) < 2 or sum(areas[1:]) > CRUMBS * areas[0]:
+        return frame
+    main = masks.main_part(frame.rle)
+    return replace(frame, rle=main, box=masks.box(main))
+
+
+def _doubles(one: Motion, other: Motion) -> bool:
+    """Whether `one` is the shorter of two that lie on each other for a good part of its time."""
+    if len(one.seen) >= len(other.seen):
+        return False
+    pairs = [(a.rle, b.rle) for a in one.seen if (b := other.track.at(a.index)) is not None and b.visible]
+    on = sum(float(masks.iou([a], [b])[0, 0]) >= SAME for a, b in pairs)
+    return on > 0 and on >= DOUBLE * len(one.seen)
 
 
 def _misfit(one: Motion, other: Motion) -> float:
