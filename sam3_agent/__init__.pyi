@@ -11,6 +11,7 @@ from sam3_agent.errors import ToolError as ToolError
 from sam3_agent.errors import UnknownHandle as UnknownHandle
 from sam3_agent.loop.agent import Agent as Agent
 from sam3_agent.loop.load_llm import load_llm as load_llm
+from sam3_agent.loop.toolkit import Toolkit as Toolkit
 from sam3_agent.masks import Box as Box
 from sam3_agent.masks import Rle as Rle
 from sam3_agent.model.replicas import load_replicas as load_replicas
@@ -18,6 +19,8 @@ from sam3_agent.model.replicas import load_segmenter as load_segmenter
 from sam3_agent.model.request_context import calling as calling
 from sam3_agent.model.sam3 import Sam3 as Sam3
 from sam3_agent.model.scheduler import Scheduler as Scheduler
+from sam3_agent.training.teaching.teach import teach as teach
+from sam3_agent.training.teaching.views import TeachingImage as TeachingImage
 from sam3_agent.types import Answer as Answer
 from sam3_agent.types import ClickPrompt as ClickPrompt
 from sam3_agent.types import ClickSegmentation as ClickSegmentation

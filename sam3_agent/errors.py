@@ -65,3 +65,19 @@ class LLMError(Sam3AgentError):
 
 class LLMConfigError(LLMError):
     """A model spec is wrong or a key is missing."""
+
+
+_WHOLE = {
+    *("torch", "torchvision", "transformers", "safetensors", "huggingface_hub", "ftfy"),
+    *("mcp", "starlette", "uvicorn", "prometheus_client"),
+    *("anthropic", "openai", "httpx2"),
+}
+"""Import packages that come with the distribution `sam3-agent` and not with `sam3-eval`."""
+
+
+def missing_package(error: ModuleNotFoundError) -> str | None:
+    """Say in one line how to get a package that only the whole distribution brings; None for any other module."""
+    package = (error.name or "").partition(".")[0]
+    if package not in _WHOLE:
+        return None
+    return f"this needs '{package}', which is not installed; the whole package brings it: pip install sam3-agent"

@@ -135,13 +135,13 @@ class Found:
         Raises:
             Sam3AgentError: supervision is not installed.
         """
-        count = len(self.instances)
+        count, ids = len(self.instances), [each.id for each in self.instances]
         return _library("supervision", "to_supervision").Detections(
             xyxy=self.boxes,
             mask=self.masks,
             confidence=self.scores,
             class_id=np.zeros(count, dtype=np.int64),
-            data={"class_name": np.full(count, self.title), "id": np.array([each.id for each in self.instances])},
+            data={"class_name": np.full(count, self.title), "id": np.array(ids, dtype=np.str_)},  # no ids are text too
         )
 
     def to_dataframe(self) -> Any:
@@ -150,9 +150,15 @@ class Found:
         Raises:
             Sam3AgentError: pandas is not installed.
         """
-        columns = ("concept", "id", "score", "object_score", "x0", "y0", "x1", "y1", "area")
-        rows = [(self.title, i.id, i.score, i.object_score, *i.box, i.area) for i in self.instances]
-        return _library("pandas", "to_dataframe").DataFrame(rows, columns=columns)
+        columns: dict[str, Any] = {
+            "concept": [self.title] * len(self.instances),
+            "id": [each.id for each in self.instances],
+            "score": self.scores,
+            "object_score": np.array([each.object_score for each in self.instances], dtype=np.float64),
+            **dict(zip(("x0", "y0", "x1", "y1"), self.boxes.T, strict=True)),
+            "area": np.array([each.area for each in self.instances], dtype=np.int64),
+        }
+        return _library("pandas", "to_dataframe").DataFrame(columns)
 
     def _repr_png_(self) -> bytes | None:
         return self.view.png([each.id for each in self.instances]) if self.view is not None else None

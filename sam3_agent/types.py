@@ -76,19 +76,24 @@ class ConceptEstimate:
     images: int
     held_out: bool
     """Whether each image was asked for what was learned from the others; otherwise the figures flatter."""
+    absent: int = 0
+    """Images without the concept that were asked too; then every finding that is no example is false."""
+    refused: int = 0
+    """Those of them on which nothing was found."""
 
     def __str__(self) -> str:
         where = "" if self.held_out else ", on the image that it was learned from"
-        return (
-            f"finds {self.found} of {self.examples} of your own examples, {self.false} false on {self.words} other"
-            f" words{where}"
-        )
+        found = f"finds {self.found} of {self.examples} of your own examples"
+        if self.absent:
+            return f"{found}, {self.false} false; nothing on {self.refused} of {self.absent} images without it{where}"
+        return f"{found}, {self.false} false on {self.words} other words{where}"
 
     def to_json(self) -> dict[str, Any]:
         """The same figures by name."""
         return {
             "found": self.found, "examples": self.examples, "false": self.false, "other_words": self.words,
             "images": self.images, "held_out": self.held_out,
+            "absent_images": self.absent, "absent_refused": self.refused,
         }  # fmt: skip
 
 

@@ -150,4 +150,6 @@ def test_supervision_reads_masks_boxes_and_scores(found: Segmentation, nothing: 
 def test_pandas_gets_a_row_an_instance(found: Segmentation, nothing: Segmentation) -> None:
     frame = found.to_dataframe()
     assert list(frame["id"]) == [each.id for each in found.instances]
-    assert list(nothing.to_dataframe().columns) == list(frame.columns)
+    empty = nothing.to_dataframe()
+    assert list(empty.columns) == list(frame.columns)
+    assert [str(kind) for kind in empty.dtypes[2:]] == ["float64"] * 6 + ["int64"]

@@ -26,7 +26,8 @@ from sam3_agent.scenes import generate_scene
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "AGENTS.md", "SECURITY.md"]
 PAGES += sorted(f"docs/{path.name}" for path in (CHECKOUT / "docs").glob("*.md"))
-OUTSIDE = ("bash", "cd", "claude", "curl", "gemini", "git", "hf", "node", "npm", "pip", "source", "uv", "uvx")
+PAGES += sorted(path.relative_to(CHECKOUT).as_posix() for path in (CHECKOUT / "sam3_agent/skill").rglob("*.md"))
+OUTSIDE = ("bash", "cd", "claude", "curl", "docker", "gemini", "git", "hf", "node", "npm", "pip", "source", "uv", "uvx")
 """Programs of others, whose command lines nothing here can check."""
 STAND_INS = (("facebook/sam3", "tiny"), ("cuda:0,cuda:1", "cpu,cpu"))
 """What no test has -> what takes its place when Python is run."""
@@ -43,6 +44,10 @@ NOT_RUN = {
     r"^sam3-mcp\b|^sam3-agent (review|demo)\b": "serves until it is stopped, or has a test of its own",
     r"^sam3-eval ": "takes minutes, and has tests of its own",
     r"^python -m |^make ": "takes minutes to hours, and has tests of its own",
+    r"^sam3-agent track street\.mp4 ": "takes minutes, and has tests of its own",
+    r"^sam3-agent teach |@gear": "trains for minutes, and has tests of its own",
+    r"sam3\.pt": "needs Meta's weights",
+    r"--target claude-code": "writes into the home folder",
     r"--tiles always": "takes a minute for its many tiles",
 }
 

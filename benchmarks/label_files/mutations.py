@@ -71,11 +71,10 @@ def _words(data: bytes, chance: random.Random) -> bytes:
 def _json(data: bytes, chance: random.Random) -> bytes:
     """Replace, drop, repeat or wrap a value anywhere in a document."""
     try:
-        document: Any = json.loads(data)
-    except ValueError:
+        document: Any = copy.deepcopy(json.loads(data))
+        places = places_of(document) if isinstance(document, dict | list) else []
+    except (ValueError, RecursionError):
         return _bytes(data, chance)
-    document = copy.deepcopy(document)
-    places = _places(document)
     if not places:
         return data
     holder, key = chance.choice(places)
@@ -95,7 +94,7 @@ def _json(data: bytes, chance: random.Random) -> bytes:
     return json.dumps(document, ensure_ascii=True).encode()
 
 
-def _places(document: Any) -> list[tuple[Any, Any]]:
+def places_of(document: Any) -> list[tuple[Any, Any]]:
     """Every value of a document as (its holder, its key)."""
     found: list[tuple[Any, Any]] = []
     waiting = [document]

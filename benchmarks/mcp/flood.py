@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import anyio
 import httpx2
@@ -41,15 +41,15 @@ def token_of(name: str) -> str:
 
 @contextmanager
 def serving(
-    folder: Path, names: Sequence[str], options: Sequence[str]
+    folder: Path, names: Sequence[str], options: Sequence[str], log: IO[bytes] | None = None
 ) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """The real command with a token for each name; gives its URL and its process."""
+    """The real command with a token for each name; gives its URL and its process. Its log goes to stderr or `log`."""
     tokens = folder / "tokens.txt"
     tokens.write_text("".join(f"{name}:{token_of(name)}\n" for name in names))
     port = free_port()
     command = [sys.executable, "-m", "sam3_mcp", "--transport", "http", "--port", str(port), *options]
     command += ["--allow-dir", str(folder), "--token-file", str(tokens)]
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, stderr=log)
     try:
         yield f"http://127.0.0.1:{port}", process
     finally:

@@ -52,7 +52,21 @@ def main() -> None:
             seen = anyio.run(_soak, url, folder, names, options, process.pid)
     document = _judged(seen, options.minutes * 60)
     print(json.dumps(document | {"machine": machine_words()}, indent=1))
+    print(_verdict(document))
     sys.exit(0 if document["passed"] else 1)
+
+
+def _verdict(document: dict[str, Any]) -> str:
+    """One line: whether the bar is reached, and the figures that say so."""
+    outcomes: dict[str, int] = document["outcomes"]
+    bad = sum(count for what, count in outcomes.items() if what.startswith(("error", "broken")))
+    memory = document["resident_mib"]
+    return (
+        f"{'passed' if document['passed'] else 'failed'}: {document['minutes']} minutes,"
+        f" {sum(outcomes.values())} calls, {bad} errors that are not declared,"
+        f" {memory['after_settling']} -> {memory['at_the_end']} MiB"
+        f" (x{document['growth']}, bar x{GROWTH_BAR})"
+    )
 
 
 async def _soak(url: str, folder: Path, names: list[str], options: argparse.Namespace, pid: int) -> Seen:

@@ -1,7 +1,8 @@
-"""`python -m benchmarks.teach learn`: F1 and refusal of concepts learned from more and more examples."""
+"""`python -m benchmarks.teach learn|teach`: F1 and refusal of concepts learned from examples, or taught from images."""
 
 import argparse
 import json
+import statistics
 import time
 from pathlib import Path
 
@@ -9,29 +10,42 @@ import torch
 
 from benchmarks.machine import machine_words
 from benchmarks.teach.learning import Row, measure, open_tests
+from benchmarks.teach.teaching import TaughtRow, measure_taught
+from sam3_agent.training.teaching.teach import recipe_of
 
 
 def main() -> None:
     """Measure, print a table, optionally write JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.teach", description=__doc__)
-    parser.add_argument("what", choices=("learn",))
+    parser.add_argument("what", choices=("learn", "teach"))
     parser.add_argument("--model", default="tiny")
-    parser.add_argument("--nouns", nargs="+", default=["star", "key", "gear"])
-    parser.add_argument("--images", nargs="+", type=int, default=[1, 3, 10, 30], help="scenes with every object marked")
+    parser.add_argument("--nouns", nargs="+", help="default: star, key and gear; to be taught, gear")
+    parser.add_argument("--images", nargs="+", type=int, help="scenes with every object marked [1 3 10 30; taught: 10]")
     parser.add_argument("--examples", nargs="+", type=int, default=[], help="boxes instead of scenes")
     parser.add_argument("--phrase", help="asked together with the examples, where that finds more")
     parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--first-draw", type=int, default=0)
+    parser.add_argument("--steps", type=int, help="of each part of a teaching")
     parser.add_argument("--tests", type=int, default=20, help="test scenes with the noun, and as many without")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     options = parser.parse_args()
     torch.set_num_threads(1)
     start = time.monotonic()
-    amounts = [(n, n) for n in options.examples] or [(n, None) for n in options.images]
+    rows = _taught(options) if options.what == "teach" else _learned(options)
+    machine = f"{machine_words()} (cpu, float32, {time.monotonic() - start:.0f} s)"
+    print(machine)
+    if options.out:
+        document = {"machine": machine, "rows": [row.to_json() for row in rows]}
+        options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def _learned(options: argparse.Namespace) -> list[Row]:
+    amounts = [(n, n) for n in options.examples] or [(n, None) for n in options.images or (1, 3, 10, 30)]
     rows: list[Row] = []
     print("noun draw images examples | F1 | absent refused | threshold | tokens | estimate")
-    for noun in options.nouns:
+    for noun in options.nouns or ("star", "key", "gear"):
         tests = open_tests(options.model, noun, options.tests)
-        for draw in range(options.draws):
+        for draw in range(options.first_draw, options.first_draw + options.draws):
             for images, most in amounts:
                 rows.append(row := measure(tests, noun, draw, images, most, options.phrase))
                 print(
@@ -39,11 +53,27 @@ def main() -> None:
                     f" {row.tokens} | {row.estimate}",
                     flush=True,
                 )
-    machine = f"{machine_words()} (cpu, float32, {time.monotonic() - start:.0f} s)"
-    print(machine)
-    if options.out:
-        document = {"machine": machine, "rows": [row.to_json() for row in rows]}
-        options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    return rows
+
+
+def _taught(options: argparse.Namespace) -> list[TaughtRow]:
+    rows: list[TaughtRow] = []
+    print("noun draw images examples | F1 (at .5) | absent refused | threshold | others same | s (CPU) | estimate")
+    for noun in options.nouns or ("gear",):
+        tests = open_tests(options.model, noun, options.tests)
+        for draw in range(options.first_draw, options.first_draw + options.draws):
+            for images in options.images or (10,):
+                recipe = recipe_of(options.steps, draw)
+                rows.append(row := measure_taught(tests, options.model, noun, draw, images, recipe))
+                print(
+                    f"{noun} {draw} {row.images} {row.examples} | {row.f1:.3f} ({row.f1_at_half:.3f}) |"
+                    f" {row.absent:.2f} | {row.threshold} | {row.others_same} | {row.seconds:.0f}"
+                    f" ({row.cpu_seconds:.0f}) | {row.estimate}",
+                    flush=True,
+                )
+        found = [row.f1 for row in rows if row.noun == noun]
+        print(f"{noun}: F1 median {statistics.median(found):.3f}, worst {min(found):.3f}")
+    return rows
 
 
 if __name__ == "__main__":

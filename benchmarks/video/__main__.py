@@ -1,40 +1,26 @@
-"""`python -m benchmarks.video card|memory`: tracking of held-out procedural videos; see `card` and `memory`."""
+"""`python -m benchmarks.video card|memory|speed|kills`: tracking of held-out procedural videos."""
 
 import argparse
 import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.machine import machine_words
 from benchmarks.video.card import BARS, figures_of, table
-from benchmarks.video.memory import FLAT, long_run
-from benchmarks.video.ways import read
+from benchmarks.video.kills import FRAMES, KILLS, kill_often
+from benchmarks.video.memory import FAST_ENOUGH, FLAT, long_run
+from benchmarks.video.readings import read
 from sam3_agent.model.sam3 import Sam3
 
 
 def main() -> int:
     """Measure, print a table, optionally write JSON; 1 where a bar is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.video", description=__doc__)
-    parser.add_argument("--model", default="tiny")
-    parser.add_argument("--out", type=Path, help="write the figures as JSON")
-    commands = parser.add_subparsers(dest="command", required=True)
-    card = commands.add_parser("card", help="HOTA, J, absence, re-entry and id switches on unseen videos")
-    card.add_argument("--videos", type=int, default=100)
-    card.add_argument("--frames", type=int, default=24)
-    memory = commands.add_parser("memory", help="resident memory over a long video with several tracks")
-    memory.add_argument("--frames", type=int, default=2000)
-    options = parser.parse_args()
+    options = _parser().parse_args()
     segmenter = Sam3.load(options.model, device="cpu")
     started = time.monotonic()
-    if options.command == "card":
-        figures = figures_of(read(segmenter, options.videos, options.frames))
-        print(table(figures))
-        missed = [name for name, bar in BARS.items() if not bar.holds(figures["tracker"][name])]
-    else:
-        figures = long_run(segmenter, options.frames)
-        print("\n".join(f"{name:<28} {value}" for name, value in figures.items()))
-        missed = [] if figures["growth_after_100"] <= FLAT else ["growth_after_100"]
+    figures, missed = _measured(segmenter, options)
     info = segmenter.info
     machine = f"{machine_words()} ({info.device}, {info.dtype}, {time.monotonic() - started:.0f} s)"
     print(f"\n{info.name}, {machine}" + (f"; missed: {', '.join(missed)}" if missed else ""))
@@ -42,6 +28,43 @@ def main() -> int:
         document = {"command": options.command, "model": info.to_json(), "machine": machine, "figures": figures}
         options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return int(bool(missed))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.video", description=__doc__)
+    parser.add_argument("--model", default="tiny")
+    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    commands = parser.add_subparsers(dest="command", required=True)
+    card = commands.add_parser("card", help="HOTA, J, absence, re-entry and id switches on unseen videos")
+    card.add_argument("--videos", type=int, default=100)
+    card.add_argument("--frames", type=int, default=24)
+    memory = commands.add_parser("memory", help="resident memory over a long video with five tracks")
+    memory.add_argument("--frames", type=int, default=2000)
+    speed = commands.add_parser("speed", help="frames a second at 640 x 360 with five tracks of two concepts")
+    speed.add_argument("--frames", type=int, default=64)
+    kills = commands.add_parser("kills", help="kill -9 at random frames, and compare with a run that never was")
+    kills.add_argument("--frames", type=int, default=FRAMES)
+    kills.add_argument("--kills", type=int, default=KILLS)
+    kills.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def _measured(segmenter: Sam3, options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    """The figures, printed, and the names of those that miss their bar."""
+    if options.command == "card":
+        figures = figures_of(read(segmenter, options.videos, options.frames))
+        print(table(figures))
+        return figures, [name for name, bar in BARS.items() if not bar.holds(figures["tracker"][name])]
+    if options.command == "kills":
+        found = kill_often(options.model, options.kills, options.frames, options.seed)
+        bad = ["masks that differ"] if found["masks that differ"] or not found["masks compared"] else []
+    else:
+        found = long_run(segmenter, options.frames)
+        grown = options.command == "memory" and found["growth_after_100"] > FLAT
+        slow = options.command == "speed" and found["frames a second"] < FAST_ENOUGH
+        bad = [*(["growth_after_100"] if grown else []), *(["frames a second"] if slow else [])]
+    print("\n".join(f"{name:<28} {value}" for name, value in found.items()))
+    return found, bad
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from sam3_evals.metrics.video.hota import COLUMNS, hota_figures, hota_row
 
-from benchmarks.video.ways import Masklets, Reading
+from benchmarks.video.readings import Masklets, Reading
 from sam3_agent import masks
 
 SAME = 0.5

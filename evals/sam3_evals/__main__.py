@@ -1,4 +1,4 @@
-"""`sam3-eval`: run, merge, score, compare, report, conformance."""
+"""`sam3-eval`: run, import, merge, score, compare, report, conformance."""
 
 import json
 import logging
@@ -11,11 +11,15 @@ from typing import Annotated, Any
 import typer
 
 from sam3_agent import __version__
-from sam3_agent.errors import Sam3AgentError
+from sam3_agent.errors import Sam3AgentError, missing_package
+from sam3_agent.formats.control_characters import VisibleFormatter, visible_line, visible_text
 from sam3_agent.model.devices import DEVICE_HELP, Fast
 from sam3_evals.compare import compare
 from sam3_evals.conformance.command import check_answers, check_implementation, export_fixtures, template
 from sam3_evals.datasets import FORMS, asks_videos, open_dataset
+from sam3_evals.ending import Ending
+from sam3_evals.import_predictions import FORMS as PREDICTION_FORMS
+from sam3_evals.import_predictions import THRESHOLD, Wanted, import_predictions
 from sam3_evals.merge import merge
 from sam3_evals.report.page import write_report
 from sam3_evals.runner import Launch, launch
@@ -56,8 +60,11 @@ def _common(
 
 def main() -> None:
     """The console command; exits 0, 1 on failure, 2 on a usage error, 130 on Ctrl-C."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="sam3-eval: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(VisibleFormatter("sam3-eval: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    for chatty in ("httpx", "sam3_agent.workspace.tiling"):  # a line a case would bury the headline
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     app()
 
 
@@ -73,7 +80,7 @@ def run_command(
     jobs: Annotated[int, typer.Option(min=1, help="Pictures that are worked on at a time.")] = 1,
     shard: Annotated[str, typer.Option(metavar="I/N", help="Only this part; put them together with merge.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of what a dataset draws by chance.")] = 0,
-    model: Annotated[str, typer.Option(help="tiny, facebook/sam3, or the folder of a checkpoint")] = "tiny",
+    model: Annotated[str, typer.Option(help="tiny, facebook/sam3, a checkpoint's folder, or Meta's sam3.pt")] = "tiny",
     device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, bfloat16 or float32")] = "auto",
     fast: Annotated[Fast, typer.Option(help="auto: compile for a CUDA GPU where there is much to do; off")] = "auto",
@@ -86,6 +93,31 @@ def run_command(
     with _clear_errors(_FAILURE, interrupted=f"interrupted; the same command resumes {out}"):
         spec = llm if solver == "agent" else ""
         launch(Launch(source, out, solver, spec, limit, jobs, part, seed, model, device, dtype, fast))
+        ending = Ending.of(out)
+        if as_json:
+            _show(ending.score, as_json)
+        ending.check()
+        if not as_json:
+            typer.echo(ending.screen())
+
+
+@app.command("import")
+def import_command(
+    predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help=f"{PREDICTION_FORMS}.")],
+    dataset: Annotated[str, typer.Option(help=FORMS)],
+    out: Annotated[Path, typer.Option(help="The run's folder, a new one.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first cases of the dataset.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what a dataset draws by chance.")] = 0,
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Leave out masks with a lower score.")] = THRESHOLD,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="A case without a prediction means: nothing is there (COCO: always).")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a run of another program's predictions, then score it; needs no model and no solver."""
+    with _clear_errors(_FAILURE):
+        done = import_predictions(predictions, Wanted(dataset, out, limit, seed, threshold, complete))
+        typer.echo(f"sam3-eval: {done.words()}", err=True)
         _show(score_run(out), as_json)
 
 
@@ -128,7 +160,7 @@ def compare_command(a: RunFolder, b: RunFolder, as_json: AsJson = False) -> None
     """Two runs over the same cases, paired: differences with intervals and p, and the cases that flipped."""
     with _clear_errors(_FAILURE):
         found = compare(a, b)
-        typer.echo(json.dumps(found.to_json(), indent=2) if as_json else comparison_table(found))
+        typer.echo(json.dumps(found.to_json(), indent=2) if as_json else visible_text(comparison_table(found)))
 
 
 @app.command("conformance")
@@ -147,7 +179,7 @@ def conformance_command(
             typer.echo(f"wrote the fixtures to {export}; fill in {template(export)} and check it with --answers")
             return
         verdict = check_answers(answers) if answers is not None else check_implementation(implementation)
-        typer.echo(json.dumps(verdict.to_json(), indent=2) if as_json else verdict.table())
+        typer.echo(json.dumps(verdict.to_json(), indent=2) if as_json else visible_text(verdict.table()))
         if not verdict.conforms:
             raise typer.Exit(_FAILURE)
 
@@ -164,7 +196,7 @@ def _show(score: Score, as_json: bool, coco: dict[str, Any] | None = None) -> No
     if as_json:
         typer.echo(json.dumps({**score.to_json(), **({"coco": coco} if coco else {})}, indent=2))
     else:
-        typer.echo(score_table(score) + (f"\n\n{coco_table(coco)}" if coco else ""))
+        typer.echo(visible_text(score_table(score) + (f"\n\n{coco_table(coco)}" if coco else "")))
 
 
 @contextmanager
@@ -173,11 +205,16 @@ def _clear_errors(status: int, interrupted: str = "interrupted") -> Generator[No
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(f"sam3-eval: {interrupted}", err=True)
+        typer.echo(f"sam3-eval: {visible_line(interrupted)}", err=True)
         raise typer.Exit(_INTERRUPTED) from None
     except (Sam3AgentError, OSError) as error:
-        typer.echo(f"sam3-eval: error: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"sam3-eval: error: {visible_line(' '.join(str(error).split()))}", err=True)
         raise typer.Exit(status) from None
+    except ModuleNotFoundError as error:
+        if (words := missing_package(error)) is None:
+            raise
+        typer.echo(f"sam3-eval: error: {words}", err=True)
+        raise typer.Exit(_FAILURE) from None
 
 
 if __name__ == "__main__":

@@ -61,6 +61,8 @@ class Comparison:
     differences: dict[str, dict[str, dict[str, float | None]]]
     """By metric and figure: a, b, difference, low, high; over all cases."""
     flips: tuple[Flip, ...]
+    images: int = 0
+    """That the cases are about: what intervals and p rest on."""
 
     def to_json(self) -> dict[str, Any]:
         """As one document."""
@@ -101,7 +103,8 @@ def compare(a: Path, b: Path, each: Callable[[Scored, Scored], None] | None = No
     rows = tuple(_row(key, groups_a[key], groups_b[key], found) for key, found in _in_order(groups_a, pairs))
     everything = ("", "all")
     differences = _differences(groups_a[everything], groups_b[everything])
-    return Comparison(str(a), str(b), not missing, rows, differences, tuple(flips))
+    images = groups_a[everything].pictures
+    return Comparison(str(a), str(b), not missing, rows, differences, tuple(flips), images)
 
 
 def _check_comparable(a: Path, b: Path, first: Manifest, second: Manifest) -> None:

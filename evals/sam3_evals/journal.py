@@ -3,16 +3,23 @@
 import hashlib
 import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
+import pydantic
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.reading import parse_json
+from sam3_agent.formats.validation_error import first_error
 
 _BLOCK = 1 << 16
+MOST_TEXT = 100_000
+"""Characters of a text in a line: an LLM's whole reply fits."""
+_T = TypeVar("_T")
+_M = TypeVar("_M", bound=pydantic.BaseModel)
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
@@ -36,6 +43,28 @@ def read_lines(path: Path) -> Iterator[bytes]:
             yield line
 
 
+def read_values(path: Path, read: Callable[[dict[str, Any]], _T]) -> Iterator[_T]:
+    """Values that `read` makes of every whole line, in order.
+
+    Raises:
+        InputError: a line is broken; the message names file and line.
+    """
+    for number, document in enumerate(read_journal(path), start=1):
+        try:
+            value = read(document)
+        except InputError as error:
+            raise InputError(f"{path}:{number}: {error}") from error
+        yield value
+
+
+def checked_line(kind: type[_M], value: dict[str, Any], what: str) -> _M:
+    """The fields of a line; raises InputError, which names the first that is wrong."""
+    try:
+        return kind.model_validate(value)
+    except pydantic.ValidationError as error:
+        raise InputError(f"a broken {what}: {first_error(error)}") from error
+
+
 class JournalIndex:
     """Index the start of the line of each `key` value: 16 bytes a line, whatever the lines hold."""
 
@@ -48,7 +77,10 @@ class JournalIndex:
         self.path, self._key = path, key
         digests, offsets, position = array("Q"), array("Q"), 0
         for number, line in enumerate(read_lines(path), start=1):
-            digests.append(_digest(str(_parse(path, number, line)[key])))
+            document = _parse(path, number, line)
+            if not isinstance(document.get(key), str):
+                raise InputError(f"{path}:{number}: a line without {key!r}")
+            digests.append(_digest(document[key]))
             offsets.append(position)
             position += len(line)
         order = np.argsort(np.frombuffer(digests, dtype=np.uint64), kind="stable")
@@ -103,14 +135,14 @@ class Journal:
 
 def _digest(value: str) -> int:
     """64 bits; that two of a million keys share them has a chance of 3 in 100 million, and is then refused aloud."""
-    return int.from_bytes(hashlib.blake2b(value.encode(), digest_size=8).digest())
+    return int.from_bytes(hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
 def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{path}:{number}: broken line ({error})") from error
+    document = parse_json(line, f"{path}:{number}: broken line", finite=True)
+    if not isinstance(document, dict):
+        raise InputError(f"{path}:{number}: broken line (it holds no object)")
+    return cast(dict[str, Any], document)
 
 
 def _drop_torn_line(path: Path) -> None:

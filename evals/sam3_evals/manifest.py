@@ -2,17 +2,23 @@
 
 import hashlib
 import importlib.util
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any, cast
+
+import pydantic
 
 import sam3_agent
 import sam3_evals
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
+from sam3_agent.formats.reading import read_json
+from sam3_agent.formats.validation_error import first_error
 
 FILE = "manifest.json"
 _BLOCK = 1 << 20
+MOST_BYTES = 1 << 20
+"""Of a manifest; one has under 2 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,18 @@ class Manifest:
         """Write `manifest.json` into the run's folder, whole or not at all."""
         write_json(run / FILE, asdict(self), indent=2)
 
+    def check_continued_by(self, other: "Manifest", begins: str) -> None:
+        """Raise InputError unless `other` is equal, or asks the same cases and more behind them.
+
+        `begins` is the hash of as many of its first cases as this one has.
+        """
+        as_before = replace(other, cases=self.cases, dataset_hash=self.dataset_hash)
+        if other.cases < self.cases and as_before == self:
+            raise InputError(
+                f"cases was {self.cases}, is {other.cases}: a limit can be raised, not lowered; give another --out"
+            )
+        self.check_same(as_before if other.cases > self.cases and begins == self.dataset_hash else other)
+
     def check_same(self, other: "Manifest") -> None:
         """Raise InputError naming what differs, unless `other` is equal."""
         mine, theirs = asdict(self), asdict(other)
@@ -63,10 +81,14 @@ def read_manifest(run: Path) -> Manifest:
     path = run / FILE
     if not path.is_file():
         raise InputError(f"{run}: no run here ({FILE} is missing); make one with: sam3-eval run DATASET --out {run}")
+    document = read_json(path, most=MOST_BYTES, finite=True)
+    given = cast(dict[str, Any], document).keys() if isinstance(document, dict) else set[str]()
+    if unknown := given - {each.name for each in fields(Manifest)}:
+        raise InputError(f"{path}: not a manifest of this version (it has {', '.join(sorted(unknown)):.100})")
     try:
-        return Manifest(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: not a manifest of this version ({error})") from error
+        return pydantic.TypeAdapter(Manifest).validate_python(document)
+    except pydantic.ValidationError as error:
+        raise InputError(f"{path}: not a manifest of this version ({first_error(error)})") from error
 
 
 def code_version(solver: str = "") -> str:

@@ -72,7 +72,10 @@ def _by_rank(runs: Sequence[Path]) -> Iterator[tuple[dict[str, Any], dict[str, A
 
 
 def _ranked(number: int, run: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    return ((case["rank"], number, case) for case in read_journal(run / CASES))
+    for case in read_journal(run / CASES):
+        if not isinstance(case.get("rank"), int):
+            raise InputError(f"{run / CASES}: a case without its rank; is this a shard?")
+        yield case["rank"], number, case
 
 
 def _line(document: dict[str, Any]) -> bytes:

@@ -1,12 +1,45 @@
 """A prediction: what a solver answered to one case, at what cost."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import AfterValidator, Field
 
 from sam3_agent import masks
 from sam3_agent.masks import Rle
 from sam3_agent.types import Trace, Usage
+from sam3_evals.journal import MOST_TEXT, checked_line
 from sam3_evals.metrics.iou import empty_mask
+
+
+def _inside(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise ValueError("a trace lies in the folder of its run")
+    return path
+
+
+_Text = Annotated[str, Field(max_length=MOST_TEXT)]
+
+
+class _InstanceLine(pydantic.BaseModel):
+    score: float
+    mask: dict[str, Any]
+
+
+class _PredictionLine(pydantic.BaseModel):
+    """Line of `predictions.jsonl`; a run may come from a stranger."""
+
+    model_config = pydantic.ConfigDict(allow_inf_nan=False)
+    case: _Text
+    outcome: _Text
+    reason: _Text
+    error: _Text
+    presence: float | None
+    instances: list[_InstanceLine]
+    usage: Usage
+    trace: Annotated[_Text, AfterValidator(_inside)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +81,20 @@ class Prediction:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Prediction":
-        """Read what `to_json` wrote."""
+        """Read what `to_json` wrote.
+
+        Raises:
+            InputError: it is no prediction; the message names the field.
+        """
+        line = checked_line(_PredictionLine, value, "prediction")
         return cls(
-            case=value["case"],
-            rles=tuple(masks.from_json(instance["mask"]) for instance in value["instances"]),
-            scores=tuple(instance["score"] for instance in value["instances"]),
-            outcome=value["outcome"],
-            reason=value["reason"],
-            error=value["error"],
-            presence=value["presence"],
-            usage=Usage(**value["usage"]),
-            trace_file=value["trace"],
+            case=line.case,
+            rles=tuple(masks.from_json(instance.mask) for instance in line.instances),
+            scores=tuple(instance.score for instance in line.instances),
+            outcome=line.outcome,
+            reason=line.reason,
+            error=line.error,
+            presence=line.presence,
+            usage=line.usage,
+            trace_file=line.trace,
         )

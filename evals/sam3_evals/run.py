@@ -16,7 +16,7 @@ from pathlib import Path
 from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.loop.trace import write_trace
 from sam3_evals.datasets import Dataset
-from sam3_evals.journal import Journal, JournalIndex, read_journal
+from sam3_evals.journal import Journal, JournalIndex, read_values
 from sam3_evals.manifest import FILE, Manifest, code_version, read_manifest
 from sam3_evals.prediction import Prediction
 from sam3_evals.sample import Case
@@ -53,6 +53,8 @@ class Plan:
 def prepare(plan: Plan, run: Path) -> Manifest:
     """Write the questions and the manifest, or check that an older run in this folder is the same one.
 
+    An older run may have asked fewer cases: its limit is raised, what it answered stays.
+
     Raises:
         InputError: the folder holds another run, or the dataset is broken or empty.
     """
@@ -60,36 +62,40 @@ def prepare(plan: Plan, run: Path) -> Manifest:
     run.mkdir(parents=True, exist_ok=True)
     fresh = run / (CASES + ".new")
     try:
-        digest, total = _write_cases(plan, fresh)
+        older = read_manifest(run) if (run / FILE).exists() else None
+        digest, total, begins = _write_cases(plan, fresh, older.cases if older else 0)
         if not total:
             raise InputError(f"{plan.dataset.name}: no case to ask")
-        manifest = Manifest(
-            dataset=plan.dataset.name,
-            dataset_hash=digest,
-            cases=total,
-            solver=plan.solver,
-            model=plan.model,
-            weights=plan.weights,
-            llm=plan.llm,
-            prompts=plan.prompts,
-            seed=plan.seed,
-            code=code_version(plan.solver),
-            device=plan.device,
-            dtype=plan.dtype,
-            shard=str(plan.shard),
-        )
-        if (run / FILE).exists():
-            read_manifest(run).check_same(manifest)
+        manifest = _manifest(plan, digest, total)
+        if older is not None:
+            older.check_continued_by(manifest, begins)
         elif (run / PREDICTIONS).exists():
             raise InputError(f"{run}: predictions without {FILE}; give another --out")
-        else:
-            fresh.replace(run / CASES)
-            manifest.write(run)
+        fresh.replace(run / CASES)  # the same ones, or with those that a raised limit adds
+        manifest.write(run)
     finally:
         fresh.unlink(missing_ok=True)
         if not there and not any(run.iterdir()):  # a run that never began leaves nothing behind
             run.rmdir()
     return manifest
+
+
+def _manifest(plan: Plan, digest: str, total: int) -> Manifest:
+    return Manifest(
+        dataset=plan.dataset.name,
+        dataset_hash=digest,
+        cases=total,
+        solver=plan.solver,
+        model=plan.model,
+        weights=plan.weights,
+        llm=plan.llm,
+        prompts=plan.prompts,
+        seed=plan.seed,
+        code=code_version(plan.solver),
+        device=plan.device,
+        dtype=plan.dtype,
+        shard=str(plan.shard),
+    )
 
 
 def execute(run: Path, dataset: Dataset, solvers: Sequence[Solver], progress: Progress | None = None) -> int:
@@ -123,12 +129,12 @@ def execute(run: Path, dataset: Dataset, solvers: Sequence[Solver], progress: Pr
 
 def read_cases(run: Path) -> Iterator[Case]:
     """The questions of a run, streamed in order."""
-    return (Case.from_json(line) for line in read_journal(run / CASES))
+    return read_values(run / CASES, Case.from_json)
 
 
 def read_predictions(run: Path) -> Iterator[Prediction]:
     """The predictions of a run, streamed in the order they were made."""
-    return (Prediction.from_json(line) for line in read_journal(run / PREDICTIONS))
+    return read_values(run / PREDICTIONS, Prediction.from_json)
 
 
 def trace_name(case: str) -> str:
@@ -200,9 +206,11 @@ def _solve(solver: Solver, case: Case, dataset: Dataset) -> Prediction:
         raise Sam3AgentError(f"case {case.id}: {error}") from error
 
 
-def _write_cases(plan: Plan, path: Path) -> tuple[str, int]:
-    """Write the shard's questions; return a hash of all of them with their truth, and their number."""
-    digest, total, seen = hashlib.sha256(), 0, set[str]()
+def _write_cases(plan: Plan, path: Path, older: int) -> tuple[str, int, str]:
+    """Write the shard's questions; return a hash of all of them with their truth, their number, and the hash of the
+    first `older` ones.
+    """
+    digest, total, seen, begins = hashlib.sha256(), 0, set[str](), ""
     cases = itertools.islice(plan.dataset.cases(plan.limit), plan.limit)
     with path.open("wb") as file:
         for number, (_, group) in enumerate(itertools.groupby(cases, key=lambda case: case.picture)):
@@ -218,4 +226,6 @@ def _write_cases(plan: Plan, path: Path) -> tuple[str, int]:
                 elif plan.shard.has(number):
                     file.write(json.dumps({**document, "rank": total}, separators=(",", ":")).encode() + b"\n")
                 total += 1
-    return digest.hexdigest()[:16], total
+                if total == older:
+                    begins = digest.hexdigest()[:16]
+    return digest.hexdigest()[:16], total, begins

@@ -2,15 +2,22 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import pydantic
 from numpy.typing import NDArray
+from pydantic import Field
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Rle
+from sam3_evals.journal import MOST_TEXT, checked_line
 from sam3_evals.metrics.iou import empty_mask
+
+MOST_SIDE = masks.MOST_PIXELS
+"""Of an image, or of the frames of a video below each other."""
+MOST_FRAMES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,21 @@ def still(source: Source) -> Still:
     if isinstance(source, Footage):
         raise InputError("this is a video; whoever takes pictures only cannot open it")
     return source
+
+
+class _CaseLine(pydantic.BaseModel):
+    """Line of `cases.jsonl`; a run may come from a stranger."""
+
+    id: Annotated[str, Field(max_length=MOST_TEXT)]
+    picture: Annotated[str, Field(max_length=MOST_TEXT)]
+    query: Annotated[str, Field(max_length=MOST_TEXT)]
+    size: tuple[Annotated[int, Field(ge=1, le=MOST_SIDE)], Annotated[int, Field(ge=1, le=MOST_SIDE)]]
+    targets: list[dict[str, Any]]
+    ignore: dict[str, Any] | None
+    strata: dict[str, str]
+    by_instance: bool
+    others: list[list[dict[str, Any]]]
+    frames: Annotated[int, Field(ge=0, le=MOST_FRAMES)] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +107,21 @@ class Case:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Case":
-        """Read what `to_json` wrote."""
-        height, width = value["size"]
+        """Read what `to_json` wrote.
+
+        Raises:
+            InputError: it is no case; the message names the field.
+        """
+        line = checked_line(_CaseLine, value, "case")
         return cls(
-            id=value["id"],
-            picture=value["picture"],
-            query=value["query"],
-            size=(height, width),
-            targets=tuple(masks.from_json(target) for target in value["targets"]),
-            ignore=masks.from_json(value["ignore"]) if value["ignore"] else None,
-            strata=value["strata"],
-            by_instance=value["by_instance"],
-            others=tuple(tuple(masks.from_json(target) for target in targets) for targets in value["others"]),
-            frames=value.get("frames", 0),
+            id=line.id,
+            picture=line.picture,
+            query=line.query,
+            size=line.size,
+            targets=tuple(masks.from_json(target) for target in line.targets),
+            ignore=masks.from_json(line.ignore) if line.ignore else None,
+            strata=line.strata,
+            by_instance=line.by_instance,
+            others=tuple(tuple(masks.from_json(target) for target in targets) for targets in line.others),
+            frames=line.frames,
         )

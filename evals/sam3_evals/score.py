@@ -113,8 +113,8 @@ def score_cases(run: Path) -> Iterator[Scored]:
         line = index.find(case.id)
         try:
             yield score_case(case, Prediction.from_json(line) if line is not None else None)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{index.path}: the prediction of case {case.id!r} is broken ({error!r})") from error
+        except InputError as error:
+            raise InputError(f"{index.path}: case {case.id!r:.100}: {error}") from error
 
 
 def score_case(case: Case, prediction: Prediction | None) -> Scored:
@@ -166,7 +166,7 @@ def iou_of(case: Case, prediction: Prediction) -> float:
 
 def figures_json(sums: Sums) -> dict[str, Any]:
     """Every figure over some cases, by metric and name; metrics without a single figure are left out."""
-    document: dict[str, Any] = {"cases": sums.cases}
+    document: dict[str, Any] = {"cases": sums.cases, "images": sums.pictures}
     for metric, figures in sums.figures().items():
         if any(value is not None for value, _, _ in figures.values()):
             document[metric] = {

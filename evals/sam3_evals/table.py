@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sam3_evals.compare import Comparison
+from sam3_evals.headline import bounds_of, comparison_headline, headline
 from sam3_evals.score import Score
 
 _MISSING = "-"
@@ -13,20 +14,25 @@ _NARROWEST = 2
 
 
 def score_table(score: Score) -> str:
-    """Everything a run scored, with its warnings on top."""
+    """Everything a run scored, with its headline and its warnings on top."""
     document = score.to_json()
-    made = document["manifest"]
-    llm = f", LLM {made['llm']}" if made["llm"] else ""
-    segmenter = f" (model {made['model']}{llm})" if made["model"] else ""
-    lines = [f"# {made['dataset']} with {made['solver']}{segmenter}", ""]
-    lines += [f"**{sentence}**" for sentence in document["caveats"]] + ([""] if document["caveats"] else [])
+    lines = top_lines(document)
     groups = groups_of(document)
     for header, columns, note in SECTIONS:
         shown = [group for group in groups if any(figure_at(group[1], column) is not None for column in columns)]
         if shown:
-            lines += [*_section(header, columns, shown), "", *([note, ""] if note else [])]
+            lines += [*section_lines(header, columns, shown), "", *([note, ""] if note else [])]
     lines.append(_price(document))
     return "\n".join(lines)
+
+
+def top_lines(document: dict[str, Any]) -> list[str]:
+    """Title, headline and warnings of a score's document, an empty line behind each."""
+    made, caveats = document["manifest"], [f"**{sentence}**" for sentence in document["caveats"]]
+    llm = f", LLM {made['llm']}" if made["llm"] else ""
+    segmenter = f" (model {made['model']}{llm})" if made["model"] else ""
+    title = f"# {made['dataset']} with {made['solver']}{segmenter}"
+    return [title, "", headline(document), "", *caveats, *([""] if caveats else [])]
 
 
 SECTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
@@ -64,8 +70,10 @@ SECTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
 """Header, figures ("metric.name"; * where it is not a share) and a note of each table."""
 
 
-def _section(header: Sequence[str], columns: Sequence[str], groups: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
-    """A row a group; the row of all cases is followed by its intervals."""
+def section_lines(
+    header: Sequence[str], columns: Sequence[str], groups: Sequence[tuple[str, dict[str, Any]]]
+) -> list[str]:
+    """A table with a row a group, (name, figures); the row of all cases is followed by its intervals."""
     rows: list[list[str]] = []
     for name, found in groups:
         figures = [figure_at(found, column) for column in columns]
@@ -123,7 +131,7 @@ def _price(document: dict[str, Any]) -> str:
 
 def comparison_table(comparison: Comparison) -> str:
     """Paired gIoU by stratum, then the flipped cases."""
-    lines = [f"# A = {comparison.a}, B = {comparison.b}", ""]
+    lines = [f"# A = {comparison.a}, B = {comparison.b}", "", comparison_headline(comparison), ""]
     if not comparison.complete:
         lines += ["**INCOMPLETE: a run lacks predictions; these count as empty.**", ""]
     header = ["cases", "n", "gIoU A", "gIoU B", "B - A", "95 %", "p", "B better", "tie", "A better"]
@@ -134,7 +142,7 @@ def comparison_table(comparison: Comparison) -> str:
             _percent(row.a),
             _percent(row.b),
             f"{100 * row.difference:+.1f}",
-            f"{100 * row.low:+.1f} .. {100 * row.high:+.1f}" if row.low is not None and row.high is not None else "-",
+            bounds_of(row),
             f"{row.p:.4f}",
             str(row.b_better),
             str(row.ties),

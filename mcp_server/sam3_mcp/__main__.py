@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sam3_agent.errors import InputError, LLMError
+from sam3_agent.formats.control_characters import VisibleFormatter, visible_line
 from sam3_mcp.malloc_tuning import keep_memory_flat
 from sam3_mcp.options import parser
 
@@ -40,13 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until the client leaves; returns the exit status (0, 2 on a usage error, 130 on Ctrl-C)."""
     options = parser().parse_args(argv)
     # stderr: on stdio, stdout belongs to the protocol.
-    logging.basicConfig(stream=sys.stderr, level=options.log_level.upper(), format="sam3-mcp: %(principal)s%(message)s")
-    logging.getLogger().handlers[0].addFilter(name_principal)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(VisibleFormatter("sam3-mcp: %(principal)s%(message)s"))
+    handler.addFilter(name_principal)
+    logging.basicConfig(handlers=[handler], level=options.log_level.upper())
     keep_memory_flat()
     try:
         status = _connect(options) if options.connect else _serve(options)
     except (InputError, LLMError) as error:
-        sys.stderr.write(f"sam3-mcp: error: {error}\n")
+        sys.stderr.write(f"sam3-mcp: error: {visible_line(str(error))}\n")
         return _USAGE
     except KeyboardInterrupt:
         return _INTERRUPTED

@@ -28,7 +28,7 @@ class Loading:
     def __init__(self, make: Callable[[], "Segmenter"], what: str) -> None:
         """`make` does the slow work (importing torch included); `what` names the model in messages."""
         self._make = make
-        self._what = what
+        self.what = what
         self._done = threading.Event()
         self._segmenter: Segmenter | None = None
         self._failure = ""
@@ -64,9 +64,9 @@ class Loading:
             now = time.monotonic()
             if now - reported >= _REPORT_SECONDS:
                 reported = now
-                await report(round(now - began, 1), None, f"loading the model {self._what} ({now - began:.0f} s)")
+                await report(round(now - began, 1), None, f"loading the model {self.what} ({now - began:.0f} s)")
         if self._segmenter is None:
-            raise ModelUnavailable(f"the model {self._what} is not available: {self._failure}")
+            raise ModelUnavailable(f"the model {self.what} is not available: {self._failure}")
         return self._segmenter
 
     def _run(self) -> None:
@@ -75,7 +75,7 @@ class Loading:
         except Sam3AgentError as error:
             self._failure = str(error)
         except Exception as error:  # error boundary: a thread has no caller to raise to
-            logger.exception("loading the model %s failed", self._what)
+            logger.exception("loading the model %s failed", self.what)
             self._failure = f"internal error while loading ({type(error).__name__}); the server's log has the details"
         finally:
             self._done.set()

@@ -108,12 +108,16 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("model and LLM").add_argument
-    add("--model", default="tiny", help="tiny (default), facebook/sam3, or the folder of a checkpoint")
+    add("--model", default="tiny", help="tiny (default), facebook/sam3, a checkpoint's folder, or Meta's sam3.pt")
     add("--device", type=_device, default="auto", help=DEVICE_HELP)
     add("--dtype", choices=["auto", "bfloat16", "float32"], default="auto")
     add("--fast", choices=["auto", "off"], default="auto", help="auto (default): compile at the start on a CUDA GPU")
     add("--compile", action="store_true", help=argparse.SUPPRESS)  # of 0.1; read for one more version
-    add("--llm", metavar="SPEC", help="offer ask_image, answered by this LLM: rules or anthropic:MODEL")
+    add(
+        "--llm",
+        metavar="SPEC",
+        help="offer ask_image, answered by this LLM: rules, anthropic:MODEL, openai:MODEL or chat:MODEL@BASE_URL",
+    )
     add(
         "--feature-mib",
         type=_count,

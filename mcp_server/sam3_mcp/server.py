@@ -99,9 +99,20 @@ Find, outline and measure things in pictures with SAM 3: use it when a task need
 6. Videos: open_video -> "v1"; track_concepts follows every instance under an id "t1" (a job: get_job, cancel_job);
    measure_tracks tells order, speed, meetings; look_frames shows; track_at, edit_tracks correct. "v1@120" is an image.
 
-Ids ("img1", "m7") stay valid and are never renumbered. Boxes are [x0, y0, x1, y1] in pixels of the original picture.
+Ids ("img1", "m7") stay valid and are never renumbered. Boxes are [x0, y0, x1, y1] in pixels of the original picture;
+where a mask reaches out of the box that the model drew, its line says so ("outside its box").
 An error message says how to repair the call.
 """
+TINY_INSTRUCTIONS = """
+The loaded model is the embedded "tiny": it knows only drawings such as its own demo (flat shapes, houses, cats, lamps;
+open_image lists its words). Of a photograph it can tell nothing: never report from it that something is not there, say
+"the tiny model knows only drawings"; for photographs the server needs --model facebook/sam3.
+"""
+
+
+def instructions_for(model: str) -> str:
+    """Give what a host's LLM reads before it sees a tool; `model` is the name that the server was started with."""
+    return INSTRUCTIONS + (TINY_INSTRUCTIONS if model.partition("+")[0] == "tiny" else "")
 
 
 _HEAD_START_SECONDS = 0.25
@@ -123,7 +134,7 @@ def build_server(backend: Backend) -> Server[None]:
         "sam3",
         version=sam3_agent.__version__,
         title="SAM 3 with reasoning",
-        instructions=INSTRUCTIONS,
+        instructions=instructions_for(backend.loading.what),
         lifespan=lifespan,
         get_tool_input_schema=_repeated_in_headers,
         on_list_tools=backend.list_tools,

@@ -17,10 +17,14 @@ from sam3_agent.cli.options import (
     ConnectOption,
     DeviceOption,
     DtypeOption,
+    FrameLikeOption,
+    FramePointOption,
+    FrameUnlikeOption,
     ImagesArgument,
     JsonOption,
     JudgeOption,
     LikeOption,
+    LiveOption,
     LlmOption,
     LlmRetriesOption,
     LlmTimeoutOption,
@@ -33,15 +37,23 @@ from sam3_agent.cli.options import (
     MaxUsdOption,
     ModelOption,
     ModelOptions,
+    NewScoreOption,
     PageOption,
     PictureOption,
+    ProfileOption,
     QueryOption,
+    RangeOption,
+    RateOption,
     RecordOption,
     RegionOption,
     SegmentArgument,
+    StrideOption,
     ThresholdOption,
     TilesOption,
     TraceOption,
+    TrackArgument,
+    TrackFormatOption,
+    TracksOption,
     UnlikeOption,
     VotesOption,
     parse_box,
@@ -266,6 +278,87 @@ def scenes(
         print_json(report.to_json())
     else:
         print_line(report.words())
+
+
+@app.command(cls=CheckedCommand)
+def track(
+    ctx: typer.Context,
+    arguments: TrackArgument,
+    concept: ConceptOption = None,
+    like: FrameLikeOption = None,
+    unlike: FrameUnlikeOption = None,
+    at: FramePointOption = None,
+    span: RangeOption = "",
+    stride: StrideOption = 1,
+    live: LiveOption = False,
+    threshold: NewScoreOption = None,
+    profile: ProfileOption = "paper",
+    fps: RateOption = None,
+    out: TracksOption = None,
+    form: TrackFormatOption = None,
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Find every instance of each concept in a video, or in many, and follow each under an id that never changes."""
+    from sam3_agent.cli import videos
+    from sam3_agent.cli.batch import Shown
+    from sam3_agent.cli.commands import track as room
+    from sam3_agent.cli.track_files import parse_formats
+
+    began = time.perf_counter()
+    boxes = videos.parse_frame_boxes(like or [], "--like"), videos.parse_frame_boxes(unlike or [], "--unlike")
+    points = videos.parse_frame_points(at or [], "--at")
+    formats = parse_formats(form or [], out)
+    how = room.How(videos.parse_range(span), stride, live, threshold, profile, fps)
+    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), concept or [], *boxes, points)
+    room.run(asked, how, formats, ModelOptions(model, device, dtype), Shown(out, as_json), began=began)
+
+
+@app.command(cls=CheckedCommand)
+def doctor(
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not ask the Hugging Face Hub for access to facebook/sam3.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at what is installed and say what to do where something is missing.
+
+    Exits with 1 when something is missing without which nothing works. Tokens are never shown.
+    """
+    from sam3_agent.cli.commands import doctor as command
+    from sam3_agent.cli.output import print_json
+
+    report = command.examine(online=not offline)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        command.print_report(report)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command(cls=CheckedCommand)
+def skill(
+    action: Annotated[Literal["install"], typer.Argument(metavar="install", help="Write the skill's folder.")],
+    target: Annotated[
+        str, typer.Option("--target", metavar="TARGET", help="claude-code (~/.claude/skills), or a folder of skills.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Teach an agent such as Claude Code how to use this project: a SKILL.md with its references.
+
+    An older copy is replaced; files of yours in it are refused to be overwritten.
+    """
+    from sam3_agent.cli.commands import skill as command
+    from sam3_agent.cli.output import print_json, print_line
+
+    folder = command.install(target)
+    if as_json:
+        print_json({"action": action, "folder": str(folder), "files": [path.name for path in command.files()]})
+    else:
+        print_line(f"installed the skill sam3-agent in {folder}")
 
 
 @app.command(cls=CheckedCommand)

@@ -91,27 +91,28 @@ def report_all(images: Images, work: Callable[[str], Report], shown: Shown, path
         except ToolError as error:
             failed += 1
             if shown.as_json:
-                print_json_line({"image": {"source": source}, "error": str(error)})
+                print_json_line({images.word: {"source": source}, "error": str(error)})
             say(f"error: {source}: {error}")
             continue
         print_json_line(report.to_json()) if shown.as_json else print_line(report.line())
     if shown.out is not None:
-        say(f"marked pictures: {shown.out}")
+        say(f"{'marked pictures' if images.word == 'image' else 'results'}: {shown.out}")
     if failed:
-        raise Sam3AgentError(f"{failed} of {len(images.sources)} images failed; see above")
+        raise Sam3AgentError(f"{failed} of {len(images.sources)} {images.word}s failed; see above")
 
 
 def _counted(images: Images) -> Iterator[str]:
     """The sources, with a bar on a terminal, else with one forecast after the first where much is left."""
     console = progress_console()
-    bar = console.is_terminal and not sys.stdout.isatty()  # results on a terminal are progress enough
+    # Results on a terminal are progress enough, and a video has a bar of its own.
+    bar = images.word == "image" and console.is_terminal and not sys.stdout.isatty()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     began = time.perf_counter()
     with Progress(*columns, console=console, transient=True, disable=not bar) as progress:
-        task = progress.add_task("images", total=len(images.sources))
+        task = progress.add_task(f"{images.word}s", total=len(images.sources))
         for number, source in enumerate(images.sources):
             yield source
             progress.advance(task)
             left = (len(images.sources) - 1) * (time.perf_counter() - began)
             if number == 0 and not bar and left >= LONG:
-                say(f"{len(images.sources) - 1} more images: about {left:.0f} s")
+                say(f"{len(images.sources) - 1} more {images.word}s: about {left:.0f} s")

@@ -1,4 +1,4 @@
-"""The commands around labeling, `label`, `review` and `export`, as `app.py` takes them up."""
+"""The commands around labeling, `label`, `review`, `check` and `export`, as `app.py` takes them up."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,6 +11,8 @@ from sam3_agent.cli.options import (
     FastOption,
     JsonOption,
     LlmOption,
+    LlmRetriesOption,
+    LlmTimeoutOption,
     ModelOption,
     ModelOptions,
     TilesOption,
@@ -53,6 +55,28 @@ BudgetOption = Annotated[
     float | None, typer.Option("--budget-usd", metavar="D", min=0.0, help="Stop when so many dollars are spent.")
 ]
 
+TaughtFromOption = Annotated[
+    Path,
+    typer.Option(
+        "--from",
+        metavar="RUN|FILE|DIR",
+        help="The --out folder of `label`, a label file (COCO, YOLO, LabelMe, CVAT), or a folder with one.",
+        show_default=False,
+    ),
+]
+ImagesOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="The images of a label file [its folder].", file_okay=False)
+]
+ClassOption = Annotated[
+    str | None, typer.Option("--class", metavar="CLASS", help="The class of the labels [NAME, or the only one].")
+]
+UnlikeClassOption = Annotated[
+    list[str] | None, typer.Option("--unlike", metavar="CLASS", help="A class of look-alikes; repeatable.")
+]
+StepsOption = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=10_000, help="Steps of each of four parts [100].")
+]
+
 
 def label(
     concepts: ConceptsOption,
@@ -67,6 +91,8 @@ def label(
     budget_usd: BudgetOption = None,
     tiles: TilesOption = "auto",
     llm: LlmOption = "rules",
+    llm_timeout: LlmTimeoutOption = None,
+    llm_retries: LlmRetriesOption = None,
     model: ModelOption = "tiny",
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -80,20 +106,17 @@ def label(
     from sam3_agent.cli.commands import label as command
     from sam3_agent.cli.output import print_json
     from sam3_agent.labeling.pipeline.run import Order
+    from sam3_agent.loop.load_llm import with_patience
 
+    asked = with_patience(llm, llm_timeout, llm_retries)
     if suggest:
-        return _suggest(concepts, llm, images, out, as_json=as_json)
+        return _suggest(concepts, asked, images, out, as_json=as_json)
     if images is None or out is None:
         raise typer.BadParameter("give IMAGES and --out DIR (only --suggest does without)")
-    order = Order(images, budget_usd, llm)
-    known = tuple(existing or ())
-    options = command.LabelOptions(order, concepts, out, resume, known, tiles, not no_judge, engine, jobs)
+    order, known = Order(images, budget_usd, llm), tuple(existing or ())
+    options = command.LabelOptions(order, concepts, out, resume, known, tiles, not no_judge, engine, jobs, asked)
     report = command.label(options, ModelOptions(model, device, dtype, fast))
-    if as_json:
-        print_json(report.to_json())
-    else:
-        command.print_report(report)
-    return None
+    return print_json(report.to_json()) if as_json else command.print_report(report)
 
 
 def _suggest(concepts: Path, llm: str, images: Path | None, out: Path | None, *, as_json: bool) -> None:
@@ -135,6 +158,22 @@ def review(
     return print_json([fit.to_json() for fit in fits]) if as_json else command.print_fits(fits)
 
 
+def check(
+    folder: FolderArgument,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the page goes [DIR/health.html].")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Report on the health of labels: classes, tiny and cut objects, overlaps, leaks, images to see next."""
+    from sam3_agent.cli.commands import check as command
+    from sam3_agent.cli.output import print_json
+
+    health, page = command.check(folder, out)
+    if as_json:
+        print_json({**health.to_json(), "page": str(page)})
+    else:
+        command.print_health(health, page)
+
+
 def export(
     folder: FolderArgument,
     form: Annotated[
@@ -152,6 +191,10 @@ def export(
     seed: Annotated[int, typer.Option(metavar="S", help="Draws the split; near duplicates stay on one side.")] = 0,
     review: Annotated[bool, typer.Option("--with-review", help="Also what still waits for a person.")] = False,
     pictures: Annotated[bool, typer.Option("--pictures", help="Copy the pictures too, upright.")] = False,
+    simplify: Annotated[
+        float,
+        typer.Option(metavar="PX", min=0.0, max=100.0, help="Polygons of few vertices, off by at most so many pixels."),
+    ] = 0.0,
     as_json: JsonOption = False,
 ) -> None:
     """Write the accepted labels of a run in a label format."""
@@ -159,7 +202,7 @@ def export(
     from sam3_agent.cli.output import print_json
     from sam3_agent.labeling.io.export_labels import Selection
 
-    selection = Selection(("accepted", "review") if review else ("accepted",), val, seed)
+    selection = Selection(("accepted", "review") if review else ("accepted",), val, seed, simplify)
     report = command.export_run(folder, form, out, selection, pictures=pictures)
     if as_json:
         print_json(report.to_json())
@@ -167,5 +210,37 @@ def export(
         command.print_report(report)
 
 
-COMMANDS = (label, review, export)
+def teach(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it; it is then asked for as '@NAME'.")],
+    source: TaughtFromOption,
+    images: ImagesOption = None,
+    class_name: ClassOption = None,
+    unlike: UnlikeClassOption = None,
+    steps: StepsOption = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="The same seed trains the same tokens.")] = 0,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write it [NAME.concept.json].")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite a concept of this name.")] = False,
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Teach a concept from labeled images with and without it: minutes, where `learn` takes seconds.
+
+    Every object must be marked. The model stays as it is; a call that was interrupted goes on when it is given again.
+    """
+    from sam3_agent.cli.commands import teach as command
+    from sam3_agent.cli.commands.learn import concept_path
+    from sam3_agent.cli.output import print_json
+
+    path = concept_path(name, out)
+    lesson = command.Lesson(name, source, path, images, class_name, tuple(unlike or ()), steps, seed, replace)
+    report = command.teach_class(lesson, ModelOptions(model, device, dtype))
+    if as_json:
+        print_json(report.to_json())
+    else:
+        command.print_taught(report)
+
+
+COMMANDS = (label, review, check, export, teach)
 """In the order of `--help`."""

@@ -69,10 +69,17 @@ def check_readable(images: Images) -> None:
 
 def open_workspace(segmenter: ModelOptions) -> Workspace:
     """Load the model; raises ModelUnavailable."""
-    with progress_console().status(f"loading {segmenter.model}"), _uncollected():
+    with loading_model(segmenter.model):
         from sam3_agent.model.replicas import load_segmenter  # imports torch
 
         return Workspace(load_segmenter(segmenter.model, device=segmenter.device, dtype=segmenter.dtype))
+
+
+@contextmanager
+def loading_model(name: str) -> Generator[None]:
+    """Say that a model is being loaded; imports within are quicker than elsewhere."""
+    with progress_console().status(f"loading {name}"), _uncollected():
+        yield
 
 
 @contextmanager

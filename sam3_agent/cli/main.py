@@ -6,7 +6,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from sam3_agent.errors import FileFaults, Sam3AgentError
+from sam3_agent.errors import FileFaults, Sam3AgentError, missing_package
+from sam3_agent.formats.control_characters import VisibleFormatter, visible_line
 
 INTERRUPTED = 130
 COMPLETE_VARIABLE = "_SAM3_AGENT_COMPLETE"
@@ -21,6 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Even the imports can be interrupted; they take longer than everything else in a wrong call.
         return run_command(sys.argv[1:] if argv is None else argv)
+    except ModuleNotFoundError as error:
+        if (words := missing_package(error)) is None:
+            raise
+        return _fail(words)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not tear up the interpreter's own exit
         sys.stderr.write("interrupted\n")
@@ -43,7 +48,9 @@ def run_command(argv: Sequence[str]) -> int:
 
     from sam3_agent.cli.app import app  # both take longer to import than everything else in a wrong call
 
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(VisibleFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     # Warnings are for the developers of libraries; they would come between a person and the result.
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.ERROR)
@@ -80,5 +87,5 @@ def _shown(filename: object) -> str:
 
 
 def _fail(message: str, status: int = _FAILURE) -> int:
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    sys.stderr.write(f"error: {visible_line(' '.join(message.split()))}\n")
     return status

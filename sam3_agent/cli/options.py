@@ -31,7 +31,10 @@ def _picture(path: Path | None) -> Path | None:
 Dtype = Literal["auto", "bfloat16", "float32"]
 
 ModelOption = Annotated[
-    str, typer.Option("--model", metavar="NAME", help="tiny (embedded), facebook/sam3, or the folder of a checkpoint.")
+    str,
+    typer.Option(
+        "--model", metavar="NAME", help="tiny (embedded), facebook/sam3, a checkpoint's folder, or Meta's sam3.pt."
+    ),
 ]
 DeviceOption = Annotated[
     str,
@@ -119,6 +122,14 @@ SegmentArgument = Annotated[
         " FILE.concept.json; '--' between them says where concepts begin.",
     ),
 ]
+TrackArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="VIDEO... [--] CONCEPT",
+        help="Video files, folders (of videos, or of the frames of one) or globs, then noun phrases such as 'person',"
+        " @NAME or FILE.concept.json; '--' between them says where concepts begin.",
+    ),
+]
 AskArgument = Annotated[
     list[str],
     typer.Argument(
@@ -143,6 +154,56 @@ LikeOption = Annotated[
 ]
 UnlikeOption = Annotated[
     list[str] | None, typer.Option("--unlike", metavar="X0,Y0,X1,Y1", help="A box around what it is not; repeatable.")
+]
+FrameLikeOption = Annotated[
+    list[str] | None,
+    typer.Option("--like", metavar="FRAME:X0,Y0,X1,Y1", help="A box around an example on a frame; repeatable."),
+]
+FrameUnlikeOption = Annotated[
+    list[str] | None,
+    typer.Option("--unlike", metavar="FRAME:X0,Y0,X1,Y1", help="A box around what it is not; repeatable."),
+]
+FramePointOption = Annotated[
+    list[str] | None,
+    typer.Option("--at", metavar="FRAME:X,Y", help="A point on one object, followed both ways; repeatable."),
+]
+RangeOption = Annotated[
+    str, typer.Option("--range", metavar="A:B", help="Frames to track, both included, or seconds (2s:4.5s).")
+]
+StrideOption = Annotated[
+    int, typer.Option("--stride", metavar="N", min=1, help="Look for new objects in every N-th frame only: faster.")
+]
+LiveOption = Annotated[
+    bool, typer.Option("--live", help="Tell every frame at once, and take back what nothing confirms.")
+]
+NewScoreOption = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold", metavar="T", min=0.0, max=1.0, help="Least score of what begins a track [.7; .6 with tiny]."
+    ),
+]
+ProfileOption = Annotated[
+    Literal["paper", "3.0", "3.1"],
+    typer.Option(
+        "--profile", metavar="PROFILE", help="Rules of tracks: those of SAM 3's paper, of its release 3.0 or of 3.1."
+    ),
+]
+RateOption = Annotated[
+    float | None,
+    typer.Option("--fps", metavar="FPS", min=0.01, max=1000.0, help="Rate of a folder of frames [25]."),
+]
+TracksOption = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Folder for tracks and files; the same call again goes on there."),
+]
+TrackFormatOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="Files to write: overlay, ytvis, veval, mot, mots, mots-txt, davis, cvat, cvat-polygon, label-studio, sav,"
+        " csv or all; repeatable [overlay, ytvis].",
+    ),
 ]
 ThresholdOption = Annotated[
     float, typer.Option("--threshold", metavar="T", min=0.0, max=1.0, help="Least score of an instance.")

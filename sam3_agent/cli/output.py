@@ -1,6 +1,5 @@
 """Output of the commands: results on stdout, everything else on stderr."""
 
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sam3_agent.formats.control_characters import visible_json, visible_line, visible_text
 from sam3_agent.masks import Box
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace import OpenImage, Workspace
@@ -38,24 +38,25 @@ def result_console() -> Console:
 
 def print_json(document: Any) -> None:
     """Print one JSON document on stdout."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(visible_json(document, indent=2) + "\n")
 
 
 def print_json_line(document: Any) -> None:
     """Print one JSON document as one line on stdout, at once."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+    sys.stdout.write(visible_json(document) + "\n")
     sys.stdout.flush()
 
 
 def say(sentence: str) -> None:
     """Write one line about the work itself on stderr."""
-    sys.stderr.write(sentence + "\n")
+    sys.stderr.write(visible_line(sentence) + "\n")
     sys.stderr.flush()
 
 
 def print_line(text: str, style: str = "", *, before: tuple[str, str] = ("", "")) -> None:
-    """One line of a person's result, `before` it a (text, style); printed as it is, never read as markup."""
-    result_console().print(Text.assemble(before, (text, style)))
+    """One line of a person's result, `before` it a (text, style); never read as markup, nor by the terminal."""
+    head, its_style = before
+    result_console().print(Text.assemble((visible_line(head), its_style), (visible_text(text), style)))
 
 
 def print_notes(info: ModelInfo, *, llm: str | None = None) -> None:
@@ -70,9 +71,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
     """A plain table; the columns named in `right` are aligned right."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        table.add_column(Text(visible_line(column)), justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(visible_line(cell)) for cell in row))
     result_console().print(table)
 
 

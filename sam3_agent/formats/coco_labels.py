@@ -7,7 +7,7 @@ from sam3_agent import masks
 from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, to_json
 from sam3_agent.formats.files import write_json
 from sam3_agent.formats.label_set import LabelSet
-from sam3_agent.formats.polygons_exact import inset, parts_of
+from sam3_agent.formats.polygons_reduced import outline_of
 
 CocoMasks = Literal["rle", "polygons"]
 
@@ -35,12 +35,15 @@ def write_coco_labels(labels: LabelSet, out: Path, form: CocoMasks = "rle") -> l
         info = {"description": "labels by sam3-agent", "model": labels.model}
         document = to_json(CocoDataset(tuple(images), tuple(annotations), categories, info))
         if form == "polygons":
-            _to_polygons(document, [annotation.rle for annotation in annotations])
+            _to_polygons(document, [annotation.rle for annotation in annotations], labels.simplify)
         write_json(out / "annotations" / f"instances_{split}.json", document)
     return []
 
 
-def _to_polygons(document: dict[str, Any], rles: list[masks.Rle | None]) -> None:
+def _to_polygons(document: dict[str, Any], rles: list[masks.Rle | None], simplify: float) -> None:
+    """Put polygons in the place of run lengths; reduced ones have the exact mask beside them, under "rle"."""
     for entry, rle in zip(document["annotations"], rles, strict=True):
-        parts = parts_of(masks.decode(rle)) if rle is not None else []
-        entry["segmentation"] = [[round(v, 2) for v in inset(part.ring).ravel().tolist()] for part in parts]
+        rings = outline_of(rle, simplify).rings if rle is not None else ()
+        entry["segmentation"] = [[round(v, 2) for v in ring.ravel().tolist()] for ring in rings]
+        if simplify and rle is not None:
+            entry["rle"] = rle.to_json()

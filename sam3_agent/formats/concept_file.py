@@ -17,6 +17,18 @@ VERSION = 2
 """Version 1 held the tokens of the examples alone, which were asked as they are."""
 SUFFIX = ".concept.json"
 MOST_BYTES = 5_000_000
+MOST_TOKENS = 64
+"""Asked with at once; each is read by every place of an image. Teaching makes 8, earlier versions made up to 32."""
+MOST_KEPT = 256
+"""Tokens of examples, as many as may be learned from."""
+MOST_WIDTH = 4096
+"""Numbers of a token; SAM 3 has 256."""
+LARGEST = 1e4
+"""Of a token's numbers, which are about 1 to 10: larger ones overflow in bfloat16's softmax and find nothing or all."""
+MOST_THUMBNAILS = 32
+MOST_NOTES = 16
+LONGEST_TEXT = 1000
+"""Characters of a phrase or note."""
 
 
 def write_concept(concept: Concept, path: Path) -> None:
@@ -48,18 +60,38 @@ def read_concept(path: Path) -> Concept:
         InputError: it is missing or not such a file.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path.stat().st_size} bytes, at most {MOST_BYTES} expected")
-        concept = _concept(read_json(path))
+        concept = _concept(read_json(path, most=MOST_BYTES, finite=True))
     except OSError as error:
         raise InputError(f"cannot read the concept file '{path}': {error.strerror or error}") from error
     except (KeyError, TypeError, ValueError, OverflowError, binascii.Error) as error:
         raise InputError(f"'{path}' is no concept file, or a damaged one ({type(error).__name__}: {error})") from error
     except InputError as error:
         raise InputError(f"'{path}' is no concept file: {str(error).removeprefix(f'{path}: ')}") from error
-    if not all(np.isfinite(t.array).all() for t in (concept.tokens, concept.examples) if t is not None):
-        raise InputError(f"the tokens in '{path}' are damaged: they hold numbers that are not finite")
+    _check_bounds(concept, path)
     return concept
+
+
+def _check_bounds(concept: Concept, path: Path) -> None:
+    """Refuse a stranger's file before anything of it reaches a model or a terminal."""
+    for tokens, most in ((concept.tokens, MOST_TOKENS), (concept.examples, MOST_KEPT)):
+        if tokens is None:
+            continue
+        if tokens.count > most or tokens.width > MOST_WIDTH:
+            raise InputError(
+                f"'{path}' holds {tokens.count} tokens of {tokens.width} numbers; at most {most} of {MOST_WIDTH}"
+                " are read"
+            )
+        if not np.isfinite(tokens.array).all():
+            raise InputError(f"the tokens in '{path}' are damaged: they hold numbers that are not finite")
+        if np.abs(tokens.array).max() > LARGEST:
+            raise InputError(f"the tokens in '{path}' are damaged: they hold numbers beyond {LARGEST:.0f}")
+    texts = (*concept.notes, concept.phrase or "", concept.tokens.segmenter)
+    if len(concept.notes) > MOST_NOTES or any(len(text) > LONGEST_TEXT for text in texts):
+        raise InputError(f"'{path}' holds more than {MOST_NOTES} notes, or a text of over {LONGEST_TEXT} characters")
+    if any(not text.isprintable() for text in texts):
+        raise InputError(f"'{path}' holds characters in its texts that no terminal should be sent")
+    if len(concept.thumbnails) > MOST_THUMBNAILS:
+        raise InputError(f"'{path}' holds {len(concept.thumbnails)} thumbnails; at most {MOST_THUMBNAILS} are read")
 
 
 def _concept(document: dict[str, Any]) -> Concept:
@@ -97,7 +129,8 @@ def _estimate(document: dict[str, Any] | None) -> ConceptEstimate | None:
     found, examples, false, words, images = (
         int(document[key]) for key in ("found", "examples", "false", "other_words", "images")
     )
-    return ConceptEstimate(found, examples, false, words, images, bool(document["held_out"]))
+    absent, refused = (int(document.get(key, 0)) for key in ("absent_images", "absent_refused"))
+    return ConceptEstimate(found, examples, false, words, images, bool(document["held_out"]), absent, refused)
 
 
 def _text(data: bytes) -> str:

@@ -10,23 +10,24 @@ from numpy.typing import NDArray
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.formats.control_characters import xml_text
 from sam3_agent.formats.files import write_text
 from sam3_agent.formats.found_labels import FoundImage, FoundLabel
 from sam3_agent.formats.known_images import KnownImages
 from sam3_agent.formats.label_set import LabelSet, MaskLabel
 from sam3_agent.formats.notes import Notes
 from sam3_agent.formats.palette import voc_colors
-from sam3_agent.formats.reading import decode_text
+from sam3_agent.formats.reading import decode_text, read_bytes
 from sam3_agent.masks import Rle
 
 
 def write_cvat(labels: LabelSet, out: Path) -> list[str]:
-    """Write annotations.xml; gives warnings (there are none)."""
+    """Write annotations.xml; gives warnings."""
     root = Xml.Element("annotations")
     Xml.SubElement(root, "version").text = "1.1"
     root.append(_meta(labels))
     for number, image in enumerate(labels.images):
-        attributes = {"id": str(number), "name": image.name}
+        attributes = {"id": str(number), "name": xml_text(image.name)}
         attributes |= {"subset": image.split} if len(labels.splits()) > 1 else {}
         attributes |= {"width": str(image.width), "height": str(image.height)}
         entry = Xml.SubElement(root, "image", attributes)
@@ -35,7 +36,8 @@ def write_cvat(labels: LabelSet, out: Path) -> list[str]:
     Xml.indent(root)
     text = Xml.tostring(root, encoding="unicode")
     write_text(out / "annotations.xml", f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n')
-    return []
+    renamed = sum(image.name != xml_text(image.name) for image in labels.images)
+    return [f"cvat: {renamed} names of images hold characters that XML cannot, written as escapes"] if renamed else []
 
 
 def row_runs(crop: NDArray[np.bool_]) -> list[int]:
@@ -65,13 +67,13 @@ def _meta(labels: LabelSet) -> Xml.Element:
     for number, (name, attributes) in enumerate(_used_attributes(labels).items()):
         color = colors[number % len(colors)]
         entry = Xml.SubElement(listed, "label")
-        Xml.SubElement(entry, "name").text = name
+        Xml.SubElement(entry, "name").text = xml_text(name)
         Xml.SubElement(entry, "color").text = "#" + "".join(f"{v:02x}" for v in color)
         Xml.SubElement(entry, "type").text = "any"
         known = Xml.SubElement(entry, "attributes")
         for attribute in attributes:
             one = Xml.SubElement(known, "attribute")
-            Xml.SubElement(one, "name").text = attribute
+            Xml.SubElement(one, "name").text = xml_text(attribute)
             Xml.SubElement(one, "mutable").text = "False"
             Xml.SubElement(one, "input_type").text = "text"
             Xml.SubElement(one, "default_value").text = ""
@@ -93,11 +95,16 @@ def _add_mask(entry: Xml.Element, label: MaskLabel, name: str, order: int) -> No
     if x1 <= x0:
         return
     crop = masks.decode(label.rle)[y0:y1, x0:x1]
-    values = {"label": name, "source": "auto", "occluded": "0", "rle": ", ".join(str(n) for n in row_runs(crop))}
+    values = {
+        "label": xml_text(name),
+        "source": "auto",
+        "occluded": "0",
+        "rle": ", ".join(str(n) for n in row_runs(crop)),
+    }
     values |= {"left": str(x0), "top": str(y0), "width": str(x1 - x0), "height": str(y1 - y0), "z_order": str(order)}
     element = Xml.SubElement(entry, "mask", values)
     for key, value in {**label.attributes, "score": round(label.score, 4), "label_id": label.id}.items():
-        Xml.SubElement(element, "attribute", {"name": key}).text = str(value)
+        Xml.SubElement(element, "attribute", {"name": xml_text(key)}).text = xml_text(str(value))
 
 
 _NO_AREA = ("points", "polyline", "skeleton", "cuboid", "tag")
@@ -121,7 +128,7 @@ def read_cvat(source: Path, images: KnownImages, notes: Notes) -> list[FoundImag
 
 def _parsed(source: Path) -> Xml.Element:
     try:
-        data = source.read_bytes()
+        data = read_bytes(source)
     except OSError as error:
         raise InputError(f"cannot read {source}: {error.strerror or error}") from error
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:  # entities may be nested to any length

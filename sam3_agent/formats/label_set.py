@@ -58,6 +58,13 @@ class LabelSet:
     absent: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     """Picture name -> classes known not to be on it."""
     model: str = ""
+    simplify: float = 0.0
+    """Tolerance in pixels of polygons for people who edit them; 0 for outlines that fill exactly the mask."""
+
+    def __post_init__(self) -> None:
+        for name in self.classes:
+            if not name.isprintable():  # a line of a list, a tag of XML and a key of YAML hold it
+                raise InputError(f"the class {name!r:.120} has characters that cannot be printed; rename it")
 
     def splits(self) -> tuple[str, ...]:
         """Give the names of the splits that have images, "train" first."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent import masks
+from sam3_agent.formats.control_characters import xml_text
 from sam3_agent.formats.files import write_json, write_text
 from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel
 from sam3_agent.formats.palette import voc_colors
@@ -89,6 +90,9 @@ def _result(label: MaskLabel, image: LabeledImage, labels: LabelSet) -> dict[str
 def _interface(labels: LabelSet) -> str:
     colors = voc_colors(len(labels.classes) + 1).tolist()[1:]
     named = zip(labels.classes, colors, strict=True)
-    rows = [f'    <Label value={quoteattr(n)} background="#{"".join(f"{v:02x}" for v in c)}"/>\n' for n, c in named]
+    rows = [
+        f'    <Label value={quoteattr(xml_text(n))} background="#{"".join(f"{v:02x}" for v in c)}"/>\n'
+        for n, c in named
+    ]
     image = '  <Image name="image" value="$image" zoom="true"/>\n'
     return f'<View>\n{image}  <BrushLabels name="label" toName="image">\n{"".join(rows)}  </BrushLabels>\n</View>\n'

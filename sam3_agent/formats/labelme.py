@@ -3,7 +3,6 @@
 import base64
 import binascii
 import io
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +20,8 @@ from sam3_agent.formats.known_images import KnownImages
 from sam3_agent.formats.label_set import LabelSet, readable_suffix
 from sam3_agent.formats.labelme_shapes import outline
 from sam3_agent.formats.notes import Notes
-from sam3_agent.formats.polygons_exact import inset, parts_of
-from sam3_agent.formats.reading import read_json, read_text
+from sam3_agent.formats.polygons_reduced import outline_of
+from sam3_agent.formats.reading import read_json
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
 
@@ -40,7 +39,9 @@ def write_labelme(labels: LabelSet, out: Path) -> list[str]:
         shapes: list[dict[str, Any]] = []
         for number, label in enumerate(image.labels):
             described = str(label.provenance.get("phrase", ""))
-            made, holes = labelme_shapes(labels.classes[label.class_index], label.rle, number, described)
+            made, holes = labelme_shapes(
+                labels.classes[label.class_index], label.rle, number, described, labels.simplify
+            )
             attributes = {**label.attributes, "score": round(label.score, 4), "label_id": label.id}
             shapes += [{**shape, "attributes": attributes} for shape in made]
             holed += holes
@@ -50,22 +51,24 @@ def write_labelme(labels: LabelSet, out: Path) -> list[str]:
     return [f"labelme: {holed} labels have holes, which are cut open by bridges of no width"] if holed else []
 
 
-def labelme_shapes(name: str, rle: masks.Rle, group: int, description: str) -> tuple[list[dict[str, Any]], bool]:
+def labelme_shapes(
+    name: str, rle: masks.Rle, group: int, description: str, simplify: float = 0.0
+) -> tuple[list[dict[str, Any]], bool]:
     """Give a polygon for each part of an object, and whether any of them has holes."""
-    parts = parts_of(masks.decode(rle))
+    outline = outline_of(rle, simplify)
     shapes: list[dict[str, Any]] = [
         {
             "label": name,
-            "points": [[round(x, 2), round(y, 2)] for x, y in inset(part.ring).tolist()],
+            "points": [[round(x, 2), round(y, 2)] for x, y in ring.tolist()],
             "group_id": group,
             "description": description,
             "shape_type": "polygon",
             "flags": {},
             "mask": None,
         }
-        for part in parts
+        for ring in outline.rings
     ]
-    return shapes, any(part.holes for part in parts)
+    return shapes, outline.holes > 0
 
 
 def labelme_document(picture: str, width: int, height: int, shapes: list[dict[str, Any]]) -> dict[str, Any]:
@@ -120,8 +123,8 @@ def read_labelme(source: Path, images: KnownImages, notes: Notes) -> list[FoundI
 def _count(path: Path) -> int:
     """Count how many shapes a file holds that cannot be read otherwise; 1 where even that is unknown."""
     try:
-        shapes: object = json.loads(read_text(path, fallback="cp1252"))["shapes"]
-    except (InputError, TypeError, KeyError, ValueError, RecursionError):
+        shapes: object = read_json(path, fallback="cp1252")["shapes"]
+    except (InputError, TypeError, KeyError):
         return 1
     return len(cast(list[Any], shapes)) if isinstance(shapes, list) else 1
 

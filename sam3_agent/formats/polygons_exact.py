@@ -72,9 +72,13 @@ def inset(ring: Ring, far: float = INSET) -> Ring:
 
 def joined(parts: Sequence[Part], far: float = INSET) -> Ring:
     """Give all parts as one ring, inset: each is tied to the nearest one before by a line of no width."""
-    walk = inset(parts[0].ring, far)
-    for part in parts[1:]:
-        ring = inset(part.ring, far)
+    return tied([inset(part.ring, far) for part in parts])
+
+
+def tied(rings: Sequence[Ring]) -> Ring:
+    """Give rings as one: each is tied to the nearest one before by a line of no width."""
+    walk = rings[0]
+    for ring in rings[1:]:
         apart = ((walk[:, None] - ring[None]) ** 2).sum(axis=2)  # (walk, ring)
         at, to = (int(v) for v in np.unravel_index(int(apart.argmin()), apart.shape))
         walk = np.concatenate([walk[: at + 1], ring[to:], ring[: to + 1], walk[at:]])

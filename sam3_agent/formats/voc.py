@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.control_characters import xml_text
 from sam3_agent.formats.files import replacing, write_text
 from sam3_agent.formats.label_set import LabeledImage, LabelSet, readable_suffix
 from sam3_agent.formats.palette import index_picture, painted, voc_colors
@@ -99,7 +100,7 @@ def _annotation(image: LabeledImage, filename: str, names: Sequence[str]) -> str
 
 
 def _text(parent: Xml.Element, name: str, text: str) -> None:
-    Xml.SubElement(parent, name).text = text
+    Xml.SubElement(parent, name).text = xml_text(text)
 
 
 def _labelmap(names: Sequence[str]) -> str:

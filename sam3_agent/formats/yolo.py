@@ -22,7 +22,7 @@ from sam3_agent.formats.image_names import ImageNames, Matches
 from sam3_agent.formats.known_images import KnownImages
 from sam3_agent.formats.label_set import LabelSet, readable_suffix
 from sam3_agent.formats.notes import Notes
-from sam3_agent.formats.polygons_exact import joined, parts_of
+from sam3_agent.formats.polygons_reduced import one_ring
 from sam3_agent.formats.reading import decode_text, read_text
 from sam3_agent.formats.yaml_document import dump_yaml, load_yaml_texts
 
@@ -45,7 +45,7 @@ def write_yolo(labels: LabelSet, out: Path) -> list[str]:
     for image in labels.images:
         lines: list[str] = []
         for label in image.labels:
-            line, parts = yolo_line(label.class_index, label.rle)
+            line, parts = yolo_line(label.class_index, label.rle, labels.simplify)
             tied += parts > 1
             if line:
                 lines.append(line)
@@ -60,14 +60,14 @@ def write_yolo(labels: LabelSet, out: Path) -> list[str]:
     return [f"yolo: {tied} labels of several parts are tied by one-pixel lines: a line has one polygon"] if tied else []
 
 
-def yolo_line(class_index: int, rle: masks.Rle) -> tuple[str, int]:
+def yolo_line(class_index: int, rle: masks.Rle, simplify: float = 0.0) -> tuple[str, int]:
     """Give the line of an object, and of how many parts it is; of an empty mask "" and 0."""
-    parts = parts_of(masks.decode(rle))
-    if not parts:
+    ring, parts = one_ring(rle, simplify, FAR)
+    if ring is None:
         return "", 0
     height, width = rle.size
-    ring = joined(parts, FAR) / (width, height)
-    return f"{class_index} " + " ".join(f"{v:.7f}" for v in ring.ravel()), len(parts)
+    shares = ring / (width, height)
+    return f"{class_index} " + " ".join(f"{v:.7f}" for v in shares.ravel()), parts
 
 
 MOST_BYTES = 2_000_000

@@ -101,9 +101,7 @@ def _has_begun(stream: Any) -> bool:
 def request_of(model: str, max_tokens: int, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[str, Any]:
     """The keyword arguments of `messages.create`: a pure function of the conversation."""
     system = "\n\n".join(message.text for message in messages if message.role == "system")
-    described: list[dict[str, Any]] = [
-        {"name": tool.name, "description": tool.description, "input_schema": tool.json_schema} for tool in tools
-    ]
+    described = tools_of(tools)
     turns = [turn for message in messages if (turn := _turn(message))]
     if described:
         described[-1]["cache_control"] = _CACHED
@@ -113,6 +111,11 @@ def request_of(model: str, max_tokens: int, messages: Sequence[Message], tools: 
     if system:
         request["system"] = [{"type": "text", "text": system, "cache_control": _CACHED}]
     return request
+
+
+def tools_of(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
+    """The tools as the API takes them."""
+    return [{"name": tool.name, "description": tool.description, "input_schema": tool.json_schema} for tool in tools]
 
 
 def message_of(response: "Response", *, truncated: bool) -> Message:
@@ -145,7 +148,7 @@ def _turn(message: Message) -> dict[str, Any] | None:
         content = list(message.raw) if message.raw is not None else _blocks_of(message)
         return {"role": "assistant", "content": content} if content else None
     if message.role == "tool":
-        return {"role": "user", "content": [_result(result) for result in message.results]}
+        return {"role": "user", "content": [result_block(result) for result in message.results]}
     return {"role": "user", "content": [_text(message.text), *(_image(picture) for picture in message.pictures)]}
 
 
@@ -156,7 +159,8 @@ def _blocks_of(message: Message) -> list[dict[str, Any]]:
     return [*said, *calls]
 
 
-def _result(result: ToolResult) -> dict[str, Any]:
+def result_block(result: ToolResult) -> dict[str, Any]:
+    """A tool's result as a content block of the user's turn."""
     content = [_text(result.text or "done"), *(_image(picture) for picture in result.pictures)]
     block: dict[str, Any] = {"type": "tool_result", "tool_use_id": result.call_id, "content": content}
     return {**block, "is_error": True} if result.is_error else block

@@ -95,16 +95,7 @@ def request_of(model: str, max_tokens: int, messages: Sequence[Message], tools: 
     request: dict[str, Any] = {
         "model": model,
         "input": [item for message in messages for item in _items(message)],
-        "tools": [
-            {
-                "type": "function",
-                "name": tool.name,
-                "description": tool.description,
-                "parameters": tool.json_schema,
-                "strict": False,  # optional arguments stay optional
-            }
-            for tool in tools
-        ],
+        "tools": tools_of(tools),
         "max_output_tokens": max_tokens,
         "store": False,
         "include": ["reasoning.encrypted_content"],
@@ -113,6 +104,20 @@ def request_of(model: str, max_tokens: int, messages: Sequence[Message], tools: 
     if system := "\n\n".join(message.text for message in messages if message.role == "system"):
         request["instructions"] = system
     return request
+
+
+def tools_of(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
+    """The tools as functions of the Responses API."""
+    return [
+        {
+            "type": "function",
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": tool.json_schema,
+            "strict": False,  # optional arguments stay optional
+        }
+        for tool in tools
+    ]
 
 
 def message_of(response: "Response", *, truncated: bool) -> Message:
@@ -182,7 +187,7 @@ def _items(message: Message) -> list[dict[str, Any]]:
     if message.role == "assistant":
         return list(message.raw) if message.raw is not None else _items_of(message)
     if message.role == "tool":
-        return [_output(result) for result in message.results]
+        return [result_item(result) for result in message.results]
     content = [_text(message.text), *(_image(picture) for picture in message.pictures)]
     return [{"type": "message", "role": "user", "content": content}]
 
@@ -197,7 +202,8 @@ def _called(call: ToolCall) -> dict[str, Any]:
     return {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": json.dumps(call.arguments)}
 
 
-def _output(result: ToolResult) -> dict[str, Any]:
+def result_item(result: ToolResult) -> dict[str, Any]:
+    """A tool's result as an item of the input."""
     words = f"ERROR: {result.text}" if result.is_error else result.text or "done"
     content = [_text(words), *(_image(picture) for picture in result.pictures)]
     return {"type": "function_call_output", "call_id": result.call_id, "output": content}

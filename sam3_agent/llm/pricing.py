@@ -1,6 +1,5 @@
 """Prices of tokens: a small dated table, which a file of the user's may override."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.reading import read_json
 
 PRICES_AS_OF = "2026-11-20"
 """Prices change. Claude's were read from https://platform.claude.com/docs/en/about-claude/pricing; OpenAI's and
@@ -115,6 +115,10 @@ def price_of(model: str, prompt_tokens: int = 0) -> Price | None:
     return TABLE.price_of(model, prompt_tokens)
 
 
+MOST_BYTES = 2**20
+"""Of a file of prices; the built-in ones have 5 kB."""
+
+
 def read_prices(path: str | Path) -> PriceTable:
     """A table with the prices of a JSON file (see PRICES_VARIABLE) over the built-in ones.
 
@@ -124,9 +128,9 @@ def read_prices(path: str | Path) -> PriceTable:
         InputError: the file is missing, or some entry is no price; the message names it.
     """
     try:
-        given = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the prices in {path}: {error}") from error
+        given = read_json(Path(path), most=MOST_BYTES, finite=True)
+    except InputError as error:
+        raise InputError(f"cannot read the prices in {path}: {str(error).removeprefix(f'{path}: ')}") from error
     if not isinstance(given, dict):
         raise InputError(f"{path}: expected an object of models with their prices")
     entries = cast(dict[str, Any], given)

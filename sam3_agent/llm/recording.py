@@ -7,17 +7,24 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import Field
 
 from sam3_agent.errors import InputError, LLMError
 from sam3_agent.formats.files import plain
-from sam3_agent.llm.base import LLM, Message, Reply, ToolCall, WrappedLLM
+from sam3_agent.formats.reading import parse_json, read_text
+from sam3_agent.formats.validation_error import first_error
+from sam3_agent.llm.base import LLM, Message, Reply, Stop, ToolCall, WrappedLLM
 from sam3_agent.llm.clock import RecordedClock, RunClock
 from sam3_agent.llm.image_encoding import jpeg
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
 
 RECORDING_VERSION = 1
+MOST_NAME = 500
+"""Characters of the name of an LLM, which may hold an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +103,39 @@ def read_recording(path: str | Path) -> Recording:
         InputError: the file is missing or no recording; the message names the line.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(Path(path)).rstrip("\n").split("\n")
+    except InputError as error:
         raise InputError(f"cannot read the recording {path}: {error}") from error
     values: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         try:
-            values.append(dict(json.loads(line)))
-        except (TypeError, ValueError) as error:
+            values.append(dict(parse_json(line, path, finite=True)))
+        except (InputError, TypeError, ValueError) as error:
             if number == len(lines) > 1:
                 break
             raise InputError(f"{path}, line {number}: no line of a recording") from error
     if not values or values[0].get("tape") != RECORDING_VERSION:
         raise InputError(f"{path} is no recording of version {RECORDING_VERSION}; make one with --record")
-    try:
-        heard = tuple(_read_heard(value) for value in values[1:] if "request" in value)
-        timed = tuple(Timed(value["run"], tuple(map(float, value["clock"]))) for value in values[1:] if "run" in value)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: a line of the recording lacks {error}") from error
-    return Recording(str(values[0]["llm"]), heard, timed)
+    heard: list[Heard] = []
+    timed: list[Timed] = []
+    for number, value in enumerate(values[1:], 2):
+        try:
+            if "request" in value:
+                heard.append(_heard_of(_HeardLine.model_validate(value)))
+            elif "run" in value:
+                line = _TimedLine.model_validate(value)
+                timed.append(Timed(line.run, line.clock))
+        except (pydantic.ValidationError, ValueError) as error:
+            told = first_error(error) if isinstance(error, pydantic.ValidationError) else error
+            raise InputError(f"{path}, line {number}: no line of a recording: {told}") from error
+    return Recording(_name_of(path, values[0]), tuple(heard), tuple(timed))
+
+
+def _name_of(path: str | Path, head: dict[str, Any]) -> str:
+    name = head.get("llm")
+    if not isinstance(name, str) or not 0 < len(name) <= MOST_NAME:
+        raise InputError(f"{path}, line 1: the head of the recording names no LLM")
+    return name
 
 
 def _message_json(message: Message) -> dict[str, Any]:
@@ -157,15 +178,54 @@ def _heard_json(line: Heard) -> dict[str, Any]:
     return {"request": line.request, "reply": plain(said)}
 
 
-def _read_heard(value: dict[str, Any]) -> Heard:
-    if "reply" not in value:
-        return Heard(value["request"], None, str(value["error"]))
-    said: dict[str, Any] = dict(value["reply"])
-    faults: Any = tuple(said.pop("faults"))
-    calls = tuple(ToolCall(c["id"], c["name"], c["arguments"], c["problem"]) for c in said.pop("calls"))
-    raw = said.pop("raw")
-    message = Message("assistant", said.pop("text"), calls=calls, raw=tuple(raw) if raw is not None else None)
-    return Heard(value["request"], Reply(message, **said, faults=faults))
+_Count = Annotated[int, Field(ge=0, le=10**9)]
+"""Tokens of one reply; no context window has more than some millions."""
+
+
+class _Line(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(allow_inf_nan=False, strict=True)
+
+
+class _CallLine(_Line):
+    id: str
+    name: str
+    arguments: dict[str, Any]
+    problem: str
+
+
+class _ReplyLine(_Line):
+    text: str
+    calls: list[_CallLine]
+    raw: list[dict[str, Any]] | None
+    input_tokens: _Count
+    output_tokens: _Count
+    cached_tokens: _Count
+    usd: Annotated[float, Field(ge=0)]
+    stop: Stop
+    thoughts: str
+    note: str
+    faults: list[str]
+
+
+class _HeardLine(_Line):
+    request: str
+    reply: _ReplyLine | None = None
+    error: str = ""
+
+
+class _TimedLine(_Line):
+    run: str
+    clock: Annotated[tuple[float, ...], Field(strict=False)]
+
+
+def _heard_of(line: _HeardLine) -> Heard:
+    said = line.reply
+    if said is None:
+        return Heard(line.request, None, line.error)
+    calls = tuple(ToolCall(c.id, c.name, c.arguments, c.problem) for c in said.calls)
+    message = Message("assistant", said.text, calls=calls, raw=tuple(said.raw) if said.raw is not None else None)
+    others = said.model_dump(exclude={"text", "calls", "raw", "faults"})
+    return Heard(line.request, Reply(message, **others, faults=tuple(said.faults)))
 
 
 class RecordingLLM(WrappedLLM):

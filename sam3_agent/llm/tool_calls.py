@@ -8,6 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, cast
 
+from sam3_agent.formats.reading import MOST_DEPTH, is_deep
 from sam3_agent.llm.base import ToolCall
 from sam3_agent.tools import ToolSpec
 
@@ -34,6 +35,8 @@ def read_call(call_id: str, name: str, arguments: Any, *, cut: bool = False) -> 
             return ToolCall(
                 call_id, name, problem=f"the arguments are no JSON ({error}): {arguments!r:.80}; make the call again"
             )
+    if is_deep(arguments):
+        return ToolCall(call_id, name, problem=f"the arguments are nested more than {MOST_DEPTH} deep")
     if not isinstance(arguments, dict):
         return ToolCall(
             call_id, name, problem=f"the arguments must be a JSON object, got {arguments!r:.80}; make the call again"
@@ -101,6 +104,8 @@ def _calls_in(text: str, known: frozenset[str], *, fenced: bool) -> Iterable[tup
         except ValueError:
             position += 1
             continue
+        except RecursionError:  # as deep as any model means a call, or deeper, and so is all that follows
+            break
         for name, arguments in _named(value, known):
             found = True
             yield name, arguments

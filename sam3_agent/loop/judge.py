@@ -1,5 +1,6 @@
 """The judge: a second look at an answer, in one call, before it counts."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -51,6 +52,9 @@ _WHOLE = 640
 """Longest side of the whole picture: it shows what is missing; the sheets show the details of what is there."""
 SHEET = 36
 """Masks on one contact sheet."""
+_MASK_ID = re.compile(r"\bm\d+(?:-\w+)?")
+_MOST_NAMED = 8
+"""Masks outside of the answer that a judge is told of: a reason of one sentence compares with no more."""
 
 
 class Judge:
@@ -79,10 +83,12 @@ class Judge:
         if ids:
             words = [f"query: {run.task.query}", f"the answer's reason: {reason or 'none given'}", "the masks:"]
             words += _facts(run.workspace, ids)
+            words += _compared(run, ids, reason)
             prompt, pictures = read_prompt("judge"), _pictures(run.workspace, run.task.image_id, ids)
         else:
             run.none_judged = True
             words = [f"query: {run.task.query}", f"the reason why nothing matches: {reason or 'none given'}"]
+            words += _compared(run, (), reason)
             prompt = read_prompt("judge_none")
             near = list(run.near)[:SHEET]
             pictures = [run.workspace.look(run.task.image_id, near, style="outline" if near else "plain")]
@@ -117,6 +123,13 @@ class Judge:
 def _facts(workspace: Workspace, ids: Sequence[str]) -> list[str]:
     facts = workspace.facts(list(ids))
     return [f"  {instance_line(workspace.instance(mask_id), each)}" for mask_id, each in zip(ids, facts, strict=True)]
+
+
+def _compared(run: Run, ids: Sequence[str], reason: str) -> list[str]:
+    """Tell the masks that a reason names beside the answer's own: a judge cannot check "left of m9" without m9."""
+    known = {instance.id for instance in run.workspace.masks_of(run.task.image_id)}
+    named = [mask_id for mask_id in dict.fromkeys(_MASK_ID.findall(reason)) if mask_id in known and mask_id not in ids]
+    return ["named in the reason, not in the answer:", *_facts(run.workspace, named[:_MOST_NAMED])] if named else []
 
 
 def _pictures(workspace: Workspace, image_id: str, ids: Sequence[str]) -> list[Picture]:

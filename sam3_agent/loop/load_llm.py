@@ -4,7 +4,7 @@ import math
 import os
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from sam3_agent.errors import LLMConfigError
 from sam3_agent.llm.base import LLM
@@ -46,6 +46,18 @@ def load_llm(spec: str, *, timeout: float | None = None, retries: int | None = N
         given = {name: str(value) for name, value in (("timeout", timeout), ("retries", retries)) if value is not None}
         return _load_model(kind, rest, _retry_policy({**options, **given}))
     raise LLMConfigError(f"unknown model spec {spec!r}; use one of: {SPEC_FORMS}")
+
+
+def with_patience(spec: str, timeout: float | None, retries: int | None) -> str:
+    """Put options into a spec, so that it can be handed on as one text; they win over those that it has.
+
+    `rules` and recordings never wait, and stay as they are.
+    """
+    head, options = _split_options(spec.strip())
+    if head.partition(":")[0] in ("rules", "replay"):
+        return head
+    given = {name: f"{value:g}" for name, value in (("timeout", timeout), ("retries", retries)) if value is not None}
+    return f"{head}?{urlencode({**options, **given})}" if options or given else head
 
 
 def _split_options(spec: str) -> tuple[str, dict[str, str]]:

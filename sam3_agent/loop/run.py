@@ -48,7 +48,7 @@ class Run(Dialogue):
         self.asked: dict[str, float] = {}
         """Concept -> presence, of every concept looked for."""
         self.near: dict[str, None] = {}
-        """Ids of near misses."""
+        """Ids of near misses, and of what was found under another word than asked for."""
         self.rejected: list[tuple[tuple[str, ...], Verdict]] = []
         """Answers that the judge did not let pass, with why."""
         self.none_judged = False
@@ -87,9 +87,11 @@ class Run(Dialogue):
         """Remember what a tool call found: concepts, near misses, and the best so far by the rule of this class."""
         found: tuple[Instance, ...] = ()
         match result:
-            case Segmented(results=answers):
-                self.asked |= {each.prompt.label: each.presence for each in answers}
+            case Segmented(results=answers, instead=instead):
+                others = [each for _, each in instead]
+                self.asked |= {each.prompt.label: each.presence for each in (*answers, *others)}
                 self.near |= {miss.id: None for each in answers for miss in each.near_misses}
+                self.near |= {instance.id: None for each in others for instance in each.instances}
                 found = next((each.instances for each in answers if each.instances), ())
             case PresenceReading(presence=presence):
                 self.asked |= presence

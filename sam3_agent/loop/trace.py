@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_text
+from sam3_agent.formats.reading import parse_json, read_text
 from sam3_agent.types import Step, Trace
 
 TRACE_VERSION = 1
@@ -38,13 +39,10 @@ def read_trace(path: str | Path) -> Trace:
         InputError: the file is missing or a line of it is no step; the message names the line.
     """
     source = Path(path)
-    try:
-        text = source.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the trace {source}: {error}") from error
+    text = read_text(source)
     steps: list[Step] = []
     pictures: dict[str, bytes] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         read = _read(source, number, line)
@@ -58,9 +56,9 @@ def read_trace(path: str | Path) -> Trace:
 def _read(source: Path, number: int, line: str) -> Step | tuple[str, bytes]:
     """One line: a step, or a picture with its key."""
     try:
-        value = json.loads(line)
+        value = parse_json(line, f"{source}, line {number}")
         if value["kind"] == PICTURE:
             return str(value["key"]), base64.b64decode(value["jpeg"], validate=True)
         return Step(str(value["kind"]), float(value["seconds"]), dict(value["data"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{source}, line {number}: expected a step with kind, seconds and data") from error

@@ -35,7 +35,8 @@ def gpu_memory() -> dict[str, int]:
     """Bytes that this process holds on each GPU, by device name; empty while CUDA is not in use."""
     import sys
 
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
+    # Another thread may be in the middle of importing torch: then it is known, but has no `cuda` yet.
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is None or not hasattr(cuda, "is_initialized") or not cuda.is_initialized():
         return {}
-    return {f"cuda:{index}": int(torch.cuda.memory_allocated(index)) for index in range(torch.cuda.device_count())}
+    return {f"cuda:{index}": int(cuda.memory_allocated(index)) for index in range(cuda.device_count())}

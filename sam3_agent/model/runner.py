@@ -200,6 +200,12 @@ class Runner:
         found = self._fast.ground(coarse, tokens, mask) if self._fast is not None else None
         return found or sam3_forward.ground(self._model, coarse, tokens, mask)
 
+    def tokens_alone(self, coarse: torch.Tensor, ids: Ids, flags: tuple[bool, ...]) -> torch.Tensor:
+        """(L, C) real tokens of one prompt without boxes: its words and the CLS token; to be called `alone`."""
+        shapes, real = self._exemplars(coarse, *box_tensors([((), ())]))
+        words = self.texts.tokens([ids])[0][torch.tensor(flags, device=coarse.device)]
+        return torch.cat([words, shapes[real]])
+
     def masks(self, features: ImageFeatures, grounded: Grounded, row: int, queries: Sequence[int]) -> torch.Tensor:
         """(K, h, w) raw mask logits of chosen queries of one prompt, on the device; to be called `alone`."""
         found = self._fast.masks(features.levels, grounded, row, queries) if self._fast is not None else None

@@ -101,7 +101,7 @@ class Sam3(EngineSegmenter[None]):
         *,
         fast: Fast = "auto",
     ) -> Self:
-        """Load "tiny" (embedded), "facebook/sam3" (gated, 3.4 GB) or the folder of a checkpoint in either's layout.
+        """Load "tiny" (embedded), "facebook/sam3" (gated, 3.4 GB), a folder in either's layout, or Meta's own sam3.pt.
 
         Args:
             name_or_path: see above.
@@ -117,6 +117,7 @@ class Sam3(EngineSegmenter[None]):
         name, folder = loading.locate(name_or_path)
         tokenizer = loading.load_tokenizer(folder)
         model = loading.load_model(folder, place, number)
+        loading.check_vocabulary(folder, tokenizer, model)
         info = ModelInfo(name, str(place), str(number).removeprefix("torch."))
         tracker = loading.load_tracker(folder, place, number)
         video = load_video_tracker(folder, tracker, place, number)
@@ -126,6 +127,11 @@ class Sam3(EngineSegmenter[None]):
     def info(self) -> ModelInfo:
         """Name, device and number format of the model."""
         return self._info
+
+    @property
+    def network(self) -> Sam3Model:
+        """The modules themselves, for training something beside them; their weights must stay as they are."""
+        return self._model
 
     @cached_property
     def fingerprint(self) -> str:
@@ -268,6 +274,12 @@ class Sam3(EngineSegmenter[None]):
         cls = None if features.cls is None else features.cls.expand(len(ids), -1, -1)
         with self._network(f"answering {len(ids)} concepts"):
             return self._runner.ground(coarse, ids, [self._flags(row) for row in ids], (boxes, labels), learned, cls)
+
+    def wordless_tokens(self, features: ImageFeatures) -> torch.Tensor:
+        """(L, C) tokens that a prompt without words has on this image, before those of a learned concept."""
+        ids = self._token_ids(text_prompts.EXEMPLAR_PHRASE)
+        with self._network("reading a prompt"):
+            return self._runner.tokens_alone(features.levels[-1], ids, self._flags(ids))
 
     def masks(
         self, features: ImageFeatures, grounded: Grounded, row: int, queries: Sequence[int]

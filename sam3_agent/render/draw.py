@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.render.fill import Fill, draw_fills, draw_tag
 from sam3_agent.render.outline import MARGIN, draw_outline
@@ -184,7 +183,7 @@ def draw_sheet(pixels: NDArray[np.uint8], marks: Sequence[Mark], layout: Layout)
 def _cell(pixels: NDArray[np.uint8], mark: Mark, side: int) -> Image.Image:
     view = view_of(surroundings(mark, pixels.shape[1], pixels.shape[0]), side, fill=True)
     canvas = paint(pixels, view)
-    patch = patch_of(mark.rle, view, MARGIN)
+    patch = patch_of(mark.rle, view, MARGIN, mark.main_box)
     if patch is not None:
         draw_outline(canvas, patch, dashed=mark.dashed)
     return Image.fromarray(canvas)
@@ -192,7 +191,7 @@ def _cell(pixels: NDArray[np.uint8], mark: Mark, side: int) -> Image.Image:
 
 def surroundings(mark: Mark, width: int, height: int, share: float = 0.25) -> Window:
     """The main part of a mark with some of its surroundings, within the image; strays do not make it smaller."""
-    x0, y0, x1, y1 = masks.parts_of(mark.rle).main_box
+    x0, y0, x1, y1 = mark.main_box
     if x0 == x1:
         x0, y0, x1, y1 = mark.box
     margin = max(4.0, share * max(x1 - x0, y1 - y0))
@@ -206,6 +205,8 @@ def surroundings(mark: Mark, width: int, height: int, share: float = 0.25) -> Wi
 
 LONGEST = 1024
 GREY = 128
+_FEW_NAMED = 8
+"""More masks without labels than this are counted: ids say nothing of outlines that nobody can find by them."""
 
 
 def draw_picture(
@@ -242,7 +243,7 @@ _Found = Sequence[tuple[Mark, Patch]]
 
 
 def _drawn(pixels: NDArray[np.uint8], marks: Sequence[Mark], style: Style, view: View) -> Image.Image:
-    found = [(mark, patch) for mark in marks if (patch := patch_of(mark.rle, view, MARGIN)) is not None]
+    found = [(mark, patch) for mark in marks if (patch := patch_of(mark.rle, view, MARGIN, mark.main_box)) is not None]
     canvas = paint(pixels, view)
     labeled = [(mark.label, patch) for mark, patch in found if mark.label and not mark.faint]
     if style == "fill":
@@ -317,7 +318,8 @@ def _words(style: Style, marks: Sequence[Mark], shown: Sequence[Mark]) -> str:
     )
     text = f"{verb}: {solid}"
     dashed = ", ".join(mark.label for mark in shown if mark.dashed and not mark.faint)
-    faint = ", ".join(mark.label for mark in shown if mark.faint)
+    old = [mark.label for mark in shown if mark.faint]
+    faint = ", ".join(old) if len(old) <= _FEW_NAMED or style == "cutout" else f"{len(old)} masks"
     if style == "cutout":
         return ", ".join(filter(None, (text, dashed, faint)))
     text += f"; dashed (near misses): {dashed}" if dashed else ""

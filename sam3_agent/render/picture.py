@@ -1,6 +1,7 @@
 """A picture for a reader: an image with the words that keep it honest."""
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +9,7 @@ from typing import Literal, get_args
 
 from PIL import Image
 
+from sam3_agent import masks
 from sam3_agent.masks import Box, Rle
 
 Style = Literal["marks", "outline", "fill", "cutout", "contact_sheet", "plain"]
@@ -61,3 +63,18 @@ class Mark:
     """Drawn dashed: a near miss, below the threshold."""
     faint: bool = False
     """Drawn by a thin line without a label: found earlier, not what the picture is about."""
+
+    @property
+    def main_box(self) -> Box:
+        """Tight xyxy box of the largest part of the mask within its box: a mask may leak onto something larger.
+
+        Of the largest part of all where nothing lies in the box.
+        """
+        parts = masks.parts_of(self.rle)
+        x0, y0, x1, y1 = self.box
+        left, top, right, bottom = parts.main_box
+        if len(parts.areas) < 2 or (left >= x0 - 1 and top >= y0 - 1 and right <= x1 + 1 and bottom <= y1 + 1):
+            return parts.main_box
+        window = (math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1))
+        inside = masks.area_in(self.rle, window) > 0
+        return masks.parts_of(masks.clipped(self.rle, window)).main_box if inside else parts.main_box

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sam3_agent import masks
-from sam3_agent.masks import Rle
+from sam3_agent.masks import Box, Rle
 
 Window = tuple[int, int, int, int]
 """Whole-pixel xyxy part of an image."""
@@ -105,8 +105,11 @@ def is_within(rle: Rle, view: View) -> bool:
     return x0 < x1 and x1 > left and x0 < right and y1 > top and y0 < bottom
 
 
-def patch_of(rle: Rle, view: View, margin: int) -> Patch | None:
-    """A mask at picture resolution with `margin` empty pixels around it; None when it lies outside the view."""
+def patch_of(rle: Rle, view: View, margin: int, main_box: Box | None = None) -> Patch | None:
+    """A mask at picture resolution with `margin` empty pixels around it; None when it lies outside the view.
+
+    Its main part is what lies in `main_box`, in pixels of the image; None means its largest part.
+    """
     x0, y0, x1, y1 = masks.box(rle)
     rows, columns = view.rows, view.columns
     top, bottom = np.searchsorted(rows, (y0, y1))
@@ -119,11 +122,11 @@ def patch_of(rle: Rle, view: View, margin: int) -> Patch | None:
     if not inside.any():
         inside = np.zeros_like(inside)
         inside[inside.shape[0] // 2, inside.shape[1] // 2] = True  # too thin to be met by the sampling: show a dot
-    whole, parts = (x0, y0, x1, y1), masks.parts_of(rle)
+    main_box = main_box or masks.parts_of(rle).main_box
     main = None
-    if parts.main_box != whole:
-        up, down = (int(v) - top + margin for v in np.searchsorted(rows, parts.main_box[1::2]))
-        near, far = (int(v) - left + margin for v in np.searchsorted(columns, parts.main_box[::2]))
+    if main_box != (x0, y0, x1, y1):
+        up, down = (int(v) - top + margin for v in np.searchsorted(rows, main_box[1::2]))
+        near, far = (int(v) - left + margin for v in np.searchsorted(columns, main_box[::2]))
         main = ((max(up, 0), max(down, 0)), (max(near, 0), max(far, 0)))
     return Patch(np.pad(inside, margin), top - margin, left - margin, main)
 

@@ -83,9 +83,14 @@ _NOTHING = frozenset({"null", "none", "undefined"})
 """Texts that mean that an argument is not given."""
 _LISTS = frozenset({"box", "bbox", "region", "point", "points", "coordinates", "items", "values"})
 """Keys around a list; not "box_2d", which models trained on it give as y before x, in thousandths."""
+_LONGEST_LITERAL = 100_000
+"""Characters of a list in a text: 1024 ids have 10,000; Python takes 0.1 s and 40 MB to read so many of anything."""
 _QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb", "<>")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _ID = re.compile(r"\b[a-z]+\d+(?:[-@][\w@-]*)?", re.I)
+_LARGEST_NUMBER = 2**53
+"""Python adds no float to an integer of hundreds of digits; no coordinate comes near."""
+_INDEX = re.compile(r"[0-9]{1,6}")
 _NUMBERS = re.compile(r"[\s(\[{]*[-+]?[\d.][-+\deE.,;\s()\[\]{}]*")
 """Nothing but numbers, separators and brackets of any kind."""
 
@@ -118,18 +123,25 @@ def _list_of(value: Any, kind: Any) -> Any:
     if isinstance(value, tuple | set):
         value = list(cast(Sequence[Any], value))
     if not isinstance(value, list):
-        alone = isinstance(value, int | float) and not isinstance(value, bool) and get_origin(kind) is not Sequence
+        one = get_origin(_bare(kind)) is not Sequence
+        alone = one and isinstance(value, int | float) and not isinstance(value, bool)
         return [cast(Any, value)] if alone else cast(Any, value)
     items = cast(list[Any], value)
-    if get_origin(kind) is not Sequence:
-        return items if _is_text(kind) else [number for item in items for number in _flat(item)]
+    if get_origin(_bare(kind)) is not Sequence:
+        return items if _bare(kind) is str else [number for item in items for number in _flat(item)]
     if items and all(_is_number(item) for item in items):
         return [items]  # one box or point without its outer list
     return [_list_of(item, float) for item in items]
 
 
-def _is_text(kind: Any) -> bool:
-    return kind is str or get_origin(kind) is Annotated
+def _bare(kind: Any) -> Any:
+    """A type without what is noted on it."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _is_id(kind: Any) -> bool:
+    """Whether texts of this type are ids, which may stand together in one text."""
+    return get_origin(kind) is Annotated and any(isinstance(note, BeforeValidator) for note in get_args(kind)[1:])
 
 
 def _is_number(value: Any) -> bool:
@@ -141,13 +153,15 @@ def _listed(text: str, kind: Any) -> Any:
     text = unquoted(text)
     if not text:
         return []
-    said = _literal(text) if text[0] in "[({\"'" or not _is_text(kind) else None
+    if len(text) > _LONGEST_LITERAL:
+        return text
+    said = _literal(text) if text[0] in "[({\"'" or _bare(kind) is not str else None
     if isinstance(said, list | tuple | dict):
         return cast(Any, said)
-    if get_origin(kind) is Annotated:  # ids
+    if _is_id(kind):
         ids: list[str] = _ID.findall(text)
         return ids or re.split(r"[\s,;]+", text)
-    if kind is str:
+    if _bare(kind) is str:
         return [unquoted(part) for part in re.split(r"[,;\n]", text.strip("[]")) if part.strip()]
     if not _NUMBERS.fullmatch(text):
         return text
@@ -159,13 +173,15 @@ def _listed(text: str, kind: Any) -> Any:
 def _from_object(value: dict[str, Any]) -> Any:
     """A list in the form of an object: {"0": ..., "1": ...}, {"x": ..., "y": ...}, {"x0", "y0", "x1", "y1"}."""
     low = {key.lower(): item for key, item in value.items()}
-    if low and all(key.isdigit() for key in low):
+    if low and all(_INDEX.fullmatch(key) for key in low):
         return [low[key] for key in sorted(low, key=int)]
     for names in (("x0", "y0", "x1", "y1"), ("x1", "y1", "x2", "y2"), ("xmin", "ymin", "xmax", "ymax"),
                   ("left", "top", "right", "bottom"), ("x", "y")):  # fmt: skip
         if set(names) == low.keys():
             return [low[name] for name in names]
-    if low.keys() == {"x", "y", "width", "height"} and all(isinstance(v, int | float) for v in low.values()):
+    if low.keys() == {"x", "y", "width", "height"} and all(
+        isinstance(v, int | float) and abs(v) < _LARGEST_NUMBER for v in low.values()
+    ):
         return [low["x"], low["y"], low["x"] + low["width"], low["y"] + low["height"]]
     key, inner = next(iter(low.items())) if len(low) == 1 else ("", None)
     return cast(Any, inner) if isinstance(inner, list) and key in _LISTS else value
@@ -177,7 +193,9 @@ def _flat(item: Any) -> Sequence[Any]:
 
 
 def _literal(text: str) -> Any:
-    """Read what JSON or Python text says; None where it is neither."""
+    """Read what JSON or Python text says; None where it is neither, or too long to be one's arguments."""
+    if len(text) > _LONGEST_LITERAL:
+        return None
     for read in (json.loads, ast.literal_eval):
         try:
             return read(text.strip())
@@ -265,41 +283,75 @@ def _ids(value: Any) -> Any:
 
 # ------------------------------------------------------------------------------------------------- their types
 
-ImageId = Annotated[str, _handle("img"), Field(description="Image id, as 'img1', or a frame of a video, as 'v1@120'.")]
-MaskId = Annotated[str, _handle("m")]
-MaskIds = Annotated[Sequence[MaskId], BeforeValidator(_ids), Field(description="Mask ids, as ['m1'].")]
-JobId = Annotated[str, _handle("job"), Field(description="Job id, such as 'job1'.")]
-VideoId = Annotated[str, _handle("v"), Field(description="Video id, as 'v1'.")]
-TrackId = Annotated[str, _handle("t")]
+# Every list and every text has a length, which the schema tells: hosts and models see it, and nobody's call keeps the
+# others waiting. `tests/tools/test_spec.py` walks all schemas for one without.
+MOST_CONCEPTS = 16
+"""Phrases of a call; the model takes them in one batch."""
+MOST_PHRASE = 300
+"""Characters of a phrase: far more than the tokens that any model has for it."""
+MOST_POINTS = 64
+"""Clicks on one object, or boxes: people need 1 to 10, and a call with 64 delays the next by one batch at most."""
+MOST_BOXES = 64
+MOST_MASKS = 1024
+"""Masks named in a call: five times as many as the model finds in one image."""
+MOST_ID = 64
+"""Characters of an id; the longest are a frame's, as "v12@104000"."""
+MOST_NAME = 100
+"""Characters of a name that somebody chooses."""
+MOST_PATH = 1024
+"""Characters below the output folder, of which systems take 4096 in all."""
+MOST_SOURCE = 100_000_000
+"""Characters of a picture's source: a data: URI holds all of it, and how large it may be is what opens it to say."""
+MOST_REASON = 2000
+"""Characters of a reason or a query: three times the longest query of the known benchmarks."""
+
+Id = Annotated[str, Field(max_length=MOST_ID)]
+ImageId = Annotated[Id, _handle("img"), Field(description="Image id, as 'img1', or a frame of a video, as 'v1@120'.")]
+MaskId = Annotated[Id, _handle("m")]
+MaskIds = Annotated[
+    Sequence[MaskId], BeforeValidator(_ids), Field(max_length=MOST_MASKS, description="Mask ids, as ['m1'].")
+]
+JobId = Annotated[Id, _handle("job"), Field(description="Job id, such as 'job1'.")]
+VideoId = Annotated[Id, _handle("v"), Field(description="Video id, as 'v1'.")]
+TrackId = Annotated[Id, _handle("t")]
 TrackIds = Annotated[
     Sequence[TrackId], BeforeValidator(_ids), Field(max_length=200, description="Track ids, as ['t1', 't4'].")
 ]
 FrameNumber = Annotated[int, Field(ge=0, description="Number of a frame, from 0.")]
 FrameBoxes = Annotated[
-    Sequence[Sequence[float]],
+    Sequence[Annotated[Sequence[float], Field(max_length=5)]],
     Field(max_length=16, description="[[frame, x0, y0, x1, y1], ...], boxes on frames, in pixels of the frame."),
 ]
 ImageSource = Annotated[
-    str, BeforeValidator(_source), Field(description="Path of a picture file, file:// URL, or data: URI.")
+    Annotated[str, Field(max_length=MOST_SOURCE)],
+    BeforeValidator(_source),
+    Field(description="Path of a picture file, file:// URL, or data: URI."),
 ]
 VideoSource = Annotated[
-    str,
+    Annotated[str, Field(max_length=4000)],
     BeforeValidator(_source),
-    Field(max_length=4000, description="Path of a video file (MP4, MOV, WebM, GIF, ...) or of a folder of images."),
+    Field(description="Path of a video file (MP4, MOV, WebM, GIF, ...) or of a folder of images."),
 ]
-OutputPath = Annotated[str, BeforeValidator(lambda value: unquoted(value) if isinstance(value, str) else value)]
+OutputPath = Annotated[
+    Annotated[str, Field(max_length=MOST_PATH)],
+    BeforeValidator(lambda value: unquoted(value) if isinstance(value, str) else value),
+]
+Phrase = Annotated[str, Field(max_length=MOST_PHRASE)]
 Concepts = Annotated[
-    Sequence[str],
+    Sequence[Phrase],
     BeforeValidator(phrases_of),
     Field(
         min_length=1,
-        max_length=16,
+        max_length=MOST_CONCEPTS,
         description="Noun phrases, as ['striped cup', 'dog'].",
     ),
 ]
+Name = Annotated[str, Field(max_length=MOST_NAME)]
 Threshold = Annotated[float, Field(ge=0, le=1, description="Masks that score above this are found, 0-1.")]
+BoxNumbers = Annotated[Sequence[float], Field(max_length=4)]
+PointNumbers = Annotated[Sequence[float], Field(max_length=2)]
 Region = Annotated[
-    Sequence[float],
+    BoxNumbers,
     Field(description="Part to look at, [x0, y0, x1, y1] in image pixels."),
 ]
 Tiles = Annotated[
@@ -307,8 +359,10 @@ Tiles = Annotated[
     Field(description="Look closer, tile by tile: 'always' is slow, but finds what is too small in the whole."),
 ]
 AssumePresent = Annotated[bool, Field(description="Known to be there: go by object score alone.")]
-Boxes = Annotated[Sequence[Sequence[float]], Field(description="[[x0, y0, x1, y1], ...] in image pixels.")]
-Reason = Annotated[str, Field(description="Why, in a sentence.")]
+Boxes = Annotated[
+    Sequence[BoxNumbers], Field(max_length=MOST_BOXES, description="[[x0, y0, x1, y1], ...] in image pixels.")
+]
+Reason = Annotated[str, Field(max_length=MOST_REASON, description="Why, in a sentence.")]
 
 
 # ------------------------------------------------------------------------------------------------ coordinates

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sam3_agent.tools.arguments import MaskId
+from sam3_agent.tools.arguments import MOST_MASKS, MaskId
 from sam3_agent.tools.presentation import FEW_LONGEST, Presentation, instance_data, instance_line
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.types import Instance
@@ -26,7 +26,7 @@ def combine_masks(
     workspace: Workspace,
     mask_ids: Annotated[
         Sequence[MaskId],
-        Field(description="Mask ids of one image; 'subtract' takes the others from the first."),
+        Field(max_length=MOST_MASKS, description="Mask ids of one image; 'subtract' takes the others from the first."),
     ],
     operation: Annotated[
         Operation,

@@ -13,9 +13,10 @@ from pydantic import Field
 
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, to_json
+from sam3_agent.formats.control_characters import visible_line
 from sam3_agent.formats.labelme import labelme_document, labelme_shapes
 from sam3_agent.formats.yolo import yolo_line
-from sam3_agent.tools.arguments import MaskId, OutputPath
+from sam3_agent.tools.arguments import MOST_MASKS, MaskId, OutputPath
 from sam3_agent.tools.presentation import Presentation
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.tools.viewer import viewer_of
@@ -36,7 +37,10 @@ class Exported:
 
 def export_masks(
     workspace: Workspace,
-    mask_ids: Annotated[Sequence[MaskId], Field(min_length=1, description="The masks to write, such as ['m1', 'm4'].")],
+    mask_ids: Annotated[
+        Sequence[MaskId],
+        Field(min_length=1, max_length=MOST_MASKS, description="The masks to write, such as ['m1', 'm4']."),
+    ],
     format: Annotated[
         ExportFormat,
         Field(
@@ -124,7 +128,7 @@ def _png(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes]:
 def _yolo(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes]:
     """One line a mask: class, then x y pairs as shares of width and height; YOLO pairs label and picture by stem."""
     classes = _classes(workspace, groups)
-    files = {f"{path}/classes.txt": _text("".join(f"{name}\n" for name in classes))}
+    files = {f"{path}/classes.txt": _text("".join(f"{visible_line(name)}\n" for name in classes))}
     names = _stems(workspace, groups)
     for image_id, ids in groups.items():
         lines = [yolo_line(classes.index(workspace.phrase_of(m)), workspace.instance(m).rle)[0] for m in ids]

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from sam3_agent.errors import InputError
-from sam3_agent.tools.arguments import Boxes, ImageId, MaskIds, box_of
+from sam3_agent.tools.arguments import Boxes, ImageId, MaskIds, Name, Phrase, box_of
 from sam3_agent.tools.presentation import Presentation
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.types import Concept
@@ -22,8 +22,10 @@ class Learned:
 
 def learn_concept(
     workspace: Workspace,
-    name: Annotated[str, Field(description="A name of your choice, such as 'logo'; it is then asked for as '@logo'.")],
-    phrase: Annotated[str, Field(description="Noun phrase to ask together with the examples, or ''.")] = "",
+    name: Annotated[
+        Name, Field(description="1-64 letters, digits, '.', '_' or '-': 'tilted_logo', asked for as '@tilted_logo'.")
+    ],
+    phrase: Annotated[Phrase, Field(description="Noun phrase to ask together with the examples, or ''.")] = "",
     positive_masks: MaskIds = (),
     negative_masks: MaskIds = (),
     image_id: Annotated[

@@ -1,6 +1,7 @@
 """Tool that opens an image."""
 
 from sam3_agent.tools.arguments import ImageSource
+from sam3_agent.tools.model_scope import scope_hints, words_hint
 from sam3_agent.tools.presentation import Presentation
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.types import ModelInfo
@@ -22,7 +23,8 @@ def open_image(workspace: Workspace, source: ImageSource) -> OpenImage:
 def present(workspace: Workspace, image: OpenImage) -> Presentation:
     """Tell its id and size, which model sees it, and show it."""
     info = workspace.info
-    picture, hints = workspace.look(image.id, style="plain"), size_hints(image, info)
+    picture = workspace.look(image.id, style="plain")
+    hints = [*scope_hints(info), *([words] if (words := words_hint(info)) else []), *size_hints(image, info)]
     lines = [
         f"{image.id}: {image.width}x{image.height} pixels, {image.source}. "
         f"Seen by {info.name} ({info.device}, {info.dtype}).",

@@ -4,14 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sam3_agent import masks
 from sam3_agent.masks import Box
 from sam3_agent.render import LONGEST, Picture
 from sam3_agent.types import Instance
-from sam3_agent.workspace import STRAY, Facts, Workspace
+from sam3_agent.workspace import ONE_LABEL, STRAY, Facts, Workspace
 
 _CROWD = 40
 """With more masks on an image than this, a picture shows only those of the call: more labels than that hide objects."""
 
+_OTHER_OUTLINE = 0.3
+"""Masks that overlap this much (IoU) show the same thing: in a blind trial up to five outlines of one key lay over each
+other, and the new one could not be made out."""
 _FEW = 12
 FEW_LONGEST = 768
 """Longest side of a picture with few masks: so many labels can be read on it, and pictures cost by their area."""
@@ -43,13 +47,25 @@ def facts_by_id(workspace: Workspace, instances: Sequence[Instance]) -> dict[str
 
 
 def marked_picture(workspace: Workspace, image_id: str, region: Box | None, new: Sequence[Instance]) -> Picture:
-    """Draw the masks of this call, near misses included, and thinly the masks found earlier."""
+    """Draw the masks of this call, near misses included, and thinly the masks found earlier.
+
+    Of what was found earlier, other outlines of the same things are left out: they would hide the new ones.
+    """
     ids = [instance.id for instance in new]
-    earlier = [m.id for m in workspace.masks_of(image_id, near_misses=False) if m.id not in ids]
+    others = [m for m in workspace.masks_of(image_id, near_misses=False) if m.id not in ids]
+    earlier = [m.id for m in _beside(others, new)]
     if len(earlier) + len(ids) <= _CROWD:
         ids = list(dict.fromkeys(earlier + ids))
     longest = FEW_LONGEST if len(ids) <= _FEW else LONGEST
     return workspace.look(image_id, ids, region, "marks" if ids else "plain", longest=longest, earlier=earlier)
+
+
+def _beside(earlier: Sequence[Instance], new: Sequence[Instance]) -> list[Instance]:
+    """The earlier masks that are no other outline of a new one; the same outline is drawn once, under both names."""
+    if not earlier or not new:
+        return list(earlier)
+    overlap = masks.iou([m.rle for m in earlier], [m.rle for m in new]).max(axis=1)  # (earlier,)
+    return [m for m, iou in zip(earlier, overlap, strict=True) if iou < _OTHER_OUTLINE or iou > ONE_LABEL]
 
 
 def percent(share: float) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sam3_agent.tools.arguments import Concepts, ImageId
+from sam3_agent.tools.model_scope import scope_hints
 from sam3_agent.tools.presentation import Presentation
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.workspace import Workspace
@@ -27,13 +28,14 @@ def read_presence(workspace: Workspace, image_id: ImageId, concepts: Concepts) -
     return PresenceReading(image_id, workspace.presence(image_id, concepts))
 
 
-def present(_: Workspace, result: PresenceReading) -> Presentation:
+def present(workspace: Workspace, result: PresenceReading) -> Presentation:
     """Tell one line a phrase, with a reminder where presence is low."""
     lines = [f"presence on {result.image_id}:"]
     lines += [f"  '{phrase}': {value:.2f}" for phrase, value in result.presence.items()]
     low = ", ".join(f"'{phrase}'" for phrase, value in result.presence.items() if value < _LOW)
     if low:
         lines.append(f"hint: low for {low}: presence is a belief, not proof; segment_concepts shows near misses")
+        lines += [f"hint: {line}" for line in scope_hints(workspace.info)]
     rows = [{"concept": phrase, "presence": round(value, 3)} for phrase, value in result.presence.items()]
     return Presentation("\n".join(lines), {"image_id": result.image_id, "results": rows})
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sam3_agent.tools.arguments import Boxes, ImageId, MaskIds, Threshold, box_of, refuse_outside
+from sam3_agent.tools.arguments import Boxes, ImageId, MaskIds, Phrase, Threshold, box_of, refuse_outside
 from sam3_agent.tools.segment_concepts import Segmented, present
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.workspace import Workspace
@@ -18,7 +18,7 @@ _DROPPED = (
 def refine_with_exemplars(
     workspace: Workspace,
     image_id: ImageId,
-    concept: Annotated[str, Field(description="Noun phrase, or '' for the examples alone.")] = "",
+    concept: Annotated[Phrase, Field(description="Noun phrase, or '' for the examples alone.")] = "",
     positive_masks: MaskIds = (),
     negative_masks: MaskIds = (),
     positive_boxes: Boxes = (),

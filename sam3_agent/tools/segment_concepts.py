@@ -16,10 +16,11 @@ from sam3_agent.tools.arguments import (
     refuse_outside,
     region_of,
 )
+from sam3_agent.tools.model_scope import is_generic, known_nouns, scope_hints, words_hint
 from sam3_agent.tools.open_image import size_hints
 from sam3_agent.tools.presentation import Presentation, facts_by_id, instance_data, instance_line, marked_picture
 from sam3_agent.tools.spec import ToolSpec
-from sam3_agent.tools.synonyms import alternatives, known_nouns
+from sam3_agent.tools.synonyms import alternatives
 from sam3_agent.types import ModelInfo, Segmentation
 from sam3_agent.workspace import Facts, OpenImage, Workspace
 
@@ -108,18 +109,20 @@ def present(workspace: Workspace, result: Segmented) -> Presentation:
     shown = [instance for each in result.results for instance in (*each.instances, *each.near_misses)]
     shown += [instance for _, each in result.instead for instance in each.instances]
     facts = facts_by_id(workspace, shown)
-    warnings = _warnings(result.results, facts)
+    warnings, notes = _conflicts(result.results, facts)
     image = workspace.image(result.image_id)
     boxes = coordinate_hints(image, [result.region, *result.examples])
     info = workspace.info
     hints = [hint for each in result.results if (hint := _hint(each, result, image, info))]
     hints += [*(_vocabulary(result.results, info) if hints else []), *boxes, *result.notes]
+    hints += scope_hints(info) if any(not each.instances for each in result.results) else []
     picture = marked_picture(workspace, result.image_id, result.region, shown)
     lines = [line for each in result.results for line in _lines(each, facts)]
     for phrase, each in result.instead:
         lines.append(f"asked instead of '{phrase}', which found nothing:")
         lines += _lines(replace(each, near_misses=()), facts)
-    lines += [f"warning: {line}" for line in warnings] + [f"hint: {line}" for line in hints]
+    lines += [f"warning: {line}" for line in warnings] + [f"note: {line}" for line in notes]
+    lines += [f"hint: {line}" for line in hints]
     lines.append(f"picture of {result.image_id}: {picture.caption}")
     data = {
         "image_id": result.image_id,
@@ -129,6 +132,7 @@ def present(workspace: Workspace, result: Segmented) -> Presentation:
             {"instead_of": phrase, **_data(replace(each, near_misses=()), facts)} for phrase, each in result.instead
         ],
         "warnings": warnings,
+        "notes": notes,
         "hints": hints,
     }
     return Presentation("\n".join(lines), data, (picture,))
@@ -162,9 +166,10 @@ def _data(result: Segmentation, facts: Mapping[str, Facts]) -> dict[str, Any]:
     }
 
 
-def _warnings(results: Sequence[Segmentation], facts: Mapping[str, Facts]) -> list[str]:
-    """One line for each found mask that fits another phrase nearly as well or better."""
-    lines: list[str] = []
+def _conflicts(results: Sequence[Segmentation], facts: Mapping[str, Facts]) -> tuple[list[str], list[str]]:
+    """(warnings, notes): a line for each found mask that fits another phrase better, and nearly as well."""
+    warnings: list[str] = []
+    notes: list[str] = []
     asked_now = {result.prompt.label for result in results}
     for result in results:
         own = result.prompt.label
@@ -174,12 +179,16 @@ def _warnings(results: Sequence[Segmentation], facts: Mapping[str, Facts]) -> li
                     continue
                 if phrase in asked_now and score > instance.score:
                     continue  # the same object under that phrase says it
-                lines.append(f"{instance.id} ('{own}' {instance.score:.2f}) also scores {score:.2f} as '{phrase}'")
-    return lines
+                better = score > instance.score
+                told = f"fits '{phrase}' better: {score:.2f}" if better else f"also scores {score:.2f} as '{phrase}'"
+                (warnings if better else notes).append(f"{instance.id} ('{own}' {instance.score:.2f}) {told}")
+    return warnings, notes
 
 
 def _nested(first: str, second: str) -> bool:
-    """Whether one phrase only narrows the other ('cup', 'red cups'), so that both may hold."""
+    """Whether one phrase only narrows the other ('cup', 'red cups', 'yellow thing'), so that both may hold."""
+    if is_generic(first) or is_generic(second):
+        return True
     one, other = (
         {word[:-1] if word.endswith("s") and len(word) > 3 else word for word in phrase.lower().split()}
         for phrase in (first, second)
@@ -205,13 +214,17 @@ def _hint(result: Segmentation, call: Segmented, image: OpenImage, info: ModelIn
             f"tiles='always', or point at it (segment_at)"
         )
     if any(phrase == result.prompt.phrase for phrase, _ in call.instead):
-        return f"'{concept}' may be a word that the model does not know: see what was found instead"
+        return (
+            f"'{concept}' may be a word that the model does not know: see what was found instead. Take it only if you"
+            f" see that it is what '{concept}' means"
+        )
     others = alternatives(concept, info) if result.prompt.words_alone else []
-    asked = {*call.tried, *(each.prompt.label for each in call.results)}
-    also = "".join(f", nor as '{other}'" for other in others if other in asked)
+    asked = {*call.tried, *(each.prompt.label for each in call.results if not each.instances)}
+    failed = [f"'{other}'" for other in others if other in asked]
+    also = f", nor as {' or '.join(failed)}" if failed else ""
     small = ", or too small to be seen in the whole: look in a region" if size_hints(image, info) else ""
     if _is_unknown(result, info):
-        return f"'{concept}' is no word of this model{also and '; its other words were asked'}"
+        return f"'{concept}' is no word of this model{also and '; nothing was found' + also.removeprefix(', nor')}"
     return f"'{concept}': not found ({presence}){also}: absent{small}. If you see it in the picture, use segment_at"
 
 
@@ -227,10 +240,7 @@ def _vocabulary(results: Sequence[Segmentation], info: ModelInfo) -> list[str]:
     """The words that the model knows, told once where it does not know one."""
     if not any(_is_unknown(each, info) for each in results):
         return []
-    return [
-        f"the model knows: {', '.join(sorted(known_nouns(info) or ()))}. What you see and none of them names, point at"
-        f" (segment_at)"
-    ]
+    return [f"{words_hint(info)}. What you see and none of them names, point at (segment_at)"]
 
 
 SEGMENT_CONCEPTS = ToolSpec.of(segment_concepts, present, makes="masks", has_picture=True, shows_masks=True)

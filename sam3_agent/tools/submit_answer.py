@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from sam3_agent.errors import InputError
-from sam3_agent.tools.arguments import MaskId, Reason
+from sam3_agent.tools.arguments import MOST_MASKS, MaskId, Reason
 from sam3_agent.tools.presentation import Presentation, percent
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.types import Instance
@@ -27,7 +27,7 @@ def submit_answer(
     workspace: Workspace,
     mask_ids: Annotated[
         Sequence[MaskId],
-        Field(description="The masks that answer the query, all of them and nothing else."),
+        Field(max_length=MOST_MASKS, description="The masks that answer the query, all of them and nothing else."),
     ],
     reason: Reason = "",
 ) -> Submission:

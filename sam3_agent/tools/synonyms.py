@@ -5,7 +5,8 @@ only asking in other words tells the two apart. The groups below were written fo
 (COCO, LVIS, Open Images) name differently, and for the shapes and things of the embedded model.
 """
 
-from sam3_agent.scenes.vocabulary import COLORS, NOUNS, PATTERNS, SUPERCATEGORIES
+from sam3_agent.scenes.vocabulary import COLORS, PATTERNS
+from sam3_agent.tools.model_scope import known_nouns
 from sam3_agent.types import ModelInfo
 
 MOST = 4
@@ -92,13 +93,6 @@ def alternatives(phrase: str, info: ModelInfo) -> list[str]:
     known = known_nouns(info)
     likely = [word for word in dict.fromkeys(found) if known is None or word in known]
     return [" ".join([*attributes, word]) for word in likely if word not in attributes][:MOST]
-
-
-def known_nouns(info: ModelInfo) -> frozenset[str] | None:
-    """Every noun that the model was taught; None where nobody can list them."""
-    if info.name.partition("+")[0] != "tiny":
-        return None
-    return frozenset((*NOUNS, *SUPERCATEGORIES, "thing", "household item"))
 
 
 def _groups() -> list[list[str]]:

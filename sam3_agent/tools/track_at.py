@@ -7,7 +7,7 @@ from pydantic import Field
 
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Rle
-from sam3_agent.tools.arguments import FrameNumber, MaskId, TrackId, VideoId, box_of, point_of
+from sam3_agent.tools.arguments import FrameNumber, MaskId, PointNumbers, TrackId, VideoId, box_of, point_of
 from sam3_agent.tools.long_work import LongWork
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.tools.track_concepts import LAST, LastFrame, Tracked, followed, present, range_of
@@ -22,7 +22,7 @@ def track_at(
     video_id: VideoId,
     frame: FrameNumber,
     points: Annotated[
-        Sequence[Sequence[float]],
+        Sequence[PointNumbers],
         Field(max_length=32, description="[[x, y], ...] in pixels of the frame, best deep inside the object."),
     ] = (),
     labels: Annotated[

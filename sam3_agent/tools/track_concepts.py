@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 from pydantic import BeforeValidator, Field
 
 from sam3_agent.errors import Cancelled, InputError
-from sam3_agent.tools.arguments import FrameBoxes, FrameNumber, VideoId, box_of, phrases_of
+from sam3_agent.tools.arguments import FrameBoxes, FrameNumber, Phrase, VideoId, box_of, phrases_of
 from sam3_agent.tools.long_work import LongWork, Watch
 from sam3_agent.tools.presentation import Presentation
 from sam3_agent.tools.spec import ToolSpec
@@ -42,7 +42,7 @@ def track_concepts(
     workspace: Workspace,
     video_id: VideoId,
     concepts: Annotated[
-        Sequence[str],
+        Sequence[Phrase],
         BeforeValidator(phrases_of),
         Field(max_length=16, description="Noun phrases, as ['person', 'red car']; all are answered in one pass."),
     ] = (),

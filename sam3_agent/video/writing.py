@@ -39,7 +39,7 @@ class WrittenVideo:
 
 
 def write_video(
-    path: Path,
+    path: str | Path,
     frames: Iterable[Pixels],
     *,
     fps: float = 25.0,
@@ -57,6 +57,7 @@ def write_video(
     """
     if not 0.0 < fps <= 1000.0:
         raise InputError(f"expected fps above 0 and at most 1000, got {fps}")
+    path = Path(path).expanduser()
     usual = _usual_codec(path, codec)
     checked = _Checked(iter(frames), times)
     first = checked.first()

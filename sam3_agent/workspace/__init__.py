@@ -4,7 +4,7 @@ from sam3_agent.workspace.config import WorkspaceConfig
 from sam3_agent.workspace.geometry import Measurement, MeasurementTable, Neighbor, Operation, OrderBy, Ranks
 from sam3_agent.workspace.image_loading import Source
 from sam3_agent.workspace.image_store import OpenImage
-from sam3_agent.workspace.mask_facts import STRAY, ColorShare, Facts
+from sam3_agent.workspace.mask_facts import ONE_LABEL, STRAY, ColorShare, Facts
 from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
 from sam3_agent.workspace.query import TileMode
 from sam3_agent.workspace.tracking.query import ExampledConcept, FrameExample, ObjectClick
@@ -13,6 +13,7 @@ from sam3_agent.workspace.workspace import Workspace
 
 __all__ = [
     "NO_OUTPUT",
+    "ONE_LABEL",
     "STRAY",
     "AskedFor",
     "ColorShare",

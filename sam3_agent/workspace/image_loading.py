@@ -78,6 +78,9 @@ def _contents(source: object) -> bytes:
             f"cannot open a {type(source).__name__} as an image: give a path, a data URI, bytes, a file opened in"
             " binary mode, a PIL image or a uint8 array (H, W, 3)"
         )
+    tell: object = getattr(source, "tell", None)
+    if not data and callable(tell) and tell():  # as a BytesIO does after an image was saved into it
+        raise InputError("the given file stands at its end: call seek(0) on it first")
     return data
 
 

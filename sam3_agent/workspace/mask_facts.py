@@ -3,7 +3,7 @@
 import math
 import threading
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 
 import numpy as np
@@ -14,7 +14,7 @@ from sam3_agent.masks import Box, Rle, Window
 from sam3_agent.render import Mark
 from sam3_agent.types import Instance
 from sam3_agent.workspace.image_store import Images
-from sam3_agent.workspace.mask_store import Record, Records
+from sam3_agent.workspace.mask_store import Finding, Record, Records
 
 NAMES: tuple[str, ...] = (
     "red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink", "brown", "white", "grey", "black",
@@ -186,7 +186,7 @@ def _erode(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
 
 
-_ONE_LABEL = 0.9
+ONE_LABEL = 0.9
 """Masks that overlap more than this (IoU) share one outline and one label in a picture."""
 
 
@@ -236,6 +236,20 @@ def grown_box(box: Box) -> Window:
     return (math.floor(x0 - margin), math.floor(y0 - margin), math.ceil(x1 + margin), math.ceil(y1 + margin))
 
 
+def boxed_in(findings: Sequence[Finding], around: Box | None) -> list[Finding]:
+    """Give masks of the object in the box `around` the tight box of what they have there: the rest has leaked.
+
+    So its share is told, in_box cuts it off, and labels stay on the object. Masks with nothing there stay as they are.
+    """
+    window = grown_box(around) if around is not None else None
+    return [
+        replace(each, box=masks.box(masks.clipped(each.rle, window)))
+        if window is not None and masks.area_in(each.rle, window) > 0
+        else each
+        for each in findings
+    ]
+
+
 def same_objects(
     first: Sequence[Instance], second: Sequence[Instance], least: float = SAME_OBJECT
 ) -> NDArray[np.bool_]:
@@ -262,7 +276,7 @@ def marks_of(records: Sequence[Record], earlier: Collection[str] = ()) -> list[M
     # What is new speaks for what was there, a kept mask for its near-miss twins.
     ordered = sorted(records, key=lambda record: (record.instance.id in earlier, not record.kept))
     instances = [record.instance for record in ordered]
-    same = same_objects(instances, instances, _ONE_LABEL)
+    same = same_objects(instances, instances, ONE_LABEL)
     marks: list[Mark] = []
     done: set[int] = set()
     for index, record in enumerate(ordered):

@@ -35,7 +35,7 @@ from sam3_agent.workspace.feature_cache import FeatureCache, Window
 from sam3_agent.workspace.geometry import MeasurementTable, Operation, OrderBy, combined, measure
 from sam3_agent.workspace.image_loading import Source
 from sam3_agent.workspace.image_store import Images, OpenImage, WorkspaceView
-from sam3_agent.workspace.mask_facts import Colors, Facts, concept_scores, facts_of, marks_of
+from sam3_agent.workspace.mask_facts import Colors, Facts, boxed_in, concept_scores, facts_of, marks_of
 from sam3_agent.workspace.mask_store import Finding, Prompt, Record, Records, clicked
 from sam3_agent.workspace.negative_examples import answer_without_harm
 from sam3_agent.workspace.nms import Suppression
@@ -266,11 +266,11 @@ class Workspace:
         prompt = click_prompt(points, labels, box, mask)
         window = window_of(region, image.width, image.height)
         local = clicks_in_window(prompt, window, image.width, image.height)
-        found = self._segmenter.segment_at(self._features(image, window), local)
-        name, instances = self._keep(image, prompt, clicked(found, window, image.width, image.height))
-        return ClickSegmentation(
-            name, image_id, prompt, tuple(instances[:1]), tuple(instances[1:]), view=self.view(image_id)
-        )
+        answers = self._segmenter.segment_at(self._features(image, window), local)
+        found = clicked(answers, window, image.width, image.height)
+        name, instances = self._keep(image, prompt, boxed_in(found, prompt.box))
+        best, others = tuple(instances[:1]), tuple(instances[1:])
+        return ClickSegmentation(name, image_id, prompt, best, others, view=self.view(image_id))
 
     def learn(
         self,

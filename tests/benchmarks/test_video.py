@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.video.card import BARS, figures_of, table
-from benchmarks.video.ways import LEAST_PIXELS, Masklets, Reading, truth_of
+from benchmarks.video.readings import LEAST_PIXELS, Masklets, Reading, truth_of
 from sam3_agent import masks
 from sam3_agent.scenes.video import draw_clip
 

@@ -30,7 +30,7 @@ def test_a_click_gives_that_object_and_other_readings(
     ran = run("segment-at", picture, "--on", inside(largest), "--json", "--out", marked)
     document = ran.json()
     assert ran.status == 0
-    assert list(document) == ["image", "model", "results", "asked", "instances", "near_misses", "seconds"]
+    assert list(document) == ["image", "model", "results", "hints", "asked", "instances", "near_misses", "seconds"]
     (result,) = document["results"]
     assert result == {"concept": "click", "presence": None, "instances": document["instances"], "near_misses": 2}
     assert document["asked"] == "click"

@@ -13,6 +13,7 @@ from tests.labeling.fixtures_runs import write_scenes
 from tests.labeling.test_suggest import TEXT
 from tests.llm.fixtures_llm import MODELS, set_keys
 from tests.llm.wire import chat
+from tests.llm.wire.server import Sent
 
 
 def test_the_command_prints_or_writes_a_new_file_and_never_the_users(
@@ -47,6 +48,19 @@ def test_the_command_prints_or_writes_a_new_file_and_never_the_users(
     assert mine.read_text() == TEXT
     assert pictures == [0, 4]
     assert "found by a query: what would spoil in heat" in asked[0]
+
+
+def test_a_server_that_fails_is_asked_as_often_as_the_options_say(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(TEXT)
+    with chat.api(answer=lambda _: Sent({"error": {"message": "busy"}}, status=503)) as served:
+        set_keys(monkeypatch, served.url)
+        options = ("--concepts", mine, "--llm", f"chat:{MODELS['chat']}@{served.url}/v1", "--llm-retries", "0")
+        assert run("label", "--suggest", *options).status == 1
+        assert len(served.requests) == 1
+        assert run("label", "--suggest", *options, "--llm-timeout", "soon").status == 2
 
 
 def test_rules_suggest_nothing_and_what_is_left_out_is_a_usage_error(run: Run, tmp_path: Path) -> None:

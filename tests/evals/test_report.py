@@ -1,23 +1,29 @@
 """The report: one page that needs nothing but itself, and says what a reader must know."""
 
+import base64
+import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from sam3_evals.datasets import open_dataset
 from sam3_evals.manifest import read_manifest
 from sam3_evals.prediction import Prediction
 from sam3_evals.report import plots
+from sam3_evals.report.cards import case_pictures
 from sam3_evals.report.page import SHOWN, Gathered, write_report
 from sam3_evals.run import Plan, execute, prepare
 from sam3_evals.sample import Case, Source
 from sam3_evals.score import score_cases
 
+from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.types import Step, Trace, Usage
-from tests.evals.fixtures_runs import Squares, whole_run
+from tests.evals.fixtures_runs import Squares, square, whole_run
 
 SPEC = "scenes:3/queries"
 
@@ -96,6 +102,30 @@ def test_tables_plots_and_cases_are_on_the_page(tmp_path: Path) -> None:
     assert text.count("<svg") == 3
     assert "could not be read" not in text
     assert "OUT OF ITS DOMAIN" not in text  # scenes are what the tiny model knows
+
+
+def test_the_page_begins_with_the_answer_and_ends_with_the_hashes(tmp_path: Path) -> None:
+    one, other = scenes_run(tmp_path / "a", right=0), scenes_run(tmp_path / "b", right=1)
+    text = re.sub(r"data:[^\"]*", "", write_report(other, tmp_path / "page.html", against=one).read_text())
+    order = ["gIoU ", "Against ", "Flipped cases", "Worst cases", "Best cases", "<h2>Figures", "<svg", "dataset_hash"]
+    places = [text.index(words) for words in order]
+    assert places == sorted(places)
+    assert "<details open" not in text
+
+
+def test_right_wrong_and_missed_pixels_have_colors_of_their_own() -> None:
+    one, other = masks.encode(square(8, 8, 40)), masks.encode(square(28, 8, 40) & square(0, 0, 64))
+    case = Case("c", "p", "q", (64, 64), (one,))
+    marked, plain = case_pictures(case, Prediction("c", (other,), (0.9,)), np.full((64, 64, 3), 90, dtype=np.uint8))
+    shown, bare = (
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGB")).astype(int)
+        for uri in (marked, plain)
+    )
+    right, wrong, missed = shown[28, 38], shown[28, 58], shown[28, 18]
+    assert right.argmax() == 1  # green
+    assert wrong.argmax() == 0  # orange
+    assert missed.argmax() == 2  # blue
+    assert np.ptp(bare[28, 38]) < 20  # the plain picture is grey as it was
 
 
 def test_flipped_cases_are_shown_from_both_runs(tmp_path: Path) -> None:

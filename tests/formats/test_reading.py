@@ -1,12 +1,13 @@
 """Text and JSON from files of other programs, and remarks on them."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from sam3_agent.errors import InputError
 from sam3_agent.formats.notes import Note, Notes, note_lines
-from sam3_agent.formats.reading import decode_text, read_json, read_text
+from sam3_agent.formats.reading import MOST_DEPTH, decode_text, parse_json, read_json, read_text
 
 PATH = Path("labels.txt")
 
@@ -44,6 +45,38 @@ def test_json_that_cannot_be_used_is_named(tmp_path: Path, content: str, words: 
     path.write_text(content)
     with pytest.raises(InputError, match=rf"a\.json: not JSON.*|{words}"):
         read_json(path)
+
+
+@pytest.mark.parametrize("opened", ["[", '{"a":'])
+def test_json_is_read_down_to_a_depth_that_whatever_walks_it_can_bear(opened: str) -> None:
+    closed = "]" if opened == "[" else "}"
+    for depth in (MOST_DEPTH + 1, 200, 900):
+        with pytest.raises(InputError, match="line 3: not JSON that can be used: nested"):
+            parse_json(opened * depth + "1" + closed * depth, "line 3")
+    parse_json(opened * MOST_DEPTH + "1" + closed * MOST_DEPTH, "line 3")
+
+
+def test_brackets_within_texts_are_no_depth() -> None:
+    assert parse_json('["' + "[" * 500 + '"]', "x") == ["[" * 500]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "-1e999"])
+def test_numbers_that_are_none_are_refused_where_finite_ones_are_wanted(number: str) -> None:
+    with pytest.raises(InputError, match="x: not JSON"):
+        parse_json(f"[{number}]", "x", finite=True)
+    assert parse_json(f"[{number}]", "x")
+    assert parse_json("[1e300, -0.5, 7]", "x", finite=True) == [1e300, -0.5, 7]
+
+
+def test_a_pipe_a_device_and_a_file_of_too_many_bytes_are_named_and_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "long.json").write_text("[1, 2, 3]")
+    with pytest.raises(InputError, match=r"pipe\.json: no regular file"):
+        read_json(tmp_path / "pipe.json")
+    with pytest.raises(InputError, match="/dev/zero: no regular file"):
+        read_text(Path("/dev/zero"))
+    with pytest.raises(InputError, match=r"long\.json: 9 bytes; at most 5 are read"):
+        read_json(tmp_path / "long.json", most=5)
 
 
 def test_whole_characters_in_escapes_are_read(tmp_path: Path) -> None:

@@ -166,3 +166,26 @@ def test_yolo_that_was_exported_is_imported(journal: Journal, images: Path, tmp_
     accepted = [each for each in journal.labels() if each.route == "accepted"]
     assert len(again.labels()) == len(accepted)
     assert {each.class_name for each in again.labels()} == {"shape", "animal"}
+
+
+@pytest.mark.parametrize("form", ["coco-polygons", "yolo", "labelme"])
+def test_polygons_can_be_reduced_and_the_price_is_told(journal: Journal, tmp_path: Path, form: str) -> None:
+    exact = export(journal, form, tmp_path / "exact", Selection())
+    reduced = export(journal, form, tmp_path / "reduced", Selection(simplify=1.5))
+    sizes = [sum(path.stat().st_size for path in (tmp_path / name).rglob("*.[jt]*")) for name in ("exact", "reduced")]
+    assert sizes[1] < sizes[0] or form == "coco-polygons"  # which keeps the exact mask beside each
+    assert [note for note in reduced.warnings if note.startswith("--simplify 1.5: ")]
+    assert not [note for note in exact.warnings if "simplify" in note]
+
+
+def test_reduced_coco_keeps_the_exact_mask_beside_each_polygon(journal: Journal, tmp_path: Path) -> None:
+    export(journal, "coco-polygons", tmp_path, Selection(simplify=1.5))
+    document = json.loads((tmp_path / "annotations" / "instances_train.json").read_text())
+    exact = {label.id: label.rle.to_json() for label in journal.labels() if label.route == "accepted"}
+    assert {entry["label_id"]: entry["rle"] for entry in document["annotations"]} == exact
+    assert all(isinstance(entry["segmentation"], list) for entry in document["annotations"])
+
+
+def test_formats_of_pixels_are_not_reduced(journal: Journal, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--simplify is for formats of polygons, coco-polygons, yolo, labelme; coco"):
+        export(journal, "coco", tmp_path, Selection(simplify=1.5))

@@ -364,3 +364,14 @@ def test_a_journal_that_was_deleted_is_gone(strange: Callable[[str], Path]) -> N
     with pytest.raises(Sam3AgentError, match="is gone"):
         decisions.undo()
     journal.close()
+
+
+@pytest.mark.parametrize("change", ["UPDATE meta SET value='\"99\"' WHERE key='version'", "CREATE VIEW v AS SELECT 1"])
+def test_a_journal_that_is_refused_is_closed_again(tmp_path: Path, change: str) -> None:
+    Journal.create(tmp_path).close()
+    db = sqlite3.connect(tmp_path / FILE, isolation_level=None)
+    db.execute(change)
+    db.close()
+    with pytest.raises(InputError):
+        Journal.open(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [FILE]  # the last connection takes its log along

@@ -103,3 +103,27 @@ def test_what_is_no_recording_is_refused_in_one_line(tmp_path: Path, text: str) 
 def test_a_missing_recording_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the recording"):
         load_llm(f"replay:{tmp_path / 'none.jsonl'}")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (1, "[" * 5000),
+        (1, '{"tape": 1, "llm": "' + "x" * 600 + '"}'),
+        (1, '{"tape": 1, "llm": 7}'),
+        (2, '{"request": 7, "reply": null}'),
+        (2, '{"request": "x", "reply": {"text": "hm"}}'),
+        (2, '{"request": "x", "reply": [1]}'),
+        (3, '{"run": "x", "clock": [1e400]}'),
+        (3, '{"run": "x", "clock": ["soon"]}'),
+        (3, '{"run": "\\ud800", "clock": []}'),
+    ],
+)
+def test_a_recording_of_a_stranger_is_refused_by_its_line(tmp_path: Path, number: int, text: str) -> None:
+    record(tmp_path / "sound.jsonl", SEGMENT, SUBMIT, VERDICT)
+    lines = (tmp_path / "sound.jsonl").read_text().splitlines()
+    lines[number - 1] = text
+    (tmp_path / "tape.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=rf"tape\.jsonl, line {number}: ") as refused:
+        load_llm(f"replay:{tmp_path / 'tape.jsonl'}")
+    assert "\n" not in str(refused.value)

@@ -98,7 +98,7 @@ def test_an_unknown_tool_is_answered_with_the_known_ones() -> None:
         ({"image_id": "img1", "concepts": []}, "concepts"),
         ({"image_id": "img1", "concepts": ["cup"], "color": "red"}, "there is no argument 'color'"),
         ({"image_id": "img1", "concepts": ["cup"], "region": [900, 900, 950, 950]}, "outside"),
-        ({"image_id": "img1", "concepts": ["x" * 500]}, "500 characters"),
+        ({"image_id": "img1", "concepts": ["x" * 500]}, "at most 300 characters"),
     ],
 )
 def test_bad_arguments_come_back_as_an_instruction(arguments: dict[str, object], said: str) -> None:

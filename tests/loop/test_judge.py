@@ -61,6 +61,17 @@ def test_the_judge_sees_the_query_the_whole_picture_and_each_mask_with_its_facts
     assert not any("m2 'circle'" in message.text for message in llm.seen[2])
 
 
+def test_the_judge_is_told_of_the_masks_that_a_reason_names() -> None:
+    reasoned = ToolCall("s", "submit_answer", {"mask_ids": ["m1"], "reason": "m1 is left of m3, and of m77"})
+    _, llm = ask(SEGMENT, reasoned, verdict(accepted=["m1"]))
+    text = llm.seen[2][1].text
+    assert text.count("m1 'circle'") == 1
+    assert "named in the reason, not in the answer:\n  m3 'circle' 0.82; box" in text
+    none = ToolCall("n", "report_no_match", {"reason": "the only one, m2, is blue"})
+    _, llm = ask(SEGMENT, none, verdict(missing=""))
+    assert "named in the reason, not in the answer:\n  m2 'circle'" in llm.seen[2][1].text
+
+
 def test_a_rejection_goes_back_with_its_reason_and_the_repaired_answer_counts() -> None:
     rejected = verdict(
         accepted=["m1"], rejected=["m3"], reasons=["it is blue"], missing="a red circle at the upper right"
@@ -113,6 +124,14 @@ def test_once_doubts_a_report_of_no_match_unless_the_thing_is_clearly_absent() -
         said = [result.text for message in llm.seen[-1] for result in message.results]
         assert "missing: two red circles" in said[-1]
         assert doubted.outcome == "no_match"  # it insists
+
+
+def test_once_doubts_a_report_of_no_match_where_another_word_found_something() -> None:
+    disc = ToolCall("d", "segment_concepts", {"image_id": "img1", "concepts": ["disc"]})
+    answer, llm = ask(disc, NONE, verdict(missing="the circles"), submit("m1"))
+    assert "judge" in kinds(answer)
+    assert answer.outcome == "answered"
+    assert "m1, m2, m3" in llm.seen[2][1].pictures[0].caption
 
 
 def test_strict_doubts_a_report_of_no_match_once() -> None:

@@ -8,7 +8,7 @@ from sam3_agent.errors import InputError, LLMConfigError
 from sam3_agent.llm.base import LLM
 from sam3_agent.llm.pricing import Price, price_of, read_prices
 from sam3_agent.llm.retry import RetryPolicy
-from sam3_agent.loop.load_llm import load_llm
+from sam3_agent.loop.load_llm import load_llm, with_patience
 
 
 def test_rules_needs_nothing() -> None:
@@ -129,3 +129,14 @@ def test_a_query_of_the_url_itself_stays_there() -> None:
 def test_absurd_options_are_refused_in_one_line(query: str) -> None:
     with pytest.raises(LLMConfigError, match="is no number from"):
         load_llm(f"anthropic:claude-opus-5-5?{query}")
+
+
+def test_options_are_put_into_a_spec_where_one_text_must_carry_them() -> None:
+    url = "chat:m@http://localhost:1/v1"
+    assert with_patience(url, 900, 0) == f"{url}?timeout=900&retries=0"
+    assert with_patience(f"{url}?timeout=5&retries=3", None, 0) == f"{url}?timeout=5&retries=0"
+    assert with_patience(f"{url}?key=7", 2.5, None) == f"{url}?key=7?timeout=2.5"
+    assert with_patience(url, None, None) == url
+    assert with_patience("rules", 5, 1) == "rules"
+    assert with_patience("replay:recording.jsonl", 5, 1) == "replay:recording.jsonl"
+    assert policy_of(load_llm(with_patience(f"{url}?key=7", 2.5, None))).timeout == 2.5

@@ -14,6 +14,7 @@ from sam3_agent.loop.trace import read_trace, write_trace
 from sam3_agent.loop.trace_page import render_page, write_page
 from sam3_agent.types import Answer, Trace
 from tests.fixtures_workspace import make_workspace
+from tests.labeling.fixtures_page import chromium
 
 HOSTILE = '</script><script>alert(1)</script><!-- "quoted" & \u2028'
 SEGMENT = ToolCall("c1", "segment_concepts", {"image_id": "img1", "concepts": ["circle"]})
@@ -80,3 +81,21 @@ def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="cannot write the page"):
         write_page(Trace(), tmp_path / "file" / "p.html")
+
+
+@pytest.mark.integration
+def test_the_page_opens_at_the_answer_with_its_picture_and_lists_each_tool_once(tmp_path: Path) -> None:
+    browser_path = chromium()
+    from playwright.sync_api import sync_playwright
+
+    page_file = write_page(run().trace, tmp_path / "page.html")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(page_file.as_uri())
+        titles = page.locator("button.step").all_inner_texts()
+        assert page.locator("button.step[aria-current=true]").inner_text() == titles[-1]
+        assert titles[-1].split(". ")[1] == "end: answered"
+        assert page.locator("#view img").count() == 1
+        assert sum("segment_concepts" in title for title in titles) == 1
+        browser.close()

@@ -13,10 +13,11 @@ from mcp import Client
 from mcp_types import CallToolResult
 from PIL import Image
 from sam3_mcp.results import Settings
-from sam3_mcp.server import INSTRUCTIONS, build_server
+from sam3_mcp.server import INSTRUCTIONS, build_server, instructions_for
 
 from sam3_agent.loop.load_llm import load_llm
 from tests.mcp_server.fixtures_server import MakeServer, images_of, make_backend, still_video, text_of
+from tests.tools.fixtures_schema import unbounded
 
 pytestmark = pytest.mark.anyio
 ERAS = ("legacy", "auto")
@@ -43,6 +44,13 @@ def check_honest(result: CallToolResult) -> None:
         assert len(data) <= 300_000
         with Image.open(io.BytesIO(data)) as picture:
             assert picture.format == "JPEG"
+
+
+async def test_hosts_see_a_length_for_every_text_and_list_of_every_tool_jobs_included(folder: Path) -> None:
+    async with Client(build_server(make_backend(folder, make_llm=lambda: load_llm("rules")))) as client:
+        tools = (await client.list_tools()).tools
+    assert "ask_image" in {tool.name for tool in tools}
+    assert [place for tool in tools for place in unbounded(tool.input_schema, tool.name)] == []
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -103,9 +111,15 @@ async def test_every_input_schema_is_flat_and_every_name_short(folder: Path) -> 
 async def test_the_instructions_reach_the_client_and_fit_on_a_screen(make_server: MakeServer) -> None:
     async with Client(make_server(), mode="legacy") as client:
         assert client.instructions == INSTRUCTIONS
-    lines = INSTRUCTIONS.splitlines()
-    assert len(lines) <= 24
+    lines = instructions_for("tiny").splitlines()
+    assert len(lines) <= 28
     assert max(map(len, lines)) <= 120
+
+
+def test_with_the_tiny_model_the_instructions_say_that_it_knows_only_drawings() -> None:
+    for model in ("tiny", "tiny+gears"):
+        assert "never report from it that something is not there" in instructions_for(model)
+    assert instructions_for("facebook/sam3") == INSTRUCTIONS
 
 
 @pytest.mark.parametrize("era", ERAS)

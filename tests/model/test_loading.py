@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTokenizer
+from transformers import CLIPTokenizer, Sam3Model
 
 from sam3_agent.errors import ModelUnavailable, ToolError
 from sam3_agent.model import loading
@@ -208,3 +208,24 @@ def test_a_tracker_configuration_of_another_size_is_told(broken: Path) -> None:
     raw["tracker_config"]["mask_decoder_config"] = 3
     (broken / "config.json").write_text(json.dumps(raw))
     assert "config.json in" in refuse(broken)
+
+
+def test_the_tiny_model_is_built_as_transformers_would_load_it() -> None:
+    ours = loading.load_model(loading.TINY_FOLDER, torch.device("cpu"), torch.float32)
+    theirs = Sam3Model.from_pretrained(loading.TINY_FOLDER, config=ours.config, local_files_only=True)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
+    buffers = dict(theirs.named_buffers())
+    assert all(torch.equal(value, buffers[name]) for name, value in ours.named_buffers())
+    assert all(value.dtype == buffers[name].dtype for name, value in ours.named_buffers())
+    assert not ours.training
+
+
+def test_the_memory_of_gpus_can_be_asked_for_while_torch_is_being_imported() -> None:
+    program = (
+        "import sys, types; sys.modules['torch'] = types.ModuleType('torch')\n"
+        "from sam3_agent.model.oom import gpu_memory; assert gpu_memory() == {}"
+    )
+    here = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], cwd=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -117,6 +117,12 @@ def test_what_was_found_earlier_is_thin_and_has_no_label(style: Style) -> None:
     assert "m2; thin, without labels (found earlier): m1" in drawn(old, mark("m2", BLUE_CIRCLE), style=style).caption
 
 
+def test_many_masks_without_labels_are_counted_in_the_caption() -> None:
+    old = [mark(f"m{number}", RED_CIRCLES[0], faint=True) for number in range(2, 11)]
+    caption = drawn(mark("m1", BLUE_CIRCLE), *old).caption
+    assert "outlined: m1; thin, without labels (found earlier): 9 masks;" in caption
+
+
 def test_a_faint_outline_leaves_every_pixel_of_the_object_as_it_was() -> None:
     result = shown(drawn(mark("m1", BLUE_CIRCLE, faint=True), style="marks"))
     assert np.array_equal(result[BLUE_CIRCLE], shown(drawn(style="plain"))[BLUE_CIRCLE])

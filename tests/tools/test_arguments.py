@@ -213,10 +213,27 @@ def test_thousandths_get_a_hint_with_the_pixels_they_mean() -> None:
     assert inside.data["hints"] == []
 
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30)
-KEYS = st.sampled_from(["0", "1", "x", "y", "x0", "box", "input", "points"]) | st.text(max_size=8)
+HUGE = st.sampled_from([10**400, -(10**400), 2**63, "9" * 5000, "\u00b2", "\ud800", "[" * 3000])
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | HUGE
+KEYS = st.sampled_from(["0", "1", "\u00b2", "9" * 5000, "x", "y", "x0", "box", "input", "points"]) | st.text(max_size=8)
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=3))
 WRITTEN = st.text(alphabet="[](){}'\"`,;. -+eE0123456789mgi\n", max_size=40)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        {"x": 10**400, "y": 0.5, "width": 1.5, "height": 2},
+        {"\u00b2": 1, "0": 2},
+        {"9" * 5000: 1, "0": 2},
+        [10**400, 1, 2, 3],
+        "[" * 5000,
+    ],
+)
+def test_numbers_and_keys_that_python_itself_cannot_take_are_refused_in_one_line(box: Any) -> None:
+    with pytest.raises(ToolError, match=r"^look: region") as caught:
+        checked("look", image_id="img1", region=box)
+    assert "\n" not in str(caught.value)
 
 
 @given(data=st.data())

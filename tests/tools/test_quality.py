@@ -130,6 +130,56 @@ def test_a_label_and_a_contact_sheet_keep_to_the_main_part() -> None:
     assert (sheet != small).any(axis=2).mean() < 0.02
 
 
+def test_what_leaks_out_of_a_given_box_is_told_and_cut_off() -> None:
+    strayed = square(20, 20, 80, 80) | square(20, 120, 30, 180)
+    workspace = Workspace(FakeSegmenter({"cup": Detection(1.0, (candidate(strayed, (20, 20, 80, 180)),))}))
+    workspace.open(picture())
+    result = call(workspace, "segment_at", image_id="img1", box=[18, 18, 82, 82])
+    (mask,) = result.data["instances"]
+    assert (mask["box"], mask["outside_box"]) == ([20, 20, 80, 80], 0.143)
+    assert "14 % outside its box" in result.text
+    call(workspace, "combine_masks", mask_ids=["m1"], operation="in_box")
+    assert np.array_equal(workspace.instance("m2").mask, square(20, 20, 80, 80))
+
+
+def test_a_label_stays_on_the_object_where_its_mask_has_leaked_onto_something_larger() -> None:
+    mask = square(5, 120, 80, 190) | square(270, 20, 310, 60)
+    pixels = np.full((200, 320, 3), 128, dtype=np.uint8)
+    mark = Mark("m1", masks.encode(mask), (270, 20, 310, 60))
+    assert mark.main_box == (270, 20, 310, 60)
+    marked = np.asarray(draw_picture(pixels, [mark]).image)
+    plain = np.asarray(draw_picture(pixels, [mark], style="outline").image)
+    changed = np.argwhere((marked != plain).any(axis=2))  # the label alone
+    assert changed[:, 1].min() > marked.shape[1] / 2
+    assert Mark("m2", masks.encode(mask), (100, 100, 110, 110)).main_box == (5, 120, 80, 190)
+
+
+def test_older_outlines_of_the_same_thing_are_left_out_of_a_picture() -> None:
+    answers = {
+        "cup": Detection(1.0, (candidate(square(20, 20, 80, 80), (20, 20, 80, 80)),)),
+        "mug": Detection(1.0, (candidate(square(20, 20, 80, 55), (20, 20, 80, 55)),)),
+        "edge": Detection(1.0, (candidate(square(100, 0, 130, 30), (100, 0, 130, 30)),)),
+    }
+    workspace = Workspace(FakeSegmenter(answers))
+    workspace.open(picture())
+    call(workspace, "segment_concepts", image_id="img1", concepts=["cup", "edge"])
+    (shown,) = call(workspace, "segment_concepts", image_id="img1", concepts=["mug"]).pictures
+    assert "outlined: m3; thin, without labels (found earlier): m2;" in shown.caption
+
+
+def test_another_word_that_found_something_is_not_said_to_have_found_nothing() -> None:
+    found = Detection(1.0, (candidate(square(20, 20, 80, 80), (20, 20, 80, 80)),))
+    workspace = Workspace(FakeSegmenter({"vehicle": found}))
+    workspace.open(picture())
+    hints = call(workspace, "segment_concepts", image_id="img1", concepts=["car", "vehicle"]).data["hints"]
+    assert hints == snapshot(
+        [
+            "'car': not found (presence 0.02), nor as 'automobile' or 'sedan' or 'taxi': absent. If you see it in the"
+            " picture, use segment_at"
+        ]
+    )
+
+
 def test_an_unknown_word_is_asked_in_other_words_in_the_same_call() -> None:
     workspace = make_workspace()
     result = call(workspace, "segment_concepts", image_id="img1", concepts=["disc", "dog"])
@@ -138,7 +188,8 @@ def test_an_unknown_word_is_asked_in_other_words_in_the_same_call() -> None:
     assert "asked instead of 'disc', which found nothing:" in result.text
     assert result.data["hints"] == snapshot(
         [
-            "'disc' may be a word that the model does not know: see what was found instead",
+            "'disc' may be a word that the model does not know: see what was found instead. Take it only if you see"
+            " that it is what 'disc' means",
             "'dog': not found (presence 0.02), nor as 'puppy': absent. If you see it in the picture, use segment_at",
         ]
     )

@@ -11,10 +11,11 @@ from inline_snapshot import snapshot
 from benchmarks.tiling.truth_segmenter import TruthSegmenter, map_picture
 from sam3_agent import masks
 from sam3_agent.errors import ToolError
+from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.tools import ALL_TOOLS, Presentation
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace import Workspace
-from tests.fixtures_workspace import boxes_of_discs, make_workspace, picture, square, workspace_of_discs
+from tests.fixtures_workspace import boxes_of_discs, disc, make_workspace, picture, square, workspace_of_discs
 
 TOOLS = {tool.name: tool for tool in ALL_TOOLS}
 INSTANCE_KEYS = {
@@ -80,6 +81,7 @@ def test_the_data_of_segmenting_has_every_fact() -> None:
             ],
             "asked_instead": [],
             "warnings": [],
+            "notes": [],
             "hints": [],
         }
     )
@@ -96,9 +98,27 @@ def test_the_text_has_every_id_box_and_score_of_the_data() -> None:
             assert line.split()[1].rstrip(";") == f"{instance['score']:.2f}"
 
 
-def test_a_conflict_between_concepts_is_a_warning() -> None:
+def test_a_weaker_fit_to_another_phrase_is_a_note_and_a_better_one_a_warning() -> None:
     result = call(make_workspace(), "segment_concepts", image_id="img1", concepts=["circle", "button"])
-    assert result.data["warnings"] == snapshot(["m3 ('circle' 0.82) also scores 0.63 as 'button'"])
+    assert (result.data["warnings"], result.data["notes"]) == (
+        [],
+        ["m3 ('circle' 0.82) also scores 0.63 as 'button'"],
+    )
+    assert "note: m3" in result.text
+    answers = {"star": detection([disc(150, 100, 60)], [0.9]), "moon": detection([disc(150, 100, 60)], [0.6])}
+    workspace = Workspace(FakeSegmenter(answers))
+    workspace.open(picture())
+    call(workspace, "segment_concepts", image_id="img1", concepts=["star"])
+    later = call(workspace, "segment_concepts", image_id="img1", concepts=["moon"])
+    assert later.data["warnings"] == ["m2 ('moon' 0.57) fits 'star' better: 0.85"]
+
+
+def test_a_noun_for_everything_is_neither_warned_of_nor_noted() -> None:
+    answers = {"house": detection([disc(150, 100, 60)], [0.9]), "yellow thing": detection([disc(150, 100, 60)], [0.9])}
+    workspace = Workspace(FakeSegmenter(answers))
+    workspace.open(picture())
+    data = call(workspace, "segment_concepts", image_id="img1", concepts=["house", "yellow thing"]).data
+    assert (data["warnings"], data["notes"]) == ([], [])
 
 
 def test_a_narrower_phrase_is_no_conflict() -> None:
@@ -162,7 +182,7 @@ def test_refining_has_the_shape_of_segmenting() -> None:
     result = call(workspace, "refine_with_exemplars", image_id="img1", concept="circle", negative_masks=["m1"])
     (found,) = result.data["results"]
     assert (found["concept"], len(found["instances"])) == ("circle", 1)
-    assert set(result.data) == {"image_id", "threshold", "results", "asked_instead", "warnings", "hints"}
+    assert set(result.data) == {"image_id", "threshold", "results", "asked_instead", "warnings", "notes", "hints"}
 
 
 def test_combining_describes_the_new_mask() -> None:
@@ -283,7 +303,8 @@ def test_a_concept_learned_from_a_mask_is_named_and_usable() -> None:
     )
     assert learned.data == {
         "concept": "@box", "phrase": "", "examples": 1, "threshold": 0.5, "notes": [],
-        "estimate": {"found": 1, "examples": 1, "false": 0, "other_words": 6, "images": 1, "held_out": False},
+        "estimate": {"found": 1, "examples": 1, "false": 0, "other_words": 6, "images": 1, "held_out": False,
+                     "absent_images": 0, "absent_refused": 0},
     }  # fmt: skip
     found = call(workspace, "segment_concepts", image_id="img1", concepts=["@box"])
     assert [i["concept"] for i in found.data["results"][0]["instances"]] == ["@box"]

@@ -9,6 +9,7 @@ import pytest
 from sam3_agent.errors import ToolError
 from sam3_agent.tools import ALL_TOOLS, HOST_TOOLS, LOOP_TOOLS, ToolSpec
 from tests.fixtures_workspace import make_workspace
+from tests.tools.fixtures_schema import unbounded
 
 TOOLS = {tool.name: tool for tool in ALL_TOOLS}
 FORBIDDEN = {"$ref", "$defs", "anyOf", "oneOf", "allOf", "prefixItems", "title", "const", "additionalProperties"}
@@ -24,9 +25,9 @@ def keys(value: Any) -> Iterator[str]:
             yield from keys(inner)
 
 
-def refusal(name: str, **raw: Any) -> str:
+def refusal(tool: str, /, **raw: Any) -> str:
     with pytest.raises(ToolError) as caught:
-        TOOLS[name].call(make_workspace(), raw)
+        TOOLS[tool].call(make_workspace(), raw)
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -75,6 +76,48 @@ def test_a_schema_is_flat_and_every_argument_is_described(tool: ToolSpec) -> Non
     assert FORBIDDEN.isdisjoint(keys({name: {**value, "description": ""} for name, value in properties.items()}))
     assert all(isinstance(value["type"], str) and value["description"] for value in properties.values())
     assert set(schema.get("required", [])) <= set(properties)
+
+
+@pytest.mark.parametrize("tool", ALL_TOOLS, ids=lambda tool: tool.name)
+def test_every_text_and_every_list_has_a_length_that_models_see(tool: ToolSpec) -> None:
+    assert list(unbounded(tool.json_schema, tool.name)) == []
+
+
+def test_a_text_a_list_and_an_object_without_a_length_are_found() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "kind": {"type": "string", "enum": ["a"]},
+            "rows": {"type": "array", "maxItems": 4, "items": {"type": "array", "items": {"type": "string"}}},
+            "more": {"type": "object"},
+        },
+    }
+    assert list(unbounded(schema, "tool")) == ["tool.name", "tool.rows[]", "tool.rows[][]", "tool.more"]
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "said"),
+    [
+        ("segment_at", {"image_id": "img1", "points": [[1, 1]] * 65}, "at most 64 items"),
+        ("segment_at", {"image_id": "img1", "points": str([[1, 1]] * 65)}, "at most 64 items"),
+        ("segment_at", {"image_id": "img1", "points": [[1, 1]], "labels": [1] * 65}, "at most 64 items"),
+        ("refine_with_exemplars", {"image_id": "img1", "positive_boxes": [[1, 1, 9, 9]] * 65}, "at most 64 items"),
+        ("refine_with_exemplars", {"image_id": "img1", "concept": "x" * 301}, "at most 300 characters"),
+        ("segment_concepts", {"image_id": "img1", "concepts": ["x"] * 17}, "at most 16 items"),
+        ("look", {"image_id": "img1", "mask_ids": ["m1"] * 1025}, "at most 1024 items"),
+        ("look", {"image_id": "img1" + "0" * 80}, "at most 64 characters"),
+        ("look", {"image_id": "img1", "mask_ids": ["m1" + "0" * 80]}, "at most 64 characters"),
+        ("export_masks", {"mask_ids": ["m1"], "path": "x" * 1025}, "at most 1024 characters"),
+        ("learn_concept", {"name": "x" * 101}, "at most 100 characters"),
+        ("report_no_match", {"reason": "x" * 2001}, "at most 2000 characters"),
+        ("segment_at", {"image_id": "img1", "points": "[1, 2]" * 20_000}, "points = '[1, 2]"),
+    ],
+)
+def test_more_than_the_schema_allows_is_refused_with_the_limit(name: str, raw: dict[str, Any], said: str) -> None:
+    message = refusal(name, **raw)
+    assert said in message
+    assert len(message) < 400
 
 
 @pytest.mark.parametrize("tool", ALL_TOOLS, ids=lambda tool: tool.name)
@@ -180,7 +223,7 @@ def test_a_required_argument_left_null_is_refused() -> None:
         ("look", {"image_id": "img1", "mask_ids": ["m9"]}, "unknown mask 'm9'; known: none yet"),
         ("look", {"image_id": "img1", "region": [400, 0, 500, 9]}, "outside the 320x200 image"),
         ("segment_concepts", {"image_id": "img1", "concepts": [" "]}, "the concept is empty"),
-        ("segment_concepts", {"image_id": "img1", "concepts": ["x" * 500]}, "500 characters"),
+        ("segment_concepts", {"image_id": "img1", "concepts": ["x" * 500]}, "at most 300 characters"),
         ("open_image", {"source": "nowhere.png"}, "no such file: 'nowhere.png'"),
         ("submit_answer", {"mask_ids": []}, "call report_no_match"),
         ("submit_answer", {"mask_ids": ["m3"]}, "unknown mask 'm3'"),
@@ -189,7 +232,8 @@ def test_a_required_argument_left_null_is_refused() -> None:
         ("measure_masks", {"image_id": "img1", "order_by": "wide"}, "order_by = 'wide'"),
         ("segment_at", {"image_id": "img1"}, "nothing says which object"),
         ("segment_at", {"image_id": "img1", "points": [[900, 5]]}, "point [900.0, 5.0] lies outside the 320x200 image"),
-        ("segment_at", {"image_id": "img1", "points": [[1, 2, 3]]}, "each of points needs two numbers"),
+        ("segment_at", {"image_id": "img1", "points": [[1, 2, 3]]}, "at most 2 items"),
+        ("segment_at", {"image_id": "img1", "points": [[1]]}, "each of points needs two numbers"),
         ("segment_at", {"image_id": "img1", "points": [[9, 9]], "labels": [1, 1]}, "1 points, 2 labels"),
         ("segment_at", {"image_id": "img1", "points": [[9, 9]], "labels": [2]}, "got 2"),
         ("segment_at", {"image_id": "img1", "points": [[9, 9]], "labels": [0]}, "add one on it"),

@@ -36,6 +36,12 @@ def test_every_frame_comes_back(name: str, codec: Any, tmp_path: Path, capfd: py
         assert np.abs(video.frame(3).image[-16, SIZE[0] * (2 * place + 1) // 6].astype(int) - tint).max() < 14
 
 
+def test_a_path_may_be_a_text(tmp_path: Path) -> None:
+    written = write_video(str(tmp_path / "a.webm"), _numbered(3), fps=10.0)
+    assert written.path == tmp_path / "a.webm"
+    assert len(open_video(str(written.path))) == 3
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets an encoder change the scheduling")
 def test_no_encoder_leaves_this_process_running_before_all_others(tmp_path: Path) -> None:
     before = os.sched_getscheduler(0)

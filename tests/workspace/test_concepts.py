@@ -117,6 +117,31 @@ def test_a_damaged_file_says_what_is_wrong(workspace: Workspace, tmp_path: Path,
         read_concept(path)
 
 
+def of_a_stranger(count: int = 1, width: int = 4, value: float = 1.0, notes: tuple[str, ...] = ()) -> Concept:
+    values = np.full((count, width), value, "<f4").tobytes()
+    return Concept("x", None, ExemplarTokens(values, count, width, "feedfacefeedface"), notes=notes)
+
+
+@pytest.mark.parametrize(
+    ("concept", "words"),
+    [
+        (of_a_stranger(count=65), "65 tokens of 4 numbers; at most 64 of 4096"),
+        (of_a_stranger(width=5000), "1 tokens of 5000 numbers"),
+        (of_a_stranger(value=np.inf), "not finite"),
+        (of_a_stranger(value=1e30), "numbers beyond 10000"),
+        (of_a_stranger(notes=("a",) * 17), "more than 16 notes"),
+        (of_a_stranger(notes=("a" * 1001,)), "over 1000 characters"),
+        (of_a_stranger(notes=("\x1b[2J",)), "no terminal"),
+    ],
+)
+def test_a_strangers_file_is_bounded_before_anything_of_it_is_used(
+    tmp_path: Path, concept: Concept, words: str
+) -> None:
+    write_concept(concept, tmp_path / "x.concept.json")
+    with pytest.raises(InputError, match=words):
+        read_concept(tmp_path / "x.concept.json")
+
+
 def test_the_fake_model_learns_a_kind_not_a_place() -> None:
     """A disc elsewhere on a picture of another size is of the same kind."""
     workspace = Workspace(FakeSegmenter(lambda image: {"circle": detection([disc(20, 20, 10, *image.shape[:2])])}))

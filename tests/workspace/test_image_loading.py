@@ -319,3 +319,12 @@ def test_thin_and_small_images_give_answers(size: tuple[int, int]) -> None:
     logits[10:12, 40:42] = 1.0  # a speck between the places that a short side samples
     mask = masks.decode(to_rle(logits, *size))
     assert mask.shape == size
+
+
+def test_a_buffer_that_was_just_written_says_that_it_stands_at_its_end() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 3)).save(buffer, "PNG")
+    with pytest.raises(InputError, match=r"stands at its end: call seek\(0\)"):
+        read_source(buffer)
+    buffer.seek(0)
+    assert read_source(buffer)[0].shape == (3, 4, 3)

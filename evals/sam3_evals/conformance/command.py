@@ -1,6 +1,5 @@
 """Holding an implementation, or the answers that one wrote down, against the fixtures."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from typing import Any, cast
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
+from sam3_agent.formats.reading import read_json
 from sam3_agent.formats.reasonseg import read_record
 from sam3_evals.conformance.fixtures import CONVENTIONS, folder, mask_hash, read_expected, read_predictions
 from sam3_evals.metrics import iou
@@ -83,9 +83,9 @@ def check_answers(path: Path) -> Verdict:
         InputError: it is no such file.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
         return _verdict(document)
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not laid out like the template of --export ({error})") from error
 
 

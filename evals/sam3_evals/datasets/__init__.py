@@ -53,9 +53,9 @@ FORMS = ", ".join(form for _, form in OPENERS.values())
 
 
 def open_dataset(spec: str, solver: str, seed: int = 0) -> Dataset:
-    """Open "KIND:ARGUMENT"; `solver` settles what a dataset asks where the spec leaves that open.
+    """Open "KIND:ARGUMENT", the same cases whatever the solver is: runs over one spec can be compared.
 
-    `seed` settles what is drawn by chance: the negatives of `coco`.
+    `solver` is the one that will be asked; `seed` settles what is drawn by chance: the negatives of `coco`.
 
     Raises:
         InputError: there is no such kind, or its argument is wrong.

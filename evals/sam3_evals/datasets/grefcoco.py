@@ -4,7 +4,6 @@
 (arXiv 2306.00968) and its loader: `ann_id` lists the objects that are meant, [-1] beside `no_target` means none.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ import pydantic
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import CocoAnnotation, CocoDataset
 from sam3_agent.formats.coco_reading import read_coco
+from sam3_agent.formats.reading import read_json
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
 from sam3_evals.datasets.pictures import check_files, picture_folder, split_pictures
@@ -107,9 +107,7 @@ class GRefCoco:
     def _refs(self) -> list[_Ref]:
         path = self.folder / REFS
         try:
-            refs = pydantic.TypeAdapter(list[_Ref]).validate_python(json.loads(path.read_text(encoding="utf-8")))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InputError(f"{path}: not JSON ({error})") from error
+            refs = pydantic.TypeAdapter(list[_Ref]).validate_python(read_json(path))
         except pydantic.ValidationError as error:
             raise InputError(f"{path}: ref {first_error(error)}") from error
         return of_split(refs, self.split, path)

@@ -1,7 +1,7 @@
 """Generated scenes: without end, with exact truth, nothing to download.
 
-`scenes:SEED/queries` asks referring queries, `scenes:SEED/concepts` plain noun phrases with hard negatives, one mask
-per instance. Without either, the solver settles it: the bare model gets concepts, everything else queries.
+`scenes:SEED` and `scenes:SEED/queries` ask referring queries, whatever the solver, so that any two runs over one spec
+can be compared; `scenes:SEED/concepts` asks plain noun phrases with hard negatives, one mask per instance.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,14 +32,14 @@ class Scenes:
     task: str
 
     @classmethod
-    def open(cls, argument: str, solver: str, _seed: int) -> "Scenes":
-        """Open "SEED", "SEED/queries" or "SEED/concepts".
+    def open(cls, argument: str, _solver: str, _seed: int) -> "Scenes":
+        """Open "SEED" (queries), "SEED/queries" or "SEED/concepts".
 
         Raises:
             InputError: the seed is not a number from 0, or the part after the slash is unknown.
         """
         seed, _, task = argument.partition("/")
-        task = task or ("concepts" if solver == "concept" else "queries")
+        task = task or "queries"
         if not seed.isascii() or not seed.isdigit() or task not in _TASKS:
             raise InputError(f"scenes:{argument}: expected scenes:SEED, scenes:SEED/queries or scenes:SEED/concepts")
         return cls(int(seed), task)

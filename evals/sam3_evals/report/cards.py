@@ -31,12 +31,19 @@ from sam3_evals.score import score_case
 LONGEST = 420
 _FRAMES = 3
 """Of a video, on its card."""
-_TINT = np.array([225, 30, 160], dtype=np.float64)
+_RIGHT, _WRONG, _MISSED = (0, 158, 115), (213, 94, 0), (0, 114, 178)
+"""Okabe and Ito's bluish green, vermilion and blue (jfly.uni-koeln.de/color), told apart without red or green."""
+_COLORED, _LIGHT, _OPACITY = 0.3, 0.35, 0.8
+"""Share of its colors that the picture under the masks keeps and of white that it gets: at 200 px tints on a colorful
+picture are lost otherwise. The plain picture is one hover away.
+"""
+_EDGE = 2
+"""Pixels of the outlines, white outside and black inside."""
 _GREY = 128.0
 
 
-def case_picture(case: Case, prediction: Prediction | None, source: Source | None) -> str:
-    """A data URI; without a `source` the masks lie on grey.
+def case_pictures(case: Case, prediction: Prediction | None, source: Source | None) -> tuple[str, str]:
+    """(with masks, plain) as data URIs: what was found, missed and wrongly taken; without a `source` it lies on grey.
 
     Raises:
         InputError: the source is no usable picture.
@@ -47,15 +54,24 @@ def case_picture(case: Case, prediction: Prediction | None, source: Source | Non
     pixels = read_source(still(source))[0] if source is not None else np.full((height, width, 3), 200, dtype=np.uint8)
     scale = min(1.0, LONGEST / max(height, width))
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
-    canvas = np.asarray(Image.fromarray(pixels).resize(small, Image.Resampling.BILINEAR), dtype=np.float64).copy()
+    plain = np.asarray(Image.fromarray(pixels).resize(small, Image.Resampling.BILINEAR), dtype=np.float64)
+    canvas = _COLORED * plain + (1 - _COLORED) * plain.mean(axis=2, keepdims=True)  # (h, w, 3)
+    canvas = (1 - _LIGHT) * canvas + _LIGHT * 255.0
     if case.ignore is not None:
-        canvas[_shrunk(case.ignore, small)] *= 0.5
-        canvas[_shrunk(case.ignore, small)] += _GREY / 2
-    if prediction is not None and prediction.rles:
-        inside = _shrunk(masks.union(prediction.rles), small)
-        canvas[inside] = 0.5 * canvas[inside] + 0.5 * _TINT
+        ignored = _shrunk(case.ignore, small)
+        canvas[ignored] = 0.5 * canvas[ignored] + _GREY / 2
+    said, meant = (
+        _shrunk(masks.union(rles), small) if rles else np.zeros(canvas.shape[:2], dtype=np.bool_)
+        for rles in (prediction.rles if prediction is not None else (), case.targets)
+    )
+    for region, color in ((said & meant, _RIGHT), (said & ~meant, _WRONG), (meant & ~said, _MISSED)):
+        canvas[region] = (1 - _OPACITY) * canvas[region] + _OPACITY * np.array(color)
     for target in case.targets:
         _outline(canvas, _shrunk(target, small))
+    return _uri(canvas), _uri(plain)
+
+
+def _uri(canvas: NDArray[np.float64]) -> str:
     buffer = io.BytesIO()
     Image.fromarray(canvas.clip(0, 255).astype(np.uint8)).save(buffer, "WEBP", quality=80)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
@@ -94,8 +110,11 @@ def _shrunk(rle: Rle, size: tuple[int, int]) -> NDArray[np.bool_]:
 
 def _outline(canvas: NDArray[np.float64], mask: NDArray[np.bool_]) -> None:
     """White outside, black inside: seen on any ground."""
-    canvas[grow(mask) & ~mask] = 255.0
-    canvas[mask & grow(~mask)] = 0.0
+    outer, inner = mask, ~mask
+    for _ in range(_EDGE):
+        outer, inner = grow(outer), grow(inner)
+    canvas[outer & ~mask] = 255.0
+    canvas[mask & inner] = 0.0
 
 
 _LONGEST_STEP = 1200
@@ -122,9 +141,11 @@ class Cards:
         line = self._predictions.find(name)
         case, prediction = Case.from_json(found), Prediction.from_json(line) if line is not None else None
         scored = score_case(case, prediction)
+        marked, plain = self._pictures(case, prediction)
         reason = (prediction.error or prediction.reason) if prediction else "no prediction"
         parts = [
-            f'<figure><img src="{self._picture(case, prediction)}" alt="{escape(case.query)}" loading="lazy">',
+            f'<figure><div class=shot tabindex=0><img src="{marked}" alt="{escape(case.query)}" loading="lazy">'
+            f'<img src="{plain}" alt="" loading="lazy"></div>',
             "<figcaption>",
             f"<b>{escape(label)}</b> " if label else "",
             f"<q>{escape(case.query)}</q><br>IoU {scored.lisa.iou:.3f} (VR {scored.vision_reasoner.iou:.3f}),"
@@ -135,13 +156,13 @@ class Cards:
         ]
         return "".join(parts)
 
-    def _picture(self, case: Case, prediction: Prediction | None) -> str:
+    def _pictures(self, case: Case, prediction: Prediction | None) -> tuple[str, str]:
         if self._dataset is not None:
             try:
-                return case_picture(case, prediction, self._dataset.picture(case))
+                return case_pictures(case, prediction, self._dataset.picture(case))
             except (Sam3AgentError, OSError):
                 self.lost += 1
-        return case_picture(case, prediction, None)
+        return case_pictures(case, prediction, None)
 
     def _trace(self, name: str) -> str:
         path = self._run / name

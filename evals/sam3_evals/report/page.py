@@ -1,4 +1,7 @@
-"""The page: figures, plots, and the cases that tell most; nothing on it is loaded from elsewhere."""
+"""The page: the answer, the cases that tell most, then figures and plots, and what the run was made of at the end.
+
+Nothing on it is loaded from elsewhere.
+"""
 
 import hashlib
 import heapq
@@ -10,8 +13,9 @@ from typing import Any
 
 from sam3_agent.errors import Sam3AgentError
 from sam3_agent.formats.files import write_text
-from sam3_evals.compare import Comparison, Row, compare
+from sam3_evals.compare import Comparison, compare
 from sam3_evals.datasets import Dataset, open_dataset
+from sam3_evals.headline import bounds_of, comparison_headline, headline
 from sam3_evals.metrics.matched_sample import Scored
 from sam3_evals.report import plots
 from sam3_evals.report.cards import Cards
@@ -20,6 +24,10 @@ from sam3_evals.table import SECTIONS, figure_at, groups_of, rounded
 
 SHOWN = 8
 """Best, worst and flipped cases on a page."""
+_LEGEND = (
+    "<b class=right>Green</b>: found and meant. <b class=wrong>Orange</b>: found, not meant."
+    " <b class=missed>Blue</b>: meant, not found. Double outline: truth. Grey: ignored. Hover or tap: plain."
+)
 BINS = 20
 _POINTS = 1000
 
@@ -77,17 +85,23 @@ def write_report(run: Path, out: Path, against: Path | None = None) -> Path:
     comparison = compare(against, run) if against is not None else None
     document, dataset = score.to_json(), _dataset(score)
     cards = Cards(run, dataset, out)
-    body = [
-        _head(document),
-        *(_table(document, section) for section in SECTIONS),
-        _plots(document, gathered),
+    body = [_head(document), f"<p class=note>{_LEGEND}</p>"]
+    if comparison is not None and against is not None:
+        body.insert(1, f"<p class=answer>Against {escape(str(against))}: {escape(comparison_headline(comparison))}</p>")
+        body.append(_flipped(comparison, cards, Cards(against, dataset, out)))
+    body += [
         _gallery("Worst cases", cards.row(gathered.worst())),
         _gallery("Best cases", cards.row(gathered.best())) if gathered.best() else "",
     ]
-    if comparison is not None and against is not None:
-        body.append(_compared(comparison, cards, Cards(against, dataset, out)))
     if dataset is None or cards.lost:
         body.append("<p class=note>The dataset's pictures could not be read where they were; masks lie on grey.</p>")
+    body += [
+        "<h2>Figures</h2>",
+        *(_table(document, section) for section in SECTIONS),
+        _plots(document, gathered),
+        _differences(comparison) if comparison is not None else "",
+        _origin(document),
+    ]
     style = resources.files("sam3_evals.report").joinpath("page.css").read_text(encoding="utf-8")
     title = escape(f"{score.manifest.dataset}: {score.manifest.solver}")
     write_text(
@@ -109,6 +123,18 @@ def _head(document: dict[str, Any]) -> str:
     made, usage = document["manifest"], document["usage"]
     lines = [f"<h1>{escape(made['dataset'])} with {escape(made['solver'])}</h1>"]
     lines += [f'<p class="warning" role="alert">{escape(sentence)}</p>' for sentence in document["caveats"]]
+    made_of = f"model {made['model']}, LLM {made['llm']}" if made["llm"] else f"model {made['model']}"
+    spent = (
+        f"{usage['seconds']:.1f} s, {usage['encodes']} encodes, {usage['llm_calls']} LLM calls, {usage['usd']:.4f} USD"
+    )
+    lines.append(f"<p class=answer>{escape(headline(document))}</p>")
+    lines.append(f"<p class=note>{escape(f'{made_of}: {spent}' if made['model'] else spent)}</p>")
+    return "".join(lines)
+
+
+def _origin(document: dict[str, Any]) -> str:
+    """Tell what the run was made of, hashes and all: for whoever repeats it, so at the end."""
+    made, usage = document["manifest"], document["usage"]
     facts = {
         "cases": document["cases"],
         "without prediction": document["missing"],
@@ -122,7 +148,7 @@ def _head(document: dict[str, Any]) -> str:
     rows = "".join(
         f"<tr><th>{escape(key)}</th><td>{escape(str(value))}</td></tr>" for key, value in facts.items() if value != ""
     )
-    return "".join(lines) + f"<details open><summary>The run</summary><table class=facts>{rows}</table></details>"
+    return f"<details><summary>What the run was made of</summary><table class=facts>{rows}</table></details>"
 
 
 def _table(document: dict[str, Any], section: tuple[tuple[str, ...], tuple[str, ...], str]) -> str:
@@ -162,31 +188,25 @@ def _plots(document: dict[str, Any], gathered: Gathered) -> str:
     return f"<div class=plots>{''.join(f'<section><h2>{escape(t)}</h2>{svg}</section>' for t, svg in shown)}</div>"
 
 
-def _bounds(row: Row) -> str:
-    if row.low is None or row.high is None:
-        return "-"
-    return f"{100 * row.low:+.1f} – {100 * row.high:+.1f}"
-
-
 def _gallery(title: str, row: str) -> str:
-    legend = "Tinted: prediction. Double outline: truth. Grey: ignored."
-    return f"<h2>{escape(title)}</h2><p class=note>{legend}</p>{row}"
+    return f"<h2>{escape(title)}</h2>{row}"
 
 
-def _compared(comparison: Comparison, mine: Cards, theirs: Cards) -> str:
-    heads = ("cases", "n", "gIoU before", "gIoU now", "difference", "95 %", "p", "now better", "tie", "before better")
-    rows = "".join(
-        f"<tr><th>{escape(row.group)}</th><td>{row.cases}</td><td>{100 * row.a:.1f}</td><td>{100 * row.b:.1f}</td>"
-        f"<td>{100 * row.difference:+.1f}</td><td>{_bounds(row)}</td><td>{row.p:.4f}</td>"
-        f"<td>{row.b_better}</td><td>{row.ties}</td><td>{row.a_better}</td></tr>"
-        for row in comparison.rows
-    )
-    table = f"<table><tr>{''.join(f'<th>{h}</th>' for h in heads)}</tr>{rows}</table>"
+def _flipped(comparison: Comparison, mine: Cards, theirs: Cards) -> str:
     largest = sorted(comparison.flips, key=lambda flip: -abs(flip.b - flip.a))[:SHOWN]
     pairs = "".join(
         f"<div class=cards>{theirs.card(flip.case, 'before')}{mine.card(flip.case, 'now')}</div>" for flip in largest
     )
-    return (
-        f"<h2>Against {escape(comparison.a)}</h2><div class=wide>{table}</div>"
-        f"<h2>Flipped cases: {len(comparison.flips)}, the {len(largest)} largest</h2>{pairs}"
+    return f"<h2>Flipped cases: {len(comparison.flips)}, the {len(largest)} largest</h2>{pairs}"
+
+
+def _differences(comparison: Comparison) -> str:
+    heads = ("cases", "n", "gIoU before", "gIoU now", "difference", "95 %", "p", "now better", "tie", "before better")
+    rows = "".join(
+        f"<tr><th>{escape(row.group)}</th><td>{row.cases}</td><td>{100 * row.a:.1f}</td><td>{100 * row.b:.1f}</td>"
+        f"<td>{100 * row.difference:+.1f}</td><td>{bounds_of(row)}</td><td>{row.p:.4f}</td>"
+        f"<td>{row.b_better}</td><td>{row.ties}</td><td>{row.a_better}</td></tr>"
+        for row in comparison.rows
     )
+    table = f"<table><tr>{''.join(f'<th>{h}</th>' for h in heads)}</tr>{rows}</table>"
+    return f"<h2>Against {escape(comparison.a)}</h2><div class=wide>{table}</div>"

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from sam3_agent.cli.options import ModelOptions
-from sam3_agent.cli.output import print_line, print_notes, print_table, progress_console
+from sam3_agent.cli.output import print_line, print_notes, print_table, progress_console, say
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
 from sam3_agent.formats.label_files import ReadLabels
@@ -46,6 +46,8 @@ class LabelOptions:
     """Whether an LLM that sees pictures looks at the labels."""
     engine: ExecutorName = "threads"
     jobs: int | None = None
+    llm: str = ""
+    """Spec of the LLM with its timeout and retries; that of the order unless given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def label(options: LabelOptions, segmenter: ModelOptions) -> LabelReport:
 
 def _config(options: LabelOptions, ontology: Ontology, segmenter: ModelOptions) -> ProposerConfig:
     """Choose what the run asks, and which LLM it needs: one that sees judges labels, any answers queries."""
-    spec = options.order.llm
+    spec = options.llm or options.order.llm
     judged = options.judge and spec != "rules" and load_llm(spec).sees
     queries = any(each.query for each in ontology.classes)
     inquiry = Inquiry(ontology, options.tiles, judged)
@@ -142,7 +144,8 @@ def _run(
         def prepare(files: list[ImageRow]) -> None:
             for source, read in existing:
                 imported.append(import_labels(journal, files, source, read))
-                sys.stderr.write("".join(f"{line}\n" for line in imported[-1].lines()))
+                for line in imported[-1].lines():
+                    say(line)
 
         try:
             return label_images(options.order, journal, executor, show, prepare)

@@ -26,6 +26,8 @@ class LearnReport:
     images: int
     path: Path
     info: ModelInfo
+    done: str = "learned"
+    """Verb for people."""
 
     def to_json(self) -> dict[str, Any]:
         """One document for `--json`."""
@@ -81,7 +83,7 @@ def print_report(report: LearnReport) -> None:
     """A few lines for a person."""
     count, images = report.concept.example_count, report.images
     print_line(
-        f"learned '@{report.concept.name}' from {count} example{'' if count == 1 else 's'} on {images}"
+        f"{report.done} '@{report.concept.name}' from {count} example{'' if count == 1 else 's'} on {images}"
         f" image{'' if images == 1 else 's'}  {model_words(report.info)}"
     )
     if report.concept.estimate is not None:

@@ -3,7 +3,6 @@
 Each scene is finished by one small file in `.scenes/parts/`; a later call of the same order draws only what lacks it.
 """
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from sam3_agent.cli.video_scene_files import write_video_index, write_video_scen
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, write_coco
 from sam3_agent.formats.files import write_json
+from sam3_agent.formats.reading import read_json
 from sam3_agent.scenes import NOUNS, SUPERCATEGORY
 from sam3_agent.scenes.video import MOST_EVALUATION_SEED
 
@@ -189,12 +189,14 @@ def _report(order: Order, out: Path) -> ScenesReport:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value: object = json.loads(path.read_text(encoding="utf-8"))
+        if not path.exists():
+            raise FileNotFoundError
+        value: object = read_json(path, most=2**20)
     except FileNotFoundError as error:
         raise InputError(
             f"{path} is gone: another call works on this folder, or has just finished it; give this one again"
         ) from error
-    except ValueError as error:
+    except InputError as error:
         raise InputError(f"{path} is damaged ({error}); remove the folder or give another --out") from error
     if not isinstance(value, dict):
         raise InputError(f"{path} is no manifest of this command; give another --out")

@@ -11,8 +11,9 @@ from sam3_agent.cli.batch import Shown, check_out, report_all
 from sam3_agent.cli.images import Images
 from sam3_agent.cli.loading import check_readable, open_workspace, write_marked
 from sam3_agent.cli.options import ModelOptions
-from sam3_agent.cli.output import Looked, box_words, look_once, print_notes, print_table
+from sam3_agent.cli.output import Looked, box_words, look_once, print_line, print_notes, print_table
 from sam3_agent.masks import Box
+from sam3_agent.tools.segment_at import disagreement
 from sam3_agent.types import ClickPrompt, ClickSegmentation, Point
 from sam3_agent.workspace import Workspace
 
@@ -34,7 +35,8 @@ class SegmentAtReport:
         others = [instance.to_json() for instance in self.found.near_misses]
         asked = self.found.prompt.label
         result = {"concept": asked, "presence": None, "instances": best, "near_misses": len(others)}
-        return self.looked.document(results=[result], asked=asked, instances=best, near_misses=others)
+        hints = [hint] if (hint := disagreement(self.found)) else []
+        return self.looked.document(results=[result], hints=hints, asked=asked, instances=best, near_misses=others)
 
     def line(self) -> str:
         """Say it in one line: the best mask and its expected IoU."""
@@ -120,5 +122,7 @@ def print_report(report: SegmentAtReport, out: Path | None) -> None:
         for each in instances
     ]
     print_table(("", "id", "expected IoU", "area", "box"), rows or [["nothing", "", "", "", ""]])
+    if doubts := disagreement(report.found):
+        print_line(doubts)
     report.looked.print_seconds("prompt")
     report.looked.print_end(out)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sam3_agent.cli.output import print_line, progress_console
+from sam3_agent.cli.output import print_line, progress_console, say
 from sam3_agent.errors import InputError, LLMConfigError
 from sam3_agent.formats.files import write_text
 from sam3_agent.labeling.ontology.suggest import Draft, suggest
@@ -68,7 +68,7 @@ def print_draft(report: SuggestReport) -> None:
     notes = [f"left out {each}" for each in draft.dropped]
     notes += [f"${draft.usd:.4f}"] if draft.usd else []
     for note in notes:
-        sys.stderr.write(f"{note}\n")
+        say(note)
     if report.out is None:
         sys.stdout.write(draft.text)
         return

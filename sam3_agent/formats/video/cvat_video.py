@@ -13,10 +13,12 @@ from pycocotools import mask as coco  # pyright: ignore[reportMissingTypeStubs]
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.formats.control_characters import xml_text
 from sam3_agent.formats.cvat import row_runs
 from sam3_agent.formats.files import write_text
 from sam3_agent.formats.palette import voc_colors
 from sam3_agent.formats.polygons_exact import joined, parts_of
+from sam3_agent.formats.reading import read_text
 from sam3_agent.formats.video.track_set import TrackSet, box_mask, check_extent, numbers_of, track_of
 from sam3_agent.masks import Rle
 from sam3_agent.tracks import Track, TrackFrame
@@ -35,7 +37,7 @@ def write_cvat_video(video: TrackSet, path: Path, shape: Shape = "mask") -> list
     root.append(_meta(video))
     for track in video.tracks:
         element = Xml.SubElement(
-            root, "track", {"id": str(numbers[track.id]), "label": track.concept, "source": "auto"}
+            root, "track", {"id": str(numbers[track.id]), "label": xml_text(track.concept), "source": "auto"}
         )
         _add_shapes(element, track, video, shape)
     Xml.indent(root)
@@ -50,7 +52,7 @@ def read_cvat_video(path: Path) -> TrackSet:
         InputError: the file is no such XML; the message says what is wrong.
     """
     try:
-        root = Xml.fromstring(path.read_text(encoding="utf-8"))
+        root = Xml.fromstring(read_text(path))
     except Xml.ParseError as error:
         raise InputError(f"{path}: not XML ({error})") from error
     size = root.find(".//original_size")
@@ -76,12 +78,12 @@ def _meta(video: TrackSet) -> Xml.Element:
     values = {"name": video.name, "size": video.frames, "mode": "interpolation", "start_frame": 0}
     values |= {"stop_frame": max(video.frames - 1, 0), "frame_filter": ""}
     for name, value in values.items():
-        Xml.SubElement(task, name).text = str(value)
+        Xml.SubElement(task, name).text = xml_text(str(value))
     labels = Xml.SubElement(task, "labels")
     colors = voc_colors().tolist()[1:]
     for number, concept in enumerate(video.concepts):
         entry = Xml.SubElement(labels, "label")
-        Xml.SubElement(entry, "name").text = concept
+        Xml.SubElement(entry, "name").text = xml_text(concept)
         Xml.SubElement(entry, "color").text = "#" + "".join(f"{v:02x}" for v in colors[number % len(colors)])
         Xml.SubElement(entry, "type").text = "any"
         known = Xml.SubElement(entry, "attributes")
@@ -93,7 +95,7 @@ def _meta(video: TrackSet) -> Xml.Element:
     size = Xml.SubElement(task, "original_size")
     Xml.SubElement(size, "width").text = str(video.width)
     Xml.SubElement(size, "height").text = str(video.height)
-    Xml.SubElement(meta, "source").text = video.source or video.name
+    Xml.SubElement(meta, "source").text = xml_text(video.source or video.name)
     return meta
 
 

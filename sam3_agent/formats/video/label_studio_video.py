@@ -4,7 +4,6 @@ https://labelstud.io/tags/videorectangle: between keyframes boxes move in a line
 there is none. Label Studio has no masks in videos.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,10 @@ from xml.sax.saxutils import quoteattr
 import pydantic
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.control_characters import xml_text
 from sam3_agent.formats.files import write_json, write_text
 from sam3_agent.formats.palette import voc_colors
+from sam3_agent.formats.reading import read_json
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.formats.video.track_set import TrackSet, box_mask, check_extent, track_of
 from sam3_agent.masks import Rle
@@ -55,9 +56,7 @@ def read_label_studio_video(path: Path, sizes: Sequence[tuple[int, int]]) -> tup
         InputError: the file is not such a file; the message names task and field.
     """
     try:
-        tasks = _Tasks.model_validate(json.loads(path.read_text(encoding="utf-8"))).root
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not JSON ({error})") from error
+        tasks = _Tasks.model_validate(read_json(path)).root
     except pydantic.ValidationError as error:
         raise InputError(f"{path}: {first_error(error)}") from error
     if len(sizes) != len(tasks):
@@ -172,7 +171,7 @@ def _interface(concepts: Sequence[str], fps: float) -> str:
     colors = voc_colors().tolist()[1:]
     shades = ["".join(f"{v:02x}" for v in colors[i % len(colors)]) for i in range(len(concepts))]
     labels = "".join(
-        f'    <Label value={quoteattr(concept)} background="#{shade}"/>\n'
+        f'    <Label value={quoteattr(xml_text(concept))} background="#{shade}"/>\n'
         for concept, shade in zip(concepts, shades, strict=True)
     )
     return (

@@ -14,6 +14,7 @@ from PIL import Image
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import replacing, write_text
+from sam3_agent.formats.reading import read_text
 from sam3_agent.formats.video.track_set import TrackSet, check_extent, numbers_of, overlap_warning, painted, track_of
 from sam3_agent.masks import Rle
 from sam3_agent.tracks import Track
@@ -89,7 +90,7 @@ def read_mots_txt(path: Path, frames: int | None = None, names: dict[int, str] |
     found: dict[int, dict[int, tuple[Rle, float]]] = {}
     size: tuple[int, int] | None = None
     last = 0
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         try:
             index, value, _, height, width, counts = line.split(" ")
             rle = masks.from_json({"size": [int(height), int(width)], "counts": counts})
@@ -126,7 +127,7 @@ def _tracks(found: dict[int, dict[int, tuple[Rle, float]]], names: dict[int, str
 
 
 def _class_names(path: Path) -> dict[int, str]:
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = read_text(path).splitlines() if path.is_file() else []
     return {number: name.strip() for number, name in enumerate(lines, start=1)} or CLASSES
 
 

@@ -3,7 +3,6 @@
 Schema: facebookresearch/sam2 sav_dataset/README.md. A frame in which an object is not seen has an empty mask.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ import pydantic
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
+from sam3_agent.formats.reading import read_json
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.formats.video.track_set import TrackSet, check_extent, numbers_of, track_of
 from sam3_agent.masks import Rle
@@ -64,9 +64,7 @@ def read_sav(path: Path) -> TrackSet:
         InputError: the file is not such a file; the message names the field.
     """
     try:
-        parsed = _File.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not JSON ({error})") from error
+        parsed = _File.model_validate(read_json(path))
     except pydantic.ValidationError as error:
         raise InputError(f"{path}: {first_error(error)}") from error
     size = (round(parsed.video_height), round(parsed.video_width))

@@ -2,11 +2,13 @@
 
 import csv
 import io
+import math
 from pathlib import Path
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_text
+from sam3_agent.formats.reading import table_rows
 from sam3_agent.formats.video.track_set import TrackSet, box_mask, check_extent, track_of
 from sam3_agent.masks import Rle
 
@@ -36,13 +38,16 @@ def read_tracks_csv(path: Path, size: tuple[int, int], frames: int | None = None
     Raises:
         InputError: a column is missing or a line broken.
     """
-    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    head, *lines = table_rows(path) or [[]]
+    rows = [dict(zip(head, line, strict=False)) for line in lines if line]
     found: dict[str, dict[int, tuple[Rle, float]]] = {}
     concepts: dict[str, str] = {}
     for number, row in enumerate(rows, start=2):
         try:
             x0, y0, x1, y1 = (float(row[key]) for key in ("x1", "y1", "x2", "y2"))
             entry = (box_mask((x0, y0, x1, y1), size), float(row["score"]))
+            if not math.isfinite(entry[1]):
+                raise ValueError("the score is not finite")
             check_extent(f"{path}:{number}", size, int(row["frame"]))
             found.setdefault(row["id"], {})[int(row["frame"])] = entry
             concepts[row["id"]] = row["concept"].removeprefix("'")

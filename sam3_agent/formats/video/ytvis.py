@@ -3,7 +3,6 @@
 Schema: facebookresearch/sam3 scripts/eval/veval/README.md; YTVIS is the same without `video_np_pairs`.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import xywh
 from sam3_agent.formats.files import write_json
+from sam3_agent.formats.reading import read_json
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.formats.video.track_set import TrackSet, track_of
 from sam3_agent.masks import Rle
@@ -201,9 +201,7 @@ class _Predictions(pydantic.RootModel[list[_Masklet]]):
 
 def _parse(path: Path, kind: type[_Model]) -> _Model:
     try:
-        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not JSON ({error})") from error
+        return kind.model_validate(read_json(path))
     except pydantic.ValidationError as error:
         raise InputError(f"{path}: {first_error(error)}") from error
 

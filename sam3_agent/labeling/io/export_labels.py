@@ -20,6 +20,7 @@ from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel, read
 from sam3_agent.formats.label_studio import write_label_studio
 from sam3_agent.formats.labelme import write_labelme
 from sam3_agent.formats.orientation import is_upright
+from sam3_agent.formats.polygons_reduced import cost_of
 from sam3_agent.formats.semantic import write_semantic
 from sam3_agent.formats.vlm_jsonl import write_vlm_jsonl
 from sam3_agent.formats.voc import write_voc
@@ -89,6 +90,8 @@ FORMATS: Mapping[str, Writer] = {
     "mllm": write_vlm_jsonl,
 }
 """Name on the command line -> writer."""
+POLYGONS = ("coco-polygons", "yolo", "labelme")
+"""Formats whose outlines can be reduced."""
 _PICTURES: Mapping[str, Callable[[LabeledImage, str], str]] = {
     "yolo": lambda image, flat: f"images/{image.split}/{flat}{readable_suffix(image)}",
     "voc": lambda image, flat: f"JPEGImages/{flat}{readable_suffix(image)}",
@@ -124,6 +127,8 @@ class Selection:
     routes: tuple[Route, ...] = ("accepted",)
     val: float = 0.0
     seed: int = 0
+    simplify: float = 0.0
+    """Tolerance of polygons in pixels; 0 for exact ones."""
 
 
 def export(journal: Journal, form: str, out: Path, selection: Selection, *, pictures: bool = False) -> ExportReport:
@@ -135,10 +140,14 @@ def export(journal: Journal, form: str, out: Path, selection: Selection, *, pict
     """
     if form not in FORMATS:
         raise InputError(f"unknown format {form!r}; known: {', '.join(FORMATS)}")
+    if selection.simplify and form not in POLYGONS:
+        raise InputError(f"--simplify is for formats of polygons, {', '.join(POLYGONS)}; {form} keeps every pixel")
     labels = label_set(journal, selection)
     if not labels.images:
         raise InputError(f"{journal.path.parent} has no labeled pictures yet; run 'sam3-agent label' first")
     warnings = FORMATS[form](labels, out)
+    if selection.simplify:
+        warnings = [*warnings, cost_of(labels).words()]
     write_provenance(labels, out / "provenance.jsonl")
     if pictures:
         root = images_folder(journal)
@@ -183,7 +192,9 @@ def label_set(journal: Journal, selection: Selection) -> LabelSet:
     made = [
         _image(row, stems[row.path], by_image.get(row.sha, []), classes, splits.get(row.sha, "train")) for row in images
     ]
-    return LabelSet(classes, tuple(made), _absent(journal, labels, images, classes), model_name(journal))
+    return LabelSet(
+        classes, tuple(made), _absent(journal, labels, images, classes), model_name(journal), selection.simplify
+    )
 
 
 def write_provenance(labels: LabelSet, path: Path) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from sam3_agent import masks
 from sam3_agent.errors import FileFaults, InputError
-from sam3_agent.formats.reading import decode_text
+from sam3_agent.formats.reading import decode_text, read_bytes
 from sam3_agent.formats.yaml_document import YamlTooLarge, compose_yaml, scalar_value
 from sam3_agent.labeling.ontology.ontology import (
     AttributeValue,
@@ -131,11 +131,9 @@ def read_text(path: Path) -> str:
         InputError: it cannot be read; the message names the line where there is one.
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read the concept file '{path}': {error.strerror or error}") from error
-    if len(data) > MOST_BYTES:
-        raise InputError(f"{path}: {len(data)} bytes are too many for a concept file")
+        data = read_bytes(path, MOST_BYTES)
+    except InputError as error:
+        raise InputError(str(error).replace(f"cannot read {path}", f"cannot read the concept file '{path}'")) from error
     try:
         return decode_text(data, path)
     except InputError as error:

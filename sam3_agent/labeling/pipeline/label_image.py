@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Protocol
 
 from sam3_agent.errors import InputError, LLMError
+from sam3_agent.formats.reading import open_regular
 from sam3_agent.labeling.ontology.ontology import LabelClass, Ontology, Thresholds, fold
 from sam3_agent.labeling.pipeline.budget import DollarBudget
 from sam3_agent.labeling.pipeline.merge import beside_imported, merged, with_choices, with_competing_labels
 from sam3_agent.labeling.pipeline.proposer import Proposer, difference_hash
-from sam3_agent.labeling.pipeline.scan import open_regular
 from sam3_agent.labeling.store.detections import (
     ImageDetections,
     PhraseDetections,

@@ -1,15 +1,13 @@
 """Images of a run: their paths, contents and duplicates."""
 
-import errno
 import hashlib
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import replace
-from io import BufferedReader
 from pathlib import Path
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.reading import open_regular
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 
 SUFFIXES = (
@@ -147,16 +145,3 @@ def _with_owner(row: ImageRow, owner: str) -> ImageRow:
 def _digest(path: Path) -> str:
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def open_regular(path: Path) -> BufferedReader:
-    """Open a file for reading that is one: a FIFO waits for ever, and a device like /dev/zero never ends.
-
-    Raises:
-        OSError: it cannot be opened, or is something else; the reason is its `strerror`.
-    """
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "no regular file, but a pipe, socket or device")
-    return file

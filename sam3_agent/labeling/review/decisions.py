@@ -11,6 +11,7 @@ import pydantic
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.formats.reading import parse_json
 from sam3_agent.labeling.ontology.ontology import Thresholds
 from sam3_agent.labeling.store.documents import check_json, label_json, label_of, read_check
 from sam3_agent.labeling.store.journal import PUT_CHECK, PUT_LABEL, Journal, check_row, label_row
@@ -254,7 +255,7 @@ class _Documents(pydantic.BaseModel):
     @classmethod
     def _from_text(cls, checks: list[Any]) -> list[Any]:
         """Version 1 kept each check as JSON within the JSON."""
-        return [json.loads(each) if isinstance(each, str) else each for each in checks]
+        return [parse_json(each, "check") if isinstance(each, str) else each for each in checks]
 
     @classmethod
     def read(cls, text: str) -> "_Documents":

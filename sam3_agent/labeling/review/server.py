@@ -1,7 +1,6 @@
 """Server of the review page: loopback only, every address behind a token, nothing from elsewhere."""
 
 import io
-import json
 import mimetypes
 import secrets
 from collections.abc import Awaitable, Callable
@@ -18,6 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from sam3_agent.errors import InputError, Sam3AgentError
+from sam3_agent.formats.reading import parse_json
 from sam3_agent.labeling.review.handlers import Handlers
 from sam3_agent.labeling.review.refine import image_path
 from sam3_agent.workspace.image_loading import read_source
@@ -97,7 +97,7 @@ def _answering(call: Callable[[dict[str, Any]], Any]) -> Callable[[Request], Awa
         if request.headers.get("content-type", "").split(";")[0] != "application/json":
             return JSONResponse({"error": "send application/json"}, status_code=415, headers=_SAFE)
         try:
-            given: object = json.loads(await _body(request))
+            given: object = parse_json(await _body(request), "the call")
             if not isinstance(given, dict):
                 raise InputError("send a JSON object")
             return JSONResponse(await run_in_threadpool(call, cast(dict[str, Any], given)), headers=_SAFE)

@@ -5,7 +5,6 @@ this program unchecked: numbers are finite, masks fit, and paths stay inside the
 versions wrote ("rival", "doubt", checks as lists, no `decided_by`) are read as well.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import PurePosixPath
@@ -15,6 +14,7 @@ import pydantic
 from pydantic import AfterValidator, AliasChoices, Field
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.reading import parse_json
 from sam3_agent.labeling.ontology.ontology import AttributeValue
 from sam3_agent.labeling.store.label import (
     IMPORT,
@@ -220,10 +220,7 @@ def check_json(check: Check) -> dict[str, Any]:
 
 def read_check(text: str) -> Check:
     """Read the document of a row, or the list that earlier versions wrote; raises InputError where it is neither."""
-    try:
-        value: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the journal holds a damaged check: {error}") from error
+    value: Any = parse_json(text, "the journal holds a damaged check", finite=True)
     if isinstance(value, list):
         value = dict(zip(_OLD_CHECK, cast(list[object], value), strict=False))
     given = _read(lambda: _Check.model_validate(value), f"check of {_id_in(value, 'class')}")

@@ -8,11 +8,12 @@ import json
 import sqlite3
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sam3_agent.errors import InputError, Sam3AgentError
+from sam3_agent.formats.reading import parse_json
 from sam3_agent.labeling.store.documents import (
     ImageRow,
     State,
@@ -94,8 +95,9 @@ class Journal:
         links = [name for name in (path.name + end for end in _BESIDE) if (path.parent / name).is_symlink()]
         if links:  # SQLite would write to wherever a stranger's link points
             raise InputError(f"{path.parent / links[0]} is a link; a journal is a file of its own folder")
-        with _explained(path):
+        with _explained(path), ExitStack() as closing:
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            closing.callback(self._db.close)
             self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_ROW)
             self._db.execute("PRAGMA trusted_schema=OFF")
             if self._db.execute("SELECT 1 FROM sqlite_master WHERE type IN ('view', 'trigger')").fetchone():
@@ -103,6 +105,7 @@ class Journal:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._file = _identity(path)
+            closing.pop_all()
 
     @classmethod
     def create(cls, folder: Path) -> "Journal":
@@ -110,12 +113,15 @@ class Journal:
         with _explained(folder / FILE):
             folder.mkdir(parents=True, exist_ok=True)
         journal = cls(folder / FILE)
-        with journal.writing() as db:
-            if not db.execute("SELECT 1 FROM sqlite_master WHERE name='meta'").fetchone():
-                for statement in _SCHEMA.split(";"):
-                    db.execute(statement)
-                db.execute("INSERT INTO meta VALUES('version', ?)", (VERSION,))
-        journal._migrate()
+        with ExitStack() as closing:
+            closing.callback(journal.close)
+            with journal.writing() as db:
+                if not db.execute("SELECT 1 FROM sqlite_master WHERE name='meta'").fetchone():
+                    for statement in _SCHEMA.split(";"):
+                        db.execute(statement)
+                    db.execute("INSERT INTO meta VALUES('version', ?)", (VERSION,))
+            journal._migrate()
+            closing.pop_all()
         return journal
 
     @classmethod
@@ -128,7 +134,10 @@ class Journal:
         if not (folder / FILE).is_file():
             raise InputError(f"{folder} holds no {FILE}: give the --out folder of 'sam3-agent label'")
         journal = cls(folder / FILE)
-        journal._migrate()
+        with ExitStack() as closing:
+            closing.callback(journal.close)
+            journal._migrate()
+            closing.pop_all()
         return journal
 
     def is_begun(self) -> bool:
@@ -163,8 +172,8 @@ class Journal:
         """Read a remembered value; None where there is none."""
         found = self.read("SELECT value FROM meta WHERE key=?", (key,))
         try:
-            return json.loads(found[0][0]) if found else None
-        except (ValueError, TypeError, RecursionError) as error:
+            return parse_json(found[0][0], "value") if found else None
+        except (InputError, AttributeError, TypeError) as error:
             raise InputError(f"the journal {self.path} holds a damaged entry {key!r}: {error}") from error
 
     def remember(self, values: Mapping[str, object]) -> None:

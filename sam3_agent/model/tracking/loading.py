@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 from sam3_agent.errors import ModelUnavailable
 from sam3_agent.model.loading import first_line, read_tensors, tracker_config, tracker_files
+from sam3_agent.model.model_folder import NONSENSE
 from sam3_agent.model.tracker import Tracker
 from sam3_agent.model.tracking.parts import MemoryParts
 from sam3_agent.model.tracking.video_tracker import VideoTracker
@@ -37,7 +37,7 @@ def load_video_tracker(
         if names[OWN_POINT] not in places:
             names[OWN_POINT] = f"{PREFIX}{CLICKS_POINT}"
         read = read_tensors(places, [place for place in names.values() if place in places])
-    except (SafetensorError, OSError, RuntimeError) as error:
+    except NONSENSE as error:
         raise ModelUnavailable(f"the weights in '{folder}' cannot be read ({first_line(error)})") from error
     found = {name: read[place] for name, place in names.items() if place in read}
     bad = sorted(name for name, value in wanted.items() if name not in found or found[name].shape != value.shape)

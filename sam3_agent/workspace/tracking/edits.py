@@ -49,7 +49,10 @@ class Edit:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Edit":
-        """Read what `to_json` wrote."""
+        """Read what `to_json` wrote; raises KeyError, TypeError or ValueError where it is no edit."""
+        texts = (value["edit"], value["id"], *value["ids"], value["new_id"], value["concept"])
+        if not all(isinstance(text, str) for text in texts) or value["edit"] not in _EDITORS:
+            raise ValueError("no edit of tracks")
         return cls(value["edit"], value["id"], tuple(value["ids"]), int(value["at"]), value["new_id"], value["concept"])
 
 

@@ -102,10 +102,12 @@ class ConceptTracks:
             known_cut: whether a new scene begins here, where that is known; None to look.
         """
         cut = self._cuts.is_cut(image) if known_cut is None else known_cut
-        ids = self._lifetimes.alive
-        requests = [TrackRequest(self._memories[track_id]) for track_id in ids]
-        followed = dict(zip(ids, self._track(features, index, requests), strict=True))
+        for track_id in self._lifetimes.rest():
+            self._memories.pop(track_id, None)
+        followed = self._followed(features, index, self._lifetimes.alive)
         found = self._detected(features) if detect else []
+        woken = self._woken(features, index, found, followed)
+        followed = {track_id: (followed | woken)[track_id] for track_id in self._lifetimes.alive}
         evidence = self._evidence(index, found, list(followed.values()))
         decision = self._lifetimes.step(evidence, reverse=self._reverse, cut=cut, detected=detect)
         for track_id in decision.removed:
@@ -133,7 +135,43 @@ class ConceptTracks:
         known = values["lifetimes"]
         self._lifetimes = Lifetimes.from_json(known | {"next": max(int(known["next"]), first_number)}, self._profile)
         self._cuts = CutDetector.from_json(values["cuts"])
-        self._memories = {track_id: self._segmenter.restore(arrays[track_id]) for track_id in self._lifetimes.alive}
+        known = (*self._lifetimes.alive, *self._lifetimes.dormant)
+        self._memories = {track_id: self._segmenter.restore(arrays[track_id]) for track_id in known}
+
+    def _followed(self, features: Features, index: int, ids: Sequence[str]) -> dict[str, TrackedMask]:
+        """Masks that the tracker gives for tracks by their memories."""
+        requests = [TrackRequest(self._memories[track_id]) for track_id in ids]
+        return dict(zip(ids, self._track(features, index, requests), strict=True))
+
+    def _woken(
+        self, features: Features, index: int, found: Sequence[Found], followed: Mapping[str, TrackedMask]
+    ) -> dict[str, TrackedMask]:
+        """Dormant tracks that are back: where a track would begin, those of its concept are asked whether it is they.
+
+        So an object keeps its id however long it was away, and tracks that never come back cost nothing. Of several
+        that claim one detection the surest wakes.
+        """
+        dormant = self._lifetimes.dormant
+        if not dormant or not found:
+            return {}
+        begun = self._lifetimes.newcomers(self._evidence(index, found, list(followed.values())))
+        concepts = {found[number].concept for number in begun}
+        asked = self._followed(features, index, [i for i, concept in dormant.items() if concept in concepts])
+        present = {track_id: mask for track_id, mask in asked.items() if mask.present}
+        if not present:
+            return {}
+        overlap = self._evidence(index, [found[number] for number in begun], list(present.values())).overlap
+        woken: dict[str, TrackedMask] = {}
+        free = set(range(len(begun)))
+        columns = {track_id: column for column, track_id in enumerate(present)}
+        for track_id, mask in sorted(present.items(), key=lambda pair: -pair[1].score):
+            fits = [row for row in free if found[begun[row]].concept == dormant[track_id]]
+            best = max(fits, key=lambda row: overlap[row, columns[track_id]], default=None)
+            if best is not None and overlap[best, columns[track_id]] >= self._profile.keep:
+                woken[track_id] = mask
+                free.remove(best)
+        self._lifetimes.wake(woken)
+        return woken
 
     def _track(self, features: Features, index: int, requests: list[TrackRequest]) -> list[TrackedMask]:
         return self._segmenter.track(features, index, requests, reverse=self._reverse) if requests else []

@@ -19,11 +19,14 @@ from numpy.typing import NDArray
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.formats.reading import parse_json
 from sam3_agent.tracks import TrackFrame
 from sam3_agent.workspace.tracking.edits import Edit
 
 VERSION = 1
 _BLOCK = 1 << 16
+MOST_LINE = 1 << 28
+"""Bytes of one line: a thousand masks of a 4K frame have about 20 MB, and the checkpoint of a tracker less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +155,15 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     if not path.is_file():
         raise InputError(f"{path}: no journal of tracks here")
-    offset = 0
+    offset = number = 0
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        while line := file.readline(MOST_LINE):
+            number += 1
             if not line.endswith(b"\n"):
+                if len(line) == MOST_LINE:
+                    raise InputError(f"{path}:{number}: a line of more than {MOST_LINE} bytes")
                 return
-            try:
-                document = json.loads(line)
-            except ValueError as error:
-                raise InputError(f"{path}:{number}: broken line ({error})") from error
+            document = parse_json(line, f"{path}:{number}: broken line", finite=True)
             if not isinstance(document, dict):
                 raise InputError(f"{path}:{number}: not a line of a journal")
             yield offset, document

@@ -5,7 +5,7 @@ SAM 3's released code (profiles "3.0", "3.1") and its paper, appendix C.3 ("pape
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -49,6 +49,8 @@ class Life:
     """The last frame without a mask of its own; -1 for none yet, None before it was followed for a frame."""
     lost: bool = False
     """Not found again since a cut."""
+    away: int = 0
+    """Frames in a row in which it was not shown."""
 
     @property
     def mean_score(self) -> float:
@@ -100,6 +102,7 @@ class Lifetimes:
         self.profile = profile
         self._next = first_number
         self._lives: dict[str, Life] = {}
+        self._dormant: dict[str, Life] = {}  # the one that was followed longest ago first
         self._pairs: dict[tuple[str, str], int] = {}  # (earlier, later): detections that matched both
 
     @property
@@ -108,15 +111,21 @@ class Lifetimes:
         return tuple(self._lives)
 
     @property
+    def dormant(self) -> dict[str, str]:
+        """Id -> concept of the tracks that are followed no longer, because they were away for long."""
+        return {track_id: life.concept for track_id, life in self._dormant.items()}
+
+    @property
     def concepts(self) -> tuple[str, ...]:
         """The concept of each living track."""
         return tuple(life.concept for life in self._lives.values())
 
     def life(self, track_id: str) -> Life:
-        """The counters of a living track; raises UnknownHandle."""
-        if track_id not in self._lives:
-            raise UnknownHandle("track id", track_id, self._lives)
-        return self._lives[track_id]
+        """The counters of a living or dormant track; raises UnknownHandle."""
+        known = self._lives | self._dormant
+        if track_id not in known:
+            raise UnknownHandle("track id", track_id, known)
+        return known[track_id]
 
     def adopt(self, concept: str, frame: int) -> str:
         """Begin a track that a person pointed at; gives its id. It is confirmed at once and never removed."""
@@ -126,6 +135,36 @@ class Lifetimes:
         """Drop a track; its id is not given away again. Raises UnknownHandle."""
         self.life(track_id)
         self._drop(track_id)
+
+    def rest(self) -> tuple[str, ...]:
+        """Follow tracks no longer that were away for as long as the profile says; gives those forgotten for good.
+
+        Between two frames; what rests is not in the evidence of the next one, unless `wake` is called before it.
+        """
+        limit = self.profile.dormant_after
+        for track_id, life in list(self._lives.items()) if limit else ():
+            if life.away >= limit and not life.pinned:
+                self._drop(track_id)
+                self._dormant[track_id] = life
+        over = tuple(self._dormant)[: max(len(self._dormant) - self.profile.most_dormant, 0)]
+        for track_id in over:
+            del self._dormant[track_id]
+        return over
+
+    def newcomers(self, evidence: Evidence) -> tuple[int, ...]:
+        """Detections that would begin tracks and that may be dormant ones instead, being of the same concept."""
+        known = set(self.dormant.values())
+        if not known.intersection(evidence.concepts):
+            return ()
+        begun = associate(self.profile, self._without_lost(evidence), self.concepts).new
+        return tuple(number for number in begun if evidence.concepts[number] in known)
+
+    def wake(self, track_ids: Collection[str]) -> None:
+        """Follow dormant tracks again; they take their places in the order in which all were found."""
+        woken = {track_id: self._dormant.pop(track_id) for track_id in track_ids}
+        for life in woken.values():
+            life.away = 0
+        self._lives = dict(sorted((self._lives | woken).items(), key=lambda pair: _number(pair[0])))
 
     def step(self, evidence: Evidence, *, reverse: bool = False, cut: bool = False, detected: bool = True) -> Decision:
         """Decide about one frame.
@@ -139,7 +178,7 @@ class Lifetimes:
         if len(evidence.present) != len(self._lives):
             raise InputError(f"evidence of {len(evidence.present)} tracks, {len(self._lives)} are alive")
         if cut and self.profile.cuts:
-            for life in self._lives.values():
+            for life in (*self._lives.values(), *self._dormant.values()):
                 life.lost = not life.pinned
         told, ids = self._without_lost(evidence), self.alive
         found = associate(self.profile, told, self.concepts) if detected else Association((), (), (), {}, {})
@@ -165,6 +204,7 @@ class Lifetimes:
             "profile": self.profile.name,
             "next": self._next,
             "lives": [asdict(life) for life in self._lives.values()],
+            "dormant": [asdict(life) for life in self._dormant.values()],
             "pairs": [[*pair, count] for pair, count in self._pairs.items()],
         }
 
@@ -176,6 +216,7 @@ class Lifetimes:
         made = cls(profile, int(value["next"]))
         try:
             made._lives = {life["id"]: Life(**life) for life in value["lives"]}
+            made._dormant = {life["id"]: Life(**life) for life in value["dormant"]}
             made._pairs = {(first, later): count for first, later, count in value["pairs"]}
         except (TypeError, ValueError, KeyError) as error:
             raise InputError(f"not the lifetimes of tracks: {error!r}") from error
@@ -190,6 +231,9 @@ class Lifetimes:
         return track_id
 
     def _drop(self, track_id: str) -> None:
+        if track_id in self._dormant:
+            del self._dormant[track_id]
+            return
         del self._lives[track_id]
         self._pairs = {pair: count for pair, count in self._pairs.items() if track_id not in pair}
 
@@ -324,11 +368,16 @@ class Lifetimes:
                 states[track_id] = "provisional"
             else:
                 states[track_id] = "confirmed"
+            life.away = life.away + 1 if states[track_id] in ("left", "suppressed") else 0
         shown = tuple(i for i, state in states.items() if state == "confirmed" or self._shows_on_trial(i, state))
         return replace(decision, states=states, shown=shown)
 
     def _shows_on_trial(self, track_id: str, state: TrackState) -> bool:
         return state == "provisional" and self._lives[track_id].confirmed
+
+
+def _number(track_id: str) -> int:
+    return int(track_id[1:])
 
 
 def _presence(profile: Profile, logit: float) -> float:

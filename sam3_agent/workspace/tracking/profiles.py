@@ -71,6 +71,11 @@ class Profile:
     """The best matching detection re-prompts a track whose box has drifted below this IoU; 0 for never."""
     flicker: bool = False
     """At a periodic re-prompt the frame shows the detector's mask, as 3.0 does; otherwise the track's own."""
+    dormant_after: int = 0
+    """Frames in a row without being shown after which a track is followed no longer, until a new object may be it; 0
+    for never, so that the cost of a frame grows with every track there ever was."""
+    most_dormant: int = 64
+    """Of all concepts together; beyond it the one that was followed longest ago is forgotten, its id stays taken."""
     cuts: bool = False
     """At a hard cut tracks stop until they are found again; Meta's code does nothing there."""
 
@@ -82,6 +87,10 @@ class Profile:
         start, most, least = self.keep_alive
         if not least <= start <= most:
             raise InputError(f"keep_alive is (start, most, least) with least <= start <= most, got {self.keep_alive}")
+        if self.dormant_after < 0 or self.most_dormant < 0:
+            raise InputError(
+                f"dormant_after and most_dormant are 0 or more, got {self.dormant_after} and {self.most_dormant}"
+            )
         if self.delay < 0 or not 0 <= self.border < 0.5:
             raise InputError(f"delay is 0 or more and border below a half, got {self.delay} and {self.border}")
 
@@ -113,11 +122,16 @@ PAPER = Profile(
     masklet_score=True,
     reprompt_presence="probability",
     reprompt_box_iou=0.85,
+    dormant_after=30,  # as long as 3.0 keeps a track alive that nothing confirms; the paper names no bound
     cuts=True,
 )
 """The default: the paper's formulas, T = 15, ceil(T / 2) = 8 duplicates, N = 16; masks do not flicker."""
 
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in (SAM3, SAM31, PAPER)}
+
+
+SMALL_MODEL_SCORE = 0.6
+"""`new_score` for the embedded model: it scores lower than the full one, for which .7 is made."""
 
 
 def profile_of(name: str, *, new_score: float | None = None) -> Profile:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from sam3_agent import masks
 from sam3_agent.errors import Busy, InputError
+from sam3_agent.model.heap import give_back_freed_memory
 from sam3_agent.model.segmenter import Features
 from sam3_agent.model.video_segmenter import Sighting, TrackMemory, TrackRequest
 from sam3_agent.tracks import Track
@@ -319,6 +320,7 @@ class _Run:
             if line.checkpoint:
                 self._session.checkpoint(frame.index, dict(line.checkpoint))
                 keep_only(self._session.folder, str(line.checkpoint["file"]))
+                give_back_freed_memory()
             try:
                 yield told
             except GeneratorExit:  # whoever follows has had enough: a later run goes on from this very frame

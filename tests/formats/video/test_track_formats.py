@@ -18,7 +18,7 @@ from sam3_agent.formats.video.label_studio_video import read_label_studio_video,
 from sam3_agent.formats.video.mot import read_mot, write_mot
 from sam3_agent.formats.video.mots import read_mots_png, read_mots_txt, write_mots_png, write_mots_txt
 from sam3_agent.formats.video.sav import read_sav, write_sav
-from sam3_agent.formats.video.track_set import TrackSet
+from sam3_agent.formats.video.track_set import TrackSet, box_mask, track_of
 from sam3_agent.formats.video.tracks_csv import read_tracks_csv, write_tracks_csv
 from sam3_agent.formats.video.ytvis import read_predictions, read_ytvis, write_predictions, write_ytvis
 from sam3_agent.masks import Rle
@@ -291,3 +291,39 @@ def test_numbers_above_a_classs_room_are_numbered_anew(tmp_path: Path) -> None:
     assert warning == "tracks are numbered anew, from 1: t5000 is 1"
     assert write_mots_txt(VIDEO, tmp_path / "a.txt", {"fish": 2, "sea star": 1}) == []
     assert (tmp_path / "a.txt").read_text().startswith("1 2003 2 60 100 ")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("seqinfo.ini", "frameRate=10", "frameRate=10 1e8"),
+        ("seqinfo.ini", "frameRate=10", "frameRate=nan"),
+        ("seqinfo.ini", "seqLength=", "seqLength=%(x)s"),
+        ("gt/gt.txt", "1,1,", "1,1,nan,"),
+        ("gt/gt.txt", "1,1,", "1,1,\x00,"),
+        ("gt/gt.txt", "1,1,", "1,1," + "9" * 200_000),
+    ],
+)
+def test_a_broken_folder_of_mot_is_told_by_its_file(tmp_path: Path, name: str, old: str, new: str) -> None:
+    track = track_of("t1", "fish", {0: (box_mask((0, 0, 10, 10), (60, 100)), 0.9)})
+    assert track is not None
+    write_mot(TrackSet("clip", 100, 60, 6, (track,), 10.0), tmp_path / "clip")
+    path = tmp_path / "clip" / name
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(InputError, match=str(path)) as refused:
+        read_mot(tmp_path / "clip")
+    assert "\n" not in str(refused.value)[:200]
+
+
+@pytest.mark.parametrize("text", ["id\n1\n", "frame,id\n" + "9" * 200_000, "a,b,c\n1,2\n"])
+def test_a_broken_table_of_tracks_is_told_by_its_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "tracks.csv").write_text(text)
+    with pytest.raises(InputError, match=r"tracks\.csv"):
+        read_tracks_csv(tmp_path / "tracks.csv", (60, 100), 3)
+
+
+@pytest.mark.parametrize("text", ["", '"', "\n\n"])
+def test_a_table_of_nothing_has_no_tracks(tmp_path: Path, text: str) -> None:
+    (tmp_path / "tracks.csv").write_text(text)
+    assert read_tracks_csv(tmp_path / "tracks.csv", (60, 100), 3).tracks == ()

@@ -15,7 +15,6 @@ The truth of MeViS valid and Ref-YouTube-VOS valid lies on servers. ReVOS' overa
 docs/data.md, showlab/VideoLISA BENCHMARK.md.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +27,7 @@ from PIL import Image
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.formats.reading import read_json
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
 from sam3_evals.metrics.video.masklets import volume_of
@@ -148,10 +148,10 @@ class Rvos:
         path = self.folder / "mask_dict.json"
         if not path.is_file():
             raise InputError(f"{self.folder}: no mask_dict.json here; the truth of this split lies on a server")
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InputError(f"{path}: not JSON ({error})") from error
+        document = read_json(path)
+        if not isinstance(document, dict):
+            raise InputError(f"{path}: no object of annotations")
+        return cast(dict[str, Any], document)
 
     def _frames(self, name: str, video: _Video) -> tuple[Path, ...]:
         for folder in (self.folder / "JPEGImages" / name, self.folder / name):
@@ -219,8 +219,6 @@ def _listed(value: list[int | str] | int | str) -> list[str]:
 
 def _checked(path: Path, kind: type[_Meta]) -> _Meta:
     try:
-        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not JSON ({error})") from error
+        return kind.model_validate(read_json(path))
     except pydantic.ValidationError as error:
         raise InputError(f"{path}: {first_error(error)}") from error

@@ -19,16 +19,14 @@ from sam3_agent.types import ConceptPrompt, Detection, DetectOptions
 from sam3_agent.workspace.tracking.by_detection import DetectedMask, DetectionTracker
 from sam3_agent.workspace.tracking.frame_tracks import ConceptTracks
 from sam3_agent.workspace.tracking.journal import Entry
-from sam3_agent.workspace.tracking.profiles import PAPER, Profile
+from sam3_agent.workspace.tracking.profiles import PAPER, SMALL_MODEL_SCORE, Profile
 from sam3_agent.workspace.tracking.query import AskedConcept
 
 FIRST_SEED = 40_000
 """Clips under 2^40 are never trained on."""
 LEAST_PIXELS = 100
 """Of an object that counts as there, in the clip's own pixels; the pilot's rule."""
-NEW_SCORE = 0.6
-"""The embedded model scores lower than the full one, for which the profile's .7 is made."""
-TINY_PAPER = replace(PAPER, new_score=NEW_SCORE)
+TINY_PAPER = replace(PAPER, new_score=SMALL_MODEL_SCORE)
 PLAIN = replace(
     TINY_PAPER,
     name="off",

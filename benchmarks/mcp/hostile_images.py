@@ -1,0 +1,202 @@
+"""`python -m benchmarks.mcp.hostile_images [--files 5000]`: mutated images of 14 formats against a server, 40 at once.
+
+One token opens them; another lists its images ten times a second. The bars: no call of the other takes over a second,
+the server stays below what it had when it was idle plus what its options allow it to hold, each of its decoders below
+its own limit, and neither the log nor an answer holds a traceback.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+from mcp import Client
+from sam3_mcp.decoding import MEMORY_BYTES
+
+from benchmarks.machine import machine_words
+from benchmarks.mcp.flood import client_of, serving, session_of
+from benchmarks.mcp.load import until_ready
+from benchmarks.mcp.mutated_images import FORMATS, mutated, originals
+
+LATE_BAR = 1.0
+HELD_MIB = 256
+"""For features, and as much again for pixels of open images: options of the server."""
+SPARE_MIB = 256
+"""For copies of images between their decoder and the model, and for what the allocator keeps."""
+_EVERY = 0.1
+_OPENER, _OTHER = "opener", "other"
+
+
+@dataclass(slots=True)
+class Seen:
+    """Outcomes of the images, seconds of the other's calls, and MiB of the processes."""
+
+    outcomes: Counter[str] = field(default_factory=Counter[str])
+    tracebacks: int = 0
+    idle: list[float] = field(default_factory=list[float])
+    seconds: list[float] = field(default_factory=list[float])
+    own_delays: list[float] = field(default_factory=list[float])
+    """Seconds by which this process itself woke up too late: a busy machine, not the server."""
+    idle_mib: int = 0
+    server_mib: int = 0
+    decoder_mib: int = 0
+
+
+def main() -> None:
+    """Start the real command, open the images, print JSON; status 1 when a bar is missed."""
+    options = _options()
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryFile("w+b") as log:
+        folder, seen = Path(name), Seen()
+        served = [
+            "--model",
+            "tiny",
+            "--device",
+            "cpu",
+            "--feature-mib",
+            f"{HELD_MIB}",
+            "--max-image-mib",
+            f"{HELD_MIB}",
+        ]
+        began = time.monotonic()
+        with serving(folder, [_OPENER, _OTHER], served, log) as (url, process):
+            anyio.run(_measure, url, folder, options, process, seen)
+            alive = process.poll() is None
+        log.seek(0)
+        in_log = log.read().decode("utf-8", "replace")
+    document = _judged(seen, alive, in_log.count("Traceback"), options)
+    document |= {"minutes": round((time.monotonic() - began) / 60, 1), "machine": machine_words()}
+    print(json.dumps(document, indent=1))
+    print("passed" if document["passed"] else "failed")
+    sys.exit(0 if document["passed"] else 1)
+
+
+async def _measure(
+    url: str, folder: Path, options: argparse.Namespace, process: "subprocess.Popen[bytes]", seen: Seen
+) -> None:
+    await until_ready(url)
+    files = originals()
+    async with session_of(_OTHER) as session, client_of(session, url) as other:
+        with anyio.move_on_after(options.idle):
+            await _ask(other, seen.idle, [])
+        seen.idle_mib, _ = _memory(process.pid)
+        numbers = iter(range(options.first, options.first + options.files))
+        async with anyio.create_task_group() as watching:
+            watching.start_soon(_ask, other, seen.seconds, seen.own_delays)
+            watching.start_soon(_watch, process.pid, seen)
+            async with anyio.create_task_group() as tasks:
+                for _ in range(options.at_once):
+                    tasks.start_soon(_open_all, url, folder, files, numbers, seen)
+            watching.cancel_scope.cancel()
+
+
+async def _ask(client: Client, seconds: list[float], delays: list[float]) -> None:
+    """Call again and again; notes what each call took."""
+    while True:
+        began = time.monotonic()
+        result = await client.call_tool("list_images", {})
+        assert not result.is_error
+        seconds.append(time.monotonic() - began)
+        slept = time.monotonic()
+        await anyio.sleep(_EVERY)
+        delays.append(time.monotonic() - slept - _EVERY)
+
+
+async def _watch(pid: int, seen: Seen) -> None:
+    while True:
+        server, decoder = _memory(pid)
+        seen.server_mib, seen.decoder_mib = max(seen.server_mib, server), max(seen.decoder_mib, decoder)
+        await anyio.sleep(0.2)
+
+
+async def _open_all(url: str, folder: Path, files: dict[str, bytes], numbers: Any, seen: Seen) -> None:
+    """Open one image after the other, each from a file of its own, and forget it."""
+    async with session_of(_OPENER) as session, client_of(session, url) as client:
+        for number in numbers:
+            ending, data = mutated(files, number)
+            path = folder / f"{number}.{ending}"
+            path.write_bytes(data)
+            try:
+                await _open(client, path, ending, seen)
+            except httpx2.HTTPError as error:
+                seen.outcomes[f"broken: {type(error).__name__}"] += 1
+            path.unlink()
+
+
+async def _open(client: Client, path: Path, ending: str, seen: Seen) -> None:
+    for _ in range(200):  # all calls of the token are taken: the limit is part of what keeps others going
+        result = await client.call_tool("open_image", {"source": str(path), "max_side": 0})
+        words = str(getattr(result.content[0], "text", ""))
+        seen.tracebacks += "Traceback" in words
+        if result.structured_content is not None and not result.is_error:
+            seen.outcomes["opened"] += 1
+            await client.call_tool("forget_image", {"image_id": result.structured_content["image_id"]})
+            return
+        if "internal error" in words:
+            seen.outcomes[f"internal error ({ending})"] += 1
+            return
+        if not any(part in words for part in ("as many as", "busy", "again in a moment")):
+            seen.outcomes["refused"] += 1
+            return
+        seen.outcomes["told to wait"] += 1
+        await anyio.sleep(0.2)
+    seen.outcomes["never taken"] += 1
+
+
+def _memory(pid: int) -> tuple[int, int]:
+    """(MiB of the server, MiB of the largest of its children)."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return 0, 0
+    return _resident(str(pid)), max((_resident(child) for child in children), default=0)
+
+
+def _resident(pid: str) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:  # it has ended meanwhile
+        return 0
+    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmRSS")), 0)
+
+
+def _judged(seen: Seen, alive: bool, tracebacks_in_log: int, options: argparse.Namespace) -> dict[str, Any]:
+    bad = {what: n for what, n in seen.outcomes.items() if what.startswith(("internal", "broken", "never"))}
+    late = sum(1 for each in seen.seconds if each > LATE_BAR)
+    limit = seen.idle_mib + 2 * HELD_MIB + SPARE_MIB
+    within = seen.server_mib <= limit and seen.decoder_mib <= MEMORY_BYTES // 2**20
+    return {
+        "files": options.files,
+        "formats": len(FORMATS),
+        "at_once": options.at_once,
+        "outcomes": dict(seen.outcomes),
+        "calls_of_the_other": len(seen.seconds),
+        "late": late,
+        "worst_s": round(max(seen.seconds, default=0.0), 3),
+        "worst_idle_s": round(max(seen.idle, default=0.0), 3),
+        "worst_own_delay_s": round(max(seen.own_delays, default=0.0), 3),
+        "server_mib": {"idle": seen.idle_mib, "most": seen.server_mib, "limit": limit},
+        "decoder_mib": {"most": seen.decoder_mib, "limit": MEMORY_BYTES // 2**20},
+        "tracebacks": seen.tracebacks + tracebacks_in_log,
+        "passed": alive and within and not late and not bad and not seen.tracebacks and not tracebacks_in_log,
+    }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mcp.hostile_images", description=__doc__)
+    parser.add_argument("--files", type=int, default=5000)
+    parser.add_argument("--first", type=int, default=0, help="the number of the first file")
+    parser.add_argument("--at-once", type=int, default=40)
+    parser.add_argument("--idle", type=float, default=5.0, help="seconds of the idle server that are measured")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Health of a set of labels: a report for people and programs."""

@@ -1,0 +1,1 @@
+"""Teaching of a concept from a few images: prompt tokens by gradient on a frozen network."""

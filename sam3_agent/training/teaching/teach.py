@@ -1,0 +1,263 @@
+"""Teaching of a concept: images with and without it -> a concept that goes wherever a learned one goes.
+
+Nothing of the model changes, so that every other word finds what it found before.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sam3_agent import masks
+from sam3_agent.errors import InputError
+from sam3_agent.model.features import ImageFeatures
+from sam3_agent.model.sam3 import Sam3
+from sam3_agent.training.checkpoint import CHECKPOINT
+from sam3_agent.training.teaching.prompt_tokens import CachedView, TeachProgress, TokenOptions, train_tokens
+from sam3_agent.training.teaching.views import TeachingImage, View, positive_boxes, views_of
+from sam3_agent.types import (
+    Concept,
+    ConceptEstimate,
+    ConceptPrompt,
+    DetectOptions,
+    Exemplar,
+    ExemplarTokens,
+)
+from sam3_agent.workspace.concepts import MOST_EXAMPLES, MOST_THUMBNAILS, thumbnail
+
+LEAST_IMAGES = 4
+"""With the concept, and as many without it: of fewer nothing can be left out to see when to stop."""
+LEAST_OBJECTS = 8
+"""Below them pooled example tokens (`learn`) find as much, in a second."""
+SAME = 0.5
+"""IoU of masks from which on a finding is an object, as in the metrics."""
+THRESHOLDS = (0.4, 0.45, 0.35, 0.5, 0.3, 0.55, 0.6)
+"""Tried in this order, so that of equals the one nearest to 0.4 is taken: tokens of few images are not as sure of new
+ones as the words of a model's own training."""
+MARGIN = 0.03
+"""F1 by which a threshold must beat one nearer to 0.4."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeachOptions:
+    """Recipe of a teaching; the same values on the same images give the same concept."""
+
+    tokens: TokenOptions = field(default_factory=TokenOptions)
+    views: int = 5
+    """Of an image with the concept, itself included."""
+    absent_views: int = 4
+    """Of an image without it."""
+
+
+def teach(
+    segmenter: Sam3,
+    name: str,
+    images: Sequence[TeachingImage],
+    *,
+    options: TeachOptions | None = None,
+    folder: Path | None = None,
+    on_progress: Callable[[TeachProgress], None] = lambda _: None,
+) -> Concept:
+    """Train a concept's prompt tokens on images with and without it; minutes on a CPU for the tiny model.
+
+    Give the concept to `Workspace.add_concept`, or write it to a file. Every object of it must be marked on every
+    image, as what is not marked is learned to be something else.
+
+    Args:
+        segmenter: the model that the concept is for; its weights stay as they are.
+        name: it is asked for as "@name".
+        images: with and without the concept.
+        options: the recipe.
+        folder: keeps a checkpoint, from which an equal call goes on after a kill.
+        on_progress: told after each view that is encoded and each step.
+
+    Raises:
+        InputError: a bad name, or too few images.
+    """
+    recipe = options or TeachOptions()
+    _check(name, images)
+    folds = _folds(images, recipe.tokens.folds)
+    read = _Reader(segmenter, recipe, np.random.default_rng([recipe.tokens.seed, 1]), on_progress, len(images))
+    for image, fold in zip(images, folds, strict=True):
+        read.image(image, fold)
+    rows = np.concatenate(read.examples)  # (N, C)
+    key, start = _key(segmenter, images, recipe), rows.mean(axis=0)
+    train = partial(train_tokens, folder=folder, key=key, on_progress=on_progress)
+    trained = train(segmenter.network, read.views, start, recipe.tokens)
+    threshold, estimate = _estimated(segmenter, images, folds, [_tokens(each, segmenter) for each in trained])
+    tokens, examples = _tokens(np.mean(trained, axis=0), segmenter), _tokens(rows[:MOST_EXAMPLES], segmenter)
+    notes = (_recipe_words(images, recipe),)
+    return Concept(name, None, tokens, tuple(_thumbnails(images)), examples, threshold, estimate, notes)
+
+
+def recipe_of(steps: int | None = None, seed: int = 0) -> TeachOptions:
+    """The usual recipe with another number of steps of each fold, or another seed."""
+    usual = TokenOptions(seed=seed)
+    return TeachOptions(usual if steps is None else replace(usual, steps=steps))
+
+
+def forget_checkpoint(folder: Path) -> None:
+    """Delete the folder of a training that is done, if there is one."""
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    (folder / f"{CHECKPOINT}.part").unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _check(name: str, images: Sequence[TeachingImage]) -> None:
+    """Refuse what cannot be taught before minutes are spent."""
+    Concept(name, None, ExemplarTokens(bytes(4), 1, 1, ""))  # which refuses a bad name
+    having = [image for image in images if image.objects]
+    objects, lacking = positive_boxes(images), len(images) - len(having)
+    if not objects:
+        raise InputError("nothing is marked on any of the images: there is nothing to teach")
+    if len(having) < LEAST_IMAGES or objects < LEAST_OBJECTS:
+        raise InputError(
+            f"{objects} objects on {len(having)} images are too few to teach from: {LEAST_OBJECTS} on {LEAST_IMAGES}"
+            " images are needed at least; `learn` makes a concept of any number"
+        )
+    if lacking < LEAST_IMAGES:
+        raise InputError(
+            f"{lacking} of the images are without it; at least {LEAST_IMAGES} are needed, or it would be found on"
+            " everything: add images on which it is not"
+        )
+
+
+def _folds(images: Sequence[TeachingImage], folds: int) -> list[int]:
+    """The fold of each image, in turn; those with the concept and those without it are dealt apart."""
+    counts = {True: 0, False: 0}
+    dealt: list[int] = []
+    for image in images:
+        kind = bool(image.objects)
+        dealt.append(counts[kind] % folds)
+        counts[kind] += 1
+    return dealt
+
+
+class _Reader:
+    """Encodes images view by view and keeps what a training needs."""
+
+    def __init__(
+        self,
+        segmenter: Sam3,
+        recipe: TeachOptions,
+        rng: np.random.Generator,
+        tell: Callable[[TeachProgress], None],
+        images: int,
+    ) -> None:
+        self.views: list[CachedView] = []
+        self.examples: list[NDArray[np.float32]] = []
+        """(N, C) tokens of the objects of each image that has some"""
+        self._segmenter = segmenter
+        self._recipe = recipe
+        self._rng = rng
+        self._tell = tell
+        self._images = images
+        self._read = 0
+
+    def image(self, image: TeachingImage, fold: int) -> None:
+        """Read all views of an image."""
+        count = self._recipe.views if image.objects else self._recipe.absent_views
+        for place, seen in enumerate(views_of(image, count, self._rng)):
+            features = self._segmenter.encode(np.ascontiguousarray(seen.pixels))
+            self.views.append(self._cached(seen, features, fold, whole=place == 0))
+            if place == 0 and image.objects:
+                boxes = [Exemplar(masks.box(rle), positive=True) for rle in image.objects]
+                self.examples.append(self._segmenter.read_exemplars(features, boxes).array)
+        self._read += 1
+        self._tell(TeachProgress("reading images", self._read, self._images))
+
+    def _cached(self, seen: View, features: ImageFeatures, fold: int, *, whole: bool) -> CachedView:
+        prefix = self._segmenter.wordless_tokens(features)
+        boxes = torch.from_numpy(seen.boxes)  # pyright: ignore[reportUnknownMemberType]
+        # clones: what comes out of inference mode takes no part in a gradient
+        return CachedView(fold, whole, features.levels[-1].cpu().clone(), prefix.cpu().clone(), boxes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Findings on an image that was left out: scores of the best finding on each object, and of the false ones."""
+
+    objects: int
+    right: tuple[float, ...]
+    false: tuple[float, ...]
+
+
+def _estimated(
+    segmenter: Sam3, images: Sequence[TeachingImage], folds: Sequence[int], tokens: Sequence[ExemplarTokens]
+) -> tuple[float, ConceptEstimate]:
+    """A threshold, and how well every image is answered by the tokens that were trained without it."""
+    looks = [_look(segmenter, image, tokens[fold]) for image, fold in zip(images, folds, strict=True)]
+    best = THRESHOLDS[0]
+    for level in THRESHOLDS[1:]:
+        if _f1(looks, level) >= _f1(looks, best) + MARGIN:
+            best = level
+    found, false = _counts(looks, best)
+    absent = [look for look in looks if not look.objects]
+    refused = sum(all(score <= best for score in look.false) for look in absent)
+    return best, ConceptEstimate(
+        found, sum(look.objects for look in looks), false, 0, len(images), len(tokens) > 1, len(absent), refused
+    )
+
+
+def _look(segmenter: Sam3, image: TeachingImage, tokens: ExemplarTokens) -> _Look:
+    prompt = ConceptPrompt(None, (), Concept("taught", None, tokens))
+    (answer,) = segmenter.detect(segmenter.encode(image.pixels), [prompt], DetectOptions(min(THRESHOLDS)))
+    free, right, false = set(range(len(image.objects))), list[float](), list[float]()
+    overlap = masks.iou([each.rle for each in answer.kept], image.objects) if answer.kept and image.objects else None
+    for place, each in enumerate(answer.kept):  # best first
+        score = answer.presence * each.object_score
+        hit = max(free, key=lambda column: overlap[place, column], default=None) if overlap is not None else None
+        if hit is not None and overlap is not None and overlap[place, hit] >= SAME:
+            free.remove(hit)
+            right.append(score)
+        else:
+            false.append(score)
+    return _Look(len(image.objects), tuple(right), tuple(false))
+
+
+def _counts(looks: Sequence[_Look], threshold: float) -> tuple[int, int]:
+    """Objects found, and false findings."""
+    return (
+        sum(score > threshold for look in looks for score in look.right),
+        sum(score > threshold for look in looks for score in look.false),
+    )
+
+
+def _f1(looks: Sequence[_Look], threshold: float) -> float:
+    """2 TP / (2 TP + FP + FN)."""
+    found, false = _counts(looks, threshold)
+    return 2 * found / max(1, found + false + sum(look.objects for look in looks))
+
+
+def _thumbnails(images: Sequence[TeachingImage]) -> list[bytes]:
+    shown = [(image.pixels, rle) for image in images for rle in image.objects][:MOST_THUMBNAILS]
+    return [thumbnail(pixels, masks.box(rle)) for pixels, rle in shown]
+
+
+def _recipe_words(images: Sequence[TeachingImage], recipe: TeachOptions) -> str:
+    having = sum(bool(image.objects) for image in images)
+    steps = recipe.tokens.folds * recipe.tokens.steps
+    return (
+        f"taught from {having} images with it and {len(images) - having} without: {recipe.tokens.tokens} tokens,"
+        f" {steps} steps, seed {recipe.tokens.seed}"
+    )
+
+
+def _key(segmenter: Sam3, images: Sequence[TeachingImage], recipe: TeachOptions) -> str:
+    """A digest of everything that decides the result."""
+    digest = hashlib.sha256(f"{segmenter.fingerprint}{recipe}{segmenter.info.dtype}".encode())
+    for image in images:
+        digest.update(f"{image.pixels.shape}{image.objects!r}".encode())
+        digest.update("".join(rle.counts for rle in (*image.objects, *image.lookalikes)).encode())
+        digest.update(np.ascontiguousarray(image.pixels).data)
+    return digest.hexdigest()
+
+
+def _tokens(rows: NDArray[np.float32], segmenter: Sam3) -> ExemplarTokens:
+    return ExemplarTokens(rows.astype("<f4").tobytes(), rows.shape[0], rows.shape[1], segmenter.fingerprint)
