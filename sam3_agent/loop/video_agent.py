@@ -50,6 +50,7 @@ class VideoRun(Dialogue):
         self.best: tuple[Track, ...] = ()
         self.judged = False
         """A judge has looked at a submission of this run: the next one counts as it is."""
+        self._tracked = 0
 
     def begin(self, preview: Picture) -> None:
         """Open the conversation."""
@@ -67,6 +68,10 @@ class VideoRun(Dialogue):
             picture=picture_json(preview, self.keep(preview)),
         )
 
+    def note(self, done: int, total: int, words: str) -> None:
+        """Count the frames that tracking encodes; it does not go through the workspace's images."""
+        self._tracked += 1
+
     def learn(self, result: object) -> None:
         """Remember what a tool call found, by the rule of this class."""
         if isinstance(result, Tracked) and result.tracks:
@@ -76,7 +81,7 @@ class VideoRun(Dialogue):
     def answer(self) -> VideoAnswer:
         """The answer of an ended run, its last step recorded."""
         assert self.outcome is not None
-        usage = self.meter.usage(self.workspace.encodes - self._encodes)
+        usage = self.meter.usage(self.workspace.encodes - self._encodes + self._tracked)
         ids = [track.id for track in self.best]
         told = {"outcome": self.outcome, "reason": self.reason, "track_ids": ids, "usage": usage.to_json()}
         self.record("end", usage.seconds, **told)

@@ -66,7 +66,7 @@ def test_what_was_tracked_for_one_query_is_not_tracked_again_for_the_next(worksp
     third = agent.ask_video("v1", "the dog")
     fourth = agent.ask_video("v1", "all cats")
     assert [a.track_ids for a in (first, second, third, fourth)] == [("t2",), ("t1", "t2"), ("t3",), ("t1", "t2")]
-    assert [a.usage.encodes for a in (second, fourth)] == [0, 0]
+    assert [a.usage.encodes for a in (first, second, third, fourth)] == [FRAMES, 0, FRAMES, 0]
 
 
 def test_nothing_that_fits_is_no_match_and_what_is_not_understood_fails_by_name(workspace: Workspace) -> None:
@@ -154,7 +154,7 @@ def test_a_run_that_is_stopped_ends_its_tracking_and_keeps_what_was_found(worksp
     answer = VideoAgent(workspace, ScriptedLLM(stopping)).ask("v1", "the cat", stop=stop)
     assert answer.interrupted
     assert answer.reason == INTERRUPTED
-    assert workspace.encodes < FRAMES
+    assert answer.usage.encodes < FRAMES
 
 
 def test_a_trace_is_written_and_read_back(workspace: Workspace, tmp_path: Any) -> None:

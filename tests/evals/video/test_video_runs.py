@@ -165,6 +165,22 @@ def test_solvers_of_pictures_and_videos_refuse_each_others_cases(tmp_path: Path)
     assert isinstance(make_solver("oracle", Workspace(FakeSegmenter({})), "", videos=True), VideoOracleSolver)
 
 
+def test_the_agent_answers_about_videos_with_the_tracks_that_it_follows(tmp_path: Path) -> None:
+    dataset = open_dataset(f"mevis:{mevis(tmp_path / 'data')}", "oracle")
+    walking, both, none, *_ = dataset.cases(None)
+    rles = [masks.encode(mask) for mask in (square(1), square(30))]
+    found = Detection(0.97, tuple(Candidate(rle, masks.box(rle), 0.95) for rle in rles))
+    workspace = Workspace(FakeSegmenter({"square": found}))
+    solver = make_solver("agent", workspace, "rules", videos=True)
+    said = [solver.solve(case, dataset.picture(case)) for case in (walking, both, none)]
+    assert [each.outcome for each in said] == ["failed", "answered", "no_match"]
+    assert "'walks'" in said[0].error
+    volume = volume_of(dict.fromkeys(range(FRAMES), rles[0]), FRAMES, SIZE)
+    assert said[1].rles[0] == volume
+    assert (len(said[1].rles), said[1].usage.encodes) == (2, FRAMES)
+    assert [video.source for video in workspace.videos()], "it stays open for the next case"
+
+
 def test_coco_ap_is_refused_for_videos(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="COCO AP is a figure of pictures"):
         average_precision(run_of(mevis(tmp_path / "data"), tmp_path / "run"))

@@ -31,7 +31,7 @@ class VideoAgentSolver:
             InputError: the source is a picture.
             KeyboardInterrupt: the agent was interrupted; a half-done case is not a prediction.
         """
-        began, encodes = time.monotonic(), self._workspace.encodes
+        began = time.monotonic()
         answer = self._agent.ask(self._opened(case, picture), case.query)
         if answer.interrupted:
             raise KeyboardInterrupt
@@ -45,7 +45,7 @@ class VideoAgentSolver:
             reason=answer.reason,
             error=answer.reason if answer.outcome == "failed" else "",
             trace=answer.trace,
-            usage=replace(answer.usage, encodes=self._workspace.encodes - encodes, seconds=time.monotonic() - began),
+            usage=replace(answer.usage, seconds=time.monotonic() - began),
         )
 
     def _opened(self, case: Case, source: Source) -> str:
