@@ -86,8 +86,10 @@ def present(_: Workspace, result: TrackMeasures) -> Presentation:
     if result.frame != NO_FRAME:
         order = ", ".join(row["id"] for row in here) or "none is seen"
         lines.append(f"in frame {result.frame} from left to right: {order}")
-    rows = [{"rank": rank} | track_data(motion) for rank, motion in enumerate(motions, 1)]
-    rows = [row | _color_data(result.colors[row["id"]]) if row["id"] in result.colors else row for row in rows]
+    rows: list[dict[str, Any]] = []
+    for rank, motion in enumerate(motions, 1):
+        seen = result.colors.get(motion.track.id)
+        rows.append({"rank": rank} | track_data(motion) | (_color_data(seen) if seen is not None else {}))
     data: dict[str, Any] = {
         "video_id": result.video_id,
         "sort_by": result.sort_by,

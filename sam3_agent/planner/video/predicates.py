@@ -51,7 +51,10 @@ _MOTION = any_of(
 _LARGER, _SMALLER = r"(?:larger|bigger)(?: and (?:larger|bigger))?", r"smaller(?: and smaller)?"
 _ITS_COLOR = r"(?:(?:its|their|the) )?colors?"
 _BECOME = r"(?:turn|become|go|get)(?:s|es)?|(?:is|are) turning|turning|becoming"
-_SEEN = r"(?:(?:is|are|can be) (?:seen|visible|shown|there|present)|(?:stay|remain)s?(?: visible)?(?: (?:in|on) PIC)?)"
+_SEEN = (
+    r"(?:(?:is|are|can be) (?:seen|visible|shown|there|present)"
+    rf"|(?:stay|remain)s?(?: visible)?(?: (?:in|on) {_PIC})?)"
+)
 _WHEN = (
     r"(?: (?:(?:at|in) the (?P<when>beginning|start|end)(?: of (?:the|this) (?:video|clip))?"
     r"|in the (?P<frame>first|last) frame(?: of (?:the|this) (?:video|clip))?))"
@@ -132,7 +135,9 @@ _KINDS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ),
 )
 """What happens -> the ways to say it; the first that fits counts."""
-_TABLE = tuple((re.compile(pattern), kind) for kind, patterns in _KINDS for pattern in patterns)
+_TABLE: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
+    (re.compile(pattern), kind) for kind, patterns in _KINDS for pattern in patterns
+)
 _MOVES = re.compile(r"moves?|moving|(?:is|are) moving|(?:is|are) in motion")
 _DENIED = re.compile(r"(?:(?:do|does|did) not|never) (?P<rest>.+)")
 _TO_DO = re.compile(rf"(?:is|are) the (?P<place>{ORDINAL})(?: ones?)?(?: of them)? (?:to|that|which) (?P<rest>.+)")
@@ -140,17 +145,32 @@ _DONE = re.compile(rf"(?P<rest>.+?)(?: the)? (?P<place>{ORDINAL})")
 _BEFORE_OTHERS = re.compile(
     rf"(?P<rest>.+?) (?P<how>before|after|earlier than|later than) (?:{_OTHERS})(?: do(?:es)?)?"
 )
+_RANKINGS: tuple[tuple[Order, bool, tuple[str, ...]], ...] = (
+    ("seen", True, (rf"{_SEEN} (?:for )?(?:the longest(?: time)?|longest|longer than (?:{_OTHERS}))",)),
+    ("seen", False, (rf"{_SEEN} (?:for )?(?:the shortest(?: time)?|shortest|shorter than (?:{_OTHERS}))",)),
+    (
+        "speed",
+        True,
+        (
+            rf"{_MOVE} (?:the )?(?:fastest|quickest)",
+            rf"{_MOVE} faster than (?:{_OTHERS})",
+            r"(?:is|are) (?:the )?fastest",
+        ),
+    ),
+    (
+        "speed",
+        False,
+        (
+            rf"{_MOVE} (?:the )?(?:slowest|slowliest)",
+            rf"{_MOVE} (?:slower|more slowly) than (?:{_OTHERS})",
+            r"(?:is|are) (?:the )?slowest",
+        ),
+    ),
+)
+"""(order, greatest, ways to say it)."""
 _RANKS: tuple[tuple[re.Pattern[str], Order, bool], ...] = tuple(
-    (re.compile(pattern.replace("PIC", _PIC)), order, greatest)
-    for pattern, order, greatest in (
-        (rf"{_SEEN} (?:for )?(?:the longest(?: time)?|longest|longer than (?:{_OTHERS}))", "seen", True),
-        (rf"{_SEEN} (?:for )?(?:the shortest(?: time)?|shortest|shorter than (?:{_OTHERS}))", "seen", False),
-        (rf"{_MOVE} (?:the )?(?:fastest|quickest)|{_MOVE} faster than (?:{_OTHERS})|(?:is|are) (?:the )?fastest",
-         "speed", True),
-        (rf"{_MOVE} (?:the )?(?:slowest|slowliest)|{_MOVE} (?:slower|more slowly) than (?:{_OTHERS})"
-         r"|(?:is|are) (?:the )?slowest", "speed", False),
-    )
-)  # fmt: skip
+    (re.compile(words), order, greatest) for order, greatest, ways in _RANKINGS for words in ways
+)
 _PLACED = re.compile(rf"(?:(?:is|are) )?(?:the )?(?:(?P<word>{_EXTREME})|{_FURTHEST}){_WHEN}?")
 
 
