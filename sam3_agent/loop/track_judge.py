@@ -46,7 +46,7 @@ TRACK_VERDICT = ToolSpec.from_model("give_track_verdict", GiveTrackVerdict)
 
 @dataclass(slots=True)
 class _Opinion:
-    """What the rounds so far have said."""
+    """Opinion of the rounds so far."""
 
     rejected: dict[str, str] = field(default_factory=dict[str, str])
     missing: str = ""

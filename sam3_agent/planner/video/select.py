@@ -195,7 +195,7 @@ def _edge(motion: Motion, frame: TrackFrame, side: str = "") -> float:
 
 
 def _leaves(motion: Motion, side: str) -> float:
-    """What stands at the border and is lost has not left."""
+    """Measure how surely it leaves; an object that stands at the border and is lost has not left."""
     gone = motion.last < motion.clock.last and _reach(motion) > STILL
     return EDGE - _edge(motion, motion.seen[-1], side) if gone else 0.0
 
@@ -234,7 +234,7 @@ def _moves(motion: Motion, side: str) -> float:
 
 
 def _still(motion: Motion, _: str) -> float:
-    """What is seen for less than half of the video does not tell."""
+    """Measure how still it is; a track seen for less than half of the video does not tell."""
     return STILL - _reach(motion) if 2 * len(motion.seen) >= motion.clock.frames else 0.0
 
 
