@@ -31,12 +31,12 @@ def video_calls(task: VideoTask, results: Sequence[ToolResult]) -> list[_Call]:
         return [("report_no_match", {"reason": f"no {plan.phrase} was found in the video"})]
     measured = next((each.result for each in results if isinstance(each.result, TrackMeasures)), None)
     if measured is None:
-        asked = {"video_id": task.video_id, "track_ids": ids}
+        asked: dict[str, object] = {"video_id": task.video_id, "track_ids": ids}
         return [("measure_tracks", asked | ({"colors": True} if plan.needs_colors else {}))]
     chooser = VideoChooser(measured.motions, measured.colors)
     try:
         chosen = chooser.choose(plan)
     except NoMatch as none:
         return [("report_no_match", {"reason": str(none)})]
-    named = {"video_id": task.video_id, "track_ids": chosen}
+    named: dict[str, object] = {"video_id": task.video_id, "track_ids": chosen}
     return [("submit_tracks", named | {"reason": "; ".join(chooser.notes)})]
