@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from sam3_agent.errors import ToolError
 from sam3_agent.tools.arguments import read_arguments
-from sam3_agent.tools.long_work import UNWATCHED, LongWork
+from sam3_agent.tools.long_work import UNWATCHED, LongWork, Watch
 from sam3_agent.tools.presentation import Presentation
 
 Makes = Literal["nothing", "image", "masks", "video"]
@@ -90,18 +90,18 @@ class ToolSpec:
         """The arguments as a flat JSON schema: no $ref, unions, tuples or titles."""
         return copy.deepcopy(_schema_of(self.arguments))
 
-    def call(self, context: Any, raw: Mapping[str, Any]) -> Presentation:
-        """Check untrusted arguments, run the tool and present its result.
+    def call(self, context: Any, raw: Mapping[str, Any], watch: Watch = UNWATCHED) -> Presentation:
+        """Check untrusted arguments, run the tool and present its result; `watch` may end long work early.
 
         Raises:
             ToolError: what the caller can repair, bad arguments included; the message says how.
         """
-        return self.run(context, self.checked(raw))
+        return self.run(context, self.checked(raw), watch)
 
-    def run(self, context: Any, arguments: Mapping[str, Any]) -> Presentation:
+    def run(self, context: Any, arguments: Mapping[str, Any], watch: Watch = UNWATCHED) -> Presentation:
         """Run the tool with checked arguments and present its result."""
         result = self.function(context, **arguments)
-        return self.presented(context, result.run(UNWATCHED) if isinstance(result, LongWork) else result)
+        return self.presented(context, result.run(watch) if isinstance(result, LongWork) else result)
 
     def presented(self, context: Any, result: Any) -> Presentation:
         """Present what the tool returned, or what its long work gave."""

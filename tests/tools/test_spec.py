@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sam3_agent.errors import ToolError
-from sam3_agent.tools import ALL_TOOLS, HOST_TOOLS, LOOP_TOOLS, ToolSpec
+from sam3_agent.tools import ALL_TOOLS, HOST_TOOLS, LOOP_TOOLS, VIDEO_LOOP_TOOLS, ToolSpec
 from tests.fixtures_workspace import make_workspace
 from tests.tools.fixtures_schema import unbounded
 
@@ -58,13 +58,15 @@ def test_the_tools_are_those_of_the_design() -> None:
         "forget_video",
         "submit_answer",
         "report_no_match",
+        "submit_tracks",
     ]
 
 
 def test_hosts_get_no_end_of_run_and_the_loop_opens_nothing() -> None:
-    assert {"submit_answer", "report_no_match"}.isdisjoint(tool.name for tool in HOST_TOOLS)
+    assert {"submit_answer", "submit_tracks", "report_no_match"}.isdisjoint(tool.name for tool in HOST_TOOLS)
     assert {"open_image", "forget_image"}.isdisjoint(tool.name for tool in LOOP_TOOLS)
-    assert {*HOST_TOOLS, *LOOP_TOOLS} == {*ALL_TOOLS}
+    assert {"open_video", "forget_video"}.isdisjoint(tool.name for tool in VIDEO_LOOP_TOOLS)
+    assert {*HOST_TOOLS, *LOOP_TOOLS, *VIDEO_LOOP_TOOLS} == {*ALL_TOOLS}
 
 
 @pytest.mark.parametrize("tool", ALL_TOOLS, ids=lambda tool: tool.name)
