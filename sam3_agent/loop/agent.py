@@ -108,7 +108,7 @@ def settle(run: Run, presentation: Presentation, judge: Judge) -> Presentation:
             return _none_reported(run, reason, presentation, judge)
         case found:
             run.learn(found)
-            return presentation
+            return run.without_told(presentation)
 
 
 def _submitted(run: Run, submission: Submission, presentation: Presentation, judge: Judge) -> Presentation:
@@ -194,7 +194,9 @@ class Agent:
         self.judge = Judge(judge if judge is not None else "once" if llm.sees else "off")
         self.keep_pictures = keep_pictures
         self.votes = votes
-        self.tools: dict[str, ToolSpec] = {tool.name: tool for tool in LOOP_TOOLS}
+        self.tools: dict[str, ToolSpec] = {
+            tool.name: replace(tool, hidden=("image_id",), brief=True) for tool in LOOP_TOOLS
+        }
 
     def ask(self, image_id: str, query: str, *, stop: Event | None = None) -> Answer:
         """Find what `query` refers to; nothing that an LLM or a tool does is raised, it ends in the answer's outcome.
@@ -299,8 +301,9 @@ class Agent:
         if call.problem or tool is None:
             unknown = f"unknown tool {call.name!r}; the tools are: {', '.join(self.tools)}"
             return ToolResult(call.id, call.name, call.problem or unknown, is_error=True)
+        known = {"image_id": run.task.image_id}
         with calling(seconds=run.budget.seconds_left(run.meter)):
-            done = attempt(lambda: self._settle(run, tool.call(self.workspace, call.arguments)))
+            done = attempt(lambda: self._settle(run, tool.call(self.workspace, call.arguments, known)))
         if isinstance(done, Failure):
             if not done.repairable:
                 run.end("failed", done.message)

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -17,8 +18,9 @@ from sam3_agent.loop.prompts import Prompt, read_prompt
 from sam3_agent.loop.trace import TRACE_VERSION
 from sam3_agent.loop.verdict import Verdict
 from sam3_agent.render import Picture
-from sam3_agent.tools import ToolSpec
+from sam3_agent.tools import Presentation, ToolSpec
 from sam3_agent.tools.combine_masks import Combined
+from sam3_agent.tools.model_scope import standing_hints
 from sam3_agent.tools.read_presence import PresenceReading
 from sam3_agent.tools.segment_concepts import Segmented
 from sam3_agent.types import Answer, Instance, Outcome, Step, Trace
@@ -69,6 +71,7 @@ class Run:
         self._stop = stop
         self._keep_pictures = keep_pictures
         self._pictures: dict[str, bytes] = {}
+        self._told: set[str] = set()
         self._steps: list[Step] = []
         self._prompts = [self.system.id]
         self._encodes = workspace.encodes
@@ -169,6 +172,14 @@ class Run:
         self._prompts = [*self._prompts, prompt.id]
         self.record("nudge", 0.0, nudge=prompt.id)
 
+    def without_told(self, presentation: Presentation) -> Presentation:
+        """A tool's words without the standing hints that this run was told before."""
+        standing = {f"hint: {hint}" for hint in standing_hints(self.workspace.info)}
+        lines = presentation.text.split("\n")
+        kept = [line for line in lines if line not in standing & self._told]
+        self._told |= standing & set(lines)
+        return replace(presentation, text="\n".join(kept))
+
     def learn(self, result: object) -> None:
         """Remember what a tool call found: concepts, near misses, and the best so far by the rule of this class."""
         found: tuple[Instance, ...] = ()
@@ -181,8 +192,8 @@ class Run:
                 found = next((each.instances for each in answers if each.instances), ())
             case PresenceReading(presence=presence):
                 self.asked |= presence
-            case Combined(instance=instance):
-                found = (instance,)
+            case Combined(instances=instances):
+                found = instances
             case _:
                 pass
         if found and not self.rejected:

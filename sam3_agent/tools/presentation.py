@@ -1,6 +1,6 @@
 """Presentation of a result: text, pictures and data with the same facts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,11 +95,11 @@ def instance_data(instance: Instance, facts: Facts) -> dict[str, Any]:
     }
 
 
-def instance_line(instance: Instance, facts: Facts, *, named: bool = True) -> str:
+def instance_line(instance: Instance, facts: Facts, *, named: bool = True, untold: Collection[str] = ()) -> str:
     """A mask on one line, no fact twice: id, score, box, pixels, colors, what is wrong with it, other phrases it fits.
 
     Its center is that of its box. `named` tells its phrase, where no heading does; the object score is told where it
-    differs from the score.
+    differs from the score. Phrases in `untold` are told elsewhere.
     """
     name = f"{instance.id} '{facts.phrase}'" if named else instance.id
     score = f"{instance.score:.2f}"
@@ -118,7 +118,7 @@ def instance_line(instance: Instance, facts: Facts, *, named: bool = True) -> st
     others = [
         f"'{phrase}' {score:.2f}"
         for phrase, score in facts.concept_scores.items()
-        if phrase != facts.phrase and score >= _LEAST_OTHER
+        if phrase != facts.phrase and phrase not in untold and score >= _LEAST_OTHER
     ]
     return "; ".join([*parts, "also as " + ", ".join(others)] if others else parts)
 

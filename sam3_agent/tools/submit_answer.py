@@ -27,7 +27,7 @@ def submit_answer(
     workspace: Workspace,
     mask_ids: Annotated[
         Sequence[MaskId],
-        Field(max_length=MOST_MASKS, description="The masks that answer the query, all of them and nothing else."),
+        Field(max_length=MOST_MASKS, description="All masks that answer the query, and no other."),
     ],
     reason: Reason = "",
 ) -> Submission:
