@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +15,7 @@ from sam3_agent.llm.clock import KeepsTime, RunClock
 from sam3_agent.llm.deadline import Stopped
 from sam3_agent.llm.task import Task
 from sam3_agent.loop.budget import DEFAULT_BUDGET, Budget
-from sam3_agent.loop.history import as_shown
+from sam3_agent.loop.history import as_shown, share_pictures
 from sam3_agent.loop.judge import MOST_JUDGED, Judge, JudgeMode
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.loop.run import Run
@@ -24,8 +24,8 @@ from sam3_agent.loop.votes import MAX_VOTES, poll
 from sam3_agent.model.request_context import calling
 from sam3_agent.model.segmenter import WORTH_WARMING
 from sam3_agent.tools import LOOP_TOOLS, Presentation, ToolSpec
-from sam3_agent.tools.report_no_match import NoMatch
-from sam3_agent.tools.submit_answer import Submission
+from sam3_agent.tools.report_no_match import REPORT_NO_MATCH, NoMatch
+from sam3_agent.tools.submit_answer import SUBMIT_ANSWER, Submission
 from sam3_agent.types import INTERRUPTED, Answer, Trace, Usage
 from sam3_agent.workspace import Workspace
 
@@ -155,6 +155,17 @@ def _objection(presentation: Presentation, verdict: Verdict) -> Presentation:
     return Presentation(text, data, presentation.pictures)
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Call that was made, with its result, how long it took and when it was over, in seconds of the run."""
+
+    call: ToolCall
+    result: ToolResult
+    seconds: float
+    at: float
+
+
+_ENDING = frozenset({SUBMIT_ANSWER.name, REPORT_NO_MATCH.name})
 MAX_NUDGES = 2
 """A model that called no tool in three replies in a row has not called one in the tenth either, in all trials."""
 MAX_CALLS = 32
@@ -282,18 +293,33 @@ class Agent:
 
     def _act(self, run: Run, calls: tuple[ToolCall, ...]) -> None:
         """Run the calls of one turn in order, up to one that ends the run."""
-        results: list[ToolResult] = []
-        for number, call in enumerate(calls):
-            if spent := run.budget.time_spent(run.meter):
-                run.end("budget", spent)
-                return
-            began = run.clock()
-            result = self._use(run, call) if number < MAX_CALLS else _one_too_many(call)
-            results.append(result)
-            run.did(call, result, run.clock() - began)
-            if run.outcome is not None:
-                return
-        run.messages.append(Message("tool", results=tuple(results)))
+        told: list[ToolResult] = []
+        made: list[_Made] = []
+        try:
+            for number, call in enumerate(calls):
+                if spent := run.budget.time_spent(run.meter):
+                    return run.end("budget", spent)
+                if call.name in _ENDING:  # a judge comes after what was found in the trace, too
+                    told += self._tell(run, made)
+                    made = []
+                began = run.clock()
+                result = self._use(run, call) if number < MAX_CALLS else _one_too_many(call)
+                made.append(_Made(call, result, run.clock() - began, run.meter.seconds))
+                if run.outcome is not None:
+                    return None
+        finally:
+            told += self._tell(run, made)
+        run.messages.append(Message("tool", results=tuple(told)))
+        return None
+
+    def _tell(self, run: Run, made: Sequence[_Made]) -> Sequence[ToolResult]:
+        """The results as the LLM gets them, recorded: those that mark the same image share a picture."""
+        results = tuple(each.result for each in made)
+        shared = attempt(lambda: share_pictures(self.workspace, results))
+        results = shared.value if isinstance(shared, Success) else results
+        for each, result in zip(made, results, strict=True):
+            run.did(each.call, result, each.seconds, each.at)
+        return results
 
     def _use(self, run: Run, call: ToolCall) -> ToolResult:
         """Run one call, no longer than the run may last; whatever goes wrong becomes a result that says so."""

@@ -153,12 +153,13 @@ class Run:
         )
         return reply
 
-    def did(self, call: ToolCall, result: ToolResult, seconds: float) -> None:
-        """Take in what a tool did."""
+    def did(self, call: ToolCall, result: ToolResult, seconds: float, at: float) -> None:
+        """Take in what a tool did, which took so long and was over `at` seconds of the run."""
         pictures = [picture_json(picture, self.keep(picture)) for picture in result.pictures]
         self.record(
             "tool",
             seconds,
+            at=round(at, 4),
             **_call_json(call),
             text=result.text,
             data=result.data,

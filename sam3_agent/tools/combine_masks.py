@@ -9,7 +9,7 @@ from pydantic import Field
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
 from sam3_agent.tools.arguments import MOST_MASKS, MaskId
-from sam3_agent.tools.presentation import Presentation, instance_data, instance_line
+from sam3_agent.tools.presentation import Presentation, instance_data, instance_line, picture_line
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.types import Instance
 from sam3_agent.workspace import OpenImage, Operation, Workspace
@@ -27,6 +27,7 @@ class Combined:
 
     operation: Operation
     sources: tuple[str, ...]
+    image_id: str
     instances: tuple[Instance, ...]
     region: Box
     """Part of the image around the new masks."""
@@ -55,7 +56,7 @@ def combine_masks(
     else:
         made, failures = _cleaned(workspace, ids, operation)
     image = workspace.image(workspace.image_of(made[0].id))
-    return Combined(operation, tuple(ids), tuple(made), _around(made, image), tuple(failures))
+    return Combined(operation, tuple(ids), image.id, tuple(made), _around(made, image), tuple(failures))
 
 
 def _cleaned(workspace: Workspace, ids: Sequence[str], operation: Operation) -> tuple[list[Instance], list[str]]:
@@ -90,7 +91,7 @@ def _around(made: Sequence[Instance], image: OpenImage) -> Box:
 def present(workspace: Workspace, result: Combined) -> Presentation:
     """Tell the new masks with their facts and a small picture of the part where they are."""
     ids = [instance.id for instance in result.instances]
-    image_id = workspace.image_of(ids[0])
+    image_id = result.image_id
     facts = workspace.facts(ids)
     picture = workspace.look(image_id, ids, result.region, longest=_LONGEST)
     number = "new mask" if len(ids) == 1 else f"{len(ids)} new masks"
@@ -106,7 +107,7 @@ def present(workspace: Workspace, result: Combined) -> Presentation:
     }
     if len(result.sources) > 1 and result.operation in _CLEANING:
         data |= {"masks": made, "failures": list(result.failures)}
-    return Presentation("\n".join([*lines, f"picture of {image_id}: {picture.caption}"]), data, (picture,))
+    return Presentation("\n".join([*lines, picture_line(image_id, picture.caption)]), data, (picture,))
 
 
 COMBINE_MASKS = ToolSpec.of(combine_masks, present, makes="masks", idempotent=False, has_picture=True, shows_masks=True)

@@ -60,6 +60,19 @@ def marked_picture(workspace: Workspace, image_id: str, region: Box | None, new:
     return workspace.look(image_id, ids, region, "marks" if ids else "plain", longest=longest, earlier=earlier)
 
 
+_PICTURE = "picture of "
+
+
+def picture_line(image_id: str, caption: str) -> str:
+    """The line of a result's text on its picture."""
+    return f"{_PICTURE}{image_id}: {caption}"
+
+
+def retold(text: str, line: str) -> str:
+    """A result's text with another line on its picture."""
+    return "\n".join([*(each for each in text.split("\n") if not each.startswith(_PICTURE)), line])
+
+
 def _beside(earlier: Sequence[Instance], new: Sequence[Instance]) -> list[Instance]:
     """The earlier masks that are no other outline of a new one; the same outline is drawn once, under both names."""
     if not earlier or not new:

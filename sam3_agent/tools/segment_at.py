@@ -22,7 +22,14 @@ from sam3_agent.tools.arguments import (
     refuse_outside,
     region_of,
 )
-from sam3_agent.tools.presentation import Presentation, facts_by_id, instance_data, instance_line, marked_picture
+from sam3_agent.tools.presentation import (
+    Presentation,
+    facts_by_id,
+    instance_data,
+    instance_line,
+    marked_picture,
+    picture_line,
+)
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.types import ClickSegmentation
 from sam3_agent.workspace import Workspace
@@ -94,7 +101,7 @@ def present(workspace: Workspace, result: SegmentedAt) -> Presentation:
     if found.near_misses:
         lines.append(f"  other readings of the same {_pointers(found)} ({len(found.near_misses)}):")
         lines += [f"    {instance_line(miss, facts[miss.id], named=False)}" for miss in found.near_misses]
-    lines += [f"hint: {line}" for line in hints] + [f"picture of {found.image_id}: {picture.caption}"]
+    lines += [f"hint: {line}" for line in hints] + [picture_line(found.image_id, picture.caption)]
     data = {
         "image_id": found.image_id,
         "segmentation_id": found.id,

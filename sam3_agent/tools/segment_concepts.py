@@ -18,10 +18,17 @@ from sam3_agent.tools.arguments import (
 )
 from sam3_agent.tools.model_scope import is_generic, known_nouns, scope_hints, unknown_word_hint
 from sam3_agent.tools.open_image import size_hints
-from sam3_agent.tools.presentation import Presentation, facts_by_id, instance_data, instance_line, marked_picture
+from sam3_agent.tools.presentation import (
+    Presentation,
+    facts_by_id,
+    instance_data,
+    instance_line,
+    marked_picture,
+    picture_line,
+)
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.tools.synonyms import alternatives
-from sam3_agent.types import ModelInfo, Segmentation
+from sam3_agent.types import Instance, ModelInfo, Segmentation
 from sam3_agent.workspace import JUNK, Facts, OpenImage, Workspace, outside_share
 
 _CONFLICT_SHARE = 0.5
@@ -55,6 +62,12 @@ class Segmented:
     """Remarks of the tool about how it asked."""
     junk: Mapping[str, int] = field(default_factory=dict[str, int])
     """Id of a result -> near misses left out of it, as most of their mask lies outside of their own box."""
+
+    @property
+    def shown(self) -> list[Instance]:
+        """What its picture marks: what was found, near misses, and what was found under other words."""
+        marked = [instance for each in self.results for instance in (*each.instances, *each.near_misses)]
+        return marked + [instance for _, each in self.instead for instance in each.instances]
 
 
 def segment_concepts(
@@ -120,8 +133,7 @@ def _in_other_words(
 
 def present(workspace: Workspace, result: Segmented) -> Presentation:
     """Tell every mask with its facts, conflicts between phrases, and what to try."""
-    shown = [instance for each in result.results for instance in (*each.instances, *each.near_misses)]
-    shown += [instance for _, each in result.instead for instance in each.instances]
+    shown = result.shown
     facts = facts_by_id(workspace, shown)
     warnings, better, notes = _conflicts(result.results, facts)
     image = workspace.image(result.image_id)
@@ -137,7 +149,7 @@ def present(workspace: Workspace, result: Segmented) -> Presentation:
         lines += _lines(replace(each, near_misses=()), facts)
     lines += [f"warning: {line}" for line in warnings]  # what the notes say stands beside the masks: "also as"
     lines += [f"hint: {line}" for line in hints]
-    lines.append(f"picture of {result.image_id}: {picture.caption}")
+    lines.append(picture_line(result.image_id, picture.caption))
     data = {
         "image_id": result.image_id,
         "threshold": result.threshold,

@@ -279,3 +279,12 @@ def test_parts_are_those_of_a_bitmap() -> None:
     assert masks.parts_of(masks.empty(10, 10)).areas == ()
     diagonal = np.eye(5, dtype=bool)
     assert masks.parts_of(masks.encode(diagonal)).areas == (5,)
+
+
+def test_a_presence_near_a_half_with_a_near_miss_is_a_doubt_and_not_an_absence() -> None:
+    near = candidate(square(200, 20, 260, 80), (200, 20, 260, 80), 0.45)
+    for presence, doubtful in ((0.44, True), (0.2, False)):
+        workspace = Workspace(FakeSegmenter({"cup": Detection(presence, (), (near,))}))
+        workspace.open(picture())
+        (hint,) = call(workspace, "segment_concepts", image_id="img1", concepts=["cup"]).data["hints"]
+        assert ("in doubt" in hint, "absent." in hint or ": absent" in hint) == (doubtful, not doubtful)
