@@ -31,10 +31,7 @@ def submit_answer(
     ],
     reason: Reason = "",
 ) -> Submission:
-    """End the run: these masks are what the query means.
-
-    Every instance when the query means several, one when it means one.
-    """
+    """End the run: these masks are what the query means."""
     ids = list(dict.fromkeys(mask_ids))
     if not ids:
         raise InputError("mask_ids is empty; give the masks that answer the query, or call report_no_match")
