@@ -1,4 +1,4 @@
-"""`python -m benchmarks.video card|memory|speed|kills`: tracking of held-out procedural videos."""
+"""`python -m benchmarks.video card|ceiling|memory|speed|kills`: tracking of held-out procedural videos."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.machine import machine_words
 from benchmarks.video.card import BARS, figures_of, table
+from benchmarks.video.ceiling import bounds
 from benchmarks.video.kills import FRAMES, KILLS, kill_often
 from benchmarks.video.memory import FAST_ENOUGH, FLAT, long_run
 from benchmarks.video.readings import read
@@ -38,6 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     card = commands.add_parser("card", help="HOTA, J, absence, re-entry and id switches on unseen videos")
     card.add_argument("--videos", type=int, default=100)
     card.add_argument("--frames", type=int, default=24)
+    ceiling = commands.add_parser("ceiling", help="the card's bounds: true ids for detections, and a perfect tracker")
+    ceiling.add_argument("--videos", type=int, default=100)
+    ceiling.add_argument("--frames", type=int, default=24)
     memory = commands.add_parser("memory", help="resident memory over a long video with five tracks")
     memory.add_argument("--frames", type=int, default=2000)
     speed = commands.add_parser("speed", help="frames a second at 640 x 360 with five tracks of two concepts")
@@ -55,6 +59,10 @@ def _measured(segmenter: Sam3, options: argparse.Namespace) -> tuple[dict[str, A
         figures = figures_of(read(segmenter, options.videos, options.frames))
         print(table(figures))
         return figures, [name for name, bar in BARS.items() if not bar.holds(figures["tracker"][name])]
+    if options.command == "ceiling":
+        figures = figures_of(bounds(segmenter, options.videos, options.frames))
+        print(table(figures))
+        return figures, []
     if options.command == "kills":
         found = kill_often(options.model, options.kills, options.frames, options.seed)
         bad = ["masks that differ"] if found["masks that differ"] or not found["masks compared"] else []

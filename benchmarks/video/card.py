@@ -48,7 +48,7 @@ class _Ids:
 
     def add(self, truth: Masklets, said: Masklets, frames: int) -> None:
         """Count one noun of one video."""
-        at = {index: _at(truth, said, index) for index in range(frames)}
+        at = {index: at_objects(truth, said, index) for index in range(frames)}
         for name, masklet in truth.items():
             before: str | None = None
             away = False
@@ -132,8 +132,8 @@ def _shown(value: float | None) -> str:
     return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
-def _at(truth: Masklets, said: Masklets, index: int) -> dict[str, str]:
-    """True object -> the track that is at it, each at one, the best first."""
+def at_objects(truth: Masklets, said: Masklets, index: int) -> dict[str, str]:
+    """Give, for a frame, true object -> the track that is at it, each at one, the best first."""
     true = [name for name, masklet in truth.items() if index in masklet]
     told = [name for name, masklet in said.items() if index in masklet]
     if not true or not told:

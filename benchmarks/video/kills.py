@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.video.readings import TINY_PAPER
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes.video import QUERY_CLIPS, draw_clip
 from sam3_agent.tracks import Track
 from sam3_agent.workspace import Workspace
+from sam3_agent.workspace.tracking.profiles import TINY
 
 SEED = 50_011
 KILLS = 10
@@ -62,7 +62,7 @@ def _track(folder: Path, model: str, frames: int, kill_at: int) -> tuple[Track, 
     workspace = Workspace(Sam3.load(model, device="cpu"))
     video = workspace.open_video(clip.frames)
     nouns = sorted({thing.noun for thing in clip.objects})
-    for told in workspace.follow(video.id, nouns, live=True, profile=TINY_PAPER, folder=folder):
+    for told in workspace.follow(video.id, nouns, live=True, profile=TINY, folder=folder):
         if told.frame == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
     return workspace.tracks(video.id)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.video.readings import TINY_PAPER
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes.video import ClipOptions, plan_clip
 from sam3_agent.types import ConceptPrompt
 from sam3_agent.video.video import Video, VideoInfo
+from sam3_agent.workspace.tracking.profiles import TINY
 from sam3_agent.workspace.tracking.query import AskedConcept, TrackingQuery
 from sam3_agent.workspace.tracking.session import TrackingSession
 
@@ -61,7 +61,7 @@ def long_run(segmenter: Sam3, frames: int) -> dict[str, Any]:
     video = Video(VideoInfo("procedural", *SIZE, times, 25.0, "drawn", "none"), drawn)
     nouns = [noun for noun, _ in Counter(thing.noun for thing in drawn.plan.objects).most_common(2)]
     asked = tuple(AskedConcept(noun, ConceptPrompt(noun)) for noun in nouns)
-    query = TrackingQuery(asked, (), 0, frames - 1, profile=TINY_PAPER)
+    query = TrackingQuery(asked, (), 0, frames - 1, profile=TINY)
     resident: list[float] = []
     shown: list[int] = []
     clocks: list[tuple[float, float]] = []

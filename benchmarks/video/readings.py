@@ -19,16 +19,15 @@ from sam3_agent.types import ConceptPrompt, Detection, DetectOptions
 from sam3_agent.workspace.tracking.by_detection import DetectedMask, DetectionTracker
 from sam3_agent.workspace.tracking.frame_tracks import ConceptTracks
 from sam3_agent.workspace.tracking.journal import Entry
-from sam3_agent.workspace.tracking.profiles import PAPER, SMALL_MODEL_SCORE, Profile
+from sam3_agent.workspace.tracking.profiles import TINY, Profile
 from sam3_agent.workspace.tracking.query import AskedConcept
 
 FIRST_SEED = 40_000
 """Clips under 2^40 are never trained on."""
 LEAST_PIXELS = 100
 """Of an object that counts as there, in the clip's own pixels; the pilot's rule."""
-TINY_PAPER = replace(PAPER, new_score=SMALL_MODEL_SCORE)
 PLAIN = replace(
-    TINY_PAPER,
+    TINY,
     name="off",
     duplicate_limit=0,
     masklet_score=False,
@@ -71,7 +70,7 @@ def _read(segmenter: Sam3, clip: Clip) -> Reading:
     detections = [segmenter.detect(seen, prompts, DetectOptions(threshold=0.5, near_misses=0)) for seen in features]
     asked = [AskedConcept(noun, ConceptPrompt(noun)) for noun in nouns]
     said = {
-        "tracker": _tracked(segmenter, clip, features, detections, asked, TINY_PAPER),
+        "tracker": _tracked(segmenter, clip, features, detections, asked, TINY),
         "heuristics off": _tracked(segmenter, clip, features, detections, asked, PLAIN),
         "by detection": _by_detection(clip, detections, nouns),
     }
@@ -122,7 +121,7 @@ def _tracked(
 
 
 def _by_detection(clip: Clip, detections: Sequence[Sequence[Detection]], nouns: Sequence[str]) -> dict[str, Masklets]:
-    tracker = DetectionTracker(TINY_PAPER)
+    tracker = DetectionTracker(TINY)
     lines: list[tuple[Entry, ...]] = []
     gone: set[str] = set()
     for index, answers in enumerate(detections):

@@ -292,7 +292,7 @@ def track(
     stride: StrideOption = 1,
     live: LiveOption = False,
     threshold: NewScoreOption = None,
-    profile: ProfileOption = "paper",
+    profile: ProfileOption = None,
     fps: RateOption = None,
     out: TracksOption = None,
     form: TrackFormatOption = None,

@@ -172,4 +172,5 @@ def _natural(text: str) -> list[tuple[int, str]]:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 80 else text[:60] + "..."
+    """Shorten it in the middle: what names a file is at its end."""
+    return text if len(text) <= 80 else f"{text[:30]}...{text[-47:]}"

@@ -183,9 +183,11 @@ NewScoreOption = Annotated[
     ),
 ]
 ProfileOption = Annotated[
-    Literal["paper", "3.0", "3.1"],
+    Literal["paper", "3.0", "3.1", "tiny"] | None,
     typer.Option(
-        "--profile", metavar="PROFILE", help="Rules of tracks: those of SAM 3's paper, of its release 3.0 or of 3.1."
+        "--profile",
+        metavar="PROFILE",
+        help="Rules of tracks: paper, 3.0, 3.1 or tiny [tiny for that model, else paper].",
     ),
 ]
 RateOption = Annotated[

@@ -28,6 +28,17 @@ MASK_LIMIT = 32.0
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A square part of a ViT's grid; places in it keep the encodings that they have in the whole."""
+
+    top: int
+    left: int
+    side: int
+    whole: int
+    """Cells of the whole grid along a side."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClickFeatures:
     """Inputs of the mask decoder for B images; 21 MB an image at full size in float32."""
 
@@ -92,6 +103,8 @@ class Tracker(nn.Module):
         rows, columns = self.mask_size
         self.hole_area = FULL_HOLE_AREA * rows * columns // FULL_MASK_SIDE**2
         """Holes of at most so many cells are filled in clicked masks."""
+        self.part: Part | None = None
+        """Of the grid that the features show, while training looks at a part of it; None for all of it."""
 
     def features(self, grid: Tensor) -> ClickFeatures:
         """Run the neck on the ViT's last (B, D, g, g) hidden state."""
@@ -139,7 +152,11 @@ class Tracker(nn.Module):
         rows, columns = cast(Any, self.tracker_model.prompt_encoder).image_embedding_size
         table = cast(Any, self.tracker_model.shared_image_embedding)
         device = table.positional_embedding.device
-        y, x = ((torch.arange(n, device=device, dtype=torch.float32) + 0.5) / n for n in (rows, columns))
+        top, left, side = (0, 0, 0) if self.part is None else (self.part.top, self.part.left, self.part.whole)
+        y, x = (
+            (torch.arange(n, device=device, dtype=torch.float32) + first + 0.5) / (side or n)
+            for n, first in ((rows, top), (columns, left))
+        )
         places = torch.stack([x[None, :].expand(rows, -1), y[:, None].expand(-1, columns)], dim=-1)  # (g, g, 2)
         return table(places).permute(2, 0, 1)[None].expand(count, -1, -1, -1)
 

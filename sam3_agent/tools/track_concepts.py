@@ -15,7 +15,7 @@ from sam3_agent.tools.track_facts import motions_of, track_data, track_lines
 from sam3_agent.tools.video_frames import FEW, frames_showing, sheet_of
 from sam3_agent.tracks import Track
 from sam3_agent.workspace import AskedFor, ExampledConcept, FrameExample, Workspace
-from sam3_agent.workspace.tracking import PAPER
+from sam3_agent.workspace.tracking import profile_for
 from sam3_agent.workspace.tracking.session import FrameTracks
 
 LAST = -1
@@ -54,8 +54,9 @@ def track_concepts(
         int, Field(ge=1, le=1000, description="Search for new objects in every so many frames only: faster.")
     ] = 1,
     threshold: Annotated[
-        float, Field(ge=0, le=1, description="What a detection must score to become a track, 0-1.")
-    ] = 0.6,
+        float,
+        Field(ge=0, le=1, description="What a detection must score to become a track, 0-1; 0: what suits the model."),
+    ] = 0.0,
 ) -> LongWork[Tracked]:
     """Find EVERY instance of the concepts in a video and follow each through all frames under an id that never changes.
 
@@ -65,7 +66,9 @@ def track_concepts(
     frame: where the video is long, ask for a range or a stride first.
     """
     asked = _asked(concepts, example_boxes, negative_boxes)
-    profile = replace(PAPER, new_score=threshold, detection_score=min(PAPER.detection_score, threshold))
+    profile = profile_for(workspace.info.name)
+    if threshold:
+        profile = replace(profile, new_score=threshold, detection_score=min(profile.detection_score, threshold))
     frames = range_of(workspace, video_id, first_frame, last_frame)
     lines = workspace.follow(video_id, asked, frames=frames, stride=stride, profile=profile, live=True)
     told = ", ".join(concepts) or "what is like the examples"

@@ -110,7 +110,20 @@ TRACKER = replace(
     ranks=1,
     weight_decay=0.01,
     clip=1.0,
-    stages=(Stage("tracker", "tracker", 0, steps=640, images=2, prompts=4, flat=0.7, end_rate=2e-5, warm_up=20),),
+    stages=(
+        Stage(
+            "tracker",
+            "tracker",
+            0,
+            steps=1200,
+            images=2,
+            prompts=4,
+            peak_rate=5e-4,
+            flat=0.4,
+            end_rate=5e-6,
+            warm_up=30,
+        ),
+    ),
 )
 """Memory, pointers and presence on frozen weights."""
 TRACKER_SMOKE = replace(TRACKER, stages=(Stage("tracker", "tracker", 0, steps=3, images=1, prompts=2, warm_up=1),))

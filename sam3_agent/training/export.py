@@ -125,9 +125,11 @@ def export_tracker(config: TrainConfig, run: Path, weights: Path | None, folder:
         raise InputError("a tracker run is exported beside the weights that it started from; give --start-from")
     learner, _ = start_track_learner(config, weights, saved)
     tensors = {name: value.clone() for name, value in load_file(weights / WEIGHTS).items()}
+    learner.load(learner.average)
     own = {f"tracker_model.{name}": value for name, value in learner.tracker.parts.state_dict().items()}
     own |= {f"{PRESENCE}{name}": value for name, value in learner.presence.state_dict().items()}
-    own["tracker_model.no_memory_positional_encoding"] = torch.zeros(1, 1, learner.head.in_features)  # read by nothing
+    width = learner.tracker.parts.tracking_point.shape[1]
+    own["tracker_model.no_memory_positional_encoding"] = torch.zeros(1, 1, width)  # read by nothing
     tensors |= {name: value.half().contiguous() for name, value in own.items()}
     folder.mkdir(parents=True, exist_ok=True)
     if folder.resolve() != weights.resolve():

@@ -1,18 +1,19 @@
 """A clip followed with gradients: the first frame is given, each later one is found by what is remembered."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from sam3_agent.model.tracker import ClickFeatures, Clicks
+from sam3_agent.model.tracker import ClickFeatures, Clicks, Part
 from sam3_agent.model.tracking.video_tracker import VideoTracker
 from sam3_agent.training.click_prompts import interior_point
-from sam3_agent.training.track_clips import VISIBLE, TrackBatch
+from sam3_agent.training.track_clips import MARGIN, VISIBLE, TrackBatch
 
 COARSE = 0.5
 """A detector's mask has half the cells of the tracker's along a side."""
@@ -31,8 +32,6 @@ class Followed:
     """(P, 3) predicted IoU"""
     score: Tensor
     """(P,) logits of being there"""
-    places: Tensor
-    """(P, g * g, C) conditioned features"""
 
     @property
     def best(self) -> Tensor:
@@ -65,32 +64,57 @@ class Lesson:
 
 
 def follow_clip(
-    tracker: VideoTracker, backbone: nn.Module, batch: TrackBatch, lesson: Lesson, rng: np.random.Generator
+    tracker: VideoTracker, batch: TrackBatch, lesson: Lesson, rng: np.random.Generator
 ) -> Iterator[Followed]:
-    """Every frame after the first, with gradients through what is remembered of the frames before."""
+    """Every frame after the first, with gradients through what is remembered of the frames before.
+
+    The tracker has to look at the batch's part of the grid; see `looking_at`.
+    """
     device = next(tracker.parameters()).device
     cover = batch.cover.to(device)
-    features = _features(tracker, backbone, batch.pixels.to(device))
+    features = features_of(tracker, batch.grid.to(device), batch.part)
     kept = [_started(tracker, _row(features, 0), cover[0], lesson.start, rng)]
     for frame in range(1, len(cover)):
         here = _row(features, frame)
         conditioned = _recalled(tracker, here, kept)
         masks, quality, tokens, score = tracker.decode(here, conditioned, *tracker.unprompted(cover.shape[1]), True)
-        places = conditioned.flatten(2).transpose(1, 2)
-        found = Followed(frame, masks, quality, score, places)
+        found = Followed(frame, masks, quality, score)
         yield found
         if frame == lesson.again:
-            kept.append(_given(tracker, here, cover[frame]))
+            kept.append(_given(tracker, here, _as_detected(cover[frame], rng)))
         else:
             kept.append(_remembered(tracker, here, found, tokens, cover[frame], rng.random() < lesson.forced))
 
 
+@contextmanager
+def looking_at(tracker: VideoTracker, part: Part) -> Generator[None]:
+    """Let the tracker take features of a part of the grid; places keep their encodings."""
+    encoder = cast(Any, tracker.tracker.tracker_model.prompt_encoder)
+    size, grid, masks = encoder.input_image_size, encoder.image_embedding_size, encoder.mask_input_size
+    encoder.input_image_size = size * part.side // part.whole
+    encoder.image_embedding_size, encoder.mask_input_size = (
+        tuple(side * part.side // part.whole for side in sides) for sides in (grid, masks)
+    )
+    tracker.tracker.part = tracker.parts.part = part
+    try:
+        yield
+    finally:
+        encoder.input_image_size, encoder.image_embedding_size, encoder.mask_input_size = size, grid, masks
+        tracker.tracker.part = tracker.parts.part = None
+
+
 @torch.no_grad()
-def _features(tracker: VideoTracker, backbone: nn.Module, pixels: Tensor) -> ClickFeatures:
-    """Of all T frames; neither ViT nor neck learns."""
-    hidden = cast(Any, backbone)(pixels).last_hidden_state  # (T, g * g, D)
-    side = round(hidden.shape[1] ** 0.5)
-    return tracker.tracker.features(hidden.transpose(1, 2).unflatten(2, (side, side)))
+def features_of(tracker: VideoTracker, grid: Tensor, part: Part) -> ClickFeatures:
+    """Of all T frames, without the margin that the (T, D, h, w) hidden states have; the neck does not learn."""
+    made = tracker.tracker.features(grid)
+    top, left = min(MARGIN, part.top), min(MARGIN, part.left)
+
+    def inner(level: Tensor) -> Tensor:
+        scale = level.shape[-1] // grid.shape[-1]
+        rows, columns = (slice(first * scale, (first + part.side) * scale) for first in (top, left))
+        return level[..., rows, columns]
+
+    return ClickFeatures(inner(made.finest), inner(made.finer), inner(made.coarse), made.no_memory)
 
 
 def _row(features: ClickFeatures, frame: int) -> ClickFeatures:

@@ -23,7 +23,7 @@ from sam3_agent.workspace.prompts import distinct_prompts
 from sam3_agent.workspace.tracking.edits import Kind
 from sam3_agent.workspace.tracking.frame_tracks import FollowingSegmenter
 from sam3_agent.workspace.tracking.measure import Clock
-from sam3_agent.workspace.tracking.profiles import PAPER, Profile
+from sam3_agent.workspace.tracking.profiles import Profile, profile_for
 from sam3_agent.workspace.tracking.query import AskedConcept, ExampledConcept, ObjectClick, TrackingQuery
 from sam3_agent.workspace.tracking.session import FrameTracks, TrackingSession
 
@@ -42,7 +42,7 @@ class TrackOptions(TypedDict, total=False):
     stride: int
     reverse: bool
     live: bool
-    profile: Profile
+    profile: Profile | None
     folder: Path | None
 
 
@@ -170,7 +170,8 @@ class Videos:
         first, last = options.get("frames") or (0, len(video) - 1)
         clicks = tuple(options.get("clicks", ()))
         stride, reverse = options.get("stride", 1), options.get("reverse", False)
-        query = TrackingQuery(asked, clicks, first, last, stride, reverse, options.get("profile", PAPER))
+        profile = options.get("profile") or profile_for(self._segmenter.info.name)
+        query = TrackingQuery(asked, clicks, first, last, stride, reverse, profile)
         return session.run(query, "live" if options.get("live") else "delayed")
 
     def _tokens(self, video: Video, frame: int, boxes: Sequence[Exemplar]) -> ExemplarTokens:

@@ -43,7 +43,7 @@ from sam3_agent.workspace.output_folder import OutputFolder
 from sam3_agent.workspace.prompts import click_prompt, distinct_prompts, prompt_by_example
 from sam3_agent.workspace.query import MOST_TILES, Asking, Question, TileMode
 from sam3_agent.workspace.tiling import Found, found_in, look_closer
-from sam3_agent.workspace.tracking.profiles import PAPER, Profile
+from sam3_agent.workspace.tracking.profiles import Profile
 from sam3_agent.workspace.tracking.progress import Progress
 from sam3_agent.workspace.tracking.query import ObjectClick
 from sam3_agent.workspace.tracking.session import FrameTracks
@@ -389,7 +389,7 @@ class Workspace:
         stride: int = 1,
         reverse: bool = False,
         live: bool = False,
-        profile: Profile = PAPER,
+        profile: Profile | None = None,
         folder: Path | None = None,
     ) -> Iterator[FrameTracks]:
         """Track concepts and clicked objects, frame by frame; what was told is kept whenever the caller stops.
@@ -404,7 +404,7 @@ class Workspace:
             stride: ask the detector on every so many frames only.
             reverse: look for concepts from the last frame to the first one.
             live: tell every frame at once and retract later; otherwise tell it when its tracks have stood their trial.
-            profile: thresholds.
+            profile: thresholds; None for those that fit the model's scores.
             folder: keeps journal and checkpoints; None for a temporary one that goes with the video.
 
         Raises:

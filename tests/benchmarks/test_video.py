@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.video.card import BARS, figures_of, table
+from benchmarks.video.ceiling import Found, followed_perfectly, with_true_ids
 from benchmarks.video.readings import LEAST_PIXELS, Masklets, Reading, truth_of
 from sam3_agent import masks
 from sam3_agent.scenes.video import draw_clip
@@ -69,3 +70,16 @@ def test_truth_leaves_out_what_is_hardly_seen() -> None:
     assert kept
     assert min(masks.area(rle) for rle in kept) >= LEAST_PIXELS
     assert len(kept) == int((clip.areas >= LEAST_PIXELS).sum())
+
+
+def test_true_ids_and_a_perfect_tracker_bracket_what_can_be_reached() -> None:
+    found: list[Found] = [[] for _ in range(10)]
+    found[2] = [(square(5), 0.55)]  # too unsure to begin a track
+    found[3] = [(square(6), 0.9), (square(30), 0.8)]  # of the first object, and of nothing
+    truth = {"1": STEADY["1"]}
+    named = with_true_ids(truth, found)
+    assert sorted(named["1"]) == [2, 3]
+    assert len(named) == 2
+    assert sorted(followed_perfectly(truth, found)["1"]) == [3, 4, 5, 6, 7, 8, 9]
+    low, high = figures(named, truth), figures(followed_perfectly(truth, found), truth)
+    assert low["HOTA@.5"] < high["HOTA@.5"] < 1

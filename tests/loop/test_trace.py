@@ -56,12 +56,12 @@ def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> Non
 def test_a_line_that_is_no_step_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text('{"kind": "start", "seconds": 0, "data": {}}\n' + line + "\n")
-    with pytest.raises(InputError, match="line 2: expected a step"):
+    with pytest.raises(InputError, match=r"line 2: (expected a step|not JSON)"):
         read_trace(path)
 
 
 def test_a_missing_trace_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read the trace"):
+    with pytest.raises(InputError, match=r"cannot read .*none.jsonl"):
         read_trace(tmp_path / "none.jsonl")
 
 

@@ -150,7 +150,7 @@ def test_one_device_gives_a_model_and_several_a_scheduler(checkpoint: Path) -> N
     several = load_segmenter(checkpoint, "cpu, cpu", "bfloat16")
     assert isinstance(several, Scheduler)
     several.close()
-    with pytest.raises(ModelUnavailable, match="load_eye takes several"):
+    with pytest.raises(ModelUnavailable, match="load_replicas takes several"):
         Sam3.load(checkpoint, "cpu,cpu")
     with pytest.raises(ModelUnavailable, match="device 'cuda:99'"):
         load_segmenter(checkpoint, "cpu,cuda:99")

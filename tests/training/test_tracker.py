@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from sam3_agent.errors import InputError
 from sam3_agent.model.loading import load_tracker
-from sam3_agent.model.tracker import Clicks
+from sam3_agent.model.tracker import Clicks, Part
 from sam3_agent.model.tracking.loading import load_video_tracker
 from sam3_agent.training.checkpoint import read_state
 from sam3_agent.training.click_run import train_clicks
@@ -20,8 +19,8 @@ from sam3_agent.training.export import PRESENCE, export_clicks, export_tracker, 
 from sam3_agent.training.prompts import vocabulary_words
 from sam3_agent.training.tiny import new_model, tiny_config
 from sam3_agent.training.tokenizer import build_tokenizer
-from sam3_agent.training.track_clips import TrackBatch, View, draw_tracks
-from sam3_agent.training.track_forward import Followed, Lesson, follow_clip
+from sam3_agent.training.track_clips import MARGIN, ClipStore, TrackBatch, draw_lesson
+from sam3_agent.training.track_forward import Followed, Lesson, features_of, follow_clip, looking_at
 from sam3_agent.training.track_run import (
     follow_loss,
     quick_track_evaluation,
@@ -32,8 +31,13 @@ from sam3_agent.training.track_run import (
 
 torch.set_num_threads(1)
 SIZE = 64
+GRID = SIZE // 8
+FRAMES = 6
 CPU = torch.device("cpu")
-VIEW = View(SIZE, 32, SIZE)
+
+
+def store_in(weights: Path, folder: Path) -> ClipStore:
+    return ClipStore(start_track_learner(TRACKER_SMOKE, weights, None)[0].backbone, folder, FRAMES, 5, SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -64,71 +68,111 @@ def exported(weights: Path, finished: Path, tmp_path_factory: pytest.TempPathFac
     return folder
 
 
-def test_a_clip_is_the_same_for_the_same_seed_and_its_objects_are_there_at_first() -> None:
-    one, other = (draw_tracks((1 << 40) + 3, 4, 3, VIEW) for _ in range(2))
-    assert torch.equal(one.pixels, other.pixels)
-    assert torch.equal(one.cover, other.cover)
-    assert one.pixels.shape == (4, 3, SIZE, SIZE)
-    assert one.cover.shape[0] == 4
-    assert 1 <= one.cover.shape[1] <= 3
-    assert one.there[0].all()
+def test_a_clip_is_encoded_once_and_read_again(weights: Path, tmp_path: Path) -> None:
+    store = store_in(weights, tmp_path)
+    made = store.clip(2)
+    assert [path.name for path in tmp_path.iterdir()] == ["2.pt"]
+    read = store_in(weights, tmp_path).clip(2)
+    assert torch.equal(made.grid, read.grid)
+    assert torch.equal(made.cover, read.cover)
+    assert made.grid.shape == (FRAMES, 192, GRID, GRID)
+    assert made.cover.shape[2:] == (4 * GRID, 4 * GRID)
 
 
-def test_a_window_shows_the_same_place_of_the_picture_and_of_the_masks() -> None:
-    whole = draw_tracks((1 << 40) + 3, 3, 9, VIEW)
-    part = draw_tracks((1 << 40) + 3, 3, 9, replace(VIEW, window=SIZE // 2))
-    assert part.pixels.shape == (3, 3, SIZE // 2, SIZE // 2)
-    places = [
-        (top, left)
-        for top in range(0, SIZE // 2 + 1, 8)
-        for left in range(0, SIZE // 2 + 1, 8)
-        if torch.equal(whole.pixels[..., top : top + SIZE // 2, left : left + SIZE // 2], part.pixels)
-    ]
-    assert len(places) == 1
-    top, left = (place // 2 for place in places[0])
-    shown = whole.cover[:, :, top : top + 16, left : left + 16]
-    assert all(any(torch.equal(mine, theirs) for theirs in shown.unbind(1)) for mine in part.cover.unbind(1))
+def test_clips_of_one_number_are_equal_in_every_store_and_others_differ(weights: Path, tmp_path: Path) -> None:
+    one, other = (store_in(weights, tmp_path / name).clip(0) for name in "ab")
+    assert torch.equal(one.grid, other.grid)
+    assert not torch.equal(one.grid, store_in(weights, tmp_path / "c").clip(1).grid)
+
+
+def lessons(store: ClipStore, side: int) -> list[TrackBatch]:
+    drawn = (draw_lesson(store.clip(n), 4, 3, side, np.random.default_rng(n)) for n in range(6))
+    return [batch for batch in drawn if batch is not None]
+
+
+@pytest.mark.parametrize("side", [GRID // 2, GRID])
+def test_the_objects_of_a_lesson_are_there_at_its_first_frame(weights: Path, tmp_path: Path, side: int) -> None:
+    found = lessons(store_in(weights, tmp_path), side)
+    assert found
+    for batch in found:
+        assert batch.there[0].all()
+        assert 1 <= batch.cover.shape[1] <= 3
+        assert batch.cover.shape[2:] == (4 * side, 4 * side)
+
+
+def test_a_part_shows_what_the_whole_shows_there(weights: Path, tmp_path: Path) -> None:
+    learner, _ = start_track_learner(TRACKER_SMOKE, weights, None)
+    clip = store_in(weights, tmp_path).clip(0)
+    grid = clip.grid[:1].float()
+    whole = features_of(learner.tracker, grid, Part(0, 0, GRID, GRID))
+    for part in (Part(0, 0, 4, GRID), Part(2, 3, 4, GRID), Part(4, 4, 4, GRID)):
+        top, left = max(0, part.top - MARGIN), max(0, part.left - MARGIN)
+        around = grid[:, :, top : part.top + 4 + MARGIN, left : part.left + 4 + MARGIN]
+        shown = features_of(learner.tracker, around, part)
+        for mine, theirs, scale in (
+            (shown.coarse, whole.coarse, 1),
+            (shown.finer, whole.finer, 2),
+            (shown.finest, whole.finest, 4),
+        ):
+            rows = slice(part.top * scale, (part.top + 4) * scale)
+            columns = slice(part.left * scale, (part.left + 4) * scale)
+            torch.testing.assert_close(mine, theirs[..., rows, columns], atol=1e-5, rtol=1e-5)
+
+
+def test_places_of_a_part_keep_their_encodings_and_the_tracker_is_told_back(weights: Path) -> None:
+    tracker = start_track_learner(TRACKER_SMOKE, weights, None)[0].tracker
+    whole = tracker.tracker.positions(1)
+    with looking_at(tracker, Part(2, 3, 4, GRID)):
+        assert torch.allclose(tracker.tracker.positions(1), whole[..., 2:6, 3:7], atol=1e-6)
+        assert tracker.fine_size == (64, 64)
+        assert tracker.tracker.image_size == SIZE // 2
+    assert tracker.tracker.image_size == SIZE
+    assert torch.equal(tracker.tracker.positions(1), whole)
 
 
 def said(masks: torch.Tensor, score: float) -> Followed:
     count = len(masks)
-    return Followed(1, masks, torch.zeros(count, 3), torch.full((count,), score), torch.zeros(count, 64, 4))
+    return Followed(1, masks, torch.zeros(count, 3), torch.full((count,), score))
 
 
 def test_right_masks_and_presence_cost_less_than_wrong_ones_and_absence_has_no_mask_cost() -> None:
-    head = nn.Linear(4, 1)
     cover = torch.zeros(1, 32, 32)
     cover[:, 4:12, 4:12] = 1
     right = torch.where(cover > 0.5, 8.0, -8.0)[:, None].expand(-1, 3, -1, -1)
-    good, bad = follow_loss(said(right, 5.0), head, cover, 1.0), follow_loss(said(-right, -5.0), head, cover, 1.0)
+    good, bad = follow_loss(said(right, 5.0), cover), follow_loss(said(-right, -5.0), cover)
     assert good["mask"] < 0.1 < 1 < bad["mask"]
     assert good["present"] < 0.1 < 1 < bad["present"]
-    away = follow_loss(said(right, -5.0), head, torch.zeros_like(cover), 1.0)
+    away = follow_loss(said(right, -5.0), torch.zeros_like(cover))
     assert "mask" not in away
     assert away["present"] < 0.1
 
 
 @pytest.mark.parametrize("progress", [0.1, 0.95])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_step_gives_finite_terms_in_windows_and_in_whole_pictures(weights: Path, progress: float, seed: int) -> None:
+def test_a_step_gives_finite_terms_on_parts_and_on_whole_pictures(
+    weights: Path, tmp_path: Path, progress: float, seed: int
+) -> None:
     learner, _ = start_track_learner(TRACKER_SMOKE, weights, None)
-    terms = track_step(learner, TRACKER_SMOKE, TRACKER_SMOKE.stages[0], progress, np.random.default_rng(seed))
-    assert {"present", "covered"} <= terms.keys()
+    config = replace(TRACKER_SMOKE, stages=(replace(TRACKER_SMOKE.stages[0], steps=20),))
+    step, rng = int(progress * 20), np.random.default_rng(seed)
+    terms = track_step(learner, store_in(weights, tmp_path), config, step, rng)
+    assert "present" in terms
     assert all(bool(torch.isfinite(value)) for value in terms.values())
-    assert learner.tracker.tracker.image_size == SIZE  # told back after a window
 
 
 @pytest.mark.parametrize("start", ["truth", "detector", "click"])
-def test_every_memory_part_learns_and_nothing_else_but_the_presence_head(weights: Path, start: str) -> None:
+def test_every_memory_part_learns_and_nothing_else_but_the_presence_head(
+    weights: Path, tmp_path: Path, start: str
+) -> None:
     learner, _ = start_track_learner(TRACKER_SMOKE, weights, None)
-    batch = draw_tracks((1 << 40) + 3, 4, 3, VIEW)
-    empty = TrackBatch(batch.pixels, torch.cat([batch.cover[:2], torch.zeros_like(batch.cover[2:])]))
+    batch = lessons(store_in(weights, tmp_path), GRID)[0]
+    empty = replace(batch, cover=torch.cat([batch.cover[:2], torch.zeros_like(batch.cover[2:])]))
     terms = []
     for clip in (batch, empty):  # one of them with absence, so that the vectors of absence learn
         lesson = Lesson(start, forced=1.0, again=2 if clip is batch else 0)
-        followed = follow_clip(learner.tracker, learner.backbone, clip, lesson, np.random.default_rng(0))
-        for found in followed:
-            terms += follow_loss(found, learner.head, clip.cover[found.frame], 1.0).values()
+        with looking_at(learner.tracker, clip.part):
+            for found in follow_clip(learner.tracker, clip, lesson, np.random.default_rng(0)):
+                terms += follow_loss(found, clip.cover[found.frame]).values()
     torch.stack(terms).sum().backward()
     unread = {"mask_downsample.weight", "mask_downsample.bias"} if start == "click" else set[str]()
     for name, parameter in learner.tracker.parts.named_parameters():
@@ -145,15 +189,15 @@ def test_the_same_seed_gives_the_same_weights(weights: Path, finished: Path, tmp
     one, other = read_state(finished), read_state(tmp_path)
     assert one is not None
     assert other is not None
-    assert all(torch.equal(value, other["parts"][name]) for name, value in one["parts"].items())
-    assert all(torch.equal(value, other["presence"][name]) for name, value in one["presence"].items())
+    for kind in ("learnt", "average"):
+        assert all(torch.equal(value, other[kind][name]) for name, value in one[kind].items())
 
 
 def test_a_finished_run_that_is_started_again_learns_nothing_more(weights: Path, finished: Path) -> None:
     before = read_state(finished)
     learner = train_tracker(TRACKER_SMOKE, finished, weights)
     assert before is not None
-    assert all(torch.equal(v, before["parts"][n]) for n, v in learner.tracker.parts.state_dict().items())
+    assert all(torch.equal(v, before["learnt"][n]) for n, v in learner.learnt.items())
 
 
 def test_a_run_needs_weights_with_a_click_half(tmp_path: Path) -> None:
@@ -204,7 +248,7 @@ def test_an_exported_tracker_is_loaded_with_its_own_padding_point(exported: Path
     saved = read_state(finished)
     assert video is not None
     assert saved is not None
-    assert torch.equal(video.parts.tracking_point, saved["parts"]["tracking_point"].half().float())
+    assert torch.equal(video.parts.tracking_point, saved["average"]["parts.tracking_point"].half().float())
 
 
 def test_the_quick_evaluation_says_how_masks_and_absence_fare(weights: Path) -> None:
@@ -214,9 +258,9 @@ def test_the_quick_evaluation_says_how_masks_and_absence_fare(weights: Path) -> 
     assert "absence found" in figures["presence"]
 
 
-def test_a_run_goes_on_after_an_evaluation(weights: Path) -> None:
+def test_a_run_goes_on_after_an_evaluation(weights: Path, tmp_path: Path) -> None:
     learner, _ = start_track_learner(TRACKER_SMOKE, weights, None)
     quick_track_evaluation(learner.tracker, learner.backbone, clips=1, frames=3)
-    terms = track_step(learner, TRACKER_SMOKE, TRACKER_SMOKE.stages[0], 0.99, np.random.default_rng(1))
+    terms = track_step(learner, store_in(weights, tmp_path), TRACKER_SMOKE, 2, np.random.default_rng(1))
     torch.stack(list(terms.values())).sum().backward()
     assert learner.tracker.parts.no_object_pointer.grad is not None

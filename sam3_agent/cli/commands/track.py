@@ -29,13 +29,13 @@ from sam3_agent.types import ClickPrompt, ConceptPrompt, ModelInfo
 from sam3_agent.video import Video, open_video
 from sam3_agent.workspace import Workspace
 from sam3_agent.workspace.tracking import Clock, Profile, profile_of
-from sam3_agent.workspace.tracking.profiles import SMALL_MODEL_SCORE
+from sam3_agent.workspace.tracking.profiles import profile_for
 from sam3_agent.workspace.tracking.progress import Progress
 from sam3_agent.workspace.tracking.query import ExampledConcept, FrameExample, ObjectClick
 from sam3_agent.workspace.tracking.session import FrameTracks
 from sam3_agent.workspace.video_store import BY_EXAMPLE
 
-ProfileName = Literal["paper", "3.0", "3.1"]
+ProfileName = Literal["paper", "3.0", "3.1", "tiny"]
 TOLD_EVERY = 20.0
 """Seconds between two lines of progress where there is no terminal to draw a bar on."""
 
@@ -64,14 +64,17 @@ class How:
     stride: int = 1
     live: bool = False
     threshold: float | None = None
-    profile: ProfileName = "paper"
+    profile: ProfileName | None = None
+    """That of the model unless given."""
     fps: float | None = None
 
     def thresholds(self, info: ModelInfo) -> Profile:
         """The profile for a model: the embedded one scores lower than the full one."""
-        score = SMALL_MODEL_SCORE if self.threshold is None and info.name == "tiny" else self.threshold
-        made = profile_of(self.profile, new_score=score)
-        return made if score is None else replace(made, detection_score=min(made.detection_score, score))
+        made = profile_for(info.name) if self.profile is None else profile_of(self.profile)
+        score = self.threshold
+        if score is None:
+            return made
+        return replace(made, new_score=score, detection_score=min(made.detection_score, score))
 
 
 def read_arguments(
@@ -246,13 +249,14 @@ class _Job:
     def _question(self) -> dict[str, Any]:
         """Everything that decides the tracks of this call, as plain values."""
         asked, how = self._asked, self._how
+        profile = how.thresholds(self._workspace.info)
         return {
             "concepts": list(asked.labels),
             "like": [f"{box.frame.text}:{box.box}" for box in (*asked.like, *asked.unlike)],
             "at": [f"{point.frame.text}:{point.point}" for point in asked.at],
             "frames": list(self._frames),
             "stride": how.stride,
-            "profile": f"{how.profile} {how.thresholds(self._workspace.info).new_score:g}",
+            "profile": f"{profile.name} {profile.new_score:g}",
         }
 
     def _follow(self, handle: VideoHandle) -> int | None:

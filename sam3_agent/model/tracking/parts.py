@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Sam3TrackerVideoConfig
 
+from sam3_agent.model.tracker import Part
 from sam3_agent.model.tracking.bank import Reach
 
 LONGEST = 15
@@ -51,6 +52,8 @@ class MemoryParts(nn.Module):
         self._shift = float(values.sigmoid_bias_for_mem_enc)
         self._width, self._narrow = width, narrow
         self._grids: dict[tuple[int, int, int, torch.device], Tensor] = {}
+        self.part: Part | None = None
+        """See `Tracker.part`."""
 
     def condition(
         self, coarse: Tensor, maps: Tensor, ages: Tensor, pointers: Tensor, pointer_ages: Tensor, span: int = LONGEST
@@ -100,6 +103,12 @@ class MemoryParts(nn.Module):
         return there * self.object_pointer_proj(tokens) + (1 - there) * self.no_object_pointer
 
     def _grid(self, channels: int, rows: int, columns: int, device: torch.device) -> Tensor:
+        if self.part is not None and (rows, columns) != (self.part.whole, self.part.whole):
+            whole: Tensor = cast(Any, self._grid(channels, self.part.whole, self.part.whole, device)).unflatten(
+                0, (self.part.whole, -1)
+            )
+            shown = whole[self.part.top : self.part.top + rows, self.part.left : self.part.left + columns]
+            return shown.flatten(0, 1)
         key = (channels, rows, columns, device)
         if key not in self._grids:
             with torch.inference_mode(mode=False):  # kept for calls that learn, whoever asks first

@@ -8,7 +8,7 @@ from sam3_agent.workspace.tracking.journal import Entry, FrameLine, Header, Jour
 from sam3_agent.workspace.tracking.lifetime import Decision, Lifetimes, Reprompt
 from sam3_agent.workspace.tracking.measure import Clock, Motion, measure_tracks, meetings
 from sam3_agent.workspace.tracking.occlusion import blanked_by_shrinking
-from sam3_agent.workspace.tracking.profiles import PAPER, PROFILES, SAM3, SAM31, Profile, profile_of
+from sam3_agent.workspace.tracking.profiles import PAPER, PROFILES, SAM3, SAM31, TINY, Profile, profile_for, profile_of
 from sam3_agent.workspace.tracking.timeline import timeline, timelines
 from sam3_agent.workspace.tracking.track import TrackStore
 
@@ -17,6 +17,7 @@ __all__ = [
     "PROFILES",
     "SAM3",
     "SAM31",
+    "TINY",
     "Clock",
     "CutDetector",
     "Decision",
@@ -39,6 +40,7 @@ __all__ = [
     "keep_detections",
     "measure_tracks",
     "meetings",
+    "profile_for",
     "profile_of",
     "rewind",
     "timeline",

@@ -37,7 +37,7 @@ class Life:
     """Matched frames in a row."""
     confirmed: bool = False
     """It has had as many hits in a row as the profile wants."""
-    masklet: int = 1
+    masklet: float = 1
     """S of the paper: matched frames less frames with a mask that nothing confirmed."""
     judged: bool = False
     """Its trial by masklet score is over."""
@@ -272,7 +272,7 @@ class Lifetimes:
             life.keep_alive = max(least, life.keep_alive - 1)
             # The paper takes 1 away in every frame without a match. Where the tracker draws nothing either, the two
             # agree that the object is away; counting that would hide whatever comes back after a long absence.
-            life.masklet -= track_id not in best
+            life.masklet -= 0.0 if track_id in best else self.profile.masklet_miss
         known = {*best, *(track_id for track_id, life in self._lives.items() if life.first == evidence.frame)}
         if found.matched or found.unmatched or found.empty:
             for track_id, life in self._lives.items():

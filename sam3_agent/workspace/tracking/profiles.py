@@ -1,7 +1,8 @@
 """Profiles: every threshold of association and lifetime as one frozen value.
 
 `SAM3` repeats the released 3.0 code, `SAM31` the heuristics that came with 3.1 (they need no other weights), `PAPER`
-the formulas of the paper (SAM 3, arXiv 2511.16719, appendix C.3). One's own is `dataclasses.replace` of one of them.
+the formulas of the paper (SAM 3, arXiv 2511.16719, appendix C.3), `TINY` the same for the embedded model's scores.
+One's own is `dataclasses.replace` of one of them.
 """
 
 from dataclasses import dataclass, replace
@@ -54,6 +55,9 @@ class Profile:
     """Hide a track while its keep-alive count is 0 or less. Off in 3.0, so that such tracks live for ever."""
     masklet_score: bool = False
     """Judge by S, the matched frames less the others: below 0 at the end of the trial removes, later it hides."""
+    masklet_miss: float = 1.0
+    """Weight in S of a frame in which no detection confirms the track's mask. The paper's 1 asks for a detector that
+    finds an object in half of its frames at least."""
     confirm_hits: int = 0
     """Matched frames in a row before a track is shown at all; 0 shows it at once."""
     occlusion_overlap: float = 0.7
@@ -125,13 +129,28 @@ PAPER = Profile(
     dormant_after=30,  # as long as 3.0 keeps a track alive that nothing confirms; the paper names no bound
     cuts=True,
 )
-"""The default: the paper's formulas, T = 15, ceil(T / 2) = 8 duplicates, N = 16; masks do not flicker."""
-
-PROFILES: dict[str, Profile] = {profile.name: profile for profile in (SAM3, SAM31, PAPER)}
-
+"""The default for full-size weights: the paper's formulas, T = 15, ceil(T / 2) = 8 duplicates, N = 16; masks do not
+flicker."""
 
 SMALL_MODEL_SCORE = 0.6
 """`new_score` for the embedded model: it scores lower than the full one, for which .7 is made."""
+
+TINY = replace(
+    PAPER,
+    name="tiny",
+    new_score=SMALL_MODEL_SCORE,
+    masklet_miss=0.25,
+    reprompt_score=0.6,
+)
+"""`PAPER` for the embedded model, whose detector finds two thirds of what is there in a frame (and nine of ten of its
+detections are right): a track may be missed more often than it is found, and detections correct tracks from .6 on."""
+
+PROFILES: dict[str, Profile] = {profile.name: profile for profile in (SAM3, SAM31, PAPER, TINY)}
+
+
+def profile_for(model: str) -> Profile:
+    """The profile that fits a model's scores, by the model's name (an adapter's name after a "+" says nothing)."""
+    return TINY if model.partition("+")[0] == TINY.name else PAPER
 
 
 def profile_of(name: str, *, new_score: float | None = None) -> Profile:

@@ -11,7 +11,16 @@ from sam3_agent.errors import InputError, UnknownHandle
 from sam3_agent.workspace.tracking.association import Evidence, evidence_of_masks, keep_detections, mask_overlap
 from sam3_agent.workspace.tracking.lifetime import Decision, Lifetimes
 from sam3_agent.workspace.tracking.occlusion import blanked_by_shrinking
-from sam3_agent.workspace.tracking.profiles import PAPER, PROFILES, SAM3, SAM31, Profile, profile_of
+from sam3_agent.workspace.tracking.profiles import (
+    PAPER,
+    PROFILES,
+    SAM3,
+    SAM31,
+    TINY,
+    Profile,
+    profile_for,
+    profile_of,
+)
 
 SIDE = 32
 Square = tuple[int, int, int] | None
@@ -83,6 +92,28 @@ def test_the_paper_hides_an_old_track_only_while_its_masklet_score_is_negative()
     assert hidden[0] == 42
     assert hidden == list(range(42, 49))
     assert said[-1].states["t1"] == "confirmed"
+
+
+def found_rarely(first: int, end: int) -> list[tuple[list[Square], list[Square]]]:
+    return [([HERE] if frame % 3 == 0 else [], [HERE]) for frame in range(first, end)]
+
+
+def test_the_paper_removes_what_the_detector_finds_in_every_third_frame() -> None:
+    lives = Lifetimes(PAPER)
+    said = run(lives, [([HERE], []), *found_rarely(1, 16)])
+    assert said[-1].removed == ("t1",)
+
+
+def test_the_tiny_profile_bears_a_detector_that_finds_a_track_in_every_third_frame() -> None:
+    lives = Lifetimes(TINY)
+    said = run(lives, [([HERE], []), *found_rarely(1, 40)])
+    assert lives.alive == ("t1",)
+    assert not any(one.hidden for one in said)
+
+
+def test_the_tiny_profile_still_removes_what_was_found_once_and_never_again() -> None:
+    lives = Lifetimes(TINY)
+    assert run(lives, [([HERE], [])] + [([], [HERE])] * 15)[-1].removed == ("t1",)
 
 
 def test_frames_in_which_the_tracker_too_sees_nothing_do_not_count_against_a_track() -> None:
@@ -218,11 +249,18 @@ def test_evidence_that_does_not_fit_is_refused() -> None:
 
 
 def test_profiles_are_found_by_name_and_refuse_nonsense() -> None:
-    assert list(PROFILES) == ["3.0", "3.1", "paper"]
+    assert list(PROFILES) == ["3.0", "3.1", "paper", "tiny"]
     assert profile_of("paper", new_score=0.6).new_score == 0.6
-    with pytest.raises(InputError, match=r"unknown profile '4'; use one of: 3\.0, 3\.1, paper"):
+    with pytest.raises(InputError, match=r"unknown profile '4'; use one of: 3\.0, 3\.1, paper, tiny"):
         profile_of("4")
     with pytest.raises(InputError, match="keep_alive"):
         replace(SAM3, keep_alive=(0, -1, -4))
     with pytest.raises(InputError, match="new_score is a share"):
         profile_of("3.0", new_score=7)
+
+
+def test_the_embedded_model_has_a_profile_of_its_own_and_others_the_papers() -> None:
+    assert profile_for("tiny") is TINY
+    assert profile_for("tiny+bolts") is TINY
+    assert profile_for("facebook/sam3") is PAPER
+    assert profile_for("/weights/tiny-ish") is PAPER
