@@ -64,7 +64,7 @@ def share_pictures(workspace: Workspace, results: Sequence[ToolResult]) -> tuple
 
 
 def _marks(result: ToolResult) -> _Marks | None:
-    """What the picture of a result marks; None where it marks nothing new."""
+    """Name what the picture of a result marks; None where it marks nothing new."""
     if len(result.pictures) != 1 or result.is_error:
         return None
     match result.result:

@@ -65,7 +65,7 @@ class Segmented:
 
     @property
     def shown(self) -> list[Instance]:
-        """What its picture marks: what was found, near misses, and what was found under other words."""
+        """Instances that its picture marks: found ones, near misses, those found under other words."""
         marked = [instance for each in self.results for instance in (*each.instances, *each.near_misses)]
         return marked + [instance for _, each in self.instead for instance in each.instances]
 
