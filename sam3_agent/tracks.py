@@ -5,8 +5,10 @@ import itertools
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Box, Rle
+from sam3_agent.types import INTERRUPTED, Outcome, Trace, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +94,36 @@ class Track:
         """The entry of a frame; None where there is none."""
         place = bisect.bisect_left(self.frames, index, key=lambda frame: frame.index)
         return self.frames[place] if place < len(self.frames) and self.frames[place].index == index else None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoAnswer:
+    """End of a run about a video; always one of the four outcomes, never an exception."""
+
+    query: str
+    video_id: str
+    outcome: Outcome
+    tracks: tuple[Track, ...]
+    reason: str
+    usage: Usage
+    trace: Trace
+
+    @property
+    def track_ids(self) -> tuple[str, ...]:
+        """Ids of the tracks that are meant."""
+        return tuple(track.id for track in self.tracks)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the run: the loop turns it into an outcome, a front door turns it back."""
+        return (self.outcome, self.reason) == ("budget", INTERRUPTED)
+
+    def mask_at(self, frame: int) -> Rle | None:
+        """Unite the masks of all tracks in a frame; None where none is seen."""
+        seen = [entry.rle for track in self.tracks if (entry := track.at(frame)) is not None and entry.visible]
+        return masks.union(seen) if seen else None
+
+    def __repr__(self) -> str:
+        """Say outcome, tracks and reason on a line."""
+        ids = ", ".join(self.track_ids) or "no tracks"
+        return f"VideoAnswer({self.query!r}: {self.outcome}, {ids}; {self.reason})"

@@ -1,18 +1,20 @@
-"""`python -m benchmarks.loop faults|crowd|price|rules|votes`: run one of the measurements and print it as JSON."""
+"""`python -m benchmarks.loop faults|crowd|price|rules|video|votes`: run one measurement, print it as JSON."""
 
 import argparse
 import json
 import logging
 
-from benchmarks.loop import crowd, faults, price, rules, votes
+from benchmarks.loop import crowd, faults, price, rules, video, votes
 from benchmarks.machine import machine_words
 
 
 def main() -> None:
     """Measure, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loop", description=__doc__)
-    parser.add_argument("what", choices=("faults", "crowd", "price", "rules", "votes"))
-    parser.add_argument("--runs", type=int, default=0, help="[faults 1000, crowd 200, price 300, rules 500, votes 200]")
+    parser.add_argument("what", choices=("faults", "crowd", "price", "rules", "video", "votes"))
+    parser.add_argument(
+        "--runs", type=int, default=0, help="[faults 1000, crowd 200, price 300, rules 500, video 120, votes 200]"
+    )
     parser.add_argument("--share", type=float, default=0.3, help="share of faulty replies (faults)")
     parser.add_argument("--jobs", type=int, default=16, help="runs at once (faults)")
     parser.add_argument("--pictures", type=int, default=8, help="open images (crowd)")
@@ -27,6 +29,7 @@ def main() -> None:
         "crowd": lambda: crowd.measure(given.runs or 200, given.pictures, given.seconds, given.model),
         "price": lambda: price.measure(given.runs or 300, given.model),
         "rules": lambda: rules.measure(given.runs or 500, given.model),
+        "video": lambda: video.measure(given.runs or 120, given.model),
         "votes": lambda: votes.measure(given.runs or 200, given.model, given.right, given.votes),
     }[given.what]()
     print(json.dumps({"machine": machine_words(), **figures}, indent=2))

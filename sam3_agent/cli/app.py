@@ -234,15 +234,19 @@ def ask(
     dtype: DtypeOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Answer one referring expression, about one image or each of many."""
+    """Answer one referring expression, about one image or video, or each of many."""
     from sam3_agent.cli.batch import Shown
     from sam3_agent.cli.commands import ask as room
+    from sam3_agent.cli.commands import ask_video
 
     asked = room.read_arguments(arguments, ctx.meta.get(AFTER), query)
     given = room.LlmOptions(llm, llm_timeout, llm_retries, record)
     budget = room.Budget(max_turns, max_llm_calls, max_usd, max_seconds, max_tokens)
     written = room.Written(trace, page)
-    room.run(asked, given, budget, judge, written, ModelOptions(model, device, dtype), Shown(out, as_json), votes)
+    loaded, shown = ModelOptions(model, device, dtype), Shown(out, as_json)
+    if ask_video.check_options(asked.images, page, votes):
+        return ask_video.run(asked, given, budget, judge, written, loaded, shown)
+    return room.run(asked, given, budget, judge, written, loaded, shown, votes)
 
 
 @app.command(cls=CheckedCommand)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from sam3_agent.llm.task import Task
+from sam3_agent.llm.task import Task, VideoTask
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec
 
@@ -47,7 +47,7 @@ class Message:
     results: tuple[ToolResult, ...] = ()
     raw: tuple[dict[str, Any], ...] | None = None
     """A provider's own content blocks, sent back to that provider as they came; opaque to everyone else."""
-    task: Task | None = None
+    task: Task | VideoTask | None = None
     """What the run is about, on the message that opens it; `text` says the same in words, for models that read."""
 
 

@@ -9,8 +9,9 @@ from pydantic import BaseModel
 
 from sam3_agent.errors import LLMError, ToolError
 from sam3_agent.llm.base import Message, Reply
+from sam3_agent.loop.dialogue import picture_json
 from sam3_agent.loop.prompts import Prompt, read_prompt
-from sam3_agent.loop.run import Run, picture_json
+from sam3_agent.loop.run import Run
 from sam3_agent.loop.verdict import PREFERENCE, VERDICT, Verdict, read_verdict
 from sam3_agent.render import Picture
 from sam3_agent.tools import ToolSpec

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sam3_agent.tools import ToolSpec
+from sam3_agent.tools import Presentation, ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +81,13 @@ def read_verdict(ids: Sequence[str], given: BaseModel) -> Verdict:
     if missing.lower().rstrip(".") in ("none", "nothing", "no", "n/a", "''", '""'):
         missing = ""
     return Verdict(tuple(mask_id for mask_id in ids if mask_id not in rejected), rejected, missing)
+
+
+def objection(presentation: Presentation, verdict: Verdict) -> Presentation:
+    """Tell the LLM that its answer was not accepted, why, and what it may do."""
+    text = (
+        f"Not accepted. A judge who looked at this answer says: {verdict.words()}\n"
+        "Repair the answer and submit again; if you are sure that it is right as it is, submit the same again."
+    )
+    data = {**presentation.data, "rejected": verdict.rejected, "missing": verdict.missing}
+    return Presentation(text, data, presentation.pictures)

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 from sam3_agent.errors import LLMError
 from sam3_agent.llm.base import Message, Reply, ToolCall
-from sam3_agent.llm.task import Task
+from sam3_agent.llm.task import Task, VideoTask
 from sam3_agent.planner.aggregate_queries import By, Census
 from sam3_agent.planner.lexicon import INVENTORY
 from sam3_agent.planner.observations import SAME_BOX, Evidence, Thing, box_iou, distinct, read_evidence
 from sam3_agent.planner.parse import parse_query
 from sam3_agent.planner.query_ast import BeyondRules, Plan
 from sam3_agent.planner.select import Chooser, NoMatch
+from sam3_agent.planner.video.planner import video_calls
 from sam3_agent.tools import ToolSpec
 
 EVERYTHING = "object"
@@ -153,10 +154,8 @@ class RulesLLM:
         failed = [result for result in results if result.is_error and result.name != "combine_masks"]
         if failed:
             raise LLMError(f"the rules planner's {failed[-1].name} failed: {failed[-1].text}")
-        plan = parse_query(task.query)
-        evidence = read_evidence(messages)
         turn = sum(message.role == "assistant" for message in messages) + 1
-        calls = _census(plan, task, evidence) if isinstance(plan, Census) else _plan(plan, task, evidence)
+        calls = video_calls(task, results) if isinstance(task, VideoTask) else _image_calls(task, messages)
         named = tuple(
             ToolCall(f"rules-{turn}-{number}", name, arguments) for number, (name, arguments) in enumerate(calls, 1)
         )
@@ -164,6 +163,12 @@ class RulesLLM:
 
 
 _Call = tuple[str, dict[str, object]]
+
+
+def _image_calls(task: Task, messages: Sequence[Message]) -> list[_Call]:
+    """Return the next calls about an image."""
+    plan, evidence = parse_query(task.query), read_evidence(messages)
+    return _census(plan, task, evidence) if isinstance(plan, Census) else _plan(plan, task, evidence)
 
 
 def _plan(plan: Plan, task: Task, evidence: Evidence) -> list[_Call]:

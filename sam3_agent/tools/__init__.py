@@ -23,6 +23,7 @@ from sam3_agent.tools.segment_at import SEGMENT_AT
 from sam3_agent.tools.segment_concepts import SEGMENT_CONCEPTS
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.tools.submit_answer import SUBMIT_ANSWER
+from sam3_agent.tools.submit_tracks import SUBMIT_TRACKS
 from sam3_agent.tools.track_at import TRACK_AT
 from sam3_agent.tools.track_concepts import TRACK_CONCEPTS
 
@@ -53,6 +54,17 @@ HOST_TOOLS: tuple[ToolSpec, ...] = (OPEN_IMAGE, *_SEGMENTER, *_WORKSPACE, *_VIDE
 """For MCP hosts, which end their own runs."""
 LOOP_TOOLS: tuple[ToolSpec, ...] = (*_SEGMENTER, *_END)
 """For the loop, which opens the image itself."""
-ALL_TOOLS: tuple[ToolSpec, ...] = (OPEN_IMAGE, *_SEGMENTER, *_WORKSPACE, *_VIDEO, *_END)
+VIDEO_LOOP_TOOLS: tuple[ToolSpec, ...] = (
+    TRACK_CONCEPTS,
+    TRACK_AT,
+    LOOK_FRAMES,
+    LIST_TRACKS,
+    MEASURE_TRACKS,
+    EDIT_TRACKS,
+    SUBMIT_TRACKS,
+    REPORT_NO_MATCH,
+)
+"""For the loop over a video, which opens it itself."""
+ALL_TOOLS: tuple[ToolSpec, ...] = (OPEN_IMAGE, *_SEGMENTER, *_WORKSPACE, *_VIDEO, *_END, SUBMIT_TRACKS)
 
-__all__ = ["ALL_TOOLS", "HOST_TOOLS", "LOOP_TOOLS", "Presentation", "ToolSpec"]
+__all__ = ["ALL_TOOLS", "HOST_TOOLS", "LOOP_TOOLS", "VIDEO_LOOP_TOOLS", "Presentation", "ToolSpec"]

@@ -1,6 +1,7 @@
 """Tool that measures tracks and how they stand to each other in time."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.tools.arguments import TrackIds, VideoId
 from sam3_agent.tools.presentation import Presentation
 from sam3_agent.tools.spec import ToolSpec
+from sam3_agent.tools.track_colors import TrackColors, colors_of_tracks, main_color
 from sam3_agent.tools.track_facts import MOST_LINES, motions_of, track_data
 from sam3_agent.tools.video_frames import chosen_tracks
 from sam3_agent.tracks import TrackFrame
@@ -36,6 +38,8 @@ class TrackMeasures:
     """There are too many tracks to look for meetings."""
     frame: int
     clock: Clock
+    colors: Mapping[str, TrackColors] = field(default_factory=dict[str, TrackColors])
+    """By track id; empty where they were not asked for."""
 
 
 def measure_tracks(
@@ -47,6 +51,7 @@ def measure_tracks(
     frame: Annotated[
         int, Field(ge=NO_FRAME, description="Frame in which to order them from left to right; -1 for none.")
     ] = NO_FRAME,
+    colors: Annotated[bool, Field(description="True to read the colors of each at its beginning and end.")] = False,
 ) -> TrackMeasures:
     """Compare tracks exactly: who appears or leaves first, how fast and whereto they move, who meets whom, and when.
 
@@ -59,14 +64,18 @@ def measure_tracks(
     clock = workspace.video_store.clock(video_id)
     motions = motions_of([m.track for m in measured(tracks, clock, sort_by, descending=descending)], clock)
     unmet = len(motions) > _MOST_MET
-    return TrackMeasures(video_id, sort_by, motions, () if unmet else meetings(motions), unmet, frame, clock)
+    met = () if unmet else meetings(motions)
+    seen = colors_of_tracks(workspace.video_store.video(video_id), motions) if colors else dict[str, TrackColors]()
+    return TrackMeasures(video_id, sort_by, motions, met, unmet, frame, clock, seen)
 
 
 def present(_: Workspace, result: TrackMeasures) -> Presentation:
     """Tell one line a track with the measure that orders them, then who meets whom."""
     motions = result.motions
     lines = [f"{len(motions)} tracks of {result.video_id}, ordered by {result.sort_by}:"]
-    lines += [f"  {_line(rank, motion)}" for rank, motion in enumerate(motions[:MOST_LINES], 1)]
+    told = {track_id: _color_words(seen) for track_id, seen in result.colors.items()}
+    for rank, motion in enumerate(motions[:MOST_LINES], 1):
+        lines.append(f"  {_line(rank, motion)}{told.get(motion.track.id, '')}")
     lines += ["  none; call track_concepts first"] if not motions else []
     met = result.meetings[:_MOST_MEETINGS]
     lines += [f"meet: {_meeting_words(meeting, result.clock)}" for meeting in met]
@@ -77,10 +86,14 @@ def present(_: Workspace, result: TrackMeasures) -> Presentation:
     if result.frame != NO_FRAME:
         order = ", ".join(row["id"] for row in here) or "none is seen"
         lines.append(f"in frame {result.frame} from left to right: {order}")
+    rows: list[dict[str, Any]] = []
+    for rank, motion in enumerate(motions, 1):
+        seen = result.colors.get(motion.track.id)
+        rows.append({"rank": rank} | track_data(motion) | (_color_data(seen) if seen is not None else {}))
     data: dict[str, Any] = {
         "video_id": result.video_id,
         "sort_by": result.sort_by,
-        "tracks": [{"rank": rank} | track_data(motion) for rank, motion in enumerate(motions, 1)],
+        "tracks": rows,
         "meetings": [_meeting_data(meeting, result.clock) for meeting in met],
         "before": [list(pair) for pair in before],
         "frame": result.frame,
@@ -105,6 +118,15 @@ def _line(rank: int, motion: Motion) -> str:
     ]
     parts += [f"{len(motion.gaps)} gaps"] if motion.gaps else []
     return "; ".join(parts)
+
+
+def _color_words(seen: TrackColors) -> str:
+    one, other = main_color(seen.first), main_color(seen.last)
+    return f"; {one or 'no color'} at first, {other or 'no color'} at the end ({seen.change * 100:.0f} % changed)"
+
+
+def _color_data(seen: TrackColors) -> dict[str, Any]:
+    return {"colors_first": dict(seen.first), "colors_last": dict(seen.last), "color_change": round(seen.change, 2)}
 
 
 def _before(motions: tuple[Motion, ...]) -> list[tuple[str, str]]:

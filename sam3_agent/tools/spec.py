@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from sam3_agent.errors import ToolError
 from sam3_agent.tools.arguments import read_arguments
-from sam3_agent.tools.long_work import UNWATCHED, LongWork
+from sam3_agent.tools.long_work import UNWATCHED, LongWork, Watch
 from sam3_agent.tools.presentation import Presentation
 
 Makes = Literal["nothing", "image", "masks", "video"]
@@ -97,19 +97,25 @@ class ToolSpec:
         return _without(schema, self.hidden, _LIMITS if self.brief else frozenset())
 
     def call(
-        self, context: Any, raw: Mapping[str, Any], known: Mapping[str, Any] = MappingProxyType({})
+        self,
+        context: Any,
+        raw: Mapping[str, Any],
+        watch: Watch = UNWATCHED,
+        known: Mapping[str, Any] = MappingProxyType({}),
     ) -> Presentation:
-        """Check untrusted arguments, run the tool and present its result; `known` stands for arguments not in `raw`.
+        """Check untrusted arguments, run the tool and present its result; `watch` may end long work early.
+
+        `known` stands for arguments that are not in `raw`.
 
         Raises:
             ToolError: what the caller can repair, bad arguments included; the message says how.
         """
-        return self.run(context, dict(self.parse(raw, known)))
+        return self.run(context, dict(self.parse(raw, known)), watch)
 
-    def run(self, context: Any, arguments: Mapping[str, Any]) -> Presentation:
+    def run(self, context: Any, arguments: Mapping[str, Any], watch: Watch = UNWATCHED) -> Presentation:
         """Run the tool with checked arguments and present its result."""
         result = self.function(context, **arguments)
-        return self.presented(context, result.run(UNWATCHED) if isinstance(result, LongWork) else result)
+        return self.presented(context, result.run(watch) if isinstance(result, LongWork) else result)
 
     def presented(self, context: Any, result: Any) -> Presentation:
         """Present what the tool returned, or what its long work gave."""

@@ -6,11 +6,25 @@ import pytest
 
 from sam3_agent.llm.tool_calls import explain_tools
 from sam3_agent.loop.prompts import read_prompt
-from sam3_agent.tools import LOOP_TOOLS
+from sam3_agent.tools import LOOP_TOOLS, VIDEO_LOOP_TOOLS
 
-NAMES = ["system", "judge", "judge_none", "compare", "nudge_text", "nudge_empty", "nudge_truncated"]
+NAMES = [
+    "system",
+    "system_video",
+    "judge",
+    "judge_tracks",
+    "judge_none",
+    "compare",
+    "nudge_text",
+    "nudge_empty",
+    "nudge_truncated",
+]
 MOST_TOKENS = 2500
-KNOWN_TOOLS = {tool.name for tool in LOOP_TOOLS} | {"give_verdict", "prefer_answer"}
+KNOWN_TOOLS = {tool.name for tool in (*LOOP_TOOLS, *VIDEO_LOOP_TOOLS)} | {
+    "give_verdict",
+    "give_track_verdict",
+    "prefer_answer",
+}
 
 
 def most_tokens(text: str) -> int:
@@ -27,6 +41,7 @@ def test_the_count_is_no_underestimate() -> None:
 
 def test_the_system_prompt_has_at_most_2500_tokens() -> None:
     assert most_tokens(read_prompt("system").text) <= MOST_TOKENS
+    assert most_tokens(read_prompt("system_video").text) <= MOST_TOKENS
 
 
 @pytest.mark.parametrize("name", ["system", "judge", "judge_none"])
@@ -37,7 +52,7 @@ def test_solver_and_judges_are_told_the_same_of_loose_names(name: str) -> None:
     assert "color, number, place" in text
 
 
-@pytest.mark.parametrize("name", ["judge", "judge_none", "compare"])
+@pytest.mark.parametrize("name", ["judge", "judge_none", "judge_tracks", "compare"])
 def test_the_judges_prompts_are_short(name: str) -> None:
     assert most_tokens(read_prompt(name).text) <= 600
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sam3_agent.errors import ToolError
-from sam3_agent.tools import ALL_TOOLS, HOST_TOOLS, LOOP_TOOLS, ToolSpec
+from sam3_agent.tools import ALL_TOOLS, HOST_TOOLS, LOOP_TOOLS, VIDEO_LOOP_TOOLS, ToolSpec
 from tests.fixtures_workspace import make_workspace
 from tests.tools.fixtures_schema import unbounded
 
@@ -59,13 +59,15 @@ def test_the_tools_are_those_of_the_design() -> None:
         "forget_video",
         "submit_answer",
         "report_no_match",
+        "submit_tracks",
     ]
 
 
 def test_hosts_get_no_end_of_run_and_the_loop_opens_nothing() -> None:
-    assert {"submit_answer", "report_no_match"}.isdisjoint(tool.name for tool in HOST_TOOLS)
+    assert {"submit_answer", "submit_tracks", "report_no_match"}.isdisjoint(tool.name for tool in HOST_TOOLS)
     assert {"open_image", "forget_image"}.isdisjoint(tool.name for tool in LOOP_TOOLS)
-    assert {*HOST_TOOLS, *LOOP_TOOLS} == {*ALL_TOOLS}
+    assert {"open_video", "forget_video"}.isdisjoint(tool.name for tool in VIDEO_LOOP_TOOLS)
+    assert {*HOST_TOOLS, *LOOP_TOOLS, *VIDEO_LOOP_TOOLS} == {*ALL_TOOLS}
 
 
 @pytest.mark.parametrize("tool", ALL_TOOLS, ids=lambda tool: tool.name)
@@ -168,14 +170,14 @@ def test_what_a_brief_spec_does_not_tell_is_filled_in_and_its_limits_stay() -> N
         {"input": {"concepts": ["circle"]}},
         {"concepts": "circle", "imageId": "img1"},
     ):
-        assert told.call(workspace, raw, known).data["results"][0]["concept"] == "circle"
+        assert told.call(workspace, raw, known=known).data["results"][0]["concept"] == "circle"
     with pytest.raises(ToolError, match="known: img1"):
-        told.call(workspace, {"image_id": "img7", "concepts": ["circle"]}, known)
+        told.call(workspace, {"image_id": "img7", "concepts": ["circle"]}, known=known)
     with pytest.raises(ToolError, match="at most 16 items"):
-        told.call(workspace, {"concepts": ["x"] * 17}, known)
+        told.call(workspace, {"concepts": ["x"] * 17}, known=known)
     combine = replace(TOOLS["combine_masks"], hidden=("image_id",), brief=True)
     with pytest.raises(ToolError, match="unknown mask 'm1'"):
-        combine.call(workspace, {"mask_ids": ["m1"], "operation": "union"}, known)
+        combine.call(workspace, {"mask_ids": ["m1"], "operation": "union"}, known=known)
 
 
 def test_a_missing_argument_is_asked_for() -> None:

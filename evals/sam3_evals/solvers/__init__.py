@@ -9,6 +9,7 @@ from sam3_evals.solvers.agent import AgentSolver
 from sam3_evals.solvers.concept import ConceptSolver
 from sam3_evals.solvers.function import FunctionSolver, load_function
 from sam3_evals.solvers.oracle import OracleSolver
+from sam3_evals.solvers.video.agent import VideoAgentSolver
 from sam3_evals.solvers.video.concept import VideoConceptSolver
 from sam3_evals.solvers.video.function import VideoFunctionSolver
 from sam3_evals.solvers.video.oracle import VideoOracleSolver
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from sam3_agent.workspace import Workspace
 
 SOLVERS = ("concept", "agent", "oracle")
-VIDEO_SOLVERS = ("concept", "oracle")
+VIDEO_SOLVERS = ("concept", "agent", "oracle")
 """Those that take videos."""
 
 
@@ -67,7 +68,7 @@ def make_solver(name: str, workspace: "Workspace | None", llm: str, *, videos: b
     """
     check_solver(name, llm, videos=videos)
     if videos:
-        return _video_solver(name, workspace)
+        return _video_solver(name, workspace, llm)
     if workspace is None:
         return FunctionSolver(load_function(name))
     if name == "concept":
@@ -79,7 +80,11 @@ def make_solver(name: str, workspace: "Workspace | None", llm: str, *, videos: b
     return AgentSolver(workspace, load_llm(llm))
 
 
-def _video_solver(name: str, workspace: "Workspace | None") -> Solver:
+def _video_solver(name: str, workspace: "Workspace | None", llm: str) -> Solver:
     if workspace is None:
         return VideoFunctionSolver(load_function(name))
+    if name == "agent":
+        from sam3_agent.loop.load_llm import load_llm
+
+        return VideoAgentSolver(workspace, load_llm(llm))
     return VideoOracleSolver(workspace) if name == "oracle" else VideoConceptSolver(workspace)

@@ -16,6 +16,7 @@ from sam3_agent.cli.output import box_words, print_line, print_notes, print_tabl
 from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.budget import Budget
+from sam3_agent.tracks import VideoAnswer
 from sam3_agent.types import Answer, Concept, ModelInfo
 from sam3_agent.workspace import OpenImage, Workspace
 
@@ -218,7 +219,7 @@ def check_query(query: str) -> None:
         raise InputError("the query is empty; say what to find, such as 'the person furthest to the right'")
 
 
-def raise_if_failed(answers: Sequence[Answer]) -> None:
+def raise_if_failed(answers: Sequence[Answer | VideoAnswer]) -> None:
     """Turn failed runs into the command's own failure, when their reports are out."""
     failed = [answer for answer in answers if answer.outcome == "failed"]
     if failed:

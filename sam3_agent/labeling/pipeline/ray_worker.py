@@ -13,7 +13,7 @@ from sam3_agent.labeling.pipeline.label_image import Outcome, Run, label_image
 from sam3_agent.labeling.pipeline.proposer import Proposer
 from sam3_agent.labeling.store.journal import ImageRow
 from sam3_agent.labeling.store.label import Label
-from sam3_agent.loop.agent import Failure, attempt
+from sam3_agent.loop.turns import Failure, attempt
 from sam3_agent.model.segmenter import WORTH_WARMING
 from sam3_agent.types import ModelInfo
 

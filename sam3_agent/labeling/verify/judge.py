@@ -15,9 +15,9 @@ from sam3_agent.labeling.ontology.ontology import LabelClass, Thresholds, fold
 from sam3_agent.labeling.store.label import Check, Completeness, Label, Verdict
 from sam3_agent.labeling.verify.score_rule import verified
 from sam3_agent.llm.base import LLM, Message, Reply
-from sam3_agent.loop.agent import Failure, attempt
 from sam3_agent.loop.judge import force_call
 from sam3_agent.loop.prompts import read_prompt
+from sam3_agent.loop.turns import Failure, attempt
 from sam3_agent.render import Mark, Picture, draw_picture
 from sam3_agent.tools import ToolSpec
 

@@ -18,6 +18,7 @@ from sam3_evals.score import score_run
 from sam3_evals.shard import Shard
 from sam3_evals.solvers import check_solver, make_solver
 from sam3_evals.solvers.function import FunctionSolver
+from sam3_evals.solvers.video.agent import VideoAgentSolver
 from sam3_evals.solvers.video.concept import VideoConceptSolver
 from sam3_evals.solvers.video.function import Frames, VideoFunctionSolver
 from sam3_evals.solvers.video.oracle import VideoOracleSolver
@@ -28,6 +29,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.video.ytvis import read_predictions as read_masklets
 from sam3_agent.formats.video.ytvis import read_ytvis
 from sam3_agent.model.fake import FakeSegmenter
+from sam3_agent.planner import RulesLLM
 from sam3_agent.types import Candidate, Detection
 from sam3_agent.workspace import Workspace
 from tests.evals.video.fixtures_videos import FRAMES, SIZE, mevis, square, walk
@@ -156,11 +158,27 @@ def test_solvers_of_pictures_and_videos_refuse_each_others_cases(tmp_path: Path)
         FunctionSolver(answering).solve(case, dataset.picture(case))
     with pytest.raises(InputError, match="was given a picture"):
         VideoFunctionSolver(answering).solve(case, np.zeros((4, 4, 3), dtype=np.uint8))
-    with pytest.raises(
-        InputError, match="the solver agent takes no videos; use one of: concept, oracle, or MODULE:FUNCTION"
-    ):
-        check_solver("agent", "rules", videos=True)
+    with pytest.raises(InputError, match="was given a picture"):
+        VideoAgentSolver(Workspace(FakeSegmenter({})), RulesLLM()).solve(case, np.zeros((4, 4, 3), dtype=np.uint8))
+    with pytest.raises(InputError, match="the solver agent needs an LLM"):
+        check_solver("agent", "", videos=True)
     assert isinstance(make_solver("oracle", Workspace(FakeSegmenter({})), "", videos=True), VideoOracleSolver)
+
+
+def test_the_agent_answers_about_videos_with_the_tracks_that_it_follows(tmp_path: Path) -> None:
+    dataset = open_dataset(f"mevis:{mevis(tmp_path / 'data')}", "oracle")
+    walking, both, none, *_ = dataset.cases(None)
+    rles = [masks.encode(mask) for mask in (square(1), square(30))]
+    found = Detection(0.97, tuple(Candidate(rle, masks.box(rle), 0.95) for rle in rles))
+    workspace = Workspace(FakeSegmenter({"square": found}))
+    solver = make_solver("agent", workspace, "rules", videos=True)
+    said = [solver.solve(case, dataset.picture(case)) for case in (walking, both, none)]
+    assert [each.outcome for each in said] == ["failed", "answered", "no_match"]
+    assert "'walks'" in said[0].error
+    volume = volume_of(dict.fromkeys(range(FRAMES), rles[0]), FRAMES, SIZE)
+    assert said[1].rles[0] == volume
+    assert (len(said[1].rles), said[1].usage.encodes) == (2, FRAMES)
+    assert [video.source for video in workspace.videos()], "it stays open for the next case"
 
 
 def test_coco_ap_is_refused_for_videos(tmp_path: Path) -> None:
