@@ -70,7 +70,7 @@ def settle(run: Run, presentation: Presentation, judge: Judge) -> Presentation:
             return _none_reported(run, reason, presentation, judge)
         case found:
             run.learn(found)
-            return presentation
+            return run.without_told(presentation)
 
 
 def _submitted(run: Run, submission: Submission, presentation: Presentation, judge: Judge) -> Presentation:
@@ -107,6 +107,8 @@ def _best_of(run: Run, judge: Judge) -> list[str]:
     return list(tied[0] if len(tied) == 1 else judge.better(run, tied[-2], tied[-1]))
 
 
+_TOOLS = tuple(replace(tool, hidden=("image_id",), brief=True) for tool in LOOP_TOOLS)
+"""The loop knows the image, and every request pays for the schema of every tool."""
 PREVIEW = 768
 """Longest side of the preview in pixels: it is sent with every request, and look shows any region in full."""
 
@@ -138,7 +140,7 @@ class Agent:
         self.judge = Judge(judge if judge is not None else "once" if llm.sees else "off")
         self.keep_pictures = keep_pictures
         self.votes = votes
-        self._turns = Turns(workspace, LOOP_TOOLS, self._settle)
+        self._turns = Turns(workspace, _TOOLS, self._settle)
 
     def ask(self, image_id: str, query: str, *, stop: Event | None = None) -> Answer:
         """Find what `query` refers to; nothing that an LLM or a tool does is raised, it ends in the answer's outcome.

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import Event
 from typing import Any
 
@@ -113,12 +113,18 @@ class Dialogue:
         )
         return reply
 
-    def did(self, call: ToolCall, result: ToolResult, seconds: float) -> None:
-        """Take in what a tool did."""
+    @property
+    def known(self) -> Mapping[str, Any]:
+        """Arguments of tools that the run knows, so that the LLM need not give them."""
+        return {}
+
+    def did(self, call: ToolCall, result: ToolResult, seconds: float, at: float) -> None:
+        """Take in what a tool did, which took so long and was over `at` seconds of the run."""
         pictures = [picture_json(picture, self.keep(picture)) for picture in result.pictures]
         self.record(
             "tool",
             seconds,
+            at=round(at, 4),
             **_call_json(call),
             text=result.text,
             data=result.data,

@@ -1,8 +1,10 @@
 """The state of one run: its conversation, its price, its trace, the best answer so far."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from threading import Event
+from typing import Any
 
 from sam3_agent.llm.base import LLM, Message
 from sam3_agent.llm.clock import Clock
@@ -13,7 +15,9 @@ from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.loop.trace import TRACE_VERSION
 from sam3_agent.loop.verdict import Verdict
 from sam3_agent.render import Picture
+from sam3_agent.tools import Presentation
 from sam3_agent.tools.combine_masks import Combined
+from sam3_agent.tools.model_scope import standing_hints
 from sam3_agent.tools.read_presence import PresenceReading
 from sam3_agent.tools.segment_concepts import Segmented
 from sam3_agent.types import Answer, Instance, Outcome
@@ -52,6 +56,7 @@ class Run(Dialogue):
         self.rejected: list[tuple[tuple[str, ...], Verdict]] = []
         """Answers that the judge did not let pass, with why."""
         self.none_judged = False
+        self._told: set[str] = set()
 
     def begin(self, preview: Picture) -> None:
         """Open the conversation."""
@@ -83,6 +88,19 @@ class Run(Dialogue):
         view = self.workspace.view(self.task.image_id)
         return Answer(self.task.query, self.outcome, self.best, self.reason, usage, self.trace, view)
 
+    @property
+    def known(self) -> Mapping[str, Any]:
+        """The image that the run is about."""
+        return {"image_id": self.task.image_id}
+
+    def without_told(self, presentation: Presentation) -> Presentation:
+        """A tool's words without the standing hints that this run was told before."""
+        standing = {f"hint: {hint}" for hint in standing_hints(self.workspace.info)}
+        lines = presentation.text.split("\n")
+        kept = [line for line in lines if line not in standing & self._told]
+        self._told |= standing & set(lines)
+        return replace(presentation, text="\n".join(kept))
+
     def learn(self, result: object) -> None:
         """Remember what a tool call found: concepts, near misses, and the best so far by the rule of this class."""
         found: tuple[Instance, ...] = ()
@@ -95,8 +113,8 @@ class Run(Dialogue):
                 found = next((each.instances for each in answers if each.instances), ())
             case PresenceReading(presence=presence):
                 self.asked |= presence
-            case Combined(instance=instance):
-                found = (instance,)
+            case Combined(instances=instances):
+                found = instances
             case _:
                 pass
         if found and not self.rejected:

@@ -9,7 +9,7 @@ from sam3_agent.errors import Cancelled, LLMError, ModelUnavailable, ToolError
 from sam3_agent.llm.base import Message, Reply, ToolCall, ToolResult
 from sam3_agent.llm.deadline import Stopped
 from sam3_agent.loop.dialogue import Dialogue
-from sam3_agent.loop.history import as_shown
+from sam3_agent.loop.history import as_shown, share_pictures
 from sam3_agent.loop.prompts import read_prompt
 from sam3_agent.model.request_context import calling
 from sam3_agent.tools import Presentation, ToolSpec
@@ -63,6 +63,20 @@ def _one_too_many(call: ToolCall) -> ToolResult:
     return ToolResult(call.id, call.name, f"not made: {MAX_CALLS} calls a reply at most; send it again", is_error=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Call that was made, with its result, how long it took and when it was over, in seconds of the run."""
+
+    call: ToolCall
+    result: ToolResult
+    seconds: float
+    at: float
+
+
+_ENDING = ("submit_", "report_")
+"""The tools that may end a run begin so."""
+
+
 class Turns(Generic[Running]):
     """Turns with some tools over a workspace; `settle` draws the consequence of a call that worked."""
 
@@ -107,18 +121,33 @@ class Turns(Generic[Running]):
 
     def _act(self, run: Running, calls: tuple[ToolCall, ...]) -> None:
         """Run the calls of one turn in order, up to one that ends the run."""
-        results: list[ToolResult] = []
-        for number, call in enumerate(calls):
-            if spent := run.budget.time_spent(run.meter):
-                run.end("budget", spent)
-                return
-            began = run.clock()
-            result = self._use(run, call) if number < MAX_CALLS else _one_too_many(call)
-            results.append(result)
-            run.did(call, result, run.clock() - began)
-            if run.outcome is not None:
-                return
-        run.messages.append(Message("tool", results=tuple(results)))
+        told: list[ToolResult] = []
+        made: list[_Made] = []
+        try:
+            for number, call in enumerate(calls):
+                if spent := run.budget.time_spent(run.meter):
+                    return run.end("budget", spent)
+                if call.name.startswith(_ENDING):  # a judge comes after what was found in the trace, too
+                    told += self._tell(run, made)
+                    made = []
+                began = run.clock()
+                result = self._use(run, call) if number < MAX_CALLS else _one_too_many(call)
+                made.append(_Made(call, result, run.clock() - began, run.meter.seconds))
+                if run.outcome is not None:
+                    return None
+        finally:
+            told += self._tell(run, made)
+        run.messages.append(Message("tool", results=tuple(told)))
+        return None
+
+    def _tell(self, run: Running, made: Sequence[_Made]) -> Sequence[ToolResult]:
+        """The results as the LLM gets them, recorded: those that mark the same image share a picture."""
+        results = tuple(each.result for each in made)
+        shared = attempt(lambda: share_pictures(self.workspace, results))
+        results = shared.value if isinstance(shared, Success) else results
+        for each, result in zip(made, results, strict=True):
+            run.did(each.call, result, each.seconds, each.at)
+        return results
 
     def _use(self, run: Running, call: ToolCall) -> ToolResult:
         """Run one call, no longer than the run may last; whatever goes wrong becomes a result that says so."""
@@ -127,7 +156,7 @@ class Turns(Generic[Running]):
             unknown = f"unknown tool {call.name!r}; the tools are: {', '.join(self.tools)}"
             return ToolResult(call.id, call.name, call.problem or unknown, is_error=True)
         with calling(seconds=run.budget.seconds_left(run.meter)):
-            done = attempt(lambda: self._settle(run, tool.call(self.workspace, call.arguments, run)))
+            done = attempt(lambda: self._settle(run, tool.call(self.workspace, call.arguments, run, run.known)))
         if isinstance(done, Failure):
             if not done.repairable:
                 run.end("failed", done.message)

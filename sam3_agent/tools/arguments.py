@@ -347,21 +347,19 @@ Concepts = Annotated[
     ),
 ]
 Name = Annotated[str, Field(max_length=MOST_NAME)]
-Threshold = Annotated[float, Field(ge=0, le=1, description="Masks that score above this are found, 0-1.")]
+Threshold = Annotated[float, Field(ge=0, le=1, description="Masks that score above are found.")]
 BoxNumbers = Annotated[Sequence[float], Field(max_length=4)]
 PointNumbers = Annotated[Sequence[float], Field(max_length=2)]
 Region = Annotated[
     BoxNumbers,
-    Field(description="Part to look at, [x0, y0, x1, y1] in image pixels."),
+    Field(description="Part to look at, [x0, y0, x1, y1] in pixels."),
 ]
 Tiles = Annotated[
     TileMode,
-    Field(description="Look closer, tile by tile: 'always' is slow, but finds what is too small in the whole."),
+    Field(description="Look closer, part by part: 'always' is slow, but finds what is too small in the whole."),
 ]
 AssumePresent = Annotated[bool, Field(description="Known to be there: go by object score alone.")]
-Boxes = Annotated[
-    Sequence[BoxNumbers], Field(max_length=MOST_BOXES, description="[[x0, y0, x1, y1], ...] in image pixels.")
-]
+Boxes = Annotated[Sequence[BoxNumbers], Field(max_length=MOST_BOXES, description="[[x0, y0, x1, y1], ...] in pixels.")]
 Reason = Annotated[str, Field(max_length=MOST_REASON, description="Why, in a sentence.")]
 
 

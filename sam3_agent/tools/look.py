@@ -36,8 +36,8 @@ def look(
 ) -> Looked:
     """See the image, or a region of it at full resolution, with masks drawn on it.
 
-    Without mask_ids it shows all found masks; near misses are dashed. The caption says how to turn picture pixels into
-    image pixels.
+    Without mask_ids it shows all found masks; near misses are dashed. The caption turns picture pixels into the
+    image's.
     """
     part = region_of(region)
     if part is not None:

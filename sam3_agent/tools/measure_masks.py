@@ -21,8 +21,8 @@ def measure_masks(
 ) -> MeasurementTable:
     """Compare masks by exact geometry: ranks among those of one phrase, what is inside what, nearest neighbors.
 
-    Without mask_ids it measures all found masks, not the near misses. Left, right, above, below and nearest go by the
-    centers of the boxes; inside = at least 90 % of it lies in the other mask or in its hole.
+    Without mask_ids it takes all found masks, no near misses. Left, right, above, below and nearest go by the centers
+    of boxes; inside = at least 90 % lies in the other mask or its hole.
     """
     return workspace.measure(image_id, mask_ids, order_by)
 

@@ -40,3 +40,13 @@ def words_hint(info: ModelInfo) -> str:
         f"the model knows these words: {', '.join(sorted(nouns))}; {', '.join(COLORS)};"
         f" {', '.join(word for word in PATTERNS if word != 'plain')}"
     )
+
+
+def unknown_word_hint(info: ModelInfo) -> str:
+    """Say what to do about a word that the model does not know."""
+    return f"{words_hint(info)}. What you see and none of them names, point at (segment_at)"
+
+
+def standing_hints(info: ModelInfo) -> list[str]:
+    """The hints that hold for every call: it is enough to read them once."""
+    return [*scope_hints(info), *([unknown_word_hint(info)] if known_nouns(info) is not None else [])]

@@ -1,6 +1,6 @@
 """Presentation of a result: text, pictures and data with the same facts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,19 @@ def marked_picture(workspace: Workspace, image_id: str, region: Box | None, new:
     return workspace.look(image_id, ids, region, "marks" if ids else "plain", longest=longest, earlier=earlier)
 
 
+_PICTURE = "picture of "
+
+
+def picture_line(image_id: str, caption: str) -> str:
+    """The line of a result's text on its picture."""
+    return f"{_PICTURE}{image_id}: {caption}"
+
+
+def retold(text: str, line: str) -> str:
+    """A result's text with another line on its picture."""
+    return "\n".join([*(each for each in text.split("\n") if not each.startswith(_PICTURE)), line])
+
+
 def _beside(earlier: Sequence[Instance], new: Sequence[Instance]) -> list[Instance]:
     """The earlier masks that are no other outline of a new one; the same outline is drawn once, under both names."""
     if not earlier or not new:
@@ -95,11 +108,11 @@ def instance_data(instance: Instance, facts: Facts) -> dict[str, Any]:
     }
 
 
-def instance_line(instance: Instance, facts: Facts, *, named: bool = True) -> str:
+def instance_line(instance: Instance, facts: Facts, *, named: bool = True, untold: Collection[str] = ()) -> str:
     """A mask on one line, no fact twice: id, score, box, pixels, colors, what is wrong with it, other phrases it fits.
 
     Its center is that of its box. `named` tells its phrase, where no heading does; the object score is told where it
-    differs from the score.
+    differs from the score. Phrases in `untold` are told elsewhere.
     """
     name = f"{instance.id} '{facts.phrase}'" if named else instance.id
     score = f"{instance.score:.2f}"
@@ -118,7 +131,7 @@ def instance_line(instance: Instance, facts: Facts, *, named: bool = True) -> st
     others = [
         f"'{phrase}' {score:.2f}"
         for phrase, score in facts.concept_scores.items()
-        if phrase != facts.phrase and score >= _LEAST_OTHER
+        if phrase != facts.phrase and phrase not in untold and score >= _LEAST_OTHER
     ]
     return "; ".join([*parts, "also as " + ", ".join(others)] if others else parts)
 

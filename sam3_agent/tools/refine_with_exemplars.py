@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from sam3_agent.tools.arguments import Boxes, ImageId, MaskIds, Phrase, Threshold, box_of, refuse_outside
-from sam3_agent.tools.segment_concepts import Segmented, present
+from sam3_agent.tools.segment_concepts import Segmented, present, without_junk
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.workspace import Workspace
 
@@ -18,7 +18,7 @@ _DROPPED = (
 def refine_with_exemplars(
     workspace: Workspace,
     image_id: ImageId,
-    concept: Annotated[Phrase, Field(description="Noun phrase, or '' for the examples alone.")] = "",
+    concept: Annotated[Phrase, Field(description="Noun phrase; '' for examples alone.")] = "",
     positive_masks: MaskIds = (),
     negative_masks: MaskIds = (),
     positive_boxes: Boxes = (),
@@ -27,7 +27,7 @@ def refine_with_exemplars(
 ) -> Segmented:
     """Find everything like some examples and unlike others: "more like m3, not like m7".
 
-    For a phrase that misses objects, finds too much, or does not name the thing. The result holds all of the kind.
+    For a phrase that misses objects, finds too much, or is no name of it. The result holds all of the kind.
     """
     positive = [box_of(box, "each of positive_boxes") for box in positive_boxes]
     negative = [box_of(box, "each of negative_boxes") for box in negative_boxes]
@@ -44,7 +44,8 @@ def refine_with_exemplars(
     given = len(negative_masks) + len(negative)
     dropped = given > 0 and all(exemplar.positive for exemplar in found.prompt.exemplars)
     notes = (_DROPPED,) if dropped else ()
-    return Segmented(image_id, threshold, (found,), None, (*positive, *negative), notes=notes)
+    results, junk = without_junk([found])
+    return Segmented(image_id, threshold, results, None, (*positive, *negative), notes=notes, junk=junk)
 
 
 REFINE_WITH_EXEMPLARS = ToolSpec.of(refine_with_exemplars, present, makes="masks", has_picture=True, shows_masks=True)

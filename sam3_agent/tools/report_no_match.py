@@ -16,10 +16,7 @@ class NoMatch:
 
 
 def report_no_match(workspace: Workspace, reason: Reason = "") -> NoMatch:
-    """End the run: nothing in the image is what the query means.
-
-    An honest no is a good answer, once the near misses have been looked at.
-    """
+    """End the run: nothing in the image is what the query means. An honest no is a good answer."""
     return NoMatch(reason)
 
 

@@ -22,7 +22,14 @@ from sam3_agent.tools.arguments import (
     refuse_outside,
     region_of,
 )
-from sam3_agent.tools.presentation import Presentation, facts_by_id, instance_data, instance_line, marked_picture
+from sam3_agent.tools.presentation import (
+    Presentation,
+    facts_by_id,
+    instance_data,
+    instance_line,
+    marked_picture,
+    picture_line,
+)
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.types import ClickSegmentation
 from sam3_agent.workspace import Workspace
@@ -48,11 +55,11 @@ def segment_at(
     image_id: ImageId,
     points: Annotated[
         Sequence[PointNumbers],
-        Field(max_length=MOST_POINTS, description="[[x, y], ...] in image pixels, best deep inside the object."),
+        Field(max_length=MOST_POINTS, description="[[x, y], ...] in pixels, deep inside the object."),
     ] = (),
     labels: Annotated[
         Sequence[int],
-        Field(max_length=MOST_POINTS, description="1 (on the object) or 0 (off it) a point; [] if all are 1."),
+        Field(max_length=MOST_POINTS, description="1 (on it) or 0 (off it) a point; [] if all are 1."),
     ] = (),
     box: Annotated[BoxNumbers, Field(description="[x0, y0, x1, y1] around it.")] = (),
     mask_id: Annotated[MaskId, Field(description="Mask to refine, or ''.")] = "",
@@ -60,8 +67,8 @@ def segment_at(
 ) -> SegmentedAt:
     """Segment exactly one object by pointing at it: a click, a few clicks, a tight box, or a mask to correct.
 
-    For what no phrase gets, or to mend a mask: its mask_id with a point on what is missing (label 1) or too much
-    (label 0). A tight box is surer than a click. Other readings come as near misses; the score is the IoU expected.
+    For what no phrase gets, or to mend a mask: mask_id and a point on what is missing (label 1) or too much (0). A
+    tight box is surer than a click. Other readings come as near misses; the score is the expected IoU.
     """
     bad = next((label for label in labels if label not in (0, 1)), None)
     if bad is not None:
@@ -92,9 +99,9 @@ def present(workspace: Workspace, result: SegmentedAt) -> Presentation:
     lines = [f"{asked} ({found.id}): {len(found.instances)} found; scores are the overlap (IoU) expected"]
     lines += [f"  {instance_line(instance, facts[instance.id], named=False)}" for instance in found.instances]
     if found.near_misses:
-        lines.append(f"  other readings of the same clicks ({len(found.near_misses)}):")
+        lines.append(f"  other readings of the same {_pointers(found)} ({len(found.near_misses)}):")
         lines += [f"    {instance_line(miss, facts[miss.id], named=False)}" for miss in found.near_misses]
-    lines += [f"hint: {line}" for line in hints] + [f"picture of {found.image_id}: {picture.caption}"]
+    lines += [f"hint: {line}" for line in hints] + [picture_line(found.image_id, picture.caption)]
     data = {
         "image_id": found.image_id,
         "segmentation_id": found.id,
@@ -116,6 +123,13 @@ def _asked(found: ClickSegmentation) -> str:
     parts += [f"in box [{', '.join(f'{v:g}' for v in prompt.box)}]"] if prompt.box is not None else []
     parts += ["from a mask"] if prompt.mask is not None else []
     return ", ".join(parts)
+
+
+def _pointers(found: ClickSegmentation) -> str:
+    """Name what was pointed with: "clicks", "box", "mask", "clicks and box"."""
+    prompt = found.prompt
+    names = [*(["clicks"] if prompt.points else []), *(["box"] if prompt.box is not None else [])]
+    return " and ".join(names) or "mask"
 
 
 def disagreement(found: ClickSegmentation) -> str:

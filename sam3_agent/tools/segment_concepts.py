@@ -1,7 +1,7 @@
 """Tool that finds all instances of concepts."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sam3_agent.masks import Box
@@ -16,13 +16,20 @@ from sam3_agent.tools.arguments import (
     refuse_outside,
     region_of,
 )
-from sam3_agent.tools.model_scope import is_generic, known_nouns, scope_hints, words_hint
+from sam3_agent.tools.model_scope import is_generic, known_nouns, scope_hints, unknown_word_hint
 from sam3_agent.tools.open_image import size_hints
-from sam3_agent.tools.presentation import Presentation, facts_by_id, instance_data, instance_line, marked_picture
+from sam3_agent.tools.presentation import (
+    Presentation,
+    facts_by_id,
+    instance_data,
+    instance_line,
+    marked_picture,
+    picture_line,
+)
 from sam3_agent.tools.spec import ToolSpec
 from sam3_agent.tools.synonyms import alternatives
-from sam3_agent.types import ModelInfo, Segmentation
-from sam3_agent.workspace import Facts, OpenImage, Workspace
+from sam3_agent.types import Instance, ModelInfo, Segmentation
+from sam3_agent.workspace import JUNK, Facts, OpenImage, Workspace, outside_share
 
 _CONFLICT_SHARE = 0.5
 """A second concept counts as a conflict from this share of the first one's score."""
@@ -30,6 +37,8 @@ _LEAST_CONFLICT = 0.25
 _GOOD_OBJECT = 0.5
 _BELIEVED = 0.5
 """From this presence on the model knows the word, and says that the thing is there."""
+_DOUBTED = 0.4
+"""From this presence on a near miss is a doubt: a trial had things in plain sight that read .40 to .49."""
 _MOST_TILES = 16
 """Encodes of one call with tiles="auto": nobody has asked for the wait that more of them are (a trial saw 42 to 99 for
 one question, and no better answer)."""
@@ -51,6 +60,14 @@ class Segmented:
     """All other wordings that were asked for phrases that found nothing."""
     notes: tuple[str, ...] = ()
     """Remarks of the tool about how it asked."""
+    junk: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Id of a result -> near misses left out of it, as most of their mask lies outside of their own box."""
+
+    @property
+    def shown(self) -> list[Instance]:
+        """Instances that its picture marks: found ones, near misses, those found under other words."""
+        marked = [instance for each in self.results for instance in (*each.instances, *each.near_misses)]
+        return marked + [instance for _, each in self.instead for instance in each.instances]
 
 
 def segment_concepts(
@@ -64,10 +81,10 @@ def segment_concepts(
 ) -> Segmented:
     """Find and mask every instance of each concept in one call: several concepts cost little more than one.
 
-    A concept is a short singular noun phrase ('yellow school bus'): no relations, superlatives, counts or negations;
-    find the things, then use measure_masks. presence: belief that it is anywhere in the picture; object_score: how well
-    a mask fits; score: their product. Near misses lie below the threshold; their ids are as good. A word that finds
-    nothing is asked in other words too. For small things use a region: it is seen in full resolution.
+    A concept is a short singular noun phrase: no relations, superlatives, counts or negations, which measure_masks is
+    for. presence: belief that it is in the picture; object_score: how well a mask fits; score: their product. Near
+    misses lie below the threshold; their ids are as good. What finds nothing is asked in other words too. A region is
+    seen in full resolution, for small things.
     """
     part = region_of(region)
     if part is not None:
@@ -82,7 +99,17 @@ def segment_concepts(
         **({} if tiles == "always" else {"max_tiles": _MOST_TILES}),
     )
     instead, tried = _in_other_words(workspace, image_id, found, threshold, part)
-    return Segmented(image_id, threshold, tuple(found), part, instead=instead, tried=tried)
+    results, junk = without_junk(found)
+    return Segmented(image_id, threshold, results, part, instead=instead, tried=tried, junk=junk)
+
+
+def without_junk(found: Sequence[Segmentation]) -> tuple[tuple[Segmentation, ...], dict[str, int]]:
+    """The results without near misses that are mostly spill, and how many those were, by the result's id."""
+    kept = tuple(
+        replace(each, near_misses=tuple(m for m in each.near_misses if outside_share(m) <= JUNK)) for each in found
+    )
+    lost = {each.id: len(each.near_misses) - len(clean.near_misses) for each, clean in zip(found, kept, strict=True)}
+    return kept, {result_id: count for result_id, count in lost.items() if count}
 
 
 def _in_other_words(
@@ -106,24 +133,23 @@ def _in_other_words(
 
 def present(workspace: Workspace, result: Segmented) -> Presentation:
     """Tell every mask with its facts, conflicts between phrases, and what to try."""
-    shown = [instance for each in result.results for instance in (*each.instances, *each.near_misses)]
-    shown += [instance for _, each in result.instead for instance in each.instances]
+    shown = result.shown
     facts = facts_by_id(workspace, shown)
-    warnings, notes = _conflicts(result.results, facts)
+    warnings, better, notes = _conflicts(result.results, facts)
     image = workspace.image(result.image_id)
     boxes = coordinate_hints(image, [result.region, *result.examples])
     info = workspace.info
     hints = [hint for each in result.results if (hint := _hint(each, result, image, info))]
-    hints += [*(_vocabulary(result.results, info) if hints else []), *boxes, *result.notes]
+    hints += [*(_vocabulary(result, info) if hints else []), *boxes, *result.notes]
     hints += scope_hints(info) if any(not each.instances for each in result.results) else []
     picture = marked_picture(workspace, result.image_id, result.region, shown)
-    lines = [line for each in result.results for line in _lines(each, facts)]
+    lines = [line for each in result.results for line in _lines(each, facts, better, result.junk.get(each.id, 0))]
     for phrase, each in result.instead:
         lines.append(f"asked instead of '{phrase}', which found nothing:")
         lines += _lines(replace(each, near_misses=()), facts)
-    lines += [f"warning: {line}" for line in warnings] + [f"note: {line}" for line in notes]
+    lines += [f"warning: {line}" for line in warnings]  # what the notes say stands beside the masks: "also as"
     lines += [f"hint: {line}" for line in hints]
-    lines.append(f"picture of {result.image_id}: {picture.caption}")
+    lines.append(picture_line(result.image_id, picture.caption))
     data = {
         "image_id": result.image_id,
         "threshold": result.threshold,
@@ -138,7 +164,10 @@ def present(workspace: Workspace, result: Segmented) -> Presentation:
     return Presentation("\n".join(lines), data, (picture,))
 
 
-def _lines(result: Segmentation, facts: Mapping[str, Facts]) -> list[str]:
+def _lines(
+    result: Segmentation, facts: Mapping[str, Facts], warned: Collection[tuple[str, str]] = (), junk: int = 0
+) -> list[str]:
+    """A heading and a line a mask; phrases that a mask is `warned` of, as (id, phrase), stand in the warning alone."""
     count = len(result.instances)
     assumed = " (assumed)" if result.assume_present else ""
     compared = " by object score alone" if result.assume_present else ""
@@ -147,9 +176,12 @@ def _lines(result: Segmentation, facts: Mapping[str, Facts]) -> list[str]:
         f"'{result.prompt.label}' ({result.id}): presence {result.presence:.2f}{assumed}; "
         f"{count} found above the threshold {result.threshold:g}{compared}{closer}"
     ]
-    lines += [f"  {instance_line(instance, facts[instance.id], named=False)}" for instance in result.instances]
-    if result.near_misses:
-        lines.append(f"  near misses, below the threshold ({len(result.near_misses)}):")
+    for instance in result.instances:
+        untold = {phrase for mask_id, phrase in warned if mask_id == instance.id}
+        lines.append(f"  {instance_line(instance, facts[instance.id], named=False, untold=untold)}")
+    if result.near_misses or junk:
+        more = f"; {junk} junk left out" if junk else ""
+        lines.append(f"  near misses, below the threshold ({len(result.near_misses)}{more}):")
         lines += [f"    {instance_line(miss, facts[miss.id], named=False)}" for miss in result.near_misses]
     return lines
 
@@ -166,9 +198,12 @@ def _data(result: Segmentation, facts: Mapping[str, Facts]) -> dict[str, Any]:
     }
 
 
-def _conflicts(results: Sequence[Segmentation], facts: Mapping[str, Facts]) -> tuple[list[str], list[str]]:
-    """(warnings, notes): a line for each found mask that fits another phrase better, and nearly as well."""
+def _conflicts(
+    results: Sequence[Segmentation], facts: Mapping[str, Facts]
+) -> tuple[list[str], list[tuple[str, str]], list[str]]:
+    """(warnings, what they are about as (id, phrase), notes) on found masks that fit another phrase better, or well."""
     warnings: list[str] = []
+    about: list[tuple[str, str]] = []
     notes: list[str] = []
     asked_now = {result.prompt.label for result in results}
     for result in results:
@@ -182,7 +217,8 @@ def _conflicts(results: Sequence[Segmentation], facts: Mapping[str, Facts]) -> t
                 better = score > instance.score
                 told = f"fits '{phrase}' better: {score:.2f}" if better else f"also scores {score:.2f} as '{phrase}'"
                 (warnings if better else notes).append(f"{instance.id} ('{own}' {instance.score:.2f}) {told}")
-    return warnings, notes
+                about += [(instance.id, phrase)] if better else []
+    return warnings, about, notes
 
 
 def _nested(first: str, second: str) -> bool:
@@ -213,6 +249,12 @@ def _hint(result: Segmentation, call: Segmented, image: OpenImage, info: ModelIn
             f"'{concept}': believed to be there ({presence}) but not seen. Look for it in a region, with "
             f"tiles='always', or point at it (segment_at)"
         )
+    if result.presence >= _DOUBTED and result.near_misses:
+        best = max(result.near_misses, key=lambda miss: miss.object_score)
+        return (
+            f"'{concept}': in doubt ({presence}), not absent: the best near miss is {best.id}"
+            f" (object {best.object_score:.2f}). Look at it before you say no"
+        )
     if any(phrase == result.prompt.phrase for phrase, _ in call.instead):
         return (
             f"'{concept}' may be a word that the model does not know: see what was found instead. Take it only if you"
@@ -236,11 +278,13 @@ def _is_unknown(result: Segmentation, info: ModelInfo) -> bool:
     return not known & {words, *words.split()}
 
 
-def _vocabulary(results: Sequence[Segmentation], info: ModelInfo) -> list[str]:
-    """The words that the model knows, told once where it does not know one."""
-    if not any(_is_unknown(each, info) for each in results):
+def _vocabulary(call: Segmented, info: ModelInfo) -> list[str]:
+    """The words that the model knows, where it does not know one and nothing was found under another word for it."""
+    found = {each.prompt.label.lower() for each in call.results if each.instances}
+    unknown = [each.prompt.label for each in call.results if _is_unknown(each, info)]
+    if not unknown or call.instead or any(found & set(alternatives(word, info)) for word in unknown):
         return []
-    return [f"{words_hint(info)}. What you see and none of them names, point at (segment_at)"]
+    return [unknown_word_hint(info)]
 
 
 SEGMENT_CONCEPTS = ToolSpec.of(segment_concepts, present, makes="masks", has_picture=True, shows_masks=True)

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Literal, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -54,6 +55,10 @@ class ToolSpec:
     """Writes files, where the operator allows it."""
     fetches: bool = False
     """May read from elsewhere than the workspace, where the operator allows it."""
+    hidden: tuple[str, ...] = ()
+    """Arguments that the caller knows and gives as `known`: the schema does not tell them."""
+    brief: bool = False
+    """The schema leaves out the limits that only a runaway call meets; `parse` keeps them."""
 
     @classmethod
     def of(
@@ -88,15 +93,24 @@ class ToolSpec:
     @property
     def json_schema(self) -> dict[str, Any]:
         """The arguments as a flat JSON schema: no $ref, unions, tuples or titles."""
-        return copy.deepcopy(_schema_of(self.arguments))
+        schema = copy.deepcopy(_schema_of(self.arguments))
+        return _without(schema, self.hidden, _LIMITS if self.brief else frozenset())
 
-    def call(self, context: Any, raw: Mapping[str, Any], watch: Watch = UNWATCHED) -> Presentation:
+    def call(
+        self,
+        context: Any,
+        raw: Mapping[str, Any],
+        watch: Watch = UNWATCHED,
+        known: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Presentation:
         """Check untrusted arguments, run the tool and present its result; `watch` may end long work early.
+
+        `known` stands for arguments that are not in `raw`.
 
         Raises:
             ToolError: what the caller can repair, bad arguments included; the message says how.
         """
-        return self.run(context, self.checked(raw), watch)
+        return self.run(context, dict(self.parse(raw, known)), watch)
 
     def run(self, context: Any, arguments: Mapping[str, Any], watch: Watch = UNWATCHED) -> Presentation:
         """Run the tool with checked arguments and present its result."""
@@ -115,18 +129,20 @@ class ToolSpec:
         """
         return dict(self.parse(raw))
 
-    def parse(self, raw: Mapping[str, Any]) -> BaseModel:
+    def parse(self, raw: Mapping[str, Any], known: Mapping[str, Any] = MappingProxyType({})) -> BaseModel:
         """Check untrusted arguments; what hosts and models write in other ways is understood (see `arguments`).
 
         Raises:
             ToolError: they are not usable; the message says how they should be.
         """
+        fields = self.arguments.model_fields
+        known = {name: value for name, value in known.items() if name in fields}
         try:
-            return self.arguments.model_validate(raw)  # most callers write them as the schema says
+            return self.arguments.model_validate({**known, **raw})  # most callers write them as the schema says
         except ValidationError:
             pass
         try:
-            return self.arguments.model_validate(read_arguments(raw, self.arguments.model_fields))
+            return self.arguments.model_validate({**known, **read_arguments(raw, fields)})
         except ValidationError as error:
             raise ToolError(f"{self.name}: " + "; ".join(self._instruction(e) for e in error.errors())) from error
 
@@ -159,6 +175,26 @@ def _schema_of(arguments: type[BaseModel]) -> dict[str, Any]:
     if schema.get("required"):
         result["required"] = schema["required"]
     return result
+
+
+_LIMITS = frozenset({"maxLength", "maxItems", "minItems"})
+
+
+def _without(schema: dict[str, Any], hidden: tuple[str, ...], keys: frozenset[str]) -> dict[str, Any]:
+    """The schema without some arguments, and without some keys of the others and of their items."""
+    if not hidden and not keys:
+        return schema
+    told = {name: _pruned(value, keys) for name, value in schema["properties"].items() if name not in hidden}
+    required = [name for name in schema.get("required", []) if name not in hidden]
+    return {"type": "object", "properties": told} | ({"required": required} if required else {})
+
+
+def _pruned(schema: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
+    return {
+        key: _pruned(cast(dict[str, Any], value), keys) if isinstance(value, dict) else value
+        for key, value in schema.items()
+        if key not in keys
+    }
 
 
 def _trimmed(schema: dict[str, Any]) -> dict[str, Any]:

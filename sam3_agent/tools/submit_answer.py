@@ -27,14 +27,11 @@ def submit_answer(
     workspace: Workspace,
     mask_ids: Annotated[
         Sequence[MaskId],
-        Field(max_length=MOST_MASKS, description="The masks that answer the query, all of them and nothing else."),
+        Field(max_length=MOST_MASKS, description="All masks that answer the query, and no other."),
     ],
     reason: Reason = "",
 ) -> Submission:
-    """End the run: these masks are what the query means.
-
-    Every instance when the query means several, one when it means one.
-    """
+    """End the run: these masks are what the query means."""
     ids = list(dict.fromkeys(mask_ids))
     if not ids:
         raise InputError("mask_ids is empty; give the masks that answer the query, or call report_no_match")

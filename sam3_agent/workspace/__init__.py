@@ -4,7 +4,7 @@ from sam3_agent.workspace.config import WorkspaceConfig
 from sam3_agent.workspace.geometry import Measurement, MeasurementTable, Neighbor, Operation, OrderBy, Ranks
 from sam3_agent.workspace.image_loading import Source
 from sam3_agent.workspace.image_store import OpenImage
-from sam3_agent.workspace.mask_facts import ONE_LABEL, STRAY, ColorShare, Facts
+from sam3_agent.workspace.mask_facts import JUNK, ONE_LABEL, STRAY, ColorShare, Facts, outside_share
 from sam3_agent.workspace.output_folder import NO_OUTPUT, OutputFolder
 from sam3_agent.workspace.query import TileMode
 from sam3_agent.workspace.tracking.query import ExampledConcept, FrameExample, ObjectClick
@@ -12,6 +12,7 @@ from sam3_agent.workspace.video_store import AskedFor, TrackOptions
 from sam3_agent.workspace.workspace import Workspace
 
 __all__ = [
+    "JUNK",
     "NO_OUTPUT",
     "ONE_LABEL",
     "STRAY",
@@ -34,4 +35,5 @@ __all__ = [
     "TrackOptions",
     "Workspace",
     "WorkspaceConfig",
+    "outside_share",
 ]

@@ -295,3 +295,11 @@ def test_a_trace_says_what_pictures_were_shown_without_their_pixels() -> None:
     tool = answer.trace.steps[2].data
     assert tool["name"] == "segment_concepts"
     assert [set(shown) for shown in tool["pictures"]] == [{"caption", "size", "scale"}]
+
+
+def test_an_llm_need_not_say_which_image_it_means() -> None:
+    answer, llm = ask(ToolCall("x", "segment_concepts", {"concepts": ["circle"]}), NONE)
+    [(text, is_error)] = results(llm.seen[1])
+    assert not is_error
+    assert "'circle'" in text
+    assert answer.outcome == "no_match"

@@ -44,6 +44,14 @@ def test_the_system_prompt_has_at_most_2500_tokens() -> None:
     assert most_tokens(read_prompt("system_video").text) <= MOST_TOKENS
 
 
+@pytest.mark.parametrize("name", ["system", "judge", "judge_none"])
+def test_solver_and_judges_are_told_the_same_of_loose_names(name: str) -> None:
+    text = read_prompt(name).text
+    assert "goblet" in text
+    assert "where nothing fits the name better" in text
+    assert "color, number, place" in text
+
+
 @pytest.mark.parametrize("name", ["judge", "judge_none", "judge_tracks", "compare"])
 def test_the_judges_prompts_are_short(name: str) -> None:
     assert most_tokens(read_prompt(name).text) <= 600

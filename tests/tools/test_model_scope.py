@@ -62,3 +62,14 @@ def test_opening_an_image_tells_the_words_of_the_tiny_model() -> None:
 def test_nouns_for_everything_are_told_from_those_for_kinds() -> None:
     assert all(is_generic(phrase) for phrase in ("yellow thing", "Things", "household item", "animal"))
     assert not any(is_generic(phrase) for phrase in ("thing bar", "clothing", "string", ""))
+
+
+def test_the_words_of_the_model_are_told_only_where_no_other_word_found_the_thing() -> None:
+    workspace = workspace_of("tiny")
+    alone = TOOLS["segment_concepts"].call(workspace, {"image_id": "img1", "concepts": ["gnu"]}).text
+    assert "the model knows these words" in alone
+    tried = TOOLS["segment_concepts"].call(workspace, {"image_id": "img1", "concepts": ["dot", "gnu"]}).text
+    assert "asked instead of 'dot'" in tried
+    assert "the model knows these words" not in tried
+    both = TOOLS["segment_concepts"].call(workspace, {"image_id": "img1", "concepts": ["dot", "circle"]}).text
+    assert "the model knows these words" not in both

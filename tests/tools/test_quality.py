@@ -70,8 +70,52 @@ def test_one_call_drops_the_strays(operation: str) -> None:
     new = workspace.instance(cleaned.data["mask"]["id"])
     assert np.array_equal(new.mask, square(20, 20, 80, 80))
     assert new.box == (20, 20, 80, 80)
-    with pytest.raises(ToolError, match=f"{operation} takes one mask id, got m1, m2"):
-        call(workspace, "combine_masks", mask_ids=["m1", "m2"], operation=operation)
+    assert "masks" not in cleaned.data
+
+
+@pytest.mark.parametrize("operation", ["main_part", "in_box"])
+def test_several_masks_are_cleaned_in_one_call_with_one_small_picture(operation: str) -> None:
+    workspace = leaked()
+    call(workspace, "segment_concepts", image_id="img1", concepts=["cup", "edge"])
+    cleaned = call(workspace, "combine_masks", mask_ids=["m1", "m3", "m1"], operation=operation)
+    assert [mask["id"] for mask in cleaned.data["masks"]] == ["m4", "m5"]
+    assert cleaned.data["mask"] == cleaned.data["masks"][0]
+    assert np.array_equal(workspace.instance("m4").mask, square(20, 20, 80, 80))
+    assert cleaned.text.startswith(f"2 new masks on img1, {operation} of m1, m3:")
+    (shown,) = cleaned.pictures
+    assert "outlined: m4, m5" in shown.caption
+    assert max(shown.size) <= 384
+    assert "x 0-100, y 0-100" in shown.caption
+
+
+def test_of_masks_that_cannot_be_cleaned_the_others_are_and_it_is_told() -> None:
+    answers = {
+        "cup": Detection(1.0, (candidate(square(0, 0, 20, 20), (200, 100, 260, 160)),)),
+        "edge": Detection(1.0, (candidate(square(0, 0, 30, 30), (0, 0, 30, 30)),)),
+    }
+    workspace = Workspace(FakeSegmenter(answers))
+    workspace.open(picture())
+    call(workspace, "segment_concepts", image_id="img1", concepts=["cup", "edge"])
+    cleaned = call(workspace, "combine_masks", mask_ids=["m1", "m2"], operation="in_box")
+    assert [mask["id"] for mask in cleaned.data["masks"]] == ["m3"]
+    assert "no mask: nothing is left: no pixel of m1 lies in its box" in cleaned.text
+    with pytest.raises(ToolError, match="unknown mask 'm9'"):
+        call(workspace, "combine_masks", mask_ids=["m1", "m9"], operation="in_box")
+
+
+def test_a_near_miss_that_is_mostly_spill_is_counted_and_not_shown() -> None:
+    spilled = candidate(square(20, 20, 60, 60) | square(100, 100, 160, 160), (20, 20, 60, 60), 0.6)
+    fair = candidate(square(200, 20, 260, 80), (200, 20, 260, 80), 0.55)
+    workspace = Workspace(FakeSegmenter({"cup": Detection(0.6, (), (spilled, fair))}))
+    workspace.open(picture())
+    result = call(workspace, "segment_concepts", image_id="img1", concepts=["cup"])
+    (kept,) = result.data["results"][0]["near_misses"]
+    assert kept["box"] == [200, 20, 260, 80]
+    assert "near misses, below the threshold (1; 1 junk left out):" in result.text
+    left_out = next(m.id for m in workspace.masks_of("img1") if m.id != kept["id"])
+    assert left_out not in result.text
+    exact = call(workspace, "refine_with_exemplars", image_id="img1", concept="cup", positive_boxes=[200, 20, 260, 80])
+    assert all(m["outside_box"] <= 0.5 for m in exact.data["results"][0]["near_misses"])
 
 
 def test_nothing_in_its_own_box_makes_no_mask() -> None:
@@ -235,3 +279,12 @@ def test_parts_are_those_of_a_bitmap() -> None:
     assert masks.parts_of(masks.empty(10, 10)).areas == ()
     diagonal = np.eye(5, dtype=bool)
     assert masks.parts_of(masks.encode(diagonal)).areas == (5,)
+
+
+def test_a_presence_near_a_half_with_a_near_miss_is_a_doubt_and_not_an_absence() -> None:
+    near = candidate(square(200, 20, 260, 80), (200, 20, 260, 80), 0.45)
+    for presence, doubtful in ((0.44, True), (0.2, False)):
+        workspace = Workspace(FakeSegmenter({"cup": Detection(presence, (), (near,))}))
+        workspace.open(picture())
+        (hint,) = call(workspace, "segment_concepts", image_id="img1", concepts=["cup"]).data["hints"]
+        assert ("in doubt" in hint, "absent." in hint or ": absent" in hint) == (doubtful, not doubtful)

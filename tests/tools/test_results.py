@@ -104,7 +104,9 @@ def test_a_weaker_fit_to_another_phrase_is_a_note_and_a_better_one_a_warning() -
         [],
         ["m3 ('circle' 0.82) also scores 0.63 as 'button'"],
     )
-    assert "note: m3" in result.text
+    assert "also as 'button' 0.63" in result.text
+    assert result.text.count("0.63") == 2, "once beside m3, once as button's own score"
+    assert "also scores" not in result.text
     answers = {"star": detection([disc(150, 100, 60)], [0.9]), "moon": detection([disc(150, 100, 60)], [0.6])}
     workspace = Workspace(FakeSegmenter(answers))
     workspace.open(picture())

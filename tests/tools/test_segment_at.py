@@ -93,3 +93,12 @@ def test_readings_that_agree_are_not_called_different_things() -> None:
     workspace.open(picture())
     result = call(workspace, "segment_at", image_id="img1", points=[150, 100])
     assert (len(result.data["near_misses"]), result.data["hints"]) == (1, [])
+
+
+def test_readings_are_named_by_what_was_pointed_with() -> None:
+    boxed = call(part_and_whole(), "segment_at", image_id="img1", box=[125, 75, 175, 125])
+    assert boxed.data["near_misses"]
+    assert "other readings of the same box (" in boxed.text
+    assert "clicks" not in boxed.text
+    both = call(part_and_whole(), "segment_at", image_id="img1", points=[150, 100], box=[125, 75, 175, 125])
+    assert "other readings of the same clicks and box (" in both.text

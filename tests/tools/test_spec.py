@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -150,6 +151,33 @@ def test_lists_and_texts_of_the_tools_for_videos_are_bounded() -> None:
                     assert field["maxItems"] <= 200, (tool.name, name)
                 if field["type"] == "string" and not name.endswith("_id"):
                     assert field.get("maxLength", 0) or field.get("enum"), (tool.name, name)
+
+
+def test_a_brief_spec_tells_no_limits_and_nothing_that_the_caller_knows() -> None:
+    tool = TOOLS["segment_at"]
+    told = replace(tool, hidden=("image_id",), brief=True)
+    assert {"image_id"} == tool.json_schema["properties"].keys() - told.json_schema["properties"].keys()
+    assert not {"maxLength", "maxItems", "minItems"} & set(keys(told.json_schema))
+    assert "required" not in told.json_schema
+    assert len(json.dumps(told.json_schema)) < 0.8 * len(json.dumps(tool.json_schema))
+
+
+def test_what_a_brief_spec_does_not_tell_is_filled_in_and_its_limits_stay() -> None:
+    workspace, known = make_workspace(), {"image_id": "img1"}
+    told = replace(TOOLS["read_presence"], hidden=("image_id",), brief=True)
+    for raw in (
+        {"concepts": ["circle"]},
+        {"input": {"concepts": ["circle"]}},
+        {"concepts": "circle", "imageId": "img1"},
+    ):
+        assert told.call(workspace, raw, known=known).data["results"][0]["concept"] == "circle"
+    with pytest.raises(ToolError, match="known: img1"):
+        told.call(workspace, {"image_id": "img7", "concepts": ["circle"]}, known=known)
+    with pytest.raises(ToolError, match="at most 16 items"):
+        told.call(workspace, {"concepts": ["x"] * 17}, known=known)
+    combine = replace(TOOLS["combine_masks"], hidden=("image_id",), brief=True)
+    with pytest.raises(ToolError, match="unknown mask 'm1'"):
+        combine.call(workspace, {"mask_ids": ["m1"], "operation": "union"}, known=known)
 
 
 def test_a_missing_argument_is_asked_for() -> None:
