@@ -94,6 +94,13 @@ def test_the_marked_picture_has_the_format_of_its_name(scene: Scene, picture: Pa
 
 
 @pytest.mark.usefixtures("tiny")
+def test_a_word_that_the_model_was_never_taught_is_told_from_an_absent_thing(run: Run, picture: Path) -> None:
+    ran = run("segment", picture, "green roof", "purple umbrellas")
+    assert ran.status == 0
+    assert "not known to it: green roof; the model knows these words: animal, " in ran.out
+
+
+@pytest.mark.usefixtures("tiny")
 def test_the_embedded_model_prints_one_json_document_and_writes_the_picture(
     run: Run, scene: Scene, picture: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from sam3_agent.cli.options import ModelOptions
 from sam3_agent.cli.output import Looked, box_words, look_once, print_line, print_notes, print_table, say
 from sam3_agent.cli.tile_forecast import tiles_forecast
 from sam3_agent.masks import Box
+from sam3_agent.tools.model_scope import known_nouns, words_hint
 from sam3_agent.types import ConceptPrompt, Exemplar, Segmentation
 from sam3_agent.workspace import OpenImage, TileMode, Workspace
 from sam3_agent.workspace.crops import window_of
@@ -186,7 +187,19 @@ def print_report(report: SegmentReport, out: Path | None) -> None:
     report.looked.print_seconds("prompts")
     if any(result.tiles for result in report.results):
         print_line(f"looked at more closely in {max(result.tiles for result in report.results)} tiles")
+    if unknown := _unknown_words(report):
+        print_line(f"not known to it: {', '.join(unknown)}; {words_hint(report.looked.info)}", style="dim")
     report.looked.print_end(out)
+
+
+def _unknown_words(report: SegmentReport) -> list[str]:
+    """The phrases that found nothing and hold no noun that the model was taught, where its nouns are known."""
+    known = known_nouns(report.looked.info)
+    if known is None:
+        return []
+    missed = [result.prompt for result in report.results if not result.instances and not result.prompt.exemplars]
+    phrases = [prompt.phrase for prompt in missed if prompt.phrase and prompt.words_alone]
+    return [each for each in phrases if not {word.removesuffix("s") for word in each.lower().split()} & known]
 
 
 def _result_json(result: Segmentation) -> dict[str, Any]:

@@ -227,7 +227,8 @@ def _advice(classes: Sequence[ClassHealth], images: dict[str, int], tally: _Tall
                 f", {each.review} wait for review." if each.review else "."
             )
         elif each.accepted < max(FEW, RARE * most):
-            yield f"class {each.name} is rare: {each.accepted} labels, the most frequent one has {most}."
+            compared = f", the most frequent one has {most}" if each.accepted < most else ""
+            yield f"class {each.name} is rare: {each.accepted} labels{compared}."
     if pairs := tally.counts["twice"] + tally.counts["two_classes"]:
         yield f"{pairs} pairs of labels cover the same object."
     if tally.counts["tiny"]:
