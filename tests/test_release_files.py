@@ -1,4 +1,4 @@
-"""What hosts, registries and container engines read: versions, files and arguments that are really there."""
+"""Files that hosts, registries and container engines read: versions, files and arguments that are really there."""
 
 import base64
 import json

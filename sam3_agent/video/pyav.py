@@ -413,12 +413,13 @@ def encode_with_pyav(path: Path, frames: Iterable[tuple[float, Pixels]], fps: fl
                 if begin is None:
                     begin = time
                     stream.height, stream.width = pixels.shape[:2]
+                    with ordinary_scheduling():
+                        stream.codec_context.open()
                 frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
                 frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
                 frame.pts = round((time - begin) * TICKS) if timed else round(time - begin)
                 frame.time_base = clock
-                with ordinary_scheduling():
-                    container.mux(stream.encode(frame))
+                container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
     except av.error.FFmpegError as error:
         raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error

@@ -1,4 +1,4 @@
-"""What steers a terminal or spoils a file is written visibly, in every place that prints or exports names."""
+"""Characters that steer a terminal or spoil a file are written visibly, in every place that prints or exports names."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What a loaded model can know is told wherever "not found" could be taken for "not there"."""
+"""Scope of a loaded model: told wherever "not found" could be taken for "not there"."""
 
 import base64
 import io

@@ -61,7 +61,7 @@ class Check:
     state: State
     says: str
     todo: str = ""
-    """What to do where it is not ok."""
+    """Remedy where it is not ok."""
 
 
 @dataclass(frozen=True, slots=True)

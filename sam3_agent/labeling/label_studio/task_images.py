@@ -28,7 +28,7 @@ class TaskImages:
     """
 
     folder: Path | None = None
-    """What Label Studio serves as local files (LOCAL_FILES_DOCUMENT_ROOT)."""
+    """Folder that Label Studio serves as local files (LOCAL_FILES_DOCUMENT_ROOT)."""
     host: str = ""
     """Address of Label Studio, such as http://localhost:8080."""
     token: str = ""

@@ -52,7 +52,7 @@ class VideoPlan:
     phrase: str
     plural: bool = False
     amount: int | None = None
-    """How many are meant, where it is said."""
+    """Number of tracks that are meant, where it is said."""
     happenings: tuple[Happening, ...] = ()
     rank: Rank | None = None
 

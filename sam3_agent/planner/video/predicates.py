@@ -134,7 +134,7 @@ _KINDS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
         ),
     ),
 )
-"""What happens -> the ways to say it; the first that fits counts."""
+"""Event -> the ways to say it; the first that fits counts."""
 _TABLE: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
     (re.compile(pattern), kind) for kind, patterns in _KINDS for pattern in patterns
 )
