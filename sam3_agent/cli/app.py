@@ -142,7 +142,7 @@ def segment(
     began = time.perf_counter()
     boxes = parse_boxes(like or [], "--like"), parse_boxes(unlike or [], "--unlike")
     window = parse_box(region, "--region") if region is not None else None
-    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), concept or [], *boxes)
+    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), concept or [], *boxes, model)
     how = room.How(threshold, window, tiles, assume_present, max_iou, max_containment)
     room.run(asked, how, ModelOptions(model, device, dtype), connect, Shown(out, as_json), began=began)
 
@@ -239,7 +239,7 @@ def ask(
     from sam3_agent.cli.commands import ask as room
     from sam3_agent.cli.commands import ask_video
 
-    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), query)
+    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), query, model)
     given = room.LlmOptions(llm, llm_timeout, llm_retries, record)
     budget = room.Budget(max_turns, max_llm_calls, max_usd, max_seconds, max_tokens)
     written = room.Written(trace, page)
@@ -316,7 +316,7 @@ def track(
     points = videos.parse_frame_points(at or [], "--at")
     formats = parse_formats(form or [], out)
     how = room.How(videos.parse_range(span), stride, live, threshold, profile, fps)
-    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), concept or [], *boxes, points)
+    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), concept or [], *boxes, points, model)
     room.run(asked, how, formats, ModelOptions(model, device, dtype), Shown(out, as_json), began=began)
 
 

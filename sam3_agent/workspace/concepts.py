@@ -11,7 +11,7 @@ from PIL import Image
 
 from sam3_agent.errors import InputError, UnknownHandle
 from sam3_agent.masks import Box
-from sam3_agent.model.segmenter import Features, Segmenter
+from sam3_agent.model.segmenter import BringsConcepts, Features, Segmenter
 from sam3_agent.types import Concept, ConceptPrompt, Exemplar, ExemplarTokens
 from sam3_agent.workspace.concept_learning import choose, read_examples, repooled
 
@@ -28,8 +28,10 @@ _MARGIN = 0.15
 class Concepts:
     """The learned concepts of a workspace. Safe to call from several threads."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, Concept] = {}
+    def __init__(self, segmenter: Segmenter) -> None:
+        """Begin with those that the model brings along."""
+        brought = segmenter.concepts if isinstance(segmenter, BringsConcepts) else ()
+        self._known: dict[str, Concept] = {concept.name: concept for concept in brought}
         self._lock = threading.Lock()
 
     def add(self, concept: Concept) -> None:

@@ -66,7 +66,7 @@ class Workspace:
         self._images = Images(setting.suffix)
         self._records = Records(setting.suffix)
         self._memory = setting.memory or FeatureCache(segmenter, max_bytes)
-        self._concepts = Concepts()
+        self._concepts = Concepts(segmenter)
         self._colors = Colors()
         self._videos = Videos(segmenter, setting.suffix)
         self._segmentations = 0

@@ -98,7 +98,9 @@ class Asked:
     concepts: tuple[Concept, ...] = ()
 
 
-def read_arguments(arguments: Sequence[str], after: Sequence[str] | None, query: str | None) -> Asked:
+def read_arguments(
+    arguments: Sequence[str], after: Sequence[str] | None, query: str | None, model: str = ""
+) -> Asked:
     """Tell images from the query, the last argument; `after` is what stood after `--`, None without one.
 
     Raises:
@@ -118,7 +120,7 @@ def read_arguments(arguments: Sequence[str], after: Sequence[str] | None, query:
     if len(queries) != 1 or not before:
         raise typer.BadParameter("give images, then one query in quotes", param_hint="'QUERY'")
     check_query(queries[0])
-    understood, (text, concepts) = tell_apart(before, ()), read_mentioned(queries[0])
+    understood, (text, concepts) = tell_apart(before, ()), read_mentioned(queries[0], model)
     return Asked(understood.images, text, tuple(concepts))
 
 

@@ -100,10 +100,10 @@ def weights_with(tensors: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -
 
 
 def merge(model: Sam3Model, tensors: Mapping[str, Tensor]) -> None:
-    """Add the changes to the model's own weights, for good."""
-    with torch.no_grad():
-        for name, value in weights_with(tensors, model.state_dict()).items():
-            model.get_parameter(name).copy_(value)
+    """Give the model weights with the changes; a view that was made before keeps the old ones."""
+    for name, value in weights_with(tensors, model.state_dict()).items():
+        layer, _, kind = name.rpartition(".")
+        setattr(model.get_submodule(layer), kind, nn.Parameter(value, requires_grad=False))
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:
