@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sam3_agent.cli import label_commands
+from sam3_agent.cli import label_commands, tuning_commands
 from sam3_agent.cli.options import (
     AskArgument,
     AssumeOption,
@@ -375,5 +375,5 @@ def completion(
     typer.echo(get_completion_script(prog_name="sam3-agent", complete_var="_SAM3_AGENT_COMPLETE", shell=shell))
 
 
-for _command in label_commands.COMMANDS:
+for _command in (*label_commands.COMMANDS, *tuning_commands.COMMANDS):
     app.command(cls=CheckedCommand)(_command)

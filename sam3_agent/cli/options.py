@@ -33,7 +33,9 @@ Dtype = Literal["auto", "bfloat16", "float32"]
 ModelOption = Annotated[
     str,
     typer.Option(
-        "--model", metavar="NAME", help="tiny (embedded), facebook/sam3, a checkpoint's folder, or Meta's sam3.pt; each with +ADAPTER."
+        "--model",
+        metavar="NAME",
+        help="tiny (embedded), facebook/sam3, a checkpoint's folder, or Meta's sam3.pt; each with +ADAPTER.",
     ),
 ]
 DeviceOption = Annotated[

@@ -58,7 +58,9 @@ def learned_rows(
     rows: list[ExemplarTokens | None] = []
     for prompt in prompts:
         known = None if prompt.learned is None else prompt.learned.tokens
-        own = known is not None and known.width == width and (known.segmenter == segmenter or known.segmenter in adapters)
+        own = (
+            known is not None and known.width == width and (known.segmenter == segmenter or known.segmenter in adapters)
+        )
         if prompt.learned is not None and known is not None and not own:
             raise InputError(
                 f"the concept '@{prompt.learned.name}' was learned by other weights (model {known.segmenter}),"

@@ -103,7 +103,9 @@ def locate(name_or_path: str | Path) -> tuple[str, Path]:
             f"'{name}' is a file: give Meta's sam3.pt, or the folder that holds config.json and model.safetensors"
         )
     if (folder / ADAPTER).is_file():
-        raise ModelUnavailable(f"'{name}' is an adapter: give it after its model, as MODEL+{name} (such as tiny+{name})")
+        raise ModelUnavailable(
+            f"'{name}' is an adapter: give it after its model, as MODEL+{name} (such as tiny+{name})"
+        )
     return name, _checked(folder, f"'{name}' holds no config.json, so it is no SAM 3 checkpoint")
 
 

@@ -140,6 +140,13 @@ class Sam3(EngineSegmenter[None]):
         """The modules themselves, for training something beside them; their weights must stay as they are."""
         return self._model
 
+    def changed(self, network: Sam3Model | None = None, gate: Gate | None = None) -> "Sam3":
+        """The same model with another network or other adapters, about features that this one has encoded.
+
+        It has no tracker half. `network` shares the vision encoder with this one's (`low_rank.view_of`).
+        """
+        return Sam3(network or self._model, self._tokenizer, self._info, gate=gate, fast="off")
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of the weights; a learned concept belongs to them."""

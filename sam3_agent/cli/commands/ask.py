@@ -98,9 +98,7 @@ class Asked:
     concepts: tuple[Concept, ...] = ()
 
 
-def read_arguments(
-    arguments: Sequence[str], after: Sequence[str] | None, query: str | None, model: str = ""
-) -> Asked:
+def read_arguments(arguments: Sequence[str], after: Sequence[str] | None, query: str | None, model: str = "") -> Asked:
     """Tell images from the query, the last argument; `after` is what stood after `--`, None without one.
 
     Raises:

@@ -126,8 +126,6 @@ def _low_rank(tensors: Mapping[str, Tensor], name: str) -> Hook:
 def _whole(tensors: Mapping[str, Tensor], name: str) -> Hook:
     def add(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         (x,) = inputs
-        return output + functional.linear(
-            x, tensors[f"{name}.weight"].to(x.dtype), tensors[f"{name}.bias"].to(x.dtype)
-        )
+        return output + functional.linear(x, tensors[f"{name}.weight"].to(x.dtype), tensors[f"{name}.bias"].to(x.dtype))
 
     return add

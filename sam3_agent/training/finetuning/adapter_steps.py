@@ -213,7 +213,9 @@ class _Fold:
         with torch.no_grad():
             loss, _ = own_loss(self._network, self._held_out, self._trained.get(TOKENS), shapes=False)
             if self._replay is not None:
-                rows = self._replay.rows(self._held_out[:HELD_OUT_OTHERS], self._options.others, np.random.default_rng(0))
+                rows = self._replay.rows(
+                    self._held_out[:HELD_OUT_OTHERS], self._options.others, np.random.default_rng(0)
+                )
                 loss = loss + self._drift(rows)
         return float(loss)
 

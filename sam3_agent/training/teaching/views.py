@@ -55,9 +55,7 @@ class View:
     """(N, h, w) the objects' pixels, where they were asked for."""
 
 
-def views_of(
-    image: TeachingImage, count: int, rng: np.random.Generator, *, shapes: bool = False
-) -> Iterator[View]:
+def views_of(image: TeachingImage, count: int, rng: np.random.Generator, *, shapes: bool = False) -> Iterator[View]:
     """The image as it is, then `count` - 1 crops of it, then one of every look-alike that no object lies on."""
     height, width = image.pixels.shape[:2]
     yield view(image, (0, 0, width, height), shapes=shapes)
