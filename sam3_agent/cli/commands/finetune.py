@@ -137,14 +137,15 @@ def checkpoint_folder(out: Path) -> Path:
 def _say_plan(plan: "Forecast", tuning: Tuning, device: str) -> None:
     say(
         f"{plan.objects} objects on {plan.having} images, {plan.lacking} without it, {plan.lookalikes} look-alikes;"
-        f" as it is, the model finds '{tuning.words[0]}' with F1 {_share(plan.base_f1)}, refuses {_share(plan.base_refusal)}"
+        f" as it is, the model finds '{tuning.words[0]}' with F1 {_share(plan.base_f1)} and refuses it where it is not"
+        f" {_share(plan.base_refusal)}"
     )
     parts = ", ".join(f"{part} {count / _MEGA:.2f} M" for part, count in plan.numbers.items())
     say(f"trained: {parts}; the adapter has {plan.adapter_bytes / _MEGA:.1f} MB; everything else is frozen")
     gpu = f", {plan.device_bytes / 2**30:.1f} GiB of the GPU" if plan.device_bytes is not None else ""
     say(
-        f"about {_time(plan.seconds)} on {device} at most; {plan.views} views with {plan.cached_bytes / _MEGA:.0f} MB of"
-        f" features in memory{gpu}"
+        f"about {_time(plan.seconds)} on {device} at most; {plan.views} views, {plan.cached_bytes / _MEGA:.0f} MB of"
+        f" their features in memory{gpu}"
     )
 
 

@@ -1,7 +1,7 @@
 """Low-rank changes of linear layers (LoRA, arXiv 2106.09685), and a network that shares everything else with its base.
 
 A change has two tensors, `NAME.down` (r, in) and `NAME.up` (out, r), for y = W x + b + up down x; or, where the whole
-layer was trained, `NAME.weight` and `NAME.bias`, which are added to W and b. NAME is that of the layer in a `Sam3Model`.
+layer was trained, `NAME.weight` and `NAME.bias`, which are added to W and b. NAME is the layer's in a `Sam3Model`.
 """
 
 import copy

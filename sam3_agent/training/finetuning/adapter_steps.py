@@ -16,10 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 from transformers import Sam3Model
 
-from sam3_agent.model.adapters.low_rank import WHOLE, fresh, view_of
+from sam3_agent.model.adapters.low_rank import fresh, view_of
 from sam3_agent.training.checkpoint import read_state, write_state
 from sam3_agent.training.finetuning.replay import Replay, ReplayRow, answers_to_words, drift
 from sam3_agent.training.forward import Outputs, answer

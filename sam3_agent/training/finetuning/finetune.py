@@ -4,7 +4,7 @@ Gated, it is on for its own phrase alone, and nothing else can be forgotten; alw
 same images while it learns, and measured before and after.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -85,6 +85,12 @@ class Finetuned:
     report: Report
     images: tuple[TeachingImage, ...] = field(repr=False, default=())
 
+    def applied(self, segmenter: Sam3) -> Sam3:
+        """The model that it was made of, with it; it has no tracker half."""
+        if self.adapter.concept is not None:
+            return segmenter.changed(gate=Gate(segmenter.network, [self.adapter]))
+        return _merged(segmenter, self.adapter.tensors)
+
     def write(self, folder: Path, *, accept_forgetting: bool = False) -> None:
         """Write the adapter's folder, whole or not at all.
 
@@ -93,9 +99,9 @@ class Finetuned:
         """
         if self.report.over and not accept_forgetting:
             raise Forgets(
-                f"not written: always on, it costs other words more than the budget of {self.report.budget:.0%}"
-                f" ({'; '.join(self.report.over)}). Leave it gated to its own phrase, give it more images without it, or"
-                " accept what it forgets (--accept-forgetting)"
+                f"not written: always on, it costs other words more than {self.report.budget:.0%}"
+                f" ({'; '.join(self.report.over)}). Leave it gated to its own phrase, give it more images without it,"
+                " or accept what it forgets (--accept-forgetting)"
             )
         with replacing_folder(folder) as made:
             write_tensors(made, self.adapter.tensors)
@@ -264,20 +270,15 @@ class _Course:
         """A model with these changes, and the prompt that asks it for the class."""
         tensors = {name: value.half() for name, value in part.items() if name != TOKENS}
         if self._recipe.always_on:
-            return self._merged(tensors), ConceptPrompt(self._own[0])
+            return _merged(self._segmenter, tensors), ConceptPrompt(self._own[0])
         concept = Concept(self._name, self._phrase, tokens_of(part[TOKENS].numpy(), reader))
         adapter = Adapter(AdapterManifest(self._name, (), False, self._base, "", reader), tensors, concept)
         gate = Gate(self._segmenter.network, [adapter])
         return self._segmenter.changed(gate=gate), ConceptPrompt(self._phrase, (), concept)
 
-    def _merged(self, tensors: dict[str, Tensor]) -> Sam3:
-        view = view_of(self._segmenter.network, {})
-        merge(view, tensors)
-        return self._segmenter.changed(view)
-
     def _others_measured(self, tensors: dict[str, Tensor]) -> Words:
         """Other words before and after, on these images and on scenes with a known truth."""
-        after, count = self._merged(tensors), self._recipe.scenes
+        after, count = _merged(self._segmenter, tensors), self._recipe.scenes
         told = partial(_told, self._tell, "measuring other words", 2 * count)
         old = scene_counts(self._segmenter, count, tell=told)
         new = scene_counts(after, count, tell=lambda done: told(count + done))
@@ -318,6 +319,12 @@ class _Course:
         return Adapter(
             manifest, tensors, Concept(self._name, self._phrase, kept, pictures, examples, 0.5, estimate, notes)
         )
+
+
+def _merged(segmenter: Sam3, tensors: Mapping[str, Tensor]) -> Sam3:
+    view = view_of(segmenter.network, {})
+    merge(view, tensors)
+    return segmenter.changed(view)
 
 
 def labeled_view(

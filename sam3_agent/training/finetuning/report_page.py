@@ -38,8 +38,8 @@ def page_of(report: Report, images: Sequence[TeachingImage]) -> str:
         f" {escape('; '.join(manifest.notes))}. {report.numbers:,} trained numbers.</p>",
         "<h2>Its own phrase</h2>",
         _table(report.own),
-        f"<p class=note>On {len(report.looks)} images, each asked of the part of the adapter that was trained without it;"
-        " before: the model as it was, asked the phrase. Intervals: 95 %, bootstrap over images."
+        f"<p class=note>On {len(report.looks)} images, each asked of the part of the adapter that was trained without"
+        " it; before: the model as it was, asked the phrase. Intervals: 95 %, bootstrap over images."
         " Refusal: of the images without it, those on which nothing was found.</p>",
         _others(report.others, report),
         _worst(report, images),
@@ -68,8 +68,8 @@ def _others(words: Words, report: Report) -> str:
     over = f"<p class=over>Over the budget of {report.budget:.0%}: {escape('; '.join(report.over))}.</p>"
     names = f" Taken for names of it: {escape(', '.join(words.names))}." if words.names else ""
     return (
-        f"{title}{_table(words.figures)}{over if report.over else ''}<p class=note>{words.asked} words. Hijack: share of"
-        " the other words that give an object of the class, on images with it. Agreement: F1 with the answers of the base"
+        f"{title}{_table(words.figures)}{over if report.over else ''}<p class=note>{words.asked} words. Hijack: share"
+        " of the other words that give an object of the class, on images with it. Agreement: F1 with the base's answers"
         f" as the truth, without those on objects of the class. Scenes: procedural, never trained on.{names}</p>"
     )
 

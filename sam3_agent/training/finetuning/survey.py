@@ -16,8 +16,8 @@ from sam3_agent.training.teaching.views import TeachingImage
 from sam3_agent.types import ConceptPrompt, DetectOptions
 
 EVERYDAY = (
-    "person", "face", "hand", "dog", "road", "sign", "text", "chair", "table", "window", "door", "box", "bottle", "ball",
-    "wheel", "animal", "vehicle", "building", "shape", "object",
+    "person", "face", "hand", "dog", "road", "sign", "text", "chair", "table", "window", "door", "box", "bottle",
+    "ball", "wheel", "animal", "vehicle", "building", "shape", "object",
 )  # fmt: skip
 """Beside the nouns of the scenes; a model that does not know one refuses it, which is to stay so too."""
 WORDS = (*NOUNS, *EVERYDAY)
