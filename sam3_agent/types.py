@@ -242,6 +242,8 @@ class ModelInfo:
     """Instances that it can point at in one look."""
     patch: int = 14
     """Pixels of its square that make one token: what is much smaller is hardly seen."""
+    own_words: tuple[str, ...] = ()
+    """Phrases that its adapters were trained for."""
 
     def patch_in(self, width: int, height: int) -> float:
         """Side of one patch in pixels of a (height, width) picture seen whole, the mean of across and down."""

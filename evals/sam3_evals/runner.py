@@ -173,10 +173,13 @@ def launch(given: Launch) -> int:
 def _plan(given: Launch) -> Plan:
     weights = model = device = dtype = ""
     if needs_model(given.solver):
+        from sam3_agent.formats.adapter_folder import JOIN, split_model
         from sam3_agent.model.loading import locate  # torch: not for score and compare
 
-        model, folder = locate(given.model)
-        weights = weights_hash(folder)
+        base, adapters = split_model(given.model)
+        name, folder = locate(base)
+        model = JOIN.join([name, *map(str, adapters)])
+        weights = JOIN.join(weights_hash(each) for each in (folder, *adapters))
         device, dtype = _numbers(given)
     return Plan(
         dataset=given.dataset,

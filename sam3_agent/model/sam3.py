@@ -87,6 +87,7 @@ class Sam3(EngineSegmenter[None]):
             input_side=self._side,
             queries=int(config.detr_decoder_config.num_queries),
             patch=int(config.vision_config.backbone_config.patch_size),
+            own_words=self._gate.words or info.own_words,
         )
         self._hide_zero = text_prompts.hides_zero(tokenizer)
         self._width = int(config.detr_encoder_config.hidden_size)

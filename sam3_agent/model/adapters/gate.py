@@ -44,6 +44,7 @@ class Gate:
                 if word in self._words:
                     logger.warning("two adapters answer to '%s': the last one given does", word)
                 self._words[word] = adapter.concept
+        self.words = tuple(word for adapter in adapters for word in adapter.manifest.words)
         self.concepts = tuple(adapter.concept for adapter in adapters if adapter.concept is not None)
 
     @classmethod
