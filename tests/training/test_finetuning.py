@@ -18,11 +18,11 @@ from sam3_agent.training.finetuning.adapter_steps import AdapterOptions
 from sam3_agent.training.finetuning.figures import f1, own_counts, paired, precision, recall, refusal, shifted
 from sam3_agent.training.finetuning.finetune import Finetuned, FinetuneOptions, finetune
 from sam3_agent.training.finetuning.forecast import forecast
+from sam3_agent.training.finetuning.looks import Finding, Look
 from sam3_agent.training.finetuning.replay import Replay, ReplayRow, answers_to_words, drift
 from sam3_agent.training.finetuning.report import Words
 from sam3_agent.training.finetuning.survey import Survey, agreement, hijacked, names_in
 from sam3_agent.training.teaching.prompt_tokens import TeachProgress
-from sam3_agent.training.teaching.teach import Look
 from sam3_agent.types import ConceptPrompt, ModelInfo
 from tests.model.conftest import byte_tokenizer, small_model
 from tests.training.test_teaching import images_of, square
@@ -45,7 +45,9 @@ def small() -> Sam3:
 
 
 def test_figures_count_objects_and_refusals() -> None:
-    looks = (Look(2, (0.9, 0.4), (0.8, 0.7), (0.6,), 1.0), Look(0, (), (), (), 0.1), Look(0, (), (), (0.7,), 0.9))
+    (rle,) = square().objects
+    found = (Finding(rle, 0.9, 0.8), Finding(rle, 0.6, None), Finding(rle, 0.4, 0.7))
+    looks = (Look(2, 1.0, found), Look(0, 0.1, ()), Look(0, 0.9, (Finding(rle, 0.7, None),)))
     sums = own_counts(looks).sum(axis=0)
     assert sums[:5].tolist() == [1, 2, 1, 2, 1]
     assert (precision(sums), recall(sums), refusal(sums)) == (pytest.approx(1 / 3), 0.5, 0.5)
@@ -56,7 +58,7 @@ def test_a_shift_of_object_logits_moves_scores_as_the_model_would() -> None:
     assert shifted(0.4, 0.8, 0.0) == pytest.approx(0.4)
     assert shifted(0.4, 0.8, 1.0) == pytest.approx(0.8 / (1 + np.exp(-1)))
     assert shifted(0.0, 0.0, 1.0) == 0
-    looks = (Look(1, (0.4,), (0.9,), (), 1.0),)
+    looks = (Look(1, 1.0, (Finding(square().objects[0], 0.4, 0.9),)),)
     assert [own_counts(looks, shift)[0, 0] for shift in (0.0, 0.5)] == [0, 1]
 
 

@@ -1,5 +1,6 @@
 """Figures of an adapter with their intervals: of its own phrase, and of the words that it should have left alone."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.training.teaching.teach import Look
+from sam3_agent.training.finetuning.looks import Finding, Look
 
 THRESHOLD = 0.5
 RESAMPLES = 1000
@@ -98,19 +99,22 @@ def own_counts(looks: Sequence[Look], shift: float = 0.0) -> Counts:
     """
     rows = np.zeros((len(looks), 6))
     for row, look in zip(rows, looks, strict=True):
-        passes = [shifted(score, look.presence, shift) > THRESHOLD for score in (*look.right, *look.false)]
-        right = [overlap for overlap, kept in zip(look.overlaps, passes, strict=False) if kept]
-        false = sum(passes[len(look.right) :])
-        row[:] = (
-            len(right), false, look.objects - len(right), not look.objects, not look.objects and not false, sum(right)
-        )  # fmt: skip
+        kept = kept_findings(look, shift)
+        hits = [finding.overlap for finding in kept if finding.overlap is not None]
+        missed, absent = look.objects - len(hits), not look.objects
+        row[:] = (len(hits), len(kept) - len(hits), missed, absent, absent and not kept, sum(hits))
     return rows
+
+
+def kept_findings(look: Look, shift: float) -> list[Finding]:
+    """The findings of a look that are over THRESHOLD once they are shifted."""
+    return [each for each in look.findings if shifted(each.score, look.presence, shift) > THRESHOLD]
 
 
 def shifted(score: float, presence: float, shift: float) -> float:
     """A score (presence times object score) once the object's logit is shifted."""
     share = min(score / presence, 1 - 1e-9) if presence > 0 else 0.0
-    return presence * share * np.exp(shift) / (1 - share + share * np.exp(shift))
+    return presence * share * math.exp(shift) / (1 - share + share * math.exp(shift))
 
 
 def mean_iou(sums: Counts) -> float | None:

@@ -4,6 +4,7 @@ Gated, it is on for its own phrase alone, and nothing else can be forgotten; alw
 same images while it learns, and measured before and after.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,24 +28,17 @@ from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.text_prompts import EXEMPLAR_PHRASE, clean
 from sam3_agent.training.finetuning.adapter_steps import TOKENS, AdapterOptions, LabeledView, train_adapter
 from sam3_agent.training.finetuning.figures import THRESHOLD, f1, own_counts
+from sam3_agent.training.finetuning.looks import Look, look
 from sam3_agent.training.finetuning.replay import Replay
 from sam3_agent.training.finetuning.report import Report, Words, own_figures, word_figures
 from sam3_agent.training.finetuning.report_page import page_of
 from sam3_agent.training.finetuning.survey import WORDS, Survey, names_in, other_words, scene_counts, survey
 from sam3_agent.training.teaching.prompt_tokens import TeachProgress
-from sam3_agent.training.teaching.teach import (
-    Look,
-    check_images,
-    dealt_folds,
-    images_key,
-    look,
-    thumbnails_of,
-    tokens_of,
-)
+from sam3_agent.training.teaching.teach import check_images, dealt_folds
 from sam3_agent.training.teaching.views import TeachingImage, View, views_of
-from sam3_agent.types import Concept, ConceptEstimate, ConceptPrompt, Exemplar
+from sam3_agent.types import Concept, ConceptEstimate, ConceptPrompt, Exemplar, ExemplarTokens
 from sam3_agent.workspace.concept_learning import SLOW_SIDE
-from sam3_agent.workspace.concepts import MOST_EXAMPLES
+from sam3_agent.workspace.concepts import MOST_EXAMPLES, MOST_THUMBNAILS, thumbnail
 
 SHIFTS = (0.0, 0.25, -0.25, 0.5, -0.5, 0.75, -0.75, 1.0, -1.0)
 """Of object logits, tried in this order, so that of equals the one nearest to 0 is taken."""
@@ -182,7 +176,8 @@ class _Course:
 
     def train(self, folder: Path | None) -> list[dict[str, Tensor]]:
         """What each fold arrives at."""
-        key = images_key(self._segmenter, self._images, (self._recipe, self._own, self._phrase))
+        recipe = replace(self._recipe, budget=BUDGET)  # decides what is written, not what is trained
+        key = _key(self._segmenter, self._images, f"{recipe}{self._own}{self._phrase}")
         start = self._examples.mean(axis=0)
         train = partial(train_adapter, folder=folder, key=key, on_progress=self._tell)
         return train(self._segmenter.network, self._views(), start, self._recipe.steps, self._replay())
@@ -219,7 +214,7 @@ class _Course:
 
     def _kept_phrase(self) -> str | None:
         """The words, if the model finds as much with them as without, beside the mean of the examples."""
-        tokens = tokens_of(self._examples.mean(axis=0, keepdims=True), self._segmenter.fingerprint)
+        tokens = _tokens(self._examples.mean(axis=0, keepdims=True), self._segmenter.fingerprint)
         shown = [image for image in self._images if image.objects][:TRIED]
         scores: list[float] = []
         for phrase in (self._own[0], None):
@@ -271,7 +266,7 @@ class _Course:
         tensors = {name: value.half() for name, value in part.items() if name != TOKENS}
         if self._recipe.always_on:
             return _merged(self._segmenter, tensors), ConceptPrompt(self._own[0])
-        concept = Concept(self._name, self._phrase, tokens_of(part[TOKENS].numpy(), reader))
+        concept = Concept(self._name, self._phrase, _tokens(part[TOKENS].numpy(), reader))
         adapter = Adapter(AdapterManifest(self._name, (), False, self._base, "", reader), tensors, concept)
         gate = Gate(self._segmenter.network, [adapter])
         return self._segmenter.changed(gate=gate), ConceptPrompt(self._phrase, (), concept)
@@ -308,14 +303,14 @@ class _Course:
         )
         if tokens is None:
             return Adapter(manifest, tensors, None)
-        kept = tokens_of(tokens.numpy(), fingerprint)
-        examples = tokens_of(self._examples[:MOST_EXAMPLES], fingerprint)
+        kept = _tokens(tokens.numpy(), fingerprint)
+        examples = _tokens(self._examples[:MOST_EXAMPLES], fingerprint)
         found, false, missed, absent, refused, _ = own_counts(looks, shift).sum(axis=0)
         estimate = ConceptEstimate(
             int(found), int(found + missed), int(false), 0, len(looks), self._recipe.steps.folds > 1, int(absent),
             int(refused),
         )  # fmt: skip
-        pictures = tuple(thumbnails_of(self._images))
+        pictures = tuple(_thumbnails(self._images))
         return Adapter(
             manifest, tensors, Concept(self._name, self._phrase, kept, pictures, examples, 0.5, estimate, notes)
         )
@@ -352,6 +347,24 @@ def _best_shift(looks: Sequence[Look]) -> float:
         if found >= figure + MARGIN:
             best, figure = shift, found
     return best
+
+
+def _key(segmenter: Sam3, images: Sequence[TeachingImage], recipe: str) -> str:
+    """A digest of everything that decides the result."""
+    digest = hashlib.sha256(f"{base_fingerprint(segmenter.network)}{segmenter.info.dtype}{recipe}".encode())
+    for image in images:
+        digest.update(image.digest)
+    return digest.hexdigest()
+
+
+def _thumbnails(images: Sequence[TeachingImage]) -> list[bytes]:
+    shown = [(image.pixels, rle) for image in images for rle in image.objects][:MOST_THUMBNAILS]
+    return [thumbnail(pixels, masks.box(rle)) for pixels, rle in shown]
+
+
+def _tokens(rows: NDArray[np.float32], reader: str) -> ExemplarTokens:
+    """(N, C) rows as tokens for the network with this fingerprint."""
+    return ExemplarTokens(rows.astype("<f4").tobytes(), rows.shape[0], rows.shape[1], reader)
 
 
 def _told(tell: Callable[[TeachProgress], None], doing: str, of: int, done: int) -> None:

@@ -14,7 +14,8 @@ from sam3_agent.model.text_prompts import EXEMPLAR_PHRASE, clean
 from sam3_agent.training.finetuning.adapter_steps import TOKENS, LabeledView, own_loss
 from sam3_agent.training.finetuning.figures import THRESHOLD, f1, own_counts, refusal
 from sam3_agent.training.finetuning.finetune import FinetuneOptions, labeled_view
-from sam3_agent.training.teaching.teach import check_images, look
+from sam3_agent.training.finetuning.looks import look
+from sam3_agent.training.teaching.teach import check_images
 from sam3_agent.training.teaching.views import TeachingImage, view
 from sam3_agent.types import ConceptPrompt
 

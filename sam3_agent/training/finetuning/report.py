@@ -17,8 +17,8 @@ from sam3_agent.training.finetuning.figures import (
     recall,
     refusal,
 )
+from sam3_agent.training.finetuning.looks import Look
 from sam3_agent.training.finetuning.survey import Survey, agreement, hijacked, names_in
-from sam3_agent.training.teaching.teach import Look
 from sam3_agent.training.teaching.views import TeachingImage
 
 WORST = 6

@@ -6,9 +6,9 @@ from html import escape
 
 from sam3_agent import masks
 from sam3_agent.render import Mark, draw_picture, encode_picture
-from sam3_agent.training.finetuning.figures import THRESHOLD, Figure, Pair, shifted
+from sam3_agent.training.finetuning.figures import Figure, Pair, kept_findings
+from sam3_agent.training.finetuning.looks import Look
 from sam3_agent.training.finetuning.report import Report, Words
-from sam3_agent.training.teaching.teach import Look
 from sam3_agent.training.teaching.views import TeachingImage
 
 LONGEST = 420
@@ -87,12 +87,7 @@ def _worst(report: Report, images: Sequence[TeachingImage]) -> str:
 
 
 def _card(image: TeachingImage, look: Look, report: Report, says: str) -> str:
-    scores = sorted((*look.right, *look.false), reverse=True)
-    found = [
-        rle
-        for rle, score in zip(look.found, scores, strict=True)
-        if shifted(score, look.presence, report.shift) > THRESHOLD
-    ]
+    found = [finding.rle for finding in kept_findings(look, report.shift)]
     marks = [Mark("labeled", rle, masks.box(rle), dashed=True) for rle in image.objects]
     marks += [Mark(f"{place + 1}", rle, masks.box(rle)) for place, rle in enumerate(found)]
     picture = draw_picture(image.pixels, marks, style="marks" if marks else "plain", longest=LONGEST)

@@ -12,6 +12,7 @@ from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.scenes.vocabulary import COLORS, NOUNS
 from sam3_agent.training.finetuning.figures import THRESHOLD, Counts
+from sam3_agent.training.finetuning.looks import SAME, matched
 from sam3_agent.training.teaching.views import TeachingImage
 from sam3_agent.types import ConceptPrompt, DetectOptions
 
@@ -21,8 +22,6 @@ EVERYDAY = (
 )  # fmt: skip
 """Beside the nouns of the scenes; a model that does not know one refuses it, which is to stay so too."""
 WORDS = (*NOUNS, *EVERYDAY)
-SAME = 0.5
-"""IoU of masks from which on a finding is an object, as in the metrics."""
 NAMED = 1 / 3
 """Share of the labeled objects found under a word from which on the word is a name of theirs."""
 SCENES = 24
@@ -121,13 +120,8 @@ def scene_counts(
 def _counted(found: Sequence[Rle], truth: Sequence[Rle]) -> Counts:
     if not truth:
         return np.array([0, len(found), 0, 1, not found], np.float64)
-    overlap, hits, free = masks.iou(found, truth) if found else np.zeros((0, len(truth))), 0, set(range(len(truth)))
-    for row in overlap:  # best first
-        best = max(free, key=lambda column: row[column], default=None)
-        if best is not None and row[best] >= SAME:
-            free.remove(best)
-            hits += 1
-    return np.array([hits, len(found) - hits, len(free), 0, 0], np.float64)
+    hits = sum(overlap is not None for overlap in matched(found, truth))
+    return np.array([hits, len(found) - hits, len(truth) - hits, 0, 0], np.float64)
 
 
 def _on_objects(rles: Sequence[Rle], image: TeachingImage) -> bool:

@@ -55,6 +55,15 @@ class TokenOptions:
     seed: int = 0
 
 
+class Boxed(Protocol):
+    """Anything that has boxes of objects, or none."""
+
+    @property
+    def boxes(self) -> Tensor:
+        """(N, 4) cxcywh, shares of the view."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CachedView:
     """Everything that a step needs of a view."""
@@ -68,15 +77,6 @@ class CachedView:
     """(L, C) tokens before those that are trained"""
     boxes: Tensor
     """(N, 4) cxcywh, shares of the view"""
-
-
-class Boxed(Protocol):
-    """Anything that has boxes of objects, or none."""
-
-    @property
-    def boxes(self) -> Tensor:
-        """(N, 4) cxcywh, shares of the view."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
-from sam3_agent.masks import Rle
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.training.checkpoint import CHECKPOINT
@@ -87,14 +86,13 @@ def teach(
     for image, fold in zip(images, folds, strict=True):
         read.image(image, fold)
     rows = np.concatenate(read.examples)  # (N, C)
-    key, start = images_key(segmenter, images, recipe), rows.mean(axis=0)
+    key, start = _key(segmenter, images, recipe), rows.mean(axis=0)
     train = partial(train_tokens, folder=folder, key=key, on_progress=on_progress)
     trained = train(segmenter.network, read.views, start, recipe.tokens)
-    reader = segmenter.fingerprint
-    threshold, estimate = _estimated(segmenter, images, folds, [tokens_of(each, reader) for each in trained])
-    tokens, examples = tokens_of(np.mean(trained, axis=0), reader), tokens_of(rows[:MOST_EXAMPLES], reader)
+    threshold, estimate = _estimated(segmenter, images, folds, [_tokens(each, segmenter) for each in trained])
+    tokens, examples = _tokens(np.mean(trained, axis=0), segmenter), _tokens(rows[:MOST_EXAMPLES], segmenter)
     notes = (_recipe_words(images, recipe),)
-    return Concept(name, None, tokens, tuple(thumbnails_of(images)), examples, threshold, estimate, notes)
+    return Concept(name, None, tokens, tuple(_thumbnails(images)), examples, threshold, estimate, notes)
 
 
 def recipe_of(steps: int | None = None, seed: int = 0) -> TeachOptions:
@@ -186,26 +184,19 @@ class _Reader:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Findings on an image: scores of the best finding on each object, and of the false ones."""
+class _Look:
+    """Findings on an image that was left out: scores of the best finding on each object, and of the false ones."""
 
     objects: int
     right: tuple[float, ...]
-    overlaps: tuple[float, ...]
-    """IoU of each that is right."""
     false: tuple[float, ...]
-    presence: float
-    found: tuple[Rle, ...] = ()
-    """All of them, best first."""
 
 
 def _estimated(
     segmenter: Sam3, images: Sequence[TeachingImage], folds: Sequence[int], tokens: Sequence[ExemplarTokens]
 ) -> tuple[float, ConceptEstimate]:
     """A threshold, and how well every image is answered by the tokens that were trained without it."""
-    prompts = [ConceptPrompt(None, (), Concept("taught", None, each)) for each in tokens]
-    low = min(THRESHOLDS)
-    looks = [look(segmenter, image, prompts[fold], low) for image, fold in zip(images, folds, strict=True)]
+    looks = [_look(segmenter, image, tokens[fold]) for image, fold in zip(images, folds, strict=True)]
     best = THRESHOLDS[0]
     for level in THRESHOLDS[1:]:
         if _f1(looks, level) >= _f1(looks, best) + MARGIN:
@@ -218,25 +209,23 @@ def _estimated(
     )
 
 
-def look(segmenter: Sam3, image: TeachingImage, prompt: ConceptPrompt, threshold: float) -> Look:
-    """Ask about an image and compare with what is marked on it."""
-    (answer,) = segmenter.detect(segmenter.encode(image.pixels), [prompt], DetectOptions(threshold))
-    free, right, false = set(range(len(image.objects))), list[tuple[float, float]](), list[float]()
+def _look(segmenter: Sam3, image: TeachingImage, tokens: ExemplarTokens) -> _Look:
+    prompt = ConceptPrompt(None, (), Concept("taught", None, tokens))
+    (answer,) = segmenter.detect(segmenter.encode(image.pixels), [prompt], DetectOptions(min(THRESHOLDS)))
+    free, right, false = set(range(len(image.objects))), list[float](), list[float]()
     overlap = masks.iou([each.rle for each in answer.kept], image.objects) if answer.kept and image.objects else None
     for place, each in enumerate(answer.kept):  # best first
         score = answer.presence * each.object_score
         hit = max(free, key=lambda column: overlap[place, column], default=None) if overlap is not None else None
         if hit is not None and overlap is not None and overlap[place, hit] >= SAME:
             free.remove(hit)
-            right.append((score, float(overlap[place, hit])))
+            right.append(score)
         else:
             false.append(score)
-    found = tuple(each.rle for each in answer.kept)
-    scores, overlaps = tuple(score for score, _ in right), tuple(share for _, share in right)
-    return Look(len(image.objects), scores, overlaps, tuple(false), answer.presence, found)
+    return _Look(len(image.objects), tuple(right), tuple(false))
 
 
-def _counts(looks: Sequence[Look], threshold: float) -> tuple[int, int]:
+def _counts(looks: Sequence[_Look], threshold: float) -> tuple[int, int]:
     """Objects found, and false findings."""
     return (
         sum(score > threshold for look in looks for score in look.right),
@@ -244,14 +233,13 @@ def _counts(looks: Sequence[Look], threshold: float) -> tuple[int, int]:
     )
 
 
-def _f1(looks: Sequence[Look], threshold: float) -> float:
+def _f1(looks: Sequence[_Look], threshold: float) -> float:
     """2 TP / (2 TP + FP + FN)."""
     found, false = _counts(looks, threshold)
     return 2 * found / max(1, found + false + sum(look.objects for look in looks))
 
 
-def thumbnails_of(images: Sequence[TeachingImage]) -> list[bytes]:
-    """Small pictures of the first objects."""
+def _thumbnails(images: Sequence[TeachingImage]) -> list[bytes]:
     shown = [(image.pixels, rle) for image in images for rle in image.objects][:MOST_THUMBNAILS]
     return [thumbnail(pixels, masks.box(rle)) for pixels, rle in shown]
 
@@ -265,7 +253,7 @@ def _recipe_words(images: Sequence[TeachingImage], recipe: TeachOptions) -> str:
     )
 
 
-def images_key(segmenter: Sam3, images: Sequence[TeachingImage], recipe: object) -> str:
+def _key(segmenter: Sam3, images: Sequence[TeachingImage], recipe: TeachOptions) -> str:
     """A digest of everything that decides the result."""
     digest = hashlib.sha256(f"{segmenter.fingerprint}{recipe}{segmenter.info.dtype}".encode())
     for image in images:
@@ -275,6 +263,5 @@ def images_key(segmenter: Sam3, images: Sequence[TeachingImage], recipe: object)
     return digest.hexdigest()
 
 
-def tokens_of(rows: NDArray[np.float32], reader: str) -> ExemplarTokens:
-    """(N, C) rows as tokens for the weights with this fingerprint."""
-    return ExemplarTokens(rows.astype("<f4").tobytes(), rows.shape[0], rows.shape[1], reader)
+def _tokens(rows: NDArray[np.float32], segmenter: Sam3) -> ExemplarTokens:
+    return ExemplarTokens(rows.astype("<f4").tobytes(), rows.shape[0], rows.shape[1], segmenter.fingerprint)

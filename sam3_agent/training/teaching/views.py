@@ -1,5 +1,6 @@
 """Views of the images that a concept is taught from: crops, mirrored and recolored, with the boxes of what is there."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,12 @@ class TeachingImage:
     """Objects that are known to be something else and may be taken for it."""
     name: str = ""
     """For messages."""
+
+    @property
+    def digest(self) -> bytes:
+        """Of the pixels and everything that is marked."""
+        marks = f"{self.pixels.shape}{len(self.objects)}" + "".join(r.counts for r in (*self.objects, *self.lookalikes))
+        return hashlib.sha256(marks.encode() + np.ascontiguousarray(self.pixels).tobytes()).digest()
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] != 3 or self.pixels.dtype != np.uint8:
