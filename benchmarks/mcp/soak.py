@@ -31,7 +31,7 @@ GROWTH_BAR = 1.05
 _SETTLING_SECONDS = 300.0
 _SIDES = ((400, 300), (1200, 900), (2000, 1500), (4000, 3000))
 """0.1 to 12 megapixels."""
-_DECLARED = ("as many as", "forget_image", "busy", "unknown", "damaged", "not a picture", "the limit is", "try again")
+_DECLARED = ("as many as", "forget_image", "busy", "unknown", "damaged", "not an image", "the limit is", "try again")
 
 
 @dataclass(slots=True)
