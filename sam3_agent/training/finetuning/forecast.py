@@ -120,7 +120,7 @@ def _seconds(recipe: FinetuneOptions, images: int, views: int, asked: float, ste
 
 def _numbers(segmenter: Sam3, recipe: FinetuneOptions) -> dict[str, int]:
     """Numbers of the adapter by part, the ranks of all folds together."""
-    numbers = dict.fromkeys((*PARTS, WHOLE.rstrip(".")), 0)
+    numbers: dict[str, int] = {part: 0 for part in (*PARTS, WHOLE.rstrip("."))}
     for name, shape in shapes_of(segmenter.network, recipe.steps.rank * recipe.steps.folds).items():
         part = WHOLE.rstrip(".") if name.startswith(WHOLE) else name.partition(".")[0]
         numbers[part] += int(np.prod(shape))
