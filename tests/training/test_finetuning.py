@@ -183,7 +183,7 @@ def test_an_adapter_that_is_always_on_is_measured_and_not_written_over_its_budge
     assert made.adapter.concept is None
     assert [name for name, _ in made.report.others.figures][-1] == "hijack"
     over = Finetuned(made.adapter, replace(made.report, over=("hijack 0.000 -> 0.100",)), made.images)
-    with pytest.raises(Forgets, match=r"not written: .* hijack 0.000 -> 0.100.*--accept-forgetting"):
+    with pytest.raises(Forgets, match=r"not written: .*hijack 0.000 -> 0.100.*--accept-forgetting"):
         over.write(tmp_path / "mine.adapter")
     assert not (tmp_path / "mine.adapter").exists()
     over.write(tmp_path / "mine.adapter", accept_forgetting=True)
