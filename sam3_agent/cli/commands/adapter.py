@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sam3_agent.cli.loading import loading_model
 from sam3_agent.cli.output import print_line
@@ -42,10 +42,9 @@ class Shown:
         print_line(f"of {manifest.base_name} ({manifest.base}); adapter {manifest.fingerprint}")
         for note in manifest.notes:
             print_line(note)
-        for part in ("own", "others"):
-            figures = self.report.get(part) or {}
-            for name, pair in (figures.get("figures", {}) if part == "others" else figures).items():
-                print_line(f"{name:24} {_value(pair, 'before')}  ->  {_value(pair, 'after')}")
+        others = _entries(self.report.get("others")).get("figures")
+        for name, pair in (_entries(self.report.get("own")) | _entries(others)).items():
+            print_line(f"{name:24} {_value(pair, 'before')}  ->  {_value(pair, 'after')}")
 
 
 def show(folder: Path) -> Shown:
@@ -56,8 +55,8 @@ def show(folder: Path) -> Shown:
     """
     manifest = read_manifest(folder)
     tensors, report = folder / TENSORS, folder / REPORT
-    said = read_json(report, most=MOST_REPORT) if report.is_file() else {}
-    return Shown(manifest, tensors.stat().st_size if tensors.is_file() else 0, said if isinstance(said, dict) else {})
+    said = _entries(read_json(report, most=MOST_REPORT)) if report.is_file() else {}
+    return Shown(manifest, tensors.stat().st_size if tensors.is_file() else 0, said)
 
 
 def merge(model: str, out: Path) -> AdapterManifest:
@@ -85,7 +84,11 @@ def merge(model: str, out: Path) -> AdapterManifest:
     return manifest
 
 
+def _entries(value: object) -> dict[str, Any]:
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
 def _value(pair: object, key: str) -> str:
-    values = pair.get(key) if isinstance(pair, dict) else None
-    first = values[0] if isinstance(values, list) and values else None
+    values = _entries(pair).get(key)
+    first = cast(list[Any], values)[0] if isinstance(values, list) and values else None
     return f"{first:.3f}" if isinstance(first, int | float) else "-"
