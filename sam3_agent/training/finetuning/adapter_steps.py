@@ -50,11 +50,12 @@ class AdapterOptions:
     """Views a step, half of them with the concept."""
     rate: float = 1e-3
     """Highest step size of the changes."""
-    tokens: int = 8
-    """Prompt tokens that are trained with them; 0 for none."""
-    token_rate: float = 5e-2
-    noise: float = 0.5
-    """Of the first tokens, as a share of their size: equal ones would stay equal."""
+    tokens: int = 1
+    """Prompt tokens that are trained with them, which begin as the mean of the examples; 0 for none. One finds most of
+    the objects before the first step: after 30 steps F1 .78 with one, .50 with eight that begin near it."""
+    token_rate: float = 1e-2
+    noise: float = 0.0
+    """Of the first tokens, as a share of their size: equal ones would stay equal, so that several need some."""
     others: int = 0
     """Other words asked of each view; 0 where the adapter is on for its own phrase alone."""
     seed: int = 0
