@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
+from sam3_agent import masks
 from sam3_agent.errors import Forgets, InputError
 from sam3_agent.formats.adapter_folder import PAGE, REPORT, read_manifest
 from sam3_agent.model.adapters.low_rank import fresh, view_of
@@ -23,12 +24,13 @@ from sam3_agent.training.finetuning.replay import Replay, ReplayRow, answers_to_
 from sam3_agent.training.finetuning.report import Words
 from sam3_agent.training.finetuning.survey import Survey, agreement, hijacked, names_in
 from sam3_agent.training.teaching.prompt_tokens import TeachProgress
+from sam3_agent.training.teaching.views import TeachingImage
 from sam3_agent.types import ConceptPrompt, ModelInfo
 from tests.model.conftest import byte_tokenizer, small_model
 from tests.training.test_teaching import images_of, square
 
 STEPS = AdapterOptions(rank=2, folds=2, steps=2, batch=2, tokens=2)
-SHORT = FinetuneOptions(STEPS, views=1, absent_views=1, words=("key", "circle"), scenes=2)
+SHORT = FinetuneOptions(STEPS, views=1, absent_views=1, words=("key", "circle"), scenes=1)
 ALWAYS = replace(SHORT, steps=replace(STEPS, tokens=0, others=1), always_on=True)
 
 
@@ -42,6 +44,15 @@ def small() -> Sam3:
     """Every part of facebook/sam3, few of each, at random."""
     tokenizer: CLIPTokenizer = byte_tokenizer()
     return Sam3(small_model(), tokenizer, ModelInfo("small", "cpu", "float32"))
+
+
+def squares() -> list[TeachingImage]:
+    """The fewest images that can be learned from."""
+    (first,) = square().objects
+    mask = np.zeros((40, 40), bool)
+    mask[24:34, 20:36] = True
+    having = replace(square(), objects=(first, masks.encode(mask)))
+    return [having] * 4 + [replace(square(), objects=())] * 4
 
 
 def test_figures_count_objects_and_refusals() -> None:
@@ -147,9 +158,9 @@ def test_too_few_images_are_refused_and_an_empty_word_too(small: Sam3) -> None:
 
 @pytest.mark.integration
 def test_a_forecast_tells_what_there_is_and_what_it_takes(small: Sam3) -> None:
-    images = [square()] * 8 + [replace(square(), objects=(), lookalikes=square().objects)] * 4
+    images = [*squares()[:4], *(replace(each, lookalikes=square().objects) for each in squares()[4:])]
     plan = forecast(small, "mine", images, "cat", SHORT)
-    assert (plan.having, plan.lacking, plan.objects, plan.lookalikes, plan.views) == (8, 4, 8, 4, 16)
+    assert (plan.having, plan.lacking, plan.objects, plan.lookalikes, plan.views) == (4, 4, 8, 4, 12)
     assert plan.adapter_bytes == 2 * sum(plan.numbers.values())
     assert plan.seconds > 0
     assert plan.cached_bytes > 0
@@ -178,7 +189,7 @@ def test_an_adapter_is_written_loaded_and_changes_no_other_word(segmenter: Sam3,
 
 @pytest.mark.integration
 def test_an_adapter_that_is_always_on_is_measured_and_not_written_over_its_budget(small: Sam3, tmp_path: Path) -> None:
-    images = [square()] * 8 + [replace(square(), objects=())] * 4
+    images = squares()
     made = finetune(small, "mine", images, options=ALWAYS)
     assert made.adapter.concept is None
     assert [name for name, _ in made.report.others.figures][-1] == "hijack"
@@ -196,7 +207,7 @@ class Killed(Exception):
 
 @pytest.mark.integration
 def test_a_killed_fine_tuning_goes_on_and_ends_with_the_same_adapter(small: Sam3, tmp_path: Path) -> None:
-    images = [square()] * 8 + [replace(square(), objects=())] * 4
+    images = squares()
 
     def kill(now: TeachProgress) -> None:
         if now.doing == "training" and now.done == 3:
@@ -219,8 +230,8 @@ def test_a_killed_fine_tuning_goes_on_and_ends_with_the_same_adapter(small: Sam3
 
 @pytest.mark.integration
 def test_training_brings_the_loss_of_the_class_down(small: Sam3) -> None:
-    images = [square()] * 8 + [replace(square(), objects=())] * 4
-    long = replace(SHORT, steps=replace(STEPS, folds=1, steps=30, batch=4))
+    images = squares()
+    long = replace(SHORT, steps=replace(STEPS, folds=1, steps=8, batch=2))
     made = finetune(small, "mine", images, options=long)
     recall_of = dict(made.report.own)["recall"]
     assert (recall_of.after.value or 0.0) >= (recall_of.before.value or 0.0)
