@@ -74,6 +74,7 @@ def test_a_dry_run_tells_what_it_will_take_and_trains_nothing(run: Run, labeled:
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(900)  # half a minute on an idle core
 def test_a_killed_fine_tuning_goes_on_and_its_adapter_is_used(
     run: Run, start: Callable[..., subprocess.Popen[str]], labeled: Path, tmp_path: Path
 ) -> None:

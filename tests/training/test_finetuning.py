@@ -157,6 +157,7 @@ def test_too_few_images_are_refused_and_an_empty_word_too(small: Sam3) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(900)  # seconds on an idle core
 def test_a_forecast_tells_what_there_is_and_what_it_takes(small: Sam3) -> None:
     images = [*squares()[:4], *(replace(each, lookalikes=square().objects) for each in squares()[4:])]
     plan = forecast(small, "mine", images, "cat", SHORT)
@@ -167,6 +168,7 @@ def test_a_forecast_tells_what_there_is_and_what_it_takes(small: Sam3) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(900)  # seconds on an idle core
 def test_an_adapter_is_written_loaded_and_changes_no_other_word(segmenter: Sam3, tmp_path: Path) -> None:
     images = images_of("star", 4)
     told: list[TeachProgress] = []
@@ -188,6 +190,7 @@ def test_an_adapter_is_written_loaded_and_changes_no_other_word(segmenter: Sam3,
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(900)  # seconds on an idle core
 def test_an_adapter_that_is_always_on_is_measured_and_not_written_over_its_budget(small: Sam3, tmp_path: Path) -> None:
     images = squares()
     made = finetune(small, "mine", images, options=ALWAYS)
@@ -206,6 +209,7 @@ class Killed(Exception):
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(900)  # seconds on an idle core
 def test_a_killed_fine_tuning_goes_on_and_ends_with_the_same_adapter(small: Sam3, tmp_path: Path) -> None:
     images = squares()
 
@@ -229,6 +233,7 @@ def test_a_killed_fine_tuning_goes_on_and_ends_with_the_same_adapter(small: Sam3
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(900)  # seconds on an idle core
 def test_training_brings_the_loss_of_the_class_down(small: Sam3) -> None:
     images = squares()
     long = replace(SHORT, steps=replace(STEPS, folds=1, steps=8, batch=2))
