@@ -30,9 +30,9 @@ def ask_video(
     """Have the server's own agent find what a sentence describes in a video: it tracks, measures and judges by itself.
 
     Use it for one whole question ("the two dogs that meet") when you do not want to do the steps yourself; the tracks
-    that it answers with, and all others that it followed, can be used in every other tool. It may merge or correct tracks
-    of the video on its way. It runs as a job, which takes as long as the tracking: what is not ready after wait_s
-    seconds is fetched with get_job.
+    that it answers with, and all others that it followed, can be used in every other tool. It may merge or correct
+    tracks of the video on its way. It runs as a job, which takes as long as the tracking: what is not ready after
+    wait_s seconds is fetched with get_job.
     """
     llm, workspace = context.llm, context.workspace
     if llm is None:

@@ -116,7 +116,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     add(
         "--llm",
         metavar="SPEC",
-        help="offer ask_image and ask_video, answered by this LLM: rules, anthropic:MODEL, openai:MODEL or chat:MODEL@BASE_URL",
+        help="offer ask_image and ask_video, answered by this LLM: rules, anthropic:MODEL, openai:MODEL or "
+        "chat:MODEL@BASE_URL",
     )
     add(
         "--feature-mib",
