@@ -26,6 +26,7 @@ from sam3_mcp.video_decoding import VideoDecoder, VideoPool, decode_video_here
 from benchmarks.machine import machine_words
 from benchmarks.mcp.hostile_images import FilesOf, Seen, call, options_of, run
 from benchmarks.mcp.mutated_videos import FORMATS, mutated, originals
+from benchmarks.process import children_of
 from sam3_agent.video import write_video
 
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
@@ -94,7 +95,7 @@ def _children() -> float:
 def _running_children() -> float:
     """CPU seconds of the children that have not ended (Linux)."""
     ticks = 0
-    for child in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
+    for child in children_of(os.getpid()):
         fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")

@@ -219,7 +219,7 @@ def test_another_word_that_found_something_is_not_said_to_have_found_nothing() -
     assert hints == snapshot(
         [
             "'car': not found (presence 0.02), nor as 'automobile' or 'sedan' or 'taxi': absent. If you see it in the"
-            " picture, use segment_at"
+            " image, use segment_at"
         ]
     )
 
@@ -234,7 +234,7 @@ def test_an_unknown_word_is_asked_in_other_words_in_the_same_call() -> None:
         [
             "'disc' may be a word that the model does not know: see what was found instead. Take it only if you see"
             " that it is what 'disc' means",
-            "'dog': not found (presence 0.02), nor as 'puppy': absent. If you see it in the picture, use segment_at",
+            "'dog': not found (presence 0.02), nor as 'puppy': absent. If you see it in the image, use segment_at",
         ]
     )
     assert [each["concept"] for each in result.data["results"]] == ["disc", "dog"]

@@ -249,8 +249,8 @@ BROKEN = [
     (read_cvat_video, "a.xml", CVAT.format(side=9, shape=MASK.format(rle="0, 81", side=99)), "99x99 at 0, 0 in frames"),
     (read_cvat_video, "a.xml", CVAT.format(side=9, shape=MASK.format(rle="-5, 9", side=2)), "runs of 4 pixels"),
     (lambda path: read_mot(path.parent), "a", "", "no MOT sequence here"),
-    (lambda path: read_mots_png(path.parent), "a", "", "no MOTS pictures here"),
-    (lambda path: read_davis(path.parent), "a", "", "no pictures here"),
+    (lambda path: read_mots_png(path.parent), "a", "", "no MOTS images here"),
+    (lambda path: read_davis(path.parent), "a", "", "no images here"),
 ]
 
 
