@@ -23,10 +23,16 @@ FolderArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The --out folder of `label`.", file_okay=False, show_default=False)
 ]
 ConceptsOption = Annotated[
-    Path, typer.Option(metavar="FILE.yaml", help="The concept file: classes and their phrases.", show_default=False)
+    Path | None,
+    typer.Option(metavar="FILE.yaml", help="The concept file: classes and their phrases.", show_default=False),
+]
+ClassesOption = Annotated[
+    list[str] | None,
+    typer.Option("--concept", metavar="PHRASE", help="A class by its phrase, without a concept file; repeatable."),
 ]
 ImagesArgument = Annotated[
-    Path | None, typer.Argument(metavar="IMAGES", help="A folder of images, or one image.", show_default=False)
+    Path | None,
+    typer.Argument(metavar="IMAGES", help="A folder of images and videos, or one of them.", show_default=False),
 ]
 OutOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where the journal of labels goes; with --suggest, the new file.")
@@ -100,8 +106,9 @@ VerticesOption = Annotated[
 
 
 def label(
-    concepts: ConceptsOption,
     images: ImagesArgument = None,
+    concepts: ConceptsOption = None,
+    concept: ClassesOption = None,
     out: OutOption = None,
     resume: ResumeOption = False,
     existing: ImportOption = None,
@@ -120,22 +127,28 @@ def label(
     fast: FastOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Label a folder of images by a concept file: propose, verify, journal.
+    """Label a folder of images and videos by a concept file: propose, verify, journal. A track of a video is a label.
 
     An interrupted run goes on with --resume. An LLM that sees pictures judges every label and what is missing.
     """
     from sam3_agent.cli.commands import label as command
     from sam3_agent.cli.output import print_json
+    from sam3_agent.labeling.ontology.ontology import named_classes
     from sam3_agent.labeling.pipeline.run import Order
     from sam3_agent.loop.load_llm import with_patience
 
     asked = with_patience(llm, llm_timeout, llm_retries)
+    if (concepts is None) == (not concept):
+        raise typer.BadParameter("give a concept file with --concepts, or each class with --concept, and not both")
     if suggest:
+        if concepts is None:
+            raise typer.BadParameter("--suggest drafts words for a concept file: give it with --concepts")
         return _suggest(concepts, asked, images, out, as_json=as_json)
     if images is None or out is None:
         raise typer.BadParameter("give IMAGES and --out DIR (only --suggest does without)")
     order, known = Order(images, budget_usd, llm), tuple(existing or ())
-    options = command.LabelOptions(order, concepts, out, resume, known, tiles, not no_judge, engine, jobs, asked)
+    classes = concepts if concepts is not None else named_classes(tuple(concept or ()))
+    options = command.LabelOptions(order, classes, out, resume, known, tiles, not no_judge, engine, jobs, asked)
     report = command.label(options, ModelOptions(model, device, dtype, fast))
     return print_json(report.to_json()) if as_json else command.print_report(report)
 
@@ -202,7 +215,8 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic, mllm, parquet or webdataset.",
+            help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic, mllm, parquet or webdataset; "
+            "of videos ytvis, veval, mot, mots, mots-txt, davis, cvat, cvat-polygon, label-studio, sav or csv.",
         ),
     ],
     out: Annotated[Path | None, typer.Option(metavar="OUT", help="Where it goes [DIR/export/FORMAT].")] = None,
