@@ -161,7 +161,7 @@ async def _open(client: Client, path: Path, ending: str, seen: Seen) -> None:
 
 
 async def call(client: Client, tool: str, arguments: dict[str, Any], ending: str, seen: Seen) -> dict[str, Any] | None:
-    """What a call gives, asked again while the server says to wait; None where it is refused, which is noted."""
+    """Give what a call gives, asked again while the server says to wait; None where it is refused, which is noted."""
     for _ in range(200):  # all calls of the token are taken: the limit is part of what keeps others going
         result = await client.call_tool(tool, arguments)
         words = str(getattr(result.content[0], "text", ""))

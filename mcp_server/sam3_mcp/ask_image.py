@@ -52,7 +52,7 @@ class WatchedLLM(WrappedLLM):
         self._turns = 0
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
-        """The LLM's reply.
+        """Ask the LLM.
 
         Raises:
             LLMError: the LLM failed.

@@ -80,7 +80,7 @@ class _TrackingWatch:
 
 
 def present_answer(workspace: Workspace, answer: VideoAnswer, llm: str) -> Presentation:
-    """An answer of the agent in words, data and a sheet of frames."""
+    """Put an answer of the agent into words, data and a sheet of frames."""
     motions = motions_of(answer.tracks, workspace.video_store.clock(answer.video_id))
     usage = answer.usage
     lines = [f"{answer.outcome}: {answer.reason or 'no reason given'} (by {llm})", *track_lines(motions)]

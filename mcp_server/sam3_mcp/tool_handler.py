@@ -203,7 +203,7 @@ class Backend:
         return present(JobContext(workspace, session.jobs, None, check), JobReport(job, 0.0))
 
     def _check_of(self, session: "Session") -> Callable[[], None]:
-        """What refuses, by raising ToolError, where the tracks of a client take more than they may."""
+        """Make the check that refuses, by ToolError, where the tracks of a client take more than they may."""
         return lambda: session.account.check_tracks(self.sessions.track_bytes(session))
 
 

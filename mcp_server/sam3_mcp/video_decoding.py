@@ -33,6 +33,8 @@ SECONDS_A_MEGAPIXEL = 0.25
 """With FRAME_SECONDS the time of a processor for each frame up to the one that is asked for: fifty times what H.264
 takes, five times what JPEG 2000 takes."""
 _MOST_FRAME_SECONDS = 60.0
+_MOST_WALL_SECONDS = 180.0
+"""By the clock for any of it: a call that waits longer has been given up by whoever made it."""
 _HELD_SECONDS = 1.0
 """A reader keeps its worker so long at least, or two that take it from each other would do nothing but seek."""
 _STEP_SECONDS = 0.25
@@ -56,7 +58,7 @@ class PinnedFile:
 
 
 def path_of(handle: int, name: str) -> Path:
-    """The path by which an open file is opened anew; its name where the system has none for open files."""
+    """Give the path by which an open file is opened anew; its name where the system has none for open files."""
     return _PLACES / str(handle) if _PLACES.is_dir() else Path(name)
 
 
@@ -64,7 +66,7 @@ class VideoDecoder(Protocol):
     """Decoder of video files for the clients of a server."""
 
     def __call__(self, file: PinnedFile, limits: VideoLimits, client: str) -> Video:
-        """A video, checked and indexed.
+        """Check and index a video.
 
         Raises:
             InputError: it is no video that can be read, too large, or takes too long.
@@ -137,7 +139,7 @@ class VideoPool:
         """Open a video in a worker; see `VideoDecoder`."""
         worker = self._take(client)
         try:
-            info, state = worker.open(file, limits, WALL_FACTOR * self._opening)
+            info, state = worker.open(file, limits, _wall(self._opening))
         except BaseException:
             if worker.busy:  # broken off in the middle of an exchange
                 worker.end()
@@ -168,7 +170,7 @@ class VideoPool:
                         self._begin(reading, file, state, size, indices[place:])
                         before = -1
                     assert reading.worker is not None
-                    seconds = WALL_FACTOR * seconds_of(index - before, size, self._rate)
+                    seconds = _wall(seconds_of(index - before, size, self._rate))
                     pixels, damaged = reading.worker.frame(size, seconds)
                     reading.used, before = time.monotonic(), index
                 yield index, pixels, damaged
@@ -197,7 +199,7 @@ class VideoPool:
         self._give_back(worker, reading.client)
 
     def _take(self, client: str) -> "_Worker":
-        """A worker of one's own, an idle one if there is one.
+        """Take a worker for oneself, an idle one if there is one.
 
         Raises:
             Busy: none became free.
@@ -331,7 +333,7 @@ class _Worker:
             raise self._broken(error) from error
 
     def frame(self, size: tuple[int, int], seconds: float) -> tuple[Pixels, bool]:
-        """The next frame, (H, W, 3), and whether it is damaged."""
+        """Give the next frame, (H, W, 3), and whether it is damaged."""
         try:
             self._link.sendall(NEXT)
             damaged = bool(self._answer(seconds)["damaged"])
@@ -360,7 +362,7 @@ class _Worker:
         send_line(self._link, request, file.handle)
 
     def _answer(self, seconds: float) -> dict[str, Any]:
-        """One line of the worker, which has so many seconds for it and what follows.
+        """Read one line of the worker, which has so many seconds for it and what follows.
 
         Raises:
             InputError: what the worker says is wrong with the file.
@@ -379,7 +381,7 @@ class _Worker:
         return receive(self._link, count)
 
     def _broken(self, error: Exception) -> InputError:
-        """What is said of a worker that is gone or late."""
+        """Say what has become of a worker that is gone or late."""
         self._is_broken, late = True, isinstance(error, TimeoutError)
         if late:
             self._process.kill()
@@ -394,12 +396,17 @@ class _Worker:
 
 
 def seconds_of(frames: int, size: Sequence[int], rate: float) -> float:
-    """Seconds of a processor for so many frames of (width, height), of which the last one is asked for."""
+    """Compute seconds of a processor for so many frames of (width, height), of which the last one is asked for."""
     return min(_MOST_FRAME_SECONDS, FRAME_SECONDS + rate * max(1, frames) * size[0] * size[1] / 1e6)
 
 
+def _wall(seconds: float) -> float:
+    """Give the seconds by the clock in which a worker, which is nice, has so many of a processor."""
+    return min(_MOST_WALL_SECONDS, WALL_FACTOR * seconds)
+
+
 def _facts(told: dict[str, Any]) -> dict[str, Any]:
-    """The facts of a video as a worker tells them, by their types."""
+    """Read the facts of a video as a worker tells them, by their types."""
     whole = {name: int(told[name]) for name in ("width", "height", "rotation")}
     words = {name: str(told[name])[:100] for name in ("reader", "codec")}
     return {**whole, **words, "fps": float(told["fps"]), "warnings": tuple(str(each) for each in told["warnings"])}
@@ -416,7 +423,7 @@ def send_line(link: socket.socket, words: dict[str, Any], handle: int | None = N
 
 
 def receive_line(link: socket.socket, *, with_file: bool = False) -> tuple[dict[str, Any], int | None]:
-    """A line of JSON, with the descriptor that came with its first byte if one is expected.
+    """Receive a line of JSON, with the descriptor that came with its first byte if one is expected.
 
     Raises:
         EOFError: nothing more comes, or no line.
@@ -437,7 +444,7 @@ def receive_line(link: socket.socket, *, with_file: bool = False) -> tuple[dict[
 
 
 def receive(link: socket.socket, count: int) -> bytearray:
-    """Exactly so many bytes.
+    """Receive exactly so many bytes.
 
     Raises:
         EOFError: fewer come.
