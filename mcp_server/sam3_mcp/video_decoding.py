@@ -285,7 +285,7 @@ class _Worker:
         more = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         with theirs:
             self._process = subprocess.Popen(
-                command, stdin=theirs, stdout=subprocess.DEVNULL, env={**os.environ, **more}
+                command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env={**os.environ, **more}
             )
         self._is_new = True
         self._uses = 0

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -30,7 +31,7 @@ def main() -> None:
     memory, niceness, opening, rate = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
     confine(memory, niceness)
     if find_spec("av") is not None:  # before a video's time begins
-        import sam3_agent.video.pyav  # noqa: F401
+        import_module("sam3_agent.video.pyav")
     with socket.socket(fileno=0) as link, suppress(EOFError, BrokenPipeError, ConnectionResetError):
         send_line(link, {"ready": True})
         while True:
@@ -81,7 +82,7 @@ def _give(link: socket.socket, request: dict[str, Any], path: Path, rate: float)
     state, size = receive(link, request["state"]), request["size"]
     indices = np.frombuffer(receive(link, request["indices"]), dtype=np.int64).tolist()
     frames, place = cast(Iterator[tuple[int, Pixels, bool]], iter(())), 0
-    while receive(link, 1) == NEXT:
+    while bytes(receive(link, 1)) == NEXT:
         ahead = indices[place] - indices[place - 1] if place else indices[0] + 1
         signal.setitimer(signal.ITIMER_PROF, seconds_of(ahead, size, rate))
         if not place:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from sam3_mcp.image_access import ImageAccess
 from sam3_mcp.path_allowlist import PathAllowlist
 from sam3_mcp.video_access import VideoAccess
@@ -176,5 +177,23 @@ def test_a_file_that_changes_is_refused_by_its_name(tmp_path: Path, sound: dict[
         with pytest.raises(InputError, match="has changed since it was opened") as caught:
             video.frame(3)
         assert str(path) in str(caught.value)
+    finally:
+        pool.close()
+
+
+@pytest.mark.integration
+def test_a_video_that_needs_more_memory_than_allowed_is_refused_and_the_next_one_is_read(
+    tmp_path: Path, sound: dict[str, bytes]
+) -> None:
+    large = tmp_path / "large.gif"
+    first, second = (Image.new("P", (7000, 7000), color) for color in (1, 2))
+    first.save(large, "GIF", save_all=True, append_images=[second])
+    pool = VideoPool(1, memory=700 * 2**20)
+    files = PathAllowlist.of([tmp_path])
+    access = VideoAccess(files, ImageAccess(files), limits=VideoLimits(80_000_000, 100), decode=pool)
+    try:
+        with pytest.raises(InputError, match="memory"):
+            list(access.read(str(large)).frames())
+        assert len(opened(written(tmp_path, "mp4", sound["mp4"]), pool)) == FRAMES
     finally:
         pool.close()
