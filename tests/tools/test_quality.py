@@ -257,7 +257,7 @@ def test_real_weights_are_asked_for_simpler_and_more_general_words() -> None:
 
 def test_a_call_looks_at_few_parts_unless_more_are_asked_for() -> None:
     dots = [
-        masks.encode(square(x, y, x + 8, y + 8, 1600, 2400)) for x in range(10, 2300, 70) for y in range(10, 1500, 300)
+        masks.encode(square(x, y, x + 8, y + 8, 1600, 2400)) for x in range(10, 2300, 150) for y in range(10, 1500, 500)
     ]
     segmenter = TruthSegmenter({"dot": dots}, ModelInfo("truth", "cpu", "float32", 160, 20, 8), least_side=4)
     workspace = Workspace(segmenter)

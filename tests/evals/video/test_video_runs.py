@@ -198,6 +198,7 @@ def test_frames_are_decoded_when_they_are_asked_for(tmp_path: Path) -> None:
         frames[2]
 
 
+@pytest.mark.integration  # a whole run: boundaries of 1,168 frames of 1280 x 720
 def test_metas_toy_predictions_as_a_run_give_metas_figures(tmp_path: Path, shared_data: Path) -> None:
     folder = shared_data / "sam3_veval_toy"
     if not folder.is_dir():
