@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sam3_agent.cli.commands.export import export_run, print_report
-from sam3_agent.cli.commands.label_videos import VideoSummary, check_trackable
+from sam3_agent.cli.commands.label_videos import VideoSummary, check_trackable, refuse_videos_only
 from sam3_agent.errors import InputError
 from sam3_agent.formats.video import FORMATS
 from sam3_agent.formats.video.ytvis import read_ytvis
@@ -157,7 +157,7 @@ def test_an_export_carries_the_track_ids_of_the_folders_and_the_names_of_classes
     assert {row["id"] for row in rows} == {document["annotations"][1]["track"]}
 
 
-def test_formats_go_to_what_they_are_for_and_say_so_otherwise(run: Run, made: Path, tmp_path: Path) -> None:
+def test_formats_go_to_what_they_are_for_and_say_so_otherwise(made: Path, tmp_path: Path) -> None:
     of_images = export_run(made, "coco", tmp_path / "coco", Selection(), pictures=False)
     assert (of_images.videos, set(of_images.to_json())) == (
         None,
@@ -171,10 +171,22 @@ def test_formats_go_to_what_they_are_for_and_say_so_otherwise(run: Run, made: Pa
     label(folder, tmp_path / "run", Counting()).close()
     with pytest.raises(InputError, match="has videos only: their formats are ytvis"):
         export_run(tmp_path / "run", "coco", tmp_path / "x", Selection(), pictures=False)
-    told = run("review", tmp_path / "run").error()
-    assert told.endswith(f"each is reviewed by itself: sam3-agent review {tmp_path / 'run' / FOLDER / 'more-one'}")
     with pytest.raises(InputError, match="unknown format 'word'"):
         export_run(made, "word", tmp_path / "x", Selection(), pictures=False)
+
+
+def test_a_run_of_videos_alone_names_the_folder_to_review(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "journal.sqlite").write_bytes((made / "journal.sqlite").read_bytes())
+    journal = Journal.open(tmp_path / "run")
+    try:
+        refuse_videos_only(journal)  # it has an image
+        with journal.writing() as db:
+            db.execute("DELETE FROM images")
+        with pytest.raises(InputError, match=f"sam3-agent review {tmp_path / 'run' / FOLDER / 'more-one'}$"):
+            refuse_videos_only(journal)
+    finally:
+        journal.close()
 
 
 def test_a_damaged_journal_is_one_line(made: Path, tmp_path: Path) -> None:
