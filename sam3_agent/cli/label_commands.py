@@ -1,7 +1,7 @@
 """The commands around labeling, `label`, `review`, `check`, `export` and `serve`, as `app.py` takes them up."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,6 +18,9 @@ from sam3_agent.cli.options import (
     ThresholdOption,
     TilesOption,
 )
+
+if TYPE_CHECKING:
+    from sam3_agent.labeling.ontology.ontology import Ontology
 
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The --out folder of `label`.", file_okay=False, show_default=False)
@@ -133,30 +136,35 @@ def label(
     """
     from sam3_agent.cli.commands import label as command
     from sam3_agent.cli.output import print_json
-    from sam3_agent.labeling.ontology.ontology import named_classes
     from sam3_agent.labeling.pipeline.run import Order
     from sam3_agent.loop.load_llm import with_patience
 
     asked = with_patience(llm, llm_timeout, llm_retries)
-    if (concepts is None) == (not concept):
-        raise typer.BadParameter("give a concept file with --concepts, or each class with --concept, and not both")
     if suggest:
-        if concepts is None:
-            raise typer.BadParameter("--suggest drafts words for a concept file: give it with --concepts")
         return _suggest(concepts, asked, images, out, as_json=as_json)
     if images is None or out is None:
         raise typer.BadParameter("give IMAGES and --out DIR (only --suggest does without)")
-    order, known = Order(images, budget_usd, llm), tuple(existing or ())
-    classes = concepts if concepts is not None else named_classes(tuple(concept or ()))
-    options = command.LabelOptions(order, classes, out, resume, known, tiles, not no_judge, engine, jobs, asked)
+    order, known, named = Order(images, budget_usd, llm), tuple(existing or ()), _classes(concepts, concept)
+    options = command.LabelOptions(order, named, out, resume, known, tiles, not no_judge, engine, jobs, asked)
     report = command.label(options, ModelOptions(model, device, dtype, fast))
     return print_json(report.to_json()) if as_json else command.print_report(report)
 
 
-def _suggest(concepts: Path, llm: str, images: Path | None, out: Path | None, *, as_json: bool) -> None:
+def _classes(concepts: Path | None, phrases: list[str] | None) -> "Path | Ontology":
+    """Read the classes of a label run: a concept file, or phrases that are classes."""
+    from sam3_agent.labeling.ontology.ontology import named_classes
+
+    if (concepts is None) == (not phrases):
+        raise typer.BadParameter("give a concept file with --concepts, or each class with --concept, and not both")
+    return concepts if concepts is not None else named_classes(phrases or ())
+
+
+def _suggest(concepts: Path | None, llm: str, images: Path | None, out: Path | None, *, as_json: bool) -> None:
     from sam3_agent.cli.commands import suggest as command
     from sam3_agent.cli.output import print_json
 
+    if concepts is None:
+        raise typer.BadParameter("--suggest drafts words for a concept file: give it with --concepts")
     report = command.suggest_words(command.SuggestOptions(concepts, llm, images, out))
     if as_json:
         print_json(report.to_json())
