@@ -75,21 +75,9 @@ def finetune(
 
     called = name or re.sub(r"[^\w.-]+", "-", class_name).strip("-_.")
     tuning = command.Tuning(
-        source,
-        called,
-        out or Path(f"{called}.adapter"),
-        tuple(phrase or (class_name,)),
-        class_name,
-        images,
-        tuple(unlike or ()),
-        always_on,
-        steps,
-        rank,
-        seed,
-        budget,
-        accept_forgetting,
-        replace,
-    )
+        source, called, out or Path(f"{called}.adapter"), tuple(phrase or (class_name,)), class_name, images,
+        tuple(unlike or ()), always_on, steps, rank, seed, budget, accept_forgetting, replace,
+    )  # fmt: skip
     report = command.tune(tuning, ModelOptions(model, device, dtype), dry_run=dry_run)
     if as_json:
         print_json(report.to_json())

@@ -175,7 +175,7 @@ class _Course:
         self._said: Survey | None = None
 
     def train(self, folder: Path | None) -> list[dict[str, Tensor]]:
-        """What each fold arrives at."""
+        """Train; gives the tensors that each fold arrives at."""
         recipe = replace(self._recipe, budget=BUDGET)  # decides what is written, not what is trained
         key = _key(self._segmenter, self._images, f"{recipe}{self._own}{self._phrase}")
         start = self._examples.mean(axis=0)
@@ -252,7 +252,7 @@ class _Course:
         return Replay(said.words, tokens, answered, names_in(said, self._images))
 
     def _held_out(self, trained: list[dict[str, Tensor]]) -> list[Look]:
-        """What is found on each image by the adapter that was trained without it."""
+        """Ask each image of the adapter that was trained without it."""
         asked = [self._asked(part, f"fold {fold}") for fold, part in enumerate(trained)]
         looks: list[Look] = []
         for place, (image, fold) in enumerate(zip(self._images, self._folds, strict=True)):

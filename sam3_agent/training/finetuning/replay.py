@@ -112,7 +112,7 @@ def answers_to_words(network: Sam3Model, rows: Sequence[ReplayRow], *, gradient:
 
 
 def drift(before: Answers, after: Answers, rows: Sequence[ReplayRow]) -> Tensor:
-    """How far the answers have moved from the base's; 0 where nothing has but what must be refused."""
+    """Distance of the answers from those of the base, and from refusing what the base should not have found."""
     old, new = before.outputs, after.outputs
     wrong = torch.stack([_on_labeled(old.boxes[-1, place], row.labeled) for place, row in enumerate(rows)])  # (R, Q)
     sure = old.logits.float().sigmoid() * ~wrong  # (L, R, Q)
