@@ -22,6 +22,12 @@ from sam3_agent.cli.options import (
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The --out folder of `label`.", file_okay=False, show_default=False)
 ]
+ReviewedArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR", help="The --out folder of `label`, or of `track`.", file_okay=False, show_default=False
+    ),
+]
 ConceptsOption = Annotated[
     Path, typer.Option(metavar="FILE.yaml", help="The concept file: classes and their phrases.", show_default=False)
 ]
@@ -152,7 +158,7 @@ def _suggest(concepts: Path, llm: str, images: Path | None, out: Path | None, *,
 
 
 def review(
-    folder: FolderArgument,
+    folder: ReviewedArgument,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Only fit the rule to what has been decided, then stop.")
     ] = False,
@@ -166,7 +172,7 @@ def review(
     dtype: DtypeOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Look at labels in the browser, accept, reject and mend them.
+    """Look at labels of images, or at tracks of a video, in the browser: accept, reject and mend them.
 
     The page is served on this machine only, at an address with a key in it. The model is loaded at the first click.
     """
@@ -196,13 +202,14 @@ def check(
 
 
 def export(
-    folder: FolderArgument,
+    folder: ReviewedArgument,
     form: Annotated[
         str,
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic, mllm, parquet or webdataset.",
+            help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic, mllm, parquet or webdataset;"
+            " of tracks: those of `track`.",
         ),
     ],
     out: Annotated[Path | None, typer.Option(metavar="OUT", help="Where it goes [DIR/export/FORMAT].")] = None,
@@ -221,7 +228,7 @@ def export(
     ] = 500,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the accepted labels of a run in a label format."""
+    """Write the accepted labels of a run in a label format, or all tracks but the rejected ones in one of tracks."""
     from sam3_agent.cli.commands import export as command
     from sam3_agent.cli.output import print_json
     from sam3_agent.labeling.io.export_labels import Selection

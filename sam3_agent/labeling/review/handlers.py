@@ -1,20 +1,24 @@
 """Handlers of the review page: what it may call, each with a JSON object in and out."""
 
-from collections.abc import Callable, Sequence
+import io
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import pydantic
+from PIL import Image
 
 from sam3_agent.errors import InputError
 from sam3_agent.labeling.review.decisions import ReviewDecisions
-from sam3_agent.labeling.review.refine import ReviewSegmenter
+from sam3_agent.labeling.review.page import MOST_POINTS, Call, PagePicture, PageRequest, Pixel, read_request
+from sam3_agent.labeling.review.refine import ReviewSegmenter, image_path
 from sam3_agent.labeling.store.documents import label_json
 from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.labeling.store.label import Check, Label
 from sam3_agent.labeling.store.summary import class_names, first_phrase
 from sam3_agent.labeling.verify.calibrate import calibrate
 from sam3_agent.labeling.verify.thresholds import thresholds_of
+from sam3_agent.workspace.image_loading import read_source
 
 Filter = Literal["review", "missed", "accepted", "rejected", "all"]
 
@@ -73,54 +77,42 @@ def progress_of(journal: Journal) -> dict[str, int]:
 
 MOST_QUEUE = 500
 """Images in one answer: the page asks for 200 at a time."""
-MOST_POINTS = 100
-"""Clicks on one object; people stop at about ten."""
-Call = Callable[[dict[str, Any]], Any]
-_Shape = TypeVar("_Shape", bound="_Request")
+SHOWN_AS_THEY_ARE = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
 
 
-class _Request(pydantic.BaseModel):
-    """Request of the page; fields that nobody knows are passed over."""
-
-    model_config = pydantic.ConfigDict(allow_inf_nan=False)
-
-
-_Pixel = Annotated[float, pydantic.Field(ge=-1e7, le=1e7)]
-
-
-class _Queue(_Request):
+class _Queue(PageRequest):
     filter: str
     class_name: Annotated[str | None, pydantic.Field(alias="class")] = None
     offset: Annotated[int, pydantic.Field(le=2**40)] = 0
     limit: Annotated[int, pydantic.Field(ge=1, le=2**40)] = 200
 
 
-class _OfImage(_Request):
+class _OfImage(PageRequest):
     sha: str
 
 
-class _OfLabel(_Request):
+class _OfLabel(PageRequest):
     id: str
 
 
-class _Decide(_Request):
+class _Decide(PageRequest):
     labels: list[str]
     action: str
     class_name: Annotated[str | None, pydantic.Field(alias="class")] = None
 
 
-class _Threshold(_Request):
+class _Threshold(PageRequest):
     class_name: Annotated[str, pydantic.Field(alias="class")]
     threshold: float
 
 
 class _Click(_OfImage):
-    points: Annotated[list[tuple[_Pixel, _Pixel]], pydantic.Field(max_length=MOST_POINTS)]
+    points: Annotated[list[tuple[Pixel, Pixel]], pydantic.Field(max_length=MOST_POINTS)]
     labels: Annotated[list[bool], pydantic.Field(max_length=MOST_POINTS)]
-    box: tuple[_Pixel, _Pixel, _Pixel, _Pixel] | None = None
+    box: tuple[Pixel, Pixel, Pixel, Pixel] | None = None
 
 
-class _Mask(_Request):
+class _Mask(PageRequest):
     find: str
     class_name: Annotated[str, pydantic.Field(alias="class")]
     id: str | None = None
@@ -133,6 +125,26 @@ class Handlers:
         self.journal = journal
         self.decisions = decisions
         self.segmenter = segmenter
+
+    @property
+    def page(self) -> str:
+        """Name of the page's HTML."""
+        return "index.html"
+
+    def picture(self, key: str) -> PagePicture:
+        """Give the image of a hash; one that browsers do not show is encoded as one that they do.
+
+        Raises:
+            InputError: there is no such image, or its file is gone.
+        """
+        path = image_path(self.journal, key)
+        if not path.is_file():
+            raise InputError(f"the image {path} is gone; put it back to see it")
+        if path.suffix.lower() in SHOWN_AS_THEY_ARE:
+            return PagePicture(path, keep=True)
+        buffer = io.BytesIO()
+        Image.fromarray(read_source(path)[0]).save(buffer, "PNG")
+        return PagePicture(buffer.getvalue(), "image/png")
 
     def by_name(self) -> dict[str, Call]:
         """List them: name in the address -> handler."""
@@ -168,14 +180,14 @@ class Handlers:
 
     def queue(self, given: dict[str, Any]) -> Any:
         """Give a part of the queue: {"filter", "class", "offset", "limit"} -> {"total", "items"}."""
-        asked = _read(_Queue, given)
+        asked = read_request(_Queue, given)
         limit, offset = min(asked.limit, MOST_QUEUE), max(asked.offset, 0)
         found = queue_of(self.journal, asked.filter, asked.class_name or None, offset, limit)
         return {"total": found.total, "items": list(found.items)}
 
     def image(self, given: dict[str, Any]) -> Any:
         """Give labels and checks of one image."""
-        sha = _read(_OfImage, given).sha
+        sha = read_request(_OfImage, given).sha
         row = self.journal.image(sha)
         return {
             "sha": sha,
@@ -188,12 +200,12 @@ class Handlers:
 
     def decide(self, given: dict[str, Any]) -> Any:
         """Decide about labels: {"labels": ids, "action", "class"} -> the labels as they are now."""
-        asked = _read(_Decide, given)
+        asked = read_request(_Decide, given)
         return _labels(self.decisions.decide(asked.labels, asked.action, asked.class_name))
 
     def confirm(self, given: dict[str, Any]) -> Any:
         """Say that nothing is missing on an image."""
-        return {"checks": [_check(check) for check in self.decisions.confirm(_read(_OfImage, given).sha)]}
+        return {"checks": [_check(check) for check in self.decisions.confirm(read_request(_OfImage, given).sha)]}
 
     def undo(self, given: dict[str, Any]) -> Any:
         """Take back the last decision; gives it, if any."""
@@ -202,7 +214,7 @@ class Handlers:
 
     def threshold(self, given: dict[str, Any]) -> Any:
         """Route the undecided labels of a class by another threshold: {"class", "threshold"}."""
-        asked = _read(_Threshold, given)
+        asked = read_request(_Threshold, given)
         return {"changed": self.decisions.set_threshold(asked.class_name, asked.threshold)}
 
     def calibrate(self, given: dict[str, Any]) -> Any:
@@ -211,25 +223,25 @@ class Handlers:
 
     def click(self, given: dict[str, Any]) -> Any:
         """Segment under clicks: {"sha", "points", "labels", "box"} -> a mask; nothing is kept."""
-        asked = _read(_Click, given)
+        asked = read_request(_Click, given)
         name, (rle, score, _) = self.segmenter.click(asked.sha, asked.points, asked.labels, asked.box)
         return {"find": name, "mask": rle.to_json(), "score": score}
 
     def mask(self, given: dict[str, Any]) -> Any:
         """Keep the mask of a click as a new label, or as that of an existing one: {"find", "class", "id"}."""
-        asked = _read(_Mask, given)
+        asked = read_request(_Mask, given)
         sha, (rle, score, _) = self.segmenter.drawn(asked.find)
         return _labels([self.decisions.put_mask(sha, rle, asked.class_name, asked.id or None, score)])
 
     def like(self, given: dict[str, Any]) -> Any:
         """Find more like a label on its image: {"id"}."""
-        label = self.journal.label(_read(_OfLabel, given).id)
+        label = self.journal.label(read_request(_OfLabel, given).id)
         found = self.segmenter.like(label, first_phrase(self.journal, label.class_name))
         return _labels(self.decisions.propose(label.sha, found, label.class_name))
 
     def start_search(self, given: dict[str, Any]) -> Any:
         """Find more like a label on all other images, in the background: {"id"}."""
-        label = self.journal.label(_read(_OfLabel, given).id)
+        label = self.journal.label(read_request(_OfLabel, given).id)
         self.segmenter.start_search(label, first_phrase(self.journal, label.class_name), self.decisions)
         return {"started": True}
 
@@ -237,15 +249,6 @@ class Handlers:
         """End the search."""
         self.segmenter.stop_search()
         return {"stopped": True}
-
-
-def _read(shape: type[_Shape], given: dict[str, Any]) -> _Shape:
-    try:
-        return shape.model_validate(given)
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"a field is missing or wrong: {place}: {first['msg']:.200}") from error
 
 
 def _labels(labels: Sequence[Label]) -> dict[str, Any]:

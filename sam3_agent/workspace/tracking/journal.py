@@ -215,21 +215,24 @@ def _continue(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     with path.open("rb+") as file:
-        end = file.seek(0, 2)
-        while end:
-            start = max(0, end - _BLOCK)
-            file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                file.truncate(start + newline + 1)
-                break
-            end = start
-        else:
-            file.truncate(0)
+        if not cut_torn_line(file):
             return None
     _, document = next(read_lines(path))
     read_header(path, document)
     return document
+
+
+def cut_torn_line(file: BinaryIO) -> int:
+    """Drop the last line of a file where it has no end, as kill -9 leaves it; gives the bytes that are left."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - _BLOCK)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return file.truncate(start + newline + 1)
+        end = start
+    return file.truncate(0)
 
 
 def _entry_json(entry: Entry) -> dict[str, Any]:

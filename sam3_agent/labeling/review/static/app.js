@@ -1,30 +1,15 @@
 // The review page: its state, and what keys and buttons do to it.
 import { call } from "./api.js";
 import { areaOf, runsOf } from "./masks.js";
+import { at, now, run, say } from "./page.js";
 import { drawChecks, drawClasses, drawLabels } from "./panel.js";
 import { Queue } from "./queue.js";
 import { View } from "./view.js";
 
-const at = (id) => document.getElementById(id);
 const view = new View(at("picture"));
 const queue = new Queue(at("queue"), at("queue-space"), (index) => run(() => open(index)));
 const state = { classes: [], image: null, labels: [], chosen: null, sliders: new Map(), clicks: null };
-let turn = 0, hush = 0, shownAt = 0, last = Promise.resolve();
-
-function say(text, bad = false) {
-  at("toast").textContent = text;
-  at("toast").className = bad ? "bad" : "";
-  at("toast").hidden = false;
-  clearTimeout(hush);
-  hush = setTimeout(() => { at("toast").hidden = true; }, bad ? 9000 : 3000);
-}
-
-async function now(act) {
-  try { return await act(); } catch (error) { say(error.message, true); return null; }
-}
-
-// One after the other, in the order of keys and clicks: each acts on what the one before it left.
-function run(act) { return (last = last.then(() => now(act))); }
+let turn = 0, shownAt = 0;
 
 const numberOf = (name) => Math.max(state.classes.findIndex((each) => each.name === name), 0);
 const lineOf = (name) => state.sliders.get(name) ?? state.classes[numberOf(name)]?.threshold ?? 0;

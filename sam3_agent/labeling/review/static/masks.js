@@ -62,7 +62,7 @@ export function overlay(shown, height, width, chosen) {
   const pixels = new Uint32Array(image.data.buffer);
   const fills = [0], borders = [0];
   for (const label of shown) {
-    const [r, g, b] = colourOf(label.number);
+    const [r, g, b] = label.color ?? colourOf(label.number);
     const alpha = label.id === chosen ? 120 : label.route === "rejected" ? 35 : 85;
     fills.push(((alpha << 24) | (b << 16) | (g << 8) | r) >>> 0);
     borders.push(label.id === chosen ? fills.at(-1) : ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);

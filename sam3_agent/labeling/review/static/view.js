@@ -9,8 +9,8 @@ export class View {
     this.drawing = document.createElement("canvas");
     this.scale = 1; this.x = 0; this.y = 0;
     this.picture = null; this.owner = null; this.shown = []; this.points = [];
-    this.hidden = false; this.draft = false; this.onclick = () => {};
-    new ResizeObserver(() => this.draw()).observe(canvas);
+    this.hidden = false; this.draft = false; this.fitted = true; this.onclick = () => {};
+    new ResizeObserver(() => (this.fitted && this.width ? this.fit() : this.draw())).observe(canvas);
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     canvas.addEventListener("pointerdown", (event) => this.press(event));
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
@@ -27,6 +27,13 @@ export class View {
     try { await picture.decode(); } catch { throw new Error("the picture cannot be shown; is the file still there?"); }
     this.picture = picture;
     this.draw();
+  }
+
+  // Show a picture that is there already, as the frames of a video; the place stays where frames are of one size.
+  show(picture, width, height) {
+    const other = width !== this.width || height !== this.height;
+    this.width = width; this.height = height; this.picture = picture;
+    if (other) this.fit();
   }
 
   close() { this.picture = null; this.owner = null; this.shown = []; this.draw(); }
@@ -63,6 +70,7 @@ export class View {
     this.scale = Math.min(box.width / this.width, box.height / this.height) * 0.96 || 1;
     this.x = (box.width - this.width * this.scale) / 2;
     this.y = (box.height - this.height * this.scale) / 2;
+    this.fitted = true;
     this.draw();
   }
 
@@ -81,6 +89,8 @@ export class View {
       const chosen = this.shown.find((label) => label.id === this.chosen);
       if (chosen) this.outline(chosen, 2.5);
     }
+    const tagged = this.hidden ? [] : this.shown.filter((label) => label.tag);
+    for (const label of tagged.sort((a, b) => (a.id === this.chosen) - (b.id === this.chosen))) this.tag(label);
     if (this.draft) context.drawImage(this.drawing, 0, 0);
     for (const point of this.points) {
       context.beginPath();
@@ -102,6 +112,20 @@ export class View {
     }
   }
 
+  // A name above a mask, of one size at any zoom.
+  tag(label) {
+    const context = this.context, size = 12 / this.scale, [x0, y0, x1] = label.box, [r, g, b] = label.color;
+    context.font = `600 ${size}px system-ui, sans-serif`;
+    const wide = context.measureText(label.tag).width + size * 0.7, high = size * 1.4;
+    const x = Math.min(Math.max((x0 + x1 - wide) / 2, 0), Math.max(this.width - wide, 0)), y = Math.max(y0 - high - 2 / this.scale, 0);
+    context.fillStyle = `rgb(${r},${g},${b})`;
+    context.fillRect(x, y, wide, high);
+    if (label.id === this.chosen) { context.lineWidth = 2 / this.scale; context.strokeStyle = "#fff"; context.strokeRect(x, y, wide, high); }
+    context.fillStyle = 0.3 * r + 0.59 * g + 0.11 * b > 140 ? "#000" : "#fff";
+    context.textBaseline = "middle";
+    context.fillText(label.tag, x + size * 0.35, y + high / 2);
+  }
+
   // Pixel of the picture under a pointer event.
   at(event) {
     const box = this.canvas.getBoundingClientRect();
@@ -121,7 +145,7 @@ export class View {
     const scale = Math.min(Math.max(this.scale * factor, 0.02), 60);
     this.x = px - (px - this.x) * (scale / this.scale);
     this.y = py - (py - this.y) * (scale / this.scale);
-    this.scale = scale;
+    this.scale = scale; this.fitted = false;
     this.draw();
   }
 
@@ -133,7 +157,7 @@ export class View {
       if (Math.hypot(now.clientX - from.x, now.clientY - from.y) > 4) moved = true;
       if (!moved) return;
       this.x = from.left + now.clientX - from.x;
-      this.y = from.top + now.clientY - from.y;
+      this.y = from.top + now.clientY - from.y; this.fitted = false;
       this.draw();
     };
     const release = (now) => {
