@@ -61,17 +61,17 @@ class FramePictures:
         if self._decoder is None or self._next != start:
             self._stop()
             self._decoder = _frames(self._video, start)
+        # put back when all went well: a decoder that failed is not gone on with
+        decoder, self._decoder = self._decoder, None
         found = b""
         for place in range(start, min(start + self._run, len(self._video))):
-            try:
-                encoded = _encoded(next(self._decoder))
-            except (StopIteration, InputError):
-                self._stop()
-                raise
-            if place == index:
-                found = encoded
+            frame = next(decoder, None)
+            if frame is None:
+                raise InputError(f"frame {place} cannot be decoded")
+            encoded = _encoded(frame)
+            found = encoded if place == index else found
             self._hold(place, encoded)
-            self._next = place + 1
+        self._decoder, self._next = decoder, min(start + self._run, len(self._video))
         return found
 
     def _hold(self, index: int, encoded: bytes) -> None:

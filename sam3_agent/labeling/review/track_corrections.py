@@ -251,8 +251,10 @@ class TrackCorrector:
         query = TrackingQuery((), (click,), request.frame, request.last)
         if session.answered(query):  # killed just before it became a decision
             return request.last
-        self.progress.state = "tracking"
         done = request.frame - 1
+        if running.stopping.is_set():  # while the model was loading
+            return done
+        self.progress.state = "tracking"
         lines = session.run(query, "live")
         assert isinstance(lines, Generator)
         with closing(lines):

@@ -131,6 +131,11 @@ function next(step) {
   return turnTo(list[(place < 0 ? (step > 0 ? 0 : list.length - 1) : place + step + list.length) % list.length]);
 }
 
+// Decide; where that is refused, somebody else may have decided meanwhile: show what stands.
+async function order(name, given = {}) {
+  try { return await call(name, given); } catch (error) { await reload(); throw error; }
+}
+
 function need() {
   const track = chosen();
   if (!track) say("choose a track first: click on it, or press Tab");
@@ -141,7 +146,7 @@ async function decide(action, label = "") {
   const track = need();
   if (!track) return null;
   const place = state.tracks.indexOf(track);
-  await call("decide", { id: track.id, action, label });
+  await order("decide", { id: track.id, action, label });
   await refresh();
   // Never stay on what is decided: the next key would decide it anew.
   const after = [...state.tracks.slice(place + 1), ...state.tracks.slice(0, place)].find(waits);
@@ -153,7 +158,7 @@ async function split() {
   const track = need();
   if (!track) return null;
   player.pause();
-  const { new_id } = await call("decide", { id: track.id, action: "split", frame: state.frame.index });
+  const { new_id } = await order("decide", { id: track.id, action: "split", frame: state.frame.index });
   await reload();
   await turnTo(named(new_id));
   return say(`${new_id} is another object from frame ${state.frame.index} on`);
@@ -171,14 +176,14 @@ function startMerge() {
 async function merge(other) {
   const id = state.merging;
   leave();
-  await call("decide", { id, action: "merge", other });
+  await order("decide", { id, action: "merge", other });
   await reload();
   await turnTo(named(id));
   return say(`${other} is part of ${id} now`);
 }
 
 async function undo() {
-  const { undone } = await call("undo");
+  const { undone } = await order("undo");
   if (!undone) return say("there is nothing to undo");
   await reload();
   const track = undone.ids.map(named).find(Boolean);
