@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
 
 from sam3_agent.errors import Busy, InputError
-from sam3_agent.workspace.tracking.journal import cut_torn_line, read_lines
+from sam3_agent.formats.json_lines import cut_torn_line
+from sam3_agent.workspace.tracking.journal import read_lines
 
 DECISIONS = "decisions.jsonl"
 VERSION = 1
