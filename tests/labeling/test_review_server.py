@@ -3,9 +3,11 @@
 from collections.abc import Generator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from sam3_agent import masks
 from sam3_agent.errors import InputError, ToolError
 from sam3_agent.labeling.ontology.ontology import Thresholds
 from sam3_agent.labeling.review.decisions import ReviewDecisions
@@ -207,3 +209,23 @@ def test_a_page_whose_journal_was_deleted_says_so(client: TestClient, calls: Han
         answer = client.post(f"/key/api/{name}", json=given)
         assert answer.status_code == 400
         assert "is gone: it was deleted or replaced" in answer.json()["error"]
+
+
+def test_a_mask_drawn_by_hand_is_kept_to_the_pixel_and_nonsense_is_refused(calls: Handlers) -> None:
+    image = calls.journal.images("done")[0]
+    size = (image.height, image.width)
+    mask = np.zeros(size, dtype=bool)
+    mask[3:9, 4:20] = True
+    flat = mask.ravel(order="F")
+    runs = np.diff(np.flatnonzero(np.concatenate(([True], flat[1:] != flat[:-1], [True])))).tolist()
+    asked = {"sha": image.sha, "runs": runs, "class": "animal", "how": "brush"}
+    (made,) = calls.draw(asked)["labels"]
+    assert masks.decode(masks.from_json(made["mask"])).tolist() == mask.tolist()
+    assert calls.outline({"id": made["id"]})["rings"]
+    for wrong in ([], [5], [-1, 1], [*runs, 7], [mask.size]):
+        with pytest.raises(InputError):
+            calls.draw({**asked, "runs": wrong})
+    with pytest.raises(InputError, match="how"):
+        calls.draw({**asked, "how": "magic"})
+    with pytest.raises(InputError, match="runs"):
+        calls.draw({**asked, "runs": [1] * 200_001})

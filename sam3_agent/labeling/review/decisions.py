@@ -62,8 +62,16 @@ class ReviewDecisions:
         self._save(action, before[0].sha, before, after)
         return after
 
-    def put_mask(self, sha: str, rle: Rle, class_name: str, label_id: str | None = None, score: float = 1.0) -> Label:
-        """Add a label that a person drew, or give an existing one another mask.
+    def put_mask(
+        self,
+        sha: str,
+        rle: Rle,
+        class_name: str,
+        label_id: str | None = None,
+        score: float = 1.0,
+        how: Literal["click", "brush", "polygon"] = "click",
+    ) -> Label:
+        """Add a label that a person drew, or give an existing one another mask; `how` is told with it.
 
         Raises:
             InputError: an unknown label or class, an empty mask, or one of another size than the image.
@@ -83,13 +91,13 @@ class ReviewDecisions:
             object_score=round(score, 6),
             presence=1.0,
             source="human",
-            phrase="click",
+            phrase=how,
             evidence=Evidence(asked=0),
             quality=1.0,
             model=model_name(self.journal),
         )
         same = replace(before[0], rle=rle, box=drawn.box, class_name=class_name) if before else drawn
-        after = self._by_person(same, accepted=True, reason="drawn by clicks")
+        after = self._by_person(same, accepted=True, reason=f"drawn by {'clicks' if how == 'click' else how}")
         self._save("mask", sha, before, [after])
         return after
 

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal, get_args
 import pydantic
 from PIL import Image
 
+from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.formats.polygons_reduced import outline_of
 from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.review.page import MOST_POINTS, Call, PagePicture, PageRequest, Pixel, read_request
 from sam3_agent.labeling.review.refine import ReviewSegmenter, image_path
@@ -78,6 +80,10 @@ def progress_of(journal: Journal) -> dict[str, int]:
 MOST_QUEUE = 500
 """Images in one answer: the page asks for 200 at a time."""
 SHOWN_AS_THEY_ARE = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
+MOST_RUNS = 200_000
+"""Run lengths of a mask drawn by hand: a call of 1 MB holds no more."""
+VERTEX_PIXELS = 1.0
+"""Of the image, by which an outline with few vertices may be off: what a person drags, and cannot see at full size."""
 
 
 class _Queue(PageRequest):
@@ -110,6 +116,13 @@ class _Click(_OfImage):
     points: Annotated[list[tuple[Pixel, Pixel]], pydantic.Field(max_length=MOST_POINTS)]
     labels: Annotated[list[bool], pydantic.Field(max_length=MOST_POINTS)]
     box: tuple[Pixel, Pixel, Pixel, Pixel] | None = None
+
+
+class _Draw(_OfImage):
+    runs: Annotated[list[int], pydantic.Field(max_length=MOST_RUNS)]
+    class_name: Annotated[str, pydantic.Field(alias="class")]
+    how: Literal["brush", "polygon"]
+    id: str | None = None
 
 
 class _Mask(PageRequest):
@@ -159,6 +172,8 @@ class Handlers:
             "calibrate": self.calibrate,
             "click": self.click,
             "mask": self.mask,
+            "draw": self.draw,
+            "outline": self.outline,
             "like": self.like,
             "search": self.start_search,
             "stop": self.stop_search,
@@ -232,6 +247,19 @@ class Handlers:
         asked = read_request(_Mask, given)
         sha, (rle, score, _) = self.segmenter.drawn(asked.find)
         return _labels([self.decisions.put_mask(sha, rle, asked.class_name, asked.id or None, score)])
+
+    def draw(self, given: dict[str, Any]) -> Any:
+        """Keep a mask drawn by hand, as a new label or an existing one's: {"sha", "runs", "class", "how", "id"}."""
+        asked = read_request(_Draw, given)
+        image = self.journal.image(asked.sha)
+        size = (image.height, image.width)
+        rle = masks.from_json({"size": size, "counts": asked.runs}, size)
+        return _labels([self.decisions.put_mask(asked.sha, rle, asked.class_name, asked.id or None, how=asked.how)])
+
+    def outline(self, given: dict[str, Any]) -> Any:
+        """Give the mask of a label as rings of few vertices, holes cut open: {"id"} -> {"rings": [[[x, y], ...]]}."""
+        found = outline_of(self.journal.label(read_request(_OfLabel, given).id).rle, VERTEX_PIXELS)
+        return {"rings": [[[float(x), float(y)] for x, y in ring] for ring in found.rings], "iou": found.iou}
 
     def like(self, given: dict[str, Any]) -> Any:
         """Find more like a label on its image: {"id"}."""

@@ -1,5 +1,6 @@
 // The review page: its state, and what keys and buttons do to it.
 import { call } from "./api.js";
+import { Editor } from "./editor.js";
 import { areaOf, runsOf } from "./masks.js";
 import { at, now, run, say } from "./page.js";
 import { drawChecks, drawClasses, drawLabels } from "./panel.js";
@@ -8,7 +9,7 @@ import { View } from "./view.js";
 
 const view = new View(at("picture"));
 const queue = new Queue(at("queue"), at("queue-space"), (index) => run(() => open(index)));
-const state = { classes: [], image: null, labels: [], chosen: null, sliders: new Map(), clicks: null };
+const state = { classes: [], image: null, labels: [], chosen: null, sliders: new Map(), clicks: null, drawn: null };
 let turn = 0, shownAt = 0;
 
 const numberOf = (name) => Math.max(state.classes.findIndex((each) => each.name === name), 0);
@@ -159,7 +160,11 @@ async function apply(name, value) {
   return reload();
 }
 
-function leave() { state.clicks = null; at("mode").hidden = true; if (view.width) view.sketch(null, []); }
+function leave() {
+  state.clicks = null; state.drawn = null; view.editor = null;
+  at("mode").hidden = true;
+  if (view.width) view.sketch(null, []);
+}
 
 function enter() {
   const label = chosen();
@@ -168,6 +173,38 @@ function enter() {
     ? `refining ${label.class}: click what is missing, Shift+click what is too much, N for a new object, Enter keeps`
     : "click on an object, Shift+click beside it, 1-9 or Enter keeps it, Escape leaves";
   at("mode").hidden = false;
+}
+
+const MODES = {
+  brush: "paint, Shift erases, [ and ] change the size",
+  polygon: "click its vertices, Enter ends it; drag moves one, Shift+click removes, a click on an edge adds",
+};
+
+// Draw by hand: a new object, or the mask of the chosen label.
+async function drawBy(kind) {
+  const was = state.drawn, label = was && !was.label ? null : chosen();
+  if (was?.kind === kind) return leave();
+  leave();
+  if (!state.image) return say("there is no image");
+  const rings = label && kind === "polygon" ? (await call("outline", { id: label.id })).rings : [];
+  state.drawn = { kind, label };
+  view.editor = new Editor(view, kind, label?.runs ?? null, rings.map((points) => ({ closed: true, points: points.map(([x, y]) => ({ x, y })) })));
+  view.draw();
+  at("mode").textContent = `${label ? `mending ${label.class}` : "a new object"}: ${MODES[kind]}; U takes back, ${label ? "N a new object, Enter keeps" : "1-9 or Enter keeps"}, Escape leaves`;
+  at("mode").hidden = false;
+  return null;
+}
+
+async function drawNew(kind) { leave(); state.chosen = null; draw(); return drawBy(kind); }
+
+async function keepDrawn(number) {
+  const { kind, label } = state.drawn;
+  if (number === null && view.editor.close()) return null;
+  const name = state.classes[number ?? (label ? label.number : 0)]?.name;
+  const { labels } = await call("draw", { sha: state.image.sha, runs: view.editor.result(), class: name, id: label?.id, how: kind });
+  leave();
+  state.chosen = labels[0].id;
+  return reload();
 }
 
 async function press(place, beside) {
@@ -226,10 +263,10 @@ async function calibrate() {
 
 const ACTS = {
   accept: () => decide("accept"), reject: () => decide("reject"), click: () => (state.clicks ? leave() : enter()),
-  like, search, all: acceptAll, confirm,
+  like, search, all: acceptAll, confirm, brush: () => drawBy("brush"), polygon: () => drawBy("polygon"),
 };
 const KEYS = {
-  a: ACTS.accept, r: ACTS.reject, x: ACTS.reject, c: ACTS.click, m: like, M: search, A: acceptAll, d: confirm, u: undo,
+  a: ACTS.accept, r: ACTS.reject, x: ACTS.reject, c: ACTS.click, b: ACTS.brush, p: ACTS.polygon, m: like, M: search, A: acceptAll, d: confirm, u: undo,
   j: () => open(queue.now + 1), k: () => open(queue.now - 1), 0: () => view.fit(),
   h: () => { view.hidden = !view.hidden; view.draw(); }, "?": () => at("help").showModal(),
 };
@@ -238,10 +275,15 @@ const KEYS = {
 function actOf(key, back) {
   const number = /^[1-9]$/.test(key) ? Number(key) - 1 : null;
   if (key === "Tab") return () => next(back ? -1 : 1);
-  if (state.clicks && key === "Escape") return leave;
+  if ((state.clicks || state.drawn) && key === "Escape") return leave;
+  if (state.drawn && key === "Enter") return () => keepDrawn(null);
+  if (state.drawn && (key === "u" || key === "Backspace")) return () => view.editor.undo() || say("nothing is drawn yet");
+  if (state.drawn && (key === "[" || key === "]")) return () => view.editor.resize(key === "]" ? 1 : -1);
+  if (state.drawn && key === "n") return () => drawNew(state.drawn.kind);
+  if (state.drawn && /^[arxAdmM]$/.test(key)) return () => say("Enter keeps what is drawn, Escape leaves it", true);
   if (state.clicks && key === "Enter") return () => keep(null);
   if (state.clicks && key === "n") return () => { state.chosen = null; draw(); enter(); };
-  if (number !== null && number < state.classes.length) return () => (state.clicks ? keep(number) : decide("relabel", state.classes[number].name));
+  if (number !== null && number < state.classes.length) return () => (state.drawn ? keepDrawn(number) : state.clicks ? keep(number) : decide("relabel", state.classes[number].name));
   return KEYS[key] ?? null;
 }
 
@@ -249,6 +291,7 @@ function actOf(key, back) {
 const DECIDING = /^[arxAd1-9]$/;
 
 document.addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && event.key === "z" && state.drawn) { event.preventDefault(); run(async () => view.editor?.undo()); return; }
   if (event.ctrlKey || event.metaKey || event.altKey || at("help").open || ["SELECT"].includes(event.target.tagName)) return;
   const { key, shiftKey } = event, pressed = performance.now();
   if (actOf(key, shiftKey)) event.preventDefault();
