@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sam3_agent import masks
+from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.store.label import Label
 from tests.labeling.fixtures_page import Served, big_journal, chromium, served, three_hundred
 from tests.labeling.fixtures_runs import knowing_segmenter, label, write_scenes
@@ -164,11 +165,16 @@ def test_a_decided_label_is_never_flipped_by_the_next_key(page: Any, site: Serve
 
 
 def test_after_the_last_image_keys_decide_nothing(page: Any, site: Served) -> None:
-    opened(page, site)
+    now = opened(page, site)
     for _ in range(COUNT):
         with page.expect_response(lambda response: response.url.endswith("/api/decide")):
             page.keyboard.press("A")
-        page.wait_for_timeout(300)
+        page.wait_for_function(
+            "now => document.body.dataset.image !== now || document.querySelector('#toast').innerText.includes('last')",
+            arg=now,
+        )
+        now = str(page.evaluate("document.body.dataset.image"))
+        page.wait_for_timeout(50)  # the next key is pressed after what it is meant for was shown
     page.wait_for_selector("#toast >> text=that was the last image of this queue")
     before = [(each.id, each.route) for each in site.calls.journal.labels()]
     assert all(route != "review" for _, route in before)
@@ -374,6 +380,32 @@ def test_vertices_of_a_found_mask_are_few_and_leave_it_as_it_was(page: Any, site
     page.wait_for_selector("#toast >> text=Enter keeps what is drawn")
     page.keyboard.press("Escape")
     assert page.locator("#mode").is_hidden()
+
+
+def test_a_second_look_does_not_see_the_first_and_disagreements_are_queued(page: Any, site: Served) -> None:
+    journal = site.calls.journal
+    by_ann = ReviewDecisions(journal, "ann")
+    sha = journal.images("done")[0].sha
+    first, second = [each.id for each in journal.labels(sha)][:2]
+    by_ann.decide([first], "accept")
+    by_ann.decide([second], "reject")
+    page.goto(site.url)
+    page.wait_for_selector("body[data-image]")
+    page.select_option("#filter", "second")
+    page.wait_for_selector("#count >> text=1 image")
+    page.wait_for_selector(".label.now")
+    assert "ann" not in page.locator("#labels").inner_text()
+    assert {chosen(page)} <= {first, second}
+    page.keyboard.press("a")
+    page.wait_for_function("document.querySelectorAll('.label.now').length === 1")
+    page.keyboard.press("a")
+    until(site, second, "review")
+    assert journal.label(first).reviewer == "ann, tester"
+    page.select_option("#filter", "disagree")
+    page.wait_for_selector("#progress >> text=1 on which they disagree")
+    page.wait_for_selector(f".label.now[data-id='{second}']")
+    page.keyboard.press("r")
+    until(site, second, "rejected")
 
 
 def test_more_like_this_finds_the_others_here_and_in_the_queue(page: Any, site: Served) -> None:

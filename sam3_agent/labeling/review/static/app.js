@@ -15,12 +15,14 @@ let turn = 0, shownAt = 0;
 const numberOf = (name) => Math.max(state.classes.findIndex((each) => each.name === name), 0);
 const lineOf = (name) => state.sliders.get(name) ?? state.classes[numberOf(name)]?.threshold ?? 0;
 const isDecided = (label) => label.decided_by === "person" || label.decided_by === "file";
-const isShown = (label) => (isDecided(label) ? label.route !== "rejected" : label.score >= lineOf(label.class) && !isLost(label));
+// What one other reviewer decided, looked at as if nobody had: by the filter of that name alone.
+const isSecond = (label) => at("filter").value === "second" && label.decided_by === "person" && !label.reviewer.includes(", ") && label.reviewer !== state.reviewer;
+const isShown = (label) => isSecond(label) || (isDecided(label) ? label.route !== "rejected" : label.score >= lineOf(label.class) && !isLost(label));
 // Rejected for another reason than its score, or under a threshold that nobody is moving.
 const isLost = (label) => label.route === "rejected" && !(state.sliders.has(label.class) && !label.repeats && label.score < (state.classes[numberOf(label.class)]?.threshold ?? 0));
 // What the filter is about and no person has decided: the only labels that are chosen without being pointed at.
 const wanted = () => ({ accepted: "accepted", rejected: "rejected" })[at("filter").value] ?? "review";
-const isOpen = (label) => !isDecided(label) && label.route === wanted() && (isShown(label) || wanted() === "rejected");
+const isOpen = (label) => isSecond(label) || at("filter").value !== "second" && !isDecided(label) && (at("filter").value !== "disagree" || label.decided_by === "people") && label.route === wanted() && (isShown(label) || wanted() === "rejected");
 const chosen = () => state.labels.find((label) => label.id === state.chosen) ?? null;
 
 function take(label) {
@@ -28,21 +30,24 @@ function take(label) {
   return { ...label, runs, area: areaOf(runs), number: numberOf(label.class) };
 }
 
+// The second reviewer does not see what the first one said.
+const asSeen = (label) => (isSecond(label) ? Object.assign(Object.create(label), { route: "review", reason: "" }) : label);
+
 function draw() {
-  const shown = state.labels.filter((label) => isShown(label) || label.id === state.chosen);
+  const labels = state.labels.map(asSeen), shown = labels.filter((label) => isShown(label) || label.id === state.chosen);
   view.masks(shown, state.chosen);
   document.body.dataset.drawn = shown.length;
-  drawLabels(at("labels"), state.labels, state.chosen, isShown, choose);
+  drawLabels(at("labels"), labels, state.chosen, isShown, choose);
 }
 
 function choose(id) { state.chosen = id; draw(); }
 
 async function refresh() {
   const answer = await call("state");
-  state.classes = answer.classes;
+  state.classes = answer.classes; state.reviewer = answer.reviewer;
   const { review, accepted, rejected, decided } = answer.progress;
   at("folder").textContent = answer.folder;
-  at("progress").textContent = `${review} to review, ${accepted} accepted, ${rejected} rejected, ${decided} decided by people`;
+  at("progress").textContent = `${review} to review, ${accepted} accepted, ${rejected} rejected, ${decided} decided by people${answer.progress.disagree ? `, ${answer.progress.disagree} on which they disagree` : ""}`;
   const { running, done, total, found, error } = answer.search;
   at("search").textContent = running || error ? `search: ${done} of ${total} images, ${found} found ${error}` : "";
   if (running) setTimeout(() => run(refresh), 700);
@@ -87,6 +92,8 @@ function put(image) {
 function count() {
   const counts = { review: 0, accepted: 0, rejected: 0 };
   for (const label of state.labels) counts[label.route]++;
+  counts.second = state.labels.filter(isSecond).length;
+  counts.disagree = state.labels.filter((label) => label.decided_by === "people").length;
   counts.missed = state.image.checks.filter((check) => check.route === "review").length;
   queue.count(state.image.sha, counts);
 }
@@ -111,7 +118,7 @@ async function decide(action, name) {
   const label = chosen();
   if (!label) return say("choose a label first: click on it, or press Tab");
   const after = state.labels.slice(state.labels.indexOf(label) + 1).concat(state.labels).find((other) => other.id !== label.id && isOpen(other));
-  await call("decide", { labels: [label.id], action, class: name });
+  await call("decide", { labels: [label.id], action, class: name, second: isSecond(label) });
   // Never stay on what is decided: the next key would decide it anew.
   state.chosen = after?.id ?? null;
   await reload();
@@ -120,7 +127,7 @@ async function decide(action, name) {
 
 // The next image of the queue with something open; the last one stays, with nothing chosen.
 async function advance() {
-  const counted = { review: "review", missed: "missed" }[at("filter").value];
+  const counted = { review: "review", missed: "missed", second: "second", disagree: "disagree" }[at("filter").value];
   for (let index = queue.now + 1; index < queue.total; index++) {
     const item = await queue.item(index);
     if (item && (!counted || item[counted] > 0)) return open(index);
@@ -129,9 +136,10 @@ async function advance() {
 }
 
 async function acceptAll() {
-  const ids = state.labels.filter((label) => isShown(label) && label.route !== "accepted" && !isDecided(label)).map((label) => label.id);
+  const second = at("filter").value === "second";
+  const ids = state.labels.filter((label) => (second ? isSecond(label) : isShown(label) && label.route !== "accepted" && !isDecided(label))).map((label) => label.id);
   if (!ids.length) return say("nothing waits here");
-  await call("decide", { labels: ids, action: "accept" });
+  await call("decide", { labels: ids, action: "accept", second });
   state.chosen = null;
   await reload();
   return advance();
