@@ -196,7 +196,9 @@ class ReviewedTracks:
             InputError: the folder holds no tracks, or a journal is broken.
         """
         self.folder = folder
-        self.store = TrackStore(folder / TRACKS)
+        path = folder / TRACKS
+        self._size = path.stat().st_size if path.is_file() else 0
+        self.store = TrackStore(path)
         self._journal = DecisionJournal(folder, reviewer)
         self._base = self.store.tracks()
         self._known, self.passed_over = self._replayed()
@@ -289,7 +291,9 @@ class ReviewedTracks:
 
     def _new_id(self) -> str:
         """An id that no track of this folder has or had, those of questions that were asked since included."""
-        return f"t{TrackStore(self.store.path).next_number}"
+        store = self.store if self.store.path.stat().st_size == self._size else TrackStore(self.store.path)
+        given = [int(each[1:]) for each in self._journal.read.given if each[1:].isdecimal()]
+        return f"t{max([store.next_number, *(number + 1 for number in given)])}"
 
     def _words(self, struck: Decision, before: Mapping[str, ReviewedTrack]) -> str:
         """Say to a person what was undone, and what is so again."""
