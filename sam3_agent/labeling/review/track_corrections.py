@@ -197,6 +197,11 @@ class TrackCorrector:
             running.thread.join()
 
     @property
+    def is_loaded(self) -> bool:
+        """Whether the model is there."""
+        return self._workspace is not None
+
+    @property
     def busy_with(self) -> str:
         """The track that is being corrected; "" for none."""
         return self.progress.track_id if self.progress.state != "idle" else ""

@@ -201,6 +201,7 @@ class ReviewedTracks:
         self.store = TrackStore(path)
         self._journal = DecisionJournal(folder, reviewer)
         self._base = self.store.tracks()
+        self._corrections: dict[str, tuple[TrackFrame, ...]] = {}
         self._known, self.passed_over = self._replayed()
 
     @property
@@ -284,10 +285,14 @@ class ReviewedTracks:
 
     def _found(self, decision: Decision) -> tuple[TrackFrame, ...]:
         """The frames of a correction; its folder lies within this one."""
+        if decision.folder in self._corrections:
+            return self._corrections[decision.folder]
         folder = (self.folder / decision.folder).resolve()
         if not folder.is_relative_to(self.folder.resolve()):
             raise InputError(f"the correction of {decision.id} lies outside of {self.folder}")
-        return TrackStore(folder / TRACKS).track(decision.id).frames
+        frames = TrackStore(folder / TRACKS).track(decision.id).frames
+        self._corrections[decision.folder] = frames
+        return frames
 
     def _new_id(self) -> str:
         """An id that no track of this folder has or had, those of questions that were asked since included."""
