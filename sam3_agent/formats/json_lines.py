@@ -1,7 +1,9 @@
 """Files that grow by a line: what a kill -9 leaves is whole lines and at most one torn one, which is dropped."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from sam3_agent.errors import InputError
 
@@ -31,14 +33,17 @@ def drop_torn_line(path: Path) -> bool:
     if not path.exists():
         return False
     with path.open("rb+") as file:
-        end = file.seek(0, 2)
-        while end:
-            start = max(0, end - _BLOCK)
-            file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                file.truncate(start + newline + 1)
-                return True
-            end = start
-        file.truncate(0)
-    return False
+        return cut_torn_line(file) > 0
+
+
+def cut_torn_line(file: BinaryIO) -> int:
+    """Do the same to a file that is open for reading and writing; gives the bytes that are left."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - _BLOCK)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return file.truncate(start + newline + 1)
+        end = start
+    return file.truncate(0)
