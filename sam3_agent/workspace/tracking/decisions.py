@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
 
 from sam3_agent.errors import Busy, InputError
-from sam3_agent.formats.json_lines import drop_torn_line
+from sam3_agent.formats.json_lines import cut_torn_line
 from sam3_agent.workspace.tracking.journal import read_lines
 
 DECISIONS = "decisions.jsonl"
@@ -179,9 +179,10 @@ class DecisionJournal:
             raise InputError(f"cannot write {path}: {error.strerror or error}") from error
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if not drop_torn_line(path):
+            size = cut_torn_line(file)
+            if not size:
                 self._append_line(file, {"decisions": VERSION})
-            elif path.stat().st_size != self.read.size:
+            elif size != self.read.size:
                 self.read = read_decisions(self.folder)
                 raise Busy("somebody else has decided about these tracks meanwhile: look at them again, then decide")
             yield file
