@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sam3_agent.cli.commands.label_videos import refuse_videos_only
 from sam3_agent.cli.loading import open_workspace
 from sam3_agent.cli.options import ModelOptions
 from sam3_agent.cli.output import print_line, print_table, say
@@ -76,6 +77,7 @@ def _labels_page(folder: Path, page: Page, segmenter: ModelOptions) -> Generator
     _refuse_many(folder)
     journal = Journal.open(folder)
     try:
+        refuse_videos_only(journal)
         decisions = ReviewDecisions(journal, page.reviewer)
         yield Handlers(journal, decisions, ReviewSegmenter(journal, lambda: open_workspace(segmenter)))
     finally:
