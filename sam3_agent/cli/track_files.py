@@ -146,12 +146,25 @@ def track_set(
     return TrackSet(name, *size, tuple(tracks), fps, names, absent, path.name)
 
 
+def is_unfinished(folder: Path) -> bool:
+    """Whether a folder holds a question that was not answered to its end; raises as `concepts_asked`."""
+    return any(not one["done"] for one in _questions(folder))
+
+
 def concepts_asked(folder: Path) -> tuple[str, ...]:
     """Concepts of all questions that a folder holds; raises InputError where the file of them is broken."""
+    return tuple(dict.fromkeys(concept for one in _questions(folder) for concept in one["concepts"]))
+
+
+def _questions(folder: Path) -> list[dict[str, Any]]:
+    """[{"done", "concepts"}] of a folder."""
     path = folder / QUESTIONS
     try:
         known: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-        return tuple(dict.fromkeys(str(concept) for one in known for concept in one["question"]["concepts"]))
+        return [
+            {"done": bool(one["done"]), "concepts": [str(concept) for concept in one["question"]["concepts"]]}
+            for one in known
+        ]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({error!r})") from error
 

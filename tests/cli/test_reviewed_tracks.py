@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ OUT = Path("out")
 
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the scripted video and its tracks."""
+    """A folder with the scripted video in pets/, and its tracks in kept/."""
     folder = tmp_path_factory.mktemp("tracked")
     (folder / "pets").mkdir()
     for index in range(FRAMES):
@@ -33,19 +34,20 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         follow("cat", "dog")
+    (folder / "out").rename(folder / "kept")
     return folder
 
 
 @pytest.fixture
-def here(tracked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
     """The working folder: the video in pets/, its tracks in out/, of which t2 was rejected and t3 is a fox."""
-    monkeypatch.chdir(tmp_path)
-    Path("pets").symlink_to(tracked / "pets")
-    shutil.copytree(tracked / "out", OUT)
+    monkeypatch.chdir(tracked)
+    shutil.copytree(tracked / "kept", OUT)
     reviewed = ReviewedTracks(OUT, "me")
     reviewed.decide("reject", "t2")
     reviewed.decide("relabel", "t3", concept="fox")
-    return tmp_path
+    yield tracked
+    shutil.rmtree(tracked / "out")
 
 
 def follow(*concepts: str) -> TrackReport:
@@ -89,16 +91,16 @@ def follow_by_a_point() -> TrackReport:
 
 
 @pytest.mark.usefixtures("here")
-def test_an_export_leaves_out_what_was_rejected_and_counts_it(run: Run) -> None:
+def test_an_export_leaves_out_what_was_rejected_and_counts_it(run: Run, tmp_path: Path) -> None:
     ran = run("export", OUT, "--format", "csv")
     assert ran.status == 0, ran.error()
     assert "2 tracks as csv: out/export/csv/tracks.csv" in ran.out
     assert "left out: 1 rejected tracks" in ran.out
     assert "1 of them wait for review" in ran.out
     assert rows("out/export/csv/tracks.csv") == {("t1", "cat"), ("t3", "fox")}
-    told = json.loads(run("export", OUT, "--format", "ytvis", "--out", "there", "--json").out)
+    told = json.loads(run("export", OUT, "--format", "ytvis", "--out", tmp_path, "--json").out)
     assert told == {
-        "out": "there/annotations.json", "format": "ytvis", "tracks": 2, "undecided": 1,
+        "out": str(tmp_path / "annotations.json"), "format": "ytvis", "tracks": 2, "undecided": 1,
         "left_out": {"rejected": 1}, "warnings": [],
     }  # fmt: skip
     assert run("export", OUT, "--format", "overlay").status == 0
@@ -108,14 +110,13 @@ def test_an_export_leaves_out_what_was_rejected_and_counts_it(run: Run) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_an_export_does_without_the_video_where_no_picture_is_drawn(run: Run) -> None:
-    Path("pets").unlink()
     journal = OUT / "tracks.jsonl"
     header, rest = journal.read_text().split("\n", 1)
-    journal.write_text(json.dumps(json.loads(header) | {"source": "/nowhere/pets"}) + "\n" + rest)
+    journal.write_text(json.dumps(json.loads(header) | {"source": "/nowhere/dogs"}) + "\n" + rest)
     assert run("export", OUT, "--format", "mot").status == 0
     ran = run("export", OUT, "--format", "overlay")
     assert ran.status == 1
-    assert "the video /nowhere/pets is gone" in ran.error()
+    assert "the video /nowhere/dogs is gone" in ran.error()
 
 
 @pytest.mark.usefixtures("here")
@@ -134,14 +135,12 @@ def test_what_is_for_labels_of_images_is_refused_of_tracks(run: Run, options: tu
 
 
 @pytest.mark.usefixtures("here")
-def test_review_names_the_folders_of_several_videos_and_what_it_needs(run: Run) -> None:
-    Path("many").mkdir()
-    OUT.rename("many/one")
-    ran = run("review", "many")
+def test_review_names_the_folders_of_several_videos_and_what_it_needs(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(OUT, tmp_path / "one")
+    ran = run("review", tmp_path)
     assert ran.status == 1
-    assert "many holds the tracks of 1 videos; review one of them: many/one" in ran.error()
-    Path("bare").mkdir()
-    assert "bare holds no journal.sqlite" in run("review", "bare").error()
-    Path("pets").unlink()
-    (Path("many/one") / "decisions.jsonl").write_text("no journal\n")
-    assert "decisions.jsonl:1: broken line" in run("review", "many/one").error()
+    assert f"holds the tracks of 1 videos; review one of them: {tmp_path}/one" in ran.error()
+    (tmp_path / "bare").mkdir()
+    assert "bare holds no journal.sqlite" in run("review", tmp_path / "bare").error()
+    (OUT / "decisions.jsonl").write_text("no journal\n")
+    assert "decisions.jsonl:1: broken line" in run("review", OUT).error()

@@ -140,14 +140,14 @@ def test_masks_come_for_a_few_frames_at_a_time(client: TestClient) -> None:
 def test_frames_of_a_video_file_are_exact_after_any_jump(tmp_path: Path) -> None:
     pytest.importorskip("av", reason="PyAV is not installed: opencv decodes from the beginning at each jump")
     path = tmp_path / "shades.mp4"
-    shades = (np.full((48, 64, 3), index % 250, dtype=np.uint8) for index in range(300))
+    shades = (np.full((48, 64, 3), index % 250, dtype=np.uint8) for index in range(96))
     write_video(path, shades, fps=25.0)
     pictures = FramePictures(open_video(path))
-    for index in (299, 0, 150, 149, 143, 220):
+    for index in (95, 0, 50, 49, 31, 80):
         with Image.open(io.BytesIO(pictures.jpeg(index))) as image:
             assert abs(int(np.asarray(image).mean()) - index % 250) <= 4, index
-    with pytest.raises(InputError, match="there is no frame 300"):
-        pictures.jpeg(300)
+    with pytest.raises(InputError, match="there is no frame 96"):
+        pictures.jpeg(96)
     pictures.close()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from sam3_agent.cli.output import print_line
-from sam3_agent.cli.track_files import OVERLAY, concepts_asked, track_set, write_format, write_overlay
+from sam3_agent.cli.track_files import OVERLAY, concepts_asked, is_unfinished, track_set, write_format, write_overlay
 from sam3_agent.errors import InputError
 from sam3_agent.formats.video import FORMATS
 from sam3_agent.labeling.review.track_review import find_video
@@ -67,6 +67,8 @@ def export_tracks(folder: Path, form: str, out: Path) -> TracksExport:
     else:
         written = write_format(tracks, form, out)
     warnings = list(written.notes)
+    if is_unfinished(folder):
+        warnings.append("the video was not tracked to its end: give the command of `track` again to go on")
     if reviewed.passed_over:
         warnings.append(f"{reviewed.passed_over} decisions are about tracks that are no longer there")
     return TracksExport(written.path, form, len(tracks.tracks), reviewed.counts, tuple(warnings))

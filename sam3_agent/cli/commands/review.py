@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sam3_agent.cli.commands.label_videos import refuse_videos_only
 from sam3_agent.cli.loading import open_workspace
 from sam3_agent.cli.options import ModelOptions
 from sam3_agent.cli.output import print_line, print_table, say
+from sam3_agent.cli.track_files import is_unfinished
 from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.review.handlers import Handlers
@@ -75,6 +77,7 @@ def _labels_page(folder: Path, page: Page, segmenter: ModelOptions) -> Generator
     _refuse_many(folder)
     journal = Journal.open(folder)
     try:
+        refuse_videos_only(journal)
         decisions = ReviewDecisions(journal, page.reviewer)
         yield Handlers(journal, decisions, ReviewSegmenter(journal, lambda: open_workspace(segmenter)))
     finally:
@@ -97,6 +100,8 @@ def _notes(review: TrackReview, segmenter: ModelOptions) -> Generator[str]:
     tracked = review.model
     if tracked and tracked != segmenter.model:
         yield f"tracked by {tracked}; clicks are followed by {segmenter.model} (--model)"
+    if is_unfinished(review.folder):
+        yield "the video was not tracked to its end: give the command of `track` again to go on, then open this anew"
     if review.passed_over:
         yield f"{review.passed_over} decisions are about tracks that are no longer there"
 

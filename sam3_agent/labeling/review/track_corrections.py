@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pydantic
 
@@ -22,6 +22,7 @@ from sam3_agent.workspace import Workspace
 from sam3_agent.workspace.tracking.decisions import Decision
 from sam3_agent.workspace.tracking.progress import Progress
 from sam3_agent.workspace.tracking.query import ObjectClick, TrackingQuery
+from sam3_agent.workspace.tracking.session import FrameTracks
 
 FOLDER = "corrections"
 REQUEST = "request.json"
@@ -197,6 +198,11 @@ class TrackCorrector:
             running.thread.join()
 
     @property
+    def is_loaded(self) -> bool:
+        """Whether the model is there."""
+        return self._workspace is not None
+
+    @property
     def busy_with(self) -> str:
         """The track that is being corrected; "" for none."""
         return self.progress.track_id if self.progress.state != "idle" else ""
@@ -255,9 +261,8 @@ class TrackCorrector:
         if running.stopping.is_set():  # while the model was loading
             return done
         self.progress.state = "tracking"
-        lines = session.run(query, "live")
-        assert isinstance(lines, Generator)
-        with closing(lines):
+        lines = cast("Generator[FrameTracks]", session.run(query, "live"))
+        with closing(lines):  # ends with a checkpoint where it stops early
             for told in lines:
                 done = told.frame
                 self._note(told.progress)

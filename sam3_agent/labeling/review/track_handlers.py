@@ -108,8 +108,9 @@ class TrackHandlers:
         }
 
     def progress(self, given: dict[str, Any]) -> Any:
-        """Give the state of a correction, and a number that changes with every decision."""
-        return {"version": self.review.version, "correction": self.corrector.progress.to_json()}
+        """Give the state of a correction, whether the model is loaded, and a number that changes with each decision."""
+        correction = self.corrector.progress.to_json()
+        return {"version": self.review.version, "loaded": self.corrector.is_loaded, "correction": correction}
 
     def frames(self, given: dict[str, Any]) -> Any:
         """Give the masks of frames: {"first", "count"} -> "frames", perhaps fewer than were asked for."""

@@ -61,11 +61,13 @@ class Decision:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Decision":
         """Read what `to_json` wrote; raises KeyError, TypeError or ValueError where it is no decision."""
-        texts = {name: value.get(name, "") for name in (*_TEXTS, "reviewer", "at")} | {"id": value["id"]}
-        if value["action"] not in get_args(Action) or not all(isinstance(text, str) for text in texts.values()):
+        texts: dict[str, str] = {name: value.get(name, "") for name in (*_TEXTS, "reviewer", "at")}
+        if value["action"] not in get_args(Action) or not all(
+            isinstance(text, str) for text in (value["id"], *texts.values())
+        ):
             raise ValueError("no decision about tracks")
-        frames = {name: int(value.get(name, -1)) for name in _FRAMES}
-        return cls(action=value["action"], number=int(value["decision"]), **texts, **frames)
+        frame, last, number = int(value.get("frame", -1)), int(value.get("last", -1)), int(value["decision"])
+        return cls(action=value["action"], id=value["id"], frame=frame, last=last, number=number, **texts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,9 +196,12 @@ class ReviewedTracks:
             InputError: the folder holds no tracks, or a journal is broken.
         """
         self.folder = folder
-        self.store = TrackStore(folder / TRACKS)
+        path = folder / TRACKS
+        self._size = path.stat().st_size if path.is_file() else 0
+        self.store = TrackStore(path)
         self._journal = DecisionJournal(folder, reviewer)
         self._base = self.store.tracks()
+        self._corrections: dict[str, tuple[TrackFrame, ...]] = {}
         self._known, self.passed_over = self._replayed()
 
     @property
@@ -282,14 +285,20 @@ class ReviewedTracks:
 
     def _found(self, decision: Decision) -> tuple[TrackFrame, ...]:
         """The frames of a correction; its folder lies within this one."""
+        if decision.folder in self._corrections:
+            return self._corrections[decision.folder]
         folder = (self.folder / decision.folder).resolve()
         if not folder.is_relative_to(self.folder.resolve()):
             raise InputError(f"the correction of {decision.id} lies outside of {self.folder}")
-        return TrackStore(folder / TRACKS).track(decision.id).frames
+        frames = TrackStore(folder / TRACKS).track(decision.id).frames
+        self._corrections[decision.folder] = frames
+        return frames
 
     def _new_id(self) -> str:
         """An id that no track of this folder has or had, those of questions that were asked since included."""
-        return f"t{TrackStore(self.store.path).next_number}"
+        store = self.store if self.store.path.stat().st_size == self._size else TrackStore(self.store.path)
+        given = [int(each[1:]) for each in self._journal.read.given if each[1:].isdecimal()]
+        return f"t{max([store.next_number, *(number + 1 for number in given)])}"
 
     def _words(self, struck: Decision, before: Mapping[str, ReviewedTrack]) -> str:
         """Say to a person what was undone, and what is so again."""

@@ -2,7 +2,7 @@
 import { call } from "./api.js";
 import { areaOf, runsOf } from "./masks.js";
 
-const PICTURES = 60, AHEAD = 12;  // frames held, and fetched before they are shown
+const PICTURES = 40, AHEAD = 12;  // frames held, and fetched before they are shown
 const PART = 16, PARTS = 16;  // frames whose masks come in one answer, and answers held
 
 // The latest things by key; the one that was used longest ago goes first.

@@ -9,7 +9,7 @@ import { View } from "./view.js";
 const view = new View(at("picture"));
 const player = new Player(show, (error) => say(error.message, true));
 const timeline = new Timeline(at("timeline"), (frame) => { player.pause(); player.go(frame); }, (id, frame) => run(() => pick(id, frame)));
-const state = { video: null, span: [0, 0], tracks: [], labels: [], chosen: null, frame: null, clicks: null, merging: null, version: -1, correction: { state: "idle" } };
+const state = { video: null, span: [0, 0], tracks: [], labels: [], chosen: null, frame: null, clicks: null, merging: null, version: -1, loaded: false, correction: { state: "idle" } };
 let chosenAt = 0, polling = 0;
 
 const chosen = () => state.tracks.find((track) => track.id === state.chosen) ?? null;
@@ -88,7 +88,7 @@ function choose(id) {
 
 async function refresh() {
   const answer = await call("state");
-  Object.assign(state, { video: answer.video, span: answer.span, tracks: answer.tracks, labels: answer.labels, version: answer.version });
+  Object.assign(state, { video: answer.video, span: answer.span, tracks: answer.tracks, labels: answer.labels, version: answer.version, loaded: answer.loaded });
   const { review, accepted, rejected } = answer.counts;
   const lost = answer.passed_over ? `, ${answer.passed_over} decisions without their track` : "";
   at("folder").textContent = answer.folder;
@@ -188,6 +188,7 @@ async function undo() {
   await reload();
   const track = undone.ids.map(named).find(Boolean);
   if (track) await turnTo(track);
+  if (track && undone.frame >= 0 && undone.frame < state.video.frames) await player.go(undone.frame);
   return say(`undone: ${undone.words}`);
 }
 
@@ -216,7 +217,7 @@ async function startClicks() {
 
 function clickWords(waiting = false) {
   const { id, points, sketch, index } = state.clicks;
-  const then = sketch ? "Enter follows it from here on" : points.length ? "the model looks" : "click on it";
+  const then = sketch ? "Enter follows it from here on" : points.length ? (state.loaded ? "the model looks" : "the model is being loaded") : "click on it";
   mode(`${id} from frame ${index} on: ${then}; Shift+click beside it, Escape leaves`, waiting);
 }
 
@@ -230,7 +231,7 @@ async function press(place, beside) {
     const given = { id: mine.id, frame: mine.index, points: mine.points.map((p) => [p.x, p.y]), labels: mine.points.map((p) => p.on) };
     const found = await call("click", given);
     if (mine !== state.clicks) return null;
-    mine.sketch = found.sketch;
+    mine.sketch = found.sketch; state.loaded = true;
     view.sketch(runsOf(found.mask.counts), mine.points);
   } catch (error) {
     mine.points.pop();
@@ -279,6 +280,7 @@ async function stop(keep) {
   const { correction } = await call("stop", { keep });
   await reload();
   told(correction);
+  say(keep ? "the correction is kept as far as it has come" : "the correction is thrown away");
 }
 
 function toggle() {
