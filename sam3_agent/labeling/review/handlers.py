@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal, get_args
 import pydantic
 from PIL import Image
 
+from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.formats.polygons_reduced import outline_of
 from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.review.page import MOST_POINTS, Call, PagePicture, PageRequest, Pixel, read_request
 from sam3_agent.labeling.review.refine import ReviewSegmenter, image_path
@@ -20,21 +22,29 @@ from sam3_agent.labeling.verify.calibrate import calibrate
 from sam3_agent.labeling.verify.thresholds import thresholds_of
 from sam3_agent.workspace.image_loading import read_source
 
-Filter = Literal["review", "missed", "accepted", "rejected", "all"]
+Filter = Literal["review", "missed", "second", "disagree", "accepted", "rejected", "all"]
 
 _COUNTS = """
 SELECT images.sha, path, width, height, COALESCE(l.review, 0), COALESCE(l.accepted, 0), COALESCE(l.rejected, 0),
-    COALESCE(c.missed, 0), COALESCE(l.decided, 0), COALESCE(l.uncertainty, 0)
+    COALESCE(c.missed, 0), COALESCE(l.decided, 0), COALESCE(l.second, 0), COALESCE(l.disagree, 0),
+    COALESCE(l.uncertainty, 0)
 FROM images
 LEFT JOIN (SELECT sha, SUM(route='review') review, SUM(route='accepted') accepted, SUM(route='rejected') rejected,
-    SUM(decided_by='person') decided, MAX(CASE route WHEN 'review' THEN 1-ABS(2*quality-1) END) uncertainty
+    SUM(decided_by='person') decided, SUM({second}) second, SUM(decided_by='people') disagree,
+    MAX(CASE route WHEN 'review' THEN 1-ABS(2*quality-1) END) uncertainty
     FROM labels {by_class} GROUP BY sha) l ON l.sha=images.sha
 LEFT JOIN (SELECT sha, SUM(route='review') missed FROM checks {by_class} GROUP BY sha) c ON c.sha=images.sha
 WHERE state='done'
 """
+_NAMES = (
+    *("sha", "path", "width", "height"),
+    *("review", "accepted", "rejected", "missed", "decided", "second", "disagree", "uncertainty"),
+)
 _WHERE = {
     "review": "COALESCE(l.review, 0) > 0",
     "missed": "COALESCE(c.missed, 0) > 0",
+    "second": "COALESCE(l.second, 0) > 0",
+    "disagree": "COALESCE(l.disagree, 0) > 0",
     "accepted": "COALESCE(l.accepted, 0) > 0",
     "rejected": "COALESCE(l.rejected, 0) > 0",
     "all": "1",
@@ -49,8 +59,12 @@ class Queue:
     items: tuple[dict[str, Any], ...]
 
 
-def queue_of(journal: Journal, kind: str, class_name: str | None, offset: int, limit: int) -> Queue:
-    """Give images `offset` to `offset + limit` of those that fit a filter.
+_SECOND = "decided_by='person' AND reviewer<>? AND INSTR(reviewer, ', ')=0"
+"""What one other person decided, and nobody else has looked at."""
+
+
+def queue_of(journal: Journal, kind: str, class_name: str | None, offset: int, limit: int, reviewer: str = "") -> Queue:
+    """Give images `offset` to `offset + limit` of those that fit a filter; "second" is what others than `reviewer` did.
 
     Raises:
         InputError: an unknown filter.
@@ -58,13 +72,12 @@ def queue_of(journal: Journal, kind: str, class_name: str | None, offset: int, l
     if kind not in get_args(Filter):
         raise InputError(f"unknown filter {kind!r}; one of {', '.join(get_args(Filter))}")
     by_class = "WHERE class=?" if class_name else ""
-    values = (class_name, class_name) if class_name else ()
-    query = f"{_COUNTS.format(by_class=by_class)} AND {_WHERE[kind]}"
-    ordered = f"SELECT *, COUNT(*) OVER () FROM ({query}) ORDER BY 10 DESC, path LIMIT ? OFFSET ?"
+    values = (reviewer, class_name, class_name) if class_name else (reviewer,)
+    query = f"{_COUNTS.format(by_class=by_class, second=_SECOND)} AND {_WHERE[kind]}"
+    ordered = f"SELECT *, COUNT(*) OVER () FROM ({query}) ORDER BY 12 DESC, path LIMIT ? OFFSET ?"
     rows = journal.read(ordered, (*values, limit, offset))
-    names = ("sha", "path", "width", "height", "review", "accepted", "rejected", "missed", "decided", "uncertainty")
-    total = int(rows[0][10]) if rows else 0
-    return Queue(total, tuple(dict(zip(names, row, strict=False)) for row in rows))
+    total = int(rows[0][-1]) if rows else 0
+    return Queue(total, tuple(dict(zip(_NAMES, row, strict=False)) for row in rows))
 
 
 def progress_of(journal: Journal) -> dict[str, int]:
@@ -72,12 +85,17 @@ def progress_of(journal: Journal) -> dict[str, int]:
     rows = journal.read("SELECT route, COUNT(*), SUM(decided_by='person') FROM labels GROUP BY route")
     counts = {"review": 0, "accepted": 0, "rejected": 0} | {row[0]: int(row[1]) for row in rows}
     missed = int(journal.read("SELECT COUNT(*) FROM checks WHERE route='review'")[0][0])
-    return {**counts, "decided": sum(int(row[2]) for row in rows), "missed": missed}
+    disagree = int(journal.read("SELECT COUNT(*) FROM labels WHERE decided_by='people'")[0][0])
+    return {**counts, "decided": sum(int(row[2]) for row in rows), "missed": missed, "disagree": disagree}
 
 
 MOST_QUEUE = 500
 """Images in one answer: the page asks for 200 at a time."""
 SHOWN_AS_THEY_ARE = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
+MOST_RUNS = 200_000
+"""Run lengths of a mask drawn by hand: a call of 1 MB holds no more."""
+VERTEX_PIXELS = 1.0
+"""Of the image, by which an outline with few vertices may be off: what a person drags, and cannot see at full size."""
 
 
 class _Queue(PageRequest):
@@ -99,6 +117,7 @@ class _Decide(PageRequest):
     labels: list[str]
     action: str
     class_name: Annotated[str | None, pydantic.Field(alias="class")] = None
+    second: bool = False
 
 
 class _Threshold(PageRequest):
@@ -110,6 +129,13 @@ class _Click(_OfImage):
     points: Annotated[list[tuple[Pixel, Pixel]], pydantic.Field(max_length=MOST_POINTS)]
     labels: Annotated[list[bool], pydantic.Field(max_length=MOST_POINTS)]
     box: tuple[Pixel, Pixel, Pixel, Pixel] | None = None
+
+
+class _Draw(_OfImage):
+    runs: Annotated[list[int], pydantic.Field(max_length=MOST_RUNS)]
+    class_name: Annotated[str, pydantic.Field(alias="class")]
+    how: Literal["brush", "polygon"]
+    id: str | None = None
 
 
 class _Mask(PageRequest):
@@ -159,6 +185,8 @@ class Handlers:
             "calibrate": self.calibrate,
             "click": self.click,
             "mask": self.mask,
+            "draw": self.draw,
+            "outline": self.outline,
             "like": self.like,
             "search": self.start_search,
             "stop": self.stop_search,
@@ -182,7 +210,7 @@ class Handlers:
         """Give a part of the queue: {"filter", "class", "offset", "limit"} -> {"total", "items"}."""
         asked = read_request(_Queue, given)
         limit, offset = min(asked.limit, MOST_QUEUE), max(asked.offset, 0)
-        found = queue_of(self.journal, asked.filter, asked.class_name or None, offset, limit)
+        found = queue_of(self.journal, asked.filter, asked.class_name or None, offset, limit, self.decisions.reviewer)
         return {"total": found.total, "items": list(found.items)}
 
     def image(self, given: dict[str, Any]) -> Any:
@@ -199,9 +227,10 @@ class Handlers:
         }
 
     def decide(self, given: dict[str, Any]) -> Any:
-        """Decide about labels: {"labels": ids, "action", "class"} -> the labels as they are now."""
+        """Decide about labels: {"labels": ids, "action", "class", "second"} -> the labels as they are now."""
         asked = read_request(_Decide, given)
-        return _labels(self.decisions.decide(asked.labels, asked.action, asked.class_name))
+        decide = self.decisions.second_look if asked.second else self.decisions.decide
+        return _labels(decide(asked.labels, asked.action, asked.class_name))
 
     def confirm(self, given: dict[str, Any]) -> Any:
         """Say that nothing is missing on an image."""
@@ -232,6 +261,19 @@ class Handlers:
         asked = read_request(_Mask, given)
         sha, (rle, score, _) = self.segmenter.drawn(asked.find)
         return _labels([self.decisions.put_mask(sha, rle, asked.class_name, asked.id or None, score)])
+
+    def draw(self, given: dict[str, Any]) -> Any:
+        """Keep a mask drawn by hand, as a new label or an existing one's: {"sha", "runs", "class", "how", "id"}."""
+        asked = read_request(_Draw, given)
+        image = self.journal.image(asked.sha)
+        size = (image.height, image.width)
+        rle = masks.from_json({"size": size, "counts": asked.runs}, size)
+        return _labels([self.decisions.put_mask(asked.sha, rle, asked.class_name, asked.id or None, how=asked.how)])
+
+    def outline(self, given: dict[str, Any]) -> Any:
+        """Give the mask of a label as rings of few vertices, holes cut open: {"id"} -> {"rings": [[[x, y], ...]]}."""
+        found = outline_of(self.journal.label(read_request(_OfLabel, given).id).rle, VERTEX_PIXELS)
+        return {"rings": [[[float(x), float(y)] for x, y in ring] for ring in found.rings], "iou": found.iou}
 
     def like(self, given: dict[str, Any]) -> Any:
         """Find more like a label on its image: {"id"}."""

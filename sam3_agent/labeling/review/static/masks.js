@@ -25,6 +25,20 @@ export function areaOf(runs) {
   return area;
 }
 
+// Run lengths of the pixels for which `isIn(x, y)`, column by column, beginning with what is outside.
+export function runsOfPixels(isIn, height, width) {
+  const runs = [];
+  let now = false, length = 0;
+  for (let x = 0; x < width; x++) {
+    for (let y = 0; y < height; y++) {
+      if (isIn(x, y) !== now) { runs.push(length); length = 0; now = !now; }
+      length++;
+    }
+  }
+  runs.push(length);
+  return runs;
+}
+
 // Write `value` at every pixel of a mask into `owner`, (height, width) row by row.
 export function paint(runs, height, width, owner, value) {
   let place = 0;

@@ -10,9 +10,11 @@ export class View {
     this.scale = 1; this.x = 0; this.y = 0;
     this.picture = null; this.owner = null; this.shown = []; this.points = [];
     this.hidden = false; this.draft = false; this.fitted = true; this.onclick = () => {};
+    this.editor = null; // draws with the pointer while it is set
     new ResizeObserver(() => (this.fitted && this.width ? this.fit() : this.draw())).observe(canvas);
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     canvas.addEventListener("pointerdown", (event) => this.press(event));
+    canvas.addEventListener("pointermove", (event) => this.editor?.hover(this.at(event)));
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   }
 
@@ -91,7 +93,12 @@ export class View {
     }
     const tagged = this.hidden ? [] : this.shown.filter((label) => label.tag);
     for (const label of tagged.sort((a, b) => (a.id === this.chosen) - (b.id === this.chosen))) this.tag(label);
-    if (this.draft) context.drawImage(this.drawing, 0, 0);
+    if (this.draft) {
+      context.globalAlpha = this.editor ? 0.6 : 1;
+      context.drawImage(this.drawing, 0, 0);
+      context.globalAlpha = 1;
+    }
+    this.editor?.decorate(context, this.scale);
     for (const point of this.points) {
       context.beginPath();
       context.arc(point.x, point.y, 5 / this.scale, 0, 7);
@@ -150,6 +157,7 @@ export class View {
   }
 
   press(event) {
+    if (this.editor?.press(this.at(event), event)) return this.follow(event.pointerId);
     const from = { x: event.clientX, y: event.clientY, left: this.x, top: this.y };
     let moved = false;
     this.canvas.setPointerCapture(event.pointerId);
@@ -166,5 +174,13 @@ export class View {
     };
     this.canvas.addEventListener("pointermove", move);
     this.canvas.addEventListener("pointerup", release, { once: true });
+  }
+
+  // What the editor has begun goes on until the pointer is let go.
+  follow(pointer) {
+    this.canvas.setPointerCapture(pointer);
+    const drag = (event) => this.editor?.drag(this.at(event));
+    this.canvas.addEventListener("pointermove", drag);
+    this.canvas.addEventListener("pointerup", () => { this.canvas.removeEventListener("pointermove", drag); this.editor?.release(); }, { once: true });
   }
 }
