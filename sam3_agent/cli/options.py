@@ -33,7 +33,11 @@ Dtype = Literal["auto", "bfloat16", "float32"]
 ModelOption = Annotated[
     str,
     typer.Option(
-        "--model", metavar="NAME", help="tiny (embedded), facebook/sam3, a checkpoint's folder, or Meta's sam3.pt."
+        "--model",
+        "--segmenter",
+        metavar="NAME",
+        help="tiny (embedded), facebook/sam3, a checkpoint's folder, or Meta's sam3.pt; "
+        "serve:APP or ray://HOST:PORT/APP for what 'serve model' serves.",
     ),
 ]
 DeviceOption = Annotated[
