@@ -1,9 +1,10 @@
 """Simulation of many replicas behind Serve's consistent-hash router, event by event.
 
-A replica answers one question after the other; it encodes an image first that it does not hold (least recently used ones
-are forgotten). A question goes to the replica of its image; where `places` questions are there already it goes to the
-next `fallbacks` on the ring, and where those are full it is tried again after a pause. Replicas die at random: what they
-had in hand is asked again, elsewhere, and they come back empty. Nobody asks faster because others wait (open arrivals).
+A replica answers one question after the other; it encodes an image first that it does not hold (those used least
+recently are forgotten). A question goes to the replica of its image; where `places` questions are there already it goes
+to the next `fallbacks` on the ring, and where those are full it is tried again after a pause. Replicas die at random:
+what they had in hand is asked again, elsewhere, and they come back empty. Nobody asks slower because others wait (open
+arrivals).
 """
 
 import heapq
@@ -116,6 +117,7 @@ class Simulation:
         """Let time go by until every question is answered."""
         self._open_images()
         self._fail()
+        now = 0.0
         while self._events:
             now, _, kind, place, question = heapq.heappop(self._events)
             if kind == "ask":
@@ -127,7 +129,7 @@ class Simulation:
                 self._die(now, place)
             else:
                 self._replicas[place].alive = True
-        self.figures.busiest = max(each.worked for each in self._replicas) / self._world.seconds
+        self.figures.busiest = max(each.worked for each in self._replicas) / max(now, self._world.seconds)
         return self.figures
 
     def _at(self, when: float, kind: str, place: int = -1, question: _Question | None = None) -> None:
@@ -159,7 +161,7 @@ class Simulation:
             self._at(when, "die", int(self._chance.integers(world.replicas)))
 
     def _ranked(self, key: int) -> list[int]:
-        """Replicas that may take an image: its own, then the fallbacks, as the ring has them; the dead are not on it."""
+        """Replicas that may take an image: its own, then the fallbacks, as the ring orders them, without the dead."""
         found: list[int] = []
         start = int(np.searchsorted(self._points, key, side="right"))
         for step in range(len(self._owners)):

@@ -20,8 +20,8 @@ from sam3_agent.workspace import Workspace
 
 pytest.importorskip("ray.serve", reason="Ray Serve is not installed: pip install 'sam3-agent[ray]'")
 
-from sam3_agent.model.served_segmenter import MOST_LOSSES, ServedSegmenter  # noqa: E402 - after the skip
-from tests.serving.fixtures_handle import Handle, replica  # noqa: E402
+from sam3_agent.model.served_segmenter import MOST_LOSSES, ServedSegmenter
+from tests.serving.fixtures_handle import Handle, replica
 
 CAT = [ConceptPrompt("cat")]
 
@@ -132,7 +132,7 @@ def test_a_caller_waits_no_longer_than_its_time() -> None:
         return {}
 
     with served(FakeSegmenter(answers)) as (segmenter, _):
-        with calling(seconds=0.05), pytest.raises(Busy, match="in the time given|being encoded"):
+        with calling(seconds=0.05), pytest.raises(Busy, match=r"in the time given|being encoded"):
             segmenter.encode(image(1))
         release.set()
 
