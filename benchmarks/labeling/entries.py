@@ -201,7 +201,7 @@ def _peak_mb() -> float:
 
 
 def _started() -> float:
-    """When this process began, in seconds since the machine did."""
+    """Tell when this process began, in seconds since the machine did."""
     ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
     return ticks / os.sysconf("SC_CLK_TCK")
 

@@ -14,7 +14,7 @@ from sam3_agent.model.replicas import load_replicas
 from sam3_agent.model.scheduler import Scheduler
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.scenes import generate_scene
-from sam3_agent.serving.deployment import Deployment, ModelLoader, serving
+from sam3_agent.serving.deployment import Deployment, ModelLoader, cluster_of_ray, serving
 from sam3_agent.types import ConceptPrompt
 
 PROMPTS = tuple(ConceptPrompt(phrase) for phrase in ("circle", "star", "animal"))
@@ -27,10 +27,11 @@ def throughput(model: str, replicas: Sequence[int], count: int, clients: int) ->
     found: dict[str, Any] = {"images": count, "clients": clients, "cores": os.cpu_count(), "load": os.getloadavg()[0]}
     with Scheduler(load_replicas(model)) as scheduler:
         found["in this process"] = _measure(scheduler, images, clients)
-    for number in replicas:
-        options = Deployment(ModelLoader(model), f"throughput-{number}", replicas=number)
-        with serving(options, num_cpus=max(replicas), object_store_memory=OBJECT_STORE) as segmenter:
-            found[f"{number} replicas"] = _measure(segmenter, images, clients) | segmenter.statistics()
+    with cluster_of_ray(num_cpus=max(replicas), object_store_memory=OBJECT_STORE):
+        for number in replicas:
+            options = Deployment(ModelLoader(model), f"throughput-{number}", replicas=number)
+            with serving(options) as segmenter:
+                found[f"{number} replicas"] = _measure(segmenter, images, clients) | segmenter.statistics()
     return found
 
 

@@ -73,9 +73,9 @@ def connect(address: str = "", **options: Any) -> bool:
     """Connect this process, unless it is connected already; gives whether it was done now, and so is to be undone.
 
     Args:
-        address: "ray://HOST:PORT" or "auto", a cluster that is running; empty for that of RAY_ADDRESS or else a new
-            one of this machine, which ends with the connection.
-        options: of `ray.init`.
+        address: "ray://HOST:PORT" or "auto", a cluster that is running. Empty for that of RAY_ADDRESS, else the one that
+            runs on this machine, else a new one of this machine, which ends with the connection.
+        options: of `ray.init`, for a new cluster.
 
     Raises:
         Sam3AgentError: Ray is not installed, or the cluster cannot be reached.
@@ -83,18 +83,28 @@ def connect(address: str = "", **options: Any) -> bool:
     ray = import_ray()
     if ray.is_initialized():
         return False
-    given = {"address": address} if address else {}
     quiet = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": True}
     if address.startswith("ray://"):
         quiet = {"logging_level": "ERROR"}  # all that a Ray Client takes of it
-    local = {} if address or os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
     try:
-        ray.init(**{**quiet, **local, **given, **options})
+        if address or os.environ.get("RAY_ADDRESS"):
+            ray.init(**({"address": address} if address else {}), **quiet)
+        elif options or not _joined(ray, quiet):
+            ray.init(**{**quiet, "include_dashboard": False, **options})
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise Sam3AgentError(f"no Ray cluster: {first_words(error)}; check RAY_ADDRESS") from error
     return True
 
 
+def _joined(ray: Any, quiet: dict[str, Any]) -> bool:
+    """Connect to the cluster that runs on this machine; gives whether there is one."""
+    try:
+        ray.init(address="auto", **quiet)
+    except ConnectionError:
+        return False
+    return True
+
+
 def first_words(error: BaseException) -> str:
     """Put what an error says into one line of at most 300 characters."""
-    return " ".join(str(error).split())[:_MOST_SAID]
+    return " ".join(str(error).split())[:_MOST_SAID].rstrip(".")

@@ -1,7 +1,6 @@
 """Deployment: the model as an application of Ray Serve, with as many replicas as are wanted, replaced one by one."""
 
 import contextlib
-import os
 import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -160,16 +159,17 @@ def serving_model(model: str, device: str, dtype: str, fast: Fast) -> Generator[
 
 
 @contextmanager
-def cluster_of_ray(**options: Any) -> Generator[None]:
-    """Be connected to a cluster; one that was started for it ends with the block, Serve's part included."""
-    started_here = not os.environ.get("RAY_ADDRESS")
-    ours = connect(**options)
+def cluster_of_ray(address: str = "", **options: Any) -> Generator[None]:
+    """Be connected to a cluster as `connect` does; one that was started for it ends with the block.
+
+    Raises:
+        Sam3AgentError: as `connect`.
+    """
+    ours = connect(address, **options)
     try:
         yield
     finally:
         if ours:
-            if started_here:
-                import_serve().shutdown()
             import_ray().shutdown()
 
 

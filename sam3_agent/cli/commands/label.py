@@ -130,8 +130,9 @@ def _served(config: ProposerConfig) -> Generator[ProposerConfig]:
     from sam3_agent.model.ray_cluster import served_address
     from sam3_agent.serving.deployment import cluster_of_ray, serving_model
 
-    if served_address(config.model) is not None:
-        with cluster_of_ray():
+    address = served_address(config.model)
+    if address is not None:
+        with cluster_of_ray(address.cluster or "auto"):
             yield config
         return
     with serving_model(config.model, config.device, config.dtype, config.fast) as served:
