@@ -73,8 +73,8 @@ def connect(address: str = "", **options: Any) -> bool:
     """Connect this process, unless it is connected already; gives whether it was done now, and so is to be undone.
 
     Args:
-        address: "ray://HOST:PORT" or "auto", a cluster that is running. Empty for that of RAY_ADDRESS, else the one that
-            runs on this machine, else a new one of this machine, which ends with the connection.
+        address: "ray://HOST:PORT" or "auto", a cluster that is running. Empty for that of RAY_ADDRESS, else the one
+            that runs on this machine, else a new one of this machine, which ends with the connection.
         options: of `ray.init`, for a new cluster.
 
     Raises:

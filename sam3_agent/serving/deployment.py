@@ -1,9 +1,10 @@
 """Deployment: the model as an application of Ray Serve, with as many replicas as are wanted, replaced one by one."""
 
 import contextlib
+import sys
 import uuid
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,8 @@ def cluster_of_ray(address: str = "", **options: Any) -> Generator[None]:
         yield
     finally:
         if ours:
-            import_ray().shutdown()
+            with redirect_stdout(sys.stderr):  # Ray tells there of Serve's own processes, which end with it
+                import_ray().shutdown()
 
 
 def _scaling(options: Deployment, count: int) -> dict[str, Any]:
