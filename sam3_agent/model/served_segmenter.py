@@ -9,7 +9,7 @@ every question may be asked twice: none changes anything.
 import hashlib
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +22,7 @@ from sam3_agent.errors import Busy, Cancelled, InputError, ModelUnavailable, Sam
 from sam3_agent.model.ray_cluster import ServedAddress, connect, first_words, import_ray, import_serve
 from sam3_agent.model.request_context import NOBODY, Caller, Principal, current_caller
 from sam3_agent.model.segmenter import PRESENCE_ONLY, Features
+from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest
 from sam3_agent.types import (
     DETECT_DEFAULTS,
     ClickedMask,
@@ -34,7 +35,7 @@ from sam3_agent.types import (
     ModelInfo,
 )
 
-Verb = Literal["encode", "detect", "read_exemplars", "segment_at"]
+Verb = Literal["encode", "detect", "read_exemplars", "segment_at", "track", "remember"]
 
 HERE = ServedAddress()
 PATIENCE = 600.0
@@ -117,6 +118,22 @@ class ServedFeatures:
         return self.image.nbytes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ServedMemory:
+    """Memory of a tracked object as it travels: replicas keep none, so that none is lost with them."""
+
+    arrays: Mapping[str, NDArray[Any]]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held in this process, in bytes."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+    def to_arrays(self) -> Mapping[str, NDArray[Any]]:
+        """Give the arrays for a file."""
+        return self.arrays
+
+
 @dataclass(slots=True)
 class Counts:
     """Counts of a client."""
@@ -133,7 +150,9 @@ class Counts:
 
 
 class ServedSegmenter:
-    """A `Segmenter` over the replicas of a Ray Serve deployment; see `open_served`. Any number of threads may call it.
+    """A `Segmenter` and `VideoSegmenter` over the replicas of a Ray Serve deployment; see `open_served`.
+
+    Any number of threads may call it.
 
     A call in a `calling` block takes its urgency, deadline and principal along: the scheduler of the replica serves
     principals in turn, and what nobody waits for any more leaves its queue.
@@ -210,6 +229,22 @@ class ServedSegmenter:
     def segment_at(self, features: Features, prompt: ClickPrompt) -> tuple[ClickedMask, ...]:
         """Three readings of which object is meant; see `Segmenter.segment_at`."""
         return self._ask("segment_at", _own(features), prompt)
+
+    def track(
+        self, features: Features, frame: int, requests: Sequence[TrackRequest], *, reverse: bool = False
+    ) -> list[TrackedMask]:
+        """Find objects on a frame; see `VideoSegmenter.track`. Their memories travel along: 7 MB each at full size."""
+        return self._ask("track", _own(features), frame, tuple(requests), reverse)
+
+    def remember(
+        self, features: Features, frame: int, sightings: Sequence[Sighting], *, reverse: bool = False
+    ) -> list[TrackMemory]:
+        """The memory of each object after a frame; see `VideoSegmenter.remember`."""
+        return self._ask("remember", _own(features), frame, tuple(sightings), reverse)
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> TrackMemory:
+        """A memory out of a file; see `VideoSegmenter.restore`."""
+        return ServedMemory(dict(arrays))
 
     def statistics(self) -> dict[str, Any]:
         """{"served": {"calls", "resent", "lost", "waited", "busy"}}: counts of this client."""

@@ -10,7 +10,8 @@ from typing import Any
 from sam3_agent.errors import Sam3AgentError
 from sam3_agent.model.batching import Engine
 from sam3_agent.model.request_context import Caller, calling
-from sam3_agent.model.served_segmenter import Answered, Missing, Question, Refused, Reply, ServedModel
+from sam3_agent.model.segmenter import Features
+from sam3_agent.model.served_segmenter import Answered, Missing, Question, Refused, Reply, ServedMemory, ServedModel
 from sam3_agent.workspace.feature_cache import FeatureCache, Key
 
 
@@ -90,7 +91,21 @@ class Replica:
             return Missing()
         if question.verb == "encode":
             return Answered(None)
+        if question.verb in ("track", "remember"):
+            return Answered(self._follow(question, features))
         return Answered(getattr(self._scheduler, question.verb)(features, *question.arguments))
+
+    def _follow(self, question: Question, features: Features) -> list[Any]:
+        """Track objects, or remember them, by memories that come with the question and go with the answer."""
+        frame, asked, reverse = question.arguments
+        own = [
+            each if each.memory is None else replace(each, memory=self._scheduler.restore(each.memory.to_arrays()))
+            for each in asked
+        ]
+        if question.verb == "track":
+            return list(self._scheduler.track(features, frame, own, reverse=reverse))
+        kept = self._scheduler.remember(features, frame, own, reverse=reverse)
+        return [ServedMemory(dict(memory.to_arrays())) for memory in kept]
 
 
 class _Call:

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sam3_agent import masks
 from sam3_agent.errors import Busy, Cancelled, InputError, ModelUnavailable
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.model.ray_cluster import ServedAddress, served_address
 from sam3_agent.model.replicas import load_replicas, load_segmenter
 from sam3_agent.model.request_context import Principal, calling
+from sam3_agent.model.video_segmenter import Sighting, TrackedMask, TrackMemory, TrackRequest, VideoSegmenter
 from sam3_agent.types import ClickPrompt, ConceptPrompt, Exemplar
 from sam3_agent.workspace import Workspace
 
@@ -65,6 +67,32 @@ def test_a_served_model_answers_as_the_model_itself_does() -> None:
         click = ClickPrompt(((8, 8),))
         assert segmenter.segment_at(there, click) == own.segment_at(here, click)
         assert (segmenter.info.name, segmenter.weights) == ("fake", "0" * 16)
+
+
+def follow(segmenter: VideoSegmenter, images: list[NDArray[np.uint8]]) -> list[TrackedMask]:
+    """What is said of a cat, begun by a mask, on each image, with its memory written to arrays and read in between."""
+    memory: TrackMemory | None = None
+    said: list[TrackedMask] = []
+    for index, pixels in enumerate(images):
+        features = segmenter.encode(pixels)  # pyright: ignore[reportAttributeAccessIssue]
+        asked = TrackRequest(mask=masks.encode(mask())) if memory is None else TrackRequest(memory)
+        said += segmenter.track(features, index, [asked])
+        (kept,) = segmenter.remember(features, index, [Sighting(said[-1], memory, given=memory is None)])
+        memory = segmenter.restore(kept.to_arrays())
+    return said
+
+
+def test_objects_are_followed_through_a_video_over_all_replicas() -> None:
+    images = [image(tag) for tag in range(5)]
+    with served(model(), model()) as (segmenter, handle):
+        assert isinstance(segmenter, VideoSegmenter)
+        there, here = follow(segmenter, images), follow(model(), images)
+        assert len({handle.place_of(question.key) for question in handle.questions}) == 2
+    assert len(there) == 5
+    for one, other in zip(there, here, strict=True):
+        assert one.present
+        assert (one.score, one.quality) == (other.score, other.quality)
+        assert np.array_equal(one.logits, other.logits)
 
 
 def test_pixels_are_sent_once_and_every_image_is_encoded_once() -> None:
