@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate = parts.add_parser("simulate")
     for each in fields(World):
         simulate.add_argument(f"--{each.name.replace('_', '-')}", type=type(each.default), default=each.default)
-    simulate.add_argument("--compare", type=int, nargs="+", default=[0, 1, 2], help="numbers of fallbacks")
+    simulate.add_argument("--compare", type=int, nargs="+", default=[0, 1, 4, 16], help="numbers of fallbacks")
     plan = parts.add_parser("plan")
     plan.add_argument("--gpus", type=int, nargs="+", default=[1, 100, 10_000])
     for each in fields(Costs):

@@ -29,18 +29,18 @@ class World:
     prompt: float = 0.009
     questions: int = 4
     """About each opened image, the first at once."""
-    think: float = 1.0
+    think: float = 0.25
     """Between two questions about an image, on average."""
     load: float = 0.6
     """Share of all replicas' time that the questions would take if each image were encoded once."""
-    seconds: float = 20.0
+    seconds: float = 4.0
     hot_share: float = 0.05
     """Of the sessions that open one of the hot images."""
     hot_images: int = 20
     places: int = 16
-    fallbacks: int = 1
-    held: int = 38
-    """Images of which a replica keeps features: 2 GiB of 53 MB each."""
+    fallbacks: int = 4
+    held: int = 300
+    """Images of which a replica keeps features, of 53 MB each: 16 GiB of a large card; the usual 2 GiB hold 38."""
     failures: float = 0.05
     """Of each replica an hour, on average."""
     restart: float = 60.0
@@ -111,13 +111,13 @@ class Simulation:
         self._owners: list[int] = (order // VIRTUAL_NODES).tolist()
         self._events: list[tuple[float, int, str, int, _Question | None]] = []
         self._number = 0
+        self._ended = 0.0
         self.figures = Figures()
 
     def run(self) -> Figures:
         """Let time go by until every question is answered."""
         self._open_images()
         self._fail()
-        now = 0.0
         while self._events:
             now, _, kind, place, question = heapq.heappop(self._events)
             if kind == "ask":
@@ -129,7 +129,7 @@ class Simulation:
                 self._die(now, place)
             else:
                 self._replicas[place].alive = True
-        self.figures.busiest = max(each.worked for each in self._replicas) / max(now, self._world.seconds)
+        self.figures.busiest = max(each.worked for each in self._replicas) / max(self._ended, self._world.seconds)
         return self.figures
 
     def _at(self, when: float, kind: str, place: int = -1, question: _Question | None = None) -> None:
@@ -203,6 +203,7 @@ class Simulation:
         if question is None or replica.working is not question:
             return  # its replica died over it
         self.figures.answered += 1
+        self._ended = now
         self.figures.latencies.append(now - question.born)
         replica.working = None
         if replica.waiting:

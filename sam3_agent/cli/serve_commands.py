@@ -61,6 +61,9 @@ FeatureOption = Annotated[
     int,
     typer.Option("--feature-mib", metavar="MIB", min=1, help="Features of images that a replica keeps."),
 ]
+SpreadOption = Annotated[
+    int, typer.Option(metavar="N", min=0, max=1000, help="Further replicas that take an image whose own is full.")
+]
 DetachOption = Annotated[
     bool, typer.Option("--detach", help="Return when all replicas are ready, and leave them on the cluster.")
 ]
@@ -82,6 +85,7 @@ def model(
     max_ongoing: OngoingOption = 16,
     max_queued: QueuedOption = 256,
     feature_mib: FeatureOption = 2048,
+    spread: SpreadOption = 4,
     detach: DetachOption = False,
     remove: RemoveOption = False,
     model: ModelOption = "tiny",
@@ -99,7 +103,7 @@ def model(
     if remove:
         return command.remove_model(name)
     load = ModelLoader(model, device, dtype, fast)
-    numbers = (replicas, max_replicas, max_ongoing, max_queued, feature_mib)
+    numbers = (replicas, max_replicas, max_ongoing, max_queued, feature_mib, spread)
     return command.serve_model(Deployment(load, name, *numbers, on_gpu=device != "cpu"), detach=detach)
 
 

@@ -23,9 +23,9 @@ MAX_ONGOING = 16
 """Calls that a replica has at once: as many as prompts that go through the network together."""
 MAX_QUEUED = 256
 """Calls of one client that wait for a place at a replica."""
-FALLBACKS = 1
-"""Further replicas that take an image where its own has no place; each encodes it anew. In the simulation of
-`benchmarks.serving` one spreads a hot image enough, and two cost more encodes than they save seconds."""
+SPREAD = 4
+"""Further replicas that take an image where its own has no place; each encodes it anew, and holds it from then on. What
+that saves and costs on a thousand replicas is in docs/serving.md, by `benchmarks.serving simulate`."""
 FEATURE_MIB = 2048
 _MAX_BACKOFF = 0.05
 """Seconds between two looks for a place; Serve's 0.5 leaves a replica idle that answers in 0.03."""
@@ -76,6 +76,7 @@ class Deployment:
     max_ongoing: int = MAX_ONGOING
     max_queued: int = MAX_QUEUED
     feature_mib: int = FEATURE_MIB
+    spread: int = SPREAD
     cpus: float = 1.0
     """Of each replica; threads of its network, too."""
     on_gpu: bool = True
@@ -112,7 +113,7 @@ def deploy(options: Deployment) -> int:
         max_ongoing_requests=options.max_ongoing,
         max_queued_requests=options.max_queued,
         ray_actor_options={"num_cpus": options.cpus, "num_gpus": 1 if gpus else 0},
-        request_router_config=_router(),
+        request_router_config=_router(options.spread),
         health_check_period_s=_HEALTH_SECONDS,
         graceful_shutdown_timeout_s=_DRAIN_SECONDS,
     )
@@ -189,11 +190,11 @@ def _scaling(options: Deployment, count: int) -> dict[str, Any]:
     }
 
 
-def _router() -> Any:
+def _router(spread: int) -> Any:
     config = import_serve().config
     return config.RequestRouterConfig(
         request_router_class=ROUTER,
-        request_router_kwargs={"num_fallback_replicas": FALLBACKS},
+        request_router_kwargs={"num_fallback_replicas": spread},
         max_backoff_s=_MAX_BACKOFF,
     )
 
