@@ -38,7 +38,7 @@ class World:
     """Of the sessions that open one of the hot images."""
     hot_images: int = 20
     places: int = 16
-    fallbacks: int = 4
+    fallbacks: int = 16
     held: int = 300
     """Images of which a replica keeps features, of 53 MB each: 16 GiB of a large card; the usual 2 GiB hold 38."""
     failures: float = 0.05

@@ -85,7 +85,7 @@ def model(
     max_ongoing: OngoingOption = 16,
     max_queued: QueuedOption = 256,
     feature_mib: FeatureOption = 2048,
-    spread: SpreadOption = 4,
+    spread: SpreadOption = 16,
     detach: DetachOption = False,
     remove: RemoveOption = False,
     model: ModelOption = "tiny",

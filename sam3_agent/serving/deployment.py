@@ -23,7 +23,7 @@ MAX_ONGOING = 16
 """Calls that a replica has at once: as many as prompts that go through the network together."""
 MAX_QUEUED = 256
 """Calls of one client that wait for a place at a replica."""
-SPREAD = 4
+SPREAD = 16
 """Further replicas that take an image where its own has no place; each encodes it anew, and holds it from then on. What
 that saves and costs on a thousand replicas is in docs/serving.md, by `benchmarks.serving simulate`."""
 FEATURE_MIB = 2048
