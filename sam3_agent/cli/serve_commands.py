@@ -95,7 +95,7 @@ def model(
 ) -> None:
     """Serve the model by Ray Serve, on the cluster of RAY_ADDRESS or else on this machine, until Ctrl-C.
 
-    Every command takes it as --segmenter serve:APP. The same command again replaces the replicas one by one.
+    Every command takes it as --segmenter serve:APP. The same command again replaces the replicas step by step.
     """
     from sam3_agent.cli.commands import serve_model as command
     from sam3_agent.serving.deployment import Deployment, ModelLoader

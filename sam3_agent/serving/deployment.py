@@ -1,4 +1,4 @@
-"""Deployment: the model as an application of Ray Serve, with as many replicas as are wanted, replaced one by one."""
+"""Deployment: the model as an application of Ray Serve, with as many replicas as are wanted."""
 
 import contextlib
 import sys
@@ -30,6 +30,8 @@ FEATURE_MIB = 2048
 _MAX_BACKOFF = 0.05
 """Seconds between two looks for a place; Serve's 0.5 leaves a replica idle that answers in 0.03."""
 _HEALTH_SECONDS = 5.0
+_SURGE = 20
+"""Percent of further replicas while old ones are replaced; as many as Serve replaces at a time."""
 _DRAIN_SECONDS = 120.0
 """Calls in work are finished before a replica that is replaced ends."""
 
@@ -92,8 +94,8 @@ class Deployment:
 def deploy(options: Deployment) -> int:
     """Deploy on the cluster that this process is connected to; gives the number of replicas.
 
-    An application of that name is replaced, a replica at a time: the new one is ready before an old one finishes what
-    it has begun and ends. So the same call again is a rolling restart, under load as well.
+    An application of that name is replaced, a fifth of its replicas at a time; each finishes what it has begun. Where the
+    cluster has room for one more, new ones are ready before old ones end. So the same call again is a rolling restart.
 
     Raises:
         InputError: the cluster is too small.
@@ -108,21 +110,41 @@ def deploy(options: Deployment) -> int:
             f"the Ray cluster has {cpus:g} CPUs and {gpus:g} GPUs: too few for {count} replicas; give fewer --replicas"
         )
     serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
-    deployment = serve.deployment(Replica, name=NAME).options(
-        **_scaling(options, count),
-        max_ongoing_requests=options.max_ongoing,
-        max_queued_requests=options.max_queued,
-        ray_actor_options={"num_cpus": options.cpus, "num_gpus": 1 if gpus else 0},
-        request_router_config=_router(options.spread),
-        health_check_period_s=_HEALTH_SECONDS,
-        graceful_shutdown_timeout_s=_DRAIN_SECONDS,
+    left = ray.available_resources()
+    roomy = left.get("CPU", 0.0) >= options.cpus and (not gpus or left.get("GPU", 0.0) >= 1)
+    app = configured(options, count, on_gpu=gpus > 0, roomy=roomy).bind(
+        options.load, options.max_ongoing, options.feature_mib * 2**20
     )
-    app = deployment.bind(options.load, options.max_ongoing, options.feature_mib * 2**20)
     try:
         serve.run(app, name=options.app, route_prefix=None, logging_config={"log_level": "WARNING"})
     except RuntimeError as error:
         raise ModelUnavailable(f"the model cannot be served: {_reason(serve, options.app, error)}") from error
     return count
+
+
+def configured(options: Deployment, count: int, *, on_gpu: bool, roomy: bool = False) -> Any:
+    """Give Serve's `Deployment` of these options, with `count` replicas at least, not yet deployed.
+
+    Args:
+        options: what is served.
+        count: replicas, at first.
+        on_gpu: each takes a GPU.
+        roomy: there is room for further ones while replicas are replaced.
+    """
+    return (
+        import_serve()
+        .deployment(Replica, name=NAME)
+        .options(
+            **_scaling(options, count),
+            max_ongoing_requests=options.max_ongoing,
+            max_queued_requests=options.max_queued,
+            ray_actor_options={"num_cpus": options.cpus, "num_gpus": 1 if on_gpu else 0},
+            request_router_config=_router(options.spread),
+            health_check_period_s=_HEALTH_SECONDS,
+            graceful_shutdown_timeout_s=_DRAIN_SECONDS,
+            max_surge_percent=_SURGE if roomy else 0,
+        )
+    )
 
 
 def remove(app: str) -> None:
