@@ -94,8 +94,9 @@ class Deployment:
 def deploy(options: Deployment) -> int:
     """Deploy on the cluster that this process is connected to; gives the number of replicas.
 
-    An application of that name is replaced, a fifth of its replicas at a time; each finishes what it has begun. Where the
-    cluster has room for one more, new ones are ready before old ones end. So the same call again is a rolling restart.
+    An application of that name is replaced, a fifth of its replicas at a time; each finishes what it has begun. Where
+    the cluster has room for one more, new ones are ready before old ones end. So the same call again is a rolling
+    restart.
 
     Raises:
         InputError: the cluster is too small.
