@@ -22,7 +22,7 @@ from sam3_evals.import_predictions import FORMS as PREDICTION_FORMS
 from sam3_evals.import_predictions import THRESHOLD, Wanted, import_predictions
 from sam3_evals.merge import merge
 from sam3_evals.report.page import write_report
-from sam3_evals.runner import Launch, launch
+from sam3_evals.runner import Engine, Launch, launch
 from sam3_evals.score import Score, score_run
 from sam3_evals.shard import read_shard
 from sam3_evals.solvers import check_solver
@@ -38,6 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # square brackets in help texts mean what they say
 )
+
+MODEL_HELP = "tiny, facebook/sam3, a checkpoint's folder, or Meta's sam3.pt; serve:APP for one that is served by Ray"
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -80,10 +82,13 @@ def run_command(
     jobs: Annotated[int, typer.Option(min=1, help="Images that are worked on at a time.")] = 1,
     shard: Annotated[str, typer.Option(metavar="I/N", help="Only this part; put them together with merge.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of what a dataset draws by chance.")] = 0,
-    model: Annotated[str, typer.Option(help="tiny, facebook/sam3, a checkpoint's folder, or Meta's sam3.pt")] = "tiny",
+    model: Annotated[str, typer.Option("--model", "--segmenter", help=MODEL_HELP)] = "tiny",
     device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, bfloat16 or float32")] = "auto",
     fast: Annotated[Fast, typer.Option(help="auto: compile for a CUDA GPU where there is much to do; off")] = "auto",
+    engine: Annotated[
+        Engine, typer.Option(help="threads of this process, or ray: replicas on a Ray cluster")
+    ] = "threads",
     as_json: AsJson = False,
 ) -> None:
     """Answer every case of DATASET, journalled; killed runs are resumed by the same command. Then score."""
@@ -92,7 +97,7 @@ def run_command(
         source, part = open_dataset(dataset, solver, seed), read_shard(shard)
     with _clear_errors(_FAILURE, interrupted=f"interrupted; the same command resumes {out}"):
         spec = llm if solver == "agent" else ""
-        launch(Launch(source, out, solver, spec, limit, jobs, part, seed, model, device, dtype, fast))
+        launch(Launch(source, out, solver, spec, limit, jobs, part, seed, model, device, dtype, fast, engine))
         ending = Ending.of(out)
         if as_json:
             _show(ending.score, as_json)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sam3_agent.cli import label_commands, tuning_commands
+from sam3_agent.cli import label_commands, serve_commands, tuning_commands
 from sam3_agent.cli.options import (
     AskArgument,
     AssumeOption,
@@ -375,3 +375,4 @@ def completion(
 
 for _command in (*label_commands.COMMANDS, *tuning_commands.COMMANDS):
     app.command(cls=CheckedCommand)(_command)
+app.add_typer(serve_commands.serve)

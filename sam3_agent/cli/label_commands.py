@@ -1,4 +1,4 @@
-"""The commands around labeling, `label`, `review`, `check`, `export` and `serve`, as `app.py` takes them up."""
+"""The commands around labeling, `label`, `review`, `check`, `export` and `teach`, as `app.py` takes them up."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,7 +15,6 @@ from sam3_agent.cli.options import (
     LlmTimeoutOption,
     ModelOption,
     ModelOptions,
-    ThresholdOption,
     TilesOption,
 )
 
@@ -91,26 +90,6 @@ UnlikeClassOption = Annotated[
 ]
 StepsOption = Annotated[
     int | None, typer.Option(metavar="N", min=1, max=10_000, help="Steps of each of four parts [100].")
-]
-ToolArgument = Annotated[Literal["label-studio"], typer.Argument(metavar="label-studio", help="The tool to serve.")]
-HostOption = Annotated[str, typer.Option(metavar="H", help="Address to listen on.")]
-PortOption = Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="0 takes a free one.")]
-ServedOption = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder of the images that the tool serves as local files.")
-]
-LabelStudioOption = Annotated[
-    str,
-    typer.Option(metavar="URL", help="Address of Label Studio, for uploaded images; token in LABEL_STUDIO_API_KEY."),
-]
-AllowHostOption = Annotated[list[str] | None, typer.Option(metavar="HOST", help="Further host of images; repeatable.")]
-LoginOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="One line, user:password, asked of every caller.")
-]
-LearnedOption = Annotated[
-    list[str] | None, typer.Option(metavar="FILE", help='A learned concept, for model_phrase="@NAME"; repeatable.')
-]
-VerticesOption = Annotated[
-    float, typer.Option(metavar="PX", min=0.0, max=100.0, help="Polygons may be off by so many pixels.")
 ]
 
 
@@ -296,38 +275,5 @@ def teach(
         command.print_taught(report)
 
 
-def serve(
-    tool: ToolArgument,
-    host: HostOption = "127.0.0.1",
-    port: PortOption = 9090,
-    images: ServedOption = None,
-    label_studio: LabelStudioOption = "",
-    allow_host: AllowHostOption = None,
-    login_file: LoginOption = None,
-    concept: LearnedOption = None,
-    threshold: ThresholdOption = 0.5,
-    simplify: VerticesOption = 1.0,
-    model: ModelOption = "tiny",
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-) -> None:
-    """Serve the model to Label Studio as its ML backend: masks by labels, examples, clicks and boxes."""
-    from sam3_agent.cli.commands import serve as command
-    from sam3_agent.labeling.label_studio.backend import Answering
-
-    _ = tool  # there is one
-    service = command.Service(
-        host,
-        port,
-        images,
-        label_studio,
-        tuple(allow_host or ()),
-        login_file,
-        tuple(concept or ()),
-        Answering(threshold, simplify),
-    )
-    command.serve_label_studio(service, ModelOptions(model, device, dtype))
-
-
-COMMANDS = (label, review, check, export, teach, serve)
+COMMANDS = (label, review, check, export, teach)
 """In the order of `--help`."""

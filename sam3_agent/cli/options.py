@@ -34,8 +34,10 @@ ModelOption = Annotated[
     str,
     typer.Option(
         "--model",
+        "--segmenter",
         metavar="NAME",
-        help="tiny (embedded), facebook/sam3, a checkpoint's folder, or Meta's sam3.pt; each with +ADAPTER.",
+        help="tiny (embedded), facebook/sam3, a checkpoint's folder, or Meta's sam3.pt, each with +ADAPTER; "
+        "serve:APP or ray://HOST:PORT/APP for what 'serve model' serves.",
     ),
 ]
 DeviceOption = Annotated[

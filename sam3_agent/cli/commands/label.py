@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -145,17 +145,32 @@ def _config(options: LabelOptions, ontology: Ontology, segmenter: ModelOptions) 
 def _executor(options: LabelOptions, config: ProposerConfig) -> Generator[Executor]:
     """Make the executor of the work; the model is loaded here or in the workers."""
     if options.engine == "ray":
-        from sam3_agent.labeling.pipeline.ray_executor import RayExecutor
+        with redirect_stdout(sys.stderr), _served(config) as served:  # where Ray tells of workers that died
+            from sam3_agent.labeling.pipeline.ray_executor import RayExecutor
 
-        with redirect_stdout(sys.stderr):  # where Ray tells of workers that died
             with progress_console().status("waiting for the Ray cluster"):
-                executor = RayExecutor(portable(config), config.inquiry, options.jobs)
+                executor = RayExecutor(portable(served), served.inquiry, options.jobs, served=True)
             with executor:
                 yield executor
         return
     with progress_console().status(f"loading {config.model}"):
         proposer = config()
     yield ThreadExecutor(proposer, options.jobs)
+
+
+@contextmanager
+def _served(config: ProposerConfig) -> Generator[ProposerConfig]:
+    """Be connected to a Ray cluster and serve the model there meanwhile, unless its name is that of a served one."""
+    from sam3_agent.model.ray_cluster import served_address
+    from sam3_agent.serving.deployment import cluster_of_ray, serving_model
+
+    address = served_address(config.model)
+    if address is not None:
+        with cluster_of_ray(address.cluster or "auto"):
+            yield config
+        return
+    with serving_model(config.model, config.device, config.dtype, config.fast) as served:
+        yield replace(config, model=str(served.address), device="auto", dtype="auto")
 
 
 def _run(
