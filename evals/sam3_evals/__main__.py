@@ -1,4 +1,4 @@
-"""`sam3-eval`: run, import, merge, score, compare, report, conformance."""
+"""`sam3-eval`: run, import, merge, score, compare, spread, report, conformance."""
 
 import json
 import logging
@@ -26,6 +26,7 @@ from sam3_evals.runner import Launch, launch
 from sam3_evals.score import Score, score_run
 from sam3_evals.shard import read_shard
 from sam3_evals.solvers import check_solver
+from sam3_evals.spread import spread_of, spread_table
 from sam3_evals.table import coco_table, comparison_table, score_table
 
 _FAILURE, _USAGE, _INTERRUPTED = 1, 2, 130
@@ -142,6 +143,17 @@ def score_command(
     """Score a run, finished or not, with 95 % intervals; needs no model and no LLM."""
     with _clear_errors(_FAILURE):
         _show(score_run(run), as_json, _coco(run) if coco_ap else None)
+
+
+@app.command("spread")
+def spread_command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two or more runs of one setup.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell how much figures differ between runs of one setup, and which cases do."""
+    with _clear_errors(_FAILURE):
+        spread = spread_of(runs)
+        typer.echo(json.dumps(spread.to_json(), indent=2) if as_json else visible_text(spread_table(spread)))
 
 
 @app.command("report")
