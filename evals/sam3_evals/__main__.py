@@ -13,6 +13,7 @@ import typer
 from sam3_agent import __version__
 from sam3_agent.errors import Sam3AgentError, missing_package
 from sam3_agent.formats.control_characters import VisibleFormatter, visible_line, visible_text
+from sam3_agent.formats.remote_folder import local_copies, shown
 from sam3_agent.model.devices import DEVICE_HELP, Fast
 from sam3_evals.compare import compare
 from sam3_evals.conformance.command import check_answers, check_implementation, export_fixtures, template
@@ -71,7 +72,7 @@ def main() -> None:
 
 @app.command("run")
 def run_command(
-    dataset: Annotated[str, typer.Argument(help=FORMS)],
+    dataset: Annotated[str, typer.Argument(help=f"{FORMS}; PATH, FILE, ... may be s3://, gs://, hf:// or https://")],
     out: Annotated[Path, typer.Option(help="The run's folder; the same command again resumes it.")],
     solver: Annotated[
         str, typer.Option(help="concept (the model alone), agent, oracle (upper bound), or MODULE:FUNCTION")
@@ -90,6 +91,7 @@ def run_command(
     """Answer every case of DATASET, journalled; killed runs are resumed by the same command. Then score."""
     with _clear_errors(_USAGE):
         check_solver(solver, llm, videos=asks_videos(dataset))
+        dataset = _local(dataset)
         source, part = open_dataset(dataset, solver, seed), read_shard(shard)
     with _clear_errors(_FAILURE, interrupted=f"interrupted; the same command resumes {out}"):
         spec = llm if solver == "agent" else ""
@@ -117,7 +119,7 @@ def import_command(
 ) -> None:
     """Make a run of another program's predictions, then score it; needs no model and no solver."""
     with _clear_errors(_FAILURE):
-        done = import_predictions(predictions, Wanted(dataset, out, limit, seed, threshold, complete))
+        done = import_predictions(predictions, Wanted(_local(dataset), out, limit, seed, threshold, complete))
         typer.echo(f"sam3-eval: {done.words()}", err=True)
         _show(score_run(out), as_json)
 
@@ -202,6 +204,11 @@ def _coco(run: Path) -> dict[str, Any]:
     )  # pycocotools' evaluation imports matplotlib where there is any
 
     return average_precision(run)
+
+
+def _local(dataset: str) -> str:
+    """The spec with local copies (in this user's cache) in the place of remote folders and files."""
+    return local_copies(dataset, lambda url: typer.echo(f"sam3-eval: copying {visible_line(shown(url))}", err=True))
 
 
 def _show(score: Score, as_json: bool, coco: dict[str, Any] | None = None) -> None:

@@ -26,7 +26,12 @@ ConceptsOption = Annotated[
     Path, typer.Option(metavar="FILE.yaml", help="The concept file: classes and their phrases.", show_default=False)
 ]
 ImagesArgument = Annotated[
-    Path | None, typer.Argument(metavar="IMAGES", help="A folder of pictures, or one picture.", show_default=False)
+    str | None,
+    typer.Argument(
+        metavar="IMAGES",
+        help="A folder of pictures, or one picture; s3://, gs://, hf:// or https:// too (copied to DIR/source).",
+        show_default=False,
+    ),
 ]
 OutOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where the journal of labels goes; with --suggest, the new file.")
@@ -131,10 +136,11 @@ def label(
 
     asked = with_patience(llm, llm_timeout, llm_retries)
     if suggest:
-        return _suggest(concepts, asked, images, out, as_json=as_json)
+        samples = command.local_images(images, None) if images is not None else None
+        return _suggest(concepts, asked, samples, out, as_json=as_json)
     if images is None or out is None:
         raise typer.BadParameter("give IMAGES and --out DIR (only --suggest does without)")
-    order, known = Order(images, budget_usd, llm), tuple(existing or ())
+    order, known = Order(command.local_images(images, out), budget_usd, llm), tuple(existing or ())
     options = command.LabelOptions(order, concepts, out, resume, known, tiles, not no_judge, engine, jobs, asked)
     report = command.label(options, ModelOptions(model, device, dtype, fast))
     return print_json(report.to_json()) if as_json else command.print_report(report)
@@ -205,7 +211,9 @@ def export(
             help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic, mllm, parquet or webdataset.",
         ),
     ],
-    out: Annotated[Path | None, typer.Option(metavar="OUT", help="Where it goes [DIR/export/FORMAT].")] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="OUT", help="Where it goes [DIR/export/FORMAT]; s3://, gs:// or hf:// too.")
+    ] = None,
     val: Annotated[
         float, typer.Option(metavar="SHARE", min=0.0, max=0.9, help="Share of pictures for a validation split.")
     ] = 0.0,

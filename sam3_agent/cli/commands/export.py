@@ -1,9 +1,11 @@
 """`sam3-agent export`: the labels of a run as files of a label format."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from sam3_agent.cli.output import print_line
 from sam3_agent.errors import InputError
+from sam3_agent.formats.remote_folder import is_remote, upload
 from sam3_agent.labeling.io.export_labels import ExportReport, Selection, export
 from sam3_agent.labeling.store.journal import Journal
 
@@ -18,19 +20,25 @@ LEFT_OUT = {
 """Words for each route of labels and state of files that an export leaves out."""
 
 
-def export_run(folder: Path, form: str, out: Path | None, selection: Selection, *, pictures: bool) -> ExportReport:
-    """Write DIR/export/FORMAT, or another folder.
+def export_run(folder: Path, form: str, out: str | None, selection: Selection, *, pictures: bool) -> ExportReport:
+    """Write DIR/export/FORMAT, or another folder; a remote one gets a copy of DIR/export/FORMAT.
 
     Raises:
         InputError: there is nothing to write, or DIR would lead the files elsewhere.
     """
+    remote = out is not None and is_remote(out)
     journal = Journal.open(folder)
     try:
-        if out is None:
+        if out is None or remote:
             _check_links(folder / "export")
-        return export(journal, form, out or folder / "export" / form, selection, pictures=pictures)
+        local = folder / "export" / form if out is None or remote else Path(out)
+        report = export(journal, form, local, selection, pictures=pictures)
     finally:
         journal.close()
+    if out is not None and remote:
+        upload(local, out)
+        return replace(report, out=out)
+    return report
 
 
 def print_report(report: ExportReport) -> None:

@@ -15,12 +15,14 @@ from sam3_agent.cli.output import print_line, print_notes, print_table, progress
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
 from sam3_agent.formats.label_files import ReadLabels
+from sam3_agent.formats.remote_folder import copy_remote, copy_to_cache, is_remote, shown
 from sam3_agent.labeling.io.import_labels import Imported, import_labels, read_source
 from sam3_agent.labeling.ontology.ontology import Ontology
 from sam3_agent.labeling.ontology.yaml_file import read_ontology
 from sam3_agent.labeling.pipeline.executor import Executor, ThreadExecutor
 from sam3_agent.labeling.pipeline.proposer import Inquiry, ProposerConfig, portable
 from sam3_agent.labeling.pipeline.run import Order, Progress, label_images, new_run
+from sam3_agent.labeling.pipeline.scan import is_image_name
 from sam3_agent.labeling.store.journal import FILE, ImageRow, Journal
 from sam3_agent.labeling.store.label import ROUTES
 from sam3_agent.labeling.store.summary import Summary, summarize
@@ -95,6 +97,26 @@ def label(options: LabelOptions, segmenter: ModelOptions) -> LabelReport:
         report = LabelReport(options.out, ended, summary, executor.info, config.llm, executor.encodes, tuple(imported))
         write_json(options.out / "summary.json", report.to_json(), indent=2)
     return report
+
+
+def local_images(images: str, out: Path | None) -> Path:
+    """Give the folder (or picture) itself; of a remote one the images are copied to OUT/source first, or to the cache.
+
+    Raises:
+        InputError: nothing can be copied.
+    """
+    if not is_remote(images):
+        return Path(images)
+    if out is None:
+        return copy_to_cache(images)
+    with progress_console().status(f"listing {shown(images)}") as status:
+
+        def told(done: int, total: int, size: int) -> None:
+            status.update(f"copying {shown(images)}: {done} of {total} files, {size / 2**20:.0f} MiB")
+
+        copied = copy_remote(images, out / "source", is_image_name, told=told)
+    say(f"{copied.files} images of {shown(images)} in {copied.folder}: {copied.fetched} copied now")
+    return copied.folder
 
 
 def _config(options: LabelOptions, ontology: Ontology, segmenter: ModelOptions) -> ProposerConfig:

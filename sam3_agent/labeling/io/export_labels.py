@@ -113,7 +113,8 @@ _PICTURES: Mapping[str, Callable[[LabeledImage, str], str]] = {
 class ExportReport:
     """Outcome of an export."""
 
-    out: Path
+    out: Path | str
+    """Folder, or the URL of a remote one."""
     format: str
     images: int
     labels: int

@@ -90,12 +90,19 @@ def pictures_in(images: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(images).as_posix())
 
 
+def is_image_name(name: str) -> bool:
+    """Tell whether a file may be an image by its name: it ends as images do, or has no suffix; hidden ones are none."""
+    last = name.rpartition("/")[2].lower()
+    return not any(part.startswith(".") for part in name.split("/")) and (
+        last.endswith((*SUFFIXES, *RAW)) or "." not in last
+    )
+
+
 def _is_image(path: Path) -> bool:
-    name = path.name.lower()
-    if name.endswith((*SUFFIXES, *RAW)):
-        return True
-    if "." in name:
+    if not is_image_name(path.name):
         return False
+    if "." in path.name:
+        return True
     try:
         with open_regular(path) as file:
             return file.read(8).startswith(_MAGIC)
