@@ -45,7 +45,9 @@ NoJudgeOption = Annotated[
 ]
 ImportOption = Annotated[
     list[Path] | None,
-    typer.Option("--import", metavar="FILE", help="Labels to extend: COCO JSON, or YOLO data.yaml; repeatable."),
+    typer.Option(
+        "--import", metavar="FILE", help="Labels to extend: COCO, LabelMe, YOLO, CVAT or FiftyOne; repeatable."
+    ),
 ]
 EngineOption = Annotated[
     Literal["threads", "ray"],
@@ -208,7 +210,8 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic, mllm, parquet or webdataset.",
+            help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic, mllm, fiftyone, "
+            "parquet or webdataset.",
         ),
     ],
     out: Annotated[
@@ -309,5 +312,51 @@ def serve(
     command.serve_label_studio(service, ModelOptions(model, device, dtype))
 
 
-COMMANDS = (label, review, check, export, teach, serve)
+def geo(
+    action: Annotated[Literal["segment", "tiles", "export"], typer.Argument(help="Of a raster, or of a run's labels.")],
+    source: Annotated[Path, typer.Argument(metavar="TIFF|DIR", help="A GeoTIFF; of export, the --out of `label`.")],
+    out: Annotated[Path, typer.Option(metavar="OUT", help="Folder for what is written.", show_default=False)],
+    concepts: Annotated[list[str] | None, typer.Argument(metavar="CONCEPT...", help="Of segment: phrases.")] = None,
+    bands: Annotated[
+        str, typer.Option(metavar="R,G,B", help="Bands shown as red, green, blue [those named so, else 1,2,3].")
+    ] = "",
+    stretch: Annotated[
+        Literal["auto", "none", "percent", "minmax"],
+        typer.Option(metavar="HOW", help="auto (8 bits as they are, else percent), none, percent (2-98 %) or minmax."),
+    ] = "auto",
+    tile: Annotated[int, typer.Option(metavar="PX", min=16, max=14_000, help="Of tiles: their side.")] = 1024,
+    overlap: Annotated[int, typer.Option(metavar="PX", min=0, help="Of tiles: shared with the next one.")] = 0,
+    review: Annotated[bool, typer.Option("--with-review", help="Of export: also what waits for a person.")] = False,
+    threshold: ThresholdOption = 0.5,
+    tiles: TilesOption = "auto",
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    fast: FastOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Segment a GeoTIFF, cut it into tiles to label, or put a run's labels on the map: GeoJSON, GeoPackage, COCO.
+
+    `segment` takes rasters of up to 200 megapixels; of larger ones make tiles, label these, and export.
+    """
+    from sam3_agent.cli.commands import geo as command
+    from sam3_agent.cli.output import print_json
+
+    try:
+        chosen = command.Bands(tuple(int(band) for band in bands.split(",")) if bands else (), stretch)
+    except ValueError as error:
+        raise typer.BadParameter(f"three numbers such as 4,3,2, not {bands!r}", param_hint="'--bands'") from error
+    if action != "segment" and concepts:
+        raise typer.BadParameter(f"{action} takes no concepts", param_hint="'CONCEPT...'")
+    if action == "tiles":
+        report = command.cut(source, out, chosen, tile, overlap)
+    elif action == "export":
+        report = command.put_on_map(source, out, review=review)
+    else:
+        options = ModelOptions(model, device, dtype, fast)
+        report = command.segment(source, concepts or [], out, chosen, threshold, tiles, options)
+    return print_json(report.to_json()) if as_json else report.print()
+
+
+COMMANDS = (label, review, check, export, teach, geo, serve)
 """In the order of `--help`."""
