@@ -46,6 +46,7 @@ NOT_RUN = {
     r"^sam3-eval ": "takes minutes, and has tests of its own",
     r"^python -m |^make ": "takes minutes to hours, and has tests of its own",
     r"^sam3-agent (track|ask) street\.mp4 ": "takes minutes, and has tests of its own",
+    r"^sam3-agent geo ": "needs a GeoTIFF, and has tests of its own",
     r"^sam3-agent teach |@gear": "trains for minutes, and has tests of its own",
     r"sam3\.pt": "needs Meta's weights",
     r"--target claude-code": "writes into the home folder",

@@ -190,13 +190,20 @@ def review(
 def check(
     folder: FolderArgument,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the page goes [DIR/health.html].")] = None,
+    look: Annotated[
+        bool, typer.Option("--look", help="Also find labels unlike their class; --model encodes every image once.")
+    ] = False,
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    fast: FastOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Report on the health of labels: classes, tiny and cut objects, overlaps, leaks, images to see next."""
     from sam3_agent.cli.commands import check as command
     from sam3_agent.cli.output import print_json
 
-    health, page = command.check(folder, out)
+    health, page = command.check(folder, out, ModelOptions(model, device, dtype, fast) if look else None)
     if as_json:
         print_json({**health.to_json(), "page": str(page)})
     else:
@@ -313,7 +320,10 @@ def serve(
 
 
 def geo(
-    action: Annotated[Literal["segment", "tiles", "export"], typer.Argument(help="Of a raster, or of a run's labels.")],
+    action: Annotated[
+        Literal["segment", "tiles", "export"],
+        typer.Argument(metavar="segment|tiles|export", help="Of a raster, or of the labels of its tiles."),
+    ],
     source: Annotated[Path, typer.Argument(metavar="TIFF|DIR", help="A GeoTIFF; of export, the --out of `label`.")],
     out: Annotated[Path, typer.Option(metavar="OUT", help="Folder for what is written.", show_default=False)],
     concepts: Annotated[list[str] | None, typer.Argument(metavar="CONCEPT...", help="Of segment: phrases.")] = None,

@@ -30,6 +30,8 @@ from sam3_agent.masks import Rle
 
 SAMPLES, METADATA = "samples.json", "metadata.json"
 FIELD = "ground_truth"
+_NUDGE = 1e-6
+"""Pixels."""
 _SCHEMA = {
     "filepath": "fiftyone.core.fields.StringField",
     "tags": "fiftyone.core.fields.ListField(fiftyone.core.fields.StringField)",
@@ -91,7 +93,11 @@ def _placed(rle: Rle) -> dict[str, Any]:
     height, width = rle.size
     x0, y0, x1, y1 = (int(value) for value in masks.box(rle))
     inside = masks.sample(rle, np.arange(y0, y1), np.arange(x0, x1))
-    box = [x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height]
+    # FiftyOne truncates corners to pixels (eta/core/geometry.py), and 10 / 131 * 131 is less than 10.
+    left, top, right, bottom = (
+        (v + _NUDGE) / side for v, side in zip((x0, y0, x1, y1), (width, height) * 2, strict=True)
+    )
+    box = [left, top, right - left, bottom - top]
     return {"bounding_box": box, "mask": {"$binary": {"base64": _packed(inside), "subType": "00"}}}
 
 
@@ -177,11 +183,14 @@ def _label(detection: Any, size: tuple[int, int], folder: Path) -> FoundLabel:
         raise InputError(f"bounding_box: expected four shares of the image, got {box!r:.80}")
     height, width = size
     x, y, w, h = (float(value) for value in cast(list[float], box))
-    x0, y0 = round(x * width), round(y * height)
+    x0, y0 = (max(0, round(v)) for v in (x * width, y * height))
     target = (max(1, round(h * height)), max(1, round(w * width)))
     if (mask := _mask(given, target, folder)) is None:
         return FoundLabel(name, masks.from_box((x * width, y * height, (x + w) * width, (y + h) * height), size), True)
-    return FoundLabel(name, masks.place(masks.encode(mask), *size, x0, y0))
+    inside = np.asfortranarray(mask[: height - y0, : width - x0])  # a box that was rounded up at the border
+    if not inside.size:
+        raise InputError("bounding_box: outside the image")
+    return FoundLabel(name, masks.place(masks.encode(inside), *size, x0, y0))
 
 
 def _share(value: Any) -> bool:
@@ -200,8 +209,8 @@ def _mask(given: Mapping[str, Any], target: tuple[int, int], folder: Path) -> ND
         return None
     else:
         mask = _unpacked(given["mask"])
-    if mask.shape == target:
-        return mask
+    if all(abs(got - wanted) <= 1 for got, wanted in zip(mask.shape, target, strict=True)):
+        return mask  # the box was rounded otherwise
     rows = np.arange(target[0]) * mask.shape[0] // target[0]  # as FiftyOne shows a mask of another size: stretched
     columns = np.arange(target[1]) * mask.shape[1] // target[1]
     return mask[np.ix_(rows, columns)]
