@@ -260,7 +260,7 @@ def _drawn(pixels: NDArray[np.uint8], marks: Sequence[Mark], style: Style, view:
     return image
 
 
-_GRID_LINES = 8
+_GRID_LINES = 12
 """Along the longer side, at most: more hide what they measure."""
 _DASH = 4
 
