@@ -68,7 +68,7 @@ docs: $(STAMP)  ## write the generated parts of README.md and docs/ anew
 
 site: $(STAMP)  ## build the manual as a site in build/site; a broken link is an error
 	@$(BIN)/python -c 'import mkdocs, mkdocstrings' 2>/dev/null || $(PIP) --quiet --editable '.[docs]'
-	$(BIN)/python docs/site.py
+	$(BIN)/python docs/build_site.py
 
 conformance: $(STAMP) $(SUITE)  ## run the official MCP conformance suite against the server (needs npm)
 	PATH="$(CURDIR)/build/conformance/node_modules/.bin:$$PATH" PYTHONPATH=.:mcp_server:evals $(BIN)/python -m benchmarks.mcp.conformance $(SUITE)

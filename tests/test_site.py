@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import sam3_agent
-from docs import site
+from docs import build_site as site
 
 LINK = re.compile(r"\]\(([^)#\s]+)")
 
@@ -52,6 +52,8 @@ def test_a_link_to_nothing_is_named(checkout: Path) -> None:
 @pytest.mark.integration
 def test_it_builds_without_a_warning(checkout: Path) -> None:
     pytest.importorskip("mkdocstrings", reason="mkdocs is not installed: pip install 'sam3-agent[docs]'")
-    built = subprocess.run([sys.executable, "docs/site.py"], cwd=checkout, capture_output=True, text=True, check=False)
+    built = subprocess.run(
+        [sys.executable, "docs/build_site.py"], cwd=checkout, capture_output=True, text=True, check=False
+    )
     assert built.returncode == 0, built.stderr
     assert "Workspace" in (checkout / "build" / "site" / "api" / "index.html").read_text()

@@ -23,8 +23,8 @@ NEIGHBORS = 5
 FEWEST = 8
 """Labels of a class under which it has no shape that another could be unlike."""
 MARGIN = 0.2
-"""Cosine by which another class must be nearer. Measured on 598 labels of 24 nouns (60 scenes, the embedded model), one in
-ten renamed: .1 finds all at a precision of .86-.88, .2 finds .98-1.0 at .95-.97, .4 finds .86 at 1.0."""
+"""Cosine by which another class must be nearer. Measured on 598 labels of 24 nouns (60 scenes, the embedded model), one
+in ten renamed: .1 finds all at a precision of .86-.88, .2 finds .98-1.0 at .95-.97, .4 finds .86 at 1.0."""
 _REFERENCES = 2000
 """Labels of a class that others are compared with, drawn evenly: all pairs of 100,000 would take minutes."""
 _BATCH = 32
