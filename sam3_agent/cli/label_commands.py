@@ -104,6 +104,35 @@ LearnedOption = Annotated[
 VerticesOption = Annotated[
     float, typer.Option(metavar="PX", min=0.0, max=100.0, help="Polygons may be off by so many pixels.")
 ]
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic, mllm, fiftyone, "
+        "parquet or webdataset.",
+    ),
+]
+ExportOutOption = Annotated[
+    str | None, typer.Option(metavar="OUT", help="Where it goes [DIR/export/FORMAT]; s3://, gs:// or hf:// too.")
+]
+GeoAction = Annotated[
+    Literal["segment", "tiles", "export"],
+    typer.Argument(metavar="segment|tiles|export", help="Of a raster, or of the labels of its tiles."),
+]
+GeoSource = Annotated[Path, typer.Argument(metavar="TIFF|DIR", help="A GeoTIFF; of export, the --out of `label`.")]
+GeoOut = Annotated[Path, typer.Option(metavar="OUT", help="Folder for what is written.", show_default=False)]
+GeoConcepts = Annotated[list[str] | None, typer.Argument(metavar="CONCEPT...", help="Of segment: phrases.")]
+BandsOption = Annotated[
+    str, typer.Option(metavar="R,G,B", help="Bands shown as red, green, blue [those named so, else 1,2,3].")
+]
+StretchOption = Annotated[
+    Literal["auto", "none", "percent", "minmax"],
+    typer.Option(metavar="HOW", help="auto (8 bits as they are, else percent), none, percent (2-98 %) or minmax."),
+]
+TileOption = Annotated[int, typer.Option(metavar="PX", min=16, max=14_000, help="Of tiles: their side.")]
+OverlapOption = Annotated[int, typer.Option(metavar="PX", min=0, help="Of tiles: shared with the next one.")]
+GeoReviewOption = Annotated[bool, typer.Option("--with-review", help="Of export: also what waits for a person.")]
 
 
 def label(
@@ -212,18 +241,8 @@ def check(
 
 def export(
     folder: FolderArgument,
-    form: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="FORMAT",
-            help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic, mllm, fiftyone, "
-            "parquet or webdataset.",
-        ),
-    ],
-    out: Annotated[
-        str | None, typer.Option(metavar="OUT", help="Where it goes [DIR/export/FORMAT]; s3://, gs:// or hf:// too.")
-    ] = None,
+    form: FormatOption,
+    out: ExportOutOption = None,
     val: Annotated[
         float, typer.Option(metavar="SHARE", min=0.0, max=0.9, help="Share of images for a validation split.")
     ] = 0.0,
@@ -320,23 +339,15 @@ def serve(
 
 
 def geo(
-    action: Annotated[
-        Literal["segment", "tiles", "export"],
-        typer.Argument(metavar="segment|tiles|export", help="Of a raster, or of the labels of its tiles."),
-    ],
-    source: Annotated[Path, typer.Argument(metavar="TIFF|DIR", help="A GeoTIFF; of export, the --out of `label`.")],
-    out: Annotated[Path, typer.Option(metavar="OUT", help="Folder for what is written.", show_default=False)],
-    concepts: Annotated[list[str] | None, typer.Argument(metavar="CONCEPT...", help="Of segment: phrases.")] = None,
-    bands: Annotated[
-        str, typer.Option(metavar="R,G,B", help="Bands shown as red, green, blue [those named so, else 1,2,3].")
-    ] = "",
-    stretch: Annotated[
-        Literal["auto", "none", "percent", "minmax"],
-        typer.Option(metavar="HOW", help="auto (8 bits as they are, else percent), none, percent (2-98 %) or minmax."),
-    ] = "auto",
-    tile: Annotated[int, typer.Option(metavar="PX", min=16, max=14_000, help="Of tiles: their side.")] = 1024,
-    overlap: Annotated[int, typer.Option(metavar="PX", min=0, help="Of tiles: shared with the next one.")] = 0,
-    review: Annotated[bool, typer.Option("--with-review", help="Of export: also what waits for a person.")] = False,
+    action: GeoAction,
+    source: GeoSource,
+    out: GeoOut,
+    concepts: GeoConcepts = None,
+    bands: BandsOption = "",
+    stretch: StretchOption = "auto",
+    tile: TileOption = 1024,
+    overlap: OverlapOption = 0,
+    review: GeoReviewOption = False,
     threshold: ThresholdOption = 0.5,
     tiles: TilesOption = "auto",
     model: ModelOption = "tiny",

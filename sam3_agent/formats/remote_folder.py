@@ -110,19 +110,7 @@ def copy_remote(
     system, root = _open(url)
     kept = _kept(into, url)
     copied = Copied(into)
-    entries: dict[str, _Entry] = {}
-    for entry in _within(limits.stall_seconds, shown(url), _listed(system, root, limits, copied)):
-        if not wanted(entry.name):
-            continue
-        if entry.name in entries:
-            raise InputError(f"{shown(url)}: two files would both be {entry.name!r}")
-        entries[entry.name] = entry
-        if len(entries) > limits.files:
-            raise InputError(f"{shown(url)}: more than {limits.files} files; give a smaller folder")
-    if not entries:
-        raise InputError(f"{shown(url)}: no file that is wanted in it (or there is no such folder)")
-    if (known := sum(entry.size or 0 for entry in entries.values())) > limits.total_bytes:
-        raise InputError(f"{shown(url)}: {known / 2**30:.1f} GiB; at most {limits.total_bytes / 2**30:g} are copied")
+    entries = _entries(_listed(system, root, limits, copied), url, wanted, limits)
     copied.files = len(entries)
     transfer = _Transfer(system, into, limits, [e for e in entries.values() if not _is_there(into, e, kept)], told)
     try:
@@ -134,6 +122,24 @@ def copy_remote(
     if copied.outside:
         logger.info("%s: %d names lie outside the folder and were passed over", shown(url), copied.outside)
     return copied
+
+
+def _entries(listed: Iterator[_Entry], url: str, wanted: Callable[[str], bool], limits: Limits) -> dict[str, _Entry]:
+    """The wanted files by name; raises InputError where there are none or too many."""
+    entries: dict[str, _Entry] = {}
+    for entry in _within(limits.stall_seconds, shown(url), listed):
+        if not wanted(entry.name):
+            continue
+        if entry.name in entries:
+            raise InputError(f"{shown(url)}: two files would both be {entry.name!r}")
+        entries[entry.name] = entry
+        if len(entries) > limits.files:
+            raise InputError(f"{shown(url)}: more than {limits.files} files; give a smaller folder")
+    if not entries:
+        raise InputError(f"{shown(url)}: no file that is wanted in it (or there is no such folder)")
+    if (known := sum(entry.size or 0 for entry in entries.values())) > limits.total_bytes:
+        raise InputError(f"{shown(url)}: {known / 2**30:.1f} GiB; at most {limits.total_bytes / 2**30:g} are copied")
+    return entries
 
 
 def upload(folder: Path, url: str) -> int:
