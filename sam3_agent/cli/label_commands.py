@@ -1,7 +1,7 @@
 """The commands around labeling, `label`, `review`, `check`, `export` and `serve`, as `app.py` takes them up."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,17 +19,25 @@ from sam3_agent.cli.options import (
     TilesOption,
 )
 
+if TYPE_CHECKING:
+    from sam3_agent.labeling.ontology.ontology import Ontology
+
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The --out folder of `label`.", file_okay=False, show_default=False)
 ]
 ConceptsOption = Annotated[
-    Path, typer.Option(metavar="FILE.yaml", help="The concept file: classes and their phrases.", show_default=False)
+    Path | None,
+    typer.Option(metavar="FILE.yaml", help="The concept file: classes and their phrases.", show_default=False),
+]
+ClassesOption = Annotated[
+    list[str] | None,
+    typer.Option("--concept", metavar="PHRASE", help="A class by its phrase, without a concept file; repeatable."),
 ]
 ImagesArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="IMAGES",
-        help="A folder of images, or one image; s3://, gs://, hf:// or https:// too (copied to DIR/source).",
+        help="A folder of images and videos, or one of them; s3://, gs://, hf:// or https:// too (to DIR/source).",
         show_default=False,
     ),
 ]
@@ -109,8 +117,8 @@ FormatOption = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic, mllm, fiftyone, "
-        "parquet or webdataset.",
+        help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic, mllm, fiftyone, parquet or "
+        "webdataset; of videos ytvis, veval, mot, mots, mots-txt, davis, cvat, cvat-polygon, label-studio, sav or csv.",
     ),
 ]
 ExportOutOption = Annotated[
@@ -136,8 +144,9 @@ GeoReviewOption = Annotated[bool, typer.Option("--with-review", help="Of export:
 
 
 def label(
-    concepts: ConceptsOption,
     images: ImagesArgument = None,
+    concepts: ConceptsOption = None,
+    concept: ClassesOption = None,
     out: OutOption = None,
     resume: ResumeOption = False,
     existing: ImportOption = None,
@@ -156,7 +165,7 @@ def label(
     fast: FastOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Label a folder of images by a concept file: propose, verify, journal.
+    """Label a folder of images and videos by a concept file: propose, verify, journal. A track of a video is a label.
 
     An interrupted run goes on with --resume. An LLM that sees pictures judges every label and what is missing.
     """
@@ -171,16 +180,31 @@ def label(
         return _suggest(concepts, asked, samples, out, as_json=as_json)
     if images is None or out is None:
         raise typer.BadParameter("give IMAGES and --out DIR (only --suggest does without)")
-    order, known = Order(command.local_images(images, out), budget_usd, llm), tuple(existing or ())
-    options = command.LabelOptions(order, concepts, out, resume, known, tiles, not no_judge, engine, jobs, asked)
+    order, known, named = (
+        Order(command.local_images(images, out), budget_usd, llm),
+        tuple(existing or ()),
+        _classes(concepts, concept),
+    )
+    options = command.LabelOptions(order, named, out, resume, known, tiles, not no_judge, engine, jobs, asked)
     report = command.label(options, ModelOptions(model, device, dtype, fast))
     return print_json(report.to_json()) if as_json else command.print_report(report)
 
 
-def _suggest(concepts: Path, llm: str, images: Path | None, out: Path | None, *, as_json: bool) -> None:
+def _classes(concepts: Path | None, phrases: list[str] | None) -> "Path | Ontology":
+    """Read the classes of a label run: a concept file, or phrases that are classes."""
+    from sam3_agent.labeling.ontology.ontology import named_classes
+
+    if (concepts is None) == (not phrases):
+        raise typer.BadParameter("give a concept file with --concepts, or each class with --concept, and not both")
+    return concepts if concepts is not None else named_classes(phrases or ())
+
+
+def _suggest(concepts: Path | None, llm: str, images: Path | None, out: Path | None, *, as_json: bool) -> None:
     from sam3_agent.cli.commands import suggest as command
     from sam3_agent.cli.output import print_json
 
+    if concepts is None:
+        raise typer.BadParameter("--suggest drafts words for a concept file: give it with --concepts")
     report = command.suggest_words(command.SuggestOptions(concepts, llm, images, out))
     if as_json:
         print_json(report.to_json())

@@ -35,7 +35,7 @@ def test_images_of_a_remote_folder_are_copied_and_labeled(
     folder = local_images(f"{bucket}/a", tmp_path / "run")
     assert folder == tmp_path / "run" / "source"
     assert [path.name for path in pictures_in(folder)] == ["000.png", "001.png"]
-    assert f"2 images of {bucket}/a in {folder}: 2 copied now" in capfd.readouterr().err
+    assert f"2 files of {bucket}/a in {folder}: 2 copied now" in capfd.readouterr().err
     assert local_images(f"{bucket}/a", tmp_path / "run") == folder
     assert "0 copied now" in capfd.readouterr().err
     journal = label(folder, tmp_path / "run", knowing_segmenter(2))

@@ -5,6 +5,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from sam3_agent.cli.commands.label_videos import refuse_videos_only
 from sam3_agent.cli.loading import open_workspace
 from sam3_agent.cli.options import ModelOptions
 from sam3_agent.cli.output import print_line, print_table
@@ -64,6 +65,7 @@ def serve(folder: Path, page: Page, segmenter: ModelOptions) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     journal = Journal.open(folder)
     try:
+        refuse_videos_only(journal)
         decisions = ReviewDecisions(journal, page.reviewer)
         token = new_token()
         calls = Handlers(journal, decisions, ReviewSegmenter(journal, lambda: open_workspace(segmenter)))

@@ -115,8 +115,7 @@ _PICTURES: Mapping[str, Callable[[LabeledImage, str], str]] = {
 class ExportReport:
     """Outcome of an export."""
 
-    out: Path | str
-    """Folder, or the URL of a remote one."""
+    out: Path
     format: str
     images: int
     labels: int

@@ -141,7 +141,9 @@ class Journal:
         return journal
 
     def is_begun(self) -> bool:
-        """Tell whether any image was looked at: what an import alone put in does not count, as it is read again."""
+        """Tell whether any image was looked at, or videos were entered: what an import put in is read again anyway."""
+        if self.read("SELECT 1 FROM sqlite_master WHERE name='videos'") and self.read("SELECT 1 FROM videos LIMIT 1"):
+            return True
         looked = "SELECT 1 FROM images WHERE state='done' UNION ALL SELECT 1 FROM units UNION ALL SELECT 1 FROM spent"
         return bool(self.read(f"{looked} UNION ALL SELECT 1 FROM decisions LIMIT 1"))
 
