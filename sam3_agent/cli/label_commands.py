@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The --out folder of `label`.", file_okay=False, show_default=False)
 ]
+ReviewedArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR", help="The --out folder of `label`, or of `track`.", file_okay=False, show_default=False
+    ),
+]
 ConceptsOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE.yaml", help="The concept file: classes and their phrases.", show_default=False),
@@ -176,15 +182,11 @@ def label(
 
     asked = with_patience(llm, llm_timeout, llm_retries)
     if suggest:
-        samples = command.local_images(images, None) if images is not None else None
-        return _suggest(concepts, asked, samples, out, as_json=as_json)
+        return _suggest(concepts, asked, images, out, as_json=as_json)
     if images is None or out is None:
         raise typer.BadParameter("give IMAGES and --out DIR (only --suggest does without)")
-    order, known, named = (
-        Order(command.local_images(images, out), budget_usd, llm),
-        tuple(existing or ()),
-        _classes(concepts, concept),
-    )
+    order, known = Order(command.local_images(images, out), budget_usd, llm), tuple(existing or ())
+    named = _classes(concepts, concept)
     options = command.LabelOptions(order, named, out, resume, known, tiles, not no_judge, engine, jobs, asked)
     report = command.label(options, ModelOptions(model, device, dtype, fast))
     return print_json(report.to_json()) if as_json else command.print_report(report)
@@ -199,13 +201,15 @@ def _classes(concepts: Path | None, phrases: list[str] | None) -> "Path | Ontolo
     return concepts if concepts is not None else named_classes(phrases or ())
 
 
-def _suggest(concepts: Path | None, llm: str, images: Path | None, out: Path | None, *, as_json: bool) -> None:
+def _suggest(concepts: Path | None, llm: str, images: str | None, out: Path | None, *, as_json: bool) -> None:
     from sam3_agent.cli.commands import suggest as command
+    from sam3_agent.cli.commands.label import local_images
     from sam3_agent.cli.output import print_json
 
     if concepts is None:
         raise typer.BadParameter("--suggest drafts words for a concept file: give it with --concepts")
-    report = command.suggest_words(command.SuggestOptions(concepts, llm, images, out))
+    samples = local_images(images, None) if images is not None else None
+    report = command.suggest_words(command.SuggestOptions(concepts, llm, samples, out))
     if as_json:
         print_json(report.to_json())
     else:
@@ -213,7 +217,7 @@ def _suggest(concepts: Path | None, llm: str, images: Path | None, out: Path | N
 
 
 def review(
-    folder: FolderArgument,
+    folder: ReviewedArgument,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Only fit the rule to what has been decided, then stop.")
     ] = False,
@@ -227,7 +231,7 @@ def review(
     dtype: DtypeOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Look at labels in the browser, accept, reject and mend them.
+    """Look at labels of images, or at tracks of a video, in the browser: accept, reject and mend them.
 
     The page is served on this machine only, at an address with a key in it. The model is loaded at the first click.
     """
@@ -264,7 +268,7 @@ def check(
 
 
 def export(
-    folder: FolderArgument,
+    folder: ReviewedArgument,
     form: FormatOption,
     out: ExportOutOption = None,
     val: Annotated[
@@ -282,7 +286,7 @@ def export(
     ] = 500,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the accepted labels of a run in a label format."""
+    """Write the accepted labels of a run in a label format, or all tracks but the rejected ones in one of tracks."""
     from sam3_agent.cli.commands import export as command
     from sam3_agent.cli.output import print_json
     from sam3_agent.labeling.io.export_labels import Selection
