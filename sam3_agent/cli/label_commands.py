@@ -177,7 +177,6 @@ def label(
     """
     from sam3_agent.cli.commands import label as command
     from sam3_agent.cli.output import print_json
-    from sam3_agent.labeling.pipeline.run import Order
     from sam3_agent.loop.load_llm import with_patience
 
     asked = with_patience(llm, llm_timeout, llm_retries)
@@ -185,7 +184,7 @@ def label(
         return _suggest(concepts, asked, images, out, as_json=as_json)
     if images is None or out is None:
         raise typer.BadParameter("give IMAGES and --out DIR (only --suggest does without)")
-    order, known = Order(command.local_images(images, out), budget_usd, llm), tuple(existing or ())
+    order, known = command.Order(command.local_images(images, out), budget_usd, llm), tuple(existing or ())
     named = _classes(concepts, concept)
     options = command.LabelOptions(order, named, out, resume, known, tiles, not no_judge, engine, jobs, asked)
     report = command.label(options, ModelOptions(model, device, dtype, fast))
