@@ -16,16 +16,18 @@ from sam3_agent.cli.output import print_line, print_notes, print_table, progress
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
 from sam3_agent.formats.label_files import ReadLabels
+from sam3_agent.formats.remote_folder import copy_remote, copy_to_cache, is_remote, shown
 from sam3_agent.labeling.io.import_labels import Imported, import_labels, read_source
 from sam3_agent.labeling.ontology.ontology import Ontology
 from sam3_agent.labeling.ontology.yaml_file import read_ontology
 from sam3_agent.labeling.pipeline.executor import Executor, ThreadExecutor
 from sam3_agent.labeling.pipeline.proposer import Inquiry, ProposerConfig, portable
 from sam3_agent.labeling.pipeline.run import Order, Progress, begin, label_images, new_run
+from sam3_agent.labeling.pipeline.scan import is_image_name
 from sam3_agent.labeling.store.journal import FILE, ImageRow, Journal
 from sam3_agent.labeling.store.label import ROUTES
 from sam3_agent.labeling.store.summary import Summary, summarize
-from sam3_agent.labeling.videos.scan_videos import has_images, videos_in
+from sam3_agent.labeling.videos.scan_videos import has_images, is_video, videos_in
 from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace.query import TileMode
@@ -110,6 +112,31 @@ def label(options: LabelOptions, segmenter: ModelOptions) -> LabelReport:
         )
         write_json(options.out / "summary.json", report.to_json(), indent=2)
     return report
+
+
+def _is_wanted(name: str) -> bool:
+    """Whether a file of a remote folder may be an image or a video, by its name."""
+    return is_image_name(name) or (is_video(Path(name)) and "/." not in f"/{name}")
+
+
+def local_images(images: str, out: Path | None) -> Path:
+    """Give the folder (or picture) itself; of a remote one the images are copied to OUT/source first, or to the cache.
+
+    Raises:
+        InputError: nothing can be copied.
+    """
+    if not is_remote(images):
+        return Path(images)
+    if out is None:
+        return copy_to_cache(images)
+    with progress_console().status(f"listing {shown(images)}") as status:
+
+        def told(done: int, total: int, size: int) -> None:
+            status.update(f"copying {shown(images)}: {done} of {total} files, {size / 2**20:.0f} MiB")
+
+        copied = copy_remote(images, out / "source", _is_wanted, told=told)
+    say(f"{copied.files} files of {shown(images)} in {copied.folder}: {copied.fetched} copied now")
+    return copied.folder
 
 
 def _check_videos(options: LabelOptions, ontology: Ontology) -> None:

@@ -4,12 +4,13 @@ It reads the journal image by image and changes nothing. Rejected labels do not 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
 from sam3_agent import masks
+from sam3_agent.labeling.health.unlike import Unlike
 from sam3_agent.labeling.io.export_labels import near_duplicates
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.store.label import Label
@@ -54,7 +55,7 @@ class Finding:
     """Something that a person may want to look at."""
 
     kind: str
-    """tiny, twice, two_classes, leak."""
+    """tiny, twice, two_classes, unlike, leak."""
     images: tuple[str, ...]
     labels: tuple[str, ...]
     says: str
@@ -109,14 +110,14 @@ class _Tally:
             self.findings.append(finding)
 
 
-def examine(journal: Journal) -> Health:
-    """Look at every labeled image of a run."""
+def examine(journal: Journal, unlike: Mapping[str, Sequence[Unlike]] | None = None) -> Health:
+    """Look at every labeled image of a run; `unlike` are the labels by image that look like another class."""
     rows = journal.images("done")
     missed = Counter(check.sha for check in journal.checks() if check.route == "review")
     tally = _Tally()
     for row in rows:
         labels = [label for label in journal.labels(row.sha) if label.route != "rejected"]
-        _look(tally, row, labels, missed[row.sha])
+        _look(tally, row, labels, missed[row.sha], (unlike or {}).get(row.sha, ()))
     groups = near_duplicates([row.dhash for row in rows])
     for finding in _leaks(rows, groups):
         tally.found(finding)
@@ -129,35 +130,43 @@ def examine(journal: Journal) -> Health:
     return Health(images, classes, advice, dict(tally.counts), tuple(tally.findings), chosen)
 
 
-def _look(tally: _Tally, row: ImageRow, labels: Sequence[Label], missed: int) -> None:
+def _look(tally: _Tally, row: ImageRow, labels: Sequence[Label], missed: int, unlike: Sequence[Unlike]) -> None:
     """Count the labels of one image, and weigh what speaks for a look at it."""
     tally.empty += not labels
-    reasons: list[tuple[float, str]] = []
-    tally.images.update({label.class_name for label in labels})
     for label in labels:
-        area, pixels = masks.area(label.rle), label.rle.size[0] * label.rle.size[1]
-        least = PATCH**2 * pixels / MODEL_SIDE**2
-        (tally.accepted if label.route == "accepted" else tally.review)[label.class_name] += 1
-        tally.shares.setdefault(label.class_name, []).append(area / pixels)
-        if area < least:
-            tally.tiny[label.class_name] += 1
-            says = f"{label.class_name} of {area} pixels: less than a patch of the model ({least:.0f})"
-            tally.found(Finding("tiny", (row.path,), (label.id,), says))
-        tally.cut[label.class_name] += _is_cut(label)
+        _count(tally, row, label)
+    tally.images.update({label.class_name for label in labels})
     twins = list(_twins(row, labels))
     for finding in twins:
         tally.found(finding)
+    for each in unlike:
+        tally.found(Finding("unlike", (row.path,), (each.label.id,), each.words()))
+    reasons: list[tuple[float, str]] = []
     waiting = [label for label in labels if label.route == "review"]
     if waiting:
         doubt = max(1 - abs(2 * label.quality - 1) for label in waiting)
         reasons.append((0.2 * len(waiting) ** 0.5 + doubt, f"labels to review: {len(waiting)}"))
     if missed:
         reasons.append((0.5 * missed**0.5, f"classes perhaps missed: {missed}"))
+    if unlike:
+        reasons.append((0.5 * len(unlike) ** 0.5, f"labels unlike their class: {len(unlike)}"))
     if twins:
         reasons.append((0.5 * len(twins) ** 0.5, f"pairs on one object: {len(twins)}"))
     if reasons:
         weight = round(sum(value for value, _ in reasons), 4)
         tally.to_see.append(ToSee(row.sha, row.path, weight, tuple(words for _, words in reasons)))
+
+
+def _count(tally: _Tally, row: ImageRow, label: Label) -> None:
+    area, pixels = masks.area(label.rle), label.rle.size[0] * label.rle.size[1]
+    least = PATCH**2 * pixels / MODEL_SIDE**2
+    (tally.accepted if label.route == "accepted" else tally.review)[label.class_name] += 1
+    tally.shares.setdefault(label.class_name, []).append(area / pixels)
+    if area < least:
+        tally.tiny[label.class_name] += 1
+        says = f"{label.class_name} of {area} pixels: less than a patch of the model ({least:.0f})"
+        tally.found(Finding("tiny", (row.path,), (label.id,), says))
+    tally.cut[label.class_name] += _is_cut(label)
 
 
 def _is_cut(label: Label) -> bool:
@@ -231,6 +240,8 @@ def _advice(classes: Sequence[ClassHealth], images: dict[str, int], tally: _Tall
             yield f"class {each.name} is rare: {each.accepted} labels{compared}."
     if pairs := tally.counts["twice"] + tally.counts["two_classes"]:
         yield f"{pairs} pairs of labels cover the same object."
+    if tally.counts["unlike"]:
+        yield f"{tally.counts['unlike']} labels look more like another class."
     if tally.counts["tiny"]:
         yield f"{tally.counts['tiny']} objects are smaller than the model can see well."
     if images["done"] and tally.empty / images["done"] >= EMPTY_SHARE:

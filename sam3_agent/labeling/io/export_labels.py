@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco_labels import write_coco_labels
 from sam3_agent.formats.cvat import write_cvat
+from sam3_agent.formats.fiftyone import write_fiftyone
 from sam3_agent.formats.files import replacing
 from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel, readable_suffix, unique_stems
 from sam3_agent.formats.label_studio import write_label_studio
@@ -92,6 +93,7 @@ FORMATS: Mapping[str, Writer] = {
     "label-studio": write_label_studio,
     "semantic": write_semantic,
     "mllm": write_vlm_jsonl,
+    "fiftyone": write_fiftyone,
 }
 """Name on the command line -> writer."""
 SHARDED: Mapping[str, Callable[[LabelSet, Path, Pictures | None, int], list[str]]] = {

@@ -98,6 +98,12 @@ def _names_in(images: Path) -> list[str]:
     return sorted(found)
 
 
+def is_image_name(name: str) -> bool:
+    """Tell whether a file may be an image by its name: it ends as images do, or has no suffix; hidden ones are none."""
+    last = name.rpartition("/")[2].lower()
+    return not any(part.startswith(".") for part in name.split("/")) and (last.endswith(_NAMED) or "." not in last)
+
+
 def _is_image(folder: str, name: str) -> bool:
     if name.lower().endswith(_NAMED):
         return True
