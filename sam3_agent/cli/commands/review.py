@@ -2,17 +2,19 @@
 
 import logging
 import socket
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from sam3_agent.cli.commands.label_videos import refuse_videos_only
-from sam3_agent.cli.loading import open_workspace
+from sam3_agent.cli.loading import load_for_teaching, open_workspace
 from sam3_agent.cli.options import ModelOptions
 from sam3_agent.cli.output import print_line, print_table
 from sam3_agent.errors import Sam3AgentError
 from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.review.handlers import Handlers
 from sam3_agent.labeling.review.refine import ReviewSegmenter
+from sam3_agent.labeling.review.rounds import Rounds
 from sam3_agent.labeling.review.server import build_app, new_token
 from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.labeling.verify.calibrate import Fit, calibrate
@@ -63,20 +65,18 @@ def serve(folder: Path, page: Page, segmenter: ModelOptions) -> None:
     import uvicorn
 
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    journal = Journal.open(folder)
-    try:
+    with ExitStack() as stack:
+        journal = stack.enter_context(closing(Journal.open(folder)))
         refuse_videos_only(journal)
-        decisions = ReviewDecisions(journal, page.reviewer)
+        rounds = stack.enter_context(closing(Rounds(journal, lambda: load_for_teaching(segmenter))))
         token = new_token()
-        calls = Handlers(journal, decisions, ReviewSegmenter(journal, lambda: open_workspace(segmenter)))
-        app = build_app(calls, token)
+        asked = ReviewSegmenter(journal, lambda: open_workspace(segmenter))
+        app = build_app(Handlers(journal, ReviewDecisions(journal, page.reviewer), asked), token, rounds)
         with _listening(page.port) as listener:
             print_line(f"http://{HOST}:{listener.getsockname()[1]}/{token}/", before=("review: ", "bold"))
             print_line("the address holds a key: whoever has it can decide; Ctrl-C ends")
             server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
             server.run(sockets=[listener])
-    finally:
-        journal.close()
 
 
 def _listening(port: int) -> socket.socket:

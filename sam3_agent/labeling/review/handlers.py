@@ -16,7 +16,7 @@ from sam3_agent.labeling.store.summary import class_names, first_phrase
 from sam3_agent.labeling.verify.calibrate import calibrate
 from sam3_agent.labeling.verify.thresholds import thresholds_of
 
-Filter = Literal["review", "missed", "accepted", "rejected", "all"]
+Filter = Literal["review", "missed", "next", "accepted", "rejected", "all"]
 
 _COUNTS = """
 SELECT images.sha, path, width, height, COALESCE(l.review, 0), COALESCE(l.accepted, 0), COALESCE(l.rejected, 0),
@@ -31,15 +31,21 @@ WHERE state='done'
 _WHERE = {
     "review": "COALESCE(l.review, 0) > 0",
     "missed": "COALESCE(c.missed, 0) > 0",
+    "next": "images.sha IN (SELECT value FROM json_each((SELECT value FROM meta WHERE key='next')))"
+    " AND NOT EXISTS(SELECT 1 FROM checks WHERE checks.sha=images.sha AND decided_by='person')",
     "accepted": "COALESCE(l.accepted, 0) > 0",
     "rejected": "COALESCE(l.rejected, 0) > 0",
     "all": "1",
 }
+_NEXT_FIRST = (
+    "(SELECT MIN(key) FROM json_each((SELECT value FROM meta WHERE key='next')) AS ahead WHERE ahead.value=found.sha)"
+)
+"""The order in which the last round names the images to look at next; `relabel.round.NEXT_IMAGES` is the entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Part of the images that fit a filter, the most uncertain first."""
+    """Part of the images that fit a filter, the most uncertain first; "next" in the order of the last round."""
 
     total: int
     items: tuple[dict[str, Any], ...]
@@ -56,7 +62,8 @@ def queue_of(journal: Journal, kind: str, class_name: str | None, offset: int, l
     by_class = "WHERE class=?" if class_name else ""
     values = (class_name, class_name) if class_name else ()
     query = f"{_COUNTS.format(by_class=by_class)} AND {_WHERE[kind]}"
-    ordered = f"SELECT *, COUNT(*) OVER () FROM ({query}) ORDER BY 10 DESC, path LIMIT ? OFFSET ?"
+    order = _NEXT_FIRST if kind == "next" else "10 DESC"
+    ordered = f"SELECT *, COUNT(*) OVER () FROM ({query}) AS found ORDER BY {order}, path LIMIT ? OFFSET ?"
     rows = journal.read(ordered, (*values, limit, offset))
     names = ("sha", "path", "width", "height", "review", "accepted", "rejected", "missed", "decided", "uncertainty")
     total = int(rows[0][10]) if rows else 0

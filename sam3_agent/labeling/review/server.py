@@ -20,6 +20,7 @@ from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.formats.reading import parse_json
 from sam3_agent.labeling.review.handlers import Handlers
 from sam3_agent.labeling.review.refine import image_path
+from sam3_agent.labeling.review.rounds import Rounds
 from sam3_agent.workspace.image_loading import read_source
 
 STATIC = Path(__file__).parent / "static"
@@ -34,9 +35,9 @@ _SAFE = {
 }
 
 
-def build_app(handlers: Handlers, token: str) -> Starlette:
+def build_app(handlers: Handlers, token: str, rounds: Rounds | None = None) -> Starlette:
     """Serve the page and its calls under /TOKEN/; any other address is not found, foreign Host headers are refused."""
-    prefix, calls = f"/{token}", handlers.by_name()
+    prefix, calls = f"/{token}", handlers.by_name() | (rounds.by_name() if rounds is not None else {})
     routes = [
         Route(f"{prefix}/", _page("index.html")),
         Route(f"{prefix}/static/{{name}}", _static),
