@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The --out folder of `label`.", file_okay=False, show_default=False)
 ]
+ReviewedArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR", help="The --out folder of `label`, or of `track`.", file_okay=False, show_default=False
+    ),
+]
 ConceptsOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE.yaml", help="The concept file: classes and their phrases.", show_default=False),
@@ -173,7 +179,7 @@ def _suggest(concepts: Path | None, llm: str, images: Path | None, out: Path | N
 
 
 def review(
-    folder: FolderArgument,
+    folder: ReviewedArgument,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Only fit the rule to what has been decided, then stop.")
     ] = False,
@@ -187,7 +193,7 @@ def review(
     dtype: DtypeOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Look at labels in the browser, accept, reject and mend them.
+    """Look at labels of images, or at tracks of a video, in the browser: accept, reject and mend them.
 
     The page is served on this machine only, at an address with a key in it. The model is loaded at the first click.
     """
@@ -217,7 +223,7 @@ def check(
 
 
 def export(
-    folder: FolderArgument,
+    folder: ReviewedArgument,
     form: Annotated[
         str,
         typer.Option(
@@ -243,7 +249,7 @@ def export(
     ] = 500,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the accepted labels of a run in a label format."""
+    """Write the accepted labels of a run in a label format, or all tracks but the rejected ones in one of tracks."""
     from sam3_agent.cli.commands import export as command
     from sam3_agent.cli.output import print_json
     from sam3_agent.labeling.io.export_labels import Selection

@@ -40,12 +40,10 @@ class Served:
 def served(journal: Journal, segmenter: FakeSegmenter, rounds: Rounds | None = None) -> Generator[Served]:
     """Serve the page of a journal until the block ends."""
     calls = Handlers(
-        journal, ReviewDecisions(journal, "tester"), ReviewSegmenter(journal, lambda: Workspace(segmenter))
+        journal, ReviewDecisions(journal, "tester"), ReviewSegmenter(journal, lambda: Workspace(segmenter)), rounds
     )
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(build_app(calls, TOKEN, rounds), log_level="error", access_log=False, ws="none")
-    )
+    server = uvicorn.Server(uvicorn.Config(build_app(calls, TOKEN), log_level="error", access_log=False, ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -247,10 +247,9 @@ def rounds(journal: Journal) -> Generator[Rounds]:
 
 @pytest.fixture
 def client(journal: Journal, rounds: Rounds) -> Generator[TestClient]:
-    handlers = Handlers(
-        journal, ReviewDecisions(journal), ReviewSegmenter(journal, lambda: Workspace(mistaken_segmenter()))
-    )
-    with TestClient(build_app(handlers, "key", rounds), base_url="http://127.0.0.1") as client:
+    segmenter = ReviewSegmenter(journal, lambda: Workspace(mistaken_segmenter()))
+    handlers = Handlers(journal, ReviewDecisions(journal), segmenter, rounds)
+    with TestClient(build_app(handlers, "key"), base_url="http://127.0.0.1") as client:
         yield client
 
 

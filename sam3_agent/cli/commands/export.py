@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import typer
+
+from sam3_agent.cli.commands.export_tracks import TracksExport, export_tracks
 from sam3_agent.cli.output import print_line
 from sam3_agent.errors import InputError
 from sam3_agent.formats.video import FORMATS as VIDEO_FORMATS
 from sam3_agent.labeling.io.export_labels import FORMATS as IMAGE_FORMATS
 from sam3_agent.labeling.io.export_labels import SHARDED, ExportReport, Selection, export
+from sam3_agent.labeling.review.track_review import is_tracked
 from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.labeling.videos.export_videos import VideoExport, export_videos
 from sam3_agent.labeling.videos.video_journal import FOLDER as VIDEOS
@@ -40,17 +44,22 @@ class RunExport:
         return document | {"tracks": self.videos.to_json()} if document else self.videos.to_json()
 
 
-def export_run(folder: Path, form: str, out: Path | None, selection: Selection, *, pictures: bool) -> RunExport:
-    """Write DIR/export/FORMAT, or another folder.
+def export_run(
+    folder: Path, form: str, out: Path | None, selection: Selection, *, pictures: bool
+) -> RunExport | TracksExport:
+    """Write DIR/export/FORMAT, or another folder; of a folder of `track` all tracks that nobody rejected.
 
     Raises:
+        typer.BadParameter: an option is for labels of images, and the folder holds tracks.
         InputError: there is nothing to write, or DIR would lead the files elsewhere.
     """
+    if is_tracked(folder):
+        if pictures or selection != Selection():
+            raise typer.BadParameter(f"{folder} holds tracks: only --format and --out are for them")
+        return export_tracks(folder, form, out or _usual(folder, form))
     journal = Journal.open(folder)
     try:
-        if out is None:
-            _check_links(folder / "export")
-        return _export(journal, form, out or folder / "export" / form, selection, pictures=pictures)
+        return _export(journal, form, out or _usual(folder, form), selection, pictures=pictures)
     finally:
         journal.close()
 
@@ -77,12 +86,15 @@ def _export(journal: Journal, form: str, out: Path, selection: Selection, *, pic
     return RunExport(labels, tracks)
 
 
-def print_report(report: RunExport) -> None:
+def print_report(report: RunExport | TracksExport) -> None:
     """Print what was written and what was left out, for a person."""
+    if isinstance(report, TracksExport):
+        return report.print()
     if report.images is not None:
         _print_images(report.images)
     if report.videos is not None:
         _print_videos(report.videos)
+    return None
 
 
 def _print_videos(report: VideoExport) -> None:
@@ -101,6 +113,11 @@ def _print_images(report: ExportReport) -> None:
         print_line(f"left out: {'; '.join(said)}")
     for warning in report.warnings:
         print_line(f"note: {warning}")
+
+
+def _usual(folder: Path, form: str) -> Path:
+    _check_links(folder / "export")
+    return folder / "export" / form
 
 
 def _check_links(folder: Path) -> None:

@@ -56,7 +56,7 @@ def check_row(check: Check) -> tuple[Any, ...]:
 
 def _drop_machine_labels(db: sqlite3.Connection, sha: str) -> None:
     """Remove from an image what no person and no file decided or asked for ("similar": more like this)."""
-    machine = "decided_by NOT IN ('file', 'person')"
+    machine = "decided_by NOT IN ('file', 'person', 'people')"
     db.execute(f"DELETE FROM labels WHERE sha=? AND {machine} AND document->>'$.source' != 'similar'", (sha,))
     db.execute(f"DELETE FROM checks WHERE sha=? AND {machine}", (sha,))
 
