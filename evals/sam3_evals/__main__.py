@@ -26,7 +26,7 @@ from sam3_evals.report.page import write_report
 from sam3_evals.runner import Engine, Launch, launch
 from sam3_evals.score import Score, score_run
 from sam3_evals.shard import read_shard
-from sam3_evals.solvers import check_solver
+from sam3_evals.solvers import AGENT, check_solver
 from sam3_evals.spread import spread_of, spread_table
 from sam3_evals.table import coco_table, comparison_table, score_table
 
@@ -77,7 +77,10 @@ def run_command(
     dataset: Annotated[str, typer.Argument(help=f"{FORMS}; PATH, FILE, ... may be s3://, gs://, hf:// or https://")],
     out: Annotated[Path, typer.Option(help="The run's folder; the same command again resumes it.")],
     solver: Annotated[
-        str, typer.Option(help="concept (the model alone), agent, oracle (upper bound), or MODULE:FUNCTION")
+        str,
+        typer.Option(
+            help="concept (the model alone), agent[+votesK][+rescue], oracle (upper bound), or MODULE:FUNCTION"
+        ),
     ] = "concept",
     llm: Annotated[str, typer.Option(help="The agent's LLM: rules, anthropic:MODEL, ...")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first cases.")] = None,
@@ -99,7 +102,7 @@ def run_command(
         dataset = _local(dataset)
         source, part = open_dataset(dataset, solver, seed), read_shard(shard)
     with _clear_errors(_FAILURE, interrupted=f"interrupted; the same command resumes {out}"):
-        spec = llm if solver == "agent" else ""
+        spec = llm if AGENT.fullmatch(solver) else ""
         launch(Launch(source, out, solver, spec, limit, jobs, part, seed, model, device, dtype, fast, engine))
         ending = Ending.of(out)
         if as_json:

@@ -46,6 +46,7 @@ from sam3_agent.cli.options import (
     RateOption,
     RecordOption,
     RegionOption,
+    RescueOption,
     SegmentArgument,
     StrideOption,
     ThresholdOption,
@@ -190,6 +191,12 @@ def learn(
         typer.Option("--unlike", metavar="IMAGE:X0,Y0,X1,Y1", help="A box around what it is not; repeatable."),
     ] = None,
     phrase: Annotated[str, typer.Option(metavar="TEXT", help="A noun phrase to ask together with the examples.")] = "",
+    mode: Annotated[
+        Literal["auto", "tokens", "canvas"],
+        typer.Option(
+            metavar="MODE", help="tokens read from the examples, a canvas that shows them, or auto: the better."
+        ),
+    ] = "auto",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write it [NAME.concept.json].")] = None,
     model: ModelOption = "tiny",
     device: DeviceOption = "auto",
@@ -203,7 +210,7 @@ def learn(
 
     examples = room.parse_examples(like, "--like"), room.parse_examples(unlike or [], "--unlike")
     path = room.concept_path(name, out)
-    report = room.learn(open_workspace(ModelOptions(model, device, dtype)), name, phrase, *examples, path)
+    report = room.learn(open_workspace(ModelOptions(model, device, dtype)), name, phrase, *examples, path, mode)
     if as_json:
         print_json(report.to_json())
     else:
@@ -220,6 +227,7 @@ def ask(
     llm_retries: LlmRetriesOption = None,
     judge: JudgeOption = None,
     votes: VotesOption = 1,
+    rescue: RescueOption = False,
     max_turns: MaxTurnsOption = 24,
     max_llm_calls: MaxCallsOption = None,
     max_tokens: MaxTokensOption = None,
@@ -244,9 +252,9 @@ def ask(
     budget = room.Budget(max_turns, max_llm_calls, max_usd, max_seconds, max_tokens)
     written = room.Written(trace, page)
     loaded, shown = ModelOptions(model, device, dtype), Shown(out, as_json)
-    if ask_video.check_options(asked.images, votes):
+    if ask_video.check_options(asked.images, votes, rescue=rescue):
         return ask_video.run(asked, given, budget, judge, written, loaded, shown)
-    return room.run(asked, given, budget, judge, written, loaded, shown, votes)
+    return room.run(asked, given, budget, judge, written, loaded, shown, votes, rescue=rescue)
 
 
 @app.command(cls=CheckedCommand)

@@ -312,6 +312,39 @@ def teach(
         command.print_taught(report)
 
 
+def relabel(
+    folder: FolderArgument,
+    class_name: Annotated[
+        list[str] | None, typer.Option("--class", metavar="CLASS", help="A class to teach; repeatable [all decided].")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is to be taught.")] = False,
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, max=10_000, help="Steps of each of four parts [100]; 0: `learn` instead."),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="The same seed trains the same tokens.")] = 0,
+    jobs: JobsOption = None,
+    llm: LlmOption = "rules",
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Teach the classes of a run from what people decided, and label anew what they have not.
+
+    Decided labels stay. A version of a class is used where it beats what was asked before; a stopped call goes on.
+    """
+    from sam3_agent.cli.commands import relabel as command
+    from sam3_agent.cli.output import print_json
+
+    options = command.RelabelOptions(folder, tuple(class_name or ()), steps, seed, jobs, llm)
+    if dry_run:
+        lessons = command.plan(options)
+        return print_json([command.lesson_json(x) for x in lessons]) if as_json else command.print_plan(lessons)
+    report = command.relabel(options, ModelOptions(model, device, dtype))
+    return print_json(command.report_json(report)) if as_json else command.print_report(report, folder)
+
+
 def geo(
     action: GeoAction,
     source: GeoSource,
@@ -353,5 +386,5 @@ def geo(
     return print_json(report.to_json()) if as_json else report.print()
 
 
-COMMANDS = (label, review, check, export, teach, geo)
+COMMANDS = (label, review, relabel, check, export, teach, geo)
 """In the order of `--help`."""

@@ -88,6 +88,10 @@ VotesOption = Annotated[
         "--votes", metavar="K", min=1, max=15, help="Ask up to K times until two answers agree; masks by majority."
     ),
 ]
+RescueOption = Annotated[
+    bool,
+    typer.Option("--rescue", help="Where nothing was found, try other phrases and boxes, and compare the answers."),
+]
 MaxTurnsOption = Annotated[
     int, typer.Option("--max-turns", metavar="N", min=1, help="Stop after so many replies of the LLM.")
 ]

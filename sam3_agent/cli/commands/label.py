@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from sam3_agent.labeling.pipeline.executor import Executor, ThreadExecutor
 from sam3_agent.labeling.pipeline.proposer import Inquiry, ProposerConfig, portable
 from sam3_agent.labeling.pipeline.run import Order, Progress, begin, label_images, new_run
 from sam3_agent.labeling.pipeline.scan import is_image_name
+from sam3_agent.labeling.relabel.versions import with_versions
 from sam3_agent.labeling.store.journal import FILE, ImageRow, Journal
 from sam3_agent.labeling.store.label import ROUTES
 from sam3_agent.labeling.store.summary import Summary, summarize
@@ -89,7 +90,7 @@ def label(options: LabelOptions, segmenter: ModelOptions) -> LabelReport:
     Raises:
         InputError: the concept file or the images cannot be used, or DIR holds another run.
     """
-    ontology = options.concepts if isinstance(options.concepts, Ontology) else read_ontology(options.concepts)
+    ontology = _asked(options)
     if (options.out / FILE).exists() and not options.resume:
         raise InputError(f"{options.out} holds a run already: add --resume to go on with it, or give another --out")
     if not options.order.images.exists():
@@ -156,6 +157,15 @@ def _run_videos(order: Order, journal: Journal, executor: Executor) -> None:
     except KeyboardInterrupt:
         sys.stderr.write(STOPPED)
         raise
+
+
+def _asked(options: LabelOptions) -> Ontology:
+    """Read the classes; those of a run that was taught in between are asked by their versions."""
+    ontology = options.concepts if isinstance(options.concepts, Ontology) else read_ontology(options.concepts)
+    if not options.resume or not (options.out / FILE).exists():
+        return ontology
+    with closing(Journal.open(options.out)) as journal:
+        return with_versions(ontology, journal)
 
 
 def _config(options: LabelOptions, ontology: Ontology, segmenter: ModelOptions) -> ProposerConfig:

@@ -12,8 +12,9 @@ from typing import Any
 from sam3_agent import masks
 from sam3_agent.labeling.health.unlike import Unlike
 from sam3_agent.labeling.io.export_labels import near_duplicates
+from sam3_agent.labeling.store.change import Change, last_changes
 from sam3_agent.labeling.store.journal import ImageRow, Journal
-from sam3_agent.labeling.store.label import Label
+from sam3_agent.labeling.store.label import Check, Label
 from sam3_agent.labeling.store.summary import class_names
 
 MODEL_SIDE, PATCH = 1008, 14
@@ -30,6 +31,8 @@ SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "
 """Names of folders that say which split an image is for."""
 LISTED = 200
 """Objects, pairs and groups that are named of each kind; all are counted."""
+FAINT = 0.2
+"""Presence from which on a class of which nothing is labeled is worth a look: new words are believed in late."""
 NEXT = 24
 """Images to look at next."""
 
@@ -69,6 +72,8 @@ class ToSee:
     image: str
     weight: float
     reasons: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    """That the reasons are about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +118,15 @@ class _Tally:
 def examine(journal: Journal, unlike: Mapping[str, Sequence[Unlike]] | None = None) -> Health:
     """Look at every labeled image of a run; `unlike` are the labels by image that look like another class."""
     rows = journal.images("done")
-    missed = Counter(check.sha for check in journal.checks() if check.route == "review")
+    checks: dict[str, list[Check]] = {}
+    for check in journal.checks():
+        checks.setdefault(check.sha, []).append(check)
+    changes = last_changes(journal)
     tally = _Tally()
     for row in rows:
         labels = [label for label in journal.labels(row.sha) if label.route != "rejected"]
-        _look(tally, row, labels, missed[row.sha], (unlike or {}).get(row.sha, ()))
+        change = changes.get(row.sha, Change())
+        _look(tally, row, labels, checks.get(row.sha, ()), change, (unlike or {}).get(row.sha, ()))
     groups = near_duplicates([row.dhash for row in rows])
     for finding in _leaks(rows, groups):
         tally.found(finding)
@@ -130,7 +139,14 @@ def examine(journal: Journal, unlike: Mapping[str, Sequence[Unlike]] | None = No
     return Health(images, classes, advice, dict(tally.counts), tuple(tally.findings), chosen)
 
 
-def _look(tally: _Tally, row: ImageRow, labels: Sequence[Label], missed: int, unlike: Sequence[Unlike]) -> None:
+def _look(
+    tally: _Tally,
+    row: ImageRow,
+    labels: Sequence[Label],
+    checks: Sequence[Check],
+    change: Change,
+    unlike: Sequence[Unlike],
+) -> None:
     """Count the labels of one image, and weigh what speaks for a look at it."""
     tally.empty += not labels
     for label in labels:
@@ -141,20 +157,40 @@ def _look(tally: _Tally, row: ImageRow, labels: Sequence[Label], missed: int, un
         tally.found(finding)
     for each in unlike:
         tally.found(Finding("unlike", (row.path,), (each.label.id,), each.words()))
-    reasons: list[tuple[float, str]] = []
-    waiting = [label for label in labels if label.route == "review"]
-    if waiting:
-        doubt = max(1 - abs(2 * label.quality - 1) for label in waiting)
-        reasons.append((0.2 * len(waiting) ** 0.5 + doubt, f"labels to review: {len(waiting)}"))
-    if missed:
-        reasons.append((0.5 * missed**0.5, f"classes perhaps missed: {missed}"))
+    complete = {check.class_name for check in checks if check.decided_by == "person"}
+    changed = [name for name in change.classes if name not in complete]
+    reasons, names = _reasons(labels, [c for c in checks if c.decided_by != "person"], change if changed else Change())
     if unlike:
         reasons.append((0.5 * len(unlike) ** 0.5, f"labels unlike their class: {len(unlike)}"))
     if twins:
         reasons.append((0.5 * len(twins) ** 0.5, f"pairs on one object: {len(twins)}"))
     if reasons:
         weight = round(sum(value for value, _ in reasons), 4)
-        tally.to_see.append(ToSee(row.sha, row.path, weight, tuple(words for _, words in reasons)))
+        tally.to_see.append(ToSee(row.sha, row.path, weight, tuple(words for _, words in reasons), (*names, *changed)))
+
+
+def _reasons(
+    labels: Sequence[Label], checks: Sequence[Check], change: Change
+) -> tuple[list[tuple[float, str]], list[str]]:
+    """Weigh what is uncertain on an image and where versions of classes disagree; gives the classes in question too."""
+    reasons: list[tuple[float, str]] = []
+    waiting = [label for label in labels if label.route == "review"]
+    missed = [check.class_name for check in checks if check.route == "review"]
+    alive = {label.class_name for label in labels}
+    faint = [c for c in checks if c.class_name not in alive and c.route != "review" and c.presence >= FAINT]
+    if waiting:
+        doubt = max(1 - abs(2 * label.quality - 1) for label in waiting)
+        reasons.append((0.2 * len(waiting) ** 0.5 + doubt, f"labels to review: {len(waiting)}"))
+    if missed:
+        reasons.append((0.5 * len(missed) ** 0.5, f"classes perhaps missed: {len(missed)}"))
+    if faint:
+        most = max(faint, key=lambda check: check.presence)
+        reasons.append((0.5 * most.presence, f"{most.class_name} perhaps there (presence {most.presence:.2f})"))
+    if change.disagreement:
+        words = ", ".join(f"{name} +{c.found} -{c.lost}" for name, c in change.classes.items())
+        reasons.append((0.5 * min(change.disagreement, 4.0) ** 0.5, f"versions disagree: {words}"))
+    names = [*(label.class_name for label in waiting), *missed, *(check.class_name for check in faint)]
+    return reasons, names
 
 
 def _count(tally: _Tally, row: ImageRow, label: Label) -> None:
@@ -249,10 +285,16 @@ def _advice(classes: Sequence[ClassHealth], images: dict[str, int], tally: _Tall
 
 
 def _diverse(to_see: Sequence[ToSee], rows: Sequence[ImageRow], groups: Sequence[int]) -> tuple[ToSee, ...]:
-    """The images of most weight, one of each group of near duplicates."""
+    """The images of most weight, one of each group of near duplicates; a class counts less each time it was chosen."""
     group_of = {row.sha: group for row, group in zip(rows, groups, strict=True)}
-    chosen: dict[int, ToSee] = {}
+    of_group: dict[int, ToSee] = {}
     for image in sorted(to_see, key=lambda each: (-each.weight, each.image)):
-        if len(chosen) < NEXT:
-            chosen.setdefault(group_of[image.sha], image)
-    return tuple(chosen.values())
+        of_group.setdefault(group_of[image.sha], image)
+    left, seen = list(of_group.values()), Counter[str]()
+    chosen: list[ToSee] = []
+    while left and len(chosen) < NEXT:
+        best = max(left, key=lambda each: each.weight / (1 + min((seen[name] for name in each.classes), default=0)))
+        left.remove(best)
+        chosen.append(best)
+        seen.update(set(best.classes))
+    return tuple(chosen)

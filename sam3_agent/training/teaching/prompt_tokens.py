@@ -23,6 +23,7 @@ from sam3_agent.model.sam3_forward import position_encoding
 from sam3_agent.training.checkpoint import read_state, write_state
 from sam3_agent.training.forward import Grounding, Outputs, answer
 from sam3_agent.training.losses import LossWeights, detection_loss
+from sam3_agent.training.teaching.progress import TeachProgress
 
 WEIGHTS = LossWeights()
 CLIP = 1.0
@@ -77,17 +78,6 @@ class CachedView:
     """(L, C) tokens before those that are trained"""
     boxes: Tensor
     """(N, 4) cxcywh, shares of the view"""
-
-
-@dataclass(frozen=True, slots=True)
-class TeachProgress:
-    """Progress of a teaching."""
-
-    doing: str
-    done: int
-    of: int
-    seconds_left: float | None = None
-    """None while it is not known."""
 
 
 @dataclass(slots=True, eq=False)

@@ -69,7 +69,7 @@ def views_of(image: TeachingImage, count: int, rng: np.random.Generator, *, shap
     for _ in range(count - 1):
         yield _changed(view(image, _crop(width, height, rng), shapes=shapes), rng)
     for rle in image.lookalikes:
-        window = _around(rle)
+        window = surroundings(rle)
         if window is not None and not any(masks.area_in(each, window) for each in image.objects):
             yield _changed(view(image, window, shapes=shapes), rng)
 
@@ -108,8 +108,8 @@ def _crop(width: int, height: int, rng: np.random.Generator) -> Window:
     return x, y, x + w, y + h
 
 
-def _around(rle: Rle) -> Window | None:
-    """The box of a mask with a margin, inside the image; None for a mask without a pixel."""
+def surroundings(rle: Rle) -> Window | None:
+    """Window of the box of a mask with a margin, inside the image; None for a mask without a pixel."""
     if not masks.area(rle):
         return None
     (x0, y0, x1, y1), (height, width) = masks.box(rle), rle.size
