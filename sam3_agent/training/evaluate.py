@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sam3_agent.scenes.options import SceneOptions
 from sam3_agent.scenes.scene import generate_scene
@@ -57,14 +58,15 @@ def quick_evaluation(learner: Learner, image_size: int, scenes: int = 40, prompt
 
 
 def _answers(learner: Learner, batch: Batch) -> tuple[Tensor, Tensor]:
-    """(P, Q, h, w) mask logits and (P, Q) scores, on the CPU."""
+    """(P, Q, S/2, S/2) mask logits on the grid of the truth and (P, Q) scores, on the CPU."""
     _, each, grounding = ground_batch(learner, batch)
     outputs = answer(learner.model, grounding)
     masks, _ = draw_masks(
         learner.model, each, grounding, outputs, torch.arange(len(batch.prompts), device=learner.model.device)
     )
     scores = outputs.logits[-1].sigmoid() * outputs.presence[-1].sigmoid()[:, None]
-    return masks.cpu(), scores.cpu()
+    masks = functional.interpolate(masks.cpu(), scale_factor=2, mode="bilinear")  # (P, Q, S/2, S/2)
+    return masks, scores.cpu()
 
 
 def _count(tally: Accumulator, found: Tensor, truth: Tensor) -> None:

@@ -131,6 +131,34 @@ def export_tracker(config: TrainConfig, run: Path, weights: Path | None, folder:
     width = learner.tracker.parts.tracking_point.shape[1]
     own["tracker_model.no_memory_positional_encoding"] = torch.zeros(1, 1, width)  # read by nothing
     tensors |= {name: value.half().contiguous() for name, value in own.items()}
+    _write_beside(weights, folder, tensors)
+
+
+def export_parts(config: TrainConfig, run: Path, weights: Path | None, folder: Path) -> None:
+    """Write the checkpoint `weights` with the parts of the detector that the run has taught (float16) into `folder`.
+
+    `folder` may be `weights` itself. Every other tensor stays as it is, to the bit, the tracker half included.
+
+    Raises:
+        InputError: no checkpoint in `run`, no weights, or weights whose frozen parts are not those of the run.
+    """
+    saved = read_checkpoint(run)
+    if saved is None:
+        raise InputError(f"'{run}' holds no checkpoint; give the --out folder of a training run")
+    if weights is None:
+        raise InputError("a run of some parts is exported beside the weights that it started from; give --start-from")
+    learnt = tuple({beginning for stage in config.stages for beginning in stage.learns})
+    tensors = {name: value.clone() for name, value in load_file(weights / WEIGHTS).items()}
+    for name, value in saved.model.items():
+        if name.startswith(learnt):
+            tensors[PREFIX + name] = value.half().contiguous()
+        elif not torch.equal(tensors[PREFIX + name], value.half()):
+            raise InputError(f"'{run}' did not start from '{weights}': '{name}' differs")
+    _write_beside(weights, folder, tensors)
+
+
+def _write_beside(weights: Path, folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write the tensors, and config and tokenizer of `weights`, which may be the same folder."""
     folder.mkdir(parents=True, exist_ok=True)
     if folder.resolve() != weights.resolve():
         for path in (weights / "config.json", *sorted(weights.glob("tokenizer*"))):
