@@ -114,7 +114,7 @@ CROWDED = replace(
         ),
     ),
 )
-"""Goes on from exported weights: decoder, scores and masks on crowded scenes, while clicks and videos stay as they are."""
+"""Goes on from exported weights: decoder, scores and masks on crowded scenes; all else stays as it is."""
 SMOKE = replace(
     TINY,
     ranks=1,

@@ -137,9 +137,10 @@ def mask_loss(
 ) -> dict[str, Tensor]:
     """Mask and semantic terms of R prompts that have targets.
 
-    `masks` is (R, Q, h, w) logits, `semantic` (R, h, w) logits. Logits are enlarged to the grid of the truth as they are
-    in use: bilinearly, before the cut at 0. So they learn to put that cut where the object ends, within a cell. The focal
-    term is divided by the object's area (at least 4 cells of the logits), so that small objects count as much as big ones.
+    `masks` is (R, Q, h, w) logits, `semantic` (R, h, w) logits. Logits are enlarged to the grid of the truth as they
+    are in use: bilinearly, before the cut at 0. So they learn to put that cut where the object ends, within a cell.
+    The focal term is divided by the object's area (at least 4 cells of the logits), so that small objects count as much
+    as big ones.
     """
     chosen = torch.cat([masks[row, query] for row, (query, _) in enumerate(matches)])  # (M, h, w)
     truth = torch.cat([t.cover[index] for t, (_, index) in zip(truths, matches, strict=True)])  # (M, H, W)

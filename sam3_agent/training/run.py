@@ -123,7 +123,7 @@ def _run_stage(learner: Learner, config: TrainConfig, number: int, place: Place,
 def freeze_all_but(learner: Learner, beginnings: tuple[str, ...]) -> None:
     """Let only the parameters learn whose names begin so, or everything, the alignment heads included, for ().
 
-    Parts that are frozen whole attend by SDPA: forwards it takes a third of the time of "eager", whose use is backwards.
+    Parts that are frozen whole attend by SDPA: forwards it takes a third of the time of "eager", which is for learning.
     """
     learner.heads.requires_grad_(not beginnings)
     for name, parameter in learner.model.named_parameters():
