@@ -3,18 +3,21 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from transformers import Sam3Config, Sam3Model, Sam3VideoConfig
 
 from sam3_agent.errors import InputError
-from sam3_agent.training.checkpoint import read_checkpoint, read_state
+from sam3_agent.training.checkpoint import Checkpoint, read_checkpoint, read_state
 from sam3_agent.training.click_run import start_learner
 from sam3_agent.training.config import TrainConfig
+from sam3_agent.training.evaluate import fitted_presence_bias
+from sam3_agent.training.grounding_loss import Alignment
 from sam3_agent.training.prompts import vocabulary_words
-from sam3_agent.training.tiny import new_model, tiny_config
+from sam3_agent.training.steps import Learner
+from sam3_agent.training.tiny import HIDDEN, new_model, tiny_config
 from sam3_agent.training.tokenizer import build_tokenizer
 from sam3_agent.training.track_run import start_track_learner
 
@@ -31,12 +34,17 @@ def export_run(run: Path, folder: Path) -> None:
     saved = read_checkpoint(run)
     if saved is None:
         raise InputError(f"'{run}' holds no checkpoint; give the --out folder of a training run")
+    learner = _trained(saved)
+    write_weights(learner.model, learner.model.config, folder)
+    learner.tokenizer.save_pretrained(folder)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _trained(saved: Checkpoint) -> Learner:
     tokenizer = build_tokenizer(vocabulary_words())
     config = tiny_config(len(tokenizer), int(saved.config["stages"][saved.stage]["image_size"]))
-    model = Sam3Model(config)
-    model.load_state_dict(saved.model)
-    write_weights(model, config, folder)
-    tokenizer.save_pretrained(folder)  # pyright: ignore[reportUnknownMemberType]
+    learner = Learner(Sam3Model(config), Alignment(HIDDEN), tokenizer)
+    learner.model.load_state_dict(saved.model)
+    return learner
 
 
 def exported_model(folder: Path, vocab_size: int) -> Sam3Model:
@@ -139,6 +147,8 @@ def export_parts(config: TrainConfig, run: Path, weights: Path | None, folder: P
 
     `folder` may be `weights` itself. Every other tensor stays as it is, to the bit, the tracker half included.
 
+    Presence is calibrated on the way: its last bias takes up `evaluate.fitted_presence_bias`.
+
     Raises:
         InputError: no checkpoint in `run`, no weights, or weights whose frozen parts are not those of the run.
     """
@@ -147,9 +157,13 @@ def export_parts(config: TrainConfig, run: Path, weights: Path | None, folder: P
         raise InputError(f"'{run}' holds no checkpoint; give the --out folder of a training run")
     if weights is None:
         raise InputError("a run of some parts is exported beside the weights that it started from; give --start-from")
+    learner = _trained(saved)
+    last = cast(Any, learner.model.detr_decoder).presence_head.layer3
+    with torch.no_grad():
+        last.bias += fitted_presence_bias(learner, learner.model.config.image_size)
     learnt = tuple({beginning for stage in config.stages for beginning in stage.learns})
     tensors = {name: value.clone() for name, value in load_file(weights / WEIGHTS).items()}
-    for name, value in saved.model.items():
+    for name, value in learner.model.state_dict().items():
         if name.startswith(learnt):
             tensors[PREFIX + name] = value.half().contiguous()
         elif not torch.equal(tensors[PREFIX + name], value.half()):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,6 +14,7 @@ from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.training.checkpoint import CHECKPOINT
 from sam3_agent.training.config import CROWDED, DETECTING, SMOKE, Stage, TrainConfig
+from sam3_agent.training.evaluate import Judged, best_bias
 from sam3_agent.training.export import export_parts, export_run
 from sam3_agent.training.forward import Exemplars, answer, draw_masks, encode_images, ground
 from sam3_agent.training.prompts import vocabulary_words
@@ -125,3 +127,12 @@ def test_the_learning_rate_warms_up_stays_and_falls_to_its_end() -> None:
     assert rates[2] == rates[3] == 1.0
     assert 0.1 < rates[4] < 1.0
     assert rates[5] == pytest.approx(0.1, abs=0.001)
+
+
+def test_the_presence_bias_lies_between_what_is_missed_and_what_is_made_up() -> None:
+    one, none = np.full((1, 1), 0.9), np.zeros((1, 0))
+    there = [Judged(logit, np.array([0.95]), one) for logit in (-1.6, -1.0, 0.5, 4.0)]
+    absent = [Judged(logit, np.array([0.95]), none) for logit in (-7.0, -4.0, -3.6, -3.0)]
+    bias = best_bias([*there, *absent])
+    assert 1.6 < bias < 3.0
+    assert best_bias([*there, *absent], biases=(-2.0, 0.0, 2.0)) == 2.0
