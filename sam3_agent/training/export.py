@@ -142,12 +142,18 @@ def export_tracker(config: TrainConfig, run: Path, weights: Path | None, folder:
     _write_beside(weights, folder, tensors)
 
 
+KEPT = 0.5
+"""Share of a part's former weights in what `export_parts` writes."""
+
+
 def export_parts(config: TrainConfig, run: Path, weights: Path | None, folder: Path) -> None:
     """Write the checkpoint `weights` with the parts of the detector that the run has taught (float16) into `folder`.
 
     `folder` may be `weights` itself. Every other tensor stays as it is, to the bit, the tracker half included.
 
-    Presence is calibrated on the way: its last bias takes up `evaluate.fitted_presence_bias`.
+    They are blended with what they were before (WiSE-FT, Wortsman et al. 2022): a short run gains and forgets, the mean
+    of both keeps more of either. Presence is calibrated on the way: its last bias takes up
+    `evaluate.fitted_presence_bias`.
 
     Raises:
         InputError: no checkpoint in `run`, no weights, or weights whose frozen parts are not those of the run.
@@ -157,12 +163,16 @@ def export_parts(config: TrainConfig, run: Path, weights: Path | None, folder: P
         raise InputError(f"'{run}' holds no checkpoint; give the --out folder of a training run")
     if weights is None:
         raise InputError("a run of some parts is exported beside the weights that it started from; give --start-from")
+    learnt = tuple({beginning for stage in config.stages for beginning in stage.learns})
+    tensors = {name: value.clone() for name, value in load_file(weights / WEIGHTS).items()}
     learner = _trained(saved)
+    with torch.no_grad():
+        for name, value in learner.model.named_parameters():
+            if name.startswith(learnt):
+                value.lerp_(tensors[PREFIX + name].float(), KEPT)
     last = cast(Any, learner.model.detr_decoder).presence_head.layer3
     with torch.no_grad():
         last.bias += fitted_presence_bias(learner, learner.model.config.image_size)
-    learnt = tuple({beginning for stage in config.stages for beginning in stage.learns})
-    tensors = {name: value.clone() for name, value in load_file(weights / WEIGHTS).items()}
     for name, value in learner.model.state_dict().items():
         if name.startswith(learnt):
             tensors[PREFIX + name] = value.half().contiguous()
