@@ -22,7 +22,7 @@ from sam3_agent.model.adapters.low_rank import fresh, view_of
 from sam3_agent.training.checkpoint import read_state, write_state
 from sam3_agent.training.finetuning.replay import Replay, ReplayRow, answers_to_words, drift
 from sam3_agent.training.forward import Outputs, answer
-from sam3_agent.training.losses import LossWeights, Match, detection_loss, mask_loss
+from sam3_agent.training.losses import LossWeights, MaskTruth, Match, detection_loss, mask_loss
 from sam3_agent.training.teaching.prompt_tokens import Clock, TeachProgress, drawn_views, fused, rate_share
 
 WEIGHTS = LossWeights()
@@ -265,7 +265,8 @@ def _shape_terms(
         prompt_features=prompt,
         prompt_mask=mask,
     )
-    truths = [view.shapes.to(device).float() / 255 for view in views]
+    covers = [view.shapes.to(device).float() / 255 for view in views]
+    truths = [MaskTruth(cover, (cover.sum(0, keepdim=True) - cover).clamp(0, 1)) for cover in covers]
     renamed = [(torch.arange(len(query)), index) for query, index in found]
     return mask_loss(drawn.pred_masks, drawn.semantic_seg.squeeze(1), truths, renamed, WEIGHTS)
 
