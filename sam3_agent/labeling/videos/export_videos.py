@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_text
 from sam3_agent.formats.video import FORMATS, export_tracks
@@ -16,7 +17,9 @@ from sam3_agent.formats.video.ytvis import write_ytvis
 from sam3_agent.labeling.io.export_labels import Selection, provenance_of
 from sam3_agent.labeling.store.summary import class_names, model_name
 from sam3_agent.labeling.videos.track_label import TrackLabel
-from sam3_agent.labeling.videos.video_journal import VideoJournal, VideoRow
+from sam3_agent.labeling.videos.video_journal import FOLDER, VideoJournal, VideoRow
+from sam3_agent.workspace.tracking.decisions import read_decisions
+from sam3_agent.workspace.tracking.reviewed import ReviewedTrack, ReviewedTracks
 
 TOGETHER = ("ytvis", "veval", "label-studio")
 """Formats that hold all videos of a run in one file; of the others each video has a folder."""
@@ -55,22 +58,66 @@ def export_videos(journal: VideoJournal, form: str, out: Path, selection: Select
     rows = journal.videos("done")
     if not rows:
         raise InputError(f"{journal.journal.path.parent} has no labeled videos yet; run 'sam3-agent label' first")
-    chosen = {row.path: _chosen(journal, row, selection) for row in rows}
-    sets = [_track_set(journal, row, chosen[row.path]) for row in rows]
+    labels = {row.path: _labels(journal, row) for row in rows}
+    chosen = {path: [one for one in found if one.label.route in selection.routes] for path, found in labels.items()}
+    sets = [_track_set(journal, row, labels[row.path], chosen[row.path]) for row in rows]
     warnings = _write(sets, form, out, model_name(journal.journal))
     write_text(out / "provenance.jsonl", "".join(_provenance(row, each) for row in rows for each in chosen[row.path]))
-    left = Counter(each.label.route for each in journal.labels() if each.label.route not in selection.routes)
+    routes = Counter(each.label.route for found in labels.values() for each in found)
+    left = {route: count for route, count in routes.items() if route not in selection.routes}
     states = Counter(row.state for row in journal.videos() if row.state != "done")
     count = sum(map(len, chosen.values()))
     return VideoExport(out, form, len(rows), count, {**left, **states}, tuple(warnings))
 
 
-def _chosen(journal: VideoJournal, row: VideoRow, selection: Selection) -> list[TrackLabel]:
-    return [each for each in journal.labels(row.sha) if each.label.route in selection.routes]
+def _labels(journal: VideoJournal, row: VideoRow) -> list[TrackLabel]:
+    return as_reviewed(journal.labels(row.sha), journal.journal.path.parent / FOLDER / row.folder)
 
 
-def _track_set(journal: VideoJournal, row: VideoRow, labels: Sequence[TrackLabel]) -> TrackSet:
-    alive = {each.label.class_name for each in journal.labels(row.sha) if each.label.route != "rejected"}
+def as_reviewed(labels: Sequence[TrackLabel], folder: Path) -> list[TrackLabel]:
+    """Labels of a video as people have decided about its tracks on the review page of its folder.
+
+    Merged tracks are one label, the later part of a split is a label of its own; both wait until somebody decides.
+
+    Raises:
+        InputError: the journal of decisions is broken.
+    """
+    decisions = read_decisions(folder).standing
+    if not decisions:
+        return list(labels)
+    decided = {each.track.id: each for each in ReviewedTracks(folder).all}
+    touched = {name for each in decisions for name in (each.id, each.other, each.new_id) if name}
+    made = list(labels)
+    for decision in decisions:
+        if decision.action == "split":
+            parents = [one for one in made if one.track.id == decision.id]
+            made += [_renamed(one, decision.new_id) for one in parents]
+    kept = [one for one in made if one.track.id in decided or one.track.id not in touched]
+    return [_decided(one, decided[one.track.id]) if one.track.id in touched else one for one in kept]
+
+
+def _renamed(one: TrackLabel, track_id: str) -> TrackLabel:
+    label_id = f"{one.label.id.rpartition('.')[0]}.{track_id}"
+    return TrackLabel(replace(one.label, id=label_id), replace(one.track, id=track_id))
+
+
+def _decided(one: TrackLabel, reviewed: ReviewedTrack) -> TrackLabel:
+    """A label with the track as it is now, and what a person said of it last."""
+    track = reviewed.track
+    largest = max(track.visible, key=lambda frame: masks.area(frame.rle))
+    label = replace(one.label, rle=largest.rle, box=largest.box, route=reviewed.route, reason=reviewed.reason)
+    if track.concept != one.track.concept:
+        label = replace(label, class_name=track.concept)
+    if reviewed.reviewer:
+        verdict = "right" if reviewed.route == "accepted" else "wrong"
+        label = replace(label, verdict=verdict, decided_by="person", reviewer=reviewed.reviewer)
+    return TrackLabel(label, track)
+
+
+def _track_set(
+    journal: VideoJournal, row: VideoRow, found: Sequence[TrackLabel], labels: Sequence[TrackLabel]
+) -> TrackSet:
+    alive = {each.label.class_name for each in found if each.label.route != "rejected"}
     absent = tuple(name for name in class_names(journal.journal) if name not in alive)
     tracks = _apart([each.named for each in labels])
     return TrackSet(row.folder, row.width, row.height, row.frames, tracks, row.fps, (), absent, row.path)
