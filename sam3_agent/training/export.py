@@ -172,7 +172,7 @@ def export_parts(config: TrainConfig, run: Path, weights: Path | None, folder: P
                 value.lerp_(tensors[PREFIX + name].float(), KEPT)
     last = cast(Any, learner.model.detr_decoder).presence_head.layer3
     with torch.no_grad():
-        last.bias += fitted_presence_bias(learner, learner.model.config.image_size)
+        last.bias += fitted_presence_bias(learner, int(cast(Any, learner.model.config).image_size))
     for name, value in learner.model.state_dict().items():
         if name.startswith(learnt):
             tensors[PREFIX + name] = value.half().contiguous()
