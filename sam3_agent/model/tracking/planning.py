@@ -208,6 +208,8 @@ def _tensor(array: NDArray[np.float32]) -> Tensor:
 
 MAX_OBJECTS = 16
 """Objects that go through the network together; more are answered in several goes."""
+MAX_OBJECTS_ON_CPU = 4
+"""There larger batches are no faster, and the heap keeps the size of the largest one there ever was."""
 
 
 class Tracking:
@@ -217,8 +219,9 @@ class Tracking:
         """`alone` gives the network to this thread."""
         self._runner = TrackRunner(tracker)
         self._alone = alone
-        self._following = Work(self._track, MAX_OBJECTS, "following objects", device)
-        self._remembering = Work(self._remember, MAX_OBJECTS, "remembering objects", device)
+        most = MAX_OBJECTS_ON_CPU if device == "cpu" else MAX_OBJECTS
+        self._following = Work(self._track, most, "following objects", device)
+        self._remembering = Work(self._remember, most, "remembering objects", device)
 
     @property
     def halvings(self) -> dict[str, int]:
