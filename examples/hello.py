@@ -1,4 +1,4 @@
-"""Find things in a picture, then ask for one of them: python examples/hello.py [IMAGE] [CONCEPT] [QUERY]."""
+"""Find things in an image, then ask for one of them: python examples/hello.py [IMAGE] [CONCEPT] [QUERY]."""
 
 import sys
 
@@ -13,7 +13,8 @@ def main(source: str = "", concept: str = "house", query: str = "the house furth
     (found,) = workspace.segment(image.id, [concept])
     print(f"{concept}: presence {found.presence:.2f}, {len(found.instances)} found")
     for instance in found.instances:
-        print(f"  {instance.id}: score {instance.score:.2f}, {instance.mask.sum()} pixels in box {instance.box}")
+        box = [round(corner) for corner in instance.box]  # x0, y0, x1, y1 in pixels of the image
+        print(f"  {instance.id}: score {instance.score:.2f}, {instance.mask.sum()} pixels in box {box}")
 
     answer = Agent(workspace, load_llm("rules")).ask(image.id, query)
     print(f"{query}: {answer.outcome}, {[instance.id for instance in answer.instances]} because {answer.reason}")

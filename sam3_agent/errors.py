@@ -2,7 +2,7 @@
 
     Sam3AgentError
     ├── ToolError             the caller (a model or a person) can repair this; the message says how
-    │   ├── InputError        an argument, file or picture is not usable
+    │   ├── InputError        an argument, file or image is not usable
     │   │   └── FileFaults    a file has several faults; all are told
     │   ├── UnknownHandle     an image id or mask id that this workspace does not know
     │   └── Busy              the model has more to do than it takes on; the same call may work in a moment
@@ -26,7 +26,7 @@ class ToolError(Sam3AgentError):
 
 
 class InputError(ToolError):
-    """An argument, a file or a picture is not usable."""
+    """An argument, a file or an image is not usable."""
 
 
 class FileFaults(InputError):

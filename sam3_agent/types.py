@@ -107,7 +107,7 @@ class Concept:
     tokens: ExemplarTokens
     """Asked with: pooled from those of the examples."""
     thumbnails: tuple[bytes, ...] = field(default=(), repr=False)
-    """JPEG pictures of the examples, for people."""
+    """JPEG images of the examples, for people."""
     examples: ExemplarTokens | None = None
     """Tokens of every example, positive ones first; None where `tokens` are those."""
     threshold: float = 0.5
@@ -237,14 +237,14 @@ class ModelInfo:
     device: str
     dtype: str
     input_side: int = 1008
-    """Pixels of the square that every picture is stretched to."""
+    """Pixels of the square that every image is stretched to."""
     queries: int = 200
     """Instances that it can point at in one look."""
     patch: int = 14
     """Pixels of its square that make one token: what is much smaller is hardly seen."""
 
     def patch_in(self, width: int, height: int) -> float:
-        """Side of one patch in pixels of a (height, width) picture seen whole, the mean of across and down."""
+        """Side of one patch in pixels of a (height, width) image seen whole, the mean of across and down."""
         return self.patch * math.sqrt(width * height) / self.input_side
 
     def to_json(self) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The floors: imports only point down, torch stays in its rooms, files and functions stay small."""
 
 import ast
+import functools
 import graphlib
 import subprocess
 import sys
@@ -75,6 +76,12 @@ class Module:
     package: bool = False
 
 
+@functools.cache
+def parsed(source: str) -> ast.Module:
+    """The syntax tree of a file; every rule of this page looks at all of them."""
+    return ast.parse(source)
+
+
 def modules() -> Iterator[Module]:
     paths = [(path, CHECKOUT / folder) for folder in PACKAGES.values() for path in (CHECKOUT / folder).rglob("*.py")]
     for path, package_folder in sorted(paths):
@@ -93,7 +100,7 @@ def room_of(name: str) -> str | None:
 
 def imported(module: Module) -> Iterator[str]:
     """Every absolute module name that a module imports, wherever in the file."""
-    for node in ast.walk(ast.parse(module.source)):
+    for node in ast.walk(parsed(module.source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -139,7 +146,7 @@ def too_long(folder: Path) -> list[str]:
         name = path.relative_to(CHECKOUT).as_posix()
         if len(source.splitlines()) > MOST_LINES:
             found.append(name)
-        for node in ast.walk(ast.parse(source)):
+        for node in ast.walk(parsed(source)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
                 if node.end_lineno - node.lineno + 1 > MOST_FUNCTION_LINES:
@@ -159,7 +166,7 @@ def module_graph() -> dict[str, set[str]]:
 
 
 def _run_time_imports(module: Module) -> Iterator[str]:
-    for node in _statements(ast.parse(module.source)):
+    for node in _statements(parsed(module.source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -248,7 +255,7 @@ QUESTION_WORDS = ("What", "Who", "Which", "Where", "How", "Whose", "Why", "When"
 def opens_with_a_question(source: str) -> list[str]:
     """The first lines of the docstrings of a module that open with a question word."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    found = (ast.get_docstring(node) for node in ast.walk(ast.parse(source)) if isinstance(node, documented))
+    found = (ast.get_docstring(node) for node in ast.walk(parsed(source)) if isinstance(node, documented))
     return [text.splitlines()[0] for text in found if text and text.split(maxsplit=1)[0] in QUESTION_WORDS]
 
 

@@ -49,12 +49,14 @@ def test_the_small_distribution_asks_for_nothing_that_the_whole_one_does_not(che
     assert not set(small) & {"torch", "torchvision", "transformers", "mcp", "anthropic", "openai"}
 
 
+@pytest.mark.integration
 def test_conformance_runs_without_the_packages_of_the_model(checkout: Path, tmp_path: Path) -> None:
     done = without_model(checkout, tmp_path, "conformance")
     assert done.returncode == 0, done.stderr
     assert "0 failed" in done.stdout
 
 
+@pytest.mark.integration
 def test_a_run_that_needs_the_model_says_in_one_line_what_to_install(checkout: Path, tmp_path: Path) -> None:
     done = without_model(checkout, tmp_path, "run", "scenes:1", "--limit", "1", "--out", "run")
     assert done.returncode == 1

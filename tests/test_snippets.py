@@ -142,12 +142,19 @@ def parse_python(words: list[str]) -> None:
     assert [option for option in options if f'"{option}"' not in source] == []
 
 
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of the manual's examples, for those who only read there."""
+    folder = tmp_path_factory.mktemp("examples")
+    lay_out(folder)
+    return folder
+
+
 @pytest.mark.parametrize("line", LINES, ids=str)
 def test_a_command_of_the_manual_exists_with_all_of_its_options(
-    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    line: Line, examples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lay_out(tmp_path)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(examples)
     parse_line(line.words)
 
 

@@ -92,6 +92,8 @@ def _json(path: Path) -> Any:
             return json.loads(data.decode(encoding))
         except ValueError:
             continue
+        except RecursionError:  # nested so deeply that nothing in it can be counted
+            return None
     return None
 
 

@@ -25,6 +25,7 @@ from benchmarks.machine import machine_words
 from benchmarks.mcp.flood import client_of, serving, session_of
 from benchmarks.mcp.load import until_ready
 from benchmarks.mcp.mutated_images import FORMATS, mutated, originals
+from benchmarks.process import children_of, resident_mib
 
 LATE_BAR = 1.0
 HELD_MIB = 256
@@ -91,9 +92,10 @@ async def _measure(
         async with anyio.create_task_group() as watching:
             watching.start_soon(_ask, other, seen.seconds, seen.own_delays)
             watching.start_soon(_watch, process.pid, seen)
-            async with anyio.create_task_group() as tasks:
+            # One HTTP session: each one of its own would keep this process, which is to measure, busy for 30 ms.
+            async with session_of(_OPENER) as opener, anyio.create_task_group() as tasks:
                 for _ in range(options.at_once):
-                    tasks.start_soon(_open_all, url, folder, files, numbers, seen)
+                    tasks.start_soon(_open_all, opener, url, folder, files, numbers, seen)
             watching.cancel_scope.cancel()
 
 
@@ -116,9 +118,11 @@ async def _watch(pid: int, seen: Seen) -> None:
         await anyio.sleep(0.2)
 
 
-async def _open_all(url: str, folder: Path, files: dict[str, bytes], numbers: Any, seen: Seen) -> None:
+async def _open_all(
+    session: httpx2.AsyncClient, url: str, folder: Path, files: dict[str, bytes], numbers: Any, seen: Seen
+) -> None:
     """Open one image after the other, each from a file of its own, and forget it."""
-    async with session_of(_OPENER) as session, client_of(session, url) as client:
+    async with client_of(session, url) as client:
         for number in numbers:
             ending, data = mutated(files, number)
             path = folder / f"{number}.{ending}"
@@ -152,19 +156,7 @@ async def _open(client: Client, path: Path, ending: str, seen: Seen) -> None:
 
 def _memory(pid: int) -> tuple[int, int]:
     """(MiB of the server, MiB of the largest of its children)."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return 0, 0
-    return _resident(str(pid)), max((_resident(child) for child in children), default=0)
-
-
-def _resident(pid: str) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:  # it has ended meanwhile
-        return 0
-    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmRSS")), 0)
+    return resident_mib(pid), max(map(resident_mib, children_of(pid)), default=0)
 
 
 def _judged(seen: Seen, alive: bool, tracebacks_in_log: int, options: argparse.Namespace) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from benchmarks.machine import machine_words
+from benchmarks.process import resident_mib
 
 OVERHEAD_BAR = 0.005
 _QUOTA_WORDS = ("as many as one client may", "more to do than it takes on", "queue", "Free some with forget_image")
@@ -57,7 +58,7 @@ async def _measure(url: str, picture: Path, options: argparse.Namespace, pid: in
     single = await _one_client(url, picture, options.calls)
     counts: Counter[str] = Counter()
     seconds: list[float] = []
-    memory = _resident_mib(pid)
+    memory = resident_mib(pid)
     deadline = time.monotonic() + options.seconds
     async with anyio.create_task_group() as tasks:
         for number in range(options.clients):
@@ -68,7 +69,7 @@ async def _measure(url: str, picture: Path, options: argparse.Namespace, pid: in
         "outcomes": dict(counts),
         "calls_per_second": round(len(seconds) / options.seconds, 1),
         "median_ms_under_load": round(statistics.median(seconds) * 1000, 1) if seconds else None,
-        "resident_mib": {"before": memory, "after": _resident_mib(pid)},
+        "resident_mib": {"before": memory, "after": resident_mib(pid)},
         "one_client_ms": round(single * 1000, 3),
     }
 
@@ -183,13 +184,6 @@ async def until_ready(url: str) -> None:
                 except httpx2.TransportError:
                     pass
                 await anyio.sleep(0.2)
-
-
-def _resident_mib(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) // 1024
-    return 0
 
 
 def free_port() -> int:

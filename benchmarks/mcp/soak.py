@@ -25,12 +25,13 @@ from PIL import Image
 from benchmarks.machine import machine_words
 from benchmarks.mcp.flood import client_of, images, serving, session_of
 from benchmarks.mcp.load import until_ready
+from benchmarks.process import children_of, resident_mib, status_of
 
 GROWTH_BAR = 1.05
 _SETTLING_SECONDS = 300.0
 _SIDES = ((400, 300), (1200, 900), (2000, 1500), (4000, 3000))
 """0.1 to 12 megapixels."""
-_DECLARED = ("as many as", "forget_image", "busy", "unknown", "damaged", "not a picture", "the limit is", "try again")
+_DECLARED = ("as many as", "forget_image", "busy", "unknown", "damaged", "not an image", "the limit is", "try again")
 
 
 @dataclass(slots=True)
@@ -165,17 +166,8 @@ def _judged(seen: Seen, seconds: float) -> dict[str, Any]:
 
 def _process_state(pid: int) -> tuple[int, int, int]:
     """MiB of a process and its children, open files and threads of the process."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    memory = sum(_status(int(each), "VmRSS") for each in [pid, *map(int, children)]) // 1024
-    return memory, len(list(Path(f"/proc/{pid}/fd").iterdir())), _status(pid, "Threads")
-
-
-def _status(pid: int, name: str) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:  # a child that has ended meanwhile
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith(name)), 0)
+    memory = sum(map(resident_mib, [pid, *children_of(pid)]))
+    return memory, len(list(Path(f"/proc/{pid}/fd").iterdir())), status_of(pid, "Threads")
 
 
 def _paint(folder: Path) -> None:

@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from benchmarks.process import resident_mib
+
 _MOST_WAITING = 8
 _FRESH_EVERY = 300
 _LOADING_SECONDS = 600.0
@@ -103,10 +105,7 @@ class Wire:
 
     def resident_mib(self) -> int:
         """Memory of the process."""
-        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS"):
-                return int(line.split()[1]) // 1024
-        return 0
+        return resident_mib(self._process.pid)
 
     def close(self) -> None:
         """Close its stdin and wait for it."""

@@ -77,7 +77,7 @@ def run_command(
     ] = "concept",
     llm: Annotated[str, typer.Option(help="The agent's LLM: rules, anthropic:MODEL, ...")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first cases.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Pictures that are worked on at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Images that are worked on at a time.")] = 1,
     shard: Annotated[str, typer.Option(metavar="I/N", help="Only this part; put them together with merge.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of what a dataset draws by chance.")] = 0,
     model: Annotated[str, typer.Option(help="tiny, facebook/sam3, a checkpoint's folder, or Meta's sam3.pt")] = "tiny",
@@ -150,7 +150,7 @@ def report_command(
     against: Annotated[Path | None, typer.Option(help="Another run over the same cases: shows what flipped.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write it; RUN/report.html unless given.")] = None,
 ) -> None:
-    """One self-contained HTML page: tables, plots, best, worst and flipped cases with pictures."""
+    """One self-contained HTML page: tables, plots, best, worst and flipped cases with images."""
     with _clear_errors(_FAILURE):
         typer.echo(str(write_report(run, out or run / "report.html", against)))
 

@@ -18,7 +18,7 @@ _BLOCK = 64
 """Cases taken in before they are summed."""
 
 Figure = tuple[float | None, float | None, float | None]
-"""(value, low, high) with its 95 % interval; None where there is no basis: an interval needs two pictures."""
+"""(value, low, high) with its 95 % interval; None where there is no basis: an interval needs two images."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -39,7 +39,7 @@ def _documents(run: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     results: list[dict[str, Any]] = []
     for case in read_cases(run):
         if case.frames:
-            raise InputError(f"{run}: COCO AP is a figure of pictures, and case {case.id!r} asks about a video")
+            raise InputError(f"{run}: COCO AP is a figure of images, and case {case.id!r} asks about a video")
         if not case.by_instance:
             raise InputError(f"{run}: COCO AP needs instances, and case {case.id!r} does not tell them apart")
         height, width = case.size

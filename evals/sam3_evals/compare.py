@@ -31,7 +31,7 @@ class Row:
     difference: float
     """b - a."""
     low: float | None
-    """Bounds of the difference's 95 % bootstrap interval, pictures resampled in pairs; None for a single picture."""
+    """Bounds of the difference's 95 % bootstrap interval, images resampled in pairs; None for a single image."""
     high: float | None
     p: float
     """Two-sided permutation test: how often the difference would be as large if A and B traded places by chance."""

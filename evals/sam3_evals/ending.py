@@ -82,7 +82,7 @@ class Ending:
         usage = self.score.usage
         lines += [
             f"{usage.seconds:.1f} s, {usage.encodes} encodes, {usage.llm_calls} LLM calls, {usage.usd:.4f} USD;"
-            f" every figure: sam3-eval score {self.score.run}; pictures: sam3-eval report {self.score.run}"
+            f" every figure: sam3-eval score {self.score.run}; images: sam3-eval report {self.score.run}"
         ]
         return "\n".join(lines)
 

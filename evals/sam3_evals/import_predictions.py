@@ -84,7 +84,7 @@ def import_predictions(source: Path, wanted: Wanted) -> Imported:
     """Write a run's folder out of predictions of another program.
 
     Raises:
-        InputError: the predictions cannot be read, do not fit the pictures or belong to no case; or a run is there.
+        InputError: the predictions cannot be read, do not fit the images or belong to no case; or a run is there.
     """
     if asks_videos(wanted.dataset):
         raise InputError(f"{wanted.dataset}: predictions about videos cannot be imported yet")
@@ -198,7 +198,7 @@ def _png_answer(path: Path) -> Answer:
     """The objects of a PNG: one where it has a single value beside 0, else one for each value 1, 2, 3, ...
 
     Raises:
-        InputError: it is no picture, in color, or shades say that it was never made a mask.
+        InputError: it is no image, in color, or shades say that it was never made a mask.
     """
     try:
         with Image.open(path) as picture:

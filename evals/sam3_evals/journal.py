@@ -12,10 +12,12 @@ import numpy as np
 import pydantic
 
 from sam3_agent.errors import InputError
+from sam3_agent.formats.json_lines import drop_torn_line, whole_lines
 from sam3_agent.formats.reading import parse_json
 from sam3_agent.formats.validation_error import first_error
 
-_BLOCK = 1 << 16
+MOST_LINE = 1 << 28
+"""Bytes of one line: a prediction of a video has a run-length text for each object and frame."""
 MOST_TEXT = 100_000
 """Characters of a text in a line: an LLM's whole reply fits."""
 _T = TypeVar("_T")
@@ -33,14 +35,8 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
-    """Every whole line, its newline included."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                return  # torn: the writer died within it
-            yield line
+    """Every whole line, its newline included; raises InputError over one that is longer than any that is written."""
+    return whole_lines(path, MOST_LINE)
 
 
 def read_values(path: Path, read: Callable[[dict[str, Any]], _T]) -> Iterator[_T]:
@@ -116,7 +112,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         """Open for appending, and cut off a torn last line first."""
-        _drop_torn_line(path)
+        drop_torn_line(path)
         self._file = path.open("ab")
 
     def append(self, value: dict[str, Any]) -> None:
@@ -143,19 +139,3 @@ def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InputError(f"{path}:{number}: broken line (it holds no object)")
     return cast(dict[str, Any], document)
-
-
-def _drop_torn_line(path: Path) -> None:
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        end = file.seek(0, 2)
-        while end:
-            start = max(0, end - _BLOCK)
-            file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                file.truncate(start + newline + 1)
-                return
-            end = start
-        file.truncate(0)

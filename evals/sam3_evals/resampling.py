@@ -1,8 +1,8 @@
 """Resampling of a stream: bootstrap weights and permutation signs that need no case to be kept.
 
-Every picture has its own random numbers, drawn from its name, so that all cases about it are resampled together (they
+Every image has its own random numbers, drawn from its name, so that all cases about it are resampled together (they
 stand or fall together), two runs over one dataset are resampled alike (which makes differences paired), and neither
-order nor shards matter. Bootstrap: each picture counts Poisson(1) times in each resample, which is Efron's bootstrap
+order nor shards matter. Bootstrap: each image counts Poisson(1) times in each resample, which is Efron's bootstrap
 with a random total (Hanley & MacGibbon 2006; Chamandy et al. 2012); figures are ratios of sums, so the total cancels.
 """
 
@@ -17,12 +17,12 @@ LEVEL = 0.95
 
 
 def weights(picture: str) -> NDArray[np.uint8]:
-    """(RESAMPLES,) how often a picture occurs in each resample."""
+    """(RESAMPLES,) how often an image occurs in each resample."""
     return _generator("bootstrap", picture).poisson(1.0, RESAMPLES).astype(np.uint8)
 
 
 def signs(picture: str) -> NDArray[np.int8]:
-    """(PERMUTATIONS,) of +1 and -1: whether the two runs trade places on a picture."""
+    """(PERMUTATIONS,) of +1 and -1: whether the two runs trade places on an image."""
     bits = np.frombuffer(_generator("permutation", picture).bytes(PERMUTATIONS // 8), dtype=np.uint8)
     return np.unpackbits(bits).astype(np.int8) * 2 - 1
 

@@ -101,11 +101,11 @@ def _manifest(plan: Plan, digest: str, total: int) -> Manifest:
 def execute(run: Path, dataset: Dataset, solvers: Sequence[Solver], progress: Progress | None = None) -> int:
     """Answer the cases that have no prediction yet; returns how many were answered now.
 
-    Each solver has a thread of its own and takes all cases about one picture at a time; a single one works on the
+    Each solver has a thread of its own and takes all cases about one image at a time; a single one works on the
     caller's thread, in order. The first error or Ctrl-C stops all; what was journalled stays.
 
     Raises:
-        Sam3AgentError: a picture is unusable, or the model is.
+        Sam3AgentError: an image is unusable, or the model is.
     """
     done = JournalIndex(run / PREDICTIONS, "case")
     groups = (list(group) for _, group in itertools.groupby(_open_cases(run, done), key=lambda case: case.picture))
@@ -167,7 +167,7 @@ class _Records:
             self._closed = True
 
     def work(self, solver: Solver) -> None:
-        """Answer pictures until there are none left; an error is kept for the caller's thread."""
+        """Answer images until there are none left; an error is kept for the caller's thread."""
         try:
             while not self._closed and (cases := self._fetch()):
                 for case in cases:
@@ -202,7 +202,7 @@ def _open_cases(run: Path, done: JournalIndex) -> Iterator[Case]:
 def _solve(solver: Solver, case: Case, dataset: Dataset) -> Prediction:
     try:
         return solver.solve(case, dataset.picture(case))
-    except Sam3AgentError as error:  # the picture or the model: no case after this one would be worth its figure
+    except Sam3AgentError as error:  # the image or the model: no case after this one would be worth its figure
         raise Sam3AgentError(f"case {case.id}: {error}") from error
 
 

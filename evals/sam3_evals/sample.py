@@ -1,4 +1,4 @@
-"""A case: one question about one picture or video, with its truth."""
+"""A case: one question about one image or video, with its truth."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,15 +30,15 @@ class Footage:
 
 
 Still = Path | NDArray[np.uint8]
-"""A picture: a file, or (H, W, 3) uint8 RGB."""
+"""An image: a file, or (H, W, 3) uint8 RGB."""
 Source = Still | Footage
 """Sample that a dataset hands out for a case."""
 
 
 def still(source: Source) -> Still:
-    """The source as a picture; raises InputError for a video."""
+    """The source as an image; raises InputError for a video."""
     if isinstance(source, Footage):
-        raise InputError("this is a video; whoever takes pictures only cannot open it")
+        raise InputError("this is a video; whoever takes images only cannot open it")
     return source
 
 
@@ -59,16 +59,16 @@ class _CaseLine(pydantic.BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One question; no target means that nothing in the picture matches it.
+    """One question; no target means that nothing in the image matches it.
 
     A video is its frames side by side: its masks are as wide as all frames together (`masks.beside`), so that areas and
-    overlaps are those of volumes and every metric of pictures holds for it too.
+    overlaps are those of volumes and every metric of images holds for it too.
     """
 
     id: str
     """Unique in its dataset, stable from run to run."""
     picture: str
-    """What its dataset's `picture()` opens; cases about one picture follow each other."""
+    """What its dataset's `picture()` opens; cases about one image follow each other."""
     query: str
     size: tuple[int, int]
     """(height, width) in pixels, upright; of a video, with the width of all frames together."""
@@ -83,7 +83,7 @@ class Case:
     others: tuple[tuple[Rle, ...], ...] = ()
     """Targets as further annotators saw them; a prediction is held against the one that serves it best."""
     frames: int = 0
-    """Of a video; 0 for a picture."""
+    """Of a video; 0 for an image."""
 
     @property
     def target(self) -> Rle:
@@ -91,7 +91,7 @@ class Case:
         return masks.union(self.targets) if self.targets else empty_mask(*self.size)
 
     def to_json(self) -> dict[str, Any]:
-        """One line of `cases.jsonl`; pictures have no "frames", as in runs made before there were videos."""
+        """One line of `cases.jsonl`; images have no "frames", as in runs made before there were videos."""
         document: dict[str, Any] = {
             "id": self.id,
             "picture": self.picture,

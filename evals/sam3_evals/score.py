@@ -121,11 +121,11 @@ def score_case(case: Case, prediction: Prediction | None) -> Scored:
     """Score one case; of several annotators the one that serves the prediction best (`cgf1.best_annotator`).
 
     Raises:
-        InputError: the prediction's masks are of another size than the picture.
+        InputError: the prediction's masks are of another size than the image.
     """
     given = prediction or Prediction(case.id, outcome="missing")
     if wrong := {rle.size for rle in given.rles} - {case.size}:
-        raise InputError(f"case {case.id}: a mask of size {list(*wrong)} on a picture of size {list(case.size)}")
+        raise InputError(f"case {case.id}: a mask of size {list(*wrong)} on an image of size {list(case.size)}")
     # The solver has applied its threshold; what it predicts, it stands for.
     pairs = [
         cgf1.score_masks(given.rles, targets, crowd=case.ignore) if case.by_instance else None

@@ -1,4 +1,4 @@
-"""A shard: one of n parts of a run, for as many machines; pictures are dealt out in turn."""
+"""A shard: one of n parts of a run, for as many machines; images are dealt out in turn."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Shard:
     count: int = 1
 
     def has(self, picture: int) -> bool:
-        """Whether the picture of that rank, from 0, is in this part; all cases about it go with it."""
+        """Whether the image of that rank, from 0, is in this part; all cases about it go with it."""
         return picture % self.count == self.index - 1
 
     def __str__(self) -> str:

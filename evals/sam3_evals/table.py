@@ -114,7 +114,7 @@ def rounded(value: float, digits: int) -> str:
 
 
 def _bounds(figure: dict[str, Any] | None, scale: float) -> str:
-    """No interval where a single picture is all that there is."""
+    """No interval where a single image is all that there is."""
     if figure is None or figure["low"] is None:
         return _MISSING
     return f"{_number(figure, 'low', scale)}..{_number(figure, 'high', scale)}"

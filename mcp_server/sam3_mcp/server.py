@@ -32,10 +32,10 @@ from sam3_mcp.viewer import UI_EXTENSION, VIEWER_MIME
 GROUND_EXPRESSION = Prompt(
     name="ground_expression",
     title="Find what an expression means",
-    description="Step by step from a referring expression ('the child furthest to the right') to masks in a picture.",
+    description="Step by step from a referring expression ('the child furthest to the right') to masks in an image.",
     arguments=[
         PromptArgument(name="query", description="What to find, in words.", required=True),
-        PromptArgument(name="image", description="Path, URL or data URI of a picture, or an image_id.", required=True),
+        PromptArgument(name="image", description="Path, URL or data URI of an image, or an image_id.", required=True),
     ],
 )
 _LONGEST = 4000
@@ -73,7 +73,7 @@ async def get_prompt(_: Context, params: GetPromptRequestParams) -> GetPromptRes
 
 
 async def complete(_: Context, params: CompleteRequestParams) -> CompleteResult:
-    """Answer completion/complete: example queries; a picture's name is not guessed."""
+    """Answer completion/complete: example queries; an image's name is not guessed."""
     values: list[str] = []
     if params.argument.name == "query":
         values = [example for example in _EXAMPLES if example.startswith(params.argument.value.lower())]
@@ -81,13 +81,13 @@ async def complete(_: Context, params: CompleteRequestParams) -> CompleteResult:
 
 
 INSTRUCTIONS = """\
-Find, outline and measure things in pictures with SAM 3: use it when a task needs exact regions, counts or positions.
+Find, outline and measure things in images with SAM 3: use it when a task needs exact regions, counts or positions.
 
 1. open_image(source) -> image_id such as "img1". It is encoded once; every later question about it is cheap.
 2. segment_concepts(image_id, concepts) finds EVERY instance of short noun phrases: "red car", "person", "cup".
    Give several phrases in one call. It cannot follow relations, order or reasons ("the child furthest to the right",
    "what would spoil in a hot car"): break these into plain concepts, then decide by step 4.
-3. Read the scores: score = presence x object_score. Presence ("is it in the picture at all?") is a belief, not proof.
+3. Read the scores: score = presence x object_score. Presence ("is it in the image at all?") is a belief, not proof.
    near_misses lie under the threshold, yet their mask ids are as good as any other. Nothing found? Try a more general
    noun, a lower threshold, a region, or refine_with_exemplars ("more like m3, not like m7").
    read_presence is the cheapest question: is it there, without masks.
@@ -99,7 +99,7 @@ Find, outline and measure things in pictures with SAM 3: use it when a task need
 6. Videos: open_video -> "v1"; track_concepts follows every instance under an id "t1" (a job: get_job, cancel_job);
    measure_tracks tells order, speed, meetings; look_frames shows; track_at, edit_tracks correct. "v1@120" is an image.
 
-Ids ("img1", "m7") stay valid and are never renumbered. Boxes are [x0, y0, x1, y1] in pixels of the original picture;
+Ids ("img1", "m7") stay valid and are never renumbered. Boxes are [x0, y0, x1, y1] in pixels of the original image;
 where a mask reaches out of the box that the model drew, its line says so ("outside its box").
 An error message says how to repair the call.
 """

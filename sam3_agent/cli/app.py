@@ -262,9 +262,7 @@ def scenes(
         Literal["coco", "reasonseg", "mp4", "webm", "frames"] | None,
         typer.Option("--format", metavar="FORMAT", help="coco (usual) or reasonseg; of videos mp4, webm or frames."),
     ] = None,
-    video: Annotated[
-        bool, typer.Option("--video", help="Videos with truth in every frame instead of pictures.")
-    ] = False,
+    video: Annotated[bool, typer.Option("--video", help="Videos with truth in every frame instead of images.")] = False,
     frames: Annotated[
         int | None, typer.Option(metavar="T", min=1, max=100_000, help="Frames of each video; 24 unless given.")
     ] = None,

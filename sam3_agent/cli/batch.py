@@ -38,10 +38,10 @@ class Report(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Destination of results: stdout as text or JSON, and pictures."""
+    """Destination of results: stdout as text or JSON, and images."""
 
     out: Path | None = None
-    """A picture, or of many images a folder."""
+    """An image, or of many images a folder."""
     as_json: bool = False
 
 

@@ -26,7 +26,7 @@ ConceptsOption = Annotated[
     Path, typer.Option(metavar="FILE.yaml", help="The concept file: classes and their phrases.", show_default=False)
 ]
 ImagesArgument = Annotated[
-    Path | None, typer.Argument(metavar="IMAGES", help="A folder of pictures, or one picture.", show_default=False)
+    Path | None, typer.Argument(metavar="IMAGES", help="A folder of images, or one image.", show_default=False)
 ]
 OutOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where the journal of labels goes; with --suggest, the new file.")
@@ -120,7 +120,7 @@ def label(
     fast: FastOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Label a folder of pictures by a concept file: propose, verify, journal.
+    """Label a folder of images by a concept file: propose, verify, journal.
 
     An interrupted run goes on with --resume. An LLM that sees pictures judges every label and what is missing.
     """
@@ -207,11 +207,11 @@ def export(
     ],
     out: Annotated[Path | None, typer.Option(metavar="OUT", help="Where it goes [DIR/export/FORMAT].")] = None,
     val: Annotated[
-        float, typer.Option(metavar="SHARE", min=0.0, max=0.9, help="Share of pictures for a validation split.")
+        float, typer.Option(metavar="SHARE", min=0.0, max=0.9, help="Share of images for a validation split.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(metavar="S", help="Draws the split; near duplicates stay on one side.")] = 0,
     review: Annotated[bool, typer.Option("--with-review", help="Also what still waits for a person.")] = False,
-    pictures: Annotated[bool, typer.Option("--pictures", help="Copy the pictures too, upright.")] = False,
+    pictures: Annotated[bool, typer.Option("--images", "--pictures", help="Copy the images too, upright.")] = False,
     simplify: Annotated[
         float,
         typer.Option(metavar="PX", min=0.0, max=100.0, help="Polygons of few vertices, off by at most so many pixels."),

@@ -19,7 +19,7 @@ from sam3_agent.workspace import OpenImage, Workspace
 if TYPE_CHECKING:
     from sam3_agent.cli.served import ServedWorkspace
 
-TINY_NOTE = "tiny: the embedded demonstration model; use --model facebook/sam3 for real pictures"
+TINY_NOTE = "tiny: the embedded demonstration model; use --model facebook/sam3 for real images"
 RULES_NOTE = (
     "rules: the embedded planner without a language model; --llm anthropic:MODEL (or openai:, chat:) understands more"
 )

@@ -43,7 +43,7 @@ def write_coco_scene(seed: int, number: int, out: Path) -> dict[str, Any]:
 
 
 def write_reasonseg_scene(seed: int, number: int, out: Path) -> dict[str, Any]:
-    """Write NUMBER-qK.jpg and .json for every query of the scene (the format has one text a picture)."""
+    """Write NUMBER-qK.jpg and .json for every query of the scene (the format has one text an image)."""
     scene, queries = draw(seed, number)
     image = Image.fromarray(scene.image)
     for index, query in enumerate(queries):

@@ -53,7 +53,7 @@ def write_video_scene(seed: int, number: int, frames: int, form: VideoFormat, ou
 
 
 def _drawn(plan: ClipPlan, builder: TruthBuilder) -> Iterator[NDArray[np.uint8]]:
-    """Draw the pictures one by one; their truth goes to `builder`."""
+    """Draw the images one by one; their truth goes to `builder`."""
     for frame in plan.frames():
         builder.add(frame.owner, frame.whole)
         yield frame.image

@@ -35,7 +35,7 @@ class LabeledImage:
     """One image with its labels; all of them of the image's size."""
 
     name: str
-    """Path relative to the folder of pictures, with forward slashes."""
+    """Path relative to the folder of images, with forward slashes."""
     stem: str
     """The name without its suffix; unique in a set."""
     width: int
@@ -46,7 +46,7 @@ class LabeledImage:
     def __post_init__(self) -> None:
         for label in self.labels:
             if label.rle.size != (self.height, self.width):
-                raise InputError(f"{self.name}: label {label.id} is of size {label.rle.size}, not of the picture's")
+                raise InputError(f"{self.name}: label {label.id} is of size {label.rle.size}, not of the image's")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class LabelSet:
     classes: tuple[str, ...]
     images: tuple[LabeledImage, ...]
     absent: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
-    """Picture name -> classes known not to be on it."""
+    """Image name -> classes known not to be on it."""
     model: str = ""
     simplify: float = 0.0
     """Tolerance in pixels of polygons for people who edit them; 0 for outlines that fill exactly the mask."""

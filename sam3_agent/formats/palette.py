@@ -1,4 +1,4 @@
-"""Colors for index pictures."""
+"""Colors for index images."""
 
 from collections.abc import Sequence
 

@@ -39,7 +39,7 @@ def write_parquet(labels: LabelSet, out: Path, pictures: Pictures | None, shard_
             writer.name_shards()
             counts[split] = len(labels.of_split(split))
     write_text(out / "README.md", _card(labels, counts))
-    return [] if pictures is not None else ["the rows have no images, only their paths; --pictures puts them in"]
+    return [] if pictures is not None else ["the rows have no images, only their paths; --images puts them in"]
 
 
 class _Writer:

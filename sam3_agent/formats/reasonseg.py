@@ -38,7 +38,7 @@ class ReasonSegRecord:
     """At least one; evaluation uses the first."""
     is_sentence: bool
     target: NDArray[np.bool_]
-    """(H, W), the size of the upright picture."""
+    """(H, W), the size of the upright image."""
     ignore: NDArray[np.bool_]
     """(H, W): pixels that count neither for nor against an answer."""
     extra: Mapping[str, Any]
@@ -112,7 +112,7 @@ def write_record(
     The polygons paint exactly the target again (holes are reached by a bridge, see `polygons_of`).
     """
     if target.shape != (image.height, image.width):
-        raise InputError(f"{name}: a target of shape {target.shape} for a {image.width}x{image.height} picture")
+        raise InputError(f"{name}: a target of shape {target.shape} for a {image.width}x{image.height} image")
     with replacing(folder / f"{name}.jpg") as temporary:
         image.convert("RGB").save(temporary, "JPEG", quality=92, subsampling=0)
     shapes = [_shape_json(name, polygon) for polygon in polygons_of(target)]

@@ -17,7 +17,7 @@ def write_semantic(labels: LabelSet, out: Path) -> list[str]:
         InputError: there are more classes than a byte can name.
     """
     if len(labels.classes) > 255:
-        raise InputError(f"semantic: {len(labels.classes)} classes do not fit into an 8-bit picture")
+        raise InputError(f"semantic: {len(labels.classes)} classes do not fit into an 8-bit image")
     hidden = 0
     for image in labels.images:
         values = [label.class_index + 1 for label in image.labels]

@@ -29,7 +29,7 @@ def write_vlm_jsonl(labels: LabelSet, out: Path) -> list[str]:
 def _entry(image: LabeledImage, name: str, index: int) -> dict[str, Any]:
     found = [label for label in image.labels if label.class_index == index]
     boxes = [{"bbox_2d": [round(v) for v in label.box], "label": name, **label.attributes} for label in found]
-    question = f"Find every {name} in the picture. Answer with a JSON list of bbox_2d (pixels) and label; [] if none."
+    question = f"Find every {name} in the image. Answer with a JSON list of bbox_2d (pixels) and label; [] if none."
     return {
         "image": image.name,
         "width": image.width,

@@ -45,7 +45,7 @@ def write_voc(labels: LabelSet, out: Path) -> list[str]:
     warnings = [f"voc: a labelmap cannot hold ':' or '#': {', '.join(renamed)}"] if renamed else []
     warnings += [f"voc: {hidden} labels are partly under smaller ones: a pixel has one object"] if hidden else []
     if crowded:
-        warnings.append(f"voc: {crowded} object masks are 16-bit pictures, as they have over {MOST_OBJECTS} objects")
+        warnings.append(f"voc: {crowded} object masks are 16-bit images, as they have over {MOST_OBJECTS} objects")
     return warnings
 
 

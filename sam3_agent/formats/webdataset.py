@@ -28,7 +28,7 @@ def write_webdataset(
                     shard.add(sample)
             finally:
                 shard.close()
-    return [] if pictures is not None else ["the samples have no images; --pictures puts them in"]
+    return [] if pictures is not None else ["the samples have no images; --images puts them in"]
 
 
 class _Shard:

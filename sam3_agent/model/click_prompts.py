@@ -82,7 +82,7 @@ def to_clicked(raw: RawClick, height: int, width: int, hole_area: int) -> tuple[
 def without_holes(logits: NDArray[np.float32], most: int) -> NDArray[np.float32]:
     """(h, w) logits with every 8-connected patch of background of at most that many cells filled, as Meta's code does.
 
-    Patches at the border of the picture count as holes too.
+    Patches at the border of the image count as holes too.
     """
     if most <= 0:
         return logits

@@ -189,8 +189,10 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     check_tokenizer(folder)
     try:
         with _quiet():
-            return cast(Any, CLIPTokenizer).from_pretrained(folder, local_files_only=True)
-    except NONSENSE as error:
+            tokenizer = cast(Any, CLIPTokenizer).from_pretrained(folder, local_files_only=True)
+            tokenizer("thing")  # options of a wrong kind are noticed at the first text only
+            return tokenizer
+    except Exception as error:  # error boundary: its Rust half raises plain Exceptions over nonsense
         raise ModelUnavailable(f"the tokenizer in '{folder}' cannot be read ({first_line(error)})") from error
 
 

@@ -1,4 +1,4 @@
-"""Pictures as the tensor that SAM 3 reads, with the numerics of `Sam3ImageProcessor`."""
+"""Images as the tensor that SAM 3 reads, with the numerics of `Sam3ImageProcessor`."""
 
 from dataclasses import dataclass
 

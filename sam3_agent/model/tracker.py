@@ -1,4 +1,4 @@
-"""SAM 3's tracker half as far as one picture needs it: a neck of its own, the prompt encoder, the mask decoder.
+"""SAM 3's tracker half as far as one image needs it: a neck of its own, the prompt encoder, the mask decoder.
 
 The modules are those of transformers' `Sam3TrackerModel`, without its backbone: the detector's ViT serves both halves.
 `Sam3TrackerModel.forward` differs in two things from what Meta's code does on images; both are settled here. It never

@@ -140,7 +140,7 @@ class RulesLLM:
 
     @property
     def sees(self) -> bool:
-        """False: it reads numbers, no pictures."""
+        """False: it reads numbers, no images."""
         return False
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:

@@ -1,4 +1,4 @@
-"""Procedural pictures with exact truth, and the words and sentences that hold in them."""
+"""Procedural images with exact truth, and the words and sentences that hold in them."""
 
 from sam3_agent.scenes.concepts import Concept, concepts_of, matches, phrase_variant
 from sam3_agent.scenes.options import SceneOptions

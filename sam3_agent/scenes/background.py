@@ -75,7 +75,7 @@ def draw_near_white(width: int, height: int, rng: np.random.Generator) -> Image.
 def _stretched(
     values: np.ndarray[tuple[int, ...], np.dtype[np.int64]], width: int, height: int, how: Image.Resampling
 ) -> Image.Image:
-    """(h, w, 3) RGB `values`, clipped to 0-255, enlarged to the picture."""
+    """(h, w, 3) RGB `values`, clipped to 0-255, enlarged to the image."""
     small = Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
     return small.resize((width, height), how)
 

@@ -1,4 +1,4 @@
-"""Camera effects on a finished picture: uneven light, blur, sensor noise, JPEG."""
+"""Camera effects on a finished image: uneven light, blur, sensor noise, JPEG."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIGHT_ONE = 128
 class Finish:
     """One setting of the camera; None where it does not do a thing.
 
-    `blur` is a radius in pixels of a picture up to 700 wide; `light` (2, 2) factors at the corners, LIGHT_ONE is 1;
+    `blur` is a radius in pixels of an image up to 700 wide; `light` (2, 2) factors at the corners, LIGHT_ONE is 1;
     `noise` the strength (standard deviation in quarters of a level) and where in the tile it begins; `quality` JPEG's.
     """
 
@@ -49,7 +49,7 @@ def draw_noise_start(rng: np.random.Generator) -> tuple[int, int]:
 
 
 def finish_picture(picture: Image.Image, finish: Finish) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB: `picture` (mode RGB) as the camera takes it."""
+    """(H, W, 3) RGB: `image` (mode RGB) as the camera takes it."""
     if finish.blur is not None:
         picture = picture.filter(ImageFilter.BoxBlur(finish.blur * max(1.0, max(picture.size) / 700)))
     pixels = np.asarray(picture)

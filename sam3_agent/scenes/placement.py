@@ -25,7 +25,7 @@ ROOM_FOR_BIG_RING = 12
 SHORTEST_EXTENT = 27.0
 """The least shorter side of an object's bounds in pixels: some more than 24, since sharp tips fade."""
 LEAST_SHARE = 0.125
-"""The least longer side of an object, as a fraction of the picture's shorter side."""
+"""The least longer side of an object, as a fraction of the image's shorter side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Placement:
 
 @dataclass(slots=True)
 class Layout:
-    """The placements so far in a picture of `width` x `height` pixels; grows as objects are placed."""
+    """The placements so far in an image of `width` x `height` pixels; grows as objects are placed."""
 
     width: int
     height: int
@@ -144,7 +144,7 @@ def _special(
 def _over_border(
     index: int, silhouette: Silhouette, size: float, layout: Layout, rng: np.random.Generator
 ) -> Placement | None:
-    """A place of which 10-30 % of the width or height lies outside the picture, touching no other object."""
+    """A place of which 10-30 % of the width or height lies outside the image, touching no other object."""
     place = _at(index, 0.0, 0.0, size, silhouette)
     out = rng.uniform(0.2, 0.38, size=8)
     along = rng.uniform(0.2, 0.8, size=8)

@@ -1,4 +1,4 @@
-"""A generated scene: a picture with the exact truth about every object in it."""
+"""A generated scene: an image with the exact truth about every object in it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Actor:
         return cls(character, sprite, round(place.x - width / 2.0), round(place.y - height / 2.0))
 
     def window(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """The part of a width x height picture that the patch covers, xyxy pixels."""
+        """The part of a width x height image that the patch covers, xyxy pixels."""
         rows, columns = self.sprite.mask.shape
         return max(0, self.left), max(0, self.top), min(width, self.left + columns), min(height, self.top + rows)
 
@@ -144,7 +144,7 @@ class SceneObject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """A picture, `image` (H, W, 3) uint8 RGB, and all objects in it, by id from 1."""
+    """An image, `image` (H, W, 3) uint8 RGB, and all objects in it, by id from 1."""
 
     seed: int
     width: int

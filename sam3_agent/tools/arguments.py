@@ -241,11 +241,11 @@ _PICTURE_HEADS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0"
 """First bytes of JPEG, PNG, GIF, WebP, BMP, TIFF and JPEG 2000 files; AVIF and HEIF say "ftyp" from the fifth on."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]+=*\s*")
 _SHORTEST_DATA = 64
-"""Characters; what is shorter is no picture, and may be the path of one."""
+"""Characters; what is shorter is no image, and may be the path of one."""
 
 
 def _source(value: Any) -> Any:
-    """A path, URL or data URI without quotes around it; base64 of a picture becomes a data URI."""
+    """A path, URL or data URI without quotes around it; base64 of an image becomes a data URI."""
     if isinstance(value, dict):
         named = cast(dict[str, Any], value)
         found = [named[key] for key in ("source", "url", "uri", "path", "data") if key in named]
@@ -301,7 +301,7 @@ MOST_NAME = 100
 MOST_PATH = 1024
 """Characters below the output folder, of which systems take 4096 in all."""
 MOST_SOURCE = 100_000_000
-"""Characters of a picture's source: a data: URI holds all of it, and how large it may be is what opens it to say."""
+"""Characters of an image's source: a data: URI holds all of it, and how large it may be is what opens it to say."""
 MOST_REASON = 2000
 """Characters of a reason or a query: three times the longest query of the known benchmarks."""
 
@@ -325,7 +325,7 @@ FrameBoxes = Annotated[
 ImageSource = Annotated[
     Annotated[str, Field(max_length=MOST_SOURCE)],
     BeforeValidator(_source),
-    Field(description="Path of a picture file, file:// URL, or data: URI."),
+    Field(description="Path of an image file, file:// URL, or data: URI."),
 ]
 VideoSource = Annotated[
     Annotated[str, Field(max_length=4000)],

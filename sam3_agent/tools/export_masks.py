@@ -126,7 +126,7 @@ def _png(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes]:
 
 
 def _yolo(workspace: Workspace, groups: Groups, path: str) -> dict[str, bytes]:
-    """One line a mask: class, then x y pairs as shares of width and height; YOLO pairs label and picture by stem."""
+    """One line a mask: class, then x y pairs as shares of width and height; YOLO pairs label and image by stem."""
     classes = _classes(workspace, groups)
     files = {f"{path}/classes.txt": _text("".join(f"{visible_line(name)}\n" for name in classes))}
     names = _stems(workspace, groups)
@@ -162,7 +162,7 @@ def _classes(workspace: Workspace, groups: Groups) -> list[str]:
 
 
 def _stems(workspace: Workspace, groups: Groups) -> dict[str, str]:
-    """Image id -> name of its label file: the stem of its picture; the id where it has none or shares it."""
+    """Image id -> name of its label file: the stem of its image; the id where it has none or shares it."""
     stems: dict[str, str] = {}
     for image_id in groups:
         source = workspace.image(image_id).source

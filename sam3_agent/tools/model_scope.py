@@ -22,7 +22,7 @@ def known_nouns(info: ModelInfo) -> frozenset[str] | None:
 
 
 def scope_hints(info: ModelInfo) -> list[str]:
-    """Say on which pictures the model's answers mean anything, where that is not on all."""
+    """Say on which images the model's answers mean anything, where that is not on all."""
     if known_nouns(info) is None:
         return []
     return [

@@ -12,9 +12,9 @@ _LARGE = 2
 
 
 def open_image(workspace: Workspace, source: ImageSource) -> OpenImage:
-    """Open a picture and get the image_id that every other tool needs, with its size and a preview.
+    """Open an image and get the image_id that every other tool needs, with its size and a preview.
 
-    The picture is encoded once here; all later questions about it are cheap. All coordinates in all tools are pixels of
+    The image is encoded once here; all later questions about it are cheap. All coordinates in all tools are pixels of
     this whole, upright image: x grows to the right, y downwards, boxes are [x0, y0, x1, y1].
     """
     return workspace.open(source)
@@ -48,7 +48,7 @@ def size_hints(image: OpenImage, info: ModelInfo) -> list[str]:
         return []
     side = info.patch_in(image.width, image.height)
     return [
-        f"the picture is large for the model, which hardly sees what is under {side:.0f} pixels a side in it: look for "
+        f"the image is large for the model, which hardly sees what is under {side:.0f} pixels a side in it: look for "
         "small things in a region of the image, or with tiles='always'"
     ]
 

@@ -21,7 +21,7 @@ class PresenceReading:
 
 
 def read_presence(workspace: Workspace, image_id: ImageId, concepts: Concepts) -> PresenceReading:
-    """Ask whether concepts are in the picture at all, without masks: the cheapest question.
+    """Ask whether concepts are in the image at all, without masks: the cheapest question.
 
     presence is a belief from 0 to 1, not proof.
     """

@@ -82,7 +82,7 @@ def segment_concepts(
     """Find and mask every instance of each concept in one call: several concepts cost little more than one.
 
     A concept is a short singular noun phrase: no relations, superlatives, counts or negations, which measure_masks is
-    for. presence: belief that it is in the picture; object_score: how well a mask fits; score: their product. Near
+    for. presence: belief that it is in the image; object_score: how well a mask fits; score: their product. Near
     misses lie below the threshold; their ids are as good. What finds nothing is asked in other words too. A region is
     seen in full resolution, for small things.
     """
@@ -267,7 +267,7 @@ def _hint(result: Segmentation, call: Segmented, image: OpenImage, info: ModelIn
     small = ", or too small to be seen in the whole: look in a region" if size_hints(image, info) else ""
     if _is_unknown(result, info):
         return f"'{concept}' is no word of this model{also and '; nothing was found' + also.removeprefix(', nor')}"
-    return f"'{concept}': not found ({presence}){also}: absent{small}. If you see it in the picture, use segment_at"
+    return f"'{concept}': not found ({presence}){also}: absent{small}. If you see it in the image, use segment_at"
 
 
 def _is_unknown(result: Segmentation, info: ModelInfo) -> bool:

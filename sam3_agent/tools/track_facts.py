@@ -59,7 +59,7 @@ def track_data(motion: Motion) -> dict[str, Any]:
 
 
 def gap_data(motion: Motion, gap: tuple[int, int]) -> dict[str, Any]:
-    """Frames without the track, and whether it was hidden behind something or outside of the picture."""
+    """Frames without the track, and whether it was hidden behind something or outside of the image."""
     before = motion.track.at(gap[0] - 1)
     inside = before is None or border_side(before.box, motion.clock) == "inside"
     return {"first": gap[0], "last": gap[1], "kind": "hidden" if inside else "outside"}

@@ -1,4 +1,4 @@
-"""Scenes as pictures with some of their objects, for the clicks run."""
+"""Scenes as images with some of their objects, for the clicks run."""
 
 from dataclasses import dataclass
 
@@ -17,12 +17,12 @@ from sam3_agent.training.steps import FIRST_TRAINING_SEED
 
 @dataclass(frozen=True, slots=True)
 class ObjectBatch:
-    """P objects on B pictures of side S; masks on a grid of G cells a side."""
+    """P objects on B images of side S; masks on a grid of G cells a side."""
 
     pixels: Tensor
     """(B, 3, S, S) in [-1, 1]"""
     index: Tensor
-    """(P,) which picture each object is on."""
+    """(P,) which image each object is on."""
     cover: Tensor
     """(P, G, G) share of each cell that the visible object covers."""
     solid: NDArray[np.bool_]

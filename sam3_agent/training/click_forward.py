@@ -24,7 +24,7 @@ class ClickAnswers:
     present: Tensor
     """(P,) logits: is there an object at all?"""
     places: Tensor
-    """(P, g * g, C) the picture after it has met the prompt."""
+    """(P, g * g, C) the image after it has met the prompt."""
 
     def best(self) -> Tensor:
         """(P, G, G) detached logits of the ambiguous answer with the best predicted IoU: what the model puts first."""

@@ -15,7 +15,7 @@ Flags = NDArray[np.bool_]
 
 
 def interior_point(mask: Flags) -> Point:
-    """The center of the (H, W) mask's cell that lies furthest from its border; the border of the picture counts as one.
+    """The center of the (H, W) mask's cell that lies furthest from its border; the border of the image counts as one.
 
     Of several such cells it is the one nearest to their mean. The mask must not be empty.
     """

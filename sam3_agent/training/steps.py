@@ -231,7 +231,7 @@ def _cover_of_words(scene: SceneTargets) -> Tensor:
 
 
 def _patch_boxes(scene: SceneTargets, best: Tensor, owner: Tensor) -> Tensor:
-    """(4, h, w) xyxy of the patch's object relative to the patch center, in quarters of the picture."""
+    """(4, h, w) xyxy of the patch's object relative to the patch center, in quarters of the image."""
     grid = scene.cover.shape[-1]
     boxes = scene.boxes[owner]  # (h, w, 4) cxcywh
     corners = torch.cat([boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2], dim=-1)

@@ -56,7 +56,7 @@ class TrackBatch:
     """P objects that are all there at the first of T frames."""
 
     grid: Tensor
-    """(T, D, h, w) hidden states of the part, with a margin where the picture has one."""
+    """(T, D, h, w) hidden states of the part, with a margin where the image has one."""
     cover: Tensor
     """(T, P, 4s, 4s) share of each cell that the visible object covers, within the part."""
     part: Part

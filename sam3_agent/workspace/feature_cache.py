@@ -1,4 +1,4 @@
-"""Features of encoded pictures, kept up to a number of bytes."""
+"""Features of encoded images, kept up to a number of bytes."""
 
 import threading
 from collections.abc import Callable, Generator, Hashable
@@ -111,7 +111,7 @@ class _Turn:
             self._hurry()
         left = caller.seconds_left()
         if not self._lock.acquire(timeout=-1 if left is None else left):
-            raise Busy("another call is still having this picture encoded; ask again, or allow more seconds")
+            raise Busy("another call is still having this image encoded; ask again, or allow more seconds")
         try:
             yield
         finally:

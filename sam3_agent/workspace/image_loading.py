@@ -51,8 +51,8 @@ def read_source(source: Source, *, max_pixels: int = MAX_PIXELS) -> tuple[NDArra
     if isinstance(source, np.ndarray):
         return _from_array(source), "array"
     if isinstance(source, Image.Image):
-        _check_size(source.size, "the picture", max_pixels)
-        return _to_pixels(source, "the picture"), "PIL image"
+        _check_size(source.size, "the image", max_pixels)
+        return _to_pixels(source, "the image"), "PIL image"
     if isinstance(source, bytes | bytearray | memoryview):
         return _from_bytes(bytes(source), "the given data", max_pixels), "bytes"
     if not isinstance(source, str | os.PathLike):
@@ -90,8 +90,8 @@ def image_size(data: bytes) -> tuple[int, int]:
     Raises:
         InputError: it is no image in a format that is read.
     """
-    with _opened(data, "the data") as picture:
-        return picture.size
+    with _opened(data, "the data") as image:
+        return image.size
 
 
 def data_uri_bytes(text: str) -> bytes:
@@ -109,7 +109,7 @@ def _short(text: str) -> str:
 
 def _to_path(text: str) -> Path:
     if not text.strip():
-        raise InputError("the path is empty; give the path of a picture file")
+        raise InputError("the path is empty; give the path of an image file")
     scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text)
     if scheme and scheme.group().lower() != "file://":
         raise InputError(f"cannot fetch {_short(text)!r}: download it first, then open the file by its path")
@@ -123,7 +123,7 @@ def _read_file(path: Path) -> bytes:
     shown = repr(_short(str(path)))
     try:
         if path.is_dir():
-            raise InputError(f"{shown} is a directory; give the path of a picture file")
+            raise InputError(f"{shown} is a directory; give the path of an image file")
         if not path.exists():
             raise InputError(f"no such file: {shown}")
         if not path.is_file():
@@ -150,10 +150,10 @@ def _data_uri(text: str) -> bytes:
 def _from_bytes(data: bytes, shown: str, max_pixels: int) -> NDArray[np.uint8]:
     if not data:
         raise InputError(f"{shown} is empty (0 bytes)")
-    with _opened(data, shown) as picture:
-        _check_size(picture.size, shown, max_pixels)
-        deep = _deep_color(data, picture)
-        return _to_pixels(picture if deep is None else deep, shown)
+    with _opened(data, shown) as image:
+        _check_size(image.size, shown, max_pixels)
+        deep = _deep_color(data, image)
+        return _to_pixels(image if deep is None else deep, shown)
 
 
 def _opened(data: bytes, shown: str) -> Image.Image:
@@ -165,10 +165,10 @@ def _opened(data: bytes, shown: str) -> Image.Image:
         raise InputError(
             f"{shown} is {kind}"
             if kind
-            else f"{shown} is not a picture in a format that can be read (PNG, JPEG, WebP, TIFF, ...)"
+            else f"{shown} is not an image in a format that can be read (PNG, JPEG, WebP, TIFF, ...)"
         ) from error
     except _BROKEN as error:
-        raise InputError(f"{shown} is a damaged picture: {error}") from error
+        raise InputError(f"{shown} is a damaged image: {error}") from error
 
 
 def _open_lazily(data: bytes) -> Image.Image:
@@ -194,23 +194,23 @@ def _open_heic(data: bytes) -> Image.Image:
     return heif.open_heif(io.BytesIO(data)).to_pillow()
 
 
-def _deep_color(data: bytes, picture: Image.Image) -> Image.Image | None:
+def _deep_color(data: bytes, image: Image.Image) -> Image.Image | None:
     """Give an image of 16 bits in each of several channels, scaled to 8; None where Pillow reads all there is.
 
     Pillow keeps the upper 8 bits of each channel, and so a camera's 12 bits would be black.
     """
-    tiles: list[Any] = getattr(picture, "tile", None) or []
+    tiles: list[Any] = getattr(image, "tile", None) or []
     arguments: Any = tiles[0][3] if tiles else ""
     layout = arguments if isinstance(arguments, str) else str(next(iter(arguments or ()), ""))  # such as "RGB;16B"
     if ";16" not in layout or layout.startswith("I"):
         return None
     values = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-    if values is None or values.dtype != np.uint16 or values.shape[:2] != picture.size[::-1]:
+    if values is None or values.dtype != np.uint16 or values.shape[:2] != image.size[::-1]:
         return None
     if values.ndim == 3:
         values = cv2.cvtColor(values, cv2.COLOR_BGRA2RGBA if values.shape[2] == 4 else cv2.COLOR_BGR2RGB)
     scaled = Image.fromarray(scaled_to_8_bit(values))
-    scaled.getexif()[TAG] = picture.getexif().get(TAG, UPRIGHT)
+    scaled.getexif()[TAG] = image.getexif().get(TAG, UPRIGHT)
     return scaled
 
 
@@ -225,45 +225,45 @@ def _check_size(size: tuple[int, int], shown: str, max_pixels: int = MAX_PIXELS)
         raise InputError(f"{shown} has no pixels ({width}x{height})")
 
 
-def _to_pixels(picture: Image.Image, shown: str) -> NDArray[np.uint8]:
+def _to_pixels(image: Image.Image, shown: str) -> NDArray[np.uint8]:
     try:
-        if getattr(picture, "n_frames", 1) > 1:
-            picture.seek(0)
-        white_is_zero = _is_white_zero(picture)
-        upright = picture if is_upright(picture) else ImageOps.exif_transpose(picture)
+        if getattr(image, "n_frames", 1) > 1:
+            image.seek(0)
+        white_is_zero = _is_white_zero(image)
+        upright = image if is_upright(image) else ImageOps.exif_transpose(image)
         if upright.mode.startswith(("I", "F")):
             scaled = scaled_to_8_bit(np.asarray(upright))
             upright = Image.fromarray(255 - scaled if white_is_zero else scaled)
         return _by_strips(upright)
     except MemoryError as error:
-        width, height = picture.size
+        width, height = image.size
         raise InputError(f"not enough memory to decode {shown} ({width}x{height}); scale it down first") from error
     except _BROKEN as error:
-        raise InputError(f"{shown} is a damaged or truncated picture: {error}") from error
+        raise InputError(f"{shown} is a damaged or truncated image: {error}") from error
 
 
-def _is_white_zero(picture: Image.Image) -> bool:
+def _is_white_zero(image: Image.Image) -> bool:
     """Tell whether 0 means white in a TIFF; Pillow minds it up to 8 bits only."""
-    tags: Any = getattr(picture, "tag_v2", None)
+    tags: Any = getattr(image, "tag_v2", None)
     return tags is not None and tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
 
 
-def _by_strips(picture: Image.Image) -> NDArray[np.uint8]:
+def _by_strips(image: Image.Image) -> NDArray[np.uint8]:
     """Give (H, W, 3) RGB, converted strip by strip: a whole 100 megapixel image would be copied four times."""
-    width, height = picture.size
+    width, height = image.size
     pixels = np.empty((height, width, 3), dtype=np.uint8)
     step = max(1, _STRIP // width)
     for top in range(0, height, step):
         bottom = min(top + step, height)
-        pixels[top:bottom] = np.asarray(_to_rgb(picture.crop((0, top, width, bottom))))
+        pixels[top:bottom] = np.asarray(_to_rgb(image.crop((0, top, width, bottom))))
     return pixels
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _from_array(source: NDArray[Any]) -> NDArray[np.uint8]:

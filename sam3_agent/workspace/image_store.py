@@ -33,7 +33,7 @@ class Images:
         self._lock = threading.Lock()
 
     def name(self, pixels: NDArray[np.uint8], source: str) -> OpenImage:
-        """Give a picture its id; it is not open before `add`."""
+        """Give an image its id; it is not open before `add`."""
         with self._lock:
             self._opened += 1
             return OpenImage(f"img{self._opened}{self._suffix}", pixels.shape[1], pixels.shape[0], source)

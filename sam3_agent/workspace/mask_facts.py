@@ -137,7 +137,7 @@ def center_of(box: Box) -> tuple[float, float]:
 
 
 def colors_of(pixels: NDArray[np.uint8], instance: Instance) -> tuple[ColorShare, ...]:
-    """Dominant colors of the inner pixels of a mask in an (H, W, 3) picture."""
+    """Dominant colors of the inner pixels of a mask in an (H, W, 3) image."""
     rows, columns = sample_grid(instance.rle)
     if rows.size == 0:
         return ()

@@ -52,7 +52,7 @@ class Asking:
     image_id: str
     pixels: NDArray[np.uint8]
     """(H, W, 3) RGB"""
-    picture: Window
+    whole: Window
     """The part of the image that is asked about; features of anything smaller are only passing through the memory."""
     question: Question
 
@@ -64,7 +64,7 @@ class Asking:
         features = self.memory.get(
             (self.image_id, window),
             lambda: np.ascontiguousarray(self.pixels[y0:y1, x0:x1]),
-            passing=window != self.picture,
+            passing=window != self.whole,
         )
         options = DetectOptions(self.question.threshold, assume_present=self.question.assume_present)
         return self.segmenter.detect(features, local, options)

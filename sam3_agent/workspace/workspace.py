@@ -79,7 +79,7 @@ class Workspace:
 
     @property
     def encodes(self) -> int:
-        """Pictures encoded so far, regions and re-encodings included."""
+        """Images encoded so far, regions and re-encodings included."""
         return self._memory.encodes
 
     def statistics(self) -> dict[str, object]:
@@ -153,10 +153,10 @@ class Workspace:
             _log.info("warmed up %s in %.1f s", self.info.device, segmenter.warm_up())
 
     def open(self, source: Source) -> OpenImage:
-        """Decode and encode a picture: a path, file URL, data URI, bytes, PIL image or (H, W, 3) uint8 array.
+        """Decode and encode an image: a path, file URL, data URI, bytes, PIL image or (H, W, 3) uint8 array.
 
         Raises:
-            InputError: it is not a usable picture; nothing is kept of it.
+            InputError: it is not a usable image; nothing is kept of it.
         """
         pixels, name = self._setting.read(source)
         image = self._images.name(pixels, name)

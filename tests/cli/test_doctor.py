@@ -35,7 +35,7 @@ def hub(status: int) -> Iterator[str]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
@@ -119,6 +119,7 @@ sys.exit(main(["doctor", "--offline", "--json"]))
 """
 
 
+@pytest.mark.integration
 def test_a_torchvision_of_another_build_is_essential_and_exits_1(checkout: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", BROKEN],

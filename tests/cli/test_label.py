@@ -55,7 +55,7 @@ def test_an_export_says_what_it_wrote(run: Run, folder: Path) -> None:
     assert set(document) == {"out", "format", "images", "labels", "splits", "left_out", "warnings"}
     assert document["images"] == 3
     assert (folder / "run" / "export" / "yolo" / "data.yaml").is_file()
-    assert "labels on 3 pictures" in run("export", folder / "run", "--format", "coco").out
+    assert "labels on 3 images" in run("export", folder / "run", "--format", "coco").out
 
 
 def test_an_export_counts_what_it_leaves_out(run: Run, folder: Path) -> None:
@@ -73,10 +73,10 @@ def test_an_export_counts_what_it_leaves_out(run: Run, folder: Path) -> None:
 
 
 def test_a_format_that_looks_for_images_says_so_without_them(run: Run, folder: Path) -> None:
-    said = "looks for images such as images/train/000.png, which --pictures copies there"
+    said = "looks for images such as images/train/000.png, which --images copies there"
     assert f"note: yolo {said}" in run("export", folder / "run", "--format", "yolo").out
-    assert "--pictures" not in run("export", folder / "run", "--format", "yolo", "--pictures").out
-    assert "--pictures" not in run("export", folder / "run", "--format", "coco").out
+    assert "--images" not in run("export", folder / "run", "--format", "yolo", "--pictures").out
+    assert "--images" not in run("export", folder / "run", "--format", "coco").out
 
 
 def test_an_export_follows_no_link_of_a_strangers_run_folder(run: Run, folder: Path) -> None:

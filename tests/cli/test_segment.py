@@ -127,7 +127,7 @@ def test_two_devices_answer_like_one(run: Run, picture: Path) -> None:
 def test_results_of_the_embedded_model_say_that_it_is_a_demonstration(run: Run, picture: Path) -> None:
     ran = run("segment", picture, "--like", "10,10,90,90", "--device", "cpu")
     assert ran.status == 0
-    assert "tiny: the embedded demonstration model; use --model facebook/sam3 for real pictures" in ran.out
+    assert "tiny: the embedded demonstration model; use --model facebook/sam3 for real images" in ran.out
 
 
 @pytest.mark.usefixtures("tiny")

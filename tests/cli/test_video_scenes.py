@@ -129,7 +129,7 @@ def test_the_command_reports_what_it_wrote(run: Run, tmp_path: Path) -> None:
     [
         (("--frames", 4), "add --video"),
         (("--format", "mp4"), "add --video"),
-        (("--video", "--format", "coco"), "coco is a format of pictures"),
+        (("--video", "--format", "coco"), "coco is a format of images"),
         (("--video", "--seed", 2_000_000), "larger ones are for training"),
     ],
 )

@@ -61,7 +61,7 @@ def test_a_broken_coco_file_is_named_with_entry_and_field(tmp_path: Path, change
 
 def test_pictures_that_are_nowhere_are_named(tmp_path: Path) -> None:
     dataset = open_dataset(f"coco:{put(tmp_path / 'a.json', coco_document())}", "concept")
-    with pytest.raises(InputError, match=r"the picture 1.png is not in .*say where: DATASET@FOLDER"):
+    with pytest.raises(InputError, match=r"the image 1.png is not in .*say where: DATASET@FOLDER"):
         dataset.picture(next(iter(dataset.cases(None))))
     pictures(tmp_path / "far", "1.png")
     assert open_dataset(f"coco:{tmp_path / 'a.json'}@{tmp_path / 'far'}", "concept").name.endswith("far")

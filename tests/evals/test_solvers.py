@@ -91,7 +91,7 @@ def test_a_function_may_answer_in_several_forms(said: Any, count: int) -> None:
     ("said", "words"),
     [
         (np.zeros((SIDE, SIDE), dtype=np.uint8), "a mask is a bool array, got uint8"),
-        (np.zeros((4, 4), dtype=bool), r"a mask of shape (4, 4) for a picture of shape (64, 64)"),
+        (np.zeros((4, 4), dtype=bool), r"a mask of shape (4, 4) for an image of shape (64, 64)"),
         (7, "expected masks as an array or a list, got int"),
         ({"masks": [square(0, 0)], "scores": []}, "0 scores for 1 masks"),
         ({"masks": [], "presence": 3}, "presence lies in 0..1, got 3"),

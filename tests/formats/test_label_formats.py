@@ -276,7 +276,7 @@ def test_pictures_that_differ_in_their_suffix_have_different_stems() -> None:
 
 
 def test_a_label_of_another_size_is_refused() -> None:
-    with pytest.raises(InputError, match="not of the picture's"):
+    with pytest.raises(InputError, match="not of the image's"):
         LabeledImage("a.jpg", "a", 10, 10, (_label("1", 0, ring()),))
 
 

@@ -66,7 +66,7 @@ def test_only_what_is_accepted_is_exported_unless_asked(journal: Journal, tmp_pa
     }
     with pytest.raises(InputError, match="unknown format 'word'"):
         export(journal, "word", tmp_path / "b", Selection())
-    with pytest.raises(InputError, match="has no labeled pictures yet"):
+    with pytest.raises(InputError, match="has no labeled images yet"):
         export(Journal.create(tmp_path / "empty"), "coco", tmp_path / "c", Selection())
 
 

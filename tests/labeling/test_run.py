@@ -135,7 +135,7 @@ def test_duplicates_and_unreadable_files_are_listed(images: Path, tmp_path: Path
     assert summary.images == {"done": COUNT, "pending": 0, "duplicate": 1, "unreadable": 1}
     assert [(row.path, row.reason) for row in summary.duplicates] == [("zz/copy.png", "003.png")]
     assert summary.unreadable[0].path == "broken.jpg"
-    assert "not a picture" in summary.unreadable[0].reason
+    assert "not an image" in summary.unreadable[0].reason
     (folder / "003.png").unlink()  # what it was a copy of is gone: the copy is what is labeled now
     assert {row.path: row.state for row in label(folder, tmp_path / "out", segmenter).images()}["zz/copy.png"] == "done"
 

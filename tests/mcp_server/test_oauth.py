@@ -70,7 +70,7 @@ class Issuer:
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
     found = Issuer()
-    threading.Thread(target=found.server.serve_forever, daemon=True).start()
+    threading.Thread(target=lambda: found.server.serve_forever(poll_interval=0.02), daemon=True).start()
     yield found
     found.server.shutdown()
     found.server.server_close()

@@ -94,7 +94,7 @@ async def test_the_playbook_names_query_picture_and_only_tools_that_there_are(ma
         with pytest.raises(MCPError, match="unknown prompt 'draw'; known: ground_expression"):
             await client.get_prompt("draw", {})
     assert prompt.description
-    assert "Expression: the {image} left of it\nPicture: /pictures/cat.png" in text
+    assert "Expression: the {image} left of it\nImage: /pictures/cat.png" in text
     named = {word.strip("`.,:;()") for word in text.split() if "_" in word} - {"image_id", "image_id;"}
     assert named
     assert {name for name in named if name not in tools} == set()

@@ -193,7 +193,7 @@ def test_a_slow_answer_is_cut_off(serve: Serve, answer: Callable[[socket.socket]
         (reply(b"no", "404 Not Found"), "status 404"),
         (reply(b"", "302 Found"), "redirects more|not a usable|not allowed"),
         (lambda c: c.sendall(b"garbage\r\n\r\n"), "cannot fetch"),
-        (reply(b"not a picture"), "not a picture"),
+        (reply(b"not a picture"), "not an image"),
     ],
     ids=["huge-length", "endless", "cut-short", "compressed", "status", "no-location", "garbage", "no-picture"],
 )

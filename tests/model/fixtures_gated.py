@@ -59,6 +59,9 @@ class GatedEngine:
         self.fits = fits
         self.pauses = 0
         """In every encode."""
+        self.deepest = 0
+        """Encodes at once at most: each but the last waits in a pause of its own."""
+        self._depth = 0
         self.threads: set[threading.Thread] = set()
         self._name = name
         self._closed = closed
@@ -106,8 +109,11 @@ class GatedEngine:
 
     def _encode(self, tags: Sequence[int]) -> list[Tagged]:
         self._pass([str(tag) for tag in tags])
+        self._depth += 1
+        self.deepest = max(self.deepest, self._depth)
         for _ in range(self.pauses):
             pause()
+        self._depth -= 1
         return [Tagged(tag, self) for tag in tags]
 
     def _answer(self, rows: Sequence[tuple[int, str]]) -> list[float]:

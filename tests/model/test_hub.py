@@ -46,7 +46,7 @@ class Refuse(BaseHTTPRequestHandler):
 @contextmanager
 def hub() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 

@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from sam3_agent.errors import ModelUnavailable
-from sam3_agent.model.loading import TINY_FOLDER
+from sam3_agent.model.loading import TINY_FOLDER, load_tokenizer
 from sam3_agent.model.model_folder import INDEX, read_config
 from sam3_agent.model.sam3 import Sam3
 
@@ -188,3 +188,27 @@ def test_a_tokenizer_of_another_model_is_told(folder: Path) -> None:
     for path in TINY_FOLDER.glob("tokenizer*"):
         shutil.copy(path, folder)
     assert "its tokens go to 726, the model knows 516" in refusal(folder)
+
+
+@pytest.mark.parametrize("number", [-1, 1.5, "7", None, 2**63])
+def test_a_vocabulary_of_nonsense_is_told(folder: Path, number: object) -> None:
+    path = folder / "tokenizer.json"
+    document = json.loads(path.read_text())
+    document["model"]["vocab"][next(iter(document["model"]["vocab"]))] = number
+    path.write_text(json.dumps(document))
+    assert "tokenizer" in refusal(folder)
+
+
+@pytest.mark.parametrize("option", ["model_max_length", "padding_side", "added_tokens_decoder", "unk_token"])
+@pytest.mark.parametrize("value", ["far", -3, [1], {"1": 2}])
+def test_options_of_a_tokenizer_of_a_wrong_kind_are_told_or_of_no_effect(
+    folder: Path, option: str, value: object
+) -> None:
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {option: value}))
+    said = ""
+    try:
+        found = len(load_tokenizer(folder)("cat")["input_ids"])
+    except ModelUnavailable as error:
+        found, said = 0, str(error)
+    assert found == 3 or "tokenizer" in said

@@ -4,17 +4,29 @@ import json
 import threading
 import time
 from functools import partial
+from typing import cast
 
 import pytest
 
 from sam3_agent.errors import Busy, InputError
-from sam3_agent.model.request_context import calling
+from sam3_agent.model.request_context import Principal, calling
 from sam3_agent.model.scheduler import Pending, PlacedFeatures, Scheduler
 from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.workspace import Workspace
 from sam3_agent.workspace.feature_cache import FeatureCache
 from tests.fixtures_workspace import fake_segmenter, picture
-from tests.model.fixtures_gated import SECONDS, GatedEngine, features, held, image, in_thread, presences, prompts, said
+from tests.model.fixtures_gated import (
+    SECONDS,
+    GatedEngine,
+    Tagged,
+    features,
+    held,
+    image,
+    in_thread,
+    presences,
+    prompts,
+    said,
+)
 
 
 def test_prompts_of_several_clients_and_images_go_through_together_and_each_gets_its_own_answers() -> None:
@@ -174,6 +186,27 @@ def test_urgent_work_is_not_interrupted() -> None:
         assert first.done()
         engine.open()
         second.result()
+
+
+def test_however_many_principals_ask_only_few_batches_wait_in_their_pauses_for_others() -> None:
+    engine = GatedEngine(closed=True)
+    engine.pauses = 3
+
+    def ask(number: int) -> list[int]:
+        with calling(principal=Principal(f"{number}")):
+            own = [cast(PlacedFeatures, scheduler.encode(image(number))).own for _ in range(4)]
+        return [cast(Tagged, each).tag for each in own]
+
+    with Scheduler([engine]) as scheduler:
+        bulk = scheduler.bulk().begin_encode(image(0))
+        engine.wait_for_batches(1)
+        results = [in_thread(partial(ask, number)) for number in range(1, 41)]
+        while scheduler.statistics()["replicas"][0]["waiting"] < 40:
+            time.sleep(0.001)
+        engine.open()
+        assert [result() for result in results] == [[number] * 4 for number in range(1, 41)]
+        bulk.result()
+    assert 1 < engine.deepest <= 3
 
 
 def test_images_spread_over_replicas_and_their_prompts_follow_them() -> None:

@@ -219,7 +219,7 @@ def test_another_word_that_found_something_is_not_said_to_have_found_nothing() -
     assert hints == snapshot(
         [
             "'car': not found (presence 0.02), nor as 'automobile' or 'sedan' or 'taxi': absent. If you see it in the"
-            " picture, use segment_at"
+            " image, use segment_at"
         ]
     )
 
@@ -234,7 +234,7 @@ def test_an_unknown_word_is_asked_in_other_words_in_the_same_call() -> None:
         [
             "'disc' may be a word that the model does not know: see what was found instead. Take it only if you see"
             " that it is what 'disc' means",
-            "'dog': not found (presence 0.02), nor as 'puppy': absent. If you see it in the picture, use segment_at",
+            "'dog': not found (presence 0.02), nor as 'puppy': absent. If you see it in the image, use segment_at",
         ]
     )
     assert [each["concept"] for each in result.data["results"]] == ["disc", "dog"]
@@ -257,7 +257,7 @@ def test_real_weights_are_asked_for_simpler_and_more_general_words() -> None:
 
 def test_a_call_looks_at_few_parts_unless_more_are_asked_for() -> None:
     dots = [
-        masks.encode(square(x, y, x + 8, y + 8, 1600, 2400)) for x in range(10, 2300, 70) for y in range(10, 1500, 300)
+        masks.encode(square(x, y, x + 8, y + 8, 1600, 2400)) for x in range(10, 2300, 150) for y in range(10, 1500, 500)
     ]
     segmenter = TruthSegmenter({"dot": dots}, ModelInfo("truth", "cpu", "float32", 160, 20, 8), least_side=4)
     workspace = Workspace(segmenter)

@@ -133,7 +133,7 @@ def test_a_narrower_phrase_is_no_conflict() -> None:
 def test_an_empty_result_says_what_to_try() -> None:
     result = call(make_workspace(), "segment_concepts", image_id="img1", concepts=["dog"])
     assert result.data["hints"] == snapshot(
-        ["'dog': not found (presence 0.02), nor as 'puppy': absent. If you see it in the picture, use segment_at"]
+        ["'dog': not found (presence 0.02), nor as 'puppy': absent. If you see it in the image, use segment_at"]
     )
     assert result.data["hints"][0] in result.text
 

@@ -17,6 +17,7 @@ from sam3_agent.training.track_forward import Lesson, follow_clip
 from sam3_agent.training.track_run import TrackLearner, examples_of, start_track_learner
 
 torch.set_num_threads(1)
+pytestmark = pytest.mark.integration  # it trains
 SIZE = 224
 WALKERS = ClipOptions(min_objects=3, max_objects=4, min_side=224, max_side=256, roles=(("line", 1.0),), cuts=0.0)
 

@@ -38,6 +38,7 @@ from sam3_agent.training.track_run import (
 )
 
 torch.set_num_threads(1)
+pytestmark = pytest.mark.integration  # it trains
 SIZE = 64
 GRID = SIZE // 8
 FRAMES = 6

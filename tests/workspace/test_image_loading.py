@@ -97,7 +97,7 @@ def test_an_empty_file_has_0_bytes(tmp_path: Path) -> None:
 def test_text_named_png_is_not_a_picture(tmp_path: Path) -> None:
     path = tmp_path / "notes.png"
     path.write_text("this is text")
-    assert re.search(r"notes\.png' is not a picture in a format that can be read", refusal(path))
+    assert re.search(r"notes\.png' is not an image in a format that can be read", refusal(path))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])

@@ -55,7 +55,7 @@ class Verdict:
 def check_implementation(spec: str) -> Verdict:
     """Check this project's painting and figures, or the painting of "module:function".
 
-    The function gets the paths of a record's JSON file and picture and returns its (H, W) mask of 0, 1 and 255.
+    The function gets the paths of a record's JSON file and image and returns its (H, W) mask of 0, 1 and 255.
 
     Raises:
         InputError: there is no such function.

@@ -17,7 +17,7 @@ from sam3_evals.sample import Case, Source
 
 
 class Dataset(Protocol):
-    """Questions about pictures, with their truth."""
+    """Questions about images, with their truth."""
 
     @property
     def name(self) -> str:
@@ -29,7 +29,7 @@ class Dataset(Protocol):
         ...
 
     def picture(self, case: Case) -> Source:
-        """The picture, or the frames of the video, that a case asks about."""
+        """The image, or the frames of the video, that a case asks about."""
         ...
 
 

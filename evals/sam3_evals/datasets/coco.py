@@ -1,7 +1,7 @@
-"""Any COCO instance file: category names as concepts, and for each picture some names of what is not in it.
+"""Any COCO instance file: category names as concepts, and for each image some names of what is not in it.
 
 A region of a crowd counts neither for nor against a prediction. Which negatives are asked is settled by the seed and
-the picture's id, so that it does not depend on what else is in the file.
+the image's id, so that it does not depend on what else is in the file.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from sam3_evals.datasets.pictures import picture_folder, split_pictures
 from sam3_evals.sample import Case, Source
 
 NEGATIVES = 3
-"""Names of absent categories that are asked of each picture (fewer where the file has no more)."""
+"""Names of absent categories that are asked of each image (fewer where the file has no more)."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Coco:
         return f"coco:{self.file}" + (f"@{self.given}" if self.given is not None else "")
 
     def cases(self, limit: int | None) -> Iterator[Case]:
-        """Picture by picture: every category that is there, then the negatives."""
+        """Image by image: every category that is there, then the negatives."""
         del limit  # the caller takes as many as it wants
         by_image: dict[int, list[CocoAnnotation]] = {}
         for annotation in self._document.annotations:

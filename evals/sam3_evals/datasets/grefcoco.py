@@ -69,7 +69,7 @@ class GRefCoco:
         return f"grefcoco:{self.folder}:{self.split}" + (f"@{self.given}" if self.given is not None else "")
 
     def cases(self, limit: int | None) -> Iterator[Case]:
-        """One case an expression, picture by picture."""
+        """One case an expression, image by image."""
         del limit
         images = {image.id: image for image in self._instances.images}
         for ref in sorted(self._refs, key=lambda ref: (ref.image_id, ref.ref_id)):

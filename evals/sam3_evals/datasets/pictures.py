@@ -63,7 +63,7 @@ def _is(question: Callable[[], bool]) -> bool:
 
 
 def picture_folder(given: Path | None, usual: Sequence[Path], first: str) -> Path:
-    """The folder that holds the picture `first`.
+    """The folder that holds the image `first`.
 
     Raises:
         InputError: it is in none of them.
@@ -73,4 +73,4 @@ def picture_folder(given: Path | None, usual: Sequence[Path], first: str) -> Pat
         if (folder / first).is_file():
             return folder
     looked = ", ".join(str(folder) for folder in candidates)
-    raise InputError(f"the picture {first} is not in {looked}; say where: DATASET@FOLDER")
+    raise InputError(f"the image {first} is not in {looked}; say where: DATASET@FOLDER")

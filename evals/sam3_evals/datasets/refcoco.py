@@ -50,7 +50,7 @@ class RefCoco:
         return f"refcoco:{self.folder}:{self.splitter}:{self.split}{pictures}"
 
     def cases(self, limit: int | None) -> Iterator[Case]:
-        """One case an expression, picture by picture."""
+        """One case an expression, image by image."""
         del limit
         annotations = {annotation.id: annotation for annotation in self._instances.annotations}
         for ref in sorted(self._refs, key=lambda ref: (ref.image_id, ref.ref_id)):

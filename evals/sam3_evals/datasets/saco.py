@@ -1,8 +1,8 @@
-"""SA-Co Gold and Silver: pairs of a picture and a noun phrase, each with all its instances, by up to three annotators.
+"""SA-Co Gold and Silver: pairs of an image and a noun phrase, each with all its instances, by up to three annotators.
 
 `saco:FILE[,FILE,FILE][@PICTURES]`: the files of the annotators of one subset (Gold has three, Silver one). Schema:
 facebookresearch/sam3 scripts/eval/gold/README.md. An entry of "images" is a pair: `text_input` on `file_name`; a pair
-without annotations is a negative one. Boxes and areas are shares of the picture. As in `CGF1Evaluator` only pairs that
+without annotations is a negative one. Boxes and areas are shares of the image. As in `CGF1Evaluator` only pairs that
 every annotator calls exhaustive (`is_instance_exhaustive`) are asked, and the best annotator counts.
 """
 

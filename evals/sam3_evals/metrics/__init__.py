@@ -49,4 +49,4 @@ METRICS: tuple[Metric, ...] = (
     CountingMetric(),
 )
 VIDEO_METRICS: tuple[Metric, ...] = (*METRICS, VideoMetric())
-"""Of videos; apart, as their columns would double what a run over pictures costs to resample."""
+"""Of videos; apart, as their columns would double what a run over images costs to resample."""

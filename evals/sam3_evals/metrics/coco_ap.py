@@ -19,7 +19,7 @@ FIGURES = (
     "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large",
     "ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large",
 )  # fmt: skip
-"""AP and AR at IoU .50:.05:.95 unless a number says otherwise; AR at 1, 10 and 100 detections a picture."""
+"""AP and AR at IoU .50:.05:.95 unless a number says otherwise; AR at 1, 10 and 100 detections an image."""
 
 Kind = Literal["segm", "bbox"]
 
@@ -33,7 +33,7 @@ def coco_ap(truth: dict[str, Any], results: Sequence[dict[str, Any]], kind: Kind
 def coco_ap_intervals(
     truth: dict[str, Any], results: Sequence[dict[str, Any]], kind: Kind, resamples: int = 100
 ) -> dict[str, tuple[float | None, float | None, float | None]]:
-    """(value, low, high) of every figure; intervals from pictures drawn with replacement."""
+    """(value, low, high) of every figure; intervals from images drawn with replacement."""
     with contextlib.redirect_stdout(io.StringIO()):
         evaluated = _evaluated(truth, results, kind)
         found = _figures(evaluated)
@@ -71,8 +71,8 @@ def _figures(evaluated: Any) -> dict[str, float | None]:
 
 
 def _resampled(evaluated: Any, rng: np.random.Generator) -> Any:
-    """The same evaluation with its pictures drawn anew; what was found on each stays as it was."""
-    # evalImgs lies flat in the order category, area range, picture.
+    """The same evaluation with its images drawn anew; what was found on each stays as it was."""
+    # evalImgs lies flat in the order category, area range, image.
     pictures = len(evaluated.params.imgIds)
     table = np.empty(len(evaluated.evalImgs), dtype=object)
     table[:] = evaluated.evalImgs

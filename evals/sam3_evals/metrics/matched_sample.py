@@ -27,10 +27,10 @@ class Scored:
     """There is no prediction: scored as an empty one."""
     error: str = ""
     presence: float | None = None
-    """How strongly the solver believed that the query means something in the picture; None where it does not say."""
+    """How strongly the solver believed that the query means something in the image; None where it does not say."""
     usage: Usage = field(default_factory=Usage)
     outcome: str = "answered"
     trace: str = ""
     """File of the solver's trace in the run's folder, if it left one."""
     video: VideoScore | None = None
-    """None for a picture."""
+    """None for an image."""

@@ -23,13 +23,13 @@ VIDEO_SOLVERS = ("concept", "agent", "oracle")
 
 
 class Solver(Protocol):
-    """Answers one case after the other; consecutive cases about one picture encode it once."""
+    """Answers one case after the other; consecutive cases about one image encode it once."""
 
     def solve(self, case: Case, picture: Source) -> Prediction:
         """Answer one case; a query that it cannot handle becomes a prediction with `error` set.
 
         Raises:
-            Sam3AgentError: the picture itself is unusable, or the model is.
+            Sam3AgentError: the image itself is unusable, or the model is.
         """
         ...
 
@@ -60,7 +60,7 @@ def needs_model(name: str) -> bool:
 def make_solver(name: str, workspace: "Workspace | None", llm: str, *, videos: bool = False) -> Solver:
     """Build a solver by its name over a workspace that it may use as it likes (None: see `needs_model`).
 
-    With `videos` it is one that takes videos, else one that takes pictures.
+    With `videos` it is one that takes videos, else one that takes images.
 
     Raises:
         InputError: see `check_solver`.

@@ -37,6 +37,6 @@ class AgentSolver:
             reason=answer.reason,
             error=answer.reason if answer.outcome == "failed" else "",
             trace=answer.trace,
-            # Opening the picture is part of the case's price; the answer's own usage begins after it.
+            # Opening the image is part of the case's price; the answer's own usage begins after it.
             usage=replace(answer.usage, encodes=workspace.encodes - encodes, seconds=time.monotonic() - began),
         )

@@ -1,6 +1,6 @@
 """Any Python callable "module:function" as a solver.
 
-The function gets the picture, (H, W, 3) uint8 RGB upright, and the query; never the truth. It returns masks: an
+The function gets the image, (H, W, 3) uint8 RGB upright, and the query; never the truth. It returns masks: an
 (N, H, W) or (H, W) bool array, a list of (H, W) bool arrays or of COCO RLEs {"size", "counts"}, or a dict with these
 under "masks" and, if it likes, "scores" (N numbers), "presence" (0..1), "reason" (text) and "usd".
 """
@@ -34,7 +34,7 @@ class FunctionSolver:
         self._open: tuple[str, NDArray[np.uint8]] | None = None
 
     def solve(self, case: Case, picture: Source) -> Prediction:
-        """Ask once; the picture of consecutive cases is decoded once."""
+        """Ask once; the image of consecutive cases is decoded once."""
         if self._open is None or self._open[0] != case.picture:
             self._open = (case.picture, read_source(still(picture))[0])
         began = time.monotonic()
@@ -104,5 +104,5 @@ def rle_of(item: Any, size: tuple[int, int]) -> Rle:
             raise InputError(f"a mask is a bool array, got {array.dtype}")
         rle = masks.encode(array)
     if rle.size != size:
-        raise InputError(f"a mask of shape {rle.size} for a picture of shape {size}")
+        raise InputError(f"a mask of shape {rle.size} for an image of shape {size}")
     return rle

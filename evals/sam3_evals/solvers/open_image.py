@@ -1,11 +1,11 @@
-"""A sitting: the one picture that is open while consecutive cases ask about it."""
+"""A sitting: the one image that is open while consecutive cases ask about it."""
 
 from sam3_agent.workspace import Workspace
 from sam3_evals.sample import Case, Source, still
 
 
 class OpenedImage:
-    """Opens a picture when it is first asked about, and forgets it when the next one comes."""
+    """Opens an image when it is first asked about, and forgets it when the next one comes."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -13,10 +13,10 @@ class OpenedImage:
         self._image_id = ""
 
     def open(self, case: Case, picture: Source) -> str:
-        """The image id of the case's picture.
+        """The image id of the case's image.
 
         Raises:
-            InputError: the picture cannot be read.
+            InputError: the image cannot be read.
         """
         if case.picture != self._picture:
             if self._picture is not None:

@@ -107,7 +107,7 @@ def best_subset(pool: Sequence[Rle], target: Rle, ignore: Rle | None = None) -> 
 
 
 class _Cells:
-    """The picture cut along every edge of masks and target: cells of many pixels that lie in the same of them.
+    """The image cut along every edge of masks and target: cells of many pixels that lie in the same of them.
 
     Unions are counted on a few hundred cells instead of a million pixels, exactly.
     """

@@ -36,7 +36,7 @@ def export_run(folder: Path, form: str, out: Path | None, selection: Selection, 
 def print_report(report: ExportReport) -> None:
     """Print what was written and what was left out, for a person."""
     splits = ", ".join(f"{count} {name}" for name, count in report.splits.items())
-    print_line(f"{report.labels} labels on {report.images} pictures ({splits}) as {report.format}: {report.out}")
+    print_line(f"{report.labels} labels on {report.images} images ({splits}) as {report.format}: {report.out}")
     said = [LEFT_OUT[name].format(report.left_out[name]) for name in LEFT_OUT if report.left_out.get(name)]
     if said:
         print_line(f"left out: {'; '.join(said)}")

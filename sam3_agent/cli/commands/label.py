@@ -1,4 +1,4 @@
-"""`sam3-agent label`: a folder of pictures against a concept file."""
+"""`sam3-agent label`: a folder of images against a concept file."""
 
 import sys
 from collections.abc import Generator, Sequence
@@ -85,7 +85,7 @@ def label(options: LabelOptions, segmenter: ModelOptions) -> LabelReport:
     if (options.out / FILE).exists() and not options.resume:
         raise InputError(f"{options.out} holds a run already: add --resume to go on with it, or give another --out")
     if not options.order.images.exists():
-        raise InputError(f"{options.order.images}: no such folder or picture")
+        raise InputError(f"{options.order.images}: no such folder or image")
     existing = [(source, read_source(source, options.order.images)) for source in options.existing]
     config = _config(options, ontology, segmenter)
     with _executor(options, config) as executor, new_run(options.out) as journal:

@@ -65,7 +65,7 @@ class Order:
     seed: int
     format: Format
     frames: int | None = None
-    """Frames of each video; None for pictures."""
+    """Frames of each video; None for images."""
 
 
 def make_order(count: int, seed: int, form: Format | None, video: bool, frames: int | None) -> Order:
@@ -79,7 +79,7 @@ def make_order(count: int, seed: int, form: Format | None, video: bool, frames: 
             raise BadParameter("--frames and the formats mp4, webm and frames are of videos; add --video")
         return Order(count, seed, form or "coco")
     if form in ("coco", "reasonseg"):
-        raise BadParameter(f"{form} is a format of pictures; with --video choose mp4, webm or frames")
+        raise BadParameter(f"{form} is a format of images; with --video choose mp4, webm or frames")
     if seed > MOST_EVALUATION_SEED:
         raise BadParameter(f"with --video the seed is at most {MOST_EVALUATION_SEED}; larger ones are for training")
     return Order(count, seed, form or "mp4", frames or USUAL_FRAMES)
@@ -110,7 +110,7 @@ class ScenesReport:
                 f" {self.queries} queries ({self.order.format}, seed {self.order.seed})"
             )
         return (
-            f"{self.order.count} scenes in {self.out}: {self.images} pictures, {self.objects} objects,"
+            f"{self.order.count} scenes in {self.out}: {self.images} images, {self.objects} objects,"
             f" {self.queries} queries ({self.order.format}, seed {self.order.seed})"
         )
 
@@ -145,7 +145,7 @@ def _write_one(order: Order, number: int, out: Path) -> dict[str, Any]:
 
 
 def _asked(order: Order) -> dict[str, Any]:
-    """The order as JSON; one of pictures says nothing of frames."""
+    """The order as JSON; one of images says nothing of frames."""
     return {key: value for key, value in asdict(order).items() if value is not None}
 
 

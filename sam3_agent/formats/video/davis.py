@@ -1,4 +1,4 @@
-"""DAVIS: an 8-bit palette PNG a frame, its index the object; and the pictures that servers of RVOS benchmarks take."""
+"""DAVIS: an 8-bit palette PNG a frame, its index the object; and the images that servers of RVOS benchmarks take."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,14 +52,14 @@ def write_rvos(video: TrackSet, expression: str, chosen: Sequence[str], out: Pat
 
 
 def read_davis(folder: Path, concepts: dict[int, str] | None = None) -> TrackSet:
-    """Read the pictures of a folder in the order of their names; `concepts` are those of the indices ("object").
+    """Read the images of a folder in the order of their names; `concepts` are those of the indices ("object").
 
     Raises:
         InputError: there are none, or one is no palette picture or of another size than the first.
     """
     paths = sorted(folder.glob("*.png"))
     if not paths:
-        raise InputError(f"{folder}: no pictures here (00000.png, ...)")
+        raise InputError(f"{folder}: no images here (00000.png, ...)")
     found: dict[int, dict[int, tuple[Rle, float]]] = {}
     size: tuple[int, int] | None = None
     for index, path in enumerate(paths):
@@ -69,7 +69,7 @@ def read_davis(folder: Path, concepts: dict[int, str] | None = None) -> TrackSet
             values = np.asarray(picture)
         size = size or values.shape
         if values.shape != size:
-            raise InputError(f"{path}: {values.shape[1]}x{values.shape[0]}, the first picture is {size[1]}x{size[0]}")
+            raise InputError(f"{path}: {values.shape[1]}x{values.shape[0]}, the first image is {size[1]}x{size[0]}")
         for value in set(np.unique(values).tolist()) - {0, VOID}:
             found.setdefault(value, {})[index] = (masks.encode(values == value), 1.0)
     names = concepts or {}

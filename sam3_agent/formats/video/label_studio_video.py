@@ -65,6 +65,8 @@ def read_label_studio_video(path: Path, sizes: Sequence[tuple[int, int]]) -> tup
         return tuple(_video(task, size) for task, size in zip(tasks, sizes, strict=True))
     except pydantic.ValidationError as error:
         raise InputError(f"{path}: {first_error(error)}") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 class _Key(pydantic.BaseModel):

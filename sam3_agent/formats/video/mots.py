@@ -61,11 +61,11 @@ def read_mots_png(folder: Path) -> TrackSet:
     """Read `instances/*.png` in the order of their names.
 
     Raises:
-        InputError: there are none, or one is no 16-bit picture or of another size than the first.
+        InputError: there are none, or one is no 16-bit image or of another size than the first.
     """
     paths = sorted((folder / "instances").rglob("*.png"))
     if not paths:
-        raise InputError(f"{folder}: no MOTS pictures here (instances/*.png)")
+        raise InputError(f"{folder}: no MOTS images here (instances/*.png)")
     names = _class_names(folder / "instances" / "labels.txt")
     found: dict[int, dict[int, tuple[Rle, float]]] = {}
     size: tuple[int, int] | None = None
@@ -73,7 +73,7 @@ def read_mots_png(folder: Path) -> TrackSet:
         values = _picture(path)
         size = size or values.shape
         if values.shape != size:
-            raise InputError(f"{path}: {values.shape[1]}x{values.shape[0]}, the first picture is {size[1]}x{size[0]}")
+            raise InputError(f"{path}: {values.shape[1]}x{values.shape[0]}, the first image is {size[1]}x{size[0]}")
         for value in np.unique(values).tolist():
             if value >= _INSTANCES:
                 found.setdefault(value, {})[index] = (masks.encode(values == value), 1.0)
@@ -136,7 +136,7 @@ def _picture(path: Path) -> NDArray[np.int64]:
         with Image.open(path) as picture:
             values = np.asarray(picture)
     except (OSError, SyntaxError) as error:
-        raise InputError(f"{path}: not a picture ({error})") from error
+        raise InputError(f"{path}: not an image ({error})") from error
     if values.ndim != 2:
-        raise InputError(f"{path}: a MOTS picture has one channel of 16 bits, this one has shape {values.shape}")
+        raise InputError(f"{path}: a MOTS image has one channel of 16 bits, this one has shape {values.shape}")
     return values.astype(np.int64)

@@ -1,5 +1,6 @@
 """Tracked videos as plain values: what every writer of track formats is given, and every reader gives."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -147,8 +148,14 @@ def check_extent(where: object, size: tuple[int, int], *frames: int) -> None:
 
 
 def box_mask(box: Box, size: tuple[int, int]) -> Rle:
-    """A mask that fills a box, for formats that know boxes only; (height, width)."""
+    """A mask that fills a box, for formats that know boxes only; (height, width).
+
+    Raises:
+        InputError: a corner is no number, as after a difference of infinities.
+    """
     height, width = size
+    if not all(map(math.isfinite, box)):
+        raise InputError(f"a box with corners {', '.join(f'{v:g}' for v in box)}")
     x0, x1 = (round(min(max(v, 0.0), float(width))) for v in (box[0], box[2]))
     y0, y1 = (round(min(max(v, 0.0), float(height))) for v in (box[1], box[3]))
     if x1 <= x0 or y1 <= y0:

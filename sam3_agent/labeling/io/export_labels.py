@@ -34,9 +34,9 @@ from sam3_agent.labeling.store.label import Label, Route
 from sam3_agent.labeling.store.summary import class_names, images_folder, model_name
 
 NEAR_BITS = 4
-"""Pictures whose difference hashes differ in at most this many of 64 bits are near duplicates."""
+"""Images whose difference hashes differ in at most this many of 64 bits are near duplicates."""
 TELLING = range(6, 59)
-"""Hashes with fewer or more bits say too little: pictures that are almost of one color would all look alike."""
+"""Hashes with fewer or more bits say too little: images that are almost of one color would all look alike."""
 
 
 def split_of(images: Sequence[ImageRow], val: float, seed: int = 0) -> dict[str, str]:
@@ -155,7 +155,7 @@ def export(journal: Journal, form: str, out: Path, selection: Selection, *, pict
         raise InputError(f"--simplify is for formats of polygons, {', '.join(POLYGONS)}; {form} keeps every pixel")
     labels = label_set(journal, selection)
     if not labels.images:
-        raise InputError(f"{journal.path.parent} has no labeled pictures yet; run 'sam3-agent label' first")
+        raise InputError(f"{journal.path.parent} has no labeled images yet; run 'sam3-agent label' first")
     root = images_folder(journal)
     if form in SHARDED:
         warnings = SHARDED[form](labels, out, _reader(root, out) if pictures else None, selection.shard_bytes)
@@ -169,7 +169,7 @@ def export(journal: Journal, form: str, out: Path, selection: Selection, *, pict
             copy_picture(root / image.name, out / place)
     elif form in _PICTURES:
         places = picture_places(labels, form)
-        warnings = [*warnings, f"{form} looks for images such as {places[0][1]}, which --pictures copies there"]
+        warnings = [*warnings, f"{form} looks for images such as {places[0][1]}, which --images copies there"]
     splits = {split: len(labels.of_split(split)) for split in labels.splits()}
     count = sum(len(image.labels) for image in labels.images)
     return ExportReport(out, form, len(labels.images), count, splits, _left_out(journal, selection), tuple(warnings))
@@ -239,7 +239,7 @@ def copy_picture(source: Path, target: Path) -> None:
             upright = ImageOps.exif_transpose(picture)
             upright.save(temporary, form, quality=95)
     except FileNotFoundError as error:
-        raise InputError(f"the picture {source} is gone; export without --pictures, or put it back") from error
+        raise InputError(f"the image {source} is gone; export without --images, or put it back") from error
 
 
 def _reader(root: Path, out: Path) -> Pictures:

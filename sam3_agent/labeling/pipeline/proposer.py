@@ -85,7 +85,7 @@ class Proposer:
         """Teach the workspace what the exemplars of each class show.
 
         Raises:
-            InputError: a picture of an exemplar cannot be used, or its box or mask does not fit.
+            InputError: an image of an exemplar cannot be used, or its box or mask does not fit.
         """
         for each in self.ontology.classes:
             if each.exemplars:

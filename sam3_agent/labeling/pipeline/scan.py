@@ -79,7 +79,7 @@ def pictures_in(images: Path) -> list[Path]:
     if images.is_file():
         return [images]
     if not images.is_dir():
-        raise InputError(f"{images}: no such folder or picture")
+        raise InputError(f"{images}: no such folder or image")
     found: list[Path] = []
     for folder, folders, names in os.walk(images):
         folders[:] = [name for name in folders if not name.startswith(".")]

@@ -33,7 +33,7 @@ from sam3_agent.masks import from_json
 
 State = Literal["pending", "done", "duplicate", "unreadable"]
 MOST_SIDE = 1_000_000
-"""Pixels; a hundred times the side of any picture that can be opened, so only nonsense is over it."""
+"""Pixels; a hundred times the side of any image that can be opened, so only nonsense is over it."""
 MOST_TEXT = 100_000
 """Characters of a reason or note: an LLM's whole reply fits, a disk full of them does not."""
 
@@ -48,7 +48,7 @@ _Sha = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]*$")]
 def relative_path(path: str) -> str:
     """Return a path from a journal if it stays inside of whatever folder it is joined to.
 
-    The one guard for all that is read and written by such paths: pictures that are shown, copied, and files that are
+    The one guard for all that is read and written by such paths: images that are shown, copied, and files that are
     named after them.
 
     Raises:

@@ -69,7 +69,7 @@ def calibrate(journal: Journal, precision: float = PRECISION) -> list[Fit]:
     """
     decided = [label for label in journal.labels() if label.decided_by == "person" and label.source != "human"]
     if len(decided) < LEAST:
-        raise InputError(f"{len(decided)} labels are decided; calibration needs at least {LEAST}: review some pictures")
+        raise InputError(f"{len(decided)} labels are decided; calibration needs at least {LEAST}: review some images")
     fits = [_fit(name, before, decided, precision) for name, before in thresholds_of(journal).items()]
     set_thresholds(journal, {fit.class_name: fit.after for fit in fits})
     return fits

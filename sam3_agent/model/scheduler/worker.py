@@ -16,6 +16,9 @@ from sam3_agent.model.scheduler.request import Request
 
 _log = logging.getLogger(__name__)
 _CLOSED = "the model was closed; load it again"
+MOST_WITHIN = 2
+"""Batches that wait in their pauses for others at most: bulk work for a call, and that call for one of a principal who
+has had less. Each further one would only take memory, and at a thousand frames of Python's stack everything ends."""
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class Worker:
         self._change = threading.Condition()
         self._closed = False
         self._running = 0.0
+        self._within = 0
         self._met = 0
         self._ended = float("-inf")
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -164,7 +168,7 @@ class Worker:
     def _run(self, batch: Batch) -> None:
         began = self._clock()
         with self._change:
-            pausing = batch.bulk or self._queue.contended(began)
+            pausing = self._within < MOST_WITHIN and (batch.bulk or self._queue.contended(began))
         with listen(partial(self._run_ahead, batch)) if pausing else nullcontext():
             outcomes = _outcomes(batch)
         with self._change:
@@ -183,7 +187,11 @@ class Worker:
             batch = self._begun(self._queue.take_ahead(running, self._clock()))
             self._counts.between += batch is not None
         if batch is not None:
-            self._run(batch)
+            self._within += 1  # of this thread alone
+            try:
+                self._run(batch)
+            finally:
+                self._within -= 1
 
 
 Outcome = Callable[[Request, int], None]

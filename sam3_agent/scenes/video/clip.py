@@ -27,7 +27,7 @@ MOST_EVALUATION_SEED = FIRST_TRAINING_SEED // SEEDS_APART - 1
 Owner = NDArray[np.uint8]
 """(H, W) the id of the object that is seen at each pixel, 0 = background."""
 MARGIN = 0.25
-"""How far a moving camera can go, in sides of the picture."""
+"""How far a moving camera can go, in sides of the image."""
 PAN_SPEED = 0.006
 """Standard deviation of the camera's speed, in longer sides a frame (the pilot's, at its median object speed)."""
 CUT_TRIES = 6
@@ -190,7 +190,7 @@ def _object(number: int, stage: Stage) -> ClipObject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
-    """A shot from frame `first` on: `background` is larger than the picture where the camera moves over it."""
+    """A shot from frame `first` on: `background` is larger than the image where the camera moves over it."""
 
     first: int
     background: Image.Image
@@ -342,7 +342,7 @@ def _view(background: Image.Image, width: int, height: int, camera: NDArray[np.f
 
 
 def _pose(stage: Stage, number: int, index: int) -> Actor | None:
-    """Object `number` as it is in frame `index`, in the picture or beside it; None where it is not in the scene."""
+    """Object `number` as it is in frame `index`, in the image or beside it; None where it is not in the scene."""
     part = stage.parts[number]
     if not part.there[index]:
         return None

@@ -20,7 +20,7 @@ SOLID_NOUNS = ("square", "circle", "house", "heart", "cup", "drop")
 COVERS = (1.5, 2.0)
 """How many times the longer side of the hidden object the one before it has."""
 LARGEST_COVER = 0.6
-"""The longer side of an occluder, at most, in shorter sides of the picture."""
+"""The longer side of an occluder, at most, in shorter sides of the image."""
 ALIKE = 0.75
 """Share of the objects that take the noun of a clip of one kind."""
 MOST_TWINS = 2

@@ -19,16 +19,16 @@ Point = tuple[float, float]
 Floats = NDArray[np.float64]
 
 SLOWEST, FASTEST = 0.004, 0.05
-"""Speed of a line or a walk, in longer sides of the picture a frame; drawn log-uniformly. Kept from the pilot."""
+"""Speed of a line or a walk, in longer sides of the image a frame; drawn log-uniformly. Kept from the pilot."""
 SWAYING = 0.3
 """Share of the moving objects that sway about their path."""
 DRIFTING = 0.6
-"""How far across an object may come while it leaves or enters, in shorter sides of the picture."""
+"""How far across an object may come while it leaves or enters, in shorter sides of the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The picture, `width` x `height` pixels, and `last`, the number of the last frame of the script."""
+    """The image, `width` x `height` pixels, and `last`, the number of the last frame of the script."""
 
     width: int
     height: int
@@ -70,7 +70,7 @@ def stay(walker: Walker, room: Room, rng: np.random.Generator) -> Path:
 
 
 def line(walker: Walker, room: Room, rng: np.random.Generator) -> Path:
-    """Go straight on, as far as the picture reaches, at a constant speed."""
+    """Go straight on, as far as the image reaches, at a constant speed."""
     way = draw_speed(room, rng) * room.last
     angle = rng.uniform(0.0, 2.0 * math.pi)
     end = inside((walker.start[0] + way * math.cos(angle), walker.start[1] + way * math.sin(angle)), walker, room)
@@ -78,7 +78,7 @@ def line(walker: Walker, room: Room, rng: np.random.Generator) -> Path:
 
 
 def wander(walker: Walker, room: Room, rng: np.random.Generator) -> Path:
-    """Go from place to place within the picture."""
+    """Go from place to place within the image."""
     speed = draw_speed(room, rng)
     times, points = [0.0], [walker.start]
     while times[-1] < room.last:
@@ -90,13 +90,13 @@ def wander(walker: Walker, room: Room, rng: np.random.Generator) -> Path:
 
 
 def leave(walker: Walker, room: Room, rng: np.random.Generator) -> Path:
-    """Leave the picture for good."""
+    """Leave the image for good."""
     begin, end = room.last * rng.uniform(0.0, 0.35), room.last * rng.uniform(0.5, 0.92)
     return Path((begin, end), (walker.start, draw_outside(walker.start, walker, room, rng)))
 
 
 def enter(walker: Walker, room: Room, rng: np.random.Generator) -> Path:
-    """Come into the picture and stay."""
+    """Come into the image and stay."""
     begin, end = room.last * rng.uniform(0.05, 0.5), room.last * rng.uniform(0.65, 1.0)
     return Path((begin, end), (draw_outside(walker.start, walker, room, rng), walker.start))
 
@@ -110,7 +110,7 @@ def cross(walker: Walker, room: Room, rng: np.random.Generator) -> Path:
 
 
 def come_back(walker: Walker, room: Room, rng: np.random.Generator) -> Path:
-    """Leave the picture and return, mostly on the side where it left."""
+    """Leave the image and return, mostly on the side where it left."""
     times = room.last * np.array([rng.uniform(0.0, 0.15), rng.uniform(0.25, 0.42), rng.uniform(0.5, 0.68)])
     out = draw_outside(walker.start, walker, room, rng)
     again = out if rng.random() < 0.7 else draw_outside(walker.start, walker, room, rng)
@@ -164,7 +164,7 @@ def draw_speed(room: Room, rng: np.random.Generator) -> float:
 
 
 def draw_inside(walker: Walker, room: Room, rng: np.random.Generator) -> Point:
-    """Draw a random place where nearly all of the object is in the picture."""
+    """Draw a random place where nearly all of the object is in the image."""
     return inside((rng.uniform(0.0, room.width), rng.uniform(0.0, room.height)), walker, room)
 
 
@@ -240,7 +240,7 @@ STAYS_AFTER_CUT = 0.7
 class Part:
     """One object's part in the script; every array has one entry a frame.
 
-    `center` (T, 2) xy pixels in the picture; `scale` (T,) and `turn` (T,) degrees against the clock, both relative to
+    `center` (T, 2) xy pixels in the image; `scale` (T,) and `turn` (T,) degrees against the clock, both relative to
     the sprite; `there` (T,) whether it is in the scene at all, seen or not; `blend` (T,) how far its color has
     changed to `second_color`, 0 to 1.
     """

@@ -1,4 +1,4 @@
-"""Limits of a procedural clip: how many objects, how large a picture, and how often each thing happens in it."""
+"""Limits of a procedural clip: how many objects, how large an image, and how often each thing happens in it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ClipOptions:
         self.scene()
 
     def scene(self) -> SceneOptions:
-        """Give the limits that a single picture has too."""
+        """Give the limits that a single image has too."""
         shared = {field.name for field in fields(SceneOptions)} & {field.name for field in fields(self)}
         return SceneOptions(**{name: getattr(self, name) for name in sorted(shared)})
 

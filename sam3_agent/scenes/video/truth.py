@@ -15,7 +15,7 @@ from sam3_agent.scenes.video.clip import Clip, ClipObject, Owner
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoTruth:
-    """Visible part of every object, without the pictures; object k has id k + 1.
+    """Visible part of every object, without the images; object k has id k + 1.
 
     `masklets[k][t]` is the mask of object k in frame t, None where nothing of it is seen; `areas` (T, N) pixels;
     `boxes` (T, N, 4) xyxy pixels, zeros where nothing is seen; `whole` (T, N) pixels of complete silhouettes.

@@ -1,4 +1,4 @@
-"""Big pictures and small objects: looking closer where it pays, and one answer out of many views.
+"""Big images and small objects: looking closer where it pays, and one answer out of many views.
 
 `closer` decides and looks, `grid` cuts, `agreement` says which candidates of different views are one object, `stitch`
 makes that object, `leftovers` drops what the edges of tiles and blurred views leave behind, `answer` puts it together.

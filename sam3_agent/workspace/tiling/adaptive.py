@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def look_closer(
-    ask: Ask, picture: Window, prompts: Sequence[ConceptPrompt], question: Question, segmenter: ModelInfo
+    ask: Ask, image: Window, prompts: Sequence[ConceptPrompt], question: Question, segmenter: ModelInfo
 ) -> list[list[View]]:
     """Look at the whole, then at tiles of it where that pays, then at tiles of the tiles where it still does.
 
@@ -32,7 +32,7 @@ def look_closer(
 
     Args:
         ask: the model, for windows of one image; called from several threads.
-        picture: the whole image, or the region that is asked about.
+        image: the whole image, or the region that is asked about.
         prompts: each gets its list of views, the whole first.
         question: whether to look closer at all.
         model: how large its input is and how many queries it has.
@@ -42,7 +42,7 @@ def look_closer(
     """
     _check(prompts, question)
     views: list[list[View]] = [[] for _ in prompts]
-    wave: dict[Window, list[int]] = {picture: list(range(len(prompts)))}
+    wave: dict[Window, list[int]] = {image: list(range(len(prompts)))}
     room = question.most_tiles
     while wave:
         wishes: dict[Window, Wish] = {}
@@ -52,12 +52,12 @@ def look_closer(
             for index, detection in zip(asked, detections, strict=True):
                 view = View(window, detection, segmenter)
                 views[index].append(view)
-                wish = None if prompts[index].exemplars else wish_of(view, question, whole=window == picture)
+                wish = None if prompts[index].exemplars else wish_of(view, question, whole=window == image)
                 if wish is not None:
                     calls[index] = wish
             if calls:
                 wishes[window], wishing[window] = finest(list(calls.values())), list(calls)
-        tiles = tiles_for(wishes, picture, segmenter, room)
+        tiles = tiles_for(wishes, image, segmenter, room)
         wave = {tile: sorted({i for window in windows for i in wishing[window]}) for tile, windows in tiles.items()}
         room -= len(wave)
     return views
@@ -68,8 +68,8 @@ def _check(prompts: Sequence[ConceptPrompt], question: Question) -> None:
     if question.tiles == "always" and shown:
         raise InputError(
             f"tiles='always' and example boxes do not go together ({shown[0]!r} has some): a tile elsewhere in the "
-            "picture cannot be shown them. Ask with the phrase alone, or learn a concept from the examples and ask for "
-            "that, or leave tiles at 'auto', which looks at the whole picture then"
+            "image cannot be shown them. Ask with the phrase alone, or learn a concept from the examples and ask for "
+            "that, or leave tiles at 'auto', which looks at the whole image then"
         )
 
 

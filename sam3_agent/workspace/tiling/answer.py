@@ -12,7 +12,7 @@ from sam3_agent.workspace.tiling.merging import groups_of, stitched, without_lef
 from sam3_agent.workspace.tiling.tile_detections import View, pieces_of
 
 NEAR_MISSES = 8
-"""As many as one look at a whole picture tells."""
+"""As many as one look at a whole image tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,11 @@ class Found:
 def found_in(views: Sequence[View], question: Question, height: int, width: int) -> Found:
     """One answer in pixels of a (height, width) image, each object once.
 
-    Presence is the strongest of all views: what is in a part is in the picture. It multiplies nothing here; the score
+    Presence is the strongest of all views: what is in a part is in the image. It multiplies nothing here; the score
     of an instance holds the presence of the view that saw it.
 
     Args:
-        views: the first of them of the whole picture (or region).
+        views: the first of them of the whole image (or region).
         question: threshold, assumed presence, suppression.
         height: of the image.
         width: of the image.

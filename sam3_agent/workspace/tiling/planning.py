@@ -13,14 +13,14 @@ from sam3_agent.workspace.query import Question
 from sam3_agent.workspace.tiling.tile_detections import View
 
 
-def grid(picture: Window, side: int, overlap: int, part: Window | None = None) -> list[Window]:
-    """Tiles of one size that cover the picture, row by row; neighbors share at least `overlap` pixels.
+def grid(image: Window, side: int, overlap: int, part: Window | None = None) -> list[Window]:
+    """Tiles of one size that cover the image, row by row; neighbors share at least `overlap` pixels.
 
-    A tile is `side` pixels wide and high, or as much of it as the picture has. With `part`, only the tiles of the same
+    A tile is `side` pixels wide and high, or as much of it as the image has. With `part`, only the tiles of the same
     grid that are needed there: what has its center in the part and is no larger than `overlap` is whole in one of them.
     """
-    x0, y0, x1, y1 = picture
-    left, top, right, bottom = part or picture
+    x0, y0, x1, y1 = image
+    left, top, right, bottom = part or image
     width, height = min(side, x1 - x0), min(side, y1 - y0)
     rows = _starts(y0, y1, height, overlap, (top, bottom))
     columns = _starts(x0, x1, width, overlap, (left, right))
@@ -68,7 +68,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Tiles of about `side` pixels of the picture, with an overlap that holds objects of `reach` pixels."""
+    """Tiles of about `side` pixels of the image, with an overlap that holds objects of `reach` pixels."""
 
     side: float
     reach: float = 0.0
@@ -81,7 +81,7 @@ def wish_of(view: View, question: Question, *, whole: bool) -> Wish | None:
     Args:
         view: what was seen.
         question: its threshold, and whether tiles are wanted at all.
-        whole: the view is of the whole picture (or region): only there an assumed presence holds.
+        whole: the view is of the whole image (or region): only there an assumed presence holds.
     """
     if question.tiles == "never":
         return None
@@ -89,7 +89,7 @@ def wish_of(view: View, question: Question, *, whole: bool) -> Wish | None:
     assumed = question.assume_present and whole
     belief, least = 1.0 if assumed else detection.presence, max(question.threshold, SURE)
     boxes = np.array([c.box for c in detection.kept if belief * c.object_score > least]).reshape(-1, 4)
-    extent = boxes[:, 2:] - boxes[:, :2]  # (N, 2) pixels of the picture
+    extent = boxes[:, 2:] - boxes[:, :2]  # (N, 2) pixels of the image
     extent = extent[(extent > 0).all(axis=1)]  # a mask may be empty, and says nothing of sizes
     side = np.sqrt(extent.prod(axis=1))
     small = np.array([view.seen_side(c) < SMALL * segmenter.patch for c in side], dtype=bool)
@@ -112,25 +112,25 @@ def finest(wishes: Sequence[Wish]) -> Wish:
 
 
 def tiles_for(
-    wishes: Mapping[Window, Wish], picture: Window, segmenter: ModelInfo, room: int
+    wishes: Mapping[Window, Wish], image: Window, segmenter: ModelInfo, room: int
 ) -> dict[Window, list[Window]]:
     """At most `room` tiles, each with the windows that called for it; windows that tiles would hardly enlarge get none.
 
-    They are tiles of the whole picture (or region), with sides that are the model's own, times or divided by the square
+    They are tiles of the whole image (or region), with sides that are the model's own, times or divided by the square
     root of 2 as often as needed: so neighboring windows, and other questions, meet in the same ones.
     """
     coarser = 0
     while True:
         sides: dict[int, list[Window]] = {}
         for window, wish in wishes.items():
-            side = _side(wish, picture, segmenter, coarser)
+            side = _side(wish, image, segmenter, coarser)
             if side <= WORTH * max(window[2] - window[0], window[3] - window[1]):
                 sides.setdefault(side, []).append(window)
         tiles: dict[Window, list[Window]] = {}
         for side, windows in sides.items():
             overlap = _overlap(side, max(wishes[window].reach for window in windows), segmenter)
             for window in windows:
-                for tile in grid(picture, side, overlap, window):
+                for tile in grid(image, side, overlap, window):
                     tiles.setdefault(tile, []).append(window)
         if len(tiles) <= room:
             return tiles
@@ -138,10 +138,10 @@ def tiles_for(
         coarser += 1
 
 
-def _side(wish: Wish, picture: Window, segmenter: ModelInfo, coarser: int) -> int:
-    """Side of tiles in pixels of the picture, `coarser` steps over what was wished for."""
+def _side(wish: Wish, image: Window, segmenter: ModelInfo, coarser: int) -> int:
+    """Side of tiles in pixels of the image, `coarser` steps over what was wished for."""
     wanted = round(2 * math.log2(wish.side / segmenter.input_side))
-    shorter = min(picture[2] - picture[0], picture[3] - picture[1])
+    shorter = min(image[2] - image[0], image[3] - image[1])
     stretched = math.floor(2 * math.log2(2 * shorter / segmenter.input_side))  # longer tiles would be over 2:1
     step = max(min(wanted, stretched), math.ceil(-2 * math.log2(ENLARGE))) + coarser
     return max(round(segmenter.input_side * 2 ** (step / 2)), 1)

@@ -22,12 +22,12 @@ class View:
 
     @property
     def longer(self) -> int:
-        """The longer side of the window, pixels of the picture."""
+        """The longer side of the window, pixels of the image."""
         return max(self.window[2] - self.window[0], self.window[3] - self.window[1])
 
     @property
     def zoom(self) -> float:
-        """Pixels that the model had for each pixel of the picture, along the longer side."""
+        """Pixels that the model had for each pixel of the image, along the longer side."""
         return self.segmenter.input_side / self.longer
 
     @property
@@ -45,17 +45,17 @@ class View:
         x0, y0, x1, y1 = self.window
         return side * self.segmenter.input_side / math.sqrt((x1 - x0) * (y1 - y0))
 
-    def clear(self, picture: Window) -> Window:
-        """The window without the margins along edges beyond which the picture (or region) goes on.
+    def clear(self, image: Window) -> Window:
+        """The window without the margins along edges beyond which the image (or region) goes on.
 
         What lies in it is whole; what reaches out of it may be cut.
         """
         (x0, y0, x1, y1), near = self.window, self.margin
         return (
-            x0 + near if x0 > picture[0] else x0,
-            y0 + near if y0 > picture[1] else y0,
-            x1 - near if x1 < picture[2] else x1,
-            y1 - near if y1 < picture[3] else y1,
+            x0 + near if x0 > image[0] else x0,
+            y0 + near if y0 > image[1] else y0,
+            x1 - near if x1 < image[2] else x1,
+            y1 - near if y1 < image[3] else y1,
         )
 
 
@@ -83,15 +83,15 @@ class Piece:
 
 
 def pieces_of(views: Sequence[View], question: Question, height: int, width: int) -> list[Piece]:
-    """The candidates of several views of one concept, the whole picture's first, each object once a view.
+    """The candidates of several views of one concept, the whole image's first, each object once a view.
 
     Args:
-        views: the first of them of the whole picture (or region).
+        views: the first of them of the whole image (or region).
         question: the threshold, and whether presence is assumed.
         height: of the image.
         width: of the image.
     """
-    picture = views[0].window
+    image = views[0].window
     beliefs = beliefs_in(views, question)
     pieces: list[Piece] = []
     for view, belief in zip(views, beliefs, strict=True):
@@ -100,14 +100,14 @@ def pieces_of(views: Sequence[View], question: Question, height: int, width: int
         for number in Suppression(max_iou=REPEATED).keep([c.rle for c in told]):
             placed = candidate_in_image(told[number], view.window, width, height)
             kept = number < len(detection.kept) and belief * placed.object_score > question.threshold
-            pieces.append(_piece(placed, view, belief, picture, kept=kept))
+            pieces.append(_piece(placed, view, belief, image, kept=kept))
     return pieces
 
 
 def beliefs_in(views: Sequence[View], question: Question) -> list[float]:
     """Return the factor of each view's object scores: its own presence, so that a tile without the concept is mute.
 
-    What is assumed to be in the picture is not assumed to be in each tile: tiles count in proportion to the view that
+    What is assumed to be in the image is not assumed to be in each tile: tiles count in proportion to the view that
     believes most.
     """
     presence = [view.detection.presence for view in views]
@@ -117,8 +117,8 @@ def beliefs_in(views: Sequence[View], question: Question) -> list[float]:
     return [1.0, *(value / most if most > 0 else 0.0 for value in presence[1:])]
 
 
-def _piece(placed: Candidate, view: View, belief: float, picture: Window, *, kept: bool) -> Piece:
-    clear, box = view.clear(picture), masks.box(placed.rle)
+def _piece(placed: Candidate, view: View, belief: float, image: Window, *, kept: bool) -> Piece:
+    clear, box = view.clear(image), masks.box(placed.rle)
     return Piece(
         rle=placed.rle,
         box=placed.box,

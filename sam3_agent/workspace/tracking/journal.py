@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.formats.json_lines import drop_torn_line, whole_lines
 from sam3_agent.formats.reading import parse_json
 from sam3_agent.tracks import TrackFrame
 from sam3_agent.workspace.tracking.edits import Edit
 
 VERSION = 1
-_BLOCK = 1 << 16
 MOST_LINE = 1 << 28
 """Bytes of one line: a thousand masks of a 4K frame have about 20 MB, and the checkpoint of a tracker less."""
 
@@ -155,19 +155,13 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     if not path.is_file():
         raise InputError(f"{path}: no journal of tracks here")
-    offset = number = 0
-    with path.open("rb") as file:
-        while line := file.readline(MOST_LINE):
-            number += 1
-            if not line.endswith(b"\n"):
-                if len(line) == MOST_LINE:
-                    raise InputError(f"{path}:{number}: a line of more than {MOST_LINE} bytes")
-                return
-            document = parse_json(line, f"{path}:{number}: broken line", finite=True)
-            if not isinstance(document, dict):
-                raise InputError(f"{path}:{number}: not a line of a journal")
-            yield offset, document
-            offset += len(line)
+    offset = 0
+    for number, line in enumerate(whole_lines(path, MOST_LINE), start=1):
+        document = parse_json(line, f"{path}:{number}: broken line", finite=True)
+        if not isinstance(document, dict):
+            raise InputError(f"{path}:{number}: not a line of a journal")
+        yield offset, document
+        offset += len(line)
 
 
 def read_header(path: Path, document: Mapping[str, Any]) -> Header:
@@ -212,21 +206,8 @@ def rewind(path: Path) -> tuple[int, dict[str, Any]] | None:
 
 def _continue(path: Path) -> dict[str, Any] | None:
     """Drop a torn last line; the header's document, None where nothing whole is there."""
-    if not path.exists():
+    if not drop_torn_line(path):
         return None
-    with path.open("rb+") as file:
-        end = file.seek(0, 2)
-        while end:
-            start = max(0, end - _BLOCK)
-            file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                file.truncate(start + newline + 1)
-                break
-            end = start
-        else:
-            file.truncate(0)
-            return None
     _, document = next(read_lines(path))
     read_header(path, document)
     return document

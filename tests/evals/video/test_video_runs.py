@@ -156,9 +156,9 @@ def test_solvers_of_pictures_and_videos_refuse_each_others_cases(tmp_path: Path)
     (case, *_) = dataset.cases(None)
     with pytest.raises(InputError, match="this is a video"):
         FunctionSolver(answering).solve(case, dataset.picture(case))
-    with pytest.raises(InputError, match="was given a picture"):
+    with pytest.raises(InputError, match="was given an image"):
         VideoFunctionSolver(answering).solve(case, np.zeros((4, 4, 3), dtype=np.uint8))
-    with pytest.raises(InputError, match="was given a picture"):
+    with pytest.raises(InputError, match="was given an image"):
         VideoAgentSolver(Workspace(FakeSegmenter({})), RulesLLM()).solve(case, np.zeros((4, 4, 3), dtype=np.uint8))
     with pytest.raises(InputError, match="the solver agent needs an LLM"):
         check_solver("agent", "", videos=True)
@@ -182,7 +182,7 @@ def test_the_agent_answers_about_videos_with_the_tracks_that_it_follows(tmp_path
 
 
 def test_coco_ap_is_refused_for_videos(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="COCO AP is a figure of pictures"):
+    with pytest.raises(InputError, match="COCO AP is a figure of images"):
         average_precision(run_of(mevis(tmp_path / "data"), tmp_path / "run"))
 
 
@@ -198,6 +198,7 @@ def test_frames_are_decoded_when_they_are_asked_for(tmp_path: Path) -> None:
         frames[2]
 
 
+@pytest.mark.integration  # a whole run: boundaries of 1,168 frames of 1280 x 720
 def test_metas_toy_predictions_as_a_run_give_metas_figures(tmp_path: Path, shared_data: Path) -> None:
     folder = shared_data / "sam3_veval_toy"
     if not folder.is_dir():

@@ -232,6 +232,20 @@ CVAT = (
 )
 BOX = '<box frame="0" xtl="1" ytl="1" xbr="3" ybr="3"/><box frame="{frame}" xtl="1" ytl="1" xbr="3" ybr="3"/>'
 MASK = '<mask frame="0" rle="{rle}" left="0" top="0" width="{side}" height="{side}"/>'
+
+
+def sequence(x: float, width: float) -> str:
+    """A task of Label Studio with one track that stands still."""
+    key = {"frame": 1, "x": x, "y": 1.0, "width": width, "height": 1.0}
+    value = {"framesCount": 3, "sequence": [key, key | {"frame": 3}], "labels": ["cat"]}
+    result = {"id": "a", "type": "videorectangle", "value": value}
+    return json.dumps([{"data": {"video": "a"}, "annotations": [{"result": [result]}]}])
+
+
+def read_boxes(path: Path) -> object:
+    return read_label_studio_video(path, [(9, 9)])
+
+
 BROKEN = [
     (read_ytvis, "a.json", "{", "not JSON"),
     (read_ytvis, "a.json", '{"videos": []}', "videos: List should have at least 1 item"),
@@ -248,9 +262,12 @@ BROKEN = [
     (read_cvat_video, "a.xml", CVAT.format(side=9, shape=BOX.format(frame=10**11)), "a shape: frame 100000000000"),
     (read_cvat_video, "a.xml", CVAT.format(side=9, shape=MASK.format(rle="0, 81", side=99)), "99x99 at 0, 0 in frames"),
     (read_cvat_video, "a.xml", CVAT.format(side=9, shape=MASK.format(rle="-5, 9", side=2)), "runs of 4 pixels"),
+    (read_cvat_video, "a.xml", CVAT.format(side=9, shape=BOX.format(frame=1).replace('"3"', '"1e999"')), "corners"),
+    (read_boxes, "a.json", sequence(x=float("inf"), width=1), "a box with corners"),
+    (read_boxes, "a.json", sequence(x=1, width=float("nan")), "a box with corners"),
     (lambda path: read_mot(path.parent), "a", "", "no MOT sequence here"),
-    (lambda path: read_mots_png(path.parent), "a", "", "no MOTS pictures here"),
-    (lambda path: read_davis(path.parent), "a", "", "no pictures here"),
+    (lambda path: read_mots_png(path.parent), "a", "", "no MOTS images here"),
+    (lambda path: read_davis(path.parent), "a", "", "no images here"),
 ]
 
 

@@ -254,7 +254,7 @@ class Host(BaseHTTPRequestHandler):
 def host(folder: Path) -> Generator[str]:
     Host.data, Host.asked = (folder / "scene.png").read_bytes(), []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Host)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02))
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()

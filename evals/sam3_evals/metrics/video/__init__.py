@@ -49,7 +49,7 @@ class VideoMetric:
     columns = 6 + COLUMNS
 
     def row(self, case: Scored) -> list[float]:
-        """Queries, J, F; the same of those with a target; the columns of HOTA. Zeros for a picture."""
+        """Queries, J, F; the same of those with a target; the columns of HOTA. Zeros for an image."""
         if case.video is None:
             return [0.0] * self.columns
         region, there = case.video.region, float(case.has_target)

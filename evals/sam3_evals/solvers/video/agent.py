@@ -28,7 +28,7 @@ class VideoAgentSolver:
         """Ask once.
 
         Raises:
-            InputError: the source is a picture.
+            InputError: the source is an image.
             KeyboardInterrupt: the agent was interrupted; a half-done case is not a prediction.
         """
         began = time.monotonic()
@@ -50,7 +50,7 @@ class VideoAgentSolver:
 
     def _opened(self, case: Case, source: Source) -> str:
         if not isinstance(source, Footage):
-            raise InputError(f"case {case.id}: a solver of videos was given a picture")
+            raise InputError(f"case {case.id}: a solver of videos was given an image")
         if case.picture != self._video:
             if self._id:
                 self._workspace.forget_video(self._id)

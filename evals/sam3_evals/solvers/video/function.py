@@ -3,7 +3,7 @@
 The function gets the frames, a sequence of (H, W, 3) uint8 RGB arrays that are decoded when they are asked for, and the
 query; never the truth. It returns masklets: an (N, T, H, W) bool array, or a list of masklets, each a (T, H, W) bool
 array or a list with a (H, W) bool array, a COCO RLE or None for every frame; or a dict with these under "masks" and, if
-it likes, "scores", "presence", "reason" and "usd", as for pictures.
+it likes, "scores", "presence", "reason" and "usd", as for images.
 """
 
 import time
@@ -53,7 +53,7 @@ class VideoFunctionSolver:
     def solve(self, case: Case, picture: Source) -> Prediction:
         """Ask once."""
         if not isinstance(picture, Footage):
-            raise InputError(f"case {case.id}: a solver of videos was given a picture")
+            raise InputError(f"case {case.id}: a solver of videos was given an image")
         began = time.monotonic()
         try:
             said = self._function(Frames(picture.frames), case.query)

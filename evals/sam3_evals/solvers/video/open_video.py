@@ -20,10 +20,10 @@ class OpenedVideo:
         """The image id of a frame of the case's video.
 
         Raises:
-            InputError: the source is a picture, or the frame cannot be read.
+            InputError: the source is an image, or the frame cannot be read.
         """
         if not isinstance(source, Footage):
-            raise InputError(f"case {case.id}: a solver of videos was given a picture")
+            raise InputError(f"case {case.id}: a solver of videos was given an image")
         if case.picture != self._video:
             for image_id in self._images.values():
                 self.workspace.forget(image_id)
