@@ -64,15 +64,21 @@ def long_run(segmenter: Sam3, frames: int) -> dict[str, Any]:
     query = TrackingQuery(asked, (), 0, frames - 1, profile=TINY)
     resident: list[float] = []
     shown: list[int] = []
+    followed: list[int] = []
     clocks: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         session = TrackingSession(video, segmenter, Path(folder))
         for told in session.run(query, "live"):
             resident.append(resident_mib())
             shown.append(sum(entry.frame.visible for entry in told.entries))
+            followed.append(len(told.entries))
             clocks.append((time.monotonic(), time.process_time() - drawn.seconds))
             if told.frame % TOLD_EVERY == TOLD_EVERY - 1:
-                print(f"frame {told.frame}: {resident[-1]:.1f} MiB, {shown[-1]} tracks", file=sys.stderr, flush=True)
+                print(
+                    f"frame {told.frame}: {resident[-1]:.1f} MiB, {followed[-1]} tracks, {shown[-1]} seen",
+                    file=sys.stderr,
+                    flush=True,
+                )
         ids = len(session.store.summaries())
     after = resident[SETTLED:] or resident
     warm = min(WARM, frames - 2)
@@ -81,6 +87,7 @@ def long_run(segmenter: Sam3, frames: int) -> dict[str, Any]:
         "frames": frames,
         "concepts": ", ".join(nouns),
         "tracks in a frame (median)": int(np.median(shown)),
+        "followed in a frame (median)": int(np.median(followed)),
         "ids": ids,
         "resident MiB at frame 100": round(after[0], 1),
         "resident MiB at the end": round(after[-1], 1),
