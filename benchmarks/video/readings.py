@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from sam3_agent import masks
 from sam3_agent.masks import Rle
 from sam3_agent.model.mask_rle import to_rle
 from sam3_agent.model.sam3 import Sam3
-from sam3_agent.model.segmenter import Features
+from sam3_agent.model.segmenter import DETECT_DEFAULTS, Features
 from sam3_agent.model.video_segmenter import Sighting, TrackRequest
 from sam3_agent.scenes.video import Clip, ClipOptions, draw_clip
 from sam3_agent.types import ConceptPrompt, Detection, DetectOptions
@@ -45,9 +44,9 @@ Masklets = dict[str, dict[int, Rle]]
 class Seen:
     """A video's frames as a model has encoded them, and what it detects in each of every noun."""
 
-    features: list[Features]
+    features: Sequence[Features]
     nouns: list[str]
-    detections: list[list[Detection]]
+    detections: Sequence[Sequence[Detection]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,9 @@ class _Answered:
         self.presence, self.segment_at, self.track = segmenter.presence, segmenter.segment_at, segmenter.track
         self.remember, self.restore = segmenter.remember, segmenter.restore
 
-    def detect(self, features: Features, prompts: Sequence[ConceptPrompt], *_: Any) -> list[Detection]:
+    def detect(
+        self, features: Features, prompts: Sequence[ConceptPrompt], options: DetectOptions = DETECT_DEFAULTS
+    ) -> list[Detection]:
         """The answers of the next frame."""
         return list(next(self._answers))
 

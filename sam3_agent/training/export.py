@@ -128,7 +128,8 @@ def export_tracker(config: TrainConfig, run: Path, weights: Path | None, folder:
     learner, _ = start_track_learner(config, weights, saved)
     tensors = {name: value.clone() for name, value in load_file(weights / WEIGHTS).items()}
     learner.load(learner.average)
-    Calibration(**(saved.get("calibration") or {})).apply(learner.presence)
+    found: dict[str, float] = saved.get("calibration") or {}
+    Calibration(**found).apply(learner.presence)
     own = {f"tracker_model.{name}": value for name, value in learner.tracker.parts.state_dict().items()}
     own |= {f"{PRESENCE}{name}": value for name, value in learner.presence.state_dict().items()}
     width = learner.tracker.parts.tracking_point.shape[1]

@@ -130,7 +130,7 @@ def test_a_batch_holds_each_objects_own_picture_mask_and_box() -> None:
 
 def test_neck_and_decoder_share_one_convolution_that_says_what_their_two_say() -> None:
     model = tracker().eval()
-    for parameter in model.parameters():
+    for parameter in model.requires_grad_(False).parameters():
         nn.init.normal_(parameter, std=0.05)  # biases too
     grid = torch.randn(2, 192, 8, 8, generator=torch.Generator().manual_seed(3))
     decoder = model.tracker_model.mask_decoder

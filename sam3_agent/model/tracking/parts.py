@@ -94,7 +94,8 @@ class MemoryParts(nn.Module):
 
     def look(self, coarse: Tensor) -> Tensor:
         """(1 or P, g * g, C) of a frame before anything is remembered: the same for all objects."""
-        return self.memory_attention.look(coarse, self._grid(self._width, *coarse.shape[-2:], coarse.device))
+        rows, columns = coarse.shape[-2:]
+        return self.memory_attention.look(coarse, self._grid(self._width, rows, columns, coarse.device))
 
     def encode(self, coarse: Tensor, shares: Tensor, present: Tensor) -> Tensor:
         """(P, g * g, D) maps of P masks on a frame.
@@ -259,10 +260,10 @@ class MemoryAttention(nn.Module):
             places: (1, C, g, g) features of the frame that all objects are on, or (P, C, g, g).
             own: (g * g, C) encoding of the places.
         """
+        rows, columns = places.shape[-2:]
         x = places.flatten(2).transpose(1, 2)  # (1 or P, g * g, C)
-        return cast(Any, self.layers[0]).look(
-            x + OWN_PLACE * own.to(x.dtype), self._rotations(places.shape[-2:], x.device)
-        )
+        x = x + OWN_PLACE * own.to(x.dtype)
+        return cast(Any, self.layers[0]).look(x, self._rotations((rows, columns), x.device))
 
     def forward(self, looked: Tensor, grid: tuple[int, int], keys: Tensor, values: Tensor, pointers: int) -> Tensor:
         """(P, g * g, C) conditioned places of P objects.
