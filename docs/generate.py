@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 from sam3_mcp.ask_image import ASK_IMAGE
+from sam3_mcp.ask_video import ASK_VIDEO
 from sam3_mcp.job_tools import JOB_TOOLS, as_job
 from sam3_mcp.picture_size import with_max_side
 from sam3_mcp.results import DEFAULTS
@@ -57,12 +58,13 @@ def readme(current: str) -> str:
 def served_table() -> str:
     """One row a tool as `sam3-mcp` lists it: its arguments, what it does, whether it takes anything away."""
     rows = ["| tool | arguments | does |", "|---|---|---|"]
-    for spec in (*HOST_TOOLS, ASK_IMAGE, *JOB_TOOLS):
+    asking = (ASK_IMAGE, ASK_VIDEO)
+    for spec in (*HOST_TOOLS, *asking, *JOB_TOOLS):
         tool = describe(with_max_side(as_job(spec)), DEFAULTS)
         required = set(tool.input_schema.get("required", ()))
         names = (name if name in required else f"{name}?" for name in tool.input_schema["properties"])
-        note = " *(with `--llm`)*" if spec is ASK_IMAGE else " *(with `--out-dir`)*" if spec.writes else ""
-        note += " *(a job)*" if spec.is_long or spec is ASK_IMAGE else ""
+        note = " *(with `--llm`)*" if spec in asking else " *(with `--out-dir`)*" if spec.writes else ""
+        note += " *(a job)*" if spec.is_long or spec in asking else ""
         arguments = ", ".join(f"`{name}`" for name in names) or "–"
         rows.append(f"| `{tool.name}` | {arguments} | {_first_sentence(tool.description or '')}{note} |")
     return "\n".join(rows)

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,22 @@ class Seen:
 
 
 def main() -> None:
-    """Start the real command, open the images, print JSON; status 1 when a bar is missed."""
-    options = _options()
+    """See the module."""
+    run(options_of(__doc__ or "", 5000), FilesOf(originals(), mutated, _open, len(FORMATS)))
+
+
+@dataclass(frozen=True, slots=True)
+class FilesOf:
+    """Files that are opened: sound ones by their ending, what breaks them, how a client opens one."""
+
+    sound: dict[str, bytes]
+    mutated: Callable[[dict[str, bytes], int], tuple[str, bytes]]
+    open: Callable[[Client, Path, str, "Seen"], Awaitable[None]]
+    formats: int
+
+
+def run(options: argparse.Namespace, files: FilesOf) -> None:
+    """Start the real command, open the files, print JSON; status 1 when a bar is missed."""
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryFile("w+b") as log:
         folder, seen = Path(name), Seen()
         served = [
@@ -68,11 +83,11 @@ def main() -> None:
         ]
         began = time.monotonic()
         with serving(folder, [_OPENER, _OTHER], served, log) as (url, process):
-            anyio.run(_measure, url, folder, options, process, seen)
+            anyio.run(_measure, url, folder, options, process, seen, files)
             alive = process.poll() is None
         log.seek(0)
         in_log = log.read().decode("utf-8", "replace")
-    document = _judged(seen, alive, in_log.count("Traceback"), options)
+    document = _judged(seen, alive, in_log.count("Traceback"), options, files.formats)
     document |= {"minutes": round((time.monotonic() - began) / 60, 1), "machine": machine_words()}
     print(json.dumps(document, indent=1))
     print("passed" if document["passed"] else "failed")
@@ -80,10 +95,14 @@ def main() -> None:
 
 
 async def _measure(
-    url: str, folder: Path, options: argparse.Namespace, process: "subprocess.Popen[bytes]", seen: Seen
+    url: str,
+    folder: Path,
+    options: argparse.Namespace,
+    process: "subprocess.Popen[bytes]",
+    seen: Seen,
+    files: FilesOf,
 ) -> None:
     await until_ready(url)
-    files = originals()
     async with session_of(_OTHER) as session, client_of(session, url) as other:
         with anyio.move_on_after(options.idle):
             await _ask(other, seen.idle, [])
@@ -119,39 +138,46 @@ async def _watch(pid: int, seen: Seen) -> None:
 
 
 async def _open_all(
-    session: httpx2.AsyncClient, url: str, folder: Path, files: dict[str, bytes], numbers: Any, seen: Seen
+    session: httpx2.AsyncClient, url: str, folder: Path, files: FilesOf, numbers: Any, seen: Seen
 ) -> None:
-    """Open one image after the other, each from a file of its own, and forget it."""
+    """Open one after the other, each from a file of its own, and forget it."""
     async with client_of(session, url) as client:
         for number in numbers:
-            ending, data = mutated(files, number)
+            ending, data = files.mutated(files.sound, number)
             path = folder / f"{number}.{ending}"
             path.write_bytes(data)
             try:
-                await _open(client, path, ending, seen)
+                await files.open(client, path, ending, seen)
             except httpx2.HTTPError as error:
                 seen.outcomes[f"broken: {type(error).__name__}"] += 1
             path.unlink()
 
 
 async def _open(client: Client, path: Path, ending: str, seen: Seen) -> None:
+    result = await call(client, "open_image", {"source": str(path), "max_side": 0}, ending, seen)
+    if result is not None:
+        seen.outcomes["opened"] += 1
+        await client.call_tool("forget_image", {"image_id": result["image_id"]})
+
+
+async def call(client: Client, tool: str, arguments: dict[str, Any], ending: str, seen: Seen) -> dict[str, Any] | None:
+    """Give what a call gives, asked again while the server says to wait; None where it is refused, which is noted."""
     for _ in range(200):  # all calls of the token are taken: the limit is part of what keeps others going
-        result = await client.call_tool("open_image", {"source": str(path), "max_side": 0})
+        result = await client.call_tool(tool, arguments)
         words = str(getattr(result.content[0], "text", ""))
         seen.tracebacks += "Traceback" in words
         if result.structured_content is not None and not result.is_error:
-            seen.outcomes["opened"] += 1
-            await client.call_tool("forget_image", {"image_id": result.structured_content["image_id"]})
-            return
+            return dict(result.structured_content)
         if "internal error" in words:
             seen.outcomes[f"internal error ({ending})"] += 1
-            return
+            return None
         if not any(part in words for part in ("as many as", "busy", "again in a moment")):
-            seen.outcomes["refused"] += 1
-            return
+            seen.outcomes[f"{tool} refused"] += 1
+            return None
         seen.outcomes["told to wait"] += 1
         await anyio.sleep(0.2)
     seen.outcomes["never taken"] += 1
+    return None
 
 
 def _memory(pid: int) -> tuple[int, int]:
@@ -159,14 +185,16 @@ def _memory(pid: int) -> tuple[int, int]:
     return resident_mib(pid), max(map(resident_mib, children_of(pid)), default=0)
 
 
-def _judged(seen: Seen, alive: bool, tracebacks_in_log: int, options: argparse.Namespace) -> dict[str, Any]:
+def _judged(
+    seen: Seen, alive: bool, tracebacks_in_log: int, options: argparse.Namespace, formats: int
+) -> dict[str, Any]:
     bad = {what: n for what, n in seen.outcomes.items() if what.startswith(("internal", "broken", "never"))}
     late = sum(1 for each in seen.seconds if each > LATE_BAR)
     limit = seen.idle_mib + 2 * HELD_MIB + SPARE_MIB
     within = seen.server_mib <= limit and seen.decoder_mib <= MEMORY_BYTES // 2**20
     return {
         "files": options.files,
-        "formats": len(FORMATS),
+        "formats": formats,
         "at_once": options.at_once,
         "outcomes": dict(seen.outcomes),
         "calls_of_the_other": len(seen.seconds),
@@ -181,9 +209,10 @@ def _judged(seen: Seen, alive: bool, tracebacks_in_log: int, options: argparse.N
     }
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.mcp.hostile_images", description=__doc__)
-    parser.add_argument("--files", type=int, default=5000)
+def options_of(words: str, files: int) -> argparse.Namespace:
+    """Read the command line of a measurement of so many files."""
+    parser = argparse.ArgumentParser(description=words)
+    parser.add_argument("--files", type=int, default=files)
     parser.add_argument("--first", type=int, default=0, help="the number of the first file")
     parser.add_argument("--at-once", type=int, default=40)
     parser.add_argument("--idle", type=float, default=5.0, help="seconds of the idle server that are measured")

@@ -57,13 +57,14 @@ def mutated(files: Mapping[str, bytes], number: int) -> tuple[str, bytes]:
     ending = FORMATS[number % len(FORMATS)]
     data = files[ending]
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
-        data = _changed(bytearray(data), chance)
+        data = changed(bytearray(data), chance)
     if ending.endswith("png") and chance.random() < 0.7:
         data = _with_sums(data)
     return ending, data
 
 
-def _changed(data: bytearray, chance: random.Random) -> bytes:
+def changed(data: bytearray, chance: random.Random) -> bytes:
+    """The file with one thing broken in it: cut off, bytes changed, doubled, left out or put in, lengths that harm."""
     kind = chance.randrange(8)
     head = chance.randrange(min(len(data), 64)) if data else 0
     at = chance.randrange(len(data)) if data else 0

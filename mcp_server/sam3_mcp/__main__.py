@@ -195,13 +195,13 @@ def _session_maker(options: argparse.Namespace, tokens: "Tokens | None") -> "Cal
         from sam3_mcp.quota import TOTAL, UNLIMITED
         from sam3_mcp.sessions import Sessions
         from sam3_mcp.video_access import VideoAccess
+        from sam3_mcp.video_decoding import VideoPool
 
         images = ImageAccess(files, fetcher, decode=DecodePool() if shared else decode_here)
         videos = VideoAccess(files, images)
         if shared:
-            videos = replace(
-                videos.bounded(), max_bytes=options.max_video_mib * 2**20, max_seconds=options.max_video_seconds
-            )
+            size, seconds = options.max_video_mib * 2**20, options.max_video_seconds
+            videos = replace(videos.bounded(), max_bytes=size, max_seconds=seconds, decode=VideoPool())
         total = replace(TOTAL, bytes=options.max_total_image_mib * 2**20) if shared else UNLIMITED
         return Sessions(
             images,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from sam3_agent.errors import InputError, LLMError, ToolError
+from sam3_agent.errors import InputError, ToolError
 from sam3_agent.llm.base import LLM, Message, Reply, WrappedLLM
 from sam3_agent.loop.agent import Agent
 from sam3_agent.tools import Presentation, ToolSpec
@@ -44,28 +44,28 @@ ASK_IMAGE = ToolSpec.of(
 
 
 class WatchedLLM(WrappedLLM):
-    """An LLM under a job: it notes each turn and stops when the job is cancelled."""
+    """An LLM under a job, which notes each turn."""
 
     def __init__(self, llm: LLM, job: Job) -> None:
         super().__init__(llm)
         self._job = job
+        self._turns = 0
 
     def reply(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
-        """The LLM's reply.
+        """Ask the LLM.
 
         Raises:
-            LLMError: the job was cancelled, or the LLM failed.
+            LLMError: the LLM failed.
         """
-        if not self._job.wanted:
-            raise LLMError("cancelled")
         reply = self._llm.reply(messages, tools)
         names = ", ".join(call.name for call in reply.message.calls) or "no tool"
-        self._job.notes.append(f"turn {len(self._job.notes) + 1}: {names}")
+        self._turns += 1
+        self._job.notes.append(f"turn {self._turns}: {names}")
         return reply
 
 
 def _ask(workspace: Workspace, llm: LLM, image_id: str, query: str, job: Job) -> Presentation:
-    answer = Agent(workspace, WatchedLLM(llm, job)).ask(image_id, query)
+    answer = Agent(workspace, WatchedLLM(llm, job)).ask(image_id, query, stop=job.stop)
     return present_answer(workspace, image_id, answer, llm.name)
 
 

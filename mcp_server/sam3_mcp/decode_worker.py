@@ -15,15 +15,21 @@ from sam3_mcp.decoding import REQUEST, judge
 def main() -> None:
     """Serve with the limits that the command line gives: bytes of memory, niceness, seconds a file and a megapixel."""
     memory, niceness, base, rate = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    os.nice(niceness)
-    for number in (signal.SIGINT, signal.SIGTERM):  # these are for the server, which ends its workers
-        signal.signal(number, signal.SIG_IGN)
+    confine(memory, niceness)
     files, answers = sys.stdin.buffer, sys.stdout.buffer
     _say(answers, {"ready": True})
     while head := files.read(REQUEST.size):
         most, length = REQUEST.unpack(head)
         _serve(files, answers, files.read(length), most, base, rate)
+
+
+def confine(memory: int, niceness: int) -> None:
+    """Limit this process: so much address space, no core left behind, after all others in turn."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(niceness)
+    for number in (signal.SIGINT, signal.SIGTERM):  # these are for the server, which ends its workers
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _serve(files: BinaryIO, answers: BinaryIO, data: bytes, max_pixels: int, base: float, rate: float) -> None:

@@ -8,18 +8,16 @@ import struct
 import subprocess
 import sys
 import threading
-import time
-from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import IO, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3_agent.errors import Busy, InputError
+from sam3_agent.errors import InputError
 from sam3_agent.workspace.image_loading import image_size, read_source
+from sam3_mcp.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +28,13 @@ MEMORY_BYTES = 3 * 2**30 // 2
 BASE_SECONDS = 2.0
 SECONDS_A_MEGAPIXEL = 0.25
 """With BASE_SECONDS the time of a processor for a decode: five times what JPEG 2000, the slowest format, takes."""
-_WALL_FACTOR = 10.0
+WALL_FACTOR = 10.0
 """So many times as long a decode may take by the clock: on a busy machine a worker, which is nice, waits."""
-_START_SECONDS = 60.0
+START_SECONDS = 60.0
 """By the clock for a new worker's imports, which take a second on an idle machine."""
-_MOST_DECODES = 500
+MOST_DECODES = 500
 """After which a worker is replaced, so that what its decoders leak stays small."""
-_NICENESS = 5
+NICENESS = 5
 REQUEST = struct.Struct("!QQ")
 """Pixels at most and bytes of the file that follows, as a worker reads them."""
 
@@ -106,7 +104,7 @@ class DecodePool:
             rate: seconds for each megapixel.
         """
         count = workers or max(2, min(8, (os.cpu_count() or 2) // 2))
-        self._turns = _Turns(count, max(1, count - 1))
+        self._turns = Turns(count, max(1, count - 1), "many images wait to be decoded; open this one again in a moment")
         self._memory = memory
         self._base, self._rate = base, rate
         self._idle: list[_Worker] = []
@@ -115,7 +113,7 @@ class DecodePool:
 
     def __call__(self, data: bytes, max_pixels: int, weigh: Weigh, client: str) -> NDArray[np.uint8]:
         """Decode in a worker; see `Decoder`."""
-        with self._turns.turn(client, _START_SECONDS), self._worker() as worker:
+        with self._turns.turn(client, START_SECONDS), self._worker() as worker:
             return worker.decode(data, max_pixels, weigh)
 
     def close(self) -> None:
@@ -157,7 +155,7 @@ class _Worker:
 
     def __init__(self, memory: int, base: float, rate: float) -> None:
         self._base, self._rate = base, rate
-        command = [sys.executable, "-m", "sam3_mcp.decode_worker", *map(str, (memory, _NICENESS, base, rate))]
+        command = [sys.executable, "-m", "sam3_mcp.decode_worker", *map(str, (memory, NICENESS, base, rate))]
         # One thread each: libraries that start one a core would only take address space.
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
@@ -171,7 +169,7 @@ class _Worker:
     @property
     def usable(self) -> bool:
         """Whether it can take another file."""
-        return not self.busy and self._decodes < _MOST_DECODES and self._process.poll() is None
+        return not self.busy and self._decodes < MOST_DECODES and self._process.poll() is None
 
     def end(self) -> None:
         """Kill it."""
@@ -183,7 +181,7 @@ class _Worker:
     def decode(self, data: bytes, max_pixels: int, weigh: Weigh) -> NDArray[np.uint8]:
         """Decode a file; see `Decoder`."""
         self.busy = True
-        deadline = _Deadline(self._process, _START_SECONDS)
+        deadline = _Deadline(self._process, START_SECONDS)
         try:
             with deadline:
                 if not self._decodes:
@@ -192,7 +190,7 @@ class _Worker:
                 _send(self._requests, REQUEST.pack(max_pixels, len(data)) + data)
                 width, height = self._answer()["size"]
                 self._weigh(weigh, 3 * width * height)
-                deadline.extend(_WALL_FACTOR * (BASE_SECONDS + self._rate * width * height / 1e6))
+                deadline.extend(WALL_FACTOR * (BASE_SECONDS + self._rate * width * height / 1e6))
                 height, width = self._answer()["shape"]
                 pixels = np.empty((height, width, 3), dtype=np.uint8)
                 self._fill(pixels.data.cast("B"))
@@ -271,57 +269,6 @@ class _Deadline:
     def _kill(self) -> None:
         self.passed = True
         self._process.kill()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
-    """A thread that waits for its turn."""
-
-    client: str
-
-
-class _Turns:
-    """Places for threads, of which one client has only so many; who has fewest at work goes next."""
-
-    def __init__(self, places: int, each: int) -> None:
-        self._places = places
-        self._each = each
-        self._running: Counter[str] = Counter()
-        self._waiting: list[_Waiting] = []
-        self._change = threading.Condition()
-
-    @contextmanager
-    def turn(self, client: str, patience: float) -> Generator[None]:
-        """Hold a place.
-
-        Raises:
-            Busy: none became free within `patience` seconds.
-        """
-        me, end = _Waiting(client), time.monotonic() + patience
-        with self._change:
-            self._waiting.append(me)
-            try:
-                while self._next() is not me:
-                    left = end - time.monotonic()
-                    if left <= 0 or not self._change.wait(left):
-                        raise Busy("many images wait to be decoded; open this one again in a moment")
-                self._running[client] += 1
-            finally:
-                self._waiting.remove(me)
-                self._change.notify_all()
-        try:
-            yield
-        finally:
-            with self._change:
-                self._running[client] -= 1
-                self._running += Counter()  # drops those that are 0
-                self._change.notify_all()
-
-    def _next(self) -> _Waiting | None:
-        if self._running.total() >= self._places:
-            return None
-        allowed = (each for each in self._waiting if self._running[each.client] < self._each)
-        return min(allowed, key=lambda each: self._running[each.client], default=None)
 
 
 def _send(pipe: IO[bytes], data: bytes) -> None:

@@ -40,6 +40,8 @@ class JobContext:
     workspace: Workspace
     jobs: Jobs
     llm: "LLM | None"
+    check: Callable[[], None]
+    """Refuses, by raising ToolError, where the client's tracks take more than they may."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 KEPT_SECONDS = 3600.0
 _MOST_FINISHED = 50
 
-_STEPS = 10
+STEPS = 10
 """Notes that a job with known steps makes of them."""
-_CHECKED = 32
+CHECKED = 32
 """Steps between two looks at what a job has written."""
 
 State = Literal["running", "done", "failed", "cancelled"]
@@ -50,15 +50,20 @@ class Job:
     failure: str = ""
     ended: float = 0.0
     finished: threading.Event = field(default_factory=threading.Event)
-    wanted: bool = True
-    """False once it was cancelled; the work looks at it between its steps."""
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set once it was cancelled."""
     segmenter_caller: SegmenterCaller | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it was not cancelled; the work looks at it between its steps."""
+        return not self.stop.is_set()
 
     def cancel(self) -> None:
         """Ask it to stop: what it waits for from the model is dropped at once, everything else after its current
         step.
         """
-        self.wanted = False
+        self.stop.set()
         if self.segmenter_caller is not None:
             self.segmenter_caller.cancel()
 
@@ -83,9 +88,9 @@ class JobWatch:
         """Take in one step."""
         before = self._job.stand.done if self._job.stand is not None else 0
         self._job.stand = Stand(done, total, words)
-        if done * _STEPS // max(total, 1) > before * _STEPS // max(total, 1) or not self._job.notes:
+        if done * STEPS // max(total, 1) > before * STEPS // max(total, 1) or not self._job.notes:
             self._job.notes.append(f"{done} of {total}: {words}")
-        if done % _CHECKED == 0:
+        if done % CHECKED == 0:
             self._check()
 
 

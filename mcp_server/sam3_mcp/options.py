@@ -116,7 +116,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     add(
         "--llm",
         metavar="SPEC",
-        help="offer ask_image, answered by this LLM: rules, anthropic:MODEL, openai:MODEL or chat:MODEL@BASE_URL",
+        help="offer ask_image and ask_video, answered by this LLM: rules, anthropic:MODEL, openai:MODEL or "
+        "chat:MODEL@BASE_URL",
     )
     add(
         "--feature-mib",
@@ -130,7 +131,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=120.0,
         metavar="S",
-        help="give a call up that waits longer for the model (120); questions to ask_image have their own limits",
+        help="give a call up that waits longer for the model (120); questions to the agent have their own limits",
     )
     parser.add_argument(
         "--log-level", choices=["debug", "info", "warning", "error"], default="warning", help="for stderr"

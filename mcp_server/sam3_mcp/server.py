@@ -110,9 +110,16 @@ open_image lists its words). Of a photograph it can tell nothing: never report f
 """
 
 
-def instructions_for(model: str) -> str:
+AGENT_INSTRUCTIONS = """
+This server has an agent of its own: ask_image and ask_video answer one whole question ("the child furthest to the
+right", "the car that leaves first") as a job, with masks and tracks that all other tools take.
+"""
+
+
+def instructions_for(model: str, *, has_agent: bool = False) -> str:
     """Give what a host's LLM reads before it sees a tool; `model` is the name that the server was started with."""
-    return INSTRUCTIONS + (TINY_INSTRUCTIONS if model.partition("+")[0] == "tiny" else "")
+    agent = AGENT_INSTRUCTIONS if has_agent else ""
+    return INSTRUCTIONS + agent + (TINY_INSTRUCTIONS if model.partition("+")[0] == "tiny" else "")
 
 
 _HEAD_START_SECONDS = 0.25
@@ -134,7 +141,7 @@ def build_server(backend: Backend) -> Server[None]:
         "sam3",
         version=sam3_agent.__version__,
         title="SAM 3 with reasoning",
-        instructions=instructions_for(backend.loading.what),
+        instructions=instructions_for(backend.loading.what, has_agent=backend.has_agent),
         lifespan=lifespan,
         get_tool_input_schema=_repeated_in_headers,
         on_list_tools=backend.list_tools,

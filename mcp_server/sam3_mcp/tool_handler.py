@@ -67,6 +67,11 @@ class Backend:
         """No new calls are taken: the server is about to end."""
         self._running: set[anyio.CancelScope] = set()
 
+    @property
+    def has_agent(self) -> bool:
+        """Whether it has an LLM of its own, and with it tools that answer whole questions."""
+        return self._make_llm is not None
+
     @cached_property
     def sessions(self) -> "Sessions":
         """All sessions; the first use imports much, so it belongs into a thread."""
@@ -75,15 +80,16 @@ class Backend:
 
     @cached_property
     def tools(self) -> "dict[str, ToolSpec]":
-        """The tools for hosts by name, those for jobs, and with an LLM ask_image; imported at the first use."""
+        """The tools for hosts by name, those for jobs, and with an LLM those that ask it; imported at the first use."""
         from sam3_agent.tools import HOST_TOOLS
         from sam3_mcp.job_tools import JOB_TOOLS, as_job
 
         specs = (*HOST_TOOLS, *JOB_TOOLS)
-        if self._make_llm is not None:
+        if self.has_agent:
             from sam3_mcp.ask_image import ASK_IMAGE
+            from sam3_mcp.ask_video import ASK_VIDEO
 
-            specs = (*HOST_TOOLS, ASK_IMAGE, *JOB_TOOLS)
+            specs = (*HOST_TOOLS, ASK_IMAGE, ASK_VIDEO, *JOB_TOOLS)
         return {spec.name: with_max_side(as_job(spec)) for spec in (*specs, *self._more_tools)}
 
     @cached_property
@@ -167,7 +173,7 @@ class Backend:
         from sam3_mcp.job_tools import JobContext, wait_for
 
         llm = await anyio.to_thread.run_sync(lambda: self.llm)
-        jobs = JobContext(workspace, session.jobs, llm)
+        jobs = JobContext(workspace, session.jobs, llm, self._check_of(session))
         report = spec.function(jobs, **arguments)
         await wait_for(report, context.session.report_progress)
         return spec.present(jobs, report)
@@ -183,9 +189,7 @@ class Backend:
         from sam3_mcp.job_tools import WAIT, JobContext, JobReport, begin, present, wait_for
 
         wait_s: float = arguments.pop(WAIT)
-
-        def check() -> None:
-            session.account.check_tracks(self.sessions.track_bytes(session))
+        check = self._check_of(session)
 
         def start() -> "Job":
             check()
@@ -196,7 +200,11 @@ class Backend:
         await wait_for(JobReport(job, wait_s), context.session.report_progress)
         if job.state == "failed":
             raise ToolError(f"{job.id}: {job.failure}")
-        return present(JobContext(workspace, session.jobs, None), JobReport(job, 0.0))
+        return present(JobContext(workspace, session.jobs, None, check), JobReport(job, 0.0))
+
+    def _check_of(self, session: "Session") -> Callable[[], None]:
+        """Make the check that refuses, by ToolError, where the tracks of a client take more than they may."""
+        return lambda: session.account.check_tracks(self.sessions.track_bytes(session))
 
 
 def describe(spec: "ToolSpec", settings: Settings) -> Tool:

@@ -1,23 +1,22 @@
 """Access to the videos that a client names, where the operator allows it."""
 
 import os
-import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sam3_agent.errors import InputError
-from sam3_agent.video import FrameReader, Video, VideoInfo, VideoLimits, open_video
+from sam3_agent.video import Video, VideoInfo, VideoLimits
 from sam3_agent.video.pictures import FOLDER_RATE, SUFFIXES, natural_key
 from sam3_agent.video.video import Pixels, check_count, check_size
 from sam3_mcp.image_access import ImageAccess
 from sam3_mcp.path_allowlist import PathAllowlist
+from sam3_mcp.video_decoding import PinnedFile, VideoDecoder, decode_video_here
 
 SHARED_LIMITS = VideoLimits(max_pixels=4096 * 2304, max_frames=216_000)
-_DESCRIPTORS = Path("/proc/self/fd")
 _OTHERWISE = "give the path of a video file, or of a folder of images"
 
 
@@ -25,8 +24,8 @@ _OTHERWISE = "give the path of a video file, or of a folder of images"
 class VideoAccess:
     """Reader of video files and folders of frames below the allowed folders; bounded in bytes, pixels and seconds.
 
-    Frames of folders go through the decoder of images, files through FFmpeg (containers of video only, never lists
-    that name other files).
+    Frames of folders go through the decoder of images, files through that of videos (containers of video and
+    animations only, never lists that name other files).
     """
 
     files: PathAllowlist
@@ -35,6 +34,7 @@ class VideoAccess:
     max_bytes: int | None = None
     """Of a file."""
     max_seconds: float | None = None
+    decode: VideoDecoder = decode_video_here
 
     def bounded(self) -> "VideoAccess":
         """The same for a server with many clients: frames up to 4K, and no more of them than an hour at 60 a second."""
@@ -49,28 +49,25 @@ class VideoAccess:
         if not isinstance(source, str) or source.strip().lower().startswith("data:"):
             raise InputError(f"the source must be a path; {_OTHERWISE}")
         real = self.files.check(source)
-        video = self._folder(real, fps, client) if real.is_dir() else self._file(source, fps)
+        video = self._folder(real, fps, client) if real.is_dir() else self._file(source, fps, client)
         if self.max_seconds is not None and video.info.duration > self.max_seconds:
             raise InputError(
                 f"the video lasts {video.info.duration:.0f} s; the limit is {self.max_seconds:g} s: cut it into parts"
             )
         return video
 
-    def _file(self, source: str, fps: float | None) -> Video:
+    def _file(self, source: str, fps: float | None, client: str) -> Video:
         """Open a file and keep it open, so that nobody can put another one in its place."""
+        if fps is not None:
+            raise InputError("fps is for folders; a video file has times of its own")
         handle, real = self.files.open(source, _OTHERWISE)
-        pin = _Pin(handle)
+        file = PinnedFile(handle, real)
         size = os.fstat(handle).st_size
         if self.max_bytes is not None and size > self.max_bytes:
             raise InputError(
                 f"the video has {size / 2**20:.0f} MiB; the limit is {self.max_bytes / 2**20:.0f} MiB: scale it down"
             )
-        path = _DESCRIPTORS / str(handle) if _DESCRIPTORS.is_dir() else real
-        try:
-            video = open_video(path, fps=fps, limits=self.limits)
-        except InputError as error:
-            raise InputError(str(error).replace(str(path), str(real))) from error
-        return Video(replace(video.info, name=str(real)), _Pinned(video.reader, pin))
+        return self.decode(file, self.limits, client)
 
     def _folder(self, folder: Path, fps: float | None, client: str) -> Video:
         try:
@@ -92,28 +89,6 @@ class VideoAccess:
         times = np.arange(len(kept)) / rate
         info = VideoInfo(str(folder), width, height, times, rate, "folder", codec, 0, tuple(kept), warnings)
         return Video(info, _AllowedFolder(self.images, paths, client, (width, height)))
-
-
-class _Pin:
-    """An open descriptor, closed with the last that uses it."""
-
-    def __init__(self, handle: int) -> None:
-        self._closing = weakref.finalize(self, os.close, handle)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Pinned:
-    """A reader of a file that is kept open."""
-
-    reader: FrameReader
-    pin: _Pin = field(repr=False)
-
-    def read(self, indices: Sequence[int]) -> Iterator[tuple[int, Pixels, bool]]:
-        """Give the frames of `indices`; see `FrameReader`."""
-        return self._kept(self.reader.read(indices))
-
-    def _kept(self, frames: Iterator[tuple[int, Pixels, bool]]) -> Iterator[tuple[int, Pixels, bool]]:
-        yield from frames  # holds self, and with it the descriptor, while frames are read
 
 
 @dataclass(frozen=True, slots=True, eq=False)

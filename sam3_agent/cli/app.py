@@ -244,7 +244,7 @@ def ask(
     budget = room.Budget(max_turns, max_llm_calls, max_usd, max_seconds, max_tokens)
     written = room.Written(trace, page)
     loaded, shown = ModelOptions(model, device, dtype), Shown(out, as_json)
-    if ask_video.check_options(asked.images, page, votes):
+    if ask_video.check_options(asked.images, votes):
         return ask_video.run(asked, given, budget, judge, written, loaded, shown)
     return room.run(asked, given, budget, judge, written, loaded, shown, votes)
 

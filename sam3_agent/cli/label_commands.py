@@ -1,7 +1,7 @@
 """The commands around labeling, `label`, `review`, `check`, `export` and `serve`, as `app.py` takes them up."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,14 +19,29 @@ from sam3_agent.cli.options import (
     TilesOption,
 )
 
+if TYPE_CHECKING:
+    from sam3_agent.labeling.ontology.ontology import Ontology
+
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The --out folder of `label`.", file_okay=False, show_default=False)
 ]
+ReviewedArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR", help="The --out folder of `label`, or of `track`.", file_okay=False, show_default=False
+    ),
+]
 ConceptsOption = Annotated[
-    Path, typer.Option(metavar="FILE.yaml", help="The concept file: classes and their phrases.", show_default=False)
+    Path | None,
+    typer.Option(metavar="FILE.yaml", help="The concept file: classes and their phrases.", show_default=False),
+]
+ClassesOption = Annotated[
+    list[str] | None,
+    typer.Option("--concept", metavar="PHRASE", help="A class by its phrase, without a concept file; repeatable."),
 ]
 ImagesArgument = Annotated[
-    Path | None, typer.Argument(metavar="IMAGES", help="A folder of images, or one image.", show_default=False)
+    Path | None,
+    typer.Argument(metavar="IMAGES", help="A folder of images and videos, or one of them.", show_default=False),
 ]
 OutOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where the journal of labels goes; with --suggest, the new file.")
@@ -100,8 +115,9 @@ VerticesOption = Annotated[
 
 
 def label(
-    concepts: ConceptsOption,
     images: ImagesArgument = None,
+    concepts: ConceptsOption = None,
+    concept: ClassesOption = None,
     out: OutOption = None,
     resume: ResumeOption = False,
     existing: ImportOption = None,
@@ -120,7 +136,7 @@ def label(
     fast: FastOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Label a folder of images by a concept file: propose, verify, journal.
+    """Label a folder of images and videos by a concept file: propose, verify, journal. A track of a video is a label.
 
     An interrupted run goes on with --resume. An LLM that sees pictures judges every label and what is missing.
     """
@@ -134,16 +150,27 @@ def label(
         return _suggest(concepts, asked, images, out, as_json=as_json)
     if images is None or out is None:
         raise typer.BadParameter("give IMAGES and --out DIR (only --suggest does without)")
-    order, known = Order(images, budget_usd, llm), tuple(existing or ())
-    options = command.LabelOptions(order, concepts, out, resume, known, tiles, not no_judge, engine, jobs, asked)
+    order, known, named = Order(images, budget_usd, llm), tuple(existing or ()), _classes(concepts, concept)
+    options = command.LabelOptions(order, named, out, resume, known, tiles, not no_judge, engine, jobs, asked)
     report = command.label(options, ModelOptions(model, device, dtype, fast))
     return print_json(report.to_json()) if as_json else command.print_report(report)
 
 
-def _suggest(concepts: Path, llm: str, images: Path | None, out: Path | None, *, as_json: bool) -> None:
+def _classes(concepts: Path | None, phrases: list[str] | None) -> "Path | Ontology":
+    """Read the classes of a label run: a concept file, or phrases that are classes."""
+    from sam3_agent.labeling.ontology.ontology import named_classes
+
+    if (concepts is None) == (not phrases):
+        raise typer.BadParameter("give a concept file with --concepts, or each class with --concept, and not both")
+    return concepts if concepts is not None else named_classes(phrases or ())
+
+
+def _suggest(concepts: Path | None, llm: str, images: Path | None, out: Path | None, *, as_json: bool) -> None:
     from sam3_agent.cli.commands import suggest as command
     from sam3_agent.cli.output import print_json
 
+    if concepts is None:
+        raise typer.BadParameter("--suggest drafts words for a concept file: give it with --concepts")
     report = command.suggest_words(command.SuggestOptions(concepts, llm, images, out))
     if as_json:
         print_json(report.to_json())
@@ -152,7 +179,7 @@ def _suggest(concepts: Path, llm: str, images: Path | None, out: Path | None, *,
 
 
 def review(
-    folder: FolderArgument,
+    folder: ReviewedArgument,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Only fit the rule to what has been decided, then stop.")
     ] = False,
@@ -166,7 +193,7 @@ def review(
     dtype: DtypeOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Look at labels in the browser, accept, reject and mend them.
+    """Look at labels of images, or at tracks of a video, in the browser: accept, reject and mend them.
 
     The page is served on this machine only, at an address with a key in it. The model is loaded at the first click.
     """
@@ -196,13 +223,14 @@ def check(
 
 
 def export(
-    folder: FolderArgument,
+    folder: ReviewedArgument,
     form: Annotated[
         str,
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic, mllm, parquet or webdataset.",
+            help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic, mllm, parquet or webdataset; "
+            "of videos ytvis, veval, mot, mots, mots-txt, davis, cvat, cvat-polygon, label-studio, sav or csv.",
         ),
     ],
     out: Annotated[Path | None, typer.Option(metavar="OUT", help="Where it goes [DIR/export/FORMAT].")] = None,
@@ -221,7 +249,7 @@ def export(
     ] = 500,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the accepted labels of a run in a label format."""
+    """Write the accepted labels of a run in a label format, or all tracks but the rejected ones in one of tracks."""
     from sam3_agent.cli.commands import export as command
     from sam3_agent.cli.output import print_json
     from sam3_agent.labeling.io.export_labels import Selection

@@ -18,6 +18,7 @@ from sam3_agent.formats.files import replacing, write_json
 from sam3_agent.formats.video import FORMATS, export_tracks
 from sam3_agent.formats.video.track_set import TrackSet
 from sam3_agent.render.track_overlay import TrackMark, draw_tracks
+from sam3_agent.tracks import Track
 from sam3_agent.video import Video, write_video
 
 OVERLAY = "overlay"
@@ -120,24 +121,73 @@ def _words(question: dict[str, Any]) -> str:
     return f"{', '.join(asked)}, frames {first}-{last}, stride {question['stride']}, {question['profile']}"
 
 
+def track_set(
+    source: str,
+    size: tuple[int, int, int],
+    tracks: Sequence[Track],
+    concepts: Sequence[str],
+    fps: float,
+    names: tuple[str, ...] = (),
+) -> TrackSet:
+    """The tracks of a video for the writers of formats, named after its file.
+
+    Args:
+        source: path of the video.
+        size: width, height, frames.
+        tracks: those that are written.
+        concepts: all that were looked for.
+        fps: mean rate.
+        names: file names of the frames where the video is a folder.
+    """
+    path = Path(source)
+    name = (path.name if path.is_dir() else path.stem) or "video"
+    found = {track.concept for track in tracks}
+    absent = tuple(concept for concept in concepts if concept not in found)
+    return TrackSet(name, *size, tuple(tracks), fps, names, absent, path.name)
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a folder holds a question that was not answered to its end; raises as `concepts_asked`."""
+    return any(not one["done"] for one in _questions(folder))
+
+
+def concepts_asked(folder: Path) -> tuple[str, ...]:
+    """Concepts of all questions that a folder holds; raises InputError where the file of them is broken."""
+    return tuple(dict.fromkeys(concept for one in _questions(folder) for concept in one["concepts"]))
+
+
+def _questions(folder: Path) -> list[dict[str, Any]]:
+    """[{"done", "concepts"}] of a folder."""
+    path = folder / QUESTIONS
+    try:
+        known: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        return [
+            {"done": bool(one["done"]), "concepts": [str(concept) for concept in one["question"]["concepts"]]}
+            for one in known
+        ]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read ({error!r})") from error
+
+
 def write_files(video: Video, tracks: TrackSet, span: range, forms: Iterable[str], folder: Path) -> list[Written]:
     """Write each format into a folder of its name, the overlay of the frames in `span` as one file."""
     return [
-        _write_overlay(video, tracks, span, folder) if form == OVERLAY else _write(tracks, form, folder)
+        write_overlay(video, tracks, span, folder) if form == OVERLAY else write_format(tracks, form, folder / form)
         for form in forms
     ]
 
 
-def _write(tracks: TrackSet, form: str, folder: Path) -> Written:
-    out = folder / form
+def write_format(tracks: TrackSet, form: str, out: Path) -> Written:
+    """Write one format of tracks into a folder."""
     notes = export_tracks(tracks, form, out)
     files = [path for path in out.rglob("*") if path.is_file()]
     return Written(form, files[0] if len(files) == 1 else out, len(files), tuple(notes))
 
 
-def _write_overlay(video: Video, tracks: TrackSet, span: range, folder: Path) -> Written:
+def write_overlay(video: Video, tracks: TrackSet, span: range, folder: Path) -> Written:
     """H.264 in MP4; VP9 in WebM where only OpenCV is there, at one rate."""
     timed = find_spec("av") is not None
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{OVERLAY}{'.mp4' if timed else '.webm'}"
     times = video.info.times[span.start : span.stop]
     with replacing(path) as temporary:

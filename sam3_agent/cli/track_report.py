@@ -36,6 +36,8 @@ class TrackReport:
     folder: Path | None = None
     written: tuple[Written, ...] = ()
     live: bool = False
+    rejected: int = 0
+    """Tracks that a person rejected, which are not among the others."""
 
     def to_json(self) -> dict[str, Any]:
         """The public JSON of `track` (docs/video.md); without masks where every frame was told already."""
@@ -49,6 +51,7 @@ class TrackReport:
             "counts": self.counts,
             "tracks": [track_json(track, self.clock, frames=not self.live) for track in self.tracks],
             "cuts": list(self.cuts),
+            "left_out": {"rejected": self.rejected},
             "out": None if self.folder is None else str(self.folder),
             "files": {each.form: str(each.path) for each in self.written},
             "notes": [note for each in self.written for note in each.notes],
@@ -76,6 +79,8 @@ class TrackReport:
         for name, count in self.counts.items():
             if not count:
                 print_line(f"{name}: nothing")
+        if self.rejected:
+            print_line(f"left out: {self.rejected} rejected by a person (decisions.jsonl)")
         if self.cuts:
             print_line(f"hard cuts: a new scene begins with frame {', '.join(map(str, self.cuts))}")
         rate = f" ({self.done / self.seconds:.1f} a second)" if self.done else ""

@@ -13,12 +13,10 @@ from sam3_agent.errors import InputError
 from sam3_agent.masks import Box
 from sam3_agent.types import Point
 from sam3_agent.video import Video
+from sam3_agent.video.containers import SUFFIXES as CONTAINERS
 from sam3_agent.video.pictures import SUFFIXES as FRAMES
 
-SUFFIXES = (
-    ".mp4", ".webm", ".mov", ".mkv", ".m4v", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".flv", ".ogv", ".wmv",
-    ".3gp", ".mxf", ".y4m", ".gif",
-)  # fmt: skip
+SUFFIXES = (*CONTAINERS, ".gif")
 """Suffixes that are taken from a folder; a file that is named itself may be called anything."""
 _NUMBER = r"\d+(?:\.\d+)?"
 _PLACE = re.compile(rf"({_NUMBER})(s?)")

@@ -16,6 +16,7 @@ from sam3_agent.loop.turns import Turns
 from sam3_agent.loop.verdict import objection
 from sam3_agent.render import Picture
 from sam3_agent.tools import VIDEO_LOOP_TOOLS, Presentation
+from sam3_agent.tools.long_work import UNWATCHED, Watch
 from sam3_agent.tools.report_no_match import NoMatch
 from sam3_agent.tools.submit_tracks import TrackSubmission
 from sam3_agent.tools.track_concepts import Tracked
@@ -43,6 +44,7 @@ class VideoRun(Dialogue):
         *,
         stop: Event | None = None,
         keep_pictures: bool = False,
+        watch: Watch = UNWATCHED,
     ) -> None:
         prompt = read_prompt("system_video")
         super().__init__(workspace, llm, prompt, budget, clock, stop=stop, keep_pictures=keep_pictures)
@@ -51,6 +53,7 @@ class VideoRun(Dialogue):
         self.judged = False
         """A judge has looked at a submission of this run: the next one counts as it is."""
         self._tracked = 0
+        self._watch = watch
 
     def begin(self, preview: Picture) -> None:
         """Open the conversation."""
@@ -68,9 +71,15 @@ class VideoRun(Dialogue):
             picture=picture_json(preview, self.keep(preview)),
         )
 
+    @property
+    def wanted(self) -> bool:
+        """Whether tracking is to go on: as for every run, and the watch wants it too."""
+        return super().wanted and self._watch.wanted
+
     def note(self, done: int, total: int, words: str) -> None:
         """Count the frames that tracking encodes; it does not go through the workspace's images."""
         self._tracked += 1
+        self._watch.note(done, total, words)
 
     def learn(self, result: object) -> None:
         """Remember what a tool call found, by the rule of this class."""
@@ -112,11 +121,11 @@ class VideoAgent:
         self.keep_pictures = keep_pictures
         self._turns = Turns(workspace, VIDEO_LOOP_TOOLS, self._settle)
 
-    def ask(self, video_id: str, query: str, *, stop: Event | None = None) -> VideoAnswer:
+    def ask(self, video_id: str, query: str, *, stop: Event | None = None, watch: Watch = UNWATCHED) -> VideoAnswer:
         """Find what `query` refers to; nothing that an LLM or a tool does is raised, it ends in the answer's outcome.
 
         Ctrl-C, or `stop` once it is set, ends the run with outcome "budget", reason "interrupted" and the best so far;
-        what was tracked stays, and an equal question goes on from there.
+        what was tracked stays, and an equal question goes on from there. `watch` is told each frame that is tracked.
 
         Raises:
             ToolError: the caller's own mistake: an unknown video id, or an empty query.
@@ -127,7 +136,8 @@ class VideoAgent:
             raise InputError("the query is empty; say what to find, such as 'the car that leaves first'")
         task = VideoTask(video_id, video.width, video.height, video.frames, video.fps, text)
         clock = self.llm.start_clock(task.name) if isinstance(self.llm, KeepsTime) else RunClock()
-        run = VideoRun(self.workspace, self.llm, task, self.budget, clock, stop=stop, keep_pictures=self.keep_pictures)
+        keeps = self.keep_pictures
+        run = VideoRun(self.workspace, self.llm, task, self.budget, clock, stop=stop, keep_pictures=keeps, watch=watch)
         self._turns.take(run, self._begin)
         answer = run.answer()
         clock.stop()

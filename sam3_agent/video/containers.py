@@ -12,6 +12,12 @@ from sam3_agent.errors import InputError
 
 Kind = Literal["container", "image"]
 
+SUFFIXES = (
+    ".mp4", ".webm", ".mov", ".mkv", ".m4v", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".flv", ".ogv", ".wmv",
+    ".3gp", ".mxf", ".y4m",
+)  # fmt: skip
+"""Names that video files have."""
+
 BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof")
 """Boxes that an ISO base media file (MP4, MOV, 3GP) may begin with."""
 STARTS = (

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from sam3_agent.cli.commands import ask_video as room
+from sam3_agent.cli.commands.ask import Written
 from sam3_agent.loop.video_agent import VideoAgent
 from sam3_agent.planner import RulesLLM
 from sam3_agent.workspace import Workspace
@@ -28,8 +29,12 @@ def video(tmp_path: Path) -> Path:
     return folder
 
 
+def written(folder: Path) -> Written:
+    return Written(folder / "trace.jsonl", folder / "page.html")
+
+
 def test_the_json_tells_the_tracks_frame_by_frame(agent: VideoAgent, video: Path, tmp_path: Path) -> None:
-    report = room.ask(agent, str(video), "the cat that moves to the right", tmp_path / "trace.jsonl")
+    report = room.ask(agent, str(video), "the cat that moves to the right", written(tmp_path))
     document = report.to_json()
     assert list(document) == ["video", "query", "outcome", "reason", "tracks", "usage", "trace"]
     assert (document["outcome"], document["video"]["frames"]) == ("answered", FRAMES)
@@ -37,6 +42,8 @@ def test_the_json_tells_the_tracks_frame_by_frame(agent: VideoAgent, video: Path
     assert (track["id"], track["concept"], len(track["frames"])) == ("t1", "cat", FRAMES)
     assert document["usage"]["encodes"] == FRAMES
     assert Path(document["trace"]).is_file()
+    assert report.page is not None
+    assert "the cat that moves to the right" in report.page.read_text(encoding="utf-8")
     assert report.line() == f"{video}  answered: 2 tracks for 'cat'; moves right: t1  t1"
     room.write_sheet(agent.workspace, report, tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
@@ -45,7 +52,7 @@ def test_the_json_tells_the_tracks_frame_by_frame(agent: VideoAgent, video: Path
 
 
 def test_a_person_reads_outcome_and_timeline(agent: VideoAgent, video: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    report = room.ask(agent, str(video), "all cats", None)
+    report = room.ask(agent, str(video), "all cats", Written())
     report.print(None)
     out, err = capfd.readouterr()
     assert "answered: 2 tracks for 'cat'" in out + err
@@ -57,9 +64,8 @@ def test_a_video_that_is_not_there_and_what_videos_cannot_have_are_refused(run: 
     assert "no such file" in run("ask", tmp_path / "gone.mp4", "the car").error()
     both = run("ask", "a.mp4", "b.jpg", "the car")
     assert (both.status, "images or videos, not both" in both.err) == (2, True)
-    for option, word in (("--votes", "3"), ("--page", "page.html")):
-        refused = run("ask", "a.mp4", "the car", option, word)
-        assert (refused.status, option in refused.err) == (2, True)
+    refused = run("ask", "a.mp4", "the car", "--votes", "3")
+    assert (refused.status, "--votes" in refused.err) == (2, True)
 
 
 def test_an_animated_gif_is_asked_about_as_an_image() -> None:

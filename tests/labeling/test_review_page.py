@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sam3_agent import masks
+from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.store.label import Label
 from tests.labeling.fixtures_page import Served, big_journal, chromium, served, three_hundred
 from tests.labeling.fixtures_runs import knowing_segmenter, label, write_scenes
@@ -164,11 +165,13 @@ def test_a_decided_label_is_never_flipped_by_the_next_key(page: Any, site: Serve
 
 
 def test_after_the_last_image_keys_decide_nothing(page: Any, site: Served) -> None:
-    opened(page, site)
-    for _ in range(COUNT):
+    sha = opened(page, site)
+    for number in range(COUNT):
+        if number:  # a key before the next image is there would decide nothing
+            page.wait_for_selector(f"body[data-image]:not([data-image='{sha}'])")
+            sha = str(page.evaluate("document.body.dataset.image"))
         with page.expect_response(lambda response: response.url.endswith("/api/decide")):
             page.keyboard.press("A")
-        page.wait_for_timeout(300)
     page.wait_for_selector("#toast >> text=that was the last image of this queue")
     before = [(each.id, each.route) for each in site.calls.journal.labels()]
     assert all(route != "review" for _, route in before)
@@ -268,6 +271,138 @@ def test_a_click_draws_a_mask_and_enter_keeps_it(page: Any, site: Served, tmp_pa
     page.keyboard.press("u")
     page.wait_for_selector("#toast >> text=undone: mask")
     assert all(each.source != "human" for each in site.calls.journal.labels(sha))
+
+
+def drag(page: Any, *places: tuple[float, float]) -> None:
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=8)
+    page.mouse.up()
+
+
+def test_a_brush_paints_erases_takes_back_and_is_kept(page: Any, site: Served, tmp_path: Path) -> None:
+    sha = opened(page, site)
+    old = site.calls.journal.label(chosen(page))
+    height, width = old.rle.size
+    places = [on_screen(page, old, x * width, 0.5 * height) for x in (0.2, 0.5, 0.8)]
+    page.keyboard.press("b")
+    page.keyboard.press("n")
+    page.wait_for_selector("#mode >> text=a new object")
+    page.keyboard.press("]")
+    page.keyboard.press("]")
+    page.keyboard.press("[")
+    drag(page, *places)
+    page.screenshot(path=str(tmp_path / "brush.png"))
+    page.keyboard.down("Shift")
+    drag(page, places[1], places[2])
+    page.keyboard.up("Shift")
+    drag(page, places[1], places[2])
+    page.keyboard.press("u")  # the last stroke
+    with page.expect_response(lambda response: response.url.endswith("/api/draw")) as answered:
+        page.keyboard.press("2")
+    assert answered.value.ok
+    (drawn,) = [each for each in site.calls.journal.labels(sha) if each.source == "human"]
+    assert (drawn.class_name, drawn.route, drawn.reviewer, drawn.phrase) == ("animal", "accepted", "tester", "brush")
+    mask, row = masks.decode(drawn.rle), round(0.5 * height)
+    assert mask[row, round(0.2 * width)]
+    assert mask[row, round(0.35 * width)]
+    assert not mask[row, round(0.65 * width)]
+    assert 11 <= mask[:, round(0.3 * width)].sum() <= 13  # the second size: 12 pixels here
+    page.keyboard.press("u")
+    page.wait_for_selector("#toast >> text=undone: mask")
+    assert all(each.source != "human" for each in site.calls.journal.labels(sha))
+
+
+def test_a_mask_is_mended_by_brush_and_keeps_the_rest(page: Any, site: Served) -> None:
+    opened(page, site)
+    old = site.calls.journal.label(chosen(page))
+    x0, y0, x1, y1 = old.box
+    page.keyboard.press("b")
+    page.wait_for_selector("#mode >> text=mending")
+    page.keyboard.down("Shift")
+    drag(page, on_screen(page, old, (x0 + x1) / 2, y0 - 3), on_screen(page, old, (x0 + x1) / 2, y1 + 3))
+    page.keyboard.up("Shift")
+    with page.expect_response(lambda response: response.url.endswith("/api/draw")):
+        page.keyboard.press("Enter")
+    new = site.calls.journal.label(old.id)
+    before, after = masks.decode(old.rle), masks.decode(new.rle)
+    column = round((x0 + x1) / 2)
+    assert not after[:, column].any()
+    away = np.abs(np.arange(before.shape[1]) - column) > 12
+    assert (before[:, away] == after[:, away]).all()
+
+
+def test_a_polygon_is_drawn_its_vertices_move_and_it_is_kept(page: Any, site: Served, tmp_path: Path) -> None:
+    sha = opened(page, site)
+    old = site.calls.journal.label(chosen(page))
+    height, width = old.rle.size
+    corners = [(0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7)]
+    places = [on_screen(page, old, x * width, y * height) for x, y in corners]
+    page.keyboard.press("p")
+    page.keyboard.press("n")
+    page.wait_for_selector("#mode >> text=a new object")
+    for place in places:
+        page.mouse.click(*place)
+    page.mouse.click(*places[0])  # ends it
+    drag(page, places[2], on_screen(page, old, 0.9 * width, 0.9 * height))
+    page.mouse.click((places[0][0] + places[1][0]) / 2, places[0][1])  # a vertex more, on the upper edge
+    page.screenshot(path=str(tmp_path / "polygon.png"))
+    with page.expect_response(lambda response: response.url.endswith("/api/draw")):
+        page.keyboard.press("1")
+    (drawn,) = [each for each in site.calls.journal.labels(sha) if each.source == "human"]
+    mask = masks.decode(drawn.rle)
+    at = {(x, y): bool(mask[round(y * height), round(x * width)]) for x in (0.25, 0.5, 0.8) for y in (0.25, 0.5, 0.8)}
+    assert at == {
+        (0.25, 0.25): False, (0.5, 0.25): False, (0.8, 0.25): False,
+        (0.25, 0.5): False, (0.5, 0.5): True, (0.8, 0.5): False,
+        (0.25, 0.8): False, (0.5, 0.8): False, (0.8, 0.8): True,
+    }  # fmt: skip
+
+
+def test_vertices_of_a_found_mask_are_few_and_leave_it_as_it_was(page: Any, site: Served, tmp_path: Path) -> None:
+    opened(page, site)
+    old = site.calls.journal.label(chosen(page))
+    page.keyboard.press("p")
+    page.wait_for_selector("#mode >> text=mending")
+    page.wait_for_timeout(100)
+    page.screenshot(path=str(tmp_path / "vertices.png"))
+    with page.expect_response(lambda response: response.url.endswith("/api/draw")):
+        page.keyboard.press("Enter")
+    new = site.calls.journal.label(old.id)
+    assert float(masks.iou([old.rle], [new.rle])[0, 0]) > 0.95
+    assert new.phrase == old.phrase  # the label it was, with another outline
+    page.keyboard.press("p")
+    page.keyboard.press("a")
+    page.wait_for_selector("#toast >> text=Enter keeps what is drawn")
+    page.keyboard.press("Escape")
+    assert page.locator("#mode").is_hidden()
+
+
+def test_a_second_look_does_not_see_the_first_and_disagreements_are_queued(page: Any, site: Served) -> None:
+    journal = site.calls.journal
+    by_ann = ReviewDecisions(journal, "ann")
+    sha = journal.images("done")[0].sha
+    first, second = [each.id for each in journal.labels(sha)][:2]
+    by_ann.decide([first], "accept")
+    by_ann.decide([second], "reject")
+    page.goto(site.url)
+    page.wait_for_selector("body[data-image]")
+    page.select_option("#filter", "second")
+    page.wait_for_selector("#count >> text=1 image")
+    page.wait_for_selector(".label.now")
+    assert "ann" not in page.locator("#labels").inner_text()
+    assert {chosen(page)} <= {first, second}
+    page.keyboard.press("a")
+    page.wait_for_function("document.querySelectorAll('.label.now').length === 1")
+    page.keyboard.press("a")
+    until(site, second, "review")
+    assert journal.label(first).reviewer == "ann, tester"
+    page.select_option("#filter", "disagree")
+    page.wait_for_selector("#progress >> text=1 on which they disagree")
+    page.wait_for_selector(f".label.now[data-id='{second}']")
+    page.keyboard.press("r")
+    until(site, second, "rejected")
 
 
 def test_more_like_this_finds_the_others_here_and_in_the_queue(page: Any, site: Served) -> None:

@@ -3,9 +3,11 @@
 from collections.abc import Generator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from sam3_agent import masks
 from sam3_agent.errors import InputError, ToolError
 from sam3_agent.labeling.ontology.ontology import Thresholds
 from sam3_agent.labeling.review.decisions import ReviewDecisions
@@ -207,3 +209,65 @@ def test_a_page_whose_journal_was_deleted_says_so(client: TestClient, calls: Han
         answer = client.post(f"/key/api/{name}", json=given)
         assert answer.status_code == 400
         assert "is gone: it was deleted or replaced" in answer.json()["error"]
+
+
+def test_a_mask_drawn_by_hand_is_kept_to_the_pixel_and_nonsense_is_refused(calls: Handlers) -> None:
+    image = calls.journal.images("done")[0]
+    size = (image.height, image.width)
+    mask = np.zeros(size, dtype=bool)
+    mask[3:9, 4:20] = True
+    flat = mask.ravel(order="F")
+    runs = np.diff(np.flatnonzero(np.concatenate(([True], flat[1:] != flat[:-1], [True])))).tolist()
+    asked = {"sha": image.sha, "runs": runs, "class": "animal", "how": "brush"}
+    (made,) = calls.draw(asked)["labels"]
+    assert masks.decode(masks.from_json(made["mask"])).tolist() == mask.tolist()
+    assert calls.outline({"id": made["id"]})["rings"]
+    for wrong in ([], [5], [-1, 1], [*runs, 7], [mask.size]):
+        with pytest.raises(InputError):
+            calls.draw({**asked, "runs": wrong})
+    with pytest.raises(InputError, match="how"):
+        calls.draw({**asked, "how": "magic"})
+    with pytest.raises(InputError, match="runs"):
+        calls.draw({**asked, "runs": [1] * 200_001})
+
+
+def second_of(calls: Handlers, name: str = "bob") -> Handlers:
+    """The page of another reviewer of the same run."""
+    return Handlers(calls.journal, ReviewDecisions(calls.journal, name), calls.segmenter)
+
+
+def test_a_second_look_agrees_or_sends_a_label_back_to_review(calls: Handlers) -> None:
+    bob = second_of(calls)
+    right, wrong, other = waiting(calls.journal)[:3]
+    for label_id in (right, wrong):
+        calls.decide({"labels": [label_id], "action": "accept"})
+    assert calls.queue({"filter": "second"})["total"] == 0  # one's own decisions need another's look
+    assert bob.queue({"filter": "second"})["total"] >= 1
+    (agreed,) = bob.decide({"labels": [right], "action": "accept", "second": True})["labels"]
+    (differed,) = bob.decide({"labels": [wrong], "action": "reject", "second": True})["labels"]
+    assert (agreed["route"], agreed["reviewer"], agreed["decided_by"]) == ("accepted", "me, bob", "person")
+    assert (differed["route"], differed["reviewer"], differed["decided_by"]) == ("review", "me, bob", "people")
+    assert differed["reason"] == "me: right; bob: wrong"
+    assert bob.queue({"filter": "second"})["total"] == 0
+    assert [item["disagree"] for item in bob.queue({"filter": "disagree"})["items"]] == [1]
+    assert bob.state({})["progress"]["disagree"] == 1
+    (new,) = bob.decide({"labels": [other], "action": "reject", "second": True})["labels"]
+    assert (new["route"], new["reviewer"]) == ("rejected", "bob")
+
+
+def test_a_disagreement_is_left_alone_by_thresholds_and_settled_by_the_next_decision(calls: Handlers) -> None:
+    bob, ann = second_of(calls), second_of(calls, "ann")
+    label_id = waiting(calls.journal)[0]
+    calls.decide({"labels": [label_id], "action": "reject"})
+    name = calls.journal.label(label_id).class_name
+    (differed,) = bob.decide({"labels": [label_id], "action": "accept", "second": True})["labels"]
+    bob.threshold({"class": name, "threshold": 0.999})
+    assert calls.journal.label(label_id).route == "review"
+    bob.undo({})
+    assert bob.undo({})["undone"]["action"] == "second look: accept"
+    assert calls.journal.label(label_id).reviewer == "me"
+    bob.decide({"labels": [label_id], "action": "accept", "second": True})
+    (settled,) = ann.decide({"labels": [label_id], "action": "accept", "second": True})["labels"]
+    assert (settled["route"], settled["reviewer"], settled["decided_by"]) == ("accepted", "ann", "person")
+    assert ann.state({})["progress"]["disagree"] == 0
+    assert differed["id"] == label_id

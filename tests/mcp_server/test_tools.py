@@ -49,7 +49,7 @@ def check_honest(result: CallToolResult) -> None:
 async def test_hosts_see_a_length_for_every_text_and_list_of_every_tool_jobs_included(folder: Path) -> None:
     async with Client(build_server(make_backend(folder, make_llm=lambda: load_llm("rules")))) as client:
         tools = (await client.list_tools()).tools
-    assert "ask_image" in {tool.name for tool in tools}
+    assert {"ask_image", "ask_video"} <= {tool.name for tool in tools}
     assert [place for tool in tools for place in unbounded(tool.input_schema, tool.name)] == []
 
 
@@ -98,7 +98,7 @@ async def test_every_input_schema_is_flat_and_every_name_short(folder: Path) -> 
     backend = make_backend(folder, make_llm=lambda: load_llm("rules"))
     async with Client(build_server(backend)) as client:
         tools = (await client.list_tools()).tools
-    assert len(tools) == 24  # with an LLM of its own the server offers ask_image too
+    assert len(tools) == 25  # with an LLM of its own the server offers ask_image and ask_video too
     for tool in tools:
         assert len(f"mcp__sam3__{tool.name}") <= 60
         assert tool.description
@@ -111,8 +111,8 @@ async def test_every_input_schema_is_flat_and_every_name_short(folder: Path) -> 
 async def test_the_instructions_reach_the_client_and_fit_on_a_screen(make_server: MakeServer) -> None:
     async with Client(make_server(), mode="legacy") as client:
         assert client.instructions == INSTRUCTIONS
-    lines = instructions_for("tiny").splitlines()
-    assert len(lines) <= 28
+    lines = instructions_for("tiny", has_agent=True).splitlines()
+    assert len(lines) <= 32
     assert max(map(len, lines)) <= 120
 
 
@@ -120,6 +120,13 @@ def test_with_the_tiny_model_the_instructions_say_that_it_knows_only_drawings() 
     for model in ("tiny", "tiny+gears"):
         assert "never report from it that something is not there" in instructions_for(model)
     assert instructions_for("facebook/sam3") == INSTRUCTIONS
+
+
+async def test_a_server_with_an_agent_says_so_in_its_instructions(folder: Path) -> None:
+    backend = make_backend(folder, make_llm=lambda: load_llm("rules"))
+    async with Client(build_server(backend), mode="legacy") as client:
+        assert "ask_image and ask_video answer one whole question" in (client.instructions or "")
+    assert "ask_video" not in INSTRUCTIONS
 
 
 @pytest.mark.parametrize("era", ERAS)

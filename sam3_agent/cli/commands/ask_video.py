@@ -41,6 +41,7 @@ class VideoAskReport:
     llm: str
     answer: VideoAnswer
     trace: Path | None
+    page: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The public JSON of `ask` about a video."""
@@ -72,6 +73,8 @@ class VideoAskReport:
         print_line(f"{answer.usage.turns} turns, {answer.usage.encodes} encodes, {answer.usage.seconds:.2f} s")
         if self.trace is not None:
             print_line(f"trace: {self.trace}")
+        if self.page is not None:
+            print_line(f"page: {self.page}")
         print_line(f"sheet of frames: {out}" if out else "for a sheet of frames add --out FILE.png, for masks --json")
         print_notes(self.info, llm=self.llm)
 
@@ -81,7 +84,7 @@ def is_video(source: str) -> bool:
     return Path(source).suffix.lower() in SUFFIXES and Path(source).suffix.lower() not in _STILLS
 
 
-def check_options(images: Images, page: Path | None, votes: int) -> bool:
+def check_options(images: Images, votes: int) -> bool:
     """Tell whether the sources are videos; refuse a mixture, and what an ask about videos cannot do.
 
     Raises:
@@ -92,8 +95,6 @@ def check_options(images: Images, page: Path | None, votes: int) -> bool:
         return False
     if len(videos) < len(images.sources):
         raise typer.BadParameter("give images or videos, not both in one call", param_hint="'IMAGE'")
-    if page is not None:
-        raise typer.BadParameter("the page shows runs about images; take --trace", param_hint="'--page'")
     if votes != 1:
         raise typer.BadParameter("answers about videos are not voted on", param_hint="'--votes'")
     return True
@@ -112,17 +113,18 @@ def run(
     check_judge(judge, llm.spec)
     sheets = check_out(asked.images, shown.out)
     traces = check_out(asked.images, written.trace, ".jsonl", "--trace")
+    pages = check_out(asked.images, written.page, ".html", "--page")
     loaded = load_recorded_llm(llm)
     open_video(asked.images.sources[0])  # fails before seconds are spent on loading a model
     workspace = open_workspace(model)
     for concept in asked.concepts:
         workspace.add_concept(concept)
     judges = None if judge is None else judge != "off"
-    agent = VideoAgent(workspace, loaded, budget=budget, judges=judges, keep_pictures=written.trace is not None)
+    agent = VideoAgent(workspace, loaded, budget=budget, judges=judges, keep_pictures=written.keeps_pictures)
     answers: list[VideoAnswer] = []
 
     def work(source: str) -> VideoAskReport:
-        report = ask(agent, source, asked.query, traces.get(source))
+        report = ask(agent, source, asked.query, Written(traces.get(source), pages.get(source)))
         if source in sheets:
             write_sheet(workspace, report, sheets[source])
         workspace.forget_video(report.handle.id)
@@ -133,20 +135,24 @@ def run(
     raise_if_failed(answers)
 
 
-def ask(agent: VideoAgent, source: str, query: str, trace: Path | None) -> VideoAskReport:
-    """Open the video, ask, write the trace; a run that Ctrl-C ended raises KeyboardInterrupt after that."""
+def ask(agent: VideoAgent, source: str, query: str, written: Written) -> VideoAskReport:
+    """Open the video, ask, write trace and page; a run that Ctrl-C ended raises KeyboardInterrupt after these."""
     from sam3_agent.loop.trace import write_trace
+    from sam3_agent.loop.trace_page import write_page
 
     workspace = agent.workspace
     video = workspace.open_video(source)
     with progress_console().status(f"asking {agent.llm.name}"):
         answer = agent.ask(video.id, query)
-    if trace is not None:
-        write_trace(answer.trace, trace)
+    if written.trace is not None:
+        write_trace(answer.trace, written.trace)
+    if written.page is not None:
+        write_page(answer.trace, written.page)
     if answer.interrupted:
         raise KeyboardInterrupt
     clock = workspace.video_store.clock(video.id)
-    return VideoAskReport(source, video, clock, workspace.info, agent.llm.name, answer, trace)
+    info, name = workspace.info, agent.llm.name
+    return VideoAskReport(source, video, clock, info, name, answer, written.trace, written.page)
 
 
 def write_sheet(workspace: Workspace, report: VideoAskReport, path: Path) -> None:

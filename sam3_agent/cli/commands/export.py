@@ -1,11 +1,22 @@
 """`sam3-agent export`: the labels of a run as files of a label format."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import typer
+
+from sam3_agent.cli.commands.export_tracks import TracksExport, export_tracks
 from sam3_agent.cli.output import print_line
 from sam3_agent.errors import InputError
-from sam3_agent.labeling.io.export_labels import ExportReport, Selection, export
+from sam3_agent.formats.video import FORMATS as VIDEO_FORMATS
+from sam3_agent.labeling.io.export_labels import FORMATS as IMAGE_FORMATS
+from sam3_agent.labeling.io.export_labels import SHARDED, ExportReport, Selection, export
+from sam3_agent.labeling.review.track_review import is_tracked
 from sam3_agent.labeling.store.journal import Journal
+from sam3_agent.labeling.videos.export_videos import VideoExport, export_videos
+from sam3_agent.labeling.videos.video_journal import FOLDER as VIDEOS
+from sam3_agent.labeling.videos.video_journal import VideoJournal
 
 LEFT_OUT = {
     "review": "{} labels that wait for review (--with-review takes them along)",
@@ -18,23 +29,83 @@ LEFT_OUT = {
 """Words for each route of labels and state of files that an export leaves out."""
 
 
-def export_run(folder: Path, form: str, out: Path | None, selection: Selection, *, pictures: bool) -> ExportReport:
-    """Write DIR/export/FORMAT, or another folder.
+@dataclass(frozen=True, slots=True)
+class RunExport:
+    """Outcome of an export of a run: of its images, of its videos, or of both where a format is for both."""
+
+    images: ExportReport | None
+    videos: VideoExport | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give one document for `--json`: that of images, with that of videos in it where there are both."""
+        document: dict[str, Any] = self.images.to_json() if self.images is not None else {}
+        if self.videos is None:
+            return document
+        return document | {"tracks": self.videos.to_json()} if document else self.videos.to_json()
+
+
+def export_run(
+    folder: Path, form: str, out: Path | None, selection: Selection, *, pictures: bool
+) -> RunExport | TracksExport:
+    """Write DIR/export/FORMAT, or another folder; of a folder of `track` all tracks that nobody rejected.
 
     Raises:
+        typer.BadParameter: an option is for labels of images, and the folder holds tracks.
         InputError: there is nothing to write, or DIR would lead the files elsewhere.
     """
+    if is_tracked(folder):
+        if pictures or selection != Selection():
+            raise typer.BadParameter(f"{folder} holds tracks: only --format and --out are for them")
+        return export_tracks(folder, form, out or _usual(folder, form))
     journal = Journal.open(folder)
     try:
-        if out is None:
-            _check_links(folder / "export")
-        return export(journal, form, out or folder / "export" / form, selection, pictures=pictures)
+        return _export(journal, form, out or _usual(folder, form), selection, pictures=pictures)
     finally:
         journal.close()
 
 
-def print_report(report: ExportReport) -> None:
+def _export(journal: Journal, form: str, out: Path, selection: Selection, *, pictures: bool) -> RunExport:
+    """Write labels of images, tracks of videos, or both, by what the format is for and what the run has."""
+    videos = VideoJournal(journal)
+    has_images, has_videos = bool(journal.images()), bool(videos.videos())
+    of_images, of_videos = form in IMAGE_FORMATS or form in SHARDED, form in VIDEO_FORMATS
+    if has_videos and not has_images and not of_videos:
+        raise InputError(f"{journal.path.parent} has videos only: their formats are {', '.join(VIDEO_FORMATS)}")
+    if of_videos and not of_images and not has_videos:
+        raise InputError(f"{form} is for tracks, and {journal.path.parent} has no videos")
+    if has_videos and of_videos and (pictures or selection.val or selection.simplify):
+        raise InputError("--images, --val and --simplify are for images: leave them out for a format of tracks")
+    labels = tracks = None
+    if has_videos and of_videos:
+        place = out / VIDEOS if has_images and of_images else out
+        tracks = export_videos(videos, form, place, selection)
+    if of_images and (has_images or not has_videos):
+        labels = export(journal, form, out, selection, pictures=pictures)
+    elif not of_videos:
+        labels = export(journal, form, out, selection, pictures=pictures)  # says which formats there are
+    return RunExport(labels, tracks)
+
+
+def print_report(report: RunExport | TracksExport) -> None:
     """Print what was written and what was left out, for a person."""
+    if isinstance(report, TracksExport):
+        return report.print()
+    if report.images is not None:
+        _print_images(report.images)
+    if report.videos is not None:
+        _print_videos(report.videos)
+    return None
+
+
+def _print_videos(report: VideoExport) -> None:
+    print_line(f"{report.tracks} tracks in {report.videos} videos as {report.format}: {report.out}")
+    if report.left_out:
+        print_line(f"left out: {', '.join(f'{count} {name}' for name, count in report.left_out.items())}")
+    for warning in report.warnings:
+        print_line(f"note: {warning}")
+
+
+def _print_images(report: ExportReport) -> None:
     splits = ", ".join(f"{count} {name}" for name, count in report.splits.items())
     print_line(f"{report.labels} labels on {report.images} images ({splits}) as {report.format}: {report.out}")
     said = [LEFT_OUT[name].format(report.left_out[name]) for name in LEFT_OUT if report.left_out.get(name)]
@@ -42,6 +113,11 @@ def print_report(report: ExportReport) -> None:
         print_line(f"left out: {'; '.join(said)}")
     for warning in report.warnings:
         print_line(f"note: {warning}")
+
+
+def _usual(folder: Path, form: str) -> Path:
+    _check_links(folder / "export")
+    return folder / "export" / form
 
 
 def _check_links(folder: Path) -> None:

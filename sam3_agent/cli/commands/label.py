@@ -1,4 +1,4 @@
-"""`sam3-agent label`: a folder of images against a concept file."""
+"""`sam3-agent label`: a folder of images and videos against a concept file."""
 
 import sys
 from collections.abc import Generator, Sequence
@@ -10,6 +10,7 @@ from typing import Any, Literal
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from sam3_agent.cli.commands.label_videos import VideoSummary, check_trackable, label_videos
 from sam3_agent.cli.options import ModelOptions
 from sam3_agent.cli.output import print_line, print_notes, print_table, progress_console, say
 from sam3_agent.errors import InputError
@@ -20,15 +21,17 @@ from sam3_agent.labeling.ontology.ontology import Ontology
 from sam3_agent.labeling.ontology.yaml_file import read_ontology
 from sam3_agent.labeling.pipeline.executor import Executor, ThreadExecutor
 from sam3_agent.labeling.pipeline.proposer import Inquiry, ProposerConfig, portable
-from sam3_agent.labeling.pipeline.run import Order, Progress, label_images, new_run
+from sam3_agent.labeling.pipeline.run import Order, Progress, begin, label_images, new_run
 from sam3_agent.labeling.store.journal import FILE, ImageRow, Journal
 from sam3_agent.labeling.store.label import ROUTES
 from sam3_agent.labeling.store.summary import Summary, summarize
+from sam3_agent.labeling.videos.scan_videos import has_images, videos_in
 from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace.query import TileMode
 
 MOST_LISTED = 10
+STOPPED = "stopped; what is done is kept: go on with --resume\n"
 ExecutorName = Literal["threads", "ray"]
 
 
@@ -37,7 +40,8 @@ class LabelOptions:
     """Options of one call."""
 
     order: Order
-    concepts: Path
+    concepts: Path | Ontology
+    """The concept file, or what was named on the command line."""
     out: Path
     resume: bool = False
     existing: tuple[Path, ...] = ()
@@ -61,6 +65,7 @@ class LabelReport:
     llm: str
     encodes: int
     imported: tuple[Imported, ...] = ()
+    videos: VideoSummary | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give one document for `--json`; also written to DIR/summary.json."""
@@ -72,6 +77,7 @@ class LabelReport:
             "model": self.info.to_json(),
             "llm": self.llm,
             "imported": [each.to_json() for each in self.imported],
+            **({"videos": self.videos.to_json()} if self.videos is not None else {}),
         }
 
 
@@ -81,20 +87,48 @@ def label(options: LabelOptions, segmenter: ModelOptions) -> LabelReport:
     Raises:
         InputError: the concept file or the images cannot be used, or DIR holds another run.
     """
-    ontology = read_ontology(options.concepts)
+    ontology = options.concepts if isinstance(options.concepts, Ontology) else read_ontology(options.concepts)
     if (options.out / FILE).exists() and not options.resume:
         raise InputError(f"{options.out} holds a run already: add --resume to go on with it, or give another --out")
     if not options.order.images.exists():
-        raise InputError(f"{options.order.images}: no such folder or image")
+        raise InputError(f"{options.order.images}: no such file or folder")
+    has_videos = bool(videos_in(options.order.images))
+    if has_videos:
+        _check_videos(options, ontology)
     existing = [(source, read_source(source, options.order.images)) for source in options.existing]
     config = _config(options, ontology, segmenter)
     with _executor(options, config) as executor, new_run(options.out) as journal:
         imported: list[Imported] = []
-        ended = _run(options, journal, executor, existing, imported)
-        summary = summarize(journal)
-        report = LabelReport(options.out, ended, summary, executor.info, config.llm, executor.encodes, tuple(imported))
+        ended = "finished"
+        if not has_videos or has_images(options.order.images):
+            ended = _run(options, journal, executor, existing, imported)
+        if has_videos:
+            _run_videos(options.order, journal, executor)
+        videos = VideoSummary.of(journal) if has_videos else None
+        report = LabelReport(
+            options.out, ended, summarize(journal), executor.info, config.llm, executor.encodes, tuple(imported), videos
+        )
         write_json(options.out / "summary.json", report.to_json(), indent=2)
     return report
+
+
+def _check_videos(options: LabelOptions, ontology: Ontology) -> None:
+    """Refuse what videos cannot be labeled by, before a model is loaded."""
+    check_trackable(ontology)
+    if options.engine == "ray":
+        raise InputError("videos are labeled by this process: leave --engine ray out, or give a folder of images only")
+    if options.existing and not has_images(options.order.images):
+        raise InputError("--import is for labels of images, and there is none")
+
+
+def _run_videos(order: Order, journal: Journal, executor: Executor) -> None:
+    assert isinstance(executor, ThreadExecutor)
+    begin(journal, executor, order)
+    try:
+        label_videos(order.images, journal, executor.proposer)
+    except KeyboardInterrupt:
+        sys.stderr.write(STOPPED)
+        raise
 
 
 def _config(options: LabelOptions, ontology: Ontology, segmenter: ModelOptions) -> ProposerConfig:
@@ -150,13 +184,21 @@ def _run(
         try:
             return label_images(options.order, journal, executor, show, prepare)
         except KeyboardInterrupt:
-            sys.stderr.write("stopped; what is done is kept: go on with --resume\n")
+            sys.stderr.write(STOPPED)
             raise
 
 
 def print_report(report: LabelReport) -> None:
     """Print the counts for a person."""
     summary = report.summary
+    if any(summary.images.values()) or report.videos is None:
+        _print_images(report, summary)
+    if report.videos is not None:
+        report.videos.print(report.out)
+    print_notes(report.info, llm=report.llm or None)
+
+
+def _print_images(report: LabelReport, summary: Summary) -> None:
     counted = ", ".join(f"{count} {state}" for state, count in summary.images.items() if count)
     print_line(f"{report.ended}: {counted} in {report.out}", style="bold")
     rows = [[name, *(str(routes[route]) for route in ROUTES)] for name, routes in summary.classes.items()]
@@ -176,4 +218,3 @@ def print_report(report: LabelReport) -> None:
     spent = f", ${summary.usd:.4f}" if summary.usd else ""
     print_line(f"{summary.seconds:.1f} s of work on images{spent}")
     print_line(f"look at them: sam3-agent review {report.out}   files: sam3-agent export {report.out} --format coco")
-    print_notes(report.info, llm=report.llm or None)

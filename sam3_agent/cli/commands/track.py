@@ -19,11 +19,10 @@ from sam3_agent.cli.images import Images, tell_apart
 from sam3_agent.cli.loading import open_workspace
 from sam3_agent.cli.options import ModelOptions
 from sam3_agent.cli.output import print_json_line, print_line, print_notes, progress_console, say
-from sam3_agent.cli.track_files import USUAL, Written, choose_folders, note_question, write_files
+from sam3_agent.cli.track_files import USUAL, Written, choose_folders, note_question, track_set, write_files
 from sam3_agent.cli.track_report import Events, TrackReport, told_json
 from sam3_agent.cli.videos import VIDEOS, FrameBox, FramePoint, FrameRange, check_suitable
 from sam3_agent.errors import InputError
-from sam3_agent.formats.video.track_set import TrackSet
 from sam3_agent.tracks import Track, VideoHandle
 from sam3_agent.types import ClickPrompt, ConceptPrompt, ModelInfo
 from sam3_agent.video import Video, open_video
@@ -32,6 +31,7 @@ from sam3_agent.workspace.tracking import Clock, Profile, profile_of
 from sam3_agent.workspace.tracking.profiles import profile_for
 from sam3_agent.workspace.tracking.progress import Progress
 from sam3_agent.workspace.tracking.query import ExampledConcept, FrameExample, ObjectClick
+from sam3_agent.workspace.tracking.reviewed import reviewed_tracks
 from sam3_agent.workspace.tracking.session import FrameTracks
 from sam3_agent.workspace.video_store import BY_EXAMPLE
 
@@ -226,7 +226,7 @@ class _Job:
         handle = self._workspace.open_video(self._source, fps=self._how.fps if Path(self._source).is_dir() else None)
         try:
             stopped = self._follow(handle)
-            tracks = tuple(track for track in self._workspace.tracks(handle.id) if track.visible)
+            tracks, rejected = self._tracks(handle)
         finally:
             self._workspace.forget_video(handle.id)
         first, last = self._frames
@@ -234,7 +234,7 @@ class _Job:
         clock = Clock(handle.width, handle.height, last - first + 1, handle.fps, first, times)
         report = TrackReport(
             self._source, handle, self._workspace.info, self._asked.labels, clock, tracks, tuple(sorted(self._cuts)),
-            time.perf_counter() - began, self._done, stopped, self._folder, live=self._how.live,
+            time.perf_counter() - began, self._done, stopped, self._folder, live=self._how.live, rejected=rejected,
         )  # fmt: skip
         if self._folder is None:
             return report
@@ -245,6 +245,11 @@ class _Job:
             return report
         note_question(self._folder, question, done=True)
         return replace(report, written=tuple(self._write(tracks, formats)))
+
+    def _tracks(self, handle: VideoHandle) -> tuple[tuple[Track, ...], int]:
+        """The tracks that are seen, as people have decided about them, and how many they rejected."""
+        tracks = tuple(track for track in self._workspace.tracks(handle.id) if track.visible)
+        return (tracks, 0) if self._folder is None else reviewed_tracks(self._folder, tracks)
 
     def _question(self) -> dict[str, Any]:
         """Everything that decides the tracks of this call, as plain values."""
@@ -305,13 +310,8 @@ class _Job:
     def _write(self, tracks: Sequence[Track], formats: Sequence[str]) -> list[Written]:
         assert self._folder is not None
         info = self._video.info
-        found = {track.concept for track in tracks}
-        absent = tuple(label for label in self._asked.labels if label not in found)
-        path = Path(self._source)
-        name = (path.name if path.is_dir() else path.stem) or "video"
-        video = TrackSet(
-            name, info.width, info.height, info.frames, tuple(tracks), info.fps, info.names, absent, path.name
-        )
+        size = (info.width, info.height, info.frames)
+        video = track_set(self._source, size, tracks, self._asked.labels, info.fps, info.names)
         first, last = self._frames
         with progress_console().status("writing files"):
             return write_files(self._video, video, range(first, last + 1), formats, self._folder)

@@ -125,6 +125,18 @@ class Ontology:
         return {"classes": [_class_json(each) for each in self.classes]}
 
 
+def named_classes(phrases: Sequence[str]) -> Ontology:
+    """Make an ontology of phrases, each a class of that name with the usual thresholds.
+
+    Raises:
+        InputError: one is empty, too long, or given twice.
+    """
+    names = [" ".join(phrase.split()) for phrase in phrases]
+    for name in names:
+        check_length(name)
+    return Ontology(tuple(LabelClass(name, (name,)) for name in names))
+
+
 def conflicts(classes: Sequence[LabelClass]) -> Iterator[tuple[int, str]]:
     """Find names and phrases that two classes share; gives the place of the second class, and what is wrong."""
     owners: dict[str, str] = {}

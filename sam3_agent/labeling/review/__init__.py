@@ -1,1 +1,1 @@
-"""Review of labels in the browser: `decisions` keeps them, `refine` segments again, `server` serves the page."""
+"""Review in the browser: labels of images and tracks of videos, decided, segmented again, and served."""

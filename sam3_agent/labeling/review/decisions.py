@@ -62,8 +62,36 @@ class ReviewDecisions:
         self._save(action, before[0].sha, before, after)
         return after
 
-    def put_mask(self, sha: str, rle: Rle, class_name: str, label_id: str | None = None, score: float = 1.0) -> Label:
-        """Add a label that a person drew, or give an existing one another mask.
+    def second_look(self, label_ids: Sequence[str], action: str, class_name: str | None = None) -> list[Label]:
+        """Say what this reviewer, too, thinks of labels that another one decided; where the two differ it waits again.
+
+        A label whose reviewers disagree is settled by the next decision of anybody. Labels that nobody else decided
+        are decided as usual.
+
+        Raises:
+            InputError: as by `decide`.
+        """
+        if action not in get_args(Action):
+            raise InputError(f"unknown action {action!r}; one of {', '.join(get_args(Action))}")
+        if action == "relabel":
+            self._check_class(class_name)
+        before = [self._own(label_id) for label_id in dict.fromkeys(label_ids)]
+        if not before:
+            raise InputError("give at least one label")
+        after = [self._seen_twice(label, self._decided(label, action, class_name)) for label in before]
+        self._save(f"second look: {action}", before[0].sha, before, after)
+        return after
+
+    def put_mask(
+        self,
+        sha: str,
+        rle: Rle,
+        class_name: str,
+        label_id: str | None = None,
+        score: float = 1.0,
+        how: Literal["click", "brush", "polygon"] = "click",
+    ) -> Label:
+        """Add a label that a person drew, or give an existing one another mask; `how` is told with it.
 
         Raises:
             InputError: an unknown label or class, an empty mask, or one of another size than the image.
@@ -83,13 +111,13 @@ class ReviewDecisions:
             object_score=round(score, 6),
             presence=1.0,
             source="human",
-            phrase="click",
+            phrase=how,
             evidence=Evidence(asked=0),
             quality=1.0,
             model=model_name(self.journal),
         )
         same = replace(before[0], rle=rle, box=drawn.box, class_name=class_name) if before else drawn
-        after = self._by_person(same, accepted=True, reason="drawn by clicks")
+        after = self._by_person(same, accepted=True, reason=f"drawn by {'clicks' if how == 'click' else how}")
         self._save("mask", sha, before, [after])
         return after
 
@@ -212,6 +240,15 @@ class ReviewDecisions:
         name = class_name if action == "relabel" and class_name else label.class_name
         done = replace(label, class_name=name, proposed_class="" if proposed == name else proposed)
         return self._by_person(done, accepted=True, reason=said)
+
+    def _seen_twice(self, first: Label, second: Label) -> Label:
+        """Both opinions in one label, where the first is that of another person."""
+        if first.decided_by != "person" or self.reviewer in first.reviewer.split(", "):
+            return second
+        both = {"reviewer": f"{first.reviewer}, {self.reviewer}", "reason": f"{first.reason}; {second.reason}"}
+        if (first.route, first.class_name) == (second.route, second.class_name):
+            return replace(first, **both)
+        return replace(first, **both, verdict="unsure", route="review", decided_by="people")
 
     def _by_person(self, each: _Decided, *, accepted: bool, reason: str) -> _Decided:
         return replace(

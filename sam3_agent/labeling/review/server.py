@@ -1,13 +1,11 @@
-"""Server of the review page: loopback only, every address behind a token, nothing from elsewhere."""
+"""Server of the review pages: loopback only, every address behind a token, nothing from elsewhere."""
 
-import io
 import mimetypes
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
-from PIL import Image
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -18,12 +16,9 @@ from starlette.routing import Route
 
 from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.formats.reading import parse_json
-from sam3_agent.labeling.review.handlers import Handlers
-from sam3_agent.labeling.review.refine import image_path
-from sam3_agent.workspace.image_loading import read_source
+from sam3_agent.labeling.review.page import ReviewPage
 
 STATIC = Path(__file__).parent / "static"
-SHOWN_AS_THEY_ARE = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
 MOST_BODY = 1_000_000
 """Bytes of one call: the ids of 10,000 labels are 400 kB."""
 _SAFE = {
@@ -34,13 +29,13 @@ _SAFE = {
 }
 
 
-def build_app(handlers: Handlers, token: str) -> Starlette:
-    """Serve the page and its calls under /TOKEN/; any other address is not found, foreign Host headers are refused."""
-    prefix, calls = f"/{token}", handlers.by_name()
+def build_app(page: ReviewPage, token: str) -> Starlette:
+    """Serve a page and its calls under /TOKEN/; any other address is not found, foreign Host headers are refused."""
+    prefix, calls = f"/{token}", page.by_name()
     routes = [
-        Route(f"{prefix}/", _page("index.html")),
+        Route(f"{prefix}/", _page(page.page)),
         Route(f"{prefix}/static/{{name}}", _static),
-        Route(f"{prefix}/picture/{{sha}}", _picture(handlers)),
+        Route(f"{prefix}/picture/{{key}}", _picture(page)),
         *(Route(f"{prefix}/api/{name}", _answering(call), methods=["POST"]) for name, call in calls.items()),
     ]
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
@@ -68,26 +63,18 @@ async def _static(request: Request) -> Response:
     return FileResponse(known[name], media_type=kind, headers=_SAFE)
 
 
-def _picture(handlers: Handlers) -> Callable[[Request], Awaitable[Response]]:
+def _picture(page: ReviewPage) -> Callable[[Request], Awaitable[Response]]:
     async def picture(request: Request) -> Response:
         try:
-            path = image_path(handlers.journal, str(request.path_params["sha"]))
-            if not path.is_file():
-                raise InputError(f"the image {path} is gone; put it back to see it")
-            if path.suffix.lower() in SHOWN_AS_THEY_ARE:
-                return FileResponse(path, headers={**_SAFE, "Cache-Control": "private, max-age=3600"})
-            return Response(await run_in_threadpool(_as_png, path), media_type="image/png", headers=_SAFE)
+            found = await run_in_threadpool(page.picture, str(request.path_params["key"]))
         except (Sam3AgentError, OSError) as error:
             return JSONResponse({"error": str(error)}, status_code=404, headers=_SAFE)
+        headers = {**_SAFE, "Cache-Control": "private, max-age=3600"} if found.keep else _SAFE
+        if isinstance(found.content, Path):
+            return FileResponse(found.content, media_type=found.media_type, headers=headers)
+        return Response(found.content, media_type=found.media_type, headers=headers)
 
     return picture
-
-
-def _as_png(path: Path) -> bytes:
-    """Encode an image that browsers do not show as one that they do."""
-    buffer = io.BytesIO()
-    Image.fromarray(read_source(path)[0]).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _answering(call: Callable[[dict[str, Any]], Any]) -> Callable[[Request], Awaitable[Response]]:

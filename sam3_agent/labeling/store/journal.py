@@ -56,7 +56,7 @@ def check_row(check: Check) -> tuple[Any, ...]:
 
 def _drop_machine_labels(db: sqlite3.Connection, sha: str) -> None:
     """Remove from an image what no person and no file decided or asked for ("similar": more like this)."""
-    machine = "decided_by NOT IN ('file', 'person')"
+    machine = "decided_by NOT IN ('file', 'person', 'people')"
     db.execute(f"DELETE FROM labels WHERE sha=? AND {machine} AND document->>'$.source' != 'similar'", (sha,))
     db.execute(f"DELETE FROM checks WHERE sha=? AND {machine}", (sha,))
 
@@ -141,7 +141,9 @@ class Journal:
         return journal
 
     def is_begun(self) -> bool:
-        """Tell whether any image was looked at: what an import alone put in does not count, as it is read again."""
+        """Tell whether any image was looked at, or videos were entered: what an import put in is read again anyway."""
+        if self.read("SELECT 1 FROM sqlite_master WHERE name='videos'") and self.read("SELECT 1 FROM videos LIMIT 1"):
+            return True
         looked = "SELECT 1 FROM images WHERE state='done' UNION ALL SELECT 1 FROM units UNION ALL SELECT 1 FROM spent"
         return bool(self.read(f"{looked} UNION ALL SELECT 1 FROM decisions LIMIT 1"))
 

@@ -13,9 +13,9 @@ Verdict = Literal["right", "unsure", "wrong"]
 Relation = Literal["same", "part", "whole", "group"]
 Source = Literal["phrase", "exemplar", "query", "imported", "human", "similar"]
 """Origin of a label: the run asks phrases, exemplars and queries; "similar" is a person's "more like this"."""
-DecidedBy = Literal["rule", "judge", "agent", "file", "person"]
+DecidedBy = Literal["rule", "judge", "agent", "file", "person", "people"]
 """Decider of the route: the score rule, the language model that looked, a query that was not answered, an
-imported file, or a reviewer. Machines never change what a file or a person decided."""
+imported file, a reviewer, or two who disagree. Machines never change what a file or a person decided."""
 Completeness = Literal["", "complete", "absent", "missing", "unknown"]
 """Verdict of the judge about a class on an image; "" where none looked, "unknown" where it gave no answer."""
 IMPORT = "import"
@@ -108,7 +108,7 @@ class Label:
     @property
     def is_settled(self) -> bool:
         """Tell whether a file or a person decided, which machines leave as it is."""
-        return self.decided_by in ("file", "person")
+        return self.decided_by in ("file", "person", "people")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""A trace as one HTML page, needing nothing else, that replays the run: pictures, thoughts, calls, scores, cost."""
+"""A trace as one HTML page, needing nothing else, that replays the run: pictures, thoughts, calls, scores, cost.
+
+Of a run about a video it has the contact sheets, and a strip for each track that says in which frames it is seen.
+"""
 
 import base64
 import json

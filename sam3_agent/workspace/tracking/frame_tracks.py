@@ -407,7 +407,10 @@ class ClickedTracks:
         sightings = [Sighting(mask, self._memories.get(i), i in pointed) for i, mask in seen.items()]
         kept = self._segmenter.remember(features, index, sightings, reverse=self._reverse) if sightings else []
         self._memories |= dict(zip(seen, kept, strict=True))
-        return tuple(self._entry(index, features, track_id, mask) for track_id, mask in seen.items())
+        given = {each.id: each.mask for each in pointings}
+        return tuple(
+            self._entry(index, features, track_id, mask, given.get(track_id)) for track_id, mask in seen.items()
+        )
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, Mapping[str, NDArray[Any]]]]:
         """Plain values and arrays by track id, of which `restore` makes the same tracks."""
@@ -436,9 +439,13 @@ class ClickedTracks:
     def _track(self, index: int, features: Features, requests: list[TrackRequest]) -> list[TrackedMask]:
         return self._segmenter.track(features, index, requests, reverse=self._reverse) if requests else []
 
-    def _entry(self, index: int, features: Features, track_id: str, mask: TrackedMask) -> Entry:
+    def _entry(
+        self, index: int, features: Features, track_id: str, mask: TrackedMask, given: masks.Rle | None
+    ) -> Entry:
+        """The line of a frame; a mask that was given stays as it is, whatever grid the model draws on."""
         size = (features.height, features.width)
         rle = to_rle(np.ascontiguousarray(mask.logits), *size) if mask.present else masks.empty(*size)
+        rle = given if given is not None else rle
         score = sigmoid(mask.score) * min(max(mask.quality, 0.0), 1.0)
         state = "confirmed" if masks.area(rle) else "left"
         return entry_of(track_id, self._concepts[track_id], index, rle, score, state)

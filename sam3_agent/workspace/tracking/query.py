@@ -50,7 +50,10 @@ class AskedConcept:
 
 @dataclass(frozen=True, slots=True)
 class ObjectClick:
-    """One object, pointed at on a frame; `track_id` names a track that this corrects, None begins a new one."""
+    """One object, pointed at on a frame; `track_id` names a track that this corrects, None begins a new one.
+
+    A mask alone, without points or a box, is taken as it is: it says where the object is.
+    """
 
     frame: int
     prompt: ClickPrompt

@@ -29,7 +29,7 @@ from sam3_agent.workspace.tracking.journal import (
     write_arrays,
 )
 from sam3_agent.workspace.tracking.progress import Pace, Progress
-from sam3_agent.workspace.tracking.query import TrackingQuery
+from sam3_agent.workspace.tracking.query import ObjectClick, TrackingQuery
 from sam3_agent.workspace.tracking.track import TrackStore
 
 _log = logging.getLogger(__name__)
@@ -158,6 +158,26 @@ class TrackingSession:
                 journal.edit(edit)
                 journal.sync()
             return edited
+
+    def adopt(self, tracks: Sequence[Track]) -> None:
+        """Take over tracks that were found elsewhere, under their ids, so that clicks can correct them here.
+
+        Raises:
+            Busy: the video is being tracked.
+        """
+        found: dict[int, list[Entry]] = {}
+        for track in tracks:
+            for frame in track.frames:
+                found.setdefault(frame.index, []).append(Entry(track.id, track.concept, frame))
+        times = self.video.info.times
+        lines = [FrameLine(index, float(times[index]), tuple(entries)) for index, entries in sorted(found.items())]
+        with self._alone(), JournalWriter(self._path, self._header) as journal:
+            for line in lines[:-1]:
+                journal.write(line)
+            for line in lines[-1:]:  # with a checkpoint, so that a run that breaks off does not take them with it
+                journal.write(replace(line, checkpoint=self._state))
+                self.checkpoint(line.index, self._state)
+            journal.sync()
 
     def answered(self, query: TrackingQuery) -> bool:
         """Whether an equal question was answered to its end."""
@@ -415,7 +435,7 @@ def _passes(query: TrackingQuery, ids: Mapping[int, str], marks: Mapping[str, ma
     back: dict[int, list[Pointing]] = {}
     for place, click in clicks:
         name = ids[place]
-        ahead.setdefault(click.frame, []).append(Pointing(name, click.concept, click.prompt))
+        ahead.setdefault(click.frame, []).append(_pointing(name, click))
         if click.track_id is None and name in marks:
             back.setdefault(click.frame, []).append(Pointing(name, click.concept, mask=marks[name]))
     first = min(ahead, default=query.first)
@@ -427,6 +447,13 @@ def _passes(query: TrackingQuery, ids: Mapping[int, str], marks: Mapping[str, ma
         _Pass(forwards, bool(query.prompts) and not query.reverse, {k: tuple(v) for k, v in ahead.items()}),
         _Pass(backwards, bool(query.prompts) and query.reverse, {k: tuple(v) for k, v in back.items()}),
     ]
+
+
+def _pointing(track_id: str, click: ObjectClick) -> Pointing:
+    prompt = click.prompt
+    if prompt.mask is not None and not prompt.points and prompt.box is None:
+        return Pointing(track_id, click.concept, mask=prompt.mask)
+    return Pointing(track_id, click.concept, prompt)
 
 
 def _total(query: TrackingQuery, ids: Mapping[int, str]) -> int:

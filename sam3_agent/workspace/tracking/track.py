@@ -9,6 +9,7 @@ from typing import Any
 
 from sam3_agent.errors import InputError, UnknownHandle
 from sam3_agent.tracks import Track, TrackFrame, TrackState
+from sam3_agent.workspace.tracking.decisions import read_decisions
 from sam3_agent.workspace.tracking.edits import Edit, apply_edits, joined
 from sam3_agent.workspace.tracking.journal import FrameLine, Header, read_header, read_lines
 
@@ -73,7 +74,7 @@ class TrackStore:
 
     @property
     def next_number(self) -> int:
-        """The first number that no id has had, retracted and merged ones included."""
+        """The first number that no id has had, retracted and merged ones included, and those that reviewers gave."""
         numbers = [int(track_id[1:]) for track_id in self._given if track_id[:1] == "t" and track_id[1:].isdigit()]
         return max(numbers, default=0) + 1
 
@@ -134,6 +135,7 @@ class TrackStore:
                 raise InputError(f"{self.path}:{number}: broken line ({error!r})") from error
         for track_id in self._removed:
             self._known.pop(track_id, None)
+        self._given |= read_decisions(self.path.parent).given
         return header
 
     def _take(self, offset: int, document: dict[str, Any], size: tuple[int, int]) -> None:

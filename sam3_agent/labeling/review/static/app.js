@@ -1,40 +1,28 @@
 // The review page: its state, and what keys and buttons do to it.
 import { call } from "./api.js";
+import { Editor } from "./editor.js";
 import { areaOf, runsOf } from "./masks.js";
+import { at, now, run, say } from "./page.js";
 import { drawChecks, drawClasses, drawLabels } from "./panel.js";
 import { Queue } from "./queue.js";
 import { View } from "./view.js";
 
-const at = (id) => document.getElementById(id);
 const view = new View(at("picture"));
 const queue = new Queue(at("queue"), at("queue-space"), (index) => run(() => open(index)));
-const state = { classes: [], image: null, labels: [], chosen: null, sliders: new Map(), clicks: null };
-let turn = 0, hush = 0, shownAt = 0, last = Promise.resolve();
-
-function say(text, bad = false) {
-  at("toast").textContent = text;
-  at("toast").className = bad ? "bad" : "";
-  at("toast").hidden = false;
-  clearTimeout(hush);
-  hush = setTimeout(() => { at("toast").hidden = true; }, bad ? 9000 : 3000);
-}
-
-async function now(act) {
-  try { return await act(); } catch (error) { say(error.message, true); return null; }
-}
-
-// One after the other, in the order of keys and clicks: each acts on what the one before it left.
-function run(act) { return (last = last.then(() => now(act))); }
+const state = { classes: [], image: null, labels: [], chosen: null, sliders: new Map(), clicks: null, drawn: null };
+let turn = 0, shownAt = 0;
 
 const numberOf = (name) => Math.max(state.classes.findIndex((each) => each.name === name), 0);
 const lineOf = (name) => state.sliders.get(name) ?? state.classes[numberOf(name)]?.threshold ?? 0;
 const isDecided = (label) => label.decided_by === "person" || label.decided_by === "file";
-const isShown = (label) => (isDecided(label) ? label.route !== "rejected" : label.score >= lineOf(label.class) && !isLost(label));
+// What one other reviewer decided, looked at as if nobody had: by the filter of that name alone.
+const isSecond = (label) => at("filter").value === "second" && label.decided_by === "person" && !label.reviewer.includes(", ") && label.reviewer !== state.reviewer;
+const isShown = (label) => isSecond(label) || (isDecided(label) ? label.route !== "rejected" : label.score >= lineOf(label.class) && !isLost(label));
 // Rejected for another reason than its score, or under a threshold that nobody is moving.
 const isLost = (label) => label.route === "rejected" && !(state.sliders.has(label.class) && !label.repeats && label.score < (state.classes[numberOf(label.class)]?.threshold ?? 0));
 // What the filter is about and no person has decided: the only labels that are chosen without being pointed at.
 const wanted = () => ({ accepted: "accepted", rejected: "rejected" })[at("filter").value] ?? "review";
-const isOpen = (label) => !isDecided(label) && label.route === wanted() && (isShown(label) || wanted() === "rejected");
+const isOpen = (label) => isSecond(label) || at("filter").value !== "second" && !isDecided(label) && (at("filter").value !== "disagree" || label.decided_by === "people") && label.route === wanted() && (isShown(label) || wanted() === "rejected");
 const chosen = () => state.labels.find((label) => label.id === state.chosen) ?? null;
 
 function take(label) {
@@ -42,21 +30,24 @@ function take(label) {
   return { ...label, runs, area: areaOf(runs), number: numberOf(label.class) };
 }
 
+// The second reviewer does not see what the first one said.
+const asSeen = (label) => (isSecond(label) ? Object.assign(Object.create(label), { route: "review", reason: "" }) : label);
+
 function draw() {
-  const shown = state.labels.filter((label) => isShown(label) || label.id === state.chosen);
+  const labels = state.labels.map(asSeen), shown = labels.filter((label) => isShown(label) || label.id === state.chosen);
   view.masks(shown, state.chosen);
   document.body.dataset.drawn = shown.length;
-  drawLabels(at("labels"), state.labels, state.chosen, isShown, choose);
+  drawLabels(at("labels"), labels, state.chosen, isShown, choose);
 }
 
 function choose(id) { state.chosen = id; draw(); }
 
 async function refresh() {
   const answer = await call("state");
-  state.classes = answer.classes;
+  state.classes = answer.classes; state.reviewer = answer.reviewer;
   const { review, accepted, rejected, decided } = answer.progress;
   at("folder").textContent = answer.folder;
-  at("progress").textContent = `${review} to review, ${accepted} accepted, ${rejected} rejected, ${decided} decided by people`;
+  at("progress").textContent = `${review} to review, ${accepted} accepted, ${rejected} rejected, ${decided} decided by people${answer.progress.disagree ? `, ${answer.progress.disagree} on which they disagree` : ""}`;
   const { running, done, total, found, error } = answer.search;
   at("search").textContent = running || error ? `search: ${done} of ${total} images, ${found} found ${error}` : "";
   if (running) setTimeout(() => run(refresh), 700);
@@ -101,6 +92,8 @@ function put(image) {
 function count() {
   const counts = { review: 0, accepted: 0, rejected: 0 };
   for (const label of state.labels) counts[label.route]++;
+  counts.second = state.labels.filter(isSecond).length;
+  counts.disagree = state.labels.filter((label) => label.decided_by === "people").length;
   counts.missed = state.image.checks.filter((check) => check.route === "review").length;
   queue.count(state.image.sha, counts);
 }
@@ -125,7 +118,7 @@ async function decide(action, name) {
   const label = chosen();
   if (!label) return say("choose a label first: click on it, or press Tab");
   const after = state.labels.slice(state.labels.indexOf(label) + 1).concat(state.labels).find((other) => other.id !== label.id && isOpen(other));
-  await call("decide", { labels: [label.id], action, class: name });
+  await call("decide", { labels: [label.id], action, class: name, second: isSecond(label) });
   // Never stay on what is decided: the next key would decide it anew.
   state.chosen = after?.id ?? null;
   await reload();
@@ -134,7 +127,7 @@ async function decide(action, name) {
 
 // The next image of the queue with something open; the last one stays, with nothing chosen.
 async function advance() {
-  const counted = { review: "review", missed: "missed" }[at("filter").value];
+  const counted = { review: "review", missed: "missed", second: "second", disagree: "disagree" }[at("filter").value];
   for (let index = queue.now + 1; index < queue.total; index++) {
     const item = await queue.item(index);
     if (item && (!counted || item[counted] > 0)) return open(index);
@@ -143,9 +136,10 @@ async function advance() {
 }
 
 async function acceptAll() {
-  const ids = state.labels.filter((label) => isShown(label) && label.route !== "accepted" && !isDecided(label)).map((label) => label.id);
+  const second = at("filter").value === "second";
+  const ids = state.labels.filter((label) => (second ? isSecond(label) : isShown(label) && label.route !== "accepted" && !isDecided(label))).map((label) => label.id);
   if (!ids.length) return say("nothing waits here");
-  await call("decide", { labels: ids, action: "accept" });
+  await call("decide", { labels: ids, action: "accept", second });
   state.chosen = null;
   await reload();
   return advance();
@@ -174,7 +168,11 @@ async function apply(name, value) {
   return reload();
 }
 
-function leave() { state.clicks = null; at("mode").hidden = true; if (view.width) view.sketch(null, []); }
+function leave() {
+  state.clicks = null; state.drawn = null; view.editor = null;
+  at("mode").hidden = true;
+  if (view.width) view.sketch(null, []);
+}
 
 function enter() {
   const label = chosen();
@@ -183,6 +181,38 @@ function enter() {
     ? `refining ${label.class}: click what is missing, Shift+click what is too much, N for a new object, Enter keeps`
     : "click on an object, Shift+click beside it, 1-9 or Enter keeps it, Escape leaves";
   at("mode").hidden = false;
+}
+
+const MODES = {
+  brush: "paint, Shift erases, [ and ] change the size",
+  polygon: "click its vertices, Enter ends it; drag moves one, Shift+click removes, a click on an edge adds",
+};
+
+// Draw by hand: a new object, or the mask of the chosen label.
+async function drawBy(kind) {
+  const was = state.drawn, label = was && !was.label ? null : chosen();
+  if (was?.kind === kind) return leave();
+  leave();
+  if (!state.image) return say("there is no image");
+  const rings = label && kind === "polygon" ? (await call("outline", { id: label.id })).rings : [];
+  state.drawn = { kind, label };
+  view.editor = new Editor(view, kind, label?.runs ?? null, rings.map((points) => ({ closed: true, points: points.map(([x, y]) => ({ x, y })) })));
+  view.draw();
+  at("mode").textContent = `${label ? `mending ${label.class}` : "a new object"}: ${MODES[kind]}; U takes back, ${label ? "N a new object, Enter keeps" : "1-9 or Enter keeps"}, Escape leaves`;
+  at("mode").hidden = false;
+  return null;
+}
+
+async function drawNew(kind) { leave(); state.chosen = null; draw(); return drawBy(kind); }
+
+async function keepDrawn(number) {
+  const { kind, label } = state.drawn;
+  if (number === null && view.editor.close()) return null;
+  const name = state.classes[number ?? (label ? label.number : 0)]?.name;
+  const { labels } = await call("draw", { sha: state.image.sha, runs: view.editor.result(), class: name, id: label?.id, how: kind });
+  leave();
+  state.chosen = labels[0].id;
+  return reload();
 }
 
 async function press(place, beside) {
@@ -241,10 +271,10 @@ async function calibrate() {
 
 const ACTS = {
   accept: () => decide("accept"), reject: () => decide("reject"), click: () => (state.clicks ? leave() : enter()),
-  like, search, all: acceptAll, confirm,
+  like, search, all: acceptAll, confirm, brush: () => drawBy("brush"), polygon: () => drawBy("polygon"),
 };
 const KEYS = {
-  a: ACTS.accept, r: ACTS.reject, x: ACTS.reject, c: ACTS.click, m: like, M: search, A: acceptAll, d: confirm, u: undo,
+  a: ACTS.accept, r: ACTS.reject, x: ACTS.reject, c: ACTS.click, b: ACTS.brush, p: ACTS.polygon, m: like, M: search, A: acceptAll, d: confirm, u: undo,
   j: () => open(queue.now + 1), k: () => open(queue.now - 1), 0: () => view.fit(),
   h: () => { view.hidden = !view.hidden; view.draw(); }, "?": () => at("help").showModal(),
 };
@@ -253,10 +283,15 @@ const KEYS = {
 function actOf(key, back) {
   const number = /^[1-9]$/.test(key) ? Number(key) - 1 : null;
   if (key === "Tab") return () => next(back ? -1 : 1);
-  if (state.clicks && key === "Escape") return leave;
+  if ((state.clicks || state.drawn) && key === "Escape") return leave;
+  if (state.drawn && key === "Enter") return () => keepDrawn(null);
+  if (state.drawn && (key === "u" || key === "Backspace")) return () => view.editor.undo() || say("nothing is drawn yet");
+  if (state.drawn && (key === "[" || key === "]")) return () => view.editor.resize(key === "]" ? 1 : -1);
+  if (state.drawn && key === "n") return () => drawNew(state.drawn.kind);
+  if (state.drawn && /^[arxAdmM]$/.test(key)) return () => say("Enter keeps what is drawn, Escape leaves it", true);
   if (state.clicks && key === "Enter") return () => keep(null);
   if (state.clicks && key === "n") return () => { state.chosen = null; draw(); enter(); };
-  if (number !== null && number < state.classes.length) return () => (state.clicks ? keep(number) : decide("relabel", state.classes[number].name));
+  if (number !== null && number < state.classes.length) return () => (state.drawn ? keepDrawn(number) : state.clicks ? keep(number) : decide("relabel", state.classes[number].name));
   return KEYS[key] ?? null;
 }
 
@@ -264,6 +299,7 @@ function actOf(key, back) {
 const DECIDING = /^[arxAd1-9]$/;
 
 document.addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && event.key === "z" && state.drawn) { event.preventDefault(); run(async () => view.editor?.undo()); return; }
   if (event.ctrlKey || event.metaKey || event.altKey || at("help").open || ["SELECT"].includes(event.target.tagName)) return;
   const { key, shiftKey } = event, pressed = performance.now();
   if (actOf(key, shiftKey)) event.preventDefault();

@@ -25,6 +25,20 @@ export function areaOf(runs) {
   return area;
 }
 
+// Run lengths of the pixels for which `isIn(x, y)`, column by column, beginning with what is outside.
+export function runsOfPixels(isIn, height, width) {
+  const runs = [];
+  let now = false, length = 0;
+  for (let x = 0; x < width; x++) {
+    for (let y = 0; y < height; y++) {
+      if (isIn(x, y) !== now) { runs.push(length); length = 0; now = !now; }
+      length++;
+    }
+  }
+  runs.push(length);
+  return runs;
+}
+
 // Write `value` at every pixel of a mask into `owner`, (height, width) row by row.
 export function paint(runs, height, width, owner, value) {
   let place = 0;
@@ -62,7 +76,7 @@ export function overlay(shown, height, width, chosen) {
   const pixels = new Uint32Array(image.data.buffer);
   const fills = [0], borders = [0];
   for (const label of shown) {
-    const [r, g, b] = colourOf(label.number);
+    const [r, g, b] = label.color ?? colourOf(label.number);
     const alpha = label.id === chosen ? 120 : label.route === "rejected" ? 35 : 85;
     fills.push(((alpha << 24) | (b << 16) | (g << 8) | r) >>> 0);
     borders.push(label.id === chosen ? fills.at(-1) : ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);

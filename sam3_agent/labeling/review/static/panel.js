@@ -1,12 +1,6 @@
 // The panel at the right: classes with their sliders, labels and checks of the image.
 import { cssOf } from "./masks.js";
-
-function node(kind, name, text) {
-  const made = document.createElement(kind);
-  if (name) made.className = name;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
+import { node } from "./page.js";
 
 export function drawClasses(place, classes, sliders, moved, applied) {
   const rows = classes.map((each, number) => {

@@ -9,10 +9,12 @@ export class View {
     this.drawing = document.createElement("canvas");
     this.scale = 1; this.x = 0; this.y = 0;
     this.picture = null; this.owner = null; this.shown = []; this.points = [];
-    this.hidden = false; this.draft = false; this.onclick = () => {};
-    new ResizeObserver(() => this.draw()).observe(canvas);
+    this.hidden = false; this.draft = false; this.fitted = true; this.onclick = () => {};
+    this.editor = null; // draws with the pointer while it is set
+    new ResizeObserver(() => (this.fitted && this.width ? this.fit() : this.draw())).observe(canvas);
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     canvas.addEventListener("pointerdown", (event) => this.press(event));
+    canvas.addEventListener("pointermove", (event) => this.editor?.hover(this.at(event)));
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   }
 
@@ -27,6 +29,13 @@ export class View {
     try { await picture.decode(); } catch { throw new Error("the picture cannot be shown; is the file still there?"); }
     this.picture = picture;
     this.draw();
+  }
+
+  // Show a picture that is there already, as the frames of a video; the place stays where frames are of one size.
+  show(picture, width, height) {
+    const other = width !== this.width || height !== this.height;
+    this.width = width; this.height = height; this.picture = picture;
+    if (other) this.fit();
   }
 
   close() { this.picture = null; this.owner = null; this.shown = []; this.draw(); }
@@ -63,6 +72,7 @@ export class View {
     this.scale = Math.min(box.width / this.width, box.height / this.height) * 0.96 || 1;
     this.x = (box.width - this.width * this.scale) / 2;
     this.y = (box.height - this.height * this.scale) / 2;
+    this.fitted = true;
     this.draw();
   }
 
@@ -81,7 +91,14 @@ export class View {
       const chosen = this.shown.find((label) => label.id === this.chosen);
       if (chosen) this.outline(chosen, 2.5);
     }
-    if (this.draft) context.drawImage(this.drawing, 0, 0);
+    const tagged = this.hidden ? [] : this.shown.filter((label) => label.tag);
+    for (const label of tagged.sort((a, b) => (a.id === this.chosen) - (b.id === this.chosen))) this.tag(label);
+    if (this.draft) {
+      context.globalAlpha = this.editor ? 0.6 : 1;
+      context.drawImage(this.drawing, 0, 0);
+      context.globalAlpha = 1;
+    }
+    this.editor?.decorate(context, this.scale);
     for (const point of this.points) {
       context.beginPath();
       context.arc(point.x, point.y, 5 / this.scale, 0, 7);
@@ -100,6 +117,20 @@ export class View {
       this.context.lineWidth = wide / this.scale;
       this.context.stroke(label.path);
     }
+  }
+
+  // A name above a mask, of one size at any zoom.
+  tag(label) {
+    const context = this.context, size = 12 / this.scale, [x0, y0, x1] = label.box, [r, g, b] = label.color;
+    context.font = `600 ${size}px system-ui, sans-serif`;
+    const wide = context.measureText(label.tag).width + size * 0.7, high = size * 1.4;
+    const x = Math.min(Math.max((x0 + x1 - wide) / 2, 0), Math.max(this.width - wide, 0)), y = Math.max(y0 - high - 2 / this.scale, 0);
+    context.fillStyle = `rgb(${r},${g},${b})`;
+    context.fillRect(x, y, wide, high);
+    if (label.id === this.chosen) { context.lineWidth = 2 / this.scale; context.strokeStyle = "#fff"; context.strokeRect(x, y, wide, high); }
+    context.fillStyle = 0.3 * r + 0.59 * g + 0.11 * b > 140 ? "#000" : "#fff";
+    context.textBaseline = "middle";
+    context.fillText(label.tag, x + size * 0.35, y + high / 2);
   }
 
   // Pixel of the picture under a pointer event.
@@ -121,11 +152,12 @@ export class View {
     const scale = Math.min(Math.max(this.scale * factor, 0.02), 60);
     this.x = px - (px - this.x) * (scale / this.scale);
     this.y = py - (py - this.y) * (scale / this.scale);
-    this.scale = scale;
+    this.scale = scale; this.fitted = false;
     this.draw();
   }
 
   press(event) {
+    if (this.editor?.press(this.at(event), event)) return this.follow(event.pointerId);
     const from = { x: event.clientX, y: event.clientY, left: this.x, top: this.y };
     let moved = false;
     this.canvas.setPointerCapture(event.pointerId);
@@ -133,7 +165,7 @@ export class View {
       if (Math.hypot(now.clientX - from.x, now.clientY - from.y) > 4) moved = true;
       if (!moved) return;
       this.x = from.left + now.clientX - from.x;
-      this.y = from.top + now.clientY - from.y;
+      this.y = from.top + now.clientY - from.y; this.fitted = false;
       this.draw();
     };
     const release = (now) => {
@@ -142,5 +174,13 @@ export class View {
     };
     this.canvas.addEventListener("pointermove", move);
     this.canvas.addEventListener("pointerup", release, { once: true });
+  }
+
+  // What the editor has begun goes on until the pointer is let go.
+  follow(pointer) {
+    this.canvas.setPointerCapture(pointer);
+    const drag = (event) => this.editor?.drag(this.at(event));
+    this.canvas.addEventListener("pointermove", drag);
+    this.canvas.addEventListener("pointerup", () => { this.canvas.removeEventListener("pointermove", drag); this.editor?.release(); }, { once: true });
   }
 }

@@ -1,0 +1,1 @@
+"""Labels of videos: a track is one label."""
