@@ -16,7 +16,7 @@ RUN := OMP_NUM_THREADS=1
 # Processes of the quick tests: a core each, at most 4, as each holds up to 3 GB; WORKERS=0 runs them in this one (--pdb).
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 
-.PHONY: help install lock demo test test-integration test-all check lint format docs conformance clean
+.PHONY: help install lock demo test test-integration test-all check lint format docs site conformance clean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -65,6 +65,10 @@ format: $(STAMP)  ## let ruff format and repair what it can
 
 docs: $(STAMP)  ## write the generated parts of README.md and docs/ anew
 	PYTHONPATH=.:mcp_server:evals $(BIN)/python docs/generate.py
+
+site: $(STAMP)  ## build the manual as a site in build/site; a broken link is an error
+	@$(BIN)/python -c 'import mkdocs, mkdocstrings' 2>/dev/null || $(PIP) --quiet --editable '.[docs]'
+	$(BIN)/python docs/build_site.py
 
 conformance: $(STAMP) $(SUITE)  ## run the official MCP conformance suite against the server (needs npm)
 	PATH="$(CURDIR)/build/conformance/node_modules/.bin:$$PATH" PYTHONPATH=.:mcp_server:evals $(BIN)/python -m benchmarks.mcp.conformance $(SUITE)

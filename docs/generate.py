@@ -5,6 +5,7 @@ Run by `make docs`.
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +92,22 @@ def cli_page() -> str:
     """docs/cli.md: every command of sam3-agent with its arguments and options."""
     group: Any = typer.main.get_command(app)
     parts = ["# sam3-agent", "", "Written by `make docs` from the commands themselves; `--help` says the same."]
-    for name, command in group.commands.items():
+    for name, command in _commands(group):
         given = [p for p in command.params if p.param_type_name == "argument"]
         usage = " ".join(["sam3-agent", name, *(_argument(p) for p in given), "[OPTIONS]"])
         parts += ["", f"## {name}", "", " ".join(command.help.split()), "", f"`{usage}`", ""]
         parts += ["| | | default |", "|---|---|---|"]
         parts += [_parameter_row(p) for p in command.params]
     return "\n".join(parts) + "\n"
+
+
+def _commands(group: Any) -> Iterator[tuple[str, Any]]:
+    """Every command with its full name, those of a group such as `serve model` in place of the group."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from ((f"{name} {inner}", each) for inner, each in _commands(command))
+        else:
+            yield name, command
 
 
 def _argument(parameter: Any) -> str:

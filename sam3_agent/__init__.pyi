@@ -19,6 +19,7 @@ from sam3_agent.model.replicas import load_segmenter as load_segmenter
 from sam3_agent.model.request_context import calling as calling
 from sam3_agent.model.sam3 import Sam3 as Sam3
 from sam3_agent.model.scheduler import Scheduler as Scheduler
+from sam3_agent.training.finetuning.finetune import finetune as finetune
 from sam3_agent.training.teaching.teach import teach as teach
 from sam3_agent.training.teaching.views import TeachingImage as TeachingImage
 from sam3_agent.types import Answer as Answer

@@ -8,6 +8,7 @@
     │   └── Busy              the model has more to do than it takes on; the same call may work in a moment
     ├── Cancelled             whoever asked has given up, so there is no answer
     ├── ModelUnavailable      weights or device are missing or unusable; the message says what to do
+    ├── Forgets               an adapter costs other words more than its budget, so it is not written
     └── LLMError              a language model could not be reached or answered unusably
         └── LLMConfigError    a wrong model spec or a missing key
 
@@ -57,6 +58,10 @@ class Cancelled(Sam3AgentError):
 
 class ModelUnavailable(Sam3AgentError):
     """Weights or a device are missing or unusable; the message says what to do."""
+
+
+class Forgets(Sam3AgentError):
+    """An adapter that is always on costs other words more than its budget, so that it is not written."""
 
 
 class LLMError(Sam3AgentError):

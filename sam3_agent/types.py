@@ -98,6 +98,16 @@ class ConceptEstimate:
 
 
 @dataclass(frozen=True, slots=True)
+class CanvasExample:
+    """Example of a concept to be shown beside an image: a picture of the object with its surroundings."""
+
+    picture: bytes = field(repr=False)
+    """JPEG"""
+    box: Box
+    """The object, xyxy pixels of the picture."""
+
+
+@dataclass(frozen=True, slots=True)
 class Concept:
     """A concept learned from examples on any images, under a name: it goes wherever a phrase goes, as "@name"."""
 
@@ -115,6 +125,8 @@ class Concept:
     estimate: ConceptEstimate | None = None
     notes: tuple[str, ...] = ()
     """Remarks of the learning: what was given and left out, and why."""
+    canvas: tuple[CanvasExample, ...] = field(default=(), repr=False)
+    """Shown beside each image that is asked about, in place of the tokens; empty for a concept of tokens."""
 
     def __post_init__(self) -> None:
         if not _CONCEPT_NAME.fullmatch(self.name):
@@ -158,6 +170,11 @@ class ConceptPrompt:
         if self.learned is not None:
             return f"@{self.learned.name}"
         return self.phrase if self.phrase is not None else "exemplar"
+
+    @property
+    def by_canvas(self) -> bool:
+        """Whether its examples are shown beside the image."""
+        return self.learned is not None and bool(self.learned.canvas)
 
     @property
     def words_alone(self) -> bool:
@@ -242,6 +259,8 @@ class ModelInfo:
     """Instances that it can point at in one look."""
     patch: int = 14
     """Pixels of its square that make one token: what is much smaller is hardly seen."""
+    own_words: tuple[str, ...] = ()
+    """Phrases that its adapters were trained for."""
 
     def patch_in(self, width: int, height: int) -> float:
         """Side of one patch in pixels of a (height, width) image seen whole, the mean of across and down."""

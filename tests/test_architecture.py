@@ -27,6 +27,7 @@ FLOORS: dict[str, int] = {
     "sam3_agent.llm": 5,
     "sam3_agent.tools": 4,
     "sam3_agent.training": 4,
+    "sam3_agent.serving": 4,
     "sam3_agent.workspace": 3,
     "sam3_agent.model": 2,
     "sam3_agent.render": 1,

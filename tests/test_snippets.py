@@ -46,8 +46,10 @@ NOT_RUN = {
     r"^sam3-eval ": "takes minutes, and has tests of its own",
     r"^python -m |^make ": "takes minutes to hours, and has tests of its own",
     r"^sam3-agent (track|ask) street\.mp4 ": "takes minutes, and has tests of its own",
-    r"^sam3-agent teach |@gear": "trains for minutes, and has tests of its own",
+    r"^sam3-agent (teach|finetune) |@gear|gear\.adapter": "trains for minutes, and has tests of its own",
+    r"^sam3-agent geo ": "needs a GeoTIFF, and has tests of its own",
     r"sam3\.pt": "needs Meta's weights",
+    r"serve:": "needs a model that Ray serves, and has tests of its own",
     r"--target claude-code": "writes into the home folder",
     r"--tiles always": "takes a minute for its many tiles",
 }
@@ -125,6 +127,8 @@ def parse_typer(group: typer.Typer, words: list[str]) -> None:
     command: Any = typer.main.get_command(group)
     with command.make_context("command", [*words], resilient_parsing=False, allow_extra_args=True) as context:
         name, found, rest = command.resolve_command(context, words)
+        while hasattr(found, "commands"):  # a group, such as `serve`
+            name, found, rest = found.resolve_command(context, rest)
         found.make_context(name, rest, parent=context).close()
 
 

@@ -67,6 +67,11 @@ class PerfectLLM:
         self.bill.charge(*_size_of(messages, tools))
         if any(tool.name == "give_verdict" for tool in tools):
             return self._judge(messages)
+        if any(tool.name == "prefer_answer" for tool in tools):
+            return call_of("prefer_answer", better=self.better(messages[1].text))
+        if any(tool.name == "propose_candidates" for tool in tools):
+            phrases = [*self.asks, *fallbacks_for(self.targets)][:MOST_BOXES] if self.targets else []
+            return call_of("propose_candidates", phrases=phrases, boxes=[list(obj.box) for obj in self.targets])
         image_id = messages[1].text.split()[1]
         results = [result for message in messages for result in message.results]
         if not results:
@@ -77,7 +82,9 @@ class PerfectLLM:
             return call_of("report_no_match", reason=f"there is no {self.asks[0]} of that kind")
         if "" in chosen and len(results) == 1:
             missing = [obj for obj, mask_id in zip(self.targets, chosen, strict=True) if not mask_id]
-            boxes = [("segment_at", {"image_id": image_id, "box": list(obj.box)}) for obj in missing[:MOST_BOXES]]
+            boxes: list[tuple[str, dict[str, object]]] = [
+                ("segment_at", {"image_id": image_id, "box": list(obj.box)}) for obj in missing[:MOST_BOXES]
+            ]
             return _calls(self._segment(image_id, fallbacks_for(self.targets)), *boxes)
         ids = [mask_id for mask_id in dict.fromkeys(chosen) if mask_id]
         if not ids:
@@ -86,6 +93,17 @@ class PerfectLLM:
 
     def _segment(self, image_id: str, concepts: list[str]) -> tuple[str, dict[str, object]]:
         return "segment_concepts", {"image_id": image_id, "concepts": concepts, "tiles": "never"}
+
+    def better(self, text: str) -> str:
+        """The answer with more targets and fewer other masks; the first of equals."""
+        boxes = boxes_in(text)
+        answers = [re.findall(r"m\d+", line) for line in text.splitlines() if " answer: " in line]
+        worth = [self._worth([boxes[i] for i in ids if i in boxes]) for ids in answers]
+        return "second" if worth[1] > worth[0] else "first"
+
+    def _worth(self, boxes: Sequence[Box]) -> int:
+        hits = sum(any(overlap(box, obj.box) >= 0.5 for box in boxes) for obj in self.targets)
+        return 2 * hits - len(boxes)
 
     def _judge(self, messages: Sequence[Message]) -> Reply:
         shown = boxes_in(messages[1].text)

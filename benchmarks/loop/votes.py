@@ -44,6 +44,11 @@ class NoisyLLM(WrappedLLM):
                 swapped = {mask_id: self._errs() for mask_id in (*accepted, *rejected)}
                 good = [i for i in swapped if (i in accepted) != swapped[i]]
                 return call_of("give_verdict", accepted=good, rejected=[i for i in swapped if i not in good])
+            case ToolCall(name="prefer_answer", arguments={"better": better}) if self._errs():
+                return call_of("prefer_answer", better="first" if better == "second" else "second")
+            case ToolCall(name="propose_candidates", arguments={"phrases": phrases, "boxes": boxes}):
+                kept = [phrase for phrase in phrases if not self._errs()]
+                return call_of("propose_candidates", phrases=kept, boxes=[box for box in boxes if not self._errs()])
             case _:
                 return reply
 

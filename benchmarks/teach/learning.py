@@ -11,6 +11,7 @@ from benchmarks.teach.pictures import Labeled, with_noun, without_noun
 from sam3_agent.masks import Box
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.workspace import Workspace
+from sam3_agent.workspace.concept_learning import ConceptMode
 
 TEST_SEED = 400_000
 ABSENT_SEED = 450_000
@@ -34,6 +35,8 @@ class Row:
     threshold: float
     tokens: int
     estimate: str
+    canvas: bool = False
+    """Whether the examples were shown beside the images."""
 
     def to_json(self) -> dict[str, Any]:
         """Every figure by name."""
@@ -68,12 +71,20 @@ def example_boxes(workspace: Workspace, scenes: Sequence[Labeled], most: int | N
     return boxes[:most]
 
 
-def measure(tests: TestSet, noun: str, draw: int, images: int, most: int | None, phrase: str | None = None) -> Row:
+def measure(
+    tests: TestSet,
+    noun: str,
+    draw: int,
+    images: int,
+    most: int | None,
+    phrase: str | None = None,
+    mode: ConceptMode = "tokens",
+) -> Row:
     """Learn the noun from one draw of scenes and ask for it on the test scenes."""
     workspace = tests.workspace
     scenes = list(islice(with_noun(noun, EXAMPLE_SEED + draw * DRAW_STRIDE), images))
     boxes = example_boxes(workspace, scenes, most)
-    concept = workspace.learn("taught", phrase, positive_boxes=boxes)
+    concept = workspace.learn("taught", phrase, positive_boxes=boxes, mode=mode)
     for image_id in {image_id for image_id, _ in boxes}:
         workspace.forget(image_id)
     f1, absent = asked(tests)
@@ -81,6 +92,7 @@ def measure(tests: TestSet, noun: str, draw: int, images: int, most: int | None,
         noun=noun, draw=draw, images=len({i for i, _ in boxes}), examples=len(boxes),
         f1=round(f1, 3), absent=absent,
         threshold=concept.threshold, tokens=concept.tokens.count, estimate=str(concept.estimate),
+        canvas=bool(concept.canvas),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Scenes that hold a noun and scenes that do not; also of a gear, a noun that the tiny model was never shown."""
+"""Scenes that hold a noun and scenes that do not; also of gears and bolts, which the tiny model was never shown."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,9 @@ from sam3_agent.masks import Box, Rle
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.scenes.vocabulary import COLORS
 
-GEAR = "gear"
+GEAR, BOLT = "gear", "bolt"
+NEW = (GEAR, BOLT)
+"""Nouns that no training has shown: cog wheels, and flashes of lightning."""
 PLACES = 40
 """Tried for each gear: objects of scenes hardly hide each other either."""
 LEAST_PIXELS = 60
@@ -41,8 +43,8 @@ def with_noun(noun: str, first_seed: int) -> Iterator[Labeled]:
     colors = sorted(COLORS)
     seed = first_seed
     while True:
-        if noun == GEAR:
-            yield _with_gears(seed)
+        if noun in NEW:
+            yield _labeled(with_new(seed, {noun: int(np.random.default_rng(seed).integers(1, 5))}), noun)
         else:
             scene = generate_scene(seed, SceneOptions(required_pairs=((noun, colors[seed % len(colors)]),)))
             objects = tuple(masks.encode(o.mask) for o in scene.objects if o.noun == noun)
@@ -61,20 +63,35 @@ def without_noun(noun: str, first_seed: int) -> Iterator[Labeled]:
         seed += 1
 
 
-def _with_gears(seed: int) -> Labeled:
-    """One to four gears among the objects of a scene, each at the freest of PLACES places."""
+@dataclass(frozen=True, slots=True)
+class NewScene:
+    """A scene among whose objects some of new nouns were put."""
+
+    image: NDArray[np.uint8]
+    """(H, W, 3)"""
+    objects: dict[str, tuple[Rle, ...]]
+    """By new noun, what is to be seen of each."""
+
+
+def _labeled(scene: NewScene, noun: str) -> Labeled:
+    return Labeled(scene.image, scene.objects[noun])
+
+
+def with_new(seed: int, counts: dict[str, int]) -> NewScene:
+    """So many objects of each new noun among those of a scene, each at the freest of PLACES places."""
     scene = generate_scene(seed, SceneOptions(max_objects=10))
     image, taken = scene.image.copy(), np.zeros(scene.image.shape[:2], bool)
     for thing in scene.objects:
         taken |= thing.mask
     rng = np.random.default_rng(seed)
+    rng.integers(1, 5)  # the number of gears, when they were the only new noun: the same scenes as then
     height, width = scene.height, scene.width
-    shapes: list[NDArray[np.bool_]] = []
-    for _ in range(int(rng.integers(1, 5))):
+    shapes: list[tuple[str, NDArray[np.bool_]]] = []
+    for noun in [noun for noun, count in counts.items() for _ in range(count)]:
         side = int(min(height, width) * rng.uniform(0.12, 0.32))
         places = [(int(rng.integers(0, height - side)), int(rng.integers(0, width - side))) for _ in range(PLACES)]
         top, left = min(places, key=lambda p: np.count_nonzero(taken[p[0] : p[0] + side, p[1] : p[1] + side]))
-        cover = _gear(side, rng)  # (side, side) 0-1
+        cover = (_gear if noun == GEAR else _bolt)(side, rng)  # (side, side) 0-1
         color = np.array(list(COLORS.values())[int(rng.integers(len(COLORS)))], np.float64)
         color = np.clip(color * rng.uniform(0.8, 1.1) + rng.normal(0, 4, (side, side, 1)), 0, 255)
         part = image[top : top + side, left : left + side]
@@ -82,8 +99,9 @@ def _with_gears(seed: int) -> Labeled:
         mask = np.zeros((height, width), bool)
         mask[top : top + side, left : left + side] = cover > 0.5
         taken |= mask
-        shapes = [*(shape & ~mask for shape in shapes), mask]
-    return Labeled(image, tuple(masks.encode(shape) for shape in shapes if np.count_nonzero(shape) > LEAST_PIXELS))
+        shapes = [*((name, shape & ~mask) for name, shape in shapes), (noun, mask)]
+    seen = [(name, masks.encode(shape)) for name, shape in shapes if np.count_nonzero(shape) > LEAST_PIXELS]
+    return NewScene(image, {noun: tuple(rle for name, rle in seen if name == noun) for noun in counts})
 
 
 def _gear(side: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -100,4 +118,29 @@ def _gear(side: int, rng: np.random.Generator) -> NDArray[np.float64]:
     draw.polygon(points, fill=255)
     hole = size * rng.uniform(0.1, 0.2)
     draw.ellipse((size / 2 - hole, size / 2 - hole, size / 2 + hole, size / 2 + hole), fill=0)
+    return np.asarray(canvas.resize((side, side), Image.Resampling.BOX), np.float64) / 255
+
+
+def _bolt(side: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(side, side) cover of a flash of lightning, turned by up to 25 degrees, in one of two hands."""
+    size = side * OVERSAMPLED
+    wide, knee, turn = rng.uniform(0.16, 0.24), rng.uniform(-0.06, 0.06), np.radians(rng.uniform(-25, 25))
+    outline = [
+        (0.1, -0.46),
+        (-wide - 0.04, 0.06 + knee),
+        (-0.02, 0.02 + knee),
+        (-0.1, 0.46),
+        (wide + 0.04, -0.1 + knee),
+    ]
+    outline += [(0.03, -0.06 + knee), (wide, -0.46)]
+    hand = 1 if rng.random() < 0.5 else -1
+    points = [
+        (
+            size * (0.5 + hand * (x * math.cos(turn) - y * math.sin(turn))),
+            size * (0.5 + x * math.sin(turn) + y * math.cos(turn)),
+        )
+        for x, y in outline
+    ]
+    canvas = Image.new("L", (size, size), 0)
+    ImageDraw.Draw(canvas).polygon(points, fill=255)
     return np.asarray(canvas.resize((side, side), Image.Resampling.BOX), np.float64) / 255

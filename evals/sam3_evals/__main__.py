@@ -1,4 +1,4 @@
-"""`sam3-eval`: run, import, merge, score, compare, report, conformance."""
+"""`sam3-eval`: run, import, merge, score, compare, spread, report, conformance."""
 
 import json
 import logging
@@ -13,6 +13,7 @@ import typer
 from sam3_agent import __version__
 from sam3_agent.errors import Sam3AgentError, missing_package
 from sam3_agent.formats.control_characters import VisibleFormatter, visible_line, visible_text
+from sam3_agent.formats.remote_folder import local_copies, shown
 from sam3_agent.model.devices import DEVICE_HELP, Fast
 from sam3_evals.compare import compare
 from sam3_evals.conformance.command import check_answers, check_implementation, export_fixtures, template
@@ -22,10 +23,11 @@ from sam3_evals.import_predictions import FORMS as PREDICTION_FORMS
 from sam3_evals.import_predictions import THRESHOLD, Wanted, import_predictions
 from sam3_evals.merge import merge
 from sam3_evals.report.page import write_report
-from sam3_evals.runner import Launch, launch
+from sam3_evals.runner import Engine, Launch, launch
 from sam3_evals.score import Score, score_run
 from sam3_evals.shard import read_shard
-from sam3_evals.solvers import check_solver
+from sam3_evals.solvers import AGENT, check_solver
+from sam3_evals.spread import spread_of, spread_table
 from sam3_evals.table import coco_table, comparison_table, score_table
 
 _FAILURE, _USAGE, _INTERRUPTED = 1, 2, 130
@@ -38,6 +40,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # square brackets in help texts mean what they say
 )
+
+MODEL_HELP = "tiny, facebook/sam3, a checkpoint's folder, or Meta's sam3.pt; serve:APP for one that is served by Ray"
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -70,29 +74,36 @@ def main() -> None:
 
 @app.command("run")
 def run_command(
-    dataset: Annotated[str, typer.Argument(help=FORMS)],
+    dataset: Annotated[str, typer.Argument(help=f"{FORMS}; PATH, FILE, ... may be s3://, gs://, hf:// or https://")],
     out: Annotated[Path, typer.Option(help="The run's folder; the same command again resumes it.")],
     solver: Annotated[
-        str, typer.Option(help="concept (the model alone), agent, oracle (upper bound), or MODULE:FUNCTION")
+        str,
+        typer.Option(
+            help="concept (the model alone), agent[+votesK][+rescue], oracle (upper bound), or MODULE:FUNCTION"
+        ),
     ] = "concept",
     llm: Annotated[str, typer.Option(help="The agent's LLM: rules, anthropic:MODEL, ...")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first cases.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Images that are worked on at a time.")] = 1,
     shard: Annotated[str, typer.Option(metavar="I/N", help="Only this part; put them together with merge.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of what a dataset draws by chance.")] = 0,
-    model: Annotated[str, typer.Option(help="tiny, facebook/sam3, a checkpoint's folder, or Meta's sam3.pt")] = "tiny",
+    model: Annotated[str, typer.Option("--model", "--segmenter", help=MODEL_HELP)] = "tiny",
     device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, bfloat16 or float32")] = "auto",
     fast: Annotated[Fast, typer.Option(help="auto: compile for a CUDA GPU where there is much to do; off")] = "auto",
+    engine: Annotated[
+        Engine, typer.Option(help="threads of this process, or ray: replicas on a Ray cluster")
+    ] = "threads",
     as_json: AsJson = False,
 ) -> None:
     """Answer every case of DATASET, journalled; killed runs are resumed by the same command. Then score."""
     with _clear_errors(_USAGE):
         check_solver(solver, llm, videos=asks_videos(dataset))
+        dataset = _local(dataset)
         source, part = open_dataset(dataset, solver, seed), read_shard(shard)
     with _clear_errors(_FAILURE, interrupted=f"interrupted; the same command resumes {out}"):
-        spec = llm if solver == "agent" else ""
-        launch(Launch(source, out, solver, spec, limit, jobs, part, seed, model, device, dtype, fast))
+        spec = llm if AGENT.fullmatch(solver) else ""
+        launch(Launch(source, out, solver, spec, limit, jobs, part, seed, model, device, dtype, fast, engine))
         ending = Ending.of(out)
         if as_json:
             _show(ending.score, as_json)
@@ -116,7 +127,7 @@ def import_command(
 ) -> None:
     """Make a run of another program's predictions, then score it; needs no model and no solver."""
     with _clear_errors(_FAILURE):
-        done = import_predictions(predictions, Wanted(dataset, out, limit, seed, threshold, complete))
+        done = import_predictions(predictions, Wanted(_local(dataset), out, limit, seed, threshold, complete))
         typer.echo(f"sam3-eval: {done.words()}", err=True)
         _show(score_run(out), as_json)
 
@@ -142,6 +153,17 @@ def score_command(
     """Score a run, finished or not, with 95 % intervals; needs no model and no LLM."""
     with _clear_errors(_FAILURE):
         _show(score_run(run), as_json, _coco(run) if coco_ap else None)
+
+
+@app.command("spread")
+def spread_command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two or more runs of one setup.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell how much figures differ between runs of one setup, and which cases do."""
+    with _clear_errors(_FAILURE):
+        spread = spread_of(runs)
+        typer.echo(json.dumps(spread.to_json(), indent=2) if as_json else visible_text(spread_table(spread)))
 
 
 @app.command("report")
@@ -190,6 +212,11 @@ def _coco(run: Path) -> dict[str, Any]:
     )  # pycocotools' evaluation imports matplotlib where there is any
 
     return average_precision(run)
+
+
+def _local(dataset: str) -> str:
+    """The spec with local copies (in this user's cache) in the place of remote folders and files."""
+    return local_copies(dataset, lambda url: typer.echo(f"sam3-eval: copying {visible_line(shown(url))}", err=True))
 
 
 def _show(score: Score, as_json: bool, coco: dict[str, Any] | None = None) -> None:

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent.errors import InputError
+from sam3_agent.types import Usage
 from sam3_evals.accumulator import Accumulator, Sums
 from sam3_evals.manifest import Manifest, read_manifest
 from sam3_evals.metrics.matched_sample import Scored
 from sam3_evals.resampling import PERMUTATIONS, interval, p_value, signs
-from sam3_evals.score import score_cases
+from sam3_evals.score import add_usage, score_cases
 
 FLIP = 0.5
 """A case flips when its IoU crosses this."""
@@ -63,6 +64,10 @@ class Comparison:
     flips: tuple[Flip, ...]
     images: int = 0
     """That the cases are about: what intervals and p rest on."""
+    costs: dict[str, dict[str, float | None]] = field(default_factory=dict[str, dict[str, float | None]])
+    """By what a run costs (tokens, LLM calls, dollars, seconds, encodes): a, b, b / a, each a mean over the cases."""
+    gain_per_1000_tokens: float | None = None
+    """gIoU that B gains over A for 1000 tokens more a case; None where it takes no more."""
 
     def to_json(self) -> dict[str, Any]:
         """As one document."""
@@ -89,8 +94,9 @@ def compare(a: Path, b: Path, each: Callable[[Scored, Scored], None] | None = No
     first, second = read_manifest(a), read_manifest(b)
     _check_comparable(a, b, first, second)
     tallies, pairs, flips = (Accumulator(), Accumulator()), dict[tuple[str, str], _Pairs](), list[Flip]()
-    missing = 0
+    missing, usages = 0, [Usage(), Usage()]
     for one, other in _paired(a, b):
+        usages = [add_usage(known, case.usage) for known, case in zip(usages, (one, other), strict=True)]
         tallies[0].add(one)
         tallies[1].add(other)
         missing += one.missing or other.missing
@@ -104,7 +110,26 @@ def compare(a: Path, b: Path, each: Callable[[Scored, Scored], None] | None = No
     everything = ("", "all")
     differences = _differences(groups_a[everything], groups_b[everything])
     images = groups_a[everything].pictures
-    return Comparison(str(a), str(b), not missing, rows, differences, tuple(flips), images)
+    costs = _costs(*usages, cases=groups_a[everything].cases)
+    gained = _gain(rows[0].difference if rows else 0.0, costs["tokens"])
+    return Comparison(str(a), str(b), not missing, rows, differences, tuple(flips), images, costs, gained)
+
+
+def _costs(a: Usage, b: Usage, *, cases: int) -> dict[str, dict[str, float | None]]:
+    """Mean costs of a case."""
+    totals = {
+        "tokens": (a.input_tokens + a.output_tokens, b.input_tokens + b.output_tokens),
+        **{name: (getattr(a, name), getattr(b, name)) for name in ("llm_calls", "usd", "seconds", "encodes")},
+    }
+    return {
+        name: {"a": one / max(1, cases), "b": other / max(1, cases), "ratio": other / one if one else None}
+        for name, (one, other) in totals.items()
+    }
+
+
+def _gain(difference: float, tokens: dict[str, float | None]) -> float | None:
+    more = (tokens["b"] or 0.0) - (tokens["a"] or 0.0)
+    return 1000 * difference / more if more > 0 else None
 
 
 def _check_comparable(a: Path, b: Path, first: Manifest, second: Manifest) -> None:

@@ -1,4 +1,4 @@
-"""Predictions of other programs as a run: COCO results, PNGs by the case's id, or RLE as JSON lines.
+"""Predictions of other programs as a run: COCO results, PNGs by the case's id, RLE as JSON lines, logs of lmms-eval.
 
 `sam3-eval score`, `compare` and `report` then treat them like any run; the solver is not needed.
 """
@@ -17,18 +17,23 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.reading import read_json
 from sam3_evals.datasets import asks_videos, open_dataset
+from sam3_evals.datasets.parquet import NAMES
 from sam3_evals.journal import Journal
 from sam3_evals.prediction import Prediction
 from sam3_evals.run import PREDICTIONS, Plan, prepare, read_cases
 from sam3_evals.sample import Case
 from sam3_evals.solvers.function import prediction_of
 
-FORMS = "a COCO results .json, a folder of PNGs named by the ids of the cases, or a .jsonl with one case a line"
+FORMS = (
+    "a COCO results .json, a folder of PNGs named by the ids of the cases, a .jsonl with one case a line,"
+    " or lmms-eval's samples_TASK.jsonl"
+)
 THRESHOLD = 0.5
 """Masks with a lower score are left out: COCO results list candidates down to zero, an answer is what is stood for."""
 _MOST_OBJECTS = 1000
 """In one PNG whose values are the numbers of objects."""
 _SHOWN = 3
+_IDS = NAMES["id"]
 
 Answer = dict[str, Any]
 """Masks and what else `solvers.function` takes: "masks", "scores", "presence", "reason", "usd"."""
@@ -50,6 +55,8 @@ class Imported:
     """Predictions for which the dataset has no case."""
     under_threshold: int = 0
     """Masks left out for their score."""
+    unreadable: int = 0
+    """Responses of an LLM without masks in them; they count as empty, as in lmms-eval."""
     examples: list[str] = field(default_factory=list[str])
     """Some ids of the unknown predictions."""
 
@@ -62,6 +69,8 @@ class Imported:
         told = [f"{self.answered} answered", f"{self.empty} empty", f"{self.missing} without a prediction"]
         if self.under_threshold:
             told.append(f"{self.under_threshold} masks under the threshold left out")
+        if self.unreadable:
+            told.append(f"{self.unreadable} responses without masks counted as empty")
         if self.unknown:
             told.append(f"{self.unknown} predictions for no case of the dataset (such as {', '.join(self.examples)})")
         return f"{self.cases} cases: {', '.join(told)}"
@@ -113,8 +122,8 @@ def _write(source: Path, form: str, answers: "Answers", wanted: Wanted) -> Impor
     used: set[str] = set()
     with Journal(wanted.out / PREDICTIONS) as journal:
         for case in read_cases(wanted.out):
+            key = answers.key_of(case, done.cases)
             done.cases += 1
-            key = answers.key_of(case)
             if key is None and not (wanted.complete or answers.complete):
                 done.missing += 1
                 continue
@@ -125,7 +134,7 @@ def _write(source: Path, form: str, answers: "Answers", wanted: Wanted) -> Impor
             journal.append(prediction.to_json())
     strangers = sorted(answers.keys() - used)
     done.unknown, done.examples = len(strangers), strangers[:_SHOWN]
-    done.under_threshold = answers.under_threshold
+    done.under_threshold, done.unreadable = answers.under_threshold, answers.unreadable
     if not used:
         first = next(read_cases(wanted.out)).id
         told = f" (such as {', '.join(strangers[:_SHOWN])})" if strangers else ""
@@ -158,13 +167,15 @@ class Answers:
     complete: bool = False
     """Whether a case that is not among them is answered by "nothing is there"."""
     under_threshold: int = 0
+    unreadable: int = 0
 
     def keys(self) -> set[str]:
         """All keys."""
         return set(self.found)
 
-    def key_of(self, case: Case) -> str | None:
-        """The key under which a case is answered, its id or that as a file name can hold it; None where it is not."""
+    def key_of(self, case: Case, number: int) -> str | None:
+        """The key under which the case is answered, its id or that as a file name can hold it; None where it is not."""
+        del number  # cases count from 0 in the dataset's order
         names = (case.id, case.id.replace("/", "_"), Path(case.id).name)
         return next((name for name in names if name in self.found), None)
 
@@ -181,7 +192,8 @@ def read_answers(source: Path, threshold: float) -> tuple[str, Answers]:
     if not source.is_file():
         raise InputError(f"{source}: no such file or folder; give {FORMS}")
     if source.suffix.lower() == ".jsonl":
-        return "jsonl", _lines(source, threshold)
+        lmms = next((entry for _, entry in _entries(source)), dict[str, Any]()).keys() >= {"doc_id", "resps"}
+        return ("lmms-eval", _lmms_log(source, threshold)) if lmms else ("jsonl", _lines(source, threshold))
     if source.suffix.lower() == ".json":
         return "coco", _coco_results(source, threshold)
     raise InputError(f"{source}: give {FORMS}")
@@ -263,6 +275,68 @@ def _line_answer(entry: Mapping[str, Any], place: str) -> Answer:
     return {**more, "masks": found, "scores": listed}
 
 
+@dataclass(slots=True)
+class LmmsAnswers(Answers):
+    """Responses by the number of a document, which is that of the row in its table; or by its id, where it has one."""
+
+    by_id: dict[str, str] = field(default_factory=dict[str, str])
+
+    def key_of(self, case: Case, number: int) -> str | None:
+        """The key of the document with the case's id; without ids, of that with its number."""
+        if self.by_id:
+            return self.by_id.get(case.id)
+        return str(number) if str(number) in self.found else None
+
+
+def _lmms_log(path: Path, threshold: float) -> Answers:
+    """Read lmms-eval's `--log_samples`: a document a line, the response of the model as text.
+
+    A response is JSON as its SA-Co task wants it (lmms_eval/tasks/saco/utils.py): {"masks": [RLE, ...], "scores"?} or a
+    list of RLEs. Any other response counts as empty there, and so here.
+    """
+    answers = LmmsAnswers({})
+    for place, entry in _entries(path):
+        key = str(entry.get("doc_id"))
+        if key in answers.found:
+            raise InputError(f"{path}:{place}: document {key} is there twice")
+        answer = _response(_text_of(entry.get("filtered_resps") or entry.get("resps")))
+        answers.unreadable += answer is None
+        answers.found[key], left_out = _kept(answer or {"masks": [], "scores": []}, threshold)
+        answers.under_threshold += left_out
+        document: Any = entry.get("doc")
+        ids: dict[str, Any] = cast(dict[str, Any], document) if isinstance(document, dict) else {}
+        name = next((ids[each] for each in _IDS if isinstance(ids.get(each), str | int)), None)
+        if name is not None and answers.by_id.setdefault(str(name), key) != key:
+            raise InputError(f"{path}:{place}: two documents have the id {name!r}")
+    if answers.by_id and len(answers.by_id) < len(answers.found):
+        raise InputError(f"{path}: some documents have an id and some do not")
+    return answers
+
+
+def _text_of(responses: Any) -> str:
+    """The first response: lmms-eval lists one a request, unfiltered ones in a list each."""
+    while isinstance(responses, list):
+        listed = cast(list[Any], responses)
+        responses = listed[0] if listed else ""
+    return responses if isinstance(responses, str) else ""
+
+
+def _response(text: str) -> Answer | None:
+    """Masks and scores of a response; None where it holds none."""
+    inside = text.partition("```json")[2].partition("```")[0] or text
+    try:
+        value: Any = json.loads(inside)
+    except (ValueError, RecursionError):
+        return None
+    document: dict[str, Any] = cast(dict[str, Any], value) if isinstance(value, dict) else {"masks": value}
+    found: Any = document.get("masks")
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in cast(list[Any], found)):
+        return None
+    given: Any = document.get("scores")
+    matching = isinstance(given, list) and len(cast(list[Any], given)) == len(cast(list[Any], found))
+    return {"masks": found, "scores": given if matching else [1.0] * len(cast(list[Any], found))}
+
+
 def _coco_results(path: Path, threshold: float) -> Answers:
     """COCO results: grouped by "IMAGE-CATEGORY", as `coco:` names its cases, and by the image's id, as `saco:` does."""
     document = read_json(path)
@@ -299,8 +373,9 @@ class CocoAnswers(Answers):
             answers.under_threshold += left_out
         return answers
 
-    def key_of(self, case: Case) -> str | None:
+    def key_of(self, case: Case, number: int) -> str | None:
         """The key of the case's id; where that is an image's, the key of the only category of this image."""
+        del number
         if case.id in self.found:
             return case.id
         own = self.by_image.get(case.id, [])

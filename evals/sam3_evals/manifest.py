@@ -16,7 +16,6 @@ from sam3_agent.formats.reading import read_json
 from sam3_agent.formats.validation_error import first_error
 
 FILE = "manifest.json"
-_BLOCK = 1 << 20
 MOST_BYTES = 1 << 20
 """Of a manifest; one has under 2 kB."""
 
@@ -106,17 +105,6 @@ def code_version(solver: str = "") -> str:
     if found is not None and found.origin is not None and Path(found.origin).is_file():
         digest.update(Path(found.origin).read_bytes())
     return f"{sam3_agent.__version__}+{digest.hexdigest()[:12]}"
-
-
-def weights_hash(folder: Path) -> str:
-    """Of a checkpoint's weights and configuration, names included."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json") and p.is_file()):
-        digest.update(path.name.encode() + b"\0")
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    return digest.hexdigest()[:16]
 
 
 def prompts_hash() -> str:

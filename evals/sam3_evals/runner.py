@@ -1,34 +1,35 @@
 """Launching a run: the plan, the model, a solver a job, the progress."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from sam3_agent import masks
-from sam3_agent.model.devices import Fast
-from sam3_evals.datasets import Dataset, asks_videos
-from sam3_evals.manifest import FILE as MANIFEST
-from sam3_evals.manifest import prompts_hash, weights_hash
-from sam3_evals.run import Plan, execute, prepare
-from sam3_evals.shard import Shard
-from sam3_evals.solvers import Solver, make_solver, needs_model
-
-if TYPE_CHECKING:
-    from sam3_agent.workspace import Workspace
 import logging
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Literal, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from sam3_agent import masks
+from sam3_agent.model.devices import Fast
+from sam3_evals.datasets import Dataset, asks_videos
 from sam3_evals.journal import JournalIndex
+from sam3_evals.manifest import FILE as MANIFEST
+from sam3_evals.manifest import prompts_hash
 from sam3_evals.prediction import Prediction
-from sam3_evals.run import PREDICTIONS, read_cases
+from sam3_evals.run import PREDICTIONS, Plan, execute, prepare, read_cases
 from sam3_evals.sample import Case
 from sam3_evals.score import iou_of
+from sam3_evals.shard import Shard
+from sam3_evals.solvers import Solver, make_solver, needs_model
+
+if TYPE_CHECKING:
+    from sam3_agent.model.served_segmenter import ServedSegmenter
+    from sam3_agent.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +133,10 @@ _CALLS = 32
 """Of the model, by one job at a time, at most: it asks about several tiles at once."""
 
 
+Engine = Literal["threads", "ray"]
+"""Place of the model: this process, or replicas that Ray serves as long as the run lasts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
     """Options of `sam3-eval run`."""
@@ -148,6 +153,7 @@ class Launch:
     device: str
     dtype: str
     fast: Fast = "auto"
+    engine: Engine = "threads"
 
 
 def launch(given: Launch) -> int:
@@ -158,25 +164,54 @@ def launch(given: Launch) -> int:
         ModelUnavailable: there is no such model, or it does not fit.
         LLMConfigError: there is no such LLM.
     """
-    plan = _plan(given)
-    if resuming := (given.out / MANIFEST).exists():
-        prepare(plan, given.out)  # refuses another run's folder before a model is loaded
-    solvers = _solvers(given)
-    if not resuming:
-        prepare(plan, given.out)
-    with Progress(given.out) as progress:
-        told = "; --limit N asks for another number" if given.limit is None else ""
-        logger.info("%d cases of %s%s", progress.total, given.dataset.name, told)
-        return execute(given.out, given.dataset, solvers, progress)
+    resuming = (given.out / MANIFEST).exists()
+    with _served(given) as served:
+        plan = _plan(given, served)
+        if resuming:
+            prepare(plan, given.out)  # refuses another run's folder before a model is loaded here
+        solvers = _solvers(given, served)
+        if not resuming:
+            prepare(plan, given.out)
+        with Progress(given.out) as progress:
+            told = "; --limit N asks for another number" if given.limit is None else ""
+            logger.info("%d cases of %s%s", progress.total, given.dataset.name, told)
+            return execute(given.out, given.dataset, solvers, progress)
 
 
-def _plan(given: Launch) -> Plan:
+@contextmanager
+def _served(given: Launch) -> "Generator[ServedSegmenter | None]":
+    """Open the model that is served under the name given, or serve it meanwhile; None where it is to be loaded here."""
+    from sam3_agent.model.ray_cluster import served_address
+
+    if not needs_model(given.solver):
+        yield None
+    elif served_address(given.model) is not None:
+        from sam3_agent.model.replicas import load_segmenter
+
+        yield cast("ServedSegmenter", load_segmenter(given.model, given.device, given.dtype))
+    elif given.engine == "ray":
+        from sam3_agent.serving.deployment import serving_model
+
+        with serving_model(given.model, given.device, given.dtype, given.fast) as served:
+            yield served
+    else:
+        yield None
+
+
+def _plan(given: Launch, served: "ServedSegmenter | None") -> Plan:
     weights = model = device = dtype = ""
-    if needs_model(given.solver):
+    if served is not None:
+        weights, device, dtype = served.weights, served.info.device.partition(":")[0], served.info.dtype
+        model = served.info.name
+    elif needs_model(given.solver):
+        from sam3_agent.formats.adapter_folder import JOIN, split_model
         from sam3_agent.model.loading import locate  # torch: not for score and compare
+        from sam3_agent.model.model_folder import weights_hash
 
-        model, folder = locate(given.model)
-        weights = weights_hash(folder)
+        base, adapters = split_model(given.model)
+        name, folder = locate(base)
+        model = JOIN.join([name, *map(str, adapters)])
+        weights = JOIN.join(weights_hash(each) for each in (folder, *adapters))
         device, dtype = _numbers(given)
     return Plan(
         dataset=given.dataset,
@@ -207,23 +242,25 @@ def _numbers(given: Launch) -> tuple[str, str]:
     return ",".join(sorted(kinds)), ",".join(sorted(formats))
 
 
-def _solvers(given: Launch) -> list[Solver]:
+def _solvers(given: Launch, served: "ServedSegmenter | None") -> list[Solver]:
     """One a job; each has a workspace of its own over the one model."""
     videos = asks_videos(given.dataset.name)
     if not needs_model(given.solver):
         return [make_solver(given.solver, None, given.llm, videos=videos) for _ in range(given.jobs)]
     from sam3_agent.model.segmenter import WORTH_WARMING
 
-    spaces = _workspaces(given)
+    spaces = _workspaces(given, served)
     spaces[0].warm_up_for(WORTH_WARMING if given.limit is None else given.limit)  # all share one model
     return [make_solver(given.solver, space, given.llm, videos=videos) for space in spaces]
 
 
-def _workspaces(given: Launch) -> "list[Workspace]":
+def _workspaces(given: Launch, served: "ServedSegmenter | None") -> "list[Workspace]":
     from sam3_agent.model.replicas import load_replicas, load_segmenter
     from sam3_agent.model.scheduler import Scheduler
     from sam3_agent.workspace import Workspace
 
+    if served is not None:
+        return [Workspace(served) for _ in range(given.jobs)]
     if given.jobs == 1:
         return [Workspace(load_segmenter(given.model, device=given.device, dtype=given.dtype, fast=given.fast))]
     # With several callers the scheduler puts their questions into common batches, and none is sent away.

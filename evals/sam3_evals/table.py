@@ -150,12 +150,30 @@ def comparison_table(comparison: Comparison) -> str:
         ]
         for row in comparison.rows
     ]
-    lines += [*_table(header, rows), "", f"flipped cases (IoU crosses .5): {len(comparison.flips)}"]
+    lines += [
+        *_table(header, rows),
+        "",
+        *_cost_lines(comparison),
+        f"flipped cases (IoU crosses .5): {len(comparison.flips)}",
+    ]
     for flip in comparison.flips[:_FLIPS_SHOWN]:
         lines.append(f"- {flip.case}: {flip.a:.2f} -> {flip.b:.2f}  {flip.query!r}")
     if len(comparison.flips) > _FLIPS_SHOWN:
         lines.append(f"- ... and {len(comparison.flips) - _FLIPS_SHOWN} more; --json has all")
     return "\n".join(lines)
+
+
+def _cost_lines(comparison: Comparison) -> list[str]:
+    """Say what a case costs both ways, and what the difference buys."""
+    told = [
+        f"{name.replace('_', ' ')} {cost['a'] or 0:.4g} -> {cost['b'] or 0:.4g}"
+        + (f" ({cost['ratio']:.2f}x)" if cost["ratio"] is not None else "")
+        for name, cost in comparison.costs.items()
+        if cost["a"] or cost["b"]
+    ]
+    gain = comparison.gain_per_1000_tokens
+    bought = f"; {100 * gain:+.2f} gIoU for 1000 tokens more" if gain is not None else ""
+    return [f"a case costs, A -> B: {', '.join(told)}{bought}", ""] if told else []
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sam3_agent.llm.base import LLM
     from sam3_agent.model.scheduler import Scheduler
+    from sam3_agent.model.served_segmenter import ServedSegmenter
     from sam3_mcp.auth import Tokens
     from sam3_mcp.http_app import HttpOptions
     from sam3_mcp.quota import Limits
@@ -90,7 +91,7 @@ def _serve(options: argparse.Namespace) -> int:
     from sam3_mcp.results import Settings
     from sam3_mcp.tool_handler import Backend
 
-    def load() -> "Scheduler":
+    def load() -> "Scheduler | ServedSegmenter":
         return closing.enter_context(_scheduled_segmenter(options))
 
     def load_llm() -> "LLM":
@@ -218,8 +219,20 @@ def _session_maker(options: argparse.Namespace, tokens: "Tokens | None") -> "Cal
 
 
 @contextmanager
-def _scheduled_segmenter(options: argparse.Namespace) -> Generator["Scheduler"]:
+def _scheduled_segmenter(options: argparse.Namespace) -> Generator["Scheduler | ServedSegmenter"]:
     """Load the model for many clients at once, warm; at the end nobody waits for what it still does."""
+    from sam3_agent.model.ray_cluster import served_address
+
+    address = served_address(options.model)
+    if address is not None:
+        from sam3_agent.model.replicas import check_served
+        from sam3_agent.model.served_segmenter import open_served
+
+        check_served(address, options.device, options.dtype)
+        served = open_served(address, patience=0.0)  # a host is told at once that there is too much to do
+        yield served
+        logger.info("asked: %s", json.dumps(served.statistics()))
+        return
     from sam3_agent.model.replicas import load_replicas
     from sam3_agent.model.scheduler import Scheduler
 

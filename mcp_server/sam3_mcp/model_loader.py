@@ -20,13 +20,16 @@ Report = Callable[[float, float | None, str | None], Awaitable[None]]
 
 _POLL_SECONDS = 0.02
 _REPORT_SECONDS = 1.0
+NOTICE_SECONDS = 3.0
+"""Waited for the model, from which on the result says so: most hosts show no progress."""
 
 
 class Loading:
     """A model that one background thread loads, once; any number of calls may wait for it."""
 
-    def __init__(self, make: Callable[[], "Segmenter"], what: str) -> None:
+    def __init__(self, make: Callable[[], "Segmenter"], what: str, notice_seconds: float = NOTICE_SECONDS) -> None:
         """`make` does the slow work (importing torch included); `what` names the model in messages."""
+        self._notice_seconds = notice_seconds
         self._make = make
         self.what = what
         self._done = threading.Event()
@@ -68,6 +71,12 @@ class Loading:
         if self._segmenter is None:
             raise ModelUnavailable(f"the model {self.what} is not available: {self._failure}")
         return self._segmenter
+
+    def notice(self, waited: float) -> str:
+        """Tell a caller that waited so many seconds for the model why; "" where that is not worth a word."""
+        if waited < self._notice_seconds:
+            return ""
+        return f"note: {waited:.0f} s of this call were the model {self.what} warming up; further calls do not wait"
 
     def _run(self) -> None:
         try:

@@ -108,7 +108,13 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("model and LLM").add_argument
-    add("--model", default="tiny", help="tiny (default), facebook/sam3, a checkpoint's folder, or Meta's sam3.pt")
+    add(
+        "--model",
+        "--segmenter",
+        default="tiny",
+        help="tiny (default), facebook/sam3, a checkpoint's folder, or Meta's sam3.pt; "
+        "serve:APP or ray://HOST:PORT/APP for what 'sam3-agent serve model' serves",
+    )
     add("--device", type=_device, default="auto", help=DEVICE_HELP)
     add("--dtype", choices=["auto", "bfloat16", "float32"], default="auto")
     add("--fast", choices=["auto", "off"], default="auto", help="auto (default): compile at the start on a CUDA GPU")

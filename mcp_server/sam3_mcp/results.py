@@ -66,6 +66,18 @@ def to_result(presentation: "Presentation", settings: Settings = DEFAULTS, side:
     return CallToolResult(content=[TextContent(type="text", text=text), *blocks], structured_content=data)
 
 
+def with_notice(result: CallToolResult, notice: str) -> CallToolResult:
+    """The result with a sentence of the server's at the end of its text and in its data; itself without one."""
+    if not notice:
+        return result
+    data = cast(dict[str, Any], result.structured_content or {}) | {"notice": notice}
+    first = result.content[0] if result.content else None
+    if not isinstance(first, TextContent):
+        return result
+    told = TextContent(type="text", text=f"{first.text}\n{notice}")
+    return result.model_copy(update={"content": [told, *result.content[1:]], "structured_content": data})
+
+
 def shorten(text: str, most: int) -> str:
     """The text, at most about so many bytes of JSON long, cut between lines; its last line counts the rest."""
     if len(json.dumps(text, ensure_ascii=False).encode()) <= most:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from sam3_agent.model.request_context import calling
 from sam3_mcp.client_identity import caller_of
 from sam3_mcp.model_loader import Loading
 from sam3_mcp.picture_size import ARGUMENT, LARGEST, with_max_side
-from sam3_mcp.results import DEFAULTS, Settings, to_error, to_result
+from sam3_mcp.results import DEFAULTS, Settings, to_error, to_result, with_notice
 from sam3_mcp.viewer import VIEWER_URI
 
 if TYPE_CHECKING:
@@ -151,20 +152,22 @@ class Backend:
         side: int = arguments.pop(ARGUMENT, LARGEST)
         caller = caller_of(context.request)
         with self.sessions.using(caller, arguments) as session, session.account.call(spec.makes) as ticket:
+            began = time.monotonic()
             segmenter = await self.loading.segmenter(context.session.report_progress)
+            notice = self.loading.notice(time.monotonic() - began)
             workspace = self.sessions.workspace(session, segmenter)
             arguments = session.complete(arguments)
             if spec.is_job:
                 presentation = await self._job(context, spec, session, workspace, arguments)
-                return await anyio.to_thread.run_sync(to_result, presentation, self.settings, side)
+                return with_notice(await anyio.to_thread.run_sync(to_result, presentation, self.settings, side), notice)
             if spec.is_long:
                 presentation = await self._long(context, spec, session, workspace, arguments)
-                return await anyio.to_thread.run_sync(to_result, presentation, self.settings, side)
+                return with_notice(await anyio.to_thread.run_sync(to_result, presentation, self.settings, side), notice)
             work = ticket.carry(lambda: to_result(spec.run(workspace, arguments), self.settings, side))
             # What a caller that gives up still waits for is taken out of the model's queue; its thread ends by
             # itself, and its result is dropped.
             with calling(seconds=self.settings.seconds):
-                return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+                return with_notice(await anyio.to_thread.run_sync(work, abandon_on_cancel=True), notice)
 
     async def _job(
         self, context: Context, spec: "ToolSpec", session: "Session", workspace: "Workspace", arguments: dict[str, Any]

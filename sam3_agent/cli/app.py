@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sam3_agent.cli import label_commands
+from sam3_agent.cli import label_commands, serve_commands, tuning_commands
 from sam3_agent.cli.options import (
     AskArgument,
     AssumeOption,
@@ -46,6 +46,7 @@ from sam3_agent.cli.options import (
     RateOption,
     RecordOption,
     RegionOption,
+    RescueOption,
     SegmentArgument,
     StrideOption,
     ThresholdOption,
@@ -142,7 +143,7 @@ def segment(
     began = time.perf_counter()
     boxes = parse_boxes(like or [], "--like"), parse_boxes(unlike or [], "--unlike")
     window = parse_box(region, "--region") if region is not None else None
-    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), concept or [], *boxes)
+    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), concept or [], *boxes, model)
     how = room.How(threshold, window, tiles, assume_present, max_iou, max_containment)
     room.run(asked, how, ModelOptions(model, device, dtype), connect, Shown(out, as_json), began=began)
 
@@ -190,6 +191,12 @@ def learn(
         typer.Option("--unlike", metavar="IMAGE:X0,Y0,X1,Y1", help="A box around what it is not; repeatable."),
     ] = None,
     phrase: Annotated[str, typer.Option(metavar="TEXT", help="A noun phrase to ask together with the examples.")] = "",
+    mode: Annotated[
+        Literal["auto", "tokens", "canvas"],
+        typer.Option(
+            metavar="MODE", help="tokens read from the examples, a canvas that shows them, or auto: the better."
+        ),
+    ] = "auto",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write it [NAME.concept.json].")] = None,
     model: ModelOption = "tiny",
     device: DeviceOption = "auto",
@@ -203,7 +210,7 @@ def learn(
 
     examples = room.parse_examples(like, "--like"), room.parse_examples(unlike or [], "--unlike")
     path = room.concept_path(name, out)
-    report = room.learn(open_workspace(ModelOptions(model, device, dtype)), name, phrase, *examples, path)
+    report = room.learn(open_workspace(ModelOptions(model, device, dtype)), name, phrase, *examples, path, mode)
     if as_json:
         print_json(report.to_json())
     else:
@@ -220,6 +227,7 @@ def ask(
     llm_retries: LlmRetriesOption = None,
     judge: JudgeOption = None,
     votes: VotesOption = 1,
+    rescue: RescueOption = False,
     max_turns: MaxTurnsOption = 24,
     max_llm_calls: MaxCallsOption = None,
     max_tokens: MaxTokensOption = None,
@@ -239,14 +247,14 @@ def ask(
     from sam3_agent.cli.commands import ask as room
     from sam3_agent.cli.commands import ask_video
 
-    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), query)
+    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), query, model)
     given = room.LlmOptions(llm, llm_timeout, llm_retries, record)
     budget = room.Budget(max_turns, max_llm_calls, max_usd, max_seconds, max_tokens)
     written = room.Written(trace, page)
     loaded, shown = ModelOptions(model, device, dtype), Shown(out, as_json)
-    if ask_video.check_options(asked.images, votes):
+    if ask_video.check_options(asked.images, votes, rescue=rescue):
         return ask_video.run(asked, given, budget, judge, written, loaded, shown)
-    return room.run(asked, given, budget, judge, written, loaded, shown, votes)
+    return room.run(asked, given, budget, judge, written, loaded, shown, votes, rescue=rescue)
 
 
 @app.command(cls=CheckedCommand)
@@ -314,7 +322,7 @@ def track(
     points = videos.parse_frame_points(at or [], "--at")
     formats = parse_formats(form or [], out)
     how = room.How(videos.parse_range(span), stride, live, threshold, profile, fps)
-    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), concept or [], *boxes, points)
+    asked = room.read_arguments(arguments, ctx.meta.get(AFTER), concept or [], *boxes, points, model)
     room.run(asked, how, formats, ModelOptions(model, device, dtype), Shown(out, as_json), began=began)
 
 
@@ -373,5 +381,6 @@ def completion(
     typer.echo(get_completion_script(prog_name="sam3-agent", complete_var="_SAM3_AGENT_COMPLETE", shell=shell))
 
 
-for _command in label_commands.COMMANDS:
+for _command in (*label_commands.COMMANDS, *tuning_commands.COMMANDS):
     app.command(cls=CheckedCommand)(_command)
+app.add_typer(serve_commands.serve)

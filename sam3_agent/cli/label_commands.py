@@ -1,4 +1,4 @@
-"""The commands around labeling, `label`, `review`, `check`, `export` and `serve`, as `app.py` takes them up."""
+"""The commands around labeling, `label`, `review`, `check`, `export`, `teach` and `geo`, as `app.py` takes them up."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -40,8 +40,12 @@ ClassesOption = Annotated[
     typer.Option("--concept", metavar="PHRASE", help="A class by its phrase, without a concept file; repeatable."),
 ]
 ImagesArgument = Annotated[
-    Path | None,
-    typer.Argument(metavar="IMAGES", help="A folder of images and videos, or one of them.", show_default=False),
+    str | None,
+    typer.Argument(
+        metavar="IMAGES",
+        help="A folder of images and videos, or one of them; s3://, gs://, hf:// or https:// too (to DIR/source).",
+        show_default=False,
+    ),
 ]
 OutOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where the journal of labels goes; with --suggest, the new file.")
@@ -55,7 +59,9 @@ NoJudgeOption = Annotated[
 ]
 ImportOption = Annotated[
     list[Path] | None,
-    typer.Option("--import", metavar="FILE", help="Labels to extend: COCO JSON, or YOLO data.yaml; repeatable."),
+    typer.Option(
+        "--import", metavar="FILE", help="Labels to extend: COCO, LabelMe, YOLO, CVAT or FiftyOne; repeatable."
+    ),
 ]
 EngineOption = Annotated[
     Literal["threads", "ray"],
@@ -92,26 +98,35 @@ UnlikeClassOption = Annotated[
 StepsOption = Annotated[
     int | None, typer.Option(metavar="N", min=1, max=10_000, help="Steps of each of four parts [100].")
 ]
-ToolArgument = Annotated[Literal["label-studio"], typer.Argument(metavar="label-studio", help="The tool to serve.")]
-HostOption = Annotated[str, typer.Option(metavar="H", help="Address to listen on.")]
-PortOption = Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="0 takes a free one.")]
-ServedOption = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder of the images that the tool serves as local files.")
-]
-LabelStudioOption = Annotated[
+FormatOption = Annotated[
     str,
-    typer.Option(metavar="URL", help="Address of Label Studio, for uploaded images; token in LABEL_STUDIO_API_KEY."),
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic, mllm, fiftyone, parquet or "
+        "webdataset; of videos ytvis, veval, mot, mots, mots-txt, davis, cvat, cvat-polygon, label-studio, sav or csv.",
+    ),
 ]
-AllowHostOption = Annotated[list[str] | None, typer.Option(metavar="HOST", help="Further host of images; repeatable.")]
-LoginOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="One line, user:password, asked of every caller.")
+ExportOutOption = Annotated[
+    str | None, typer.Option(metavar="OUT", help="Where it goes [DIR/export/FORMAT]; s3://, gs:// or hf:// too.")
 ]
-LearnedOption = Annotated[
-    list[str] | None, typer.Option(metavar="FILE", help='A learned concept, for model_phrase="@NAME"; repeatable.')
+GeoAction = Annotated[
+    Literal["segment", "tiles", "export"],
+    typer.Argument(metavar="segment|tiles|export", help="Of a raster, or of the labels of its tiles."),
 ]
-VerticesOption = Annotated[
-    float, typer.Option(metavar="PX", min=0.0, max=100.0, help="Polygons may be off by so many pixels.")
+GeoSource = Annotated[Path, typer.Argument(metavar="TIFF|DIR", help="A GeoTIFF; of export, the --out of `label`.")]
+GeoOut = Annotated[Path, typer.Option(metavar="OUT", help="Folder for what is written.", show_default=False)]
+GeoConcepts = Annotated[list[str] | None, typer.Argument(metavar="CONCEPT...", help="Of segment: phrases.")]
+BandsOption = Annotated[
+    str, typer.Option(metavar="R,G,B", help="Bands shown as red, green, blue [those named so, else 1,2,3].")
 ]
+StretchOption = Annotated[
+    Literal["auto", "none", "percent", "minmax"],
+    typer.Option(metavar="HOW", help="auto (8 bits as they are, else percent), none, percent (2-98 %) or minmax."),
+]
+TileOption = Annotated[int, typer.Option(metavar="PX", min=16, max=14_000, help="Of tiles: their side.")]
+OverlapOption = Annotated[int, typer.Option(metavar="PX", min=0, help="Of tiles: shared with the next one.")]
+GeoReviewOption = Annotated[bool, typer.Option("--with-review", help="Of export: also what waits for a person.")]
 
 
 def label(
@@ -142,7 +157,6 @@ def label(
     """
     from sam3_agent.cli.commands import label as command
     from sam3_agent.cli.output import print_json
-    from sam3_agent.labeling.pipeline.run import Order
     from sam3_agent.loop.load_llm import with_patience
 
     asked = with_patience(llm, llm_timeout, llm_retries)
@@ -150,7 +164,8 @@ def label(
         return _suggest(concepts, asked, images, out, as_json=as_json)
     if images is None or out is None:
         raise typer.BadParameter("give IMAGES and --out DIR (only --suggest does without)")
-    order, known, named = Order(images, budget_usd, llm), tuple(existing or ()), _classes(concepts, concept)
+    order, known = command.Order(command.local_images(images, out), budget_usd, llm), tuple(existing or ())
+    named = _classes(concepts, concept)
     options = command.LabelOptions(order, named, out, resume, known, tiles, not no_judge, engine, jobs, asked)
     report = command.label(options, ModelOptions(model, device, dtype, fast))
     return print_json(report.to_json()) if as_json else command.print_report(report)
@@ -165,13 +180,15 @@ def _classes(concepts: Path | None, phrases: list[str] | None) -> "Path | Ontolo
     return concepts if concepts is not None else named_classes(phrases or ())
 
 
-def _suggest(concepts: Path | None, llm: str, images: Path | None, out: Path | None, *, as_json: bool) -> None:
+def _suggest(concepts: Path | None, llm: str, images: str | None, out: Path | None, *, as_json: bool) -> None:
     from sam3_agent.cli.commands import suggest as command
+    from sam3_agent.cli.commands.label import local_images
     from sam3_agent.cli.output import print_json
 
     if concepts is None:
         raise typer.BadParameter("--suggest drafts words for a concept file: give it with --concepts")
-    report = command.suggest_words(command.SuggestOptions(concepts, llm, images, out))
+    samples = local_images(images, None) if images is not None else None
+    report = command.suggest_words(command.SuggestOptions(concepts, llm, samples, out))
     if as_json:
         print_json(report.to_json())
     else:
@@ -209,13 +226,20 @@ def review(
 def check(
     folder: FolderArgument,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the page goes [DIR/health.html].")] = None,
+    look: Annotated[
+        bool, typer.Option("--look", help="Also find labels unlike their class; --model encodes every image once.")
+    ] = False,
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    fast: FastOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Report on the health of labels: classes, tiny and cut objects, overlaps, leaks, images to see next."""
     from sam3_agent.cli.commands import check as command
     from sam3_agent.cli.output import print_json
 
-    health, page = command.check(folder, out)
+    health, page = command.check(folder, out, ModelOptions(model, device, dtype, fast) if look else None)
     if as_json:
         print_json({**health.to_json(), "page": str(page)})
     else:
@@ -224,16 +248,8 @@ def check(
 
 def export(
     folder: ReviewedArgument,
-    form: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="FORMAT",
-            help="coco, coco-polygons, yolo, voc, labelme, cvat, label-studio, semantic, mllm, parquet or webdataset; "
-            "of videos ytvis, veval, mot, mots, mots-txt, davis, cvat, cvat-polygon, label-studio, sav or csv.",
-        ),
-    ],
-    out: Annotated[Path | None, typer.Option(metavar="OUT", help="Where it goes [DIR/export/FORMAT].")] = None,
+    form: FormatOption,
+    out: ExportOutOption = None,
     val: Annotated[
         float, typer.Option(metavar="SHARE", min=0.0, max=0.9, help="Share of images for a validation split.")
     ] = 0.0,
@@ -296,38 +312,79 @@ def teach(
         command.print_taught(report)
 
 
-def serve(
-    tool: ToolArgument,
-    host: HostOption = "127.0.0.1",
-    port: PortOption = 9090,
-    images: ServedOption = None,
-    label_studio: LabelStudioOption = "",
-    allow_host: AllowHostOption = None,
-    login_file: LoginOption = None,
-    concept: LearnedOption = None,
-    threshold: ThresholdOption = 0.5,
-    simplify: VerticesOption = 1.0,
+def relabel(
+    folder: FolderArgument,
+    class_name: Annotated[
+        list[str] | None, typer.Option("--class", metavar="CLASS", help="A class to teach; repeatable [all decided].")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is to be taught.")] = False,
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, max=10_000, help="Steps of each of four parts [100]; 0: `learn` instead."),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="The same seed trains the same tokens.")] = 0,
+    jobs: JobsOption = None,
+    llm: LlmOption = "rules",
     model: ModelOption = "tiny",
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
+    as_json: JsonOption = False,
 ) -> None:
-    """Serve the model to Label Studio as its ML backend: masks by labels, examples, clicks and boxes."""
-    from sam3_agent.cli.commands import serve as command
-    from sam3_agent.labeling.label_studio.backend import Answering
+    """Teach the classes of a run from what people decided, and label anew what they have not.
 
-    _ = tool  # there is one
-    service = command.Service(
-        host,
-        port,
-        images,
-        label_studio,
-        tuple(allow_host or ()),
-        login_file,
-        tuple(concept or ()),
-        Answering(threshold, simplify),
-    )
-    command.serve_label_studio(service, ModelOptions(model, device, dtype))
+    Decided labels stay. A version of a class is used where it beats what was asked before; a stopped call goes on.
+    """
+    from sam3_agent.cli.commands import relabel as command
+    from sam3_agent.cli.output import print_json
+
+    options = command.RelabelOptions(folder, tuple(class_name or ()), steps, seed, jobs, llm)
+    if dry_run:
+        lessons = command.plan(options)
+        return print_json([command.lesson_json(x) for x in lessons]) if as_json else command.print_plan(lessons)
+    report = command.relabel(options, ModelOptions(model, device, dtype))
+    return print_json(command.report_json(report)) if as_json else command.print_report(report, folder)
 
 
-COMMANDS = (label, review, check, export, teach, serve)
+def geo(
+    action: GeoAction,
+    source: GeoSource,
+    out: GeoOut,
+    concepts: GeoConcepts = None,
+    bands: BandsOption = "",
+    stretch: StretchOption = "auto",
+    tile: TileOption = 1024,
+    overlap: OverlapOption = 0,
+    review: GeoReviewOption = False,
+    threshold: ThresholdOption = 0.5,
+    tiles: TilesOption = "auto",
+    model: ModelOption = "tiny",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    fast: FastOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Segment a GeoTIFF, cut it into tiles to label, or put a run's labels on the map: GeoJSON, GeoPackage, COCO.
+
+    `segment` takes rasters of up to 200 megapixels; of larger ones make tiles, label these, and export.
+    """
+    from sam3_agent.cli.commands import geo as command
+    from sam3_agent.cli.output import print_json
+
+    try:
+        chosen = command.Bands(tuple(int(band) for band in bands.split(",")) if bands else (), stretch)
+    except ValueError as error:
+        raise typer.BadParameter(f"three numbers such as 4,3,2, not {bands!r}", param_hint="'--bands'") from error
+    if action != "segment" and concepts:
+        raise typer.BadParameter(f"{action} takes no concepts", param_hint="'CONCEPT...'")
+    if action == "tiles":
+        report = command.cut(source, out, chosen, tile, overlap)
+    elif action == "export":
+        report = command.put_on_map(source, out, review=review)
+    else:
+        options = ModelOptions(model, device, dtype, fast)
+        report = command.segment(source, concepts or [], out, chosen, threshold, tiles, options)
+    return print_json(report.to_json()) if as_json else report.print()
+
+
+COMMANDS = (label, review, relabel, check, export, teach, geo)
 """In the order of `--help`."""

@@ -12,6 +12,7 @@ from sam3_agent.cli.options import ModelOptions
 from sam3_agent.cli.output import progress_console
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import replacing
+from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.tools.viewer import viewer_of
 from sam3_agent.workspace import Workspace
 from sam3_agent.workspace.image_loading import read_source
@@ -73,6 +74,14 @@ def open_workspace(segmenter: ModelOptions) -> Workspace:
         from sam3_agent.model.replicas import load_segmenter  # imports torch
 
         return Workspace(load_segmenter(segmenter.model, device=segmenter.device, dtype=segmenter.dtype))
+
+
+def load_for_teaching(segmenter: ModelOptions) -> Segmenter:
+    """Load the model on one device, which teaching needs; raises ModelUnavailable."""
+    with loading_model(segmenter.model):
+        from sam3_agent.model.sam3 import Sam3  # imports torch
+
+        return Sam3.load(segmenter.model, segmenter.device, segmenter.dtype)
 
 
 @contextmanager

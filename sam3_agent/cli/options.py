@@ -33,7 +33,11 @@ Dtype = Literal["auto", "bfloat16", "float32"]
 ModelOption = Annotated[
     str,
     typer.Option(
-        "--model", metavar="NAME", help="tiny (embedded), facebook/sam3, a checkpoint's folder, or Meta's sam3.pt."
+        "--model",
+        "--segmenter",
+        metavar="NAME",
+        help="tiny (embedded), facebook/sam3, a checkpoint's folder, or Meta's sam3.pt, each with +ADAPTER; "
+        "serve:APP or ray://HOST:PORT/APP for what 'serve model' serves.",
     ),
 ]
 DeviceOption = Annotated[
@@ -83,6 +87,10 @@ VotesOption = Annotated[
     typer.Option(
         "--votes", metavar="K", min=1, max=15, help="Ask up to K times until two answers agree; masks by majority."
     ),
+]
+RescueOption = Annotated[
+    bool,
+    typer.Option("--rescue", help="Where nothing was found, try other phrases and boxes, and compare the answers."),
 ]
 MaxTurnsOption = Annotated[
     int, typer.Option("--max-turns", metavar="N", min=1, help="Stop after so many replies of the LLM.")

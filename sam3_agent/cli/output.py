@@ -61,7 +61,7 @@ def print_line(text: str, style: str = "", *, before: tuple[str, str] = ("", "")
 
 def print_notes(info: ModelInfo, *, llm: str | None = None) -> None:
     """Say which parts are the embedded ones."""
-    if info.name == "tiny":
+    if info.name.partition("+")[0] == "tiny":
         print_line(TINY_NOTE, style="dim")
     if llm == "rules":
         print_line(RULES_NOTE, style="dim")

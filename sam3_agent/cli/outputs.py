@@ -9,6 +9,8 @@ from urllib.parse import unquote, urlparse
 import typer
 from typer.core import TyperCommand
 
+from sam3_agent.formats.remote_folder import is_remote
+
 OUTPUTS = ("out", "trace", "page", "record")
 """Parameters, by name, that say where a command writes; a command that calls one otherwise is not checked."""
 AFTER = "sam3_agent.after"
@@ -36,7 +38,8 @@ def check_outputs(parameters: Mapping[str, Any]) -> None:
     Raises:
         typer.BadParameter: with the option's name.
     """
-    outputs = {name: Path(parameters[name]).expanduser() for name in OUTPUTS if parameters.get(name) is not None}
+    given = {name: parameters[name] for name in OUTPUTS if parameters.get(name) is not None}
+    outputs = {name: Path(value).expanduser() for name, value in given.items() if not is_remote(str(value))}
     inputs = [path for name, value in parameters.items() if name not in OUTPUTS for path in input_paths(_texts(value))]
     seen: dict[Path, str] = {}
     for name, path in outputs.items():
@@ -68,7 +71,7 @@ def check_parent(path: Path, option: str) -> None:
 def input_paths(texts: Iterable[str]) -> Iterator[Path]:
     """Paths that texts may name: as they are, as a file URL, as IMAGE:BOX or replay:FILE."""
     for text in texts:
-        if text.startswith("data:"):
+        if text.startswith("data:") or is_remote(text):
             continue
         if text.startswith("file://"):
             yield Path(unquote(urlparse(text).path))

@@ -2,15 +2,17 @@
 
 import base64
 import binascii
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
 from sam3_agent.formats.reading import read_json
-from sam3_agent.types import Concept, ConceptEstimate, ExemplarTokens
+from sam3_agent.types import CanvasExample, Concept, ConceptEstimate, ExemplarTokens
 
 FORMAT = "sam3-agent concept"
 VERSION = 2
@@ -26,6 +28,9 @@ MOST_WIDTH = 4096
 LARGEST = 1e4
 """Of a token's numbers, which are about 1 to 10: larger ones overflow in bfloat16's softmax and find nothing or all."""
 MOST_THUMBNAILS = 32
+MOST_CANVAS = 3
+"""Examples that are shown beside an image."""
+LONGEST_PICTURE = 4096
 MOST_NOTES = 16
 LONGEST_TEXT = 1000
 """Characters of a phrase or note."""
@@ -47,7 +52,8 @@ def write_concept(concept: Concept, path: Path) -> None:
             "threshold": concept.threshold,
             "estimate": estimate.to_json() if estimate is not None else None,
             "notes": list(concept.notes),
-            "thumbnails": [f"data:image/jpeg;base64,{_text(picture)}" for picture in concept.thumbnails],
+            "canvas": [{"image": _data_uri(each.picture), "box": list(each.box)} for each in concept.canvas],
+            "thumbnails": [_data_uri(picture) for picture in concept.thumbnails],
         },
         indent=1,
     )
@@ -90,8 +96,23 @@ def _check_bounds(concept: Concept, path: Path) -> None:
         raise InputError(f"'{path}' holds more than {MOST_NOTES} notes, or a text of over {LONGEST_TEXT} characters")
     if any(not text.isprintable() for text in texts):
         raise InputError(f"'{path}' holds characters in its texts that no terminal should be sent")
+    if len(concept.canvas) > MOST_CANVAS:
+        raise InputError(f"'{path}' holds {len(concept.canvas)} examples to be shown; at most {MOST_CANVAS} are read")
+    for each in concept.canvas:
+        _check_jpeg(each.picture, path)
     if len(concept.thumbnails) > MOST_THUMBNAILS:
         raise InputError(f"'{path}' holds {len(concept.thumbnails)} thumbnails; at most {MOST_THUMBNAILS} are read")
+
+
+def _check_jpeg(picture: bytes, path: Path) -> None:
+    """Refuse what is no JPEG of a usual size, before it is drawn."""
+    try:
+        with Image.open(io.BytesIO(picture), formats=("JPEG",)) as opened:
+            if max(opened.size) > LONGEST_PICTURE:
+                raise InputError(f"'{path}' holds a picture of {opened.size[0]}x{opened.size[1]} pixels")
+            opened.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"'{path}' holds an example that is no JPEG picture: {error}") from error
 
 
 def _concept(document: dict[str, Any]) -> Concept:
@@ -101,7 +122,7 @@ def _concept(document: dict[str, Any]) -> Concept:
         raise InputError(f"version {document['version']!r:.60}; this program reads versions 1 and {VERSION}")
     segmenter = str(document["eye"])
     phrase, examples = document["phrase"], document.get("examples")
-    pictures = tuple(base64.b64decode(t.partition(",")[2], validate=True) for t in map(str, document["thumbnails"]))
+    pictures = tuple(_picture(each) for each in document["thumbnails"])
     return Concept(
         str(document["name"]),
         None if phrase is None else str(phrase),
@@ -111,7 +132,23 @@ def _concept(document: dict[str, Any]) -> Concept:
         float(document.get("threshold", 0.5)),
         _estimate(document.get("estimate")),
         tuple(str(note) for note in document.get("notes", ())),
+        tuple(_canvas_example(each) for each in document.get("canvas", ())),
     )
+
+
+def _canvas_example(document: dict[str, Any]) -> CanvasExample:
+    x0, y0, x1, y1 = (float(v) for v in document["box"])
+    if not 0 <= x0 < x1 <= LONGEST_PICTURE or not 0 <= y0 < y1 <= LONGEST_PICTURE:
+        raise ValueError(f"box {[x0, y0, x1, y1]} is none of a picture")
+    return CanvasExample(_picture(document["image"]), (x0, y0, x1, y1))
+
+
+def _picture(uri: object) -> bytes:
+    return base64.b64decode(str(uri).partition(",")[2], validate=True)
+
+
+def _data_uri(picture: bytes) -> str:
+    return f"data:image/jpeg;base64,{_text(picture)}"
 
 
 def _tokens_json(tokens: ExemplarTokens) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco_reading import read_coco
 from sam3_agent.formats.cvat import read_cvat
+from sam3_agent.formats.fiftyone import is_fiftyone, read_fiftyone
 from sam3_agent.formats.found_labels import FoundImage, FoundLabel
 from sam3_agent.formats.image_names import Matches
 from sam3_agent.formats.known_images import KnownImages
@@ -20,7 +21,10 @@ from sam3_agent.formats.notes import Note, Notes, note_lines
 from sam3_agent.formats.reading import read_json
 from sam3_agent.formats.yolo import read_yolo
 
-FORMS = "a COCO or LabelMe .json, a YOLO data.yaml or list of names, a CVAT .xml, or a folder of LabelMe files"
+FORMS = (
+    "a COCO or LabelMe .json, a YOLO data.yaml or list of names, a CVAT .xml, a folder of LabelMe files or a FiftyOne"
+    " dataset"
+)
 _SHOWN = 5
 """Files that a name could mean are listed up to this number."""
 Reader = Callable[[Path, KnownImages, Notes], list[FoundImage]]
@@ -64,6 +68,8 @@ def read_labels(source: Path, images: KnownImages) -> ReadLabels:
 
 def _reader(source: Path) -> Reader:
     suffix = source.suffix.lower()
+    if is_fiftyone(source):
+        return read_fiftyone
     if source.is_dir():
         return read_labelme
     if suffix in _BY_SUFFIX or (suffix == ".txt" and source.is_file()):

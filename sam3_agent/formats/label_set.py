@@ -40,11 +40,12 @@ class LabeledImage:
     """The name without its suffix; unique in a set."""
     width: int
     height: int
-    labels: tuple[MaskLabel, ...] = ()
+    labels: Sequence[MaskLabel] = ()
+    """A tuple, or a sequence that reads them anew whenever it is gone through."""
     split: str = "train"
 
     def __post_init__(self) -> None:
-        for label in self.labels:
+        for label in self.labels if isinstance(self.labels, tuple) else ():
             if label.rle.size != (self.height, self.width):
                 raise InputError(f"{self.name}: label {label.id} is of size {label.rle.size}, not of the image's")
 

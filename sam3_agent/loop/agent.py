@@ -14,6 +14,7 @@ from sam3_agent.llm.deadline import Stopped
 from sam3_agent.llm.task import Task
 from sam3_agent.loop.budget import DEFAULT_BUDGET, Budget
 from sam3_agent.loop.judge import MOST_JUDGED, Judge, JudgeMode
+from sam3_agent.loop.rescue import second_attempt
 from sam3_agent.loop.run import Run
 from sam3_agent.loop.turns import Turns
 from sam3_agent.loop.verdict import objection
@@ -119,7 +120,7 @@ class Agent:
     `judge` None means "once" for an LLM that sees pictures and "off" for one that does not (the rules).
     With `keep_pictures` the trace holds every picture that was shown, as a JPEG file. With `votes` above 1 a question
     is asked up to so often, one run after the other, until two answers agree; see `poll`. That pays for LLMs that do
-    not say the same each time.
+    not say the same each time. With `rescue` a run that found nothing tries other phrases and boxes; see `rescue`.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class Agent:
         judge: JudgeMode | None = None,
         keep_pictures: bool = False,
         votes: int = 1,
+        rescue: bool = False,
     ) -> None:
         if not 1 <= votes <= MAX_VOTES:
             raise InputError(f"votes: {votes} is no number from 1 to {MAX_VOTES}")
@@ -140,6 +142,7 @@ class Agent:
         self.judge = Judge(judge if judge is not None else "once" if llm.sees else "off")
         self.keep_pictures = keep_pictures
         self.votes = votes
+        self.rescue = rescue
         self._turns = Turns(workspace, _TOOLS, self._settle)
 
     def ask(self, image_id: str, query: str, *, stop: Event | None = None) -> Answer:
@@ -185,9 +188,27 @@ class Agent:
         clock = self.llm.start_clock(task.name) if isinstance(self.llm, KeepsTime) else RunClock()
         run = Run(self.workspace, self.llm, task, budget, clock, stop=stop, keep_pictures=self.keep_pictures)
         self._turns.take(run, self._begin)
+        if self.rescue and self._is_lost(run):
+            self._attempt_again(run)
         answer = run.answer()
         clock.stop()
         return answer
+
+    def _is_lost(self, run: Run) -> bool:
+        """Whether a run found nothing that a second attempt may find, and may go on."""
+        nothing = not run.best and run.reason != INTERRUPTED and run.outcome != "failed"
+        return nothing and self.llm.sees and run.wanted and not run.budget.spent(run.meter)
+
+    def _attempt_again(self, run: Run) -> None:
+        """Let a second attempt answer in place of "no match"; a Ctrl-C in it ends the run as it ends any other."""
+        try:
+            found = second_attempt(run, run.reason)
+        except (KeyboardInterrupt, Stopped):
+            run.end("budget", INTERRUPTED)
+            return
+        if found is not None:
+            reason = f"found by {found.words} after no match was reported"
+            run.end("answered", reason, tuple(run.workspace.instance(mask_id) for mask_id in found.ids))
 
     def _prefer(self, task: Task, stop: Event | None, first: Answer, second: Answer) -> tuple[Answer, Usage]:
         """Let the LLM compare two rival answers in both orders; where the orders disagree, the first one stays."""

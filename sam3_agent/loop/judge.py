@@ -105,8 +105,9 @@ class Judge:
     def _vote(self, run: Run, left: Sequence[str], right: Sequence[str]) -> Sequence[str]:
         look, image = run.workspace.look, run.task.image_id
         pictures = [look(image, list(ids), style="outline") for ids in (left, right)]
-        words = f"query: {run.task.query}\nfirst answer: {', '.join(left)}\nsecond answer: {', '.join(right)}"
-        answer = self._ask(run, read_prompt("compare"), words, pictures, PREFERENCE)
+        lines = [f"query: {run.task.query}", f"first answer: {', '.join(left)}", f"second answer: {', '.join(right)}"]
+        lines += ["the masks:", *_facts(run.workspace, list(dict.fromkeys((*left, *right))))]
+        answer = self._ask(run, read_prompt("compare"), "\n".join(lines), pictures, PREFERENCE)
         return () if isinstance(answer, str) else left if answer.model_dump()["better"] == "first" else right
 
     def _ask(self, run: Run, prompt: Prompt, words: str, pictures: list[Picture], tool: ToolSpec) -> BaseModel | str:

@@ -19,6 +19,8 @@ LEAD = 2
 SAME_MASK = 0.7
 """IoU from which on masks of two answers are one object, as in `mask_facts.SAME_OBJECT`."""
 
+MOST_RIVALS = 4
+"""Answers in a tournament; each but the first costs two calls, one an order."""
 Ask = Callable[[Budget], Answer]
 """Asks once more, within what is left of the budget."""
 Prefer = Callable[[Answer, Answer], tuple[Answer, Usage]]
@@ -40,10 +42,10 @@ def poll(ask: Ask, budget: Budget, most: int, prefer: Prefer) -> Answer:
     """Ask up to `most` times and return what most answers say.
 
     Two answers that agree (same outcome, IoU of AGREE) end it at once if no third disagrees, else a lead of two or more
-    than half of `most`. Without such a lead, a mask counts that more than
-    half of the votes have; where none has, the two answers with the most in common with the others are compared by
-    `prefer`. Failed runs have no vote. `usage` is that of all runs; `agreement` the mean IoU
-    of the answer with each vote, 1 where both say that there is no match.
+    than half of `most`. Without such a lead, a mask counts that more than half of the votes have; where none has, the
+    answers that differ meet in a tournament, the one with the most in common with the others first: `prefer` compares
+    each with the best so far. Failed runs have no vote. `usage` is that of all runs; `agreement` the mean IoU of the
+    answer with each vote, 1 where both say that there is no match.
     """
     answers: list[Answer] = []
     left: Budget | None = budget
@@ -92,18 +94,29 @@ def overlap(first: Sequence[Instance], second: Sequence[Instance]) -> float:
 
 
 def majority(votes: Sequence[Answer], prefer: Prefer) -> Majority:
-    """The masks that more than half of the votes have, or the better of the two most typical answers."""
+    """The masks that more than half of the votes have, or the answer that wins a tournament of all that differ."""
     none = [vote for vote in votes if not vote.instances]
     if 2 * len(none) > len(votes):
         return Majority(none[0], ())
     kept = [max(group, key=lambda each: each.score) for group in _objects(votes) if 2 * len(group) > len(votes)]
     if kept:
         return Majority(max(votes, key=lambda vote: overlap(vote.instances, kept)), tuple(kept))
+    best, *others = _rivals(votes)
+    costs: list[Usage] = []
+    for other in others:
+        best, cost = prefer(best, other)
+        costs.append(cost)
+    return Majority(best, best.instances, total(costs) if costs else None)
+
+
+def _rivals(votes: Sequence[Answer]) -> list[Answer]:
+    """Answers that differ, the one with the most in common with all others first."""
     typical = sorted(votes, key=lambda vote: sum(overlap(vote.instances, each.instances) for each in votes))
-    if len(typical) == 1:
-        return Majority(typical[0], typical[0].instances)
-    best, cost = prefer(typical[-1], typical[-2])
-    return Majority(best, best.instances, cost)
+    rivals: list[Answer] = []
+    for vote in reversed(typical):
+        if (vote.instances or not any(each.instances for each in votes)) and not any(agree(vote, r) for r in rivals):
+            rivals.append(vote)
+    return rivals[:MOST_RIVALS]
 
 
 def total(spent: Sequence[Usage]) -> Usage:

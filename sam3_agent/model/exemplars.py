@@ -1,6 +1,6 @@
 """Exemplar boxes as the detector reads them."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import torch
 
@@ -47,8 +47,10 @@ def box_tensors(rows: Sequence[tuple[Boxes, Labels]]) -> tuple[torch.Tensor, tor
     return boxes, labels
 
 
-def learned_rows(prompts: Sequence[ConceptPrompt], segmenter: str, width: int) -> list[ExemplarTokens | None]:
-    """Return the tokens of each prompt's learned concept; None where it has none.
+def learned_rows(
+    prompts: Sequence[ConceptPrompt], segmenter: str, width: int, adapters: Container[str] = ()
+) -> list[ExemplarTokens | None]:
+    """Return the tokens of each prompt's learned concept, of these weights or an adapter; None where it has none.
 
     Raises:
         InputError: a concept was learned by another model.
@@ -56,7 +58,10 @@ def learned_rows(prompts: Sequence[ConceptPrompt], segmenter: str, width: int) -
     rows: list[ExemplarTokens | None] = []
     for prompt in prompts:
         known = None if prompt.learned is None else prompt.learned.tokens
-        if prompt.learned is not None and known is not None and (known.segmenter != segmenter or known.width != width):
+        own = (
+            known is not None and known.width == width and (known.segmenter == segmenter or known.segmenter in adapters)
+        )
+        if prompt.learned is not None and known is not None and not own:
             raise InputError(
                 f"the concept '@{prompt.learned.name}' was learned by other weights (model {known.segmenter}),"
                 f" which this model"

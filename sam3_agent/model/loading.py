@@ -21,6 +21,7 @@ from safetensors import safe_open
 from transformers import CLIPTokenizer, Sam3Config, Sam3Model, Sam3TrackerVideoConfig
 
 from sam3_agent.errors import ModelUnavailable
+from sam3_agent.formats.adapter_folder import MANIFEST as ADAPTER
 from sam3_agent.model.clip_tokenizer import MERGES, from_merges
 from sam3_agent.model.model_folder import NONSENSE, check_size, check_tokenizer, check_weights, read_config
 from sam3_agent.model.official_checkpoint import converted, is_official
@@ -100,6 +101,10 @@ def locate(name_or_path: str | Path) -> tuple[str, Path]:
     if not folder.is_dir():
         raise ModelUnavailable(
             f"'{name}' is a file: give Meta's sam3.pt, or the folder that holds config.json and model.safetensors"
+        )
+    if (folder / ADAPTER).is_file():
+        raise ModelUnavailable(
+            f"'{name}' is an adapter: give it after its model, as MODEL+{name} (such as tiny+{name})"
         )
     return name, _checked(folder, f"'{name}' holds no config.json, so it is no SAM 3 checkpoint")
 

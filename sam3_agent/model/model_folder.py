@@ -5,6 +5,7 @@ architectures for transformers to fetch or run, and sizes that no machine has; a
 folder. None of it is followed.
 """
 
+import hashlib
 import logging
 import math
 import re
@@ -30,6 +31,7 @@ MOST_TOKENIZER_BYTES = 64 * 2**20
 """Of each file of a tokenizer or an index; tokenizer.json of facebook/sam3 has 3.6 MB."""
 MOST_DEPTH = 16
 MOST_ENTRIES = 10_000
+_BLOCK = 1 << 20
 MOST_NUMBER = 1_000_000
 """Twenty times the vocabulary, the largest number of facebook/sam3."""
 MOST_LAYERS = 256
@@ -212,3 +214,14 @@ def _without_code(value: Any, dropped: list[str]) -> Any:
     # transformers itself writes the private "_name_or_path"; nothing follows it here, so it is no news.
     dropped += [key for key in entries if _CODE.fullmatch(key) and entries[key] and key != "_name_or_path"]
     return {key: _without_code(each, dropped) for key, each in entries.items() if not _CODE.fullmatch(key)}
+
+
+def weights_hash(folder: Path) -> str:
+    """Hash a checkpoint's weights and configuration, names included: 16 hex digits, as in manifests of evaluations."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json") and p.is_file()):
+        digest.update(path.name.encode() + b"\0")
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    return digest.hexdigest()[:16]

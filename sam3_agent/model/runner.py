@@ -1,9 +1,10 @@
 """Runs the network, batch by batch, on prepared rows of any images and callers."""
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +14,7 @@ from transformers import Sam3Model
 
 from sam3_agent.masks import Rle
 from sam3_agent.model import sam3_forward
+from sam3_agent.model.adapters.gate import Adapted
 from sam3_agent.model.click_prompts import ClickRow, RawClick
 from sam3_agent.model.concept_prompts import ConceptRow, Drawn, ExemplarRow, coarse_levels, text_only_tokens
 from sam3_agent.model.cuda.fast_path import FastPath
@@ -45,8 +47,12 @@ class Runner:
     Safe to call from several threads: the network runs for one at a time. Out of memory comes as torch says it.
     """
 
-    def __init__(self, model: Sam3Model, *, tracker: Tracker | None = None) -> None:
+    def __init__(
+        self, model: Sam3Model, *, tracker: Tracker | None = None, adapted: Mapping[str, Adapted] = MappingProxyType({})
+    ) -> None:
+        """`adapted`: networks of adapters, by the fingerprint that the tokens of their prompts carry."""
         sam3_forward.prepare(model)
+        self._adapted = adapted
         self.texts = TextCache(self._encode_texts, TEXT_BYTES)
         self._model = model
         self._tracker = tracker
@@ -114,9 +120,20 @@ class Runner:
     def draw(self, rows: Sequence[ConceptRow]) -> list[Drawn]:
         """Scores and boxes of every row, and masks for what is kept and for the near misses alone.
 
-        There are pauses before the masks of each row. On the fast path others have the network while this waits for
-        the GPU and codes masks.
+        Rows of one adapter go through the network together, and so do all others, on the same features. There are
+        pauses before the masks of each row. On the fast path others have the network while this waits for the GPU and
+        codes masks.
         """
+        groups: dict[str | None, list[int]] = {}
+        for place, row in enumerate(rows):
+            owner = row.learned.segmenter if row.learned is not None else None
+            groups.setdefault(owner if owner in self._adapted else None, []).append(place)
+        drawn: dict[int, Drawn] = {}
+        for owner, places in groups.items():
+            drawn |= zip(places, self._draw_group([rows[place] for place in places], owner), strict=True)
+        return [drawn[place] for place in range(len(rows))]
+
+    def _draw_group(self, rows: Sequence[ConceptRow], adapter: str | None) -> list[Drawn]:
         held = self._lock if self._fast is None else nullcontext()
         with held, self._on_device(), torch.inference_mode():
             with self.alone():
@@ -127,6 +144,7 @@ class Runner:
                     box_tensors([(row.boxes, row.labels) for row in rows]),
                     learned_tensors([row.learned for row in rows]),
                     text_only_tokens(rows),
+                    adapter,
                 )
             said = _said(grounded)
             chosen = [_chosen(row, each) for row, each in zip(rows, said, strict=True)]
@@ -176,6 +194,7 @@ class Runner:
         boxes: tuple[torch.Tensor, torch.Tensor],
         learned: Learned | None,
         cls: torch.Tensor | None = None,
+        adapter: str | None = None,
     ) -> Grounded:
         """Raw scores and boxes of P prompts; to be called `alone`.
 
@@ -186,6 +205,7 @@ class Runner:
             boxes: (P, N, 4) cxcywh boxes and (P, N) labels.
             learned: see there.
             cls: (P, 1, C) what prompts without boxes say of their images, where that is known already.
+            adapter: whose changes are on, by fingerprint. The fast path has none, so that the modules run.
         """
         device = self._model.device
         if cls is not None and not bool((boxes[1] != PAD).any()):
@@ -197,6 +217,10 @@ class Runner:
         if learned is not None:
             tokens = torch.cat([tokens, learned[0].to(device, tokens.dtype)], dim=1)  # (P, CONTEXT + N + 1 + M, C)
             mask = torch.cat([mask, learned[1].to(device)], dim=1)
+        if adapter is not None:
+            changed = self._adapted[adapter]
+            grounded = sam3_forward.ground(changed.network, coarse, tokens, mask)
+            return replace(grounded, logits=grounded.logits + changed.shift)
         found = self._fast.ground(coarse, tokens, mask) if self._fast is not None else None
         return found or sam3_forward.ground(self._model, coarse, tokens, mask)
 

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from transformers import Sam3Model
 
 from sam3_agent.errors import InputError, ToolError
+from sam3_agent.formats.adapter_folder import JOIN, split_model
 from sam3_agent.model import exemplars, loading, sam3_forward, text_prompts
+from sam3_agent.model.adapters.gate import Gate
 from sam3_agent.model.batching import IMAGE_COST, Plan, Work
 from sam3_agent.model.click_prompts import ClickRow, RawClick, to_clicked, to_clicks
 from sam3_agent.model.concept_prompts import ConceptRow, Drawn, ExemplarRow
@@ -37,6 +39,7 @@ from sam3_agent.types import (
     DETECT_DEFAULTS,
     ClickedMask,
     ClickPrompt,
+    Concept,
     ConceptPrompt,
     Detection,
     DetectOptions,
@@ -67,12 +70,14 @@ class Sam3(EngineSegmenter[None]):
         tracker: Tracker | None = None,
         *,
         video: VideoTracker | None = None,
+        gate: Gate | None = None,
         fast: Fast = "auto",
     ) -> None:
         self._model = model
         self._tracker = tracker
+        self._gate = gate or Gate(model)
         self._may_be_fast = fast == "auto"
-        self._runner = Runner(model, tracker=tracker)
+        self._runner = Runner(model, tracker=tracker, adapted=self._gate.networks)
         self._tokenizer = tokenizer
         self._tokenizing = threading.Lock()  # Hugging Face's tokenizers may fail when threads meet in them
         config = cast(Any, model.config)
@@ -82,6 +87,7 @@ class Sam3(EngineSegmenter[None]):
             input_side=self._side,
             queries=int(config.detr_decoder_config.num_queries),
             patch=int(config.vision_config.backbone_config.patch_size),
+            own_words=self._gate.words or info.own_words,
         )
         self._hide_zero = text_prompts.hides_zero(tokenizer)
         self._width = int(config.detr_encoder_config.hidden_size)
@@ -104,7 +110,7 @@ class Sam3(EngineSegmenter[None]):
         """Load "tiny" (embedded), "facebook/sam3" (gated, 3.4 GB), a folder in either's layout, or Meta's own sam3.pt.
 
         Args:
-            name_or_path: see above.
+            name_or_path: see above; adapters follow it after a "+" each ("tiny+gear.adapter").
             device: auto (CUDA where there is one), cpu, cuda, cuda:N, mps. For several at once see `load_segmenter`.
             dtype: auto (bfloat16 on CUDA, else float32), bfloat16, float32.
             fast: "off" keeps `warm_up` from compiling and capturing on a CUDA GPU.
@@ -114,14 +120,16 @@ class Sam3(EngineSegmenter[None]):
         """
         place = loading.pick_device(device)
         number = loading.pick_dtype(dtype, place)
-        name, folder = loading.locate(name_or_path)
+        base, adapters = split_model(str(name_or_path))
+        name, folder = loading.locate(base)
         tokenizer = loading.load_tokenizer(folder)
         model = loading.load_model(folder, place, number)
         loading.check_vocabulary(folder, tokenizer, model)
-        info = ModelInfo(name, str(place), str(number).removeprefix("torch."))
+        gate = Gate.load(model, adapters)
+        info = ModelInfo(JOIN.join([name, *map(str, adapters)]), str(place), str(number).removeprefix("torch."))
         tracker = loading.load_tracker(folder, place, number)
         video = load_video_tracker(folder, tracker, place, number)
-        return cls(model, tokenizer, info, tracker, video=video, fast=fast)
+        return cls(model, tokenizer, info, tracker, video=video, gate=gate, fast=fast)
 
     @property
     def info(self) -> ModelInfo:
@@ -133,10 +141,22 @@ class Sam3(EngineSegmenter[None]):
         """The modules themselves, for training something beside them; their weights must stay as they are."""
         return self._model
 
+    def changed(self, network: Sam3Model | None = None, gate: Gate | None = None) -> "Sam3":
+        """The same model with another network or other adapters, about features that this one has encoded.
+
+        It has no tracker half. `network` shares the vision encoder with this one's (`low_rank.view_of`).
+        """
+        return Sam3(network or self._model, self._tokenizer, self._info, gate=gate, fast="off")
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of the weights; a learned concept belongs to them."""
         return sam3_forward.fingerprint(self._model)
+
+    @property
+    def concepts(self) -> tuple[Concept, ...]:
+        """Concepts that came with the model: those of its gated adapters."""
+        return self._gate.concepts
 
     def warm_up(self) -> float:
         """Run the network once, so that no caller pays for kernels and memory pools; gives the seconds.
@@ -223,9 +243,10 @@ class Sam3(EngineSegmenter[None]):
     ) -> Plan[Detection]:
         """`detect` with the prompts checked and tokenized; see `Engine`."""
         held = own_features(features)
+        prompts = [self._gate.named(prompt) for prompt in prompts]
         ids = [self._token_ids(prompt.phrase or text_prompts.EXEMPLAR_PHRASE) for prompt in prompts]
         boxes = exemplars.box_rows(prompts, held.width, held.height)
-        learned = exemplars.learned_rows(prompts, self.fingerprint, self._width)
+        learned = exemplars.learned_rows(prompts, self.fingerprint, self._width, self._gate.networks)
         rows = [
             ConceptRow(held, tokens, self._flags(tokens), *shapes, known, options)
             for tokens, shapes, known in zip(ids, boxes, learned, strict=True)
@@ -277,7 +298,11 @@ class Sam3(EngineSegmenter[None]):
 
     def wordless_tokens(self, features: ImageFeatures) -> torch.Tensor:
         """(L, C) tokens that a prompt without words has on this image, before those of a learned concept."""
-        ids = self._token_ids(text_prompts.EXEMPLAR_PHRASE)
+        return self.prompt_tokens(features, text_prompts.EXEMPLAR_PHRASE)
+
+    def prompt_tokens(self, features: ImageFeatures, phrase: str) -> torch.Tensor:
+        """(L, C) tokens that a phrase has on this image: its words, then the CLS token."""
+        ids = self._token_ids(phrase)
         with self._network("reading a prompt"):
             return self._runner.tokens_alone(features.levels[-1], ids, self._flags(ids))
 

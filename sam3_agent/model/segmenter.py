@@ -10,6 +10,7 @@ from sam3_agent.types import (
     DETECT_DEFAULTS,
     ClickedMask,
     ClickPrompt,
+    Concept,
     ConceptPrompt,
     Detection,
     DetectOptions,
@@ -99,6 +100,16 @@ class KeepsStatistics(Protocol):
 
     def statistics(self) -> dict[str, Any]:
         """Counts as they stand now, ready for JSON."""
+        ...
+
+
+@runtime_checkable
+class BringsConcepts(Protocol):
+    """A segmenter that knows concepts by itself: those of its adapters."""
+
+    @property
+    def concepts(self) -> tuple[Concept, ...]:
+        """Known from the start in every workspace."""
         ...
 
 

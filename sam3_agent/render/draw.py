@@ -235,7 +235,8 @@ def draw_picture(
         window = _around(marks, pixels.shape[1], pixels.shape[0])
     view = view_of(window, longest)
     shown = [mark for mark in marks if is_within(mark.rle, view)]
-    words = f"{_words(style, marks, shown)}; {view.words()}"
+    lines = f"; grid lines every {grid_step(view)} pixels of the image" if style == "grid" else ""
+    words = f"{_words(style, marks, shown)}{lines}; {view.words()}"
     return Picture(lambda: _drawn(pixels, shown, style, view), words, view.scale, (view.width, view.height))
 
 
@@ -252,9 +253,48 @@ def _drawn(pixels: NDArray[np.uint8], marks: Sequence[Mark], style: Style, view:
         draw_labels(image, labeled, [fill for fill in fills if fill.mark.label and not fill.mark.faint])
         return image
     image = Image.fromarray(_PAINTERS[style](canvas, found))
-    if style == "marks":
+    if style == "grid":
+        draw_grid(image, view)
+    if style in ("marks", "grid"):
         draw_labels(image, labeled)
     return image
+
+
+_GRID_LINES = 12
+"""Along the longer side, at most: more hide what they measure."""
+_DASH = 4
+
+
+def grid_step(view: View) -> int:
+    """Image pixels between two lines of a grid: 1, 2 or 5 times a power of ten."""
+    least = max(view.width, view.height) / view.scale / _GRID_LINES
+    power = 10 ** max(0, math.floor(math.log10(max(least, 1))))
+    return next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= least)
+
+
+def draw_grid(image: Image.Image, view: View) -> None:
+    """Draw lines at round coordinates of the image, each named at its end by that coordinate.
+
+    Lines are one picture pixel wide, dashed in black and white, so that they are seen on any ground and hide little.
+    """
+    draw, font, step = ImageDraw.Draw(image), label_font(max(11, round(max(image.size) / 70))), grid_step(view)
+    x0, y0, x1, y1 = view.window
+    columns = [(x, round((x - x0) * view.scale)) for x in range(-(-x0 // step) * step, x1, step)]
+    rows = [(y, round((y - y0) * view.scale)) for y in range(-(-y0 // step) * step, y1, step)]
+    for start in range(0, max(image.size), _DASH):
+        color = "white" if (start // _DASH) % 2 else "black"
+        end = start + _DASH - 1
+        for _, x in columns:
+            draw.line((x, start, x, end), fill=color)
+        for _, y in rows:
+            draw.line((start, y, end, y), fill=color)
+    names = [(f"x {x}", place, 0) for x, place in columns] + [(f"y {y}", 0, place) for y, place in rows if place]
+    for text, left, top in names:
+        width, height = _size(font, text, roomy=False)
+        x, y = min(left, image.width - width), min(top, image.height - height)
+        draw.rectangle((x, y, x + width - 1, y + height - 1), fill="white", outline="black")
+        from_left, from_top, _, _ = font.getbbox(text)
+        draw.text((x + _PADDING - from_left, y + _PADDING - from_top), text, fill="black", font=font)
 
 
 def _plain(canvas: NDArray[np.uint8], found: _Found) -> NDArray[np.uint8]:
@@ -279,6 +319,7 @@ _PAINTERS: dict[Style, Callable[[NDArray[np.uint8], _Found], NDArray[np.uint8]]]
     "plain": _plain,
     "marks": _outlined,
     "outline": _outlined,
+    "grid": _outlined,
     "cutout": _cut_out,
 }
 

@@ -12,7 +12,7 @@ from PIL import Image
 from sam3_agent import masks
 from sam3_agent.masks import Box, Rle
 
-Style = Literal["marks", "outline", "fill", "cutout", "contact_sheet", "plain"]
+Style = Literal["marks", "outline", "fill", "cutout", "contact_sheet", "grid", "plain"]
 STYLES: tuple[Style, ...] = get_args(Style)
 
 

@@ -31,7 +31,9 @@ def look(
     region: Region = (),
     style: Annotated[
         Style,
-        Field(description="cutout: masks on grey; contact_sheet: one enlarged cell a mask."),
+        Field(
+            description="cutout: masks on grey; contact_sheet: one enlarged cell a mask; grid: lines at coordinates."
+        ),
     ] = "marks",
 ) -> Looked:
     """See the image, or a region of it at full resolution, with masks drawn on it.

@@ -18,7 +18,7 @@ def known_nouns(info: ModelInfo) -> frozenset[str] | None:
     """Every noun that the model was taught; None where nobody can list them."""
     if info.name.partition("+")[0] != _TINY:
         return None
-    return frozenset((*NOUNS, *SUPERCATEGORIES, "thing", "household item"))
+    return frozenset((*NOUNS, *SUPERCATEGORIES, "thing", "household item", *info.own_words))
 
 
 def scope_hints(info: ModelInfo) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from sam3_agent.errors import Sam3AgentError
 from sam3_agent.training.click_run import train_clicks
 from sam3_agent.training.config import CONFIGS, TrainConfig
-from sam3_agent.training.export import export_clicks, export_run, export_tracker
+from sam3_agent.training.export import export_clicks, export_parts, export_run, export_tracker
 from sam3_agent.training.run import train
 from sam3_agent.training.track_run import train_tracker
 
@@ -83,6 +83,8 @@ def _export(config: TrainConfig, options: argparse.Namespace) -> None:
         export_clicks(config, options.out, options.start_from, options.export)
     elif config.stages[0].kind == "tracker":
         export_tracker(config, options.out, options.start_from, options.export)
+    elif all(stage.learns for stage in config.stages):
+        export_parts(config, options.out, options.start_from, options.export)
     else:
         export_run(options.out, options.export)
 

@@ -32,10 +32,16 @@ class SceneTargets:
     boxes: Tensor
     """(N, 4) cxcywh in [0, 1]"""
     masks: Tensor
-    """(N, S/4, S/4) share of each cell that the object covers"""
+    """(N, S/2, S/2) share of each cell that the object covers; twice as fine as the model's masks"""
     cover: Tensor
     """(N, S/8, S/8) the same at patch size"""
     objects: tuple[SceneObject, ...]
+
+    def siblings(self) -> Tensor:
+        """(N, S/2, S/2) share of each cell that other objects of the same noun cover."""
+        nouns = [o.noun for o in self.objects]
+        same = torch.tensor([[a == b and i != j for j, b in enumerate(nouns)] for i, a in enumerate(nouns)])
+        return torch.einsum("nm,mhw->nhw", same.float(), self.masks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +74,9 @@ def scene_targets(scene: Scene, image_size: int) -> SceneTargets:
     scale = np.array([scene.width, scene.height, scene.width, scene.height], dtype=np.float32)
     xyxy = np.array([o.box for o in scene.objects], dtype=np.float32).reshape(-1, 4) / scale
     boxes = np.concatenate([(xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]], axis=1)
-    side = image_size // (PATCH // 2)
-    masks = np.stack([shrink(o.mask, side) for o in scene.objects])  # (N, S/4, S/4)
-    cover = masks.reshape(len(masks), side // 2, 2, side // 2, 2).mean((2, 4))  # (N, S/8, S/8)
+    side, patches = image_size // 2, image_size // PATCH
+    masks = np.stack([shrink(o.mask, side) for o in scene.objects])  # (N, S/2, S/2)
+    cover = masks.reshape(len(masks), patches, PATCH // 2, patches, PATCH // 2).mean((2, 4))  # (N, S/8, S/8)
     return SceneTargets(pixels, _tensor(boxes), _tensor(masks), _tensor(cover), scene.objects)
 
 

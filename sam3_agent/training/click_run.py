@@ -32,7 +32,7 @@ from sam3_agent.training.click_prompts import (
 )
 from sam3_agent.training.config import Stage, TrainConfig
 from sam3_agent.training.evaluate import HELD_OUT_SEED
-from sam3_agent.training.optimizer_step import descend, learning_rate, ranks_together
+from sam3_agent.training.optimizer_step import descend, learning_rate, mixed_precision, ranks_together
 from sam3_agent.training.report import Report
 from sam3_agent.training.tiny import HIDDEN
 from sam3_agent.training.tiny_tracker import new_tracker, tiny_tracker_config
@@ -57,7 +57,7 @@ def click_step(learner: ClickLearner, config: TrainConfig, stage: Stage, rng: np
     A third of the objects gets a click at its most interior point, a third a box, a third something rarer.
     """
     batch = draw_objects(config, stage, learner.tracker.mask_size[0], rng)
-    with torch.autocast(config.device, torch.bfloat16):
+    with mixed_precision(config.device):
         features = learner.tracker.features(encode_grid(learner, batch.pixels))
         groups = np.array_split(rng.permutation(len(batch.index)), 3)
         kinds = (center_clicks, shaken_boxes, _RARER[int(rng.integers(len(_RARER)))])

@@ -28,6 +28,10 @@ class Stage:
     """Rate of backbone and text encoder, relative to the rest."""
     plain_objects: float = PLAIN_OBJECTS
     """Share of the objects that wear no pattern; at a fourth every pattern, plain included, is as frequent."""
+    least_objects: int = 1
+    """Objects of a scene at least, where that many find a place."""
+    learns: tuple[str, ...] = ()
+    """How the names of the parameters begin that learn; the rest is frozen. Empty: everything learns."""
 
 
 TELL_PATTERNS = Stage(
@@ -38,6 +42,8 @@ FINISH = Stage(
     "finish", "prompts", 224, 1380, images=5, prompts=6, peak_rate=4e-4, end_rate=3e-6, flat=0.1, pretrained_share=0.6
 )
 FINISH_PATTERNS = replace(FINISH, steps=800, images=6, prompts=5, plain_objects=0.4, pretrained_share=0.8)
+DETECTING = ("detr_decoder.", "dot_product_scoring.", "mask_decoder.")
+"""What comes after the DETR encoder: learns alone, nothing before it needs gradients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,29 @@ LONGER = replace(
 """Goes on from exported weights (`--start-from`) at more pixels."""
 PATTERNS = replace(TINY, seed=4, stages=(TELL_PATTERNS, FINISH_PATTERNS))
 """Goes on from exported weights whose backbone does not tell stripes, dots and checks apart."""
+CROWDED = replace(
+    TINY,
+    seed=6,
+    ranks=1,
+    stages=(
+        Stage(
+            "crowded",
+            "prompts",
+            224,
+            steps=300,
+            images=4,
+            prompts=5,
+            peak_rate=4e-4,
+            flat=0.3,
+            end_rate=2e-6,
+            warm_up=15,
+            plain_objects=0.4,
+            least_objects=5,
+            learns=DETECTING,
+        ),
+    ),
+)
+"""Goes on from exported weights: decoder, scores and masks on crowded scenes; all else stays as it is."""
 SMOKE = replace(
     TINY,
     ranks=1,
@@ -131,6 +160,7 @@ CONFIGS = {
     "tiny": TINY,
     "longer": LONGER,
     "patterns": PATTERNS,
+    "crowded": CROWDED,
     "smoke": SMOKE,
     "clicks": CLICKS,
     "clicks-smoke": CLICKS_SMOKE,

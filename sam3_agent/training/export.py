@@ -3,18 +3,21 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from transformers import Sam3Config, Sam3Model, Sam3VideoConfig
 
 from sam3_agent.errors import InputError
-from sam3_agent.training.checkpoint import read_checkpoint, read_state
+from sam3_agent.training.checkpoint import Checkpoint, read_checkpoint, read_state
 from sam3_agent.training.click_run import start_learner
 from sam3_agent.training.config import TrainConfig
+from sam3_agent.training.evaluate import fitted_presence_bias
+from sam3_agent.training.grounding_loss import Alignment
 from sam3_agent.training.prompts import vocabulary_words
-from sam3_agent.training.tiny import new_model, tiny_config
+from sam3_agent.training.steps import Learner
+from sam3_agent.training.tiny import HIDDEN, new_model, tiny_config
 from sam3_agent.training.tokenizer import build_tokenizer
 from sam3_agent.training.track_presence import Calibration
 from sam3_agent.training.track_run import start_track_learner
@@ -32,12 +35,17 @@ def export_run(run: Path, folder: Path) -> None:
     saved = read_checkpoint(run)
     if saved is None:
         raise InputError(f"'{run}' holds no checkpoint; give the --out folder of a training run")
+    learner = _trained(saved)
+    write_weights(learner.model, learner.model.config, folder)
+    learner.tokenizer.save_pretrained(folder)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _trained(saved: Checkpoint) -> Learner:
     tokenizer = build_tokenizer(vocabulary_words())
     config = tiny_config(len(tokenizer), int(saved.config["stages"][saved.stage]["image_size"]))
-    model = Sam3Model(config)
-    model.load_state_dict(saved.model)
-    write_weights(model, config, folder)
-    tokenizer.save_pretrained(folder)  # pyright: ignore[reportUnknownMemberType]
+    learner = Learner(Sam3Model(config), Alignment(HIDDEN), tokenizer)
+    learner.model.load_state_dict(saved.model)
+    return learner
 
 
 def exported_model(folder: Path, vocab_size: int) -> Sam3Model:
@@ -135,6 +143,50 @@ def export_tracker(config: TrainConfig, run: Path, weights: Path | None, folder:
     width = learner.tracker.parts.tracking_point.shape[1]
     own["tracker_model.no_memory_positional_encoding"] = torch.zeros(1, 1, width)  # read by nothing
     tensors |= {name: value.half().contiguous() for name, value in own.items()}
+    _write_beside(weights, folder, tensors)
+
+
+KEPT = 0.5
+"""Share of a part's former weights in what `export_parts` writes."""
+
+
+def export_parts(config: TrainConfig, run: Path, weights: Path | None, folder: Path) -> None:
+    """Write the checkpoint `weights` with the parts of the detector that the run has taught (float16) into `folder`.
+
+    `folder` may be `weights` itself. Every other tensor stays as it is, to the bit, the tracker half included.
+
+    They are blended with what they were before (WiSE-FT, Wortsman et al. 2022): a short run gains and forgets, the mean
+    of both keeps more of either. Presence is calibrated on the way: its last bias takes up
+    `evaluate.fitted_presence_bias`.
+
+    Raises:
+        InputError: no checkpoint in `run`, no weights, or weights whose frozen parts are not those of the run.
+    """
+    saved = read_checkpoint(run)
+    if saved is None:
+        raise InputError(f"'{run}' holds no checkpoint; give the --out folder of a training run")
+    if weights is None:
+        raise InputError("a run of some parts is exported beside the weights that it started from; give --start-from")
+    learnt = tuple({beginning for stage in config.stages for beginning in stage.learns})
+    tensors = {name: value.clone() for name, value in load_file(weights / WEIGHTS).items()}
+    learner = _trained(saved)
+    with torch.no_grad():
+        for name, value in learner.model.named_parameters():
+            if name.startswith(learnt):
+                value.lerp_(tensors[PREFIX + name].float(), KEPT)
+    last = cast(Any, learner.model.detr_decoder).presence_head.layer3
+    with torch.no_grad():
+        last.bias += fitted_presence_bias(learner, learner.model.config.image_size)
+    for name, value in learner.model.state_dict().items():
+        if name.startswith(learnt):
+            tensors[PREFIX + name] = value.half().contiguous()
+        elif not torch.equal(tensors[PREFIX + name], value.half()):
+            raise InputError(f"'{run}' did not start from '{weights}': '{name}' differs")
+    _write_beside(weights, folder, tensors)
+
+
+def _write_beside(weights: Path, folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write the tensors, and config and tokenizer of `weights`, which may be the same folder."""
     folder.mkdir(parents=True, exist_ok=True)
     if folder.resolve() != weights.resolve():
         for path in (weights / "config.json", *sorted(weights.glob("tokenizer*"))):

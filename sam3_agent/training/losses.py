@@ -38,6 +38,8 @@ class LossWeights:
     presence: float = 1.0
     mask_focal: float = 5.0
     mask_dice: float = 2.0
+    sibling: float = 3.0
+    """How much more a pixel of another object of the same noun counts in the focal term of a mask."""
     semantic: float = 2.0
 
 
@@ -120,19 +122,34 @@ def detection_loss(
     return terms, matches
 
 
+@dataclass(frozen=True, slots=True)
+class MaskTruth:
+    """Truth of one prompt's T masks; its cells are as fine as those of the logits, or finer by a whole number."""
+
+    cover: Tensor
+    """(T, H, W) share of each cell that the object covers"""
+    siblings: Tensor
+    """(T, H, W) the same of all other objects of its noun together"""
+
+
 def mask_loss(
-    masks: Tensor, semantic: Tensor, truths: Sequence[Tensor], matches: Sequence[Match], weights: LossWeights
+    masks: Tensor, semantic: Tensor, truths: Sequence[MaskTruth], matches: Sequence[Match], weights: LossWeights
 ) -> dict[str, Tensor]:
     """Mask and semantic terms of R prompts that have targets.
 
-    `masks` is (R, Q, h, w) logits, `semantic` (R, h, w) logits, each truth (T, h, w) covered shares. The focal term is
-    divided by the object's area (at least 4 cells), so that small objects count as much as big ones.
+    `masks` is (R, Q, h, w) logits, `semantic` (R, h, w) logits. Logits are enlarged to the grid of the truth as they
+    are in use: bilinearly, before the cut at 0. So they learn to put that cut where the object ends, within a cell.
+    The focal term is divided by the object's area (at least 4 cells of the logits), so that small objects count as much
+    as big ones.
     """
     chosen = torch.cat([masks[row, query] for row, (query, _) in enumerate(matches)])  # (M, h, w)
-    truth = torch.cat([t[index] for t, (_, index) in zip(truths, matches, strict=True)])  # (M, h, w)
-    area = truth.flatten(1).sum(1).clamp(min=4.0)
-    per_mask = focal(chosen, truth, gamma=1.0).flatten(1).sum(1) / area
-    whole = torch.stack([t.sum(0).clamp(max=1.0) for t in truths])  # (R, h, w)
+    truth = torch.cat([t.cover[index] for t, (_, index) in zip(truths, matches, strict=True)])  # (M, H, W)
+    others = torch.cat([t.siblings[index] for t, (_, index) in zip(truths, matches, strict=True)])  # (M, H, W)
+    finer = truth.shape[-1] // chosen.shape[-1]
+    chosen = F.interpolate(chosen[:, None].float(), scale_factor=finer, mode="bilinear")[:, 0]  # (M, H, W)
+    area = truth.flatten(1).sum(1).clamp(min=4.0 * finer**2)
+    per_mask = (focal(chosen, truth, gamma=1.0) * (1 + weights.sibling * others)).flatten(1).sum(1) / area
+    whole = torch.stack([F.avg_pool2d(t.cover.sum(0)[None], finer)[0].clamp(max=1.0) for t in truths])  # (R, h, w)
     semantic_terms = dice(semantic, whole).mean() + F.binary_cross_entropy_with_logits(semantic.float(), whole)
     return {
         "mask_focal": weights.mask_focal * 0.2 * per_mask.mean(),

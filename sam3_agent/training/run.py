@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedConfig
 
 from sam3_agent.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sam3_agent.training.config import Stage, TrainConfig
@@ -96,6 +97,7 @@ class Place:
 
 def _run_stage(learner: Learner, config: TrainConfig, number: int, place: Place, resume: Checkpoint | None) -> None:
     stage, rank = config.stages[number], place.rank
+    freeze_all_but(learner, stage.learns)
     optimizer = _optimizer(learner, config, stage)
     if resume and resume.optimizer:
         optimizer.load_state_dict(resume.optimizer)
@@ -107,7 +109,7 @@ def _run_stage(learner: Learner, config: TrainConfig, number: int, place: Place,
         for step, batches in zip(steps, drawn, strict=True):
             terms = _learn(learner, config, stage, batches, optimizer, learning_rate(stage, step))
             report.add(step, terms, learning_rate(stage, step), drawn)
-            if report.checkpoint_is_due():
+            if report.checkpoint_is_due() or (rank == 0 and step + 1 == stage.steps):
                 write_checkpoint(place.folder, learner, optimizer, number, step + 1, config)
             if rank == 0 and stage.kind == "prompts" and ((step + 1) % EVALUATE_EVERY == 0 or step + 1 == stage.steps):
                 report.evaluation(step, quick_evaluation(learner, stage.image_size))
@@ -116,6 +118,21 @@ def _run_stage(learner: Learner, config: TrainConfig, number: int, place: Place,
         write_checkpoint(place.folder, Learner(resized, learner.heads, learner.tokenizer), None, number + 1, 0, config)
     elif rank == 0:
         write_checkpoint(place.folder, learner, optimizer, number, stage.steps, config)
+
+
+def freeze_all_but(learner: Learner, beginnings: tuple[str, ...]) -> None:
+    """Let only the parameters learn whose names begin so, or everything, the alignment heads included, for ().
+
+    Parts that are frozen whole attend by SDPA: forwards it takes a third of the time of "eager", which is for learning.
+    """
+    learner.heads.requires_grad_(not beginnings)
+    for name, parameter in learner.model.named_parameters():
+        parameter.requires_grad_(not beginnings or name.startswith(beginnings))
+    for part in learner.model.children():
+        way = "eager" if any(p.requires_grad for p in part.parameters()) else "sdpa"
+        for module in part.modules():
+            if isinstance(module.config if hasattr(module, "config") else None, PreTrainedConfig):
+                cast(Any, module).config._attn_implementation = way
 
 
 def _learn(
@@ -144,6 +161,8 @@ def _optimizer(learner: Learner, config: TrainConfig, stage: Stage) -> torch.opt
     """AdamW; the pre-trained parts (backbone, text) learn at the stage's `pretrained_share` of the rate."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in [*learner.model.named_parameters(), *learner.heads.named_parameters()]:
+        if not parameter.requires_grad:
+            continue
         decayed = parameter.ndim >= 2 and "embed" not in name and "reference_points" not in name
         groups.setdefault((decayed, name.startswith(PRETRAINED)), []).append(parameter)
     return torch.optim.AdamW(

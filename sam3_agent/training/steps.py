@@ -16,7 +16,8 @@ from sam3_agent.training.batch import Batch, SceneTargets, collate, scene_target
 from sam3_agent.training.config import Stage, TrainConfig
 from sam3_agent.training.forward import Exemplars, Grounding, Vision, answer, draw_masks, encode_images, ground
 from sam3_agent.training.grounding_loss import Alignment, DenseTruth, WordTable, dense_loss, prompt_loss
-from sam3_agent.training.losses import LossWeights, detection_loss, mask_loss
+from sam3_agent.training.losses import LossWeights, MaskTruth, detection_loss, mask_loss
+from sam3_agent.training.optimizer_step import mixed_precision
 from sam3_agent.training.prompts import HELD_OUT_PAIRS, lend_exemplars, sample_prompts
 
 
@@ -79,6 +80,7 @@ def draw_scenes(config: TrainConfig, stage: Stage, rng: np.random.Generator) -> 
         max_side=config.max_side,
         excluded_pairs=HELD_OUT_PAIRS,
         plain_objects=stage.plain_objects,
+        min_objects=stage.least_objects,
     )
     scenes: list[SceneTargets] = []
     while len(scenes) < stage.images:
@@ -115,20 +117,20 @@ def _without_pixels(scene: SceneTargets) -> SceneTargets:
 
 def dense_step(learner: Learner, config: TrainConfig, scenes: list[SceneTargets]) -> dict[str, Tensor]:
     """Every vocabulary word against every patch."""
-    with torch.autocast(config.device, torch.bfloat16):
+    with mixed_precision(config.device):
         vision = encode_images(learner.model, _pixels(learner, scenes))
         return _dense_terms(learner, vision, scenes)
 
 
 def ground_step(learner: Learner, config: TrainConfig, batch: Batch) -> dict[str, Tensor]:
     """Prompts up to the DETR encoder: does each patch belong to what is asked for?"""
-    with torch.autocast(config.device, torch.bfloat16):
+    with mixed_precision(config.device):
         return _grounded(learner, batch)[0]
 
 
 def prompt_step(learner: Learner, config: TrainConfig, batch: Batch) -> dict[str, Tensor]:
     """Prompts on scenes with the whole detector."""
-    with torch.autocast(config.device, torch.bfloat16):
+    with mixed_precision(config.device):
         return prompt_terms(learner, batch, LossWeights())
 
 
@@ -153,9 +155,13 @@ def prompt_terms(learner: Learner, batch: Batch, weights: LossWeights) -> dict[s
     rows = [i for i, t in enumerate(chosen) if len(t)]
     if rows:
         masks, semantic = draw_masks(learner.model, each, grounding, outputs, torch.tensor(rows, device=device))
-        truths = [owners[i].masks[chosen[i]].to(device) for i in rows]
+        truths = [_mask_truth(owners[i], chosen[i], device) for i in rows]
         terms |= mask_loss(masks, semantic, truths, [matches[i] for i in rows], weights)
     return terms
+
+
+def _mask_truth(scene: SceneTargets, chosen: list[int], device: torch.device) -> MaskTruth:
+    return MaskTruth(scene.masks[chosen].to(device), scene.siblings()[chosen].to(device))
 
 
 def ground_batch(learner: Learner, batch: Batch) -> tuple[Vision, Vision, Grounding]:
@@ -178,8 +184,10 @@ def ground_batch(learner: Learner, batch: Batch) -> tuple[Vision, Vision, Ground
 
 
 def _grounded(learner: Learner, batch: Batch) -> tuple[dict[str, Tensor], Vision, Grounding]:
-    """The terms that do not need the decoder, and what the decoder goes on from."""
+    """The terms that do not need the decoder, if what they teach learns at all, and what the decoder goes on from."""
     vision, each, grounding = ground_batch(learner, batch)
+    if not grounding.encoded.requires_grad:
+        return {}, each, grounding
     wanted = [s.cover[list(p.targets)].sum(0) for s, p in zip(batch.owners(), batch.prompts, strict=True)]
     covered = prompt_loss(learner.heads, grounding.encoded, torch.stack(wanted).to(learner.model.device))
     return {"covered": COVERED_SHARE * covered} | _dense_terms(learner, vision, batch.scenes), each, grounding

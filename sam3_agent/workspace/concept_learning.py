@@ -10,6 +10,7 @@ the concept must not find.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,21 @@ from numpy.typing import NDArray
 from sam3_agent.masks import Box
 from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.scenes.vocabulary import NOUNS
-from sam3_agent.types import Concept, ConceptEstimate, ConceptPrompt, DetectOptions, Exemplar, ExemplarTokens
+from sam3_agent.types import (
+    CanvasExample,
+    Concept,
+    ConceptEstimate,
+    ConceptPrompt,
+    Detection,
+    DetectOptions,
+    Exemplar,
+    ExemplarTokens,
+)
+from sam3_agent.workspace.canvas import canvas_of, evenly, in_image
 from sam3_agent.workspace.negative_examples import SAME, box_ious
 
+ConceptMode = Literal["auto", "tokens", "canvas"]
+"""Tokens are read from the examples; a canvas shows them beside each image; auto measures which finds more of them."""
 OTHER_WORDS = NOUNS
 """Everyday words that are asked beside the concept, to see what else is on the images of the examples."""
 MOST_CENTERS = 3
@@ -69,6 +82,8 @@ class Choice:
     centers: int = 1
     phrase: str | None = None
     negatives: bool = False
+    canvas: bool = False
+    """With the examples beside the image, not with tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +120,18 @@ class Finding:
     false: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Access to the images of examples, and the model that reads them."""
+
+    features_of: Callable[[str], Features]
+    pixels_of: Callable[[str], NDArray[np.uint8]]
+    """(H, W, 3) RGB of an image id."""
+    segmenter: Segmenter
+
+
 def read_examples(
-    examples: Sequence[tuple[str, Exemplar]], features_of: Callable[[str], Features], segmenter: Segmenter
+    examples: Sequence[tuple[str, Exemplar]], reading: Reading
 ) -> tuple[list[ExampleImage], ExemplarTokens]:
     """Read (image id, box) examples image by image; also gives all tokens as one set, positives first."""
     by_image: dict[str, list[Exemplar]] = {}
@@ -114,7 +139,7 @@ def read_examples(
         by_image.setdefault(image_id, []).append(exemplar)
     images: list[ExampleImage] = []
     for image_id, boxes in by_image.items():
-        tokens = segmenter.read_exemplars(features_of(image_id), boxes)
+        tokens = reading.segmenter.read_exemplars(reading.features_of(image_id), boxes)
         sign = np.array([e.positive for e in boxes])
         positive, negative = (tuple(e.box for e in boxes if e.positive is s) for s in (True, False))
         images.append(
@@ -170,19 +195,18 @@ def repooled(concept: Concept) -> Concept:
     return replace(concept, tokens=mean, examples=concept.tokens)
 
 
-def choose(
-    concept: Concept, images: Sequence[ExampleImage], features_of: Callable[[str], Features], segmenter: Segmenter
-) -> Concept:
+def choose(concept: Concept, images: Sequence[ExampleImage], reading: Reading, mode: ConceptMode = "tokens") -> Concept:
     """Decide how the concept is asked for, by trial on the images of its examples.
 
     Gives the concept with pooled tokens, the phrase that is kept, a threshold, an estimate and notes about what was
-    left out. `concept.tokens` are those of all examples.
+    left out. `concept.tokens` are those of all examples. With a canvas it holds the examples to be shown too.
     """
-    choices = _choices(concept.phrase, images)
+    segmenter = reading.segmenter
+    choices = _choices(concept.phrase, images, mode, held_out=_held_out(images))
     slow = segmenter.info.device == "cpu" and segmenter.info.input_side >= SLOW_SIDE
     tried = _evenly(images, SLOW_IMAGES if slow else MOST_TRIAL_IMAGES)
     words = OTHER_WORDS[:: len(OTHER_WORDS) // SLOW_WORDS] if slow else OTHER_WORDS
-    trials = _trials(choices, images, tried, words, features_of, segmenter)
+    trials = _trials(choices, images, tried, words, reading)
     held_out = _held_out(images)
     examples = sum(len(image.positive) for image in tried)
     thresholds = THRESHOLDS if held_out and len(tried) >= THRESHOLD_IMAGES else THRESHOLDS[:1]
@@ -195,6 +219,7 @@ def choose(
         concept,
         phrase=choice.phrase,
         tokens=pooled(choice, images),
+        canvas=_shown(images, reading) if choice.canvas else (),
         examples=concept.tokens,
         threshold=threshold,
         estimate=estimate,
@@ -202,13 +227,22 @@ def choose(
     )
 
 
-def _choices(phrase: str | None, images: Sequence[ExampleImage]) -> list[Choice]:
-    """The plainest and most obedient first: one mean, the phrase and the negative examples as they were given."""
+def _choices(
+    phrase: str | None, images: Sequence[ExampleImage], mode: ConceptMode = "tokens", *, held_out: bool = True
+) -> list[Choice]:
+    """The plainest and most obedient first: one mean, the phrase and the negative examples as they were given.
+
+    The canvas comes last, as it costs most; "auto" tries it only where an image can be left out to measure it.
+    """
     count = sum(len(image.positive) for image in images)
     centers = range(1, max(1, min(MOST_CENTERS, count // EXAMPLES_PER_CENTER)) + 1)
     phrases = (None,) if phrase is None else (phrase, None)
     negatives = (True, False) if any(image.negative for image in images) else (False,)
-    return [Choice(k, words, kept) for k, words, kept in product(centers, phrases, negatives)]
+    by_tokens = [Choice(k, words, kept) for k, words, kept in product(centers, phrases, negatives)]
+    by_canvas = [Choice(1, words, negatives=False, canvas=True) for words in phrases]
+    if mode == "canvas":
+        return by_canvas
+    return [*by_tokens, *by_canvas] if mode == "auto" and held_out else by_tokens
 
 
 def _held_out(images: Sequence[ExampleImage]) -> bool:
@@ -234,18 +268,24 @@ def _trials(
     images: Sequence[ExampleImage],
     tried: Sequence[ExampleImage],
     words: Sequence[str],
-    features_of: Callable[[str], Features],
-    segmenter: Segmenter,
+    reading: Reading,
 ) -> Trials:
-    """Ask every choice, learned from the other images, on each image that is tried; one batch an image."""
+    """Ask every choice, learned from the other images, on each image that is tried; one batch an image, and one more
+    for a canvas.
+    """
     others = [ConceptPrompt(word) for word in words]
     answers: list[list[list[tuple[float, Box]]]] = []
     for image in tried:
         rest = [other for other in images if other is not image]
         lenders = rest if any(other.positive for other in rest) else images
-        learned = [Concept("trial", choice.phrase, pooled(choice, lenders)) for choice in choices]
+        plain = [choice for choice in choices if not choice.canvas]
+        learned = [Concept("trial", choice.phrase, pooled(choice, lenders)) for choice in plain]
         asked = [ConceptPrompt(concept.phrase, (), concept) for concept in learned]
-        found = segmenter.detect(features_of(image.image_id), [*asked, *others], DetectOptions(min(THRESHOLDS)))
+        options = DetectOptions(min(THRESHOLDS))
+        found = reading.segmenter.detect(reading.features_of(image.image_id), [*asked, *others], options)
+        if len(plain) < len(choices):
+            beside = _beside(image, lenders, [c.phrase for c in choices if c.canvas], reading, options)
+            found = [*found[: len(plain)], *beside, *found[len(plain) :]]
         answers.append([[(d.presence * c.object_score, c.box) for c in d.kept] for d in found])
     different = _other_words([a[len(choices) :] for a in answers], tried)
     findings: list[list[Finding]] = [[] for _ in choices]
@@ -254,6 +294,24 @@ def _trials(
         for place, found in enumerate(findings):
             found += _judged(answer[place], image, things)
     return Trials(findings, len(different))
+
+
+def _beside(
+    image: ExampleImage,
+    lenders: Sequence[ExampleImage],
+    phrases: Sequence[str | None],
+    reading: Reading,
+    options: DetectOptions,
+) -> list[Detection]:
+    """Ask with the lenders' examples beside the image."""
+    canvas = canvas_of(reading.pixels_of(image.image_id), _shown(lenders, reading))
+    prompts = [ConceptPrompt(phrase, canvas.exemplars) for phrase in phrases]
+    found = reading.segmenter.detect(reading.segmenter.encode(canvas.pixels), prompts, options)
+    return [in_image(each, canvas) for each in found]
+
+
+def _shown(images: Sequence[ExampleImage], reading: Reading) -> tuple[CanvasExample, ...]:
+    return evenly([(reading.pixels_of(image.image_id), box) for image in images for box in image.positive])
 
 
 def _other_words(answers: Sequence[Sequence[Sequence[tuple[float, Box]]]], tried: Sequence[ExampleImage]) -> list[int]:
@@ -303,6 +361,14 @@ def _notes(concept: Concept, best: Choice, outcomes: dict[Choice, Outcome]) -> l
     kept = replace(best, negatives=True)
     if not best.negatives and kept in outcomes:
         notes.append(f"the negative examples are left out: {_compared(outcomes[kept], after)}")
+    others = [outcome for choice, outcome in outcomes.items() if choice.canvas != best.canvas]
+    if others:
+        rival = max(others, key=lambda outcome: outcome.f1)
+        names = ("shown beside the image", "asked as tokens")[:: 1 if best.canvas else -1]
+        notes.append(
+            f"the examples are {names[0]}: so {after.found} of {after.examples} are found and {after.false}"
+            f" false ones, {names[1]} {rival.found} and {rival.false}"
+        )
     return notes
 
 

@@ -2,8 +2,9 @@
 
 import io
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,9 @@ from PIL import Image
 
 from sam3_agent.errors import InputError, UnknownHandle
 from sam3_agent.masks import Box
-from sam3_agent.model.segmenter import Features, Segmenter
+from sam3_agent.model.segmenter import BringsConcepts, Segmenter
 from sam3_agent.types import Concept, ConceptPrompt, Exemplar, ExemplarTokens
-from sam3_agent.workspace.concept_learning import choose, read_examples, repooled
+from sam3_agent.workspace.concept_learning import ConceptMode, Reading, choose, read_examples, repooled
 
 MARK = "@"
 """A phrase that begins so names a learned concept."""
@@ -28,8 +29,10 @@ _MARGIN = 0.15
 class Concepts:
     """The learned concepts of a workspace. Safe to call from several threads."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, Concept] = {}
+    def __init__(self, segmenter: Segmenter) -> None:
+        """Begin with those that the model brings along."""
+        brought = segmenter.concepts if isinstance(segmenter, BringsConcepts) else ()
+        self._known: dict[str, Concept] = {concept.name: concept for concept in brought}
         self._lock = threading.Lock()
 
     def add(self, concept: Concept) -> None:
@@ -110,21 +113,22 @@ def learn_concept(
     name: str,
     phrase: str | None,
     examples: Sequence[Example],
-    features_of: Callable[[str], Features],
-    pixels_of: Callable[[str], NDArray[np.uint8]],
-    segmenter: Segmenter,
+    reading: Reading,
+    mode: ConceptMode = "tokens",
 ) -> Concept:
     """Read the examples image by image, and choose by trial on them how the concept is asked for.
 
     Raises:
-        InputError: no positive example, or too many examples.
+        InputError: no positive example, too many examples, or an unknown mode.
     """
+    if mode not in get_args(ConceptMode):
+        raise InputError(f"mode must be one of {', '.join(get_args(ConceptMode))}; got {mode!r}")
     if not any(example.exemplar.positive for example in examples):
         raise InputError("give at least one positive example to learn from: positive_masks or positive_boxes")
     if len(examples) > MOST_EXAMPLES:
         raise InputError(f"a concept is learned from at most {MOST_EXAMPLES} examples, got {len(examples)}")
-    images, tokens = read_examples([(e.image_id, e.exemplar) for e in examples], features_of, segmenter)
+    images, tokens = read_examples([(e.image_id, e.exemplar) for e in examples], reading)
     positive = [example for example in examples if example.exemplar.positive]
-    pictures = [thumbnail(pixels_of(e.image_id), e.exemplar.box) for e in positive[:MOST_THUMBNAILS]]
+    pictures = [thumbnail(reading.pixels_of(e.image_id), e.exemplar.box) for e in positive[:MOST_THUMBNAILS]]
     concept = Concept(name, phrase.strip() or None if phrase is not None else None, tokens, tuple(pictures))
-    return choose(concept, images, features_of, segmenter)
+    return choose(concept, images, reading, mode)

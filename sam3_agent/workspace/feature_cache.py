@@ -52,6 +52,10 @@ class FeatureCache:
         segmenter = self._segmenter.statistics() if isinstance(self._segmenter, KeepsStatistics) else {}
         return {"features": self._kept.statistics.to_json(), "eye": segmenter}
 
+    def held(self, key: Key) -> Features | None:
+        """Return the features of a window where they are in memory; nothing is encoded."""
+        return self._kept.get(key)
+
     def get(self, key: Key, pixels: Callable[[], NDArray[np.uint8]], *, passing: bool = False) -> Features:
         """The features of a window, from memory or by encoding what `pixels()` returns.
 

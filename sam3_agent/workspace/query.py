@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from sam3_agent.errors import InputError
 from sam3_agent.masks import Window
-from sam3_agent.model.segmenter import Segmenter
+from sam3_agent.model.segmenter import Features, Segmenter
 from sam3_agent.types import ConceptPrompt, Detection, DetectOptions
+from sam3_agent.workspace.canvas import canvas_of, in_image, prompt_on
 from sam3_agent.workspace.crops import prompt_in_window
 from sam3_agent.workspace.feature_cache import FeatureCache
 from sam3_agent.workspace.nms import Suppression
@@ -58,13 +59,34 @@ class Asking:
 
     def about(self, window: Window, prompts: Sequence[ConceptPrompt]) -> list[Detection]:
         """One detection a prompt; their masks and boxes are those of the window, the prompts' those of the image."""
-        x0, y0, x1, y1 = window
         height, width = self.pixels.shape[:2]
         local = [prompt_in_window(prompt, window, width, height) for prompt in prompts]
-        features = self.memory.get(
+        options = DetectOptions(self.question.threshold, assume_present=self.question.assume_present)
+        plain = [prompt for prompt in local if not prompt.by_canvas]
+        answers = iter(self.segmenter.detect(self._features(window), plain, options) if plain else ())
+        return [self._on_canvas(prompt, window, options) if prompt.by_canvas else next(answers) for prompt in local]
+
+    def beliefs(self, prompts: Sequence[ConceptPrompt]) -> list[float]:
+        """The presence of each prompt on the whole of the image's part."""
+        plain = [prompt for prompt in prompts if not prompt.by_canvas]
+        known = iter(self.segmenter.presence(self._features(self.whole), plain) if plain else ())
+        options = DetectOptions(self.question.threshold)
+        return [self._on_canvas(p, self.whole, options).presence if p.by_canvas else next(known) for p in prompts]
+
+    def _features(self, window: Window) -> Features:
+        x0, y0, x1, y1 = window
+        return self.memory.get(
             (self.image_id, window),
             lambda: np.ascontiguousarray(self.pixels[y0:y1, x0:x1]),
             passing=window != self.whole,
         )
-        options = DetectOptions(self.question.threshold, assume_present=self.question.assume_present)
-        return self.segmenter.detect(features, local, options)
+
+    def _on_canvas(self, prompt: ConceptPrompt, window: Window, options: DetectOptions) -> Detection:
+        """Ask with the examples beside the window; what is encoded serves this concept alone."""
+        assert prompt.learned is not None
+        x0, y0, x1, y1 = window
+        canvas = canvas_of(self.pixels[y0:y1, x0:x1], prompt.learned.canvas)
+        key = (f"{self.image_id} beside {hash(prompt.learned.canvas):x}", window)
+        features = self.memory.get(key, lambda: canvas.pixels, passing=True)
+        (answer,) = self.segmenter.detect(features, [prompt_on(canvas, prompt)], options)
+        return in_image(answer, canvas)

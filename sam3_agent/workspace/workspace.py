@@ -28,6 +28,7 @@ from sam3_agent.types import (
     Segmentation,
 )
 from sam3_agent.video import VideoSource
+from sam3_agent.workspace.concept_learning import ConceptMode, Reading
 from sam3_agent.workspace.concepts import Concepts, Example, by_threshold, learn_concept
 from sam3_agent.workspace.config import ALONE, WorkspaceConfig
 from sam3_agent.workspace.crops import clicks_in_window, window_of
@@ -66,7 +67,7 @@ class Workspace:
         self._images = Images(setting.suffix)
         self._records = Records(setting.suffix)
         self._memory = setting.memory or FeatureCache(segmenter, max_bytes)
-        self._concepts = Concepts()
+        self._concepts = Concepts(segmenter)
         self._colors = Colors()
         self._videos = Videos(segmenter, setting.suffix)
         self._segmentations = 0
@@ -208,8 +209,9 @@ class Workspace:
         """Score the belief that each phrase is in the image, 0-1: the cheapest question."""
         image = self.image(image_id)
         prompts = distinct_prompts(self._concepts.named(phrases))
-        beliefs = self._segmenter.presence(self._whole_features(image), prompts)
-        return {prompt.label: belief for prompt, belief in zip(prompts, beliefs, strict=True)}
+        whole, pixels = window_of(None, image.width, image.height), self._images.pixels(image.id)
+        beliefs = Asking(self._segmenter, self._memory, image.id, pixels, whole, Question()).beliefs(prompts)
+        return dict(zip([prompt.label for prompt in prompts], beliefs, strict=True))
 
     def refine(
         self,
@@ -281,10 +283,11 @@ class Workspace:
         negative_masks: Sequence[str] = (),
         positive_boxes: Sequence[tuple[str, Box]] = (),
         negative_boxes: Sequence[tuple[str, Box]] = (),
+        mode: ConceptMode = "tokens",
     ) -> Concept:
         """Learn a concept from examples on any open images; after that "@name" is a phrase like any other.
 
-        Boxes are given as (image id, box). A concept of the same name is replaced.
+        Boxes are (image id, box); an old "@name" is replaced. A "canvas" shows the examples beside each image.
 
         Raises:
             InputError: a bad name, no positive example, too many examples, or a box outside its image.
@@ -294,10 +297,8 @@ class Workspace:
             *self._examples(positive_masks, positive_boxes, positive=True),
             *self._examples(negative_masks, negative_boxes, positive=False),
         ]
-        concept = learn_concept(
-            name, phrase, examples, lambda i: self._whole_features(self.image(i)), self._images.pixels, self._segmenter
-        )
-        self._concepts.add(concept)
+        read = Reading(lambda i: self._whole_features(self.image(i)), self._images.pixels, self._segmenter)
+        self._concepts.add(concept := learn_concept(name, phrase, examples, read, mode))
         return concept
 
     def add_concept(self, concept: Concept) -> None:

@@ -44,4 +44,20 @@ def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_tool_that_is_not_served_is_an_error_of_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "other"]) == 2
-    assert "label-studio" in capsys.readouterr().err
+    assert "other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--detach"], "--detach leaves the model on a cluster that goes on"),
+        (["--name", "a b"], "is no name of a served model"),
+        (["--replicas", "4", "--max-replicas", "2"], "--max-replicas 2 is less than --replicas 4"),
+    ],
+)
+def test_options_of_a_served_model_are_checked_before_ray_starts(
+    options: list[str], complaint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert main(["serve", "model", *options]) == 1
+    assert complaint in capsys.readouterr().err

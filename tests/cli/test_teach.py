@@ -22,8 +22,11 @@ LACKING = SceneOptions(min_side=96, max_side=128, max_objects=3)
 
 @pytest.fixture
 def labeled(tmp_path: Path) -> Path:
+    return write_labeled(tmp_path / "set")
+
+
+def write_labeled(folder: Path) -> Path:
     """A folder with a COCO file of stars and other things, four images with stars and four without."""
-    folder = tmp_path / "set"
     folder.mkdir()
     images, annotations = list[dict[str, object]](), list[dict[str, object]]()
     counts, seed = {True: 0, False: 0}, 0

@@ -18,6 +18,7 @@ from sam3_agent import masks
 from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.review.handlers import Handlers
 from sam3_agent.labeling.review.refine import ReviewSegmenter
+from sam3_agent.labeling.review.rounds import Rounds
 from sam3_agent.labeling.review.server import build_app
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.store.label import Label
@@ -36,10 +37,10 @@ class Served:
 
 
 @contextmanager
-def served(journal: Journal, segmenter: FakeSegmenter) -> Generator[Served]:
+def served(journal: Journal, segmenter: FakeSegmenter, rounds: Rounds | None = None) -> Generator[Served]:
     """Serve the page of a journal until the block ends."""
     calls = Handlers(
-        journal, ReviewDecisions(journal, "tester"), ReviewSegmenter(journal, lambda: Workspace(segmenter))
+        journal, ReviewDecisions(journal, "tester"), ReviewSegmenter(journal, lambda: Workspace(segmenter)), rounds
     )
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(build_app(calls, TOKEN), log_level="error", access_log=False, ws="none"))

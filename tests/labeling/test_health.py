@@ -9,6 +9,7 @@ import pytest
 from sam3_agent import masks
 from sam3_agent.labeling.health.examine import LISTED, NEXT, examine, split_named
 from sam3_agent.labeling.health.page import write_page
+from sam3_agent.labeling.health.unlike import Unlike, Vectors, read_vectors, unlike_labels
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.store.label import Check, Label
 from tests.labeling.fixtures_runs import knowing_segmenter, label, write_scenes
@@ -156,4 +157,48 @@ def test_the_page_shows_images_and_escapes_names(tmp_path: Path) -> None:
     assert "&lt;b&gt;odd" in text
     assert "<b>odd" not in text
     assert "http" not in text.replace("data:image", "")
+    run.close()
+
+
+def vectors_of(*kinds: str, per_image: int = 1) -> Vectors:
+    """Labels "CLASS:LOOK" with vectors that differ a little within a look; `per_image` of them on each image."""
+    chance = np.random.default_rng(0)
+    looks = {look: chance.normal(size=16) for look in ("c", "l", "x")}
+    found = Vectors()
+    for number, kind in enumerate(kinds):
+        name, _, look = kind.partition(":")
+        found.labels.append(a_label(number, f"{number // per_image:064x}", block(20, 20, 30), name))
+        found.rows.append((looks[look] + 0.2 * chance.normal(size=16)).astype(np.float32))
+    return found
+
+
+def test_labels_that_look_like_another_class_are_found_worst_first() -> None:
+    found = unlike_labels(vectors_of(*["cup:c"] * 12, "cup:l", *["lamp:l"] * 12, "lamp:c"))
+    assert {(each.label.id, each.other) for each in found} == {("l12", "lamp"), ("l25", "cup")}
+    assert "cup that looks more like lamp (" in {each.label.id: each.words() for each in found}["l12"]
+
+
+def test_a_class_of_few_labels_a_single_class_and_neighbors_on_one_image_prove_nothing() -> None:
+    assert unlike_labels(vectors_of(*["cup:c"] * 12, *["lamp:l"] * 3, "lamp:c")) == []
+    assert unlike_labels(vectors_of(*["cup:c"] * 12, "cup:l")) == []
+    assert unlike_labels(Vectors()) == []
+    assert unlike_labels(vectors_of(*["cup:c"] * 12, *["lamp:l"] * 12, per_image=24)) == []
+
+
+def test_the_report_lists_labels_unlike_their_class_by_the_model_s_features(tmp_path: Path) -> None:
+    """The stand-in reads off each box what it is, so that a renamed label has the look of the others' kind."""
+    write_scenes(tmp_path / "images", 12)
+    segmenter = knowing_segmenter(12)
+    run = label(tmp_path / "images", tmp_path / "run", segmenter)
+    told: list[tuple[int, int]] = []
+    vectors = read_vectors(run, segmenter, lambda done, total: told.append((done, total)))
+    assert told[-1] == (11, 12)
+    assert len(vectors.labels) == len(vectors.rows) == len(run.labels())
+    (tmp_path / "images" / "003.png").unlink()
+    assert read_vectors(run, segmenter, lambda *_: None).unread == 1
+    planted = Unlike(run.labels()[0], "lamp", 0.2, 0.9)
+    health = examine(run, {planted.label.sha: [planted]})
+    assert health.counts["unlike"] == 1
+    assert "1 labels look more like another class." in health.advice
+    assert any("labels unlike their class: 1" in image.reasons for image in health.next)
     run.close()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 
 from sam3_agent import masks
 from sam3_agent.labeling.review.decisions import ReviewDecisions
+from sam3_agent.labeling.review.rounds import Rounds
 from sam3_agent.labeling.store.label import Label
 from tests.labeling.fixtures_page import Served, big_journal, chromium, served, three_hundred
+from tests.labeling.fixtures_rounds import QUICK, begin, decide, mistaken_segmenter
 from tests.labeling.fixtures_runs import knowing_segmenter, label, write_scenes
 
 pytestmark = [
@@ -425,6 +428,26 @@ def test_more_like_this_finds_the_others_here_and_in_the_queue(page: Any, site: 
     found = [each for each in journal.labels() if each.source == "similar"]
     assert all(each.route == "review" and each.phrase == "more like this" for each in found)
     assert len(found) == search.found + len(answered.value.json()["labels"]) > 0
+
+
+def test_the_button_teaches_in_the_background_and_shows_what_came_of_it(page: Any, tmp_path: Path) -> None:
+    with closing(begin(tmp_path)) as journal:
+        decide(journal, tmp_path, 3)
+        rounds = Rounds(journal, mistaken_segmenter, QUICK)
+        with closing(rounds), served(journal, mistaken_segmenter(), rounds) as site:
+            page.goto(site.url)
+            page.wait_for_selector("body[data-image]")
+            page.click("#teach")
+            page.wait_for_selector("#round:has-text('labeled anew')")
+            assert page.locator("#teach").inner_text() == "Teach"
+            page.select_option("#filter", "next")
+            page.wait_for_selector(".label .reason", state="attached")
+            assert "@gizmo.v1" in str(page.locator("#labels").text_content())
+
+
+def test_a_page_without_rounds_has_no_button(page: Any, site: Served) -> None:
+    opened(page, site)
+    assert not page.locator("#teach").is_visible()
 
 
 def test_ten_thousand_images_and_three_hundred_masks_are_there_at_once(page: Any, tmp_path: Path) -> None:

@@ -88,12 +88,12 @@ def test_masks_of_one_object_are_one_whatever_their_ids() -> None:
     assert [instance.id for instance in found.instances] == ["a2"]
 
 
-def test_rivals_without_a_majority_are_compared_and_the_comparison_is_paid_for() -> None:
+def test_rivals_without_a_majority_meet_in_a_tournament_that_is_paid_for() -> None:
     script = Script(answer(A), answer(B), answer(C))
     found = poll(script.ask, Budget(), 3, script.prefer)
-    assert len(script.compared) == 1
-    assert ids(found) == ids(script.compared[0][1])
-    assert (found.usage.input_tokens, found.usage.llm_calls) == (307, 8)
+    assert [(ids(one), ids(other)) for one, other in script.compared] == [(["c"], ["b"]), (["b"], ["a"])]
+    assert ids(found) == ["a"]
+    assert (found.usage.input_tokens, found.usage.llm_calls) == (314, 10)
     assert found.trace.steps[-2].data["compared"] is True
 
 

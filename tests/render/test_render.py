@@ -154,7 +154,7 @@ def test_styles_that_need_masks_say_so(style: Style) -> None:
 
 
 def test_an_unknown_style_names_the_known_ones() -> None:
-    with pytest.raises(InputError, match="marks, outline, fill, cutout, contact_sheet, plain; got 'neon'"):
+    with pytest.raises(InputError, match="marks, outline, fill, cutout, contact_sheet, grid, plain; got 'neon'"):
         drawn(style="neon")  # pyright: ignore[reportArgumentType]
 
 
@@ -272,3 +272,23 @@ def test_twenty_masks_on_a_4k_image_are_drawn_in_a_quarter_of_a_second() -> None
         assert draw_picture(pixels, marks).image
         seconds.append(time.process_time() - began)
     assert min(seconds) < 0.25
+
+
+def test_a_grid_names_coordinates_of_the_image_and_hides_little() -> None:
+    pixels = np.full((400, 600, 3), 90, dtype=np.uint8)
+    plain, grid = (draw_picture(pixels, style=style, longest=600) for style in ("plain", "grid"))
+    assert "grid lines every 50 pixels of the image" in grid.caption
+    drawn_on = (np.asarray(grid.image) != np.asarray(plain.image)).any(axis=2)
+    assert drawn_on[50:, 100].all()
+    assert drawn_on[200, 60:].all()
+    assert not drawn_on[60:95, 110:145].any()
+    assert drawn_on.mean() < 0.1
+
+
+def test_a_grid_of_a_region_keeps_the_coordinates_of_the_whole_image() -> None:
+    pixels = np.full((400, 600, 3), 90, dtype=np.uint8)
+    part = draw_picture(pixels, style="grid", region=(130, 50, 330, 250), longest=600)
+    assert "grid lines every 20 pixels of the image" in part.caption
+    picture = np.asarray(part.image)
+    x = round((200 - 130) * part.scale)
+    assert set(map(tuple, picture[60:120, x].tolist())) == {(0, 0, 0), (255, 255, 255)}

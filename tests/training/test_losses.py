@@ -5,7 +5,16 @@ import torch
 from torchvision.ops import generalized_box_iou
 
 from sam3_agent.training.forward import Outputs, to_xyxy
-from sam3_agent.training.losses import LossWeights, detection_loss, dice, focal, mask_loss, match, pairwise_giou
+from sam3_agent.training.losses import (
+    LossWeights,
+    MaskTruth,
+    detection_loss,
+    dice,
+    focal,
+    mask_loss,
+    match,
+    pairwise_giou,
+)
 
 
 def boxes(count: int, seed: int) -> torch.Tensor:
@@ -71,9 +80,38 @@ def test_mask_terms_fall_when_the_matched_query_draws_the_truth() -> None:
     sure = (truth - 0.5) * 20
     pair = [(torch.tensor([3]), torch.tensor([0]))]
     planes = torch.zeros(1, 5, 8, 8)
-    vague = mask_loss(planes, torch.zeros(1, 8, 8), [truth], pair, LossWeights())
+    alone = MaskTruth(truth, torch.zeros_like(truth))
+    vague = mask_loss(planes, torch.zeros(1, 8, 8), [alone], pair, LossWeights())
     planes = planes.clone()
     planes[0, 3] = sure[0]
-    drawn = mask_loss(planes, sure, [truth], pair, LossWeights())
+    drawn = mask_loss(planes, sure, [alone], pair, LossWeights())
     for name in ("mask_focal", "mask_dice", "semantic"):
         assert drawn[name] < 0.2 * vague[name], name
+
+
+def test_a_mask_pays_more_for_a_pixel_of_a_sibling_than_for_one_of_the_background() -> None:
+    truth, sibling = torch.zeros(1, 8, 8), torch.zeros(1, 8, 8)
+    truth[0, 1:4, 1:4] = 1
+    sibling[0, 5:7, 5:7] = 1
+    leaked = ((truth + sibling) - 0.5)[None] * 8  # (1, 1, 8, 8)
+    pair = [(torch.tensor([0]), torch.tensor([0]))]
+    known, unknown = MaskTruth(truth, sibling), MaskTruth(truth, torch.zeros_like(sibling))
+    terms = [mask_loss(leaked, torch.zeros(1, 8, 8), [t], pair, LossWeights()) for t in (known, unknown)]
+    assert terms[0]["mask_focal"] > 2 * terms[1]["mask_focal"]
+    assert terms[0]["mask_dice"] == terms[1]["mask_dice"]
+
+
+def test_on_a_finer_truth_logits_learn_where_within_a_cell_an_object_ends() -> None:
+    fine = torch.zeros(1, 16, 16)
+    fine[0, :, :7] = 1  # ends three quarters into the fourth of eight cells
+    pair = [(torch.tensor([0]), torch.tensor([0]))]
+    truth = MaskTruth(fine, torch.zeros_like(fine))
+    logits = torch.zeros(1, 1, 8, 8, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], lr=0.5)
+    for _ in range(60):
+        optimizer.zero_grad()
+        terms = mask_loss(logits, torch.zeros(1, 8, 8), [truth], pair, LossWeights())
+        (terms["mask_focal"] + terms["mask_dice"]).backward()
+        optimizer.step()
+    drawn = torch.nn.functional.interpolate(logits.detach(), size=(32, 32), mode="bilinear")[0, 0] > 0
+    assert int(drawn[16].sum()) == 14

@@ -3,15 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import Sam3Model
 
+from sam3_agent.errors import InputError
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.training.checkpoint import CHECKPOINT
-from sam3_agent.training.config import SMOKE, Stage, TrainConfig
-from sam3_agent.training.export import export_run
+from sam3_agent.training.config import CROWDED, DETECTING, SMOKE, Stage, TrainConfig
+from sam3_agent.training.evaluate import Judged, best_bias
+from sam3_agent.training.export import export_parts, export_run
 from sam3_agent.training.forward import Exemplars, answer, draw_masks, encode_images, ground
 from sam3_agent.training.prompts import vocabulary_words
 from sam3_agent.training.run import learning_rate, train
@@ -55,6 +59,28 @@ def test_an_exported_run_is_loaded_by_the_code_that_loads_the_real_weights(finis
     found = segmenter.detect(segmenter.encode(scene.image), [ConceptPrompt("red circle"), ConceptPrompt("a spaceship")])
     assert len(found) == 2
     assert all(0 <= d.presence <= 1 for d in found)
+
+
+@pytest.mark.integration
+def test_a_run_of_some_parts_changes_those_alone_and_leaves_every_other_tensor_to_the_bit(
+    finished: Path, tmp_path: Path
+) -> None:
+    weights, run, ended = tmp_path / "weights", tmp_path / "run", tmp_path / "ended"
+    export_run(finished, weights)
+    before = load_file(weights / "model.safetensors")
+    save_file(before | {"tracker_model.x": torch.rand(3)}, weights / "model.safetensors")
+    before = load_file(weights / "model.safetensors")
+    short = replace(CROWDED, stages=(replace(CROWDED.stages[0], image_size=64, steps=2, images=2, prompts=3),))
+    train(short, run, weights=weights)
+    export_parts(short, run, weights, ended)
+    after = load_file(ended / "model.safetensors")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert set(after) == set(before)
+    assert changed
+    assert all(name.startswith(tuple(f"detector_model.{part}" for part in DETECTING)) for name in changed)
+    save_file(before | {"detector_model.text_projection.bias": torch.ones(128)}, weights / "model.safetensors")
+    with pytest.raises(InputError, match="did not start from"):
+        export_parts(short, run, weights, ended)
 
 
 def test_the_training_pass_equals_transformers_own() -> None:
@@ -101,3 +127,12 @@ def test_the_learning_rate_warms_up_stays_and_falls_to_its_end() -> None:
     assert rates[2] == rates[3] == 1.0
     assert 0.1 < rates[4] < 1.0
     assert rates[5] == pytest.approx(0.1, abs=0.001)
+
+
+def test_the_presence_bias_lies_between_what_is_missed_and_what_is_made_up() -> None:
+    one, none = np.full((1, 1), 0.9), np.zeros((1, 0))
+    there = [Judged(logit, np.array([0.95]), one) for logit in (-1.6, -1.0, 0.5, 4.0)]
+    absent = [Judged(logit, np.array([0.95]), none) for logit in (-7.0, -4.0, -3.6, -3.0)]
+    bias = best_bias([*there, *absent])
+    assert 1.6 < bias < 3.0
+    assert best_bias([*there, *absent], biases=(-2.0, 0.0, 2.0)) == 2.0

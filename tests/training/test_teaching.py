@@ -13,7 +13,8 @@ from sam3_agent.formats.concept_file import read_concept, write_concept
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.training.checkpoint import read_state
-from sam3_agent.training.teaching.prompt_tokens import TeachProgress, TokenOptions
+from sam3_agent.training.teaching.progress import TeachProgress
+from sam3_agent.training.teaching.prompt_tokens import TokenOptions
 from sam3_agent.training.teaching.teach import TeachOptions, teach
 from sam3_agent.training.teaching.views import TeachingImage, view, views_of
 from sam3_agent.types import Concept, ConceptPrompt, ExemplarTokens

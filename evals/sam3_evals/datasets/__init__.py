@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from sam3_agent.errors import InputError
+from sam3_evals.datasets.cafe import Cafe
 from sam3_evals.datasets.coco import Coco
 from sam3_evals.datasets.folder import Folder
 from sam3_evals.datasets.grefcoco import GRefCoco
+from sam3_evals.datasets.muse import Muse
+from sam3_evals.datasets.parquet import Parquet
 from sam3_evals.datasets.reasonseg import ReasonSeg
 from sam3_evals.datasets.refcoco import RefCoco
 from sam3_evals.datasets.saco import SaCo
@@ -35,7 +38,13 @@ class Dataset(Protocol):
 
 OPENERS: dict[str, tuple[Callable[[str, str, int], Dataset], str]] = {
     "scenes": (Scenes.open, "scenes:SEED[/queries|/concepts]"),
-    "reasonseg": (ReasonSeg.open, "reasonseg:FOLDER"),
+    "reasonseg": (ReasonSeg.opener("reasonseg"), "reasonseg[-r|-x|-sgdr]:PATH"),
+    "reasonseg-r": (ReasonSeg.opener("reasonseg-r"), ""),
+    "reasonseg-x": (ReasonSeg.opener("reasonseg-x"), ""),
+    "reasonseg-sgdr": (ReasonSeg.opener("reasonseg-sgdr"), ""),
+    "parquet": (Parquet.open, "parquet:PATH"),
+    "muse": (Muse.open, "muse:PATH[@PICTURES]"),
+    "cafe": (Cafe.open, "cafe:FILE[@PICTURES]"),
     "folder": (Folder.open, "folder:PATH"),
     "refcoco": (RefCoco.open, "refcoco:FOLDER:SPLITTER:SPLIT[@PICTURES]"),
     "grefcoco": (GRefCoco.open, "grefcoco:FOLDER:SPLIT[@PICTURES]"),
@@ -49,7 +58,7 @@ OPENERS: dict[str, tuple[Callable[[str, str, int], Dataset], str]] = {
 }
 VIDEOS = frozenset({"mevis", "refytvos", "revos", "reasonvos", "veval"})
 """The kinds whose cases ask about videos."""
-FORMS = ", ".join(form for _, form in OPENERS.values())
+FORMS = ", ".join(form for _, form in OPENERS.values() if form)
 
 
 def open_dataset(spec: str, solver: str, seed: int = 0) -> Dataset:
@@ -65,7 +74,7 @@ def open_dataset(spec: str, solver: str, seed: int = 0) -> Dataset:
         raise InputError(f"unknown dataset {spec!r}; use one of: {FORMS}")
     opener, form = OPENERS[kind]
     if not argument:
-        raise InputError(f"dataset {spec!r} lacks its argument; use {form}")
+        raise InputError(f"dataset {spec!r} lacks its argument; use {form or f'{kind}:PATH'}")
     return opener(argument, solver, seed)
 
 

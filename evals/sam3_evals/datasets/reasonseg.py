@@ -1,17 +1,27 @@
-"""ReasonSeg: the folder of a split with NAME.jpg and NAME.json, or one of your own in that layout.
+"""ReasonSeg and its kin: the folder of a split with NAME.jpg and NAME.json, or a table (`parquet.py`).
 
-The truth is LISA's to the pixel (`sam3_agent/formats/reasonseg.py`); the question is text[0], as in LISA's evaluation.
+`reasonseg:PATH`, and with the same forms `reasonseg-r:` (StAR's corrected annotation, sj9909/ReasonSeg_refine),
+`reasonseg-x:` (deeper reasoning, sj9909/ReasonSegX_test, by `reasoning_type`) and `reasonseg-sgdr:` (discriminative,
+spatial, geometric and multi-step reasoning, snowball521/ReasonSeg-SGDR).
+
+Of a folder the truth is LISA's to the pixel (`sam3_agent/formats/reasonseg.py`); the question is text[0], as in LISA's
+evaluation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.reasonseg import ReasonSegRecord, read_reasonseg
+from sam3_evals.datasets.parquet import NAMES, Parquet
+from sam3_evals.datasets.tables import table_files
 from sam3_evals.sample import Case, Source
+
+Opener = Callable[[str, str, int], "ReasonSeg | Parquet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,23 +29,28 @@ class ReasonSeg:
     """One split on disk, streamed."""
 
     folder: Path
+    kind: str = "reasonseg"
 
     @classmethod
-    def open(cls, argument: str, _solver: str, _seed: int) -> "ReasonSeg":
-        """Open the folder of one split.
+    def opener(cls, kind: str) -> Opener:
+        """Make what opens "KIND:PATH", the folder of a split in either form."""
+        return partial(cls._open, kind)
 
-        Raises:
-            InputError: there is no such folder.
-        """
+    @classmethod
+    def _open(cls, kind: str, argument: str, _solver: str, _seed: int) -> "ReasonSeg | Parquet":
         folder = Path(argument).expanduser()
+        if table_files(folder):
+            return Parquet.of(kind, argument)
         if not folder.is_dir():
-            raise InputError(f"{argument}: no such folder; give the one that holds NAME.jpg and NAME.json")
-        return cls(folder)
+            raise InputError(
+                f"{argument}: no such folder; give the one that holds NAME.jpg and NAME.json, or .parquet files"
+            )
+        return cls(folder, kind)
 
     @property
     def name(self) -> str:
         """The spec: "reasonseg:FOLDER"."""
-        return f"reasonseg:{self.folder}"
+        return f"{self.kind}:{self.folder}"
 
     def cases(self, limit: int | None) -> Iterator[Case]:
         """One case a record, in the order of names."""
@@ -54,6 +69,9 @@ def case_of(record: ReasonSegRecord) -> Case:
     kind = record.extra.get("kind")
     if isinstance(kind, str):  # files that `sam3-agent scenes` wrote say it
         strata = {"kind": kind, **strata}
+    reasoning = next((value for name in NAMES["reasoning"] if isinstance(value := record.extra.get(name), str)), "")
+    if reasoning:
+        strata = {"reasoning": reasoning, **strata}
     return Case(
         id=record.name,
         picture=record.image_path.name,

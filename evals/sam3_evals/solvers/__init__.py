@@ -1,5 +1,6 @@
 """Solvers, one file each: they answer cases; a new one is a file here and a line in `make_solver`."""
 
+import re
 from typing import TYPE_CHECKING, Protocol
 
 from sam3_agent.errors import InputError
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from sam3_agent.workspace import Workspace
 
 SOLVERS = ("concept", "agent", "oracle")
+AGENT = re.compile(r"agent(?:\+votes(?P<votes>\d{1,2}))?(?P<rescue>\+rescue)?")
+"""The agent as it is, with votes ("agent+votes5"), with second attempts ("agent+rescue"), or with both in this order:
+in the name, so that a run's manifest tells them apart.
+"""
 VIDEO_SOLVERS = ("concept", "agent", "oracle")
 """Those that take videos."""
 
@@ -42,13 +47,13 @@ def check_solver(name: str, llm: str, *, videos: bool = False) -> None:
     """
     if ":" in name:
         load_function(name)
-    elif name not in SOLVERS:
+    elif name not in SOLVERS and not AGENT.fullmatch(name):
         raise InputError(f"unknown solver {name!r}; use one of: {', '.join(SOLVERS)}, or MODULE:FUNCTION")
     if videos and ":" not in name and name not in VIDEO_SOLVERS:
         raise InputError(
             f"the solver {name} takes no videos; use one of: {', '.join(VIDEO_SOLVERS)}, or MODULE:FUNCTION"
         )
-    if name == "agent" and not llm:
+    if AGENT.fullmatch(name) and not llm:
         raise InputError("the solver agent needs an LLM: add --llm rules, or --llm anthropic:MODEL")
 
 
@@ -77,7 +82,9 @@ def make_solver(name: str, workspace: "Workspace | None", llm: str, *, videos: b
         return OracleSolver(workspace)
     from sam3_agent.loop.load_llm import load_llm
 
-    return AgentSolver(workspace, load_llm(llm))
+    asked = AGENT.fullmatch(name)
+    votes = int(asked["votes"] or 1) if asked else 1
+    return AgentSolver(workspace, load_llm(llm), votes, rescue=bool(asked and asked["rescue"]))
 
 
 def _video_solver(name: str, workspace: "Workspace | None", llm: str) -> Solver:

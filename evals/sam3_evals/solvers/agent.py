@@ -14,9 +14,9 @@ from sam3_evals.solvers.open_image import OpenedImage
 class AgentSolver:
     """Asks the agent; its answer's masks are the prediction, whatever the outcome ("best so far" counts)."""
 
-    def __init__(self, workspace: Workspace, llm: LLM) -> None:
+    def __init__(self, workspace: Workspace, llm: LLM, votes: int = 1, *, rescue: bool = False) -> None:
         self._sitting = OpenedImage(workspace)
-        self._agent = Agent(workspace, llm)
+        self._agent = Agent(workspace, llm, votes=votes, rescue=rescue)
 
     def solve(self, case: Case, picture: Source) -> Prediction:
         """Ask once.

@@ -98,7 +98,7 @@ class Asked:
     concepts: tuple[Concept, ...] = ()
 
 
-def read_arguments(arguments: Sequence[str], after: Sequence[str] | None, query: str | None) -> Asked:
+def read_arguments(arguments: Sequence[str], after: Sequence[str] | None, query: str | None, model: str = "") -> Asked:
     """Tell images from the query, the last argument; `after` is what stood after `--`, None without one.
 
     Raises:
@@ -118,7 +118,7 @@ def read_arguments(arguments: Sequence[str], after: Sequence[str] | None, query:
     if len(queries) != 1 or not before:
         raise typer.BadParameter("give images, then one query in quotes", param_hint="'QUERY'")
     check_query(queries[0])
-    understood, (text, concepts) = tell_apart(before, ()), read_mentioned(queries[0])
+    understood, (text, concepts) = tell_apart(before, ()), read_mentioned(queries[0], model)
     return Asked(understood.images, text, tuple(concepts))
 
 
@@ -131,9 +131,11 @@ def run(
     model: ModelOptions,
     shown: Shown,
     votes: int = 1,
+    *,
+    rescue: bool = False,
 ) -> None:
     """Load model and LLM once, ask about each image, report; a failed run is an error when its report is out."""
-    check_judge(judge, llm.spec)
+    check_judge(judge, llm.spec, rescue=rescue)
     images = asked.images
     pictures = check_out(images, shown.out)
     traces = check_out(images, written.trace, ".jsonl", "--trace")
@@ -143,7 +145,7 @@ def run(
     workspace = open_workspace(model)
     for concept in asked.concepts:
         workspace.add_concept(concept)
-    agent = make_agent(workspace, loaded_llm, budget, judge, written, votes)
+    agent = make_agent(workspace, loaded_llm, budget, judge, written, votes, rescue=rescue)
 
     def work(source: str) -> AskReport:
         report = ask(agent, source, asked.query, Written(traces.get(source), pages.get(source)))
@@ -161,8 +163,12 @@ def run(
         print_notes(workspace.info, llm=loaded_llm.name)
 
 
-def check_judge(judge: "JudgeMode | None", spec: str) -> None:
-    """Refuse a judge that is asked for where there is none: `rules` cannot look at a picture."""
+def check_judge(judge: "JudgeMode | None", spec: str, *, rescue: bool = False) -> None:
+    """Refuse a judge, or second attempts, where there is none who can look at a picture: `rules` cannot."""
+    if rescue and spec.strip() == "rules":
+        raise typer.BadParameter(
+            "second attempts need an LLM that sees pictures, and --llm rules is none", param_hint="'--rescue'"
+        )
     if judge in ("once", "strict") and spec.strip() == "rules":
         raise typer.BadParameter(
             f"{judge} needs an LLM that sees pictures, and --llm rules is none: leave it out, or give another --llm",
@@ -188,10 +194,12 @@ def make_agent(
     judge: "JudgeMode | None",
     written: Written,
     votes: int = 1,
+    *,
+    rescue: bool = False,
 ) -> Agent:
     """The agent of one command."""
     keeps = written.keeps_pictures
-    return Agent(workspace, loaded_llm, budget=budget, judge=judge, keep_pictures=keeps, votes=votes)
+    return Agent(workspace, loaded_llm, budget=budget, judge=judge, keep_pictures=keeps, votes=votes, rescue=rescue)
 
 
 def ask(agent: Agent, source: str, query: str, written: Written) -> AskReport:

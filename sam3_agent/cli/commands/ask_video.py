@@ -84,7 +84,7 @@ def is_video(source: str) -> bool:
     return Path(source).suffix.lower() in SUFFIXES and Path(source).suffix.lower() not in _STILLS
 
 
-def check_options(images: Images, votes: int) -> bool:
+def check_options(images: Images, votes: int, *, rescue: bool = False) -> bool:
     """Tell whether the sources are videos; refuse a mixture, and what an ask about videos cannot do.
 
     Raises:
@@ -97,6 +97,8 @@ def check_options(images: Images, votes: int) -> bool:
         raise typer.BadParameter("give images or videos, not both in one call", param_hint="'IMAGE'")
     if votes != 1:
         raise typer.BadParameter("answers about videos are not voted on", param_hint="'--votes'")
+    if rescue:
+        raise typer.BadParameter("videos have no second attempts", param_hint="'--rescue'")
     return True
 
 

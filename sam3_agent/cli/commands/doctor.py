@@ -292,7 +292,7 @@ def _programs() -> Iterator[Check]:
 EXTRAS = (
     ("av", "video", "videos by every codec; OpenCV reads most files without it"),
     ("pillow-heif", "heif", "HEIC and AVIF photographs"),
-    ("ray", "ray", "label --engine ray"),
+    ("ray", "ray", "serve model, --segmenter serve:APP, --engine ray"),
 )
 """(distribution, extra, what it is for)."""
 

@@ -1,6 +1,6 @@
 """`sam3-agent export`: the labels of a run as files of a label format."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import typer
 from sam3_agent.cli.commands.export_tracks import TracksExport, export_tracks
 from sam3_agent.cli.output import print_line
 from sam3_agent.errors import InputError
+from sam3_agent.formats.remote_folder import is_remote, upload
 from sam3_agent.formats.video import FORMATS as VIDEO_FORMATS
 from sam3_agent.labeling.io.export_labels import FORMATS as IMAGE_FORMATS
 from sam3_agent.labeling.io.export_labels import SHARDED, ExportReport, Selection, export
@@ -35,33 +36,45 @@ class RunExport:
 
     images: ExportReport | None
     videos: VideoExport | None
+    remote: str = ""
+    """URL that the files were copied to; "" where they are on this disk only."""
 
     def to_json(self) -> dict[str, Any]:
         """Give one document for `--json`: that of images, with that of videos in it where there are both."""
         document: dict[str, Any] = self.images.to_json() if self.images is not None else {}
-        if self.videos is None:
-            return document
-        return document | {"tracks": self.videos.to_json()} if document else self.videos.to_json()
+        if self.videos is not None:
+            document = document | {"tracks": self.videos.to_json()} if document else self.videos.to_json()
+        return document | ({"out": self.remote} if self.remote else {})
 
 
 def export_run(
-    folder: Path, form: str, out: Path | None, selection: Selection, *, pictures: bool
+    folder: Path, form: str, out: str | None, selection: Selection, *, pictures: bool
 ) -> RunExport | TracksExport:
     """Write DIR/export/FORMAT, or another folder; of a folder of `track` all tracks that nobody rejected.
+
+    A remote folder gets a copy of DIR/export/FORMAT.
 
     Raises:
         typer.BadParameter: an option is for labels of images, and the folder holds tracks.
         InputError: there is nothing to write, or DIR would lead the files elsewhere.
     """
+    remote = out if out is not None and is_remote(out) else ""
+    local = _usual(folder, form) if out is None or remote else Path(out)
     if is_tracked(folder):
         if pictures or selection != Selection():
             raise typer.BadParameter(f"{folder} holds tracks: only --format and --out are for them")
-        return export_tracks(folder, form, out or _usual(folder, form))
+        tracks = export_tracks(folder, form, local)
+        if remote:
+            upload(local, remote)
+        return tracks
     journal = Journal.open(folder)
     try:
-        return _export(journal, form, out or _usual(folder, form), selection, pictures=pictures)
+        report = _export(journal, form, local, selection, pictures=pictures)
     finally:
         journal.close()
+    if remote:
+        upload(local, remote)
+    return replace(report, remote=remote)
 
 
 def _export(journal: Journal, form: str, out: Path, selection: Selection, *, pictures: bool) -> RunExport:
@@ -94,6 +107,8 @@ def print_report(report: RunExport | TracksExport) -> None:
         _print_images(report.images)
     if report.videos is not None:
         _print_videos(report.videos)
+    if report.remote:
+        print_line(f"copied to {report.remote}")
     return None
 
 

@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, redirect_stdout
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,16 +16,19 @@ from sam3_agent.cli.output import print_line, print_notes, print_table, progress
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
 from sam3_agent.formats.label_files import ReadLabels
+from sam3_agent.formats.remote_folder import copy_remote, copy_to_cache, is_remote, shown
 from sam3_agent.labeling.io.import_labels import Imported, import_labels, read_source
 from sam3_agent.labeling.ontology.ontology import Ontology
 from sam3_agent.labeling.ontology.yaml_file import read_ontology
 from sam3_agent.labeling.pipeline.executor import Executor, ThreadExecutor
 from sam3_agent.labeling.pipeline.proposer import Inquiry, ProposerConfig, portable
 from sam3_agent.labeling.pipeline.run import Order, Progress, begin, label_images, new_run
+from sam3_agent.labeling.pipeline.scan import is_image_name
+from sam3_agent.labeling.relabel.versions import with_versions
 from sam3_agent.labeling.store.journal import FILE, ImageRow, Journal
 from sam3_agent.labeling.store.label import ROUTES
 from sam3_agent.labeling.store.summary import Summary, summarize
-from sam3_agent.labeling.videos.scan_videos import has_images, videos_in
+from sam3_agent.labeling.videos.scan_videos import has_images, is_video, videos_in
 from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.types import ModelInfo
 from sam3_agent.workspace.query import TileMode
@@ -87,7 +90,7 @@ def label(options: LabelOptions, segmenter: ModelOptions) -> LabelReport:
     Raises:
         InputError: the concept file or the images cannot be used, or DIR holds another run.
     """
-    ontology = options.concepts if isinstance(options.concepts, Ontology) else read_ontology(options.concepts)
+    ontology = _asked(options)
     if (options.out / FILE).exists() and not options.resume:
         raise InputError(f"{options.out} holds a run already: add --resume to go on with it, or give another --out")
     if not options.order.images.exists():
@@ -112,6 +115,31 @@ def label(options: LabelOptions, segmenter: ModelOptions) -> LabelReport:
     return report
 
 
+def _is_wanted(name: str) -> bool:
+    """Whether a file of a remote folder may be an image or a video, by its name."""
+    return is_image_name(name) or (is_video(Path(name)) and "/." not in f"/{name}")
+
+
+def local_images(images: str, out: Path | None) -> Path:
+    """Give the folder (or picture) itself; of a remote one the images are copied to OUT/source first, or to the cache.
+
+    Raises:
+        InputError: nothing can be copied.
+    """
+    if not is_remote(images):
+        return Path(images)
+    if out is None:
+        return copy_to_cache(images)
+    with progress_console().status(f"listing {shown(images)}") as status:
+
+        def told(done: int, total: int, size: int) -> None:
+            status.update(f"copying {shown(images)}: {done} of {total} files, {size / 2**20:.0f} MiB")
+
+        copied = copy_remote(images, out / "source", _is_wanted, told=told)
+    say(f"{copied.files} files of {shown(images)} in {copied.folder}: {copied.fetched} copied now")
+    return copied.folder
+
+
 def _check_videos(options: LabelOptions, ontology: Ontology) -> None:
     """Refuse what videos cannot be labeled by, before a model is loaded."""
     check_trackable(ontology)
@@ -131,6 +159,15 @@ def _run_videos(order: Order, journal: Journal, executor: Executor) -> None:
         raise
 
 
+def _asked(options: LabelOptions) -> Ontology:
+    """Read the classes; those of a run that was taught in between are asked by their versions."""
+    ontology = options.concepts if isinstance(options.concepts, Ontology) else read_ontology(options.concepts)
+    if not options.resume or not (options.out / FILE).exists():
+        return ontology
+    with closing(Journal.open(options.out)) as journal:
+        return with_versions(ontology, journal)
+
+
 def _config(options: LabelOptions, ontology: Ontology, segmenter: ModelOptions) -> ProposerConfig:
     """Choose what the run asks, and which LLM it needs: one that sees judges labels, any answers queries."""
     spec = options.llm or options.order.llm
@@ -145,17 +182,32 @@ def _config(options: LabelOptions, ontology: Ontology, segmenter: ModelOptions) 
 def _executor(options: LabelOptions, config: ProposerConfig) -> Generator[Executor]:
     """Make the executor of the work; the model is loaded here or in the workers."""
     if options.engine == "ray":
-        from sam3_agent.labeling.pipeline.ray_executor import RayExecutor
+        with redirect_stdout(sys.stderr), _served(config) as served:  # where Ray tells of workers that died
+            from sam3_agent.labeling.pipeline.ray_executor import RayExecutor
 
-        with redirect_stdout(sys.stderr):  # where Ray tells of workers that died
             with progress_console().status("waiting for the Ray cluster"):
-                executor = RayExecutor(portable(config), config.inquiry, options.jobs)
+                executor = RayExecutor(portable(served), served.inquiry, options.jobs, served=True)
             with executor:
                 yield executor
         return
     with progress_console().status(f"loading {config.model}"):
         proposer = config()
     yield ThreadExecutor(proposer, options.jobs)
+
+
+@contextmanager
+def _served(config: ProposerConfig) -> Generator[ProposerConfig]:
+    """Be connected to a Ray cluster and serve the model there meanwhile, unless its name is that of a served one."""
+    from sam3_agent.model.ray_cluster import served_address
+    from sam3_agent.serving.deployment import cluster_of_ray, serving_model
+
+    address = served_address(config.model)
+    if address is not None:
+        with cluster_of_ray(address.cluster or "auto"):
+            yield config
+        return
+    with serving_model(config.model, config.device, config.dtype, config.fast) as served:
+        yield replace(config, model=str(served.address), device="auto", dtype="auto")
 
 
 def _run(

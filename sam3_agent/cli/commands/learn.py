@@ -13,6 +13,7 @@ from sam3_agent.formats.concept_file import SUFFIX, write_concept
 from sam3_agent.masks import Box
 from sam3_agent.types import Concept, ModelInfo
 from sam3_agent.workspace import Workspace
+from sam3_agent.workspace.concept_learning import ConceptMode
 
 Example = tuple[str, Box]
 """An image's path and a box on it."""
@@ -37,6 +38,7 @@ class LearnReport:
             "examples": self.concept.example_count,
             "images": self.images,
             "tokens": self.concept.tokens.count,
+            "mode": "canvas" if self.concept.canvas else "tokens",
             "threshold": self.concept.threshold,
             "estimate": self.concept.estimate.to_json() if self.concept.estimate is not None else None,
             "notes": list(self.concept.notes),
@@ -65,7 +67,13 @@ def concept_path(name: str, out: Path | None) -> Path:
 
 
 def learn(
-    workspace: Workspace, name: str, phrase: str, like: Sequence[Example], unlike: Sequence[Example], path: Path
+    workspace: Workspace,
+    name: str,
+    phrase: str,
+    like: Sequence[Example],
+    unlike: Sequence[Example],
+    path: Path,
+    mode: ConceptMode = "auto",
 ) -> LearnReport:
     """Open each image once, read the examples, write the file."""
     ids = {source: workspace.open(source).id for source in dict.fromkeys(source for source, _ in (*like, *unlike))}
@@ -74,6 +82,7 @@ def learn(
         phrase,
         positive_boxes=[(ids[source], box) for source, box in like],
         negative_boxes=[(ids[source], box) for source, box in unlike],
+        mode=mode,
     )
     write_concept(concept, path)
     return LearnReport(concept, len(ids), path, workspace.info)

@@ -3,12 +3,12 @@
 import logging
 import socket
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sam3_agent.cli.commands.label_videos import refuse_videos_only
-from sam3_agent.cli.loading import open_workspace
+from sam3_agent.cli.loading import load_for_teaching, open_workspace
 from sam3_agent.cli.options import ModelOptions
 from sam3_agent.cli.output import print_line, print_table, say
 from sam3_agent.cli.track_files import is_unfinished
@@ -17,6 +17,7 @@ from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.review.handlers import Handlers
 from sam3_agent.labeling.review.page import ReviewPage
 from sam3_agent.labeling.review.refine import ReviewSegmenter
+from sam3_agent.labeling.review.rounds import Rounds
 from sam3_agent.labeling.review.server import build_app, new_token
 from sam3_agent.labeling.review.track_corrections import TrackCorrector
 from sam3_agent.labeling.review.track_handlers import TrackHandlers
@@ -75,13 +76,11 @@ def serve(folder: Path, page: Page, segmenter: ModelOptions) -> None:
 @contextmanager
 def _labels_page(folder: Path, page: Page, segmenter: ModelOptions) -> Generator[ReviewPage]:
     _refuse_many(folder)
-    journal = Journal.open(folder)
-    try:
+    with closing(Journal.open(folder)) as journal:
         refuse_videos_only(journal)
         decisions = ReviewDecisions(journal, page.reviewer)
-        yield Handlers(journal, decisions, ReviewSegmenter(journal, lambda: open_workspace(segmenter)))
-    finally:
-        journal.close()
+        with closing(Rounds(journal, lambda: load_for_teaching(segmenter))) as rounds:
+            yield Handlers(journal, decisions, ReviewSegmenter(journal, lambda: open_workspace(segmenter)), rounds)
 
 
 @contextmanager

@@ -78,6 +78,7 @@ def read_arguments(
     concepts: Sequence[str],
     like: Sequence[Box],
     unlike: Sequence[Box],
+    model: str = "",
 ) -> Asked:
     """Tell images from concepts, say so where it was not plain; `after` is what stood after `--`, None without one.
 
@@ -92,7 +93,7 @@ def read_arguments(
     option = next((text for text in after or () if text.startswith("--")), None)
     if option is not None:
         raise typer.BadParameter(f"{option} stands after '--', where only concepts are: put it before")
-    prompts = prompts_of([*understood.texts, *concepts], like, unlike)
+    prompts = prompts_of([*understood.texts, *concepts], like, unlike, model)
     if understood.images.many and (like or unlike):
         raise typer.BadParameter(
             "a box is an example on one image: `sam3-agent learn` makes a concept of it for many", param_hint="'--like'"
@@ -102,12 +103,14 @@ def read_arguments(
     return Asked(understood.images, tuple(prompts))
 
 
-def prompts_of(concepts: Sequence[str], like: Sequence[Box], unlike: Sequence[Box]) -> list[ConceptPrompt]:
+def prompts_of(
+    concepts: Sequence[str], like: Sequence[Box], unlike: Sequence[Box], model: str = ""
+) -> list[ConceptPrompt]:
     """One prompt per concept, the exemplars with each; raises InputError for an empty concept."""
     exemplars = tuple(Exemplar(box) for box in like) + tuple(Exemplar(box, positive=False) for box in unlike)
     if not concepts and not like:
         raise typer.BadParameter("give at least one concept, or an example box with --like", param_hint="'CONCEPT...'")
-    return [read_prompt(concept, exemplars) for concept in concepts] or [ConceptPrompt(None, exemplars)]
+    return [read_prompt(concept, exemplars, model) for concept in concepts] or [ConceptPrompt(None, exemplars)]
 
 
 def run(asked: Asked, how: How, model: ModelOptions, connect: str | None, shown: Shown, *, began: float) -> None:

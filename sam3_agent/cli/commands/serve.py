@@ -45,7 +45,7 @@ def serve_label_studio(service: Service, model: ModelOptions) -> None:
 
     login = _login(service)
     images = _images(service)
-    concepts = [read_prompt(text).learned for text in service.concepts]
+    concepts = [read_prompt(text, model=model.model).learned for text in service.concepts]
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     with _listening(service.host, service.port) as listener:
         workspace = open_workspace(model)

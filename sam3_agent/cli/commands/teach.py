@@ -73,7 +73,7 @@ def teach_class(lesson: Lesson, model: ModelOptions) -> TeachReport:
     folder = checkpoint_folder(lesson.out)
     recipe = recipe_of(lesson.steps, lesson.seed)
     try:
-        with _progress() as show:
+        with teaching_progress() as show:
             concept = teach(segmenter, lesson.name, given.images, options=recipe, folder=folder, on_progress=show)
     except KeyboardInterrupt:
         say("stopped; the same call goes on from here")
@@ -90,7 +90,7 @@ def checkpoint_folder(out: Path) -> Path:
 
 
 @contextmanager
-def _progress() -> Generator[Callable[[Any], None]]:
+def teaching_progress() -> Generator[Callable[[Any], None]]:
     """A bar on a terminal; elsewhere a line for every tenth."""
     console = progress_console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))

@@ -84,6 +84,7 @@ def read_arguments(
     like: tuple[FrameBox, ...],
     unlike: tuple[FrameBox, ...],
     at: tuple[FramePoint, ...],
+    model: str = "",
 ) -> Asked:
     """Tell videos from concepts, say so where it was not plain; `after` is what stood after `--`, None without one.
 
@@ -98,7 +99,7 @@ def read_arguments(
     option = next((text for text in after or () if text.startswith("--")), None)
     if option is not None:
         raise typer.BadParameter(f"{option} stands after '--', where only concepts are: put it before")
-    prompts = tuple(read_prompt(text) for text in (*understood.texts, *concepts))
+    prompts = tuple(read_prompt(text, model=model) for text in (*understood.texts, *concepts))
     asked = Asked(understood.images, prompts, like, unlike, at)
     _check_asked(asked)
     if understood.note:

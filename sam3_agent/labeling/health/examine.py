@@ -4,15 +4,17 @@ It reads the journal image by image and changes nothing. Rejected labels do not 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
 from sam3_agent import masks
+from sam3_agent.labeling.health.unlike import Unlike
 from sam3_agent.labeling.io.export_labels import near_duplicates
+from sam3_agent.labeling.store.change import Change, last_changes
 from sam3_agent.labeling.store.journal import ImageRow, Journal
-from sam3_agent.labeling.store.label import Label
+from sam3_agent.labeling.store.label import Check, Label
 from sam3_agent.labeling.store.summary import class_names
 
 MODEL_SIDE, PATCH = 1008, 14
@@ -29,6 +31,8 @@ SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "
 """Names of folders that say which split an image is for."""
 LISTED = 200
 """Objects, pairs and groups that are named of each kind; all are counted."""
+FAINT = 0.2
+"""Presence from which on a class of which nothing is labeled is worth a look: new words are believed in late."""
 NEXT = 24
 """Images to look at next."""
 
@@ -54,7 +58,7 @@ class Finding:
     """Something that a person may want to look at."""
 
     kind: str
-    """tiny, twice, two_classes, leak."""
+    """tiny, twice, two_classes, unlike, leak."""
     images: tuple[str, ...]
     labels: tuple[str, ...]
     says: str
@@ -68,6 +72,8 @@ class ToSee:
     image: str
     weight: float
     reasons: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    """That the reasons are about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +115,18 @@ class _Tally:
             self.findings.append(finding)
 
 
-def examine(journal: Journal) -> Health:
-    """Look at every labeled image of a run."""
+def examine(journal: Journal, unlike: Mapping[str, Sequence[Unlike]] | None = None) -> Health:
+    """Look at every labeled image of a run; `unlike` are the labels by image that look like another class."""
     rows = journal.images("done")
-    missed = Counter(check.sha for check in journal.checks() if check.route == "review")
+    checks: dict[str, list[Check]] = {}
+    for check in journal.checks():
+        checks.setdefault(check.sha, []).append(check)
+    changes = last_changes(journal)
     tally = _Tally()
     for row in rows:
         labels = [label for label in journal.labels(row.sha) if label.route != "rejected"]
-        _look(tally, row, labels, missed[row.sha])
+        change = changes.get(row.sha, Change())
+        _look(tally, row, labels, checks.get(row.sha, ()), change, (unlike or {}).get(row.sha, ()))
     groups = near_duplicates([row.dhash for row in rows])
     for finding in _leaks(rows, groups):
         tally.found(finding)
@@ -129,35 +139,70 @@ def examine(journal: Journal) -> Health:
     return Health(images, classes, advice, dict(tally.counts), tuple(tally.findings), chosen)
 
 
-def _look(tally: _Tally, row: ImageRow, labels: Sequence[Label], missed: int) -> None:
+def _look(
+    tally: _Tally,
+    row: ImageRow,
+    labels: Sequence[Label],
+    checks: Sequence[Check],
+    change: Change,
+    unlike: Sequence[Unlike],
+) -> None:
     """Count the labels of one image, and weigh what speaks for a look at it."""
     tally.empty += not labels
-    reasons: list[tuple[float, str]] = []
-    tally.images.update({label.class_name for label in labels})
     for label in labels:
-        area, pixels = masks.area(label.rle), label.rle.size[0] * label.rle.size[1]
-        least = PATCH**2 * pixels / MODEL_SIDE**2
-        (tally.accepted if label.route == "accepted" else tally.review)[label.class_name] += 1
-        tally.shares.setdefault(label.class_name, []).append(area / pixels)
-        if area < least:
-            tally.tiny[label.class_name] += 1
-            says = f"{label.class_name} of {area} pixels: less than a patch of the model ({least:.0f})"
-            tally.found(Finding("tiny", (row.path,), (label.id,), says))
-        tally.cut[label.class_name] += _is_cut(label)
+        _count(tally, row, label)
+    tally.images.update({label.class_name for label in labels})
     twins = list(_twins(row, labels))
     for finding in twins:
         tally.found(finding)
-    waiting = [label for label in labels if label.route == "review"]
-    if waiting:
-        doubt = max(1 - abs(2 * label.quality - 1) for label in waiting)
-        reasons.append((0.2 * len(waiting) ** 0.5 + doubt, f"labels to review: {len(waiting)}"))
-    if missed:
-        reasons.append((0.5 * missed**0.5, f"classes perhaps missed: {missed}"))
+    for each in unlike:
+        tally.found(Finding("unlike", (row.path,), (each.label.id,), each.words()))
+    complete = {check.class_name for check in checks if check.decided_by == "person"}
+    changed = [name for name in change.classes if name not in complete]
+    reasons, names = _reasons(labels, [c for c in checks if c.decided_by != "person"], change if changed else Change())
+    if unlike:
+        reasons.append((0.5 * len(unlike) ** 0.5, f"labels unlike their class: {len(unlike)}"))
     if twins:
         reasons.append((0.5 * len(twins) ** 0.5, f"pairs on one object: {len(twins)}"))
     if reasons:
         weight = round(sum(value for value, _ in reasons), 4)
-        tally.to_see.append(ToSee(row.sha, row.path, weight, tuple(words for _, words in reasons)))
+        tally.to_see.append(ToSee(row.sha, row.path, weight, tuple(words for _, words in reasons), (*names, *changed)))
+
+
+def _reasons(
+    labels: Sequence[Label], checks: Sequence[Check], change: Change
+) -> tuple[list[tuple[float, str]], list[str]]:
+    """Weigh what is uncertain on an image and where versions of classes disagree; gives the classes in question too."""
+    reasons: list[tuple[float, str]] = []
+    waiting = [label for label in labels if label.route == "review"]
+    missed = [check.class_name for check in checks if check.route == "review"]
+    alive = {label.class_name for label in labels}
+    faint = [c for c in checks if c.class_name not in alive and c.route != "review" and c.presence >= FAINT]
+    if waiting:
+        doubt = max(1 - abs(2 * label.quality - 1) for label in waiting)
+        reasons.append((0.2 * len(waiting) ** 0.5 + doubt, f"labels to review: {len(waiting)}"))
+    if missed:
+        reasons.append((0.5 * len(missed) ** 0.5, f"classes perhaps missed: {len(missed)}"))
+    if faint:
+        most = max(faint, key=lambda check: check.presence)
+        reasons.append((0.5 * most.presence, f"{most.class_name} perhaps there (presence {most.presence:.2f})"))
+    if change.disagreement:
+        words = ", ".join(f"{name} +{c.found} -{c.lost}" for name, c in change.classes.items())
+        reasons.append((0.5 * min(change.disagreement, 4.0) ** 0.5, f"versions disagree: {words}"))
+    names = [*(label.class_name for label in waiting), *missed, *(check.class_name for check in faint)]
+    return reasons, names
+
+
+def _count(tally: _Tally, row: ImageRow, label: Label) -> None:
+    area, pixels = masks.area(label.rle), label.rle.size[0] * label.rle.size[1]
+    least = PATCH**2 * pixels / MODEL_SIDE**2
+    (tally.accepted if label.route == "accepted" else tally.review)[label.class_name] += 1
+    tally.shares.setdefault(label.class_name, []).append(area / pixels)
+    if area < least:
+        tally.tiny[label.class_name] += 1
+        says = f"{label.class_name} of {area} pixels: less than a patch of the model ({least:.0f})"
+        tally.found(Finding("tiny", (row.path,), (label.id,), says))
+    tally.cut[label.class_name] += _is_cut(label)
 
 
 def _is_cut(label: Label) -> bool:
@@ -231,6 +276,8 @@ def _advice(classes: Sequence[ClassHealth], images: dict[str, int], tally: _Tall
             yield f"class {each.name} is rare: {each.accepted} labels{compared}."
     if pairs := tally.counts["twice"] + tally.counts["two_classes"]:
         yield f"{pairs} pairs of labels cover the same object."
+    if tally.counts["unlike"]:
+        yield f"{tally.counts['unlike']} labels look more like another class."
     if tally.counts["tiny"]:
         yield f"{tally.counts['tiny']} objects are smaller than the model can see well."
     if images["done"] and tally.empty / images["done"] >= EMPTY_SHARE:
@@ -238,10 +285,16 @@ def _advice(classes: Sequence[ClassHealth], images: dict[str, int], tally: _Tall
 
 
 def _diverse(to_see: Sequence[ToSee], rows: Sequence[ImageRow], groups: Sequence[int]) -> tuple[ToSee, ...]:
-    """The images of most weight, one of each group of near duplicates."""
+    """The images of most weight, one of each group of near duplicates; a class counts less each time it was chosen."""
     group_of = {row.sha: group for row, group in zip(rows, groups, strict=True)}
-    chosen: dict[int, ToSee] = {}
+    of_group: dict[int, ToSee] = {}
     for image in sorted(to_see, key=lambda each: (-each.weight, each.image)):
-        if len(chosen) < NEXT:
-            chosen.setdefault(group_of[image.sha], image)
-    return tuple(chosen.values())
+        of_group.setdefault(group_of[image.sha], image)
+    left, seen = list(of_group.values()), Counter[str]()
+    chosen: list[ToSee] = []
+    while left and len(chosen) < NEXT:
+        best = max(left, key=lambda each: each.weight / (1 + min((seen[name] for name in each.classes), default=0)))
+        left.remove(best)
+        chosen.append(best)
+        seen.update(set(best.classes))
+    return tuple(chosen)

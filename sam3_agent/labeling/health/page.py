@@ -20,6 +20,7 @@ _KINDS = {
     "leak": "Near duplicates in several splits",
     "two_classes": "Two classes on one object",
     "twice": "One object labeled twice",
+    "unlike": "Labels that look like another class",
     "tiny": "Objects smaller than a patch of the model",
 }
 _SHOWN = 40

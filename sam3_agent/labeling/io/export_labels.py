@@ -3,11 +3,11 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from PIL import Image, ImageOps
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco_labels import write_coco_labels
 from sam3_agent.formats.cvat import write_cvat
-from sam3_agent.formats.files import replacing, write_text
+from sam3_agent.formats.fiftyone import write_fiftyone
+from sam3_agent.formats.files import replacing
 from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel, readable_suffix, unique_stems
 from sam3_agent.formats.label_studio import write_label_studio
 from sam3_agent.formats.labelme import write_labelme
@@ -92,6 +93,7 @@ FORMATS: Mapping[str, Writer] = {
     "label-studio": write_label_studio,
     "semantic": write_semantic,
     "mllm": write_vlm_jsonl,
+    "fiftyone": write_fiftyone,
 }
 """Name on the command line -> writer."""
 SHARDED: Mapping[str, Callable[[LabelSet, Path, Pictures | None, int], list[str]]] = {
@@ -193,35 +195,76 @@ def picture_places(labels: LabelSet, form: str) -> list[tuple[LabeledImage, str]
 def label_set(journal: Journal, selection: Selection) -> LabelSet:
     """Give the chosen labels of every labeled image, in a fixed order; duplicates of a file are left out."""
     images = journal.images("done")
-    labels = journal.labels()
-    by_image: dict[str, list[Label]] = {}
-    for label in labels:
-        if label.route in selection.routes:
-            by_image.setdefault(label.sha, []).append(label)
     names = class_names(journal)
-    further = {label.class_name for chosen in by_image.values() for label in chosen} - set(names)
-    classes = (*names, *sorted(further))
+    marks = ", ".join("?" * len(selection.routes))
+    found = journal.read(f"SELECT DISTINCT class FROM labels WHERE route IN ({marks})", selection.routes)
+    classes = (*names, *sorted({str(name) for (name,) in found} - set(names)))
+    places = {name: index for index, name in enumerate(classes)}
     stems = unique_stems([row.path for row in images])
     splits = split_of(images, selection.val, selection.seed) if selection.val else {}
     made = [
-        _image(row, stems[row.path], by_image.get(row.sha, []), classes, splits.get(row.sha, "train")) for row in images
+        LabeledImage(
+            row.path,
+            stems[row.path],
+            row.width,
+            row.height,
+            JournalLabels(journal, row, selection.routes, places),
+            splits.get(row.sha, "train"),
+        )
+        for row in images
     ]
-    return LabelSet(
-        classes, tuple(made), _absent(journal, labels, images, classes), model_name(journal), selection.simplify
-    )
+    return LabelSet(classes, tuple(made), _absent(journal, places), model_name(journal), selection.simplify)
+
+
+class JournalLabels(Sequence[MaskLabel]):
+    """Labels of one image, read from the journal whenever they are gone through: those of all images take GB."""
+
+    def __init__(self, journal: Journal, row: ImageRow, routes: Collection[Route], places: Mapping[str, int]) -> None:
+        """`places` are the indices of classes by their names."""
+        self._journal, self._row, self._routes, self._places = journal, row, routes, places
+
+    def __iter__(self) -> Iterator[MaskLabel]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    @overload
+    def __getitem__(self, index: int) -> MaskLabel: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[MaskLabel]: ...
+
+    def __getitem__(self, index: int | slice) -> MaskLabel | list[MaskLabel]:
+        return self._read()[index]
+
+    def _read(self) -> list[MaskLabel]:
+        """Read the chosen ones; raises InputError for one that is not of the image's size."""
+        chosen = [label for label in self._journal.labels(self._row.sha) if label.route in self._routes]
+        for label in chosen:
+            if label.rle.size != (self._row.height, self._row.width):
+                raise InputError(f"{self._row.path}: label {label.id} is of size {label.rle.size}, not of the image's")
+        return [
+            MaskLabel(
+                label.id,
+                self._places[label.class_name],
+                label.rle,
+                label.score,
+                dict(label.attributes),
+                provenance_of(label),
+            )
+            for label in chosen
+        ]
 
 
 def write_provenance(labels: LabelSet, path: Path) -> None:
     """Give one line a label: where it came from."""
-    lines = [
-        json.dumps(
-            {"id": label.id, "image": image.name, "class": labels.classes[label.class_index], **label.provenance},
-            ensure_ascii=False,
-        )
-        for image in labels.images
-        for label in image.labels
-    ]
-    write_text(path, "".join(f"{line}\n" for line in lines))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for image in labels.images:
+            for label in image.labels:
+                entry = {"id": label.id, "image": image.name, "class": labels.classes[label.class_index]}
+                file.write(json.dumps({**entry, **label.provenance}, ensure_ascii=False) + "\n")
 
 
 def copy_picture(source: Path, target: Path) -> None:
@@ -286,31 +329,15 @@ def provenance_of(label: Label) -> dict[str, Any]:
     }
 
 
-def _image(row: ImageRow, stem: str, labels: Sequence[Label], classes: Sequence[str], split: str) -> LabeledImage:
-    places = {name: index for index, name in enumerate(classes)}
-    made = [
-        MaskLabel(
-            label.id,
-            places[label.class_name],
-            label.rle,
-            label.score,
-            dict(label.attributes),
-            provenance_of(label),
-        )
-        for label in labels
-    ]
-    return LabeledImage(row.path, stem, row.width, row.height, tuple(made), split)
-
-
-def _absent(
-    journal: Journal, labels: Sequence[Label], images: Sequence[ImageRow], classes: Sequence[str]
-) -> dict[str, tuple[int, ...]]:
+def _absent(journal: Journal, places: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
     """Classes that are not on an image as far as is known: verified so, and without a label that is alive."""
-    paths = {row.sha: row.path for row in images}
-    alive = {(label.sha, label.class_name) for label in labels if label.route != "rejected"}
+    alive = "SELECT 1 FROM labels WHERE sha=checks.sha AND class=checks.class AND route!='rejected'"
+    found = journal.read(
+        "SELECT path, class FROM checks JOIN images ON images.sha=checks.sha"
+        f" WHERE state='done' AND route='accepted' AND NOT EXISTS({alive})"
+    )
     absent: dict[str, list[int]] = {}
-    for check in journal.checks():
-        key = (check.sha, check.class_name)
-        if check.route == "accepted" and key not in alive and check.sha in paths and check.class_name in classes:
-            absent.setdefault(paths[check.sha], []).append(classes.index(check.class_name))
+    for path, name in found:
+        if name in places:
+            absent.setdefault(path, []).append(places[name])
     return {name: tuple(sorted(indices)) for name, indices in absent.items()}

@@ -1,6 +1,6 @@
 """Images to teach a concept from: out of a labeling run, a label file, or a folder with one in it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,15 @@ from sam3_agent.labeling.store.journal import FILE, Journal
 from sam3_agent.labeling.store.label import Label
 from sam3_agent.labeling.store.summary import images_folder
 from sam3_agent.masks import Rle
-from sam3_agent.training.teaching.views import TeachingImage
+from sam3_agent.training.teaching.views import TeachingImage, surroundings
 from sam3_agent.workspace.image_loading import read_source
 
 MOST_IMAGES = 400
 """With the concept and without it, evenly chosen where there are more: a training sees each a few times."""
 SAME = 0.5
 """IoU from which on a rejected label is another drawing of an accepted one, rather than a look-alike."""
+MOST_LOOKALIKES = 4
+"""Of one image of a run; each is a view more to be encoded and learned from."""
 _LABEL_FILES = ("*.json", "*.yaml", "*.yml", "*.xml")
 
 
@@ -89,6 +91,66 @@ def _from_run(journal: Journal, name: str, class_name: str | None) -> TeachingSe
         marked[row.path] = Marked(tuple(objects), _not_on(rejected, objects))
     notes = _counted(undecided, "still to be decided in the review") + _counted(incomplete, "not known to be complete")
     return _opened(chosen, images_folder(journal), marked, notes)
+
+
+def read_decided(journal: Journal, class_name: str) -> TeachingSet:
+    """Read what people decided about a class of a run, and nothing that a machine did by itself.
+
+    Images that a person called complete show every object: accepted labels are the objects, rejected ones look-alikes,
+    and without an accepted one the class is absent. Of other images what a person rejected is cut out, as a picture
+    without the class.
+    """
+    mine: dict[str, list[Label]] = {}
+    for label in journal.labels():
+        if class_name in (label.class_name, label.proposed_class) and not label.repeats:
+            mine.setdefault(label.sha, []).append(label)
+    complete = {c.sha for c in journal.checks() if c.class_name == class_name and c.decided_by == "person"}
+    marked: dict[str, Marked] = {}
+    cut: dict[str, list[Rle]] = {}
+    undecided = partial = 0
+    for row in journal.images("done"):
+        here = mine.get(row.sha, [])
+        objects = tuple(x.rle for x in here if x.route == "accepted" and x.class_name == class_name)
+        waiting = any(label.route == "review" for label in here)
+        if row.sha in complete and not waiting:
+            others = [x for x in here if x.route == "rejected" or x.class_name != class_name]
+            marked[row.path] = Marked(objects, _not_on(_telling(others), objects))
+            continue
+        wrong = [x for x in here if x.decided_by == "person" and (x.route, x.class_name) != ("accepted", class_name)]
+        around = [x.rle for x in here if x not in wrong and x.route != "rejected"]
+        cut[row.path] = [x.rle for x in wrong if not _touches(x.rle, around)]
+        undecided += row.sha in complete
+        partial += row.sha not in complete and any(x.is_settled and x.route == "accepted" for x in here)
+    said = "with accepted labels, but nobody said that nothing is missing (D in the review)"
+    notes = (*_counted(undecided, "still to be decided in the review"), *_counted(partial, said))
+    root = images_folder(journal)
+    whole = _opened(class_name, root, marked, notes)
+    return TeachingSet(class_name, (*whole.images, *_cutouts(root, cut)), whole.notes)
+
+
+def _telling(rejected: Sequence[Label]) -> list[Rle]:
+    """Choose look-alikes of one image: what people rejected first, then what scored best, no object twice."""
+    chosen: list[Rle] = []
+    for label in sorted(rejected, key=lambda each: (each.decided_by != "person", -each.score, each.id)):
+        if len(chosen) < MOST_LOOKALIKES and not (chosen and float(masks.iou([label.rle], chosen).max()) >= SAME):
+            chosen.append(label.rle)
+    return chosen
+
+
+def _touches(rle: Rle, others: Sequence[Rle]) -> bool:
+    """Tell whether one of the others is to be seen in the surroundings of a mask."""
+    window = surroundings(rle)
+    return window is None or any(masks.area_in(other, window) for other in others)
+
+
+def _cutouts(root: Path, cut: Mapping[str, Sequence[Rle]]) -> Iterator[TeachingImage]:
+    for path, rles in sorted(cut.items()):
+        pixels = read_source(root / path)[0] if rles else None
+        for number, rle in enumerate(rles):
+            window = surroundings(rle)
+            if pixels is not None and window is not None:
+                x0, y0, x1, y1 = window
+                yield TeachingImage(pixels[y0:y1, x0:x1], name=f"{path}#{number}")
 
 
 def _from_labels(

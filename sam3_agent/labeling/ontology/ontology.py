@@ -4,10 +4,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import pydantic
 
 from sam3_agent.errors import InputError
-from sam3_agent.masks import Box, Rle
+from sam3_agent.masks import Box, Rle, from_json
+from sam3_agent.types import Concept
 
 OverlapPolicy = Literal["best", "keep"]
 """Of labels of two classes on the same pixels: the better one stays, or all do."""
@@ -77,6 +80,8 @@ class LabelClass:
     """Written on every label of the class."""
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Attributes that the model decides label by label: name -> values, each asked as "VALUE PHRASE"."""
+    taught: Concept | None = field(default=None, compare=False)
+    """Version of the class that was learned from people's decisions; it is asked in place of phrases and exemplars."""
 
     place: str = field(default="", compare=False)
     """File and line where it is defined, for complaints that come later."""
@@ -206,3 +211,60 @@ def _class_json(each: LabelClass) -> dict[str, Any]:
         "attributes": dict(each.attributes),
         "choices": {name: list(values) for name, values in each.choices.items()},
     }
+
+
+class _Kept(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(allow_inf_nan=False)
+
+
+class _KeptExemplar(_Kept):
+    image: Annotated[str, pydantic.Field(min_length=1, pattern=r"^[^\x00]*$")]
+    box: tuple[float, float, float, float] | None = None
+    mask: Annotated[str, pydantic.Field(pattern=r"^[^\x00]*$")] | dict[str, Any] | None = None
+    positive: bool = True
+
+
+class _KeptClass(_Kept):
+    name: str
+    phrases: tuple[str, ...] = ()
+    negatives: tuple[str, ...] = ()
+    query: str | None = None
+    exemplars: tuple[_KeptExemplar, ...] = ()
+    threshold: float
+    review: float
+    accept: float
+    overlap: OverlapPolicy = "best"
+    attributes: dict[str, AttributeValue] = {}
+    choices: dict[str, tuple[str, ...]] = {}
+
+
+class _KeptOntology(_Kept):
+    classes: Annotated[tuple[_KeptClass, ...], pydantic.Field(min_length=1)]
+
+
+def ontology_of(document: object) -> Ontology:
+    """Read what `Ontology.to_json` gave; raises InputError where the journal of a stranger holds something else."""
+    try:
+        given = _KeptOntology.model_validate(document)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"the classes of this run are damaged: {place}: {first['msg']:.200}") from error
+    return Ontology(tuple(_class_of(each) for each in given.classes))
+
+
+def _class_of(each: _KeptClass) -> LabelClass:
+    exemplars = tuple(
+        ExampleSource(
+            Path(e.image),
+            e.box,
+            from_json(e.mask) if isinstance(e.mask, dict) else Path(e.mask) if e.mask else None,
+            e.positive,
+        )
+        for e in each.exemplars
+    )
+    facts = {name: getattr(each, name) for name in ("name", "phrases", "negatives", "query", "overlap")}
+    thresholds = Thresholds(each.threshold, each.review, each.accept)
+    return LabelClass(
+        **facts, exemplars=exemplars, thresholds=thresholds, attributes=each.attributes, choices=each.choices
+    )

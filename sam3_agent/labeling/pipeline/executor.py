@@ -12,7 +12,9 @@ from typing import Protocol
 from sam3_agent.labeling.ontology.ontology import Thresholds
 from sam3_agent.labeling.pipeline.budget import DollarBudget
 from sam3_agent.labeling.pipeline.label_image import Outcome, Run, label_image, read_contents
+from sam3_agent.labeling.pipeline.merge import beside_decisions
 from sam3_agent.labeling.pipeline.proposer import Inquiry, Proposer
+from sam3_agent.labeling.store.change import change_of
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.types import ModelInfo
 
@@ -113,9 +115,12 @@ class ThreadExecutor:
 
 
 def write(journal: Journal, outcome: Outcome) -> ImageRow:
-    """Write the outcome of the work on an image as one step."""
+    """Write the outcome of the work on an image as one step; what people said of it before stands."""
     if outcome.row.state == "done":
-        journal.finish(outcome.row, outcome.labels, outcome.checks)
+        known = journal.labels(outcome.row.sha)
+        labels = beside_decisions(outcome.labels, known, journal.checks(outcome.row.sha))
+        unit = (outcome.versions, change_of(known, labels).pack()) if outcome.versions else None
+        journal.finish(outcome.row, labels, outcome.checks, unit)
     else:
         journal.put_images([outcome.row])
     return outcome.row

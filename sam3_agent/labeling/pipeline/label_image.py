@@ -62,6 +62,8 @@ class Outcome:
     row: ImageRow
     labels: tuple[Label, ...] = ()
     checks: tuple[Check, ...] = ()
+    versions: str = ""
+    """Unit of work that taught classes were asked in these versions; see `versions_unit`."""
 
 
 @dataclass(slots=True)
@@ -105,7 +107,7 @@ def label_image(run: Run, row: ImageRow) -> Outcome:
         row = replace(row, state="done", dhash=dhash)
         labels, checks = _verified(run, row, image, detected)
         row = replace(row, seconds=round(time.monotonic() - began, 4))
-        return Outcome(row, tuple(labels), tuple(checks))
+        return Outcome(row, tuple(labels), tuple(checks), versions_unit(run.proposer.ontology))
     finally:
         workspace.forget(image.id)
 
@@ -114,7 +116,7 @@ def labels_of(ontology: Ontology, detected: ImageDetections, thresholds: Mapping
     """Make the verified labels of an image, ids and all: the same detections give the same labels."""
     by_class = {
         each.name: [
-            replace(label, id=f"{detected.sha[:16]}.{place}.{number:03d}")
+            replace(label, id=f"{detected.sha[:16]}.{place}{_version(each)}.{number:03d}")
             for number, label in enumerate(with_choices(each, merged(each, detected), detected))
         ]
         for place, each in enumerate(ontology.classes)
@@ -125,6 +127,17 @@ def labels_of(ontology: Ontology, detected: ImageDetections, thresholds: Mapping
 def query_unit(class_name: str) -> str:
     """Name the unit of work that asks the query of a class."""
     return f"query {class_name}"
+
+
+def versions_unit(ontology: Ontology) -> str:
+    """Name the unit of work that labels an image by the taught versions of classes; "" where none is taught."""
+    names = [each.taught.name for each in ontology.classes if each.taught is not None]
+    return f"labels {' '.join(names)}" if names else ""
+
+
+def _version(each: LabelClass) -> str:
+    """Tell apart the ids of a version's labels from those of earlier ones, which people may have decided about."""
+    return "" if each.taught is None else f".{each.taught.name.rpartition('.')[2]}"
 
 
 def _verified(run: Run, row: ImageRow, image: OpenImage, detected: ImageDetections) -> tuple[list[Label], list[Check]]:
@@ -181,11 +194,20 @@ def read_contents(root: Path, row: ImageRow) -> bytes:
 
 
 def _detections(run: Run, row: ImageRow, image: OpenImage) -> list[PhraseDetections]:
-    known = run.journal.unit(row.sha, DETECT_UNIT)
-    if known is None:
-        known = pack_detections(run.proposer.look(image.id))
-        run.journal.put_unit(row.sha, DETECT_UNIT, known)
-    return unpack_detections(known, (image.height, image.width))
+    """Ask what is not known yet: all phrases in one unit of work, each taught version, later, in its own."""
+    size = (image.height, image.width)
+    names = [f"@{each.taught.name}" for each in run.proposer.ontology.classes if each.taught is not None]
+    payloads = {unit: run.journal.unit(row.sha, unit) for unit in (DETECT_UNIT, *(f"{DETECT_UNIT} {n}" for n in names))}
+    missing = [name for name in names if payloads[f"{DETECT_UNIT} {name}"] is None]
+    phrases = [each for each in run.proposer.phrases() if each not in names] if payloads[DETECT_UNIT] is None else []
+    answers = {each.phrase: each for each in run.proposer.look(image.id, [*phrases, *missing])}
+    fresh = {f"{DETECT_UNIT} {name}": [answers[name]] for name in missing}
+    if payloads[DETECT_UNIT] is None:
+        fresh[DETECT_UNIT] = [answers[phrase] for phrase in phrases]
+    for unit, found in fresh.items():
+        payloads[unit] = packed = pack_detections(found)
+        run.journal.put_unit(row.sha, unit, packed)
+    return [found for packed in payloads.values() if packed is not None for found in unpack_detections(packed, size)]
 
 
 def _answer(run: Run, row: ImageRow, image: OpenImage, each: LabelClass) -> QueryAnswer:

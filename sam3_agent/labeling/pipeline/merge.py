@@ -17,7 +17,8 @@ from sam3_agent.labeling.store.detections import (
     ImageDetections,
     asked_phrases,
 )
-from sam3_agent.labeling.store.label import Evidence, Label, Relation, Source, Support
+from sam3_agent.labeling.store.label import Check, Evidence, Label, Relation, Source, Support
+from sam3_agent.masks import Rle
 
 APART = 0.2
 """Detections that share less than this of the smaller one count as separate members of a group: outlines of neighbors
@@ -39,7 +40,7 @@ def proposals_of(each: LabelClass, detected: ImageDetections) -> list[Proposal]:
     proposals: list[Proposal] = []
     for phrase in asked_phrases(each):
         of_phrase = detected.by_phrase.get(fold(phrase))
-        source: Source = "exemplar" if phrase.startswith("@") else "phrase"
+        source: Source = "taught" if each.taught is not None else "exemplar" if phrase.startswith("@") else "phrase"
         if of_phrase is not None:
             proposals += [Proposal(found, phrase, source, of_phrase.presence) for found in of_phrase.found]
     answer = detected.answers.get(each.name)
@@ -211,3 +212,33 @@ def _beside(label: Label, known: Sequence[Label]) -> Label:
         reason = f"labeled already as {other}"
         return replace(label, verdict="right", route="rejected", decided_by="rule", repeats=other, reason=reason)
     return label
+
+
+def beside_decisions(labels: Sequence[Label], known: Sequence[Label], checks: Sequence[Check]) -> list[Label]:
+    """Give the labels that an image gets from a later look, where people have spoken about it in between.
+
+    What a person rejected, or gave another class, is not proposed again; on an image that a person called complete the
+    labels of the class stay those that the person saw; and what a language model judged stays where nothing looked
+    again.
+    """
+    complete = {check.class_name for check in checks if check.decided_by == "person"}
+    open_ones = [each for each in known if not each.is_settled]
+    judged = {each.id: each for each in open_ones if each.evidence.judged}
+    rejected: dict[str, list[Rle]] = {}
+    for each in known:
+        refused = each.class_name if each.route == "rejected" else each.proposed_class
+        if each.decided_by == "person" and refused:
+            rejected.setdefault(refused, []).append(each.rle)
+    fresh = [judged.get(each.id, each) if not each.evidence.judged else each for each in labels]
+    return [
+        *(each for each in open_ones if each.class_name in complete and each.source != "similar"),
+        *(
+            each
+            for each in fresh
+            if each.class_name not in complete and not _is_among(each.rle, rejected.get(each.class_name, ()))
+        ),
+    ]
+
+
+def _is_among(rle: Rle, others: Sequence[Rle]) -> bool:
+    return bool(others) and float(masks.iou([rle], others).max()) > SAME_IOU

@@ -1,6 +1,6 @@
 """Proposals for one image: one encode, all phrases of all classes together, then the queries."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,7 +10,13 @@ from PIL import Image
 from sam3_agent import masks
 from sam3_agent.errors import InputError, LLMError
 from sam3_agent.labeling.ontology.ontology import ExampleSource, LabelClass, Ontology, attribute_phrases, distinct
-from sam3_agent.labeling.store.detections import PhraseDetections, QueryAnswer, detection_of, learned_name
+from sam3_agent.labeling.store.detections import (
+    PhraseDetections,
+    QueryAnswer,
+    asked_phrases,
+    detection_of,
+    learned_name,
+)
 from sam3_agent.llm.base import LLM
 from sam3_agent.loop.agent import Agent
 from sam3_agent.loop.budget import Budget
@@ -77,23 +83,28 @@ class Proposer:
         """List every phrase that is asked about every image, each once."""
         asked: list[str] = []
         for each in self.ontology.classes:
-            asked += [*each.phrases, *each.negatives, *(phrase for _, _, phrase in attribute_phrases(each))]
-        learned = [learned_name(each) for each in self.ontology.classes if each.exemplars]
+            asked += each.phrases if each.taught is None else ()
+            asked += [*each.negatives, *(phrase for _, _, phrase in attribute_phrases(each))]
+        learned = [
+            asked_phrases(each)[-1] for each in self.ontology.classes if each.exemplars or each.taught is not None
+        ]
         return (*distinct(asked), *learned)
 
     def learn(self) -> None:
-        """Teach the workspace what the exemplars of each class show.
+        """Teach the workspace what the exemplars of each class show, or its taught version.
 
         Raises:
             InputError: an image of an exemplar cannot be used, or its box or mask does not fit.
         """
         for each in self.ontology.classes:
-            if each.exemplars:
+            if each.taught is not None:
+                self.workspace.add_concept(each.taught)
+            elif each.exemplars:
                 learn_class(self.workspace, each, self.pictures)
 
-    def look(self, image_id: str) -> list[PhraseDetections]:
-        """Detect every phrase on an open image, over the floor."""
-        phrases = self.phrases()
+    def look(self, image_id: str, phrases: Sequence[str] | None = None) -> list[PhraseDetections]:
+        """Detect phrases, or every one, on an open image, over the floor."""
+        phrases = self.phrases() if phrases is None else phrases
         if not phrases:
             return []
         found = self.workspace.segment(image_id, phrases, threshold=self.floor, tiles=self.tiles)

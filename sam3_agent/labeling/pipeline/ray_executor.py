@@ -1,7 +1,5 @@
 """Executor over a Ray cluster: workers with a model each, one process that writes the journal."""
 
-import importlib
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,10 +13,14 @@ from sam3_agent.labeling.pipeline.label_image import Outcome, read_contents
 from sam3_agent.labeling.pipeline.proposer import Inquiry, Proposer
 from sam3_agent.labeling.pipeline.ray_worker import Begun, Ended, Hello, Job, Message, Unit, Worker
 from sam3_agent.labeling.store.journal import ImageRow
+from sam3_agent.model.ray_cluster import connect, import_ray
 from sam3_agent.types import ModelInfo
 
 DEPTH = 2
 """Images that a worker has: one in work and one that waits, so that neither it nor this process's memory runs over."""
+SERVED_WORKERS = 8
+"""Workers for each GPU of a served model: decoding an image of 2 MP and writing its labels takes a core some 60 ms, its
+turn on the GPU some 20 ms, and queries wait for an LLM."""
 MOST_DEATHS = 3
 """Workers that may die over one image; then it is listed as unreadable. Two may be an accident of the machine."""
 MOST_LOSSES = 8
@@ -49,7 +51,8 @@ class _Work:
 class RayExecutor:
     """Executor on the workers of a Ray cluster, the one of RAY_ADDRESS or else one of this machine.
 
-    Each worker loads a model of its own, on a GPU where the cluster has any. Another takes the place of one that dies,
+    Each worker loads a model of its own, on a GPU where the cluster has any, or asks one that is served there. Another
+    takes the place of one that dies,
     and its images are given out again: what was paid for them is in the journal already. A context manager, which lets
     the cluster go.
 
@@ -59,17 +62,32 @@ class RayExecutor:
         ModelUnavailable, LLMConfigError: the first worker cannot load its model or its LLM.
     """
 
-    def __init__(self, load: Callable[[], Proposer], inquiry: Inquiry, jobs: int | None = None, **options: Any) -> None:
-        """`jobs` workers, by default one a GPU, or one for two CPUs; `options` are those of `ray.init`."""
-        self._ray = _ray()
+    def __init__(
+        self,
+        load: Callable[[], Proposer],
+        inquiry: Inquiry,
+        jobs: int | None = None,
+        *,
+        served: bool = False,
+        **options: Any,
+    ) -> None:
+        """Hire the workers.
+
+        Args:
+            load: makes the proposer of a worker.
+            inquiry: what they ask.
+            jobs: workers; by default one a GPU, or one for two CPUs.
+            served: the workers ask a served model, so that they need no GPU.
+            options: of `ray.init`.
+        """
+        self._ray = import_ray()
         self._inquiry = inquiry
-        self._ours = not self._ray.is_initialized()
+        self._ours = False
         self._encodes = 0
         self._workers: list[Any] = []
         try:
-            if self._ours:
-                _connect(self._ray, options)
-            count, self._hire = _hiring(self._ray, load, jobs)
+            self._ours = connect(**options)
+            count, self._hire = _hiring(self._ray, load, jobs, served=served)
             self._workers = [self._hire() for _ in range(count)]
             hello: Hello = self._ray.get(self._workers[0].hello.remote())
             if hello.problem is not None:
@@ -213,30 +231,20 @@ def _job(call: Call, row: ImageRow) -> Job:
     return Job(row, contents, tuple(known[0]), known[1], left, call.thresholds)
 
 
-def _ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-    try:
-        return importlib.import_module("ray")
-    except ImportError as error:
-        raise Sam3AgentError(f"--engine ray needs Ray ({error}): pip install 'sam3-agent[ray]'") from error
+def _hiring(ray: Any, load: Callable[[], Proposer], jobs: int | None, *, served: bool) -> tuple[int, Callable[[], Any]]:
+    """Find how many workers there are to be, and give what makes one.
 
-
-def _connect(ray: Any, options: dict[str, Any]) -> None:
-    quiet = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": True}
-    local = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
-    try:
-        ray.init(**{**quiet, **local, **options})
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        said = " ".join(str(error).split())[:300]
-        raise Sam3AgentError(f"no Ray cluster: {said}; check RAY_ADDRESS") from error
-
-
-def _hiring(ray: Any, load: Callable[[], Proposer], jobs: int | None) -> tuple[int, Callable[[], Any]]:
-    """Find how many workers there are to be, and give what makes one."""
+    Where the model is served, workers take no GPU, and share the CPUs that its replicas leave.
+    """
     room = ray.cluster_resources()
     gpus, cpus = room.get("GPU", 0.0), int(room.get("CPU", 0))
-    count = jobs or int(gpus) or max(cpus // 2, 1)
+    left = int(ray.available_resources().get("CPU", 0.0)) if served else cpus
+    usual = (
+        max(min(left, SERVED_WORKERS * int(gpus)) if gpus else left, 1) if served else int(gpus) or max(cpus // 2, 1)
+    )
+    count = jobs or usual
     if count > cpus:
         raise InputError(f"the Ray cluster has {cpus} CPUs: too few for {count} workers; give fewer --jobs")
-    actor = ray.remote(Worker).options(num_cpus=1, num_gpus=min(1.0, gpus / count), max_restarts=0)
+    share = min(1.0, left / count) if served else 1.0
+    actor = ray.remote(Worker).options(num_cpus=share, num_gpus=0 if served else min(1.0, gpus / count), max_restarts=0)
     return count, lambda: actor.remote(load)

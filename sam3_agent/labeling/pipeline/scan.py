@@ -34,6 +34,7 @@ RAW = (
     ".3fr",
 )
 """Files of camera sensors: what opens as TIFF in them is a thumbnail."""
+_NAMED = (*SUFFIXES, *RAW)
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II\x2a\x00", b"MM\x00\x2a")
 _BATCH = 500
 MOST_FILE = 4 * 2**30
@@ -52,12 +53,13 @@ def scan(images: Path, journal: Journal) -> list[ImageRow]:
         InputError: there is no such folder, or no image in it.
     """
     known = {row.path: row for row in journal.images()}
-    read = [_read(images, path, known) for path in pictures_in(images)]
+    root = root_of(images)
+    read = [_unchanged(root, name, known) or _read(root, name, known) for name in _names_in(images)]
     owners: dict[str, str] = {}
     for row in sorted(read, key=lambda row: row.state != "done"):  # stable: in order of paths, the done ones first
         owners.setdefault(row.sha, row.path)
     found = [_with_owner(row, owners[row.sha]) for row in read]
-    fresh = [row for row in found if row != known.get(row.path)]
+    fresh = [row for row in found if row is not known.get(row.path) and row != known.get(row.path)]
     for start in range(0, len(fresh), _BATCH):
         journal.put_images(fresh[start : start + _BATCH])
     return found
@@ -76,31 +78,54 @@ def pictures_in(images: Path) -> list[Path]:
     Raises:
         InputError: there is none.
     """
+    root = root_of(images)
+    return [root / name for name in _names_in(images)]
+
+
+def _names_in(images: Path) -> list[str]:
+    """Give the paths of `pictures_in` relative to `root_of`; texts, as a million of paths take minutes to make."""
     if images.is_file():
-        return [images]
+        return [images.name]
     if not images.is_dir():
         raise InputError(f"{images}: no such folder or image")
-    found: list[Path] = []
+    found: list[str] = []
     for folder, folders, names in os.walk(images):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        here = Path(folder)
-        found += [here / name for name in names if not name.startswith(".") and _is_image(here / name)]
+        before = "" if Path(folder) == images else f"{Path(folder).relative_to(images).as_posix()}/"
+        found += [before + name for name in names if not name.startswith(".") and _is_image(folder, name)]
     if not found:
         raise InputError(f"no images ({', '.join(SUFFIXES[:_SHOWN])}, ...) in {images}")
-    return sorted(found, key=lambda path: path.relative_to(images).as_posix())
+    return sorted(found)
 
 
-def _is_image(path: Path) -> bool:
-    name = path.name.lower()
-    if name.endswith((*SUFFIXES, *RAW)):
+def is_image_name(name: str) -> bool:
+    """Tell whether a file may be an image by its name: it ends as images do, or has no suffix; hidden ones are none."""
+    last = name.rpartition("/")[2].lower()
+    return not any(part.startswith(".") for part in name.split("/")) and (last.endswith(_NAMED) or "." not in last)
+
+
+def _is_image(folder: str, name: str) -> bool:
+    if name.lower().endswith(_NAMED):
         return True
     if "." in name:
         return False
     try:
-        with open_regular(path) as file:
+        with open_regular(Path(folder, name)) as file:
             return file.read(8).startswith(_MAGIC)
     except OSError:
         return False
+
+
+def _unchanged(root: Path, name: str, known: Mapping[str, ImageRow]) -> ImageRow | None:
+    """Give the file as the journal knows it if it has not changed since, by its size and time; None otherwise."""
+    before = known.get(name)
+    if before is None or not before.sha:
+        return None
+    try:
+        facts = os.stat(f"{root}/{name}")  # noqa: PTH116 - a path of texts is made in a tenth of the time
+    except OSError:
+        return None
+    return before if (before.bytes, before.mtime) == (facts.st_size, facts.st_mtime_ns) else None
 
 
 def _is_utf8(name: str) -> bool:
@@ -111,9 +136,8 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _read(images: Path, path: Path, known: Mapping[str, ImageRow]) -> ImageRow:
-    """Give the file as the journal knows it if it has not changed, else as it is now: pending, or unreadable."""
-    name = path.relative_to(root_of(images)).as_posix()
+def _read(root: Path, name: str, known: Mapping[str, ImageRow]) -> ImageRow:
+    """Give a file that is new or has been touched as it is now: as known before, pending, or unreadable."""
     if not _is_utf8(name):  # nothing that is written, journal or export, could name it
         shown = os.fsencode(name).decode("utf-8", "backslashreplace")
         return ImageRow(shown, "", 0, 0, "unreadable", "its name is not UTF-8: rename it")
@@ -121,11 +145,10 @@ def _read(images: Path, path: Path, known: Mapping[str, ImageRow]) -> ImageRow:
     if name.lower().endswith(RAW):
         return ImageRow(name, "", 0, 0, "unreadable", "a raw file of a camera: develop it to JPEG or PNG")
     try:
+        path = root / name
         facts = path.stat()
         if facts.st_size > MOST_FILE:
             return ImageRow(name, "", 0, 0, "unreadable", f"{facts.st_size} bytes are too many for an image")
-        if before is not None and before.sha and (before.bytes, before.mtime) == (facts.st_size, facts.st_mtime_ns):
-            return before
         digest = _digest(path)
     except OSError as error:
         return ImageRow(name, "", 0, 0, "unreadable", error.strerror or str(error))

@@ -14,6 +14,7 @@ from sam3_agent.formats.polygons_reduced import outline_of
 from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.review.page import MOST_POINTS, Call, PagePicture, PageRequest, Pixel, read_request
 from sam3_agent.labeling.review.refine import ReviewSegmenter, image_path
+from sam3_agent.labeling.review.rounds import Rounds
 from sam3_agent.labeling.store.documents import label_json
 from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.labeling.store.label import Check, Label
@@ -22,7 +23,7 @@ from sam3_agent.labeling.verify.calibrate import calibrate
 from sam3_agent.labeling.verify.thresholds import thresholds_of
 from sam3_agent.workspace.image_loading import read_source
 
-Filter = Literal["review", "missed", "second", "disagree", "accepted", "rejected", "all"]
+Filter = Literal["review", "missed", "next", "second", "disagree", "accepted", "rejected", "all"]
 
 _COUNTS = """
 SELECT images.sha, path, width, height, COALESCE(l.review, 0), COALESCE(l.accepted, 0), COALESCE(l.rejected, 0),
@@ -43,17 +44,23 @@ _NAMES = (
 _WHERE = {
     "review": "COALESCE(l.review, 0) > 0",
     "missed": "COALESCE(c.missed, 0) > 0",
+    "next": "images.sha IN (SELECT value FROM json_each((SELECT value FROM meta WHERE key='next')))"
+    " AND NOT EXISTS(SELECT 1 FROM checks WHERE checks.sha=images.sha AND decided_by IN ('person', 'people'))",
     "second": "COALESCE(l.second, 0) > 0",
     "disagree": "COALESCE(l.disagree, 0) > 0",
     "accepted": "COALESCE(l.accepted, 0) > 0",
     "rejected": "COALESCE(l.rejected, 0) > 0",
     "all": "1",
 }
+_NEXT_FIRST = (
+    "(SELECT MIN(key) FROM json_each((SELECT value FROM meta WHERE key='next')) AS ahead WHERE ahead.value=found.sha)"
+)
+"""The order in which the last round names the images to look at next; `relabel.round.NEXT_IMAGES` is the entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Part of the images that fit a filter, the most uncertain first."""
+    """Part of the images that fit a filter, the most uncertain first; "next" in the order of the last round."""
 
     total: int
     items: tuple[dict[str, Any], ...]
@@ -74,7 +81,8 @@ def queue_of(journal: Journal, kind: str, class_name: str | None, offset: int, l
     by_class = "WHERE class=?" if class_name else ""
     values = (reviewer, class_name, class_name) if class_name else (reviewer,)
     query = f"{_COUNTS.format(by_class=by_class, second=_SECOND)} AND {_WHERE[kind]}"
-    ordered = f"SELECT *, COUNT(*) OVER () FROM ({query}) ORDER BY 12 DESC, path LIMIT ? OFFSET ?"
+    order = _NEXT_FIRST if kind == "next" else "12 DESC"
+    ordered = f"SELECT *, COUNT(*) OVER () FROM ({query}) AS found ORDER BY {order}, path LIMIT ? OFFSET ?"
     rows = journal.read(ordered, (*values, limit, offset))
     total = int(rows[0][-1]) if rows else 0
     return Queue(total, tuple(dict(zip(_NAMES, row, strict=False)) for row in rows))
@@ -147,8 +155,15 @@ class _Mask(PageRequest):
 class Handlers:
     """Handlers of the page's calls over one journal, each with a JSON object in and out."""
 
-    def __init__(self, journal: Journal, decisions: ReviewDecisions, segmenter: ReviewSegmenter) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        decisions: ReviewDecisions,
+        segmenter: ReviewSegmenter,
+        rounds: Rounds | None = None,
+    ) -> None:
         self.journal = journal
+        self.rounds = rounds
         self.decisions = decisions
         self.segmenter = segmenter
 
@@ -190,6 +205,7 @@ class Handlers:
             "like": self.like,
             "search": self.start_search,
             "stop": self.stop_search,
+            **(self.rounds.by_name() if self.rounds is not None else {}),
         }
 
     def state(self, given: dict[str, Any]) -> Any:

@@ -83,7 +83,9 @@ class ImageDetections:
 
 
 def asked_phrases(each: LabelClass) -> tuple[str, ...]:
-    """List the phrases of a class, and the name of what its exemplars taught."""
+    """List the phrases of a class, and the name of what its exemplars taught; or what people's decisions taught."""
+    if each.taught is not None:
+        return (f"@{each.taught.name}",)
     return (*each.phrases, learned_name(each)) if each.exemplars else each.phrases
 
 

@@ -222,8 +222,13 @@ class Journal:
         """Sum the dollars spent so far, over all calls."""
         return float(self.read("SELECT COALESCE(SUM(usd), 0) FROM spent")[0][0])
 
-    def finish(self, image: ImageRow, labels: Sequence[Label], checks: Sequence[Check]) -> None:
-        """Write an image with its labels and checks as one step; labels that people or files made stay."""
+    def finish(
+        self, image: ImageRow, labels: Sequence[Label], checks: Sequence[Check], unit: tuple[str, bytes] | None = None
+    ) -> None:
+        """Write an image with its labels and checks, and a unit of work that is done by it, as one step.
+
+        Labels that people or files made stay.
+        """
         with self.writing() as db:
             _drop_machine_labels(db, image.sha)
             decided = {row[0] for row in db.execute("SELECT id FROM labels WHERE sha=?", (image.sha,))}
@@ -232,6 +237,8 @@ class Journal:
             fresh = [check for check in checks if check.class_name not in kept]
             db.executemany(PUT_CHECK, [check_row(check) for check in fresh])
             db.executemany(PUT_IMAGE, [image_values(image)])
+            if unit is not None:
+                db.execute("INSERT OR REPLACE INTO units VALUES(?, ?, ?, 0)", (image.sha, *unit))
 
     def labels(self, sha: str | None = None) -> list[Label]:
         """List every label, or those of one image, by id."""

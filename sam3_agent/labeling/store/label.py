@@ -11,8 +11,9 @@ Route = Literal["accepted", "review", "rejected"]
 ROUTES: tuple[Route, ...] = ("accepted", "review", "rejected")
 Verdict = Literal["right", "unsure", "wrong"]
 Relation = Literal["same", "part", "whole", "group"]
-Source = Literal["phrase", "exemplar", "query", "imported", "human", "similar"]
-"""Origin of a label: the run asks phrases, exemplars and queries; "similar" is a person's "more like this"."""
+Source = Literal["phrase", "exemplar", "taught", "query", "imported", "human", "similar"]
+"""Origin of a label: the run asks phrases, exemplars, queries and what decisions taught, whose version is the label's
+phrase ("@gear.v2"); "similar" is a person's "more like this"."""
 DecidedBy = Literal["rule", "judge", "agent", "file", "person", "people"]
 """Decider of the route: the score rule, the language model that looked, a query that was not answered, an
 imported file, a reviewer, or two who disagree. Machines never change what a file or a person decided."""

@@ -22,9 +22,14 @@ def thresholds_of(journal: Journal) -> dict[str, Thresholds]:
         raise InputError(f"the journal {journal.path} holds damaged thresholds: {error}") from error
 
 
+def thresholds_json(thresholds: Mapping[str, Thresholds]) -> dict[str, object]:
+    """Give the entry of the journal that remembers them, to be written together with others."""
+    return {_KEY: {name: asdict(each) for name, each in thresholds.items()}}
+
+
 def set_thresholds(journal: Journal, thresholds: Mapping[str, Thresholds]) -> int:
     """Remember thresholds and route every undecided label anew by them; gives how many changed their route."""
-    journal.remember({_KEY: {name: asdict(each) for name, each in thresholds.items()}})
+    journal.remember(thresholds_json(thresholds))
     before = journal.labels()
     after = verify_all(before, thresholds)
     changed = [new for old, new in zip(before, after, strict=True) if old != new]

@@ -18,10 +18,11 @@ from sam3_agent.model.request_context import current_caller
 from sam3_agent.model.scheduler.queue import RequestQueue
 from sam3_agent.model.scheduler.request import Pending, Request
 from sam3_agent.model.scheduler.worker import Worker
-from sam3_agent.model.segmenter import Features, KeepsStatistics, WarmsUp
+from sam3_agent.model.segmenter import BringsConcepts, Features, KeepsStatistics, WarmsUp
 from sam3_agent.model.video_segmenter import TrackedMask, TrackMemory, TrackRequest
 from sam3_agent.types import (
     DETECT_DEFAULTS,
+    Concept,
     ConceptPrompt,
     Detection,
     DetectOptions,
@@ -107,6 +108,12 @@ class Scheduler(EngineSegmenter[Replica]):
     def info(self) -> ModelInfo:
         """The first engine's, with the devices of all."""
         return self._info
+
+    @property
+    def concepts(self) -> tuple[Concept, ...]:
+        """Those of the engines, which are equal."""
+        first = self._replicas[0].engine
+        return first.concepts if isinstance(first, BringsConcepts) else ()
 
     def bulk(self) -> "Scheduler":
         """The same scheduler for callers with much to do and time to wait: all others go first.

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from sam3_agent.model.sam3_forward import position_encoding
 from sam3_agent.training.checkpoint import read_state, write_state
 from sam3_agent.training.forward import Grounding, Outputs, answer
 from sam3_agent.training.losses import LossWeights, detection_loss
+from sam3_agent.training.teaching.progress import TeachProgress
 
 WEIGHTS = LossWeights()
 CLIP = 1.0
@@ -55,6 +56,15 @@ class TokenOptions:
     seed: int = 0
 
 
+class Boxed(Protocol):
+    """Anything that has boxes of objects, or none."""
+
+    @property
+    def boxes(self) -> Tensor:
+        """(N, 4) cxcywh, shares of the view."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CachedView:
     """Everything that a step needs of a view."""
@@ -68,17 +78,6 @@ class CachedView:
     """(L, C) tokens before those that are trained"""
     boxes: Tensor
     """(N, 4) cxcywh, shares of the view"""
-
-
-@dataclass(frozen=True, slots=True)
-class TeachProgress:
-    """Progress of a teaching."""
-
-    doing: str
-    done: int
-    of: int
-    seconds_left: float | None = None
-    """None while it is not known."""
 
 
 @dataclass(slots=True, eq=False)
@@ -133,7 +132,7 @@ def train_tokens(
     """
     network.requires_grad_(False)
     state = _resumed(folder, key) or _begun(start, options, len(views))
-    clock = _Clock(options, state, on_progress)
+    clock = Clock(options.steps * options.folds, state.fold * options.steps + state.step, on_progress)
 
     def save() -> None:
         if folder is not None:
@@ -159,7 +158,7 @@ def _train_fold(
     views: Sequence[CachedView],
     options: TokenOptions,
     state: _State,
-    clock: "_Clock",
+    clock: "Clock",
     save: Callable[[], None],
 ) -> None:
     """Train what the fold's images are left out of, up to the last step or until they show no gain any more."""
@@ -171,12 +170,12 @@ def _train_fold(
         optimizer.load_state_dict(state.optimizer)
     while state.step < options.steps and state.checks_without_gain < PATIENCE:
         rng = np.random.default_rng([options.seed, state.fold, state.step])
-        chosen = _drawn(views, learned, state.hardness, options.batch, rng)
+        chosen = drawn_views(views, learned, state.hardness, options.batch, rng)
         loss, beliefs = _loss(network, [views[int(place)] for place in chosen], tokens)
         optimizer.zero_grad()
         cast(Any, loss).backward()
         torch.nn.utils.clip_grad_norm_([tokens], CLIP)
-        optimizer.param_groups[0]["lr"] = _rate(options, state.step)
+        optimizer.param_groups[0]["lr"] = options.rate * rate_share(state.step, options.steps)
         cast(Any, optimizer).step()
         state.hardness[torch.from_numpy(chosen)] = beliefs.detach().float().cpu()  # pyright: ignore[reportUnknownMemberType]
         state.step += 1
@@ -203,6 +202,11 @@ def answers(network: Sam3Model, views: Sequence[CachedView], tokens: Tensor) -> 
     prefix = torch.stack([view.prefix for view in views]).to(device, number)  # (V, L, C)
     prompt = torch.cat([prefix, tokens.to(number).expand(len(views), -1, -1)], dim=1)  # (V, L + T, C)
     mask = torch.ones(prompt.shape[:2], dtype=torch.bool, device=device)
+    return answer(network, fused(network, coarse, prompt, mask))
+
+
+def fused(network: Sam3Model, coarse: Tensor, prompt: Tensor, mask: Tensor) -> Grounding:
+    """Fuse (V, L, C) prompt tokens, real where the (V, L) mask says so, with (V, C, h, w) coarsest levels."""
     encoded = cast(Any, network).detr_encoder(
         vision_features=[coarse],
         text_features=prompt,
@@ -210,11 +214,11 @@ def answers(network: Sam3Model, views: Sequence[CachedView], tokens: Tensor) -> 
         text_mask=mask,
     )
     shapes = torch.tensor([coarse.shape[-2:]])
-    return answer(network, Grounding(encoded.last_hidden_state, encoded.pos_embeds_flattened, shapes, prompt, mask))
+    return Grounding(encoded.last_hidden_state, encoded.pos_embeds_flattened, shapes, prompt, mask)
 
 
-def _drawn(
-    views: Sequence[CachedView],
+def drawn_views(
+    views: Sequence[Boxed],
     learned: NDArray[np.int64],
     hardness: Tensor,
     batch: int,
@@ -234,10 +238,10 @@ def _drawn(
     )
 
 
-def _rate(options: TokenOptions, step: int) -> float:
-    """Linear warm-up, then a cosine."""
-    fall = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * step / options.steps))
-    return options.rate * min(1.0, (step + 1) / WARM_UP) * fall
+def rate_share(step: int, steps: int) -> float:
+    """Share of the highest rate: linear warm-up, then a cosine."""
+    fall = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps))
+    return min(1.0, (step + 1) / WARM_UP) * fall
 
 
 def _begun(start: NDArray[np.float32], options: TokenOptions, views: int, done: Sequence[Tensor] = ()) -> _State:
@@ -256,12 +260,12 @@ def _resumed(folder: Path | None, key: str) -> _State | None:
     return _State(**saved)
 
 
-class _Clock:
+class Clock:
     """Time left, from the steps of this process."""
 
-    def __init__(self, options: TokenOptions, state: _State, tell: Callable[[TeachProgress], None]) -> None:
-        self._steps = options.steps * options.folds
-        self._done = state.fold * options.steps + state.step
+    def __init__(self, steps: int, done: int, tell: Callable[[TeachProgress], None]) -> None:
+        self._steps = steps
+        self._done = done
         self._ran = 0
         self._began = time.monotonic()
         self._tell = tell

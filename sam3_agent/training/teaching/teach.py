@@ -18,7 +18,17 @@ from sam3_agent.errors import InputError
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.training.checkpoint import CHECKPOINT
-from sam3_agent.training.teaching.prompt_tokens import CachedView, TeachProgress, TokenOptions, train_tokens
+from sam3_agent.training.teaching.looks import (
+    LEAST_IMAGES,
+    LEAST_OBJECTS,
+    THRESHOLDS,
+    Look,
+    best_threshold,
+    counts_of,
+    look_of,
+)
+from sam3_agent.training.teaching.progress import TeachProgress
+from sam3_agent.training.teaching.prompt_tokens import CachedView, TokenOptions, train_tokens
 from sam3_agent.training.teaching.views import TeachingImage, View, positive_boxes, views_of
 from sam3_agent.types import (
     Concept,
@@ -30,18 +40,6 @@ from sam3_agent.types import (
 )
 from sam3_agent.workspace.concepts import MOST_EXAMPLES, MOST_THUMBNAILS, thumbnail
 
-LEAST_IMAGES = 4
-"""With the concept, and as many without it: of fewer nothing can be left out to see when to stop."""
-LEAST_OBJECTS = 8
-"""Below them pooled example tokens (`learn`) find as much, in a second."""
-SAME = 0.5
-"""IoU of masks from which on a finding is an object, as in the metrics."""
-THRESHOLDS = (0.4, 0.45, 0.35, 0.5, 0.3, 0.55, 0.6)
-"""Tried in this order, so that of equals the one nearest to 0.4 is taken: tokens of few images are not as sure of new
-ones as the words of a model's own training."""
-MARGIN = 0.03
-"""F1 by which a threshold must beat one nearer to 0.4."""
-
 
 @dataclass(frozen=True, slots=True)
 class TeachOptions:
@@ -52,6 +50,14 @@ class TeachOptions:
     """Of an image with the concept, itself included."""
     absent_views: int = 4
     """Of an image without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """Concept, and how each of its images was answered by the tokens that were trained without it."""
+
+    concept: Concept
+    looks: tuple[Look, ...]
 
 
 def teach(
@@ -66,7 +72,7 @@ def teach(
     """Train a concept's prompt tokens on images with and without it; minutes on a CPU for the tiny model.
 
     Give the concept to `Workspace.add_concept`, or write it to a file. Every object of it must be marked on every
-    image, as what is not marked is learned to be something else.
+    image, as what is not marked is learned to be something else. `teach_and_look` gives the scores of the trial too.
 
     Args:
         segmenter: the model that the concept is for; its weights stay as they are.
@@ -79,20 +85,42 @@ def teach(
     Raises:
         InputError: a bad name, or too few images.
     """
+    return teach_and_look(segmenter, name, images, options=options, folder=folder, on_progress=on_progress).concept
+
+
+def teach_and_look(
+    segmenter: Sam3,
+    name: str,
+    images: Sequence[TeachingImage],
+    *,
+    options: TeachOptions | None = None,
+    folder: Path | None = None,
+    on_progress: Callable[[TeachProgress], None] = lambda _: None,
+) -> Taught:
+    """Teach as `teach` does, and give what was found on every image while it was left out.
+
+    Raises:
+        InputError: a bad name, or too few images.
+    """
     recipe = options or TeachOptions()
-    _check(name, images)
-    folds = _folds(images, recipe.tokens.folds)
+    check_images(name, images)
+    folds = dealt_folds(images, recipe.tokens.folds)
     read = _Reader(segmenter, recipe, np.random.default_rng([recipe.tokens.seed, 1]), on_progress, len(images))
     for image, fold in zip(images, folds, strict=True):
         read.image(image, fold)
     rows = np.concatenate(read.examples)  # (N, C)
-    key, start = _key(segmenter, images, recipe), rows.mean(axis=0)
+    key, start = images_key(segmenter, images, recipe), rows.mean(axis=0)
     train = partial(train_tokens, folder=folder, key=key, on_progress=on_progress)
     trained = train(segmenter.network, read.views, start, recipe.tokens)
-    threshold, estimate = _estimated(segmenter, images, folds, [_tokens(each, segmenter) for each in trained])
-    tokens, examples = _tokens(np.mean(trained, axis=0), segmenter), _tokens(rows[:MOST_EXAMPLES], segmenter)
+    reader = segmenter.fingerprint
+    prompts = [ConceptPrompt(None, (), Concept("taught", None, tokens_of(each, reader))) for each in trained]
+    low = min(THRESHOLDS)
+    looks = [look(segmenter, image, prompts[fold], low) for image, fold in zip(images, folds, strict=True)]
+    threshold, estimate = _estimated(looks, folds=len(prompts))
+    tokens, examples = tokens_of(np.mean(trained, axis=0), reader), tokens_of(rows[:MOST_EXAMPLES], reader)
     notes = (_recipe_words(images, recipe),)
-    return Concept(name, None, tokens, tuple(_thumbnails(images)), examples, threshold, estimate, notes)
+    concept = Concept(name, None, tokens, tuple(thumbnails_of(images)), examples, threshold, estimate, notes)
+    return Taught(concept, tuple(looks))
 
 
 def recipe_of(steps: int | None = None, seed: int = 0) -> TeachOptions:
@@ -109,8 +137,12 @@ def forget_checkpoint(folder: Path) -> None:
         folder.rmdir()
 
 
-def _check(name: str, images: Sequence[TeachingImage]) -> None:
-    """Refuse what cannot be taught before minutes are spent."""
+def check_images(name: str, images: Sequence[TeachingImage]) -> None:
+    """Refuse what cannot be taught before minutes are spent.
+
+    Raises:
+        InputError: a bad name, or too few images.
+    """
     Concept(name, None, ExemplarTokens(bytes(4), 1, 1, ""))  # which refuses a bad name
     having = [image for image in images if image.objects]
     objects, lacking = positive_boxes(images), len(images) - len(having)
@@ -128,7 +160,7 @@ def _check(name: str, images: Sequence[TeachingImage]) -> None:
         )
 
 
-def _folds(images: Sequence[TeachingImage], folds: int) -> list[int]:
+def dealt_folds(images: Sequence[TeachingImage], folds: int) -> list[int]:
     """The fold of each image, in turn; those with the concept and those without it are dealt apart."""
     counts = {True: 0, False: 0}
     dealt: list[int] = []
@@ -179,63 +211,26 @@ class _Reader:
         return CachedView(fold, whole, features.levels[-1].cpu().clone(), prefix.cpu().clone(), boxes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """Findings on an image that was left out: scores of the best finding on each object, and of the false ones."""
-
-    objects: int
-    right: tuple[float, ...]
-    false: tuple[float, ...]
-
-
-def _estimated(
-    segmenter: Sam3, images: Sequence[TeachingImage], folds: Sequence[int], tokens: Sequence[ExemplarTokens]
-) -> tuple[float, ConceptEstimate]:
+def _estimated(looks: Sequence[Look], *, folds: int) -> tuple[float, ConceptEstimate]:
     """A threshold, and how well every image is answered by the tokens that were trained without it."""
-    looks = [_look(segmenter, image, tokens[fold]) for image, fold in zip(images, folds, strict=True)]
-    best = THRESHOLDS[0]
-    for level in THRESHOLDS[1:]:
-        if _f1(looks, level) >= _f1(looks, best) + MARGIN:
-            best = level
-    found, false = _counts(looks, best)
+    best = best_threshold(looks)
+    found, false = counts_of(looks, best)
     absent = [look for look in looks if not look.objects]
     refused = sum(all(score <= best for score in look.false) for look in absent)
     return best, ConceptEstimate(
-        found, sum(look.objects for look in looks), false, 0, len(images), len(tokens) > 1, len(absent), refused
+        found, sum(look.objects for look in looks), false, 0, len(looks), folds > 1, len(absent), refused
     )
 
 
-def _look(segmenter: Sam3, image: TeachingImage, tokens: ExemplarTokens) -> _Look:
-    prompt = ConceptPrompt(None, (), Concept("taught", None, tokens))
-    (answer,) = segmenter.detect(segmenter.encode(image.pixels), [prompt], DetectOptions(min(THRESHOLDS)))
-    free, right, false = set(range(len(image.objects))), list[float](), list[float]()
-    overlap = masks.iou([each.rle for each in answer.kept], image.objects) if answer.kept and image.objects else None
-    for place, each in enumerate(answer.kept):  # best first
-        score = answer.presence * each.object_score
-        hit = max(free, key=lambda column: overlap[place, column], default=None) if overlap is not None else None
-        if hit is not None and overlap is not None and overlap[place, hit] >= SAME:
-            free.remove(hit)
-            right.append(score)
-        else:
-            false.append(score)
-    return _Look(len(image.objects), tuple(right), tuple(false))
+def look(segmenter: Sam3, image: TeachingImage, prompt: ConceptPrompt, threshold: float) -> Look:
+    """Ask about an image and compare with what is marked on it."""
+    (answer,) = segmenter.detect(segmenter.encode(image.pixels), [prompt], DetectOptions(threshold))
+    scored = [(answer.presence * each.object_score, each.rle) for each in answer.kept]
+    return look_of(scored, image.objects, answer.presence)
 
 
-def _counts(looks: Sequence[_Look], threshold: float) -> tuple[int, int]:
-    """Objects found, and false findings."""
-    return (
-        sum(score > threshold for look in looks for score in look.right),
-        sum(score > threshold for look in looks for score in look.false),
-    )
-
-
-def _f1(looks: Sequence[_Look], threshold: float) -> float:
-    """2 TP / (2 TP + FP + FN)."""
-    found, false = _counts(looks, threshold)
-    return 2 * found / max(1, found + false + sum(look.objects for look in looks))
-
-
-def _thumbnails(images: Sequence[TeachingImage]) -> list[bytes]:
+def thumbnails_of(images: Sequence[TeachingImage]) -> list[bytes]:
+    """Small pictures of the first objects."""
     shown = [(image.pixels, rle) for image in images for rle in image.objects][:MOST_THUMBNAILS]
     return [thumbnail(pixels, masks.box(rle)) for pixels, rle in shown]
 
@@ -249,7 +244,7 @@ def _recipe_words(images: Sequence[TeachingImage], recipe: TeachOptions) -> str:
     )
 
 
-def _key(segmenter: Sam3, images: Sequence[TeachingImage], recipe: TeachOptions) -> str:
+def images_key(segmenter: Sam3, images: Sequence[TeachingImage], recipe: object) -> str:
     """A digest of everything that decides the result."""
     digest = hashlib.sha256(f"{segmenter.fingerprint}{recipe}{segmenter.info.dtype}".encode())
     for image in images:
@@ -259,5 +254,6 @@ def _key(segmenter: Sam3, images: Sequence[TeachingImage], recipe: TeachOptions)
     return digest.hexdigest()
 
 
-def _tokens(rows: NDArray[np.float32], segmenter: Sam3) -> ExemplarTokens:
-    return ExemplarTokens(rows.astype("<f4").tobytes(), rows.shape[0], rows.shape[1], segmenter.fingerprint)
+def tokens_of(rows: NDArray[np.float32], reader: str) -> ExemplarTokens:
+    """(N, C) rows as tokens for the weights with this fingerprint."""
+    return ExemplarTokens(rows.astype("<f4").tobytes(), rows.shape[0], rows.shape[1], reader)

@@ -314,6 +314,7 @@ view.onclick = (place, beside) => run(() => press(place, beside));
 for (const button of document.querySelectorAll("[data-act]")) button.addEventListener("click", () => run(async () => ACTS[button.dataset.act]()));
 at("undo").addEventListener("click", () => run(undo));
 at("calibrate").addEventListener("click", () => run(calibrate));
+document.addEventListener("relabeled", () => run(async () => { await refresh(); await load(); }));
 at("keys").addEventListener("click", () => at("help").showModal());
 for (const id of ["filter", "class-filter"]) at(id).addEventListener("change", () => run(load));
 

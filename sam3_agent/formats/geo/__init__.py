@@ -1,0 +1,1 @@
+"""Georeferenced images and labels: GeoTIFF in; GeoJSON, GeoPackage and COCO in map coordinates out."""
