@@ -1,4 +1,4 @@
-"""`python -m benchmarks.video card|ceiling|memory|speed|kills`: tracking of held-out procedural videos."""
+"""`python -m benchmarks.video card|compare|ceiling|memory|speed|kills`: tracking of held-out procedural videos."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.machine import machine_words
 from benchmarks.video.card import BARS, figures_of, table
 from benchmarks.video.ceiling import bounds
+from benchmarks.video.compare import compare, compared
 from benchmarks.video.kills import FRAMES, KILLS, kill_often
 from benchmarks.video.memory import FAST_ENOUGH, FLAT, long_run
 from benchmarks.video.readings import read
@@ -39,6 +40,12 @@ def _parser() -> argparse.ArgumentParser:
     card = commands.add_parser("card", help="HOTA, J, absence, re-entry and id switches on unseen videos")
     card.add_argument("--videos", type=int, default=100)
     card.add_argument("--frames", type=int, default=24)
+    versus = commands.add_parser("compare", help="the card of two folders of weights, video by video; resumed")
+    versus.add_argument("old", type=Path)
+    versus.add_argument("new", type=Path)
+    versus.add_argument("--keep", type=Path, required=True, help="folder of the videos that are done")
+    versus.add_argument("--videos", type=int, default=30)
+    versus.add_argument("--frames", type=int, default=24)
     ceiling = commands.add_parser("ceiling", help="the card's bounds: true ids for detections, and a perfect tracker")
     ceiling.add_argument("--videos", type=int, default=100)
     ceiling.add_argument("--frames", type=int, default=24)
@@ -59,6 +66,10 @@ def _measured(segmenter: Sam3, options: argparse.Namespace) -> tuple[dict[str, A
         figures = figures_of(read(segmenter, options.videos, options.frames))
         print(table(figures))
         return figures, [name for name, bar in BARS.items() if not bar.holds(figures["tracker"][name])]
+    if options.command == "compare":
+        figures = compared(compare(options.old, options.new, options.keep, options.videos, options.frames))
+        print(table(figures))
+        return figures, [name for name, bar in BARS.items() if not bar.holds(figures["new"][name])]
     if options.command == "ceiling":
         figures = figures_of(bounds(segmenter, options.videos, options.frames))
         print(table(figures))

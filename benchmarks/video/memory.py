@@ -5,6 +5,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,32 +64,49 @@ def long_run(segmenter: Sam3, frames: int) -> dict[str, Any]:
     nouns = [noun for noun, _ in Counter(thing.noun for thing in drawn.plan.objects).most_common(2)]
     asked = tuple(AskedConcept(noun, ConceptPrompt(noun)) for noun in nouns)
     query = TrackingQuery(asked, (), 0, frames - 1, profile=TINY)
-    resident: list[float] = []
-    shown: list[int] = []
-    clocks: list[tuple[float, float]] = []
+    seen: list[_Line] = []
     with tempfile.TemporaryDirectory() as folder:
         session = TrackingSession(video, segmenter, Path(folder))
         for told in session.run(query, "live"):
-            resident.append(resident_mib())
-            shown.append(sum(entry.frame.visible for entry in told.entries))
-            clocks.append((time.monotonic(), time.process_time() - drawn.seconds))
+            shown = sum(entry.frame.visible for entry in told.entries)
+            now = (time.monotonic(), time.process_time() - drawn.seconds)
+            seen.append(_Line(resident_mib(), shown, len(told.entries), *now))
             if told.frame % TOLD_EVERY == TOLD_EVERY - 1:
-                print(f"frame {told.frame}: {resident[-1]:.1f} MiB, {shown[-1]} tracks", file=sys.stderr, flush=True)
+                words = f"{seen[-1].resident:.1f} MiB, {seen[-1].followed} tracks, {shown} seen"
+                print(f"frame {told.frame}: {words}", file=sys.stderr, flush=True)
         ids = len(session.store.summaries())
-    after = resident[SETTLED:] or resident
-    warm = min(WARM, frames - 2)
-    passed, worked = np.subtract(clocks[-1], clocks[warm]) / (frames - 1 - warm)
+    return {"frames": frames, "concepts": ", ".join(nouns), "ids": ids} | _figures(seen)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One frame."""
+
+    resident: float
+    """MiB"""
+    shown: int
+    """Tracks in sight."""
+    followed: int
+    """Tracks, those out of sight too: they cost as much."""
+    clock: float
+    """Seconds."""
+    worked: float
+    """CPU-seconds of the process, without those that drew the frames."""
+
+
+def _figures(seen: Sequence[_Line]) -> dict[str, Any]:
+    after = [line.resident for line in seen[SETTLED:] or seen]
+    warm, last = seen[min(WARM, len(seen) - 2)], seen[-1]
+    count = len(seen) - 1 - min(WARM, len(seen) - 2)
     return {
-        "frames": frames,
-        "concepts": ", ".join(nouns),
-        "tracks in a frame (median)": int(np.median(shown)),
-        "ids": ids,
+        "tracks in a frame (median)": int(np.median([line.shown for line in seen])),
+        "followed in a frame (median)": int(np.median([line.followed for line in seen])),
         "resident MiB at frame 100": round(after[0], 1),
         "resident MiB at the end": round(after[-1], 1),
-        "most MiB": round(max(resident), 1),
+        "most MiB": round(max(line.resident for line in seen), 1),
         "growth_after_100": round(max(after) / after[0] - 1, 4),
-        "frames a second": round(1 / passed, 2),
-        "CPU-seconds a frame": round(worked, 3),
+        "frames a second": round(count / (last.clock - warm.clock), 2),
+        "CPU-seconds a frame": round((last.worked - warm.worked) / count, 3),
         "load of the machine": round(os.getloadavg()[0], 1),
     }
 

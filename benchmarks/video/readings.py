@@ -1,9 +1,8 @@
 """One video followed in several ways on the same features and detections."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from sam3_agent import masks
 from sam3_agent.masks import Rle
 from sam3_agent.model.mask_rle import to_rle
 from sam3_agent.model.sam3 import Sam3
-from sam3_agent.model.segmenter import Features
+from sam3_agent.model.segmenter import DETECT_DEFAULTS, Features
 from sam3_agent.model.video_segmenter import Sighting, TrackRequest
 from sam3_agent.scenes.video import Clip, ClipOptions, draw_clip
 from sam3_agent.types import ConceptPrompt, Detection, DetectOptions
@@ -42,6 +41,15 @@ Masklets = dict[str, dict[int, Rle]]
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A video's frames as a model has encoded them, and what it detects in each of every noun."""
+
+    features: Sequence[Features]
+    nouns: list[str]
+    detections: Sequence[Sequence[Detection]]
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One video: what is there and what each way says, by noun; and objects followed from their true first mask."""
 
@@ -60,21 +68,27 @@ def read(segmenter: Sam3, videos: int, frames: int, options: ClipOptions = ClipO
         clip = draw_clip(FIRST_SEED + number, frames, options=options)
         if sys.stderr.isatty():
             print(f"\rvideo {number + 1} of {videos}", end="", file=sys.stderr, flush=True)
-        yield _read(segmenter, clip)
+        yield read_clip(segmenter, clip, look_at(segmenter, clip), {"tracker": TINY, "heuristics off": PLAIN})
 
 
-def _read(segmenter: Sam3, clip: Clip) -> Reading:
+def look_at(segmenter: Sam3, clip: Clip) -> Seen:
+    """Encode every frame and detect every noun in it."""
     features = [segmenter.encode(frame) for frame in clip.frames]
     nouns = sorted({thing.noun for thing in clip.objects})
     prompts = [ConceptPrompt(noun) for noun in nouns]
-    detections = [segmenter.detect(seen, prompts, DetectOptions(threshold=0.5, near_misses=0)) for seen in features]
-    asked = [AskedConcept(noun, ConceptPrompt(noun)) for noun in nouns]
+    options = DetectOptions(threshold=0.5, near_misses=0)
+    return Seen(features, nouns, [segmenter.detect(each, prompts, options) for each in features])
+
+
+def read_clip(segmenter: Sam3, clip: Clip, seen: Seen, profiles: Mapping[str, Profile]) -> Reading:
+    """Follow a video under each profile, and by detection alone."""
+    asked = [AskedConcept(noun, ConceptPrompt(noun)) for noun in seen.nouns]
     said = {
-        "tracker": _tracked(segmenter, clip, features, detections, asked, TINY),
-        "heuristics off": _tracked(segmenter, clip, features, detections, asked, PLAIN),
-        "by detection": _by_detection(clip, detections, nouns),
+        name: _tracked(segmenter, clip, seen.features, seen.detections, asked, profile)
+        for name, profile in profiles.items()
     }
-    return Reading(len(clip.frames), truth_of(clip), said, _followed(segmenter, clip, features))
+    said["by detection"] = _by_detection(clip, seen.detections, seen.nouns)
+    return Reading(len(clip.frames), truth_of(clip), said, _followed(segmenter, clip, seen.features))
 
 
 def truth_of(clip: Clip) -> dict[str, Masklets]:
@@ -97,7 +111,9 @@ class _Answered:
         self.presence, self.segment_at, self.track = segmenter.presence, segmenter.segment_at, segmenter.track
         self.remember, self.restore = segmenter.remember, segmenter.restore
 
-    def detect(self, features: Features, prompts: Sequence[ConceptPrompt], *_: Any) -> list[Detection]:
+    def detect(
+        self, features: Features, prompts: Sequence[ConceptPrompt], options: DetectOptions = DETECT_DEFAULTS
+    ) -> list[Detection]:
         """The answers of the next frame."""
         return list(next(self._answers))
 

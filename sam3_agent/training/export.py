@@ -19,6 +19,7 @@ from sam3_agent.training.prompts import vocabulary_words
 from sam3_agent.training.steps import Learner
 from sam3_agent.training.tiny import HIDDEN, new_model, tiny_config
 from sam3_agent.training.tokenizer import build_tokenizer
+from sam3_agent.training.track_presence import Calibration
 from sam3_agent.training.track_run import start_track_learner
 
 PREFIX = "detector_model."
@@ -120,6 +121,7 @@ PRESENCE = "tracker_model.mask_decoder.pred_obj_score_head."
 def export_tracker(config: TrainConfig, run: Path, weights: Path | None, folder: Path) -> None:
     """Write the checkpoint `weights` with the run's memory parts and presence head (float16) into `folder`.
 
+    The head says what the run's calibration has made of it, if the run has come to that.
     `folder` may be `weights` itself. Every other tensor stays as it is, to the bit; clicks do not read the presence
     head. Names are those of facebook/sam3, but for `tracker_model.tracking_point`, which is the project's own.
 
@@ -134,6 +136,8 @@ def export_tracker(config: TrainConfig, run: Path, weights: Path | None, folder:
     learner, _ = start_track_learner(config, weights, saved)
     tensors = {name: value.clone() for name, value in load_file(weights / WEIGHTS).items()}
     learner.load(learner.average)
+    found: dict[str, float] = saved.get("calibration") or {}
+    Calibration(**found).apply(learner.presence)
     own = {f"tracker_model.{name}": value for name, value in learner.tracker.parts.state_dict().items()}
     own |= {f"{PRESENCE}{name}": value for name, value in learner.presence.state_dict().items()}
     width = learner.tracker.parts.tracking_point.shape[1]

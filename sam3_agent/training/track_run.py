@@ -8,9 +8,10 @@ where nothing is makes false positives in every frame).
 
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ from sam3_agent.training.track_clips import (
     encode_clip,
 )
 from sam3_agent.training.track_forward import Followed, Lesson, features_of, follow_clip, looking_at
+from sam3_agent.training.track_presence import Calibration, calibration_of, judge_clips
 
 log = logging.getLogger(__name__)
 EVALUATE_EVERY = 200
@@ -101,7 +103,8 @@ class TrackLearner:
 def train_tracker(config: TrainConfig, folder: Path, weights: Path | None, rank: int = 0) -> TrackLearner:
     """Train, or go on from `checkpoint.pt` in the folder; rank 0 writes that and `log.jsonl`.
 
-    Encoded clips are kept in `clips` in the folder; a run makes those that are missing.
+    At the end the presence head is calibrated, unless the run is too short to be evaluated. Encoded clips are kept in
+    `clips-RANK` in the folder; a run makes those that are missing.
 
     Args:
         config: with one stage, of kind "tracker".
@@ -195,6 +198,7 @@ def _run(config: TrainConfig, folder: Path, weights: Path, rank: int) -> TrackLe
     if saved:
         optimizer.load_state_dict(saved["optimizer"])
     report = Report(folder, stage, rank)
+    calibrated = bool(saved and saved.get("calibration"))
     for step in range(int(saved["step"]) if saved else 0, stage.steps):
         rng = np.random.default_rng([config.seed, step, rank])
         terms = track_step(learner, store, config, step, rng)
@@ -205,7 +209,10 @@ def _run(config: TrainConfig, folder: Path, weights: Path, rank: int) -> TrackLe
         if rank == 0 and (last or report.checkpoint_is_due()):
             write_state(folder, _state(learner, optimizer, step + 1, config, fingerprint))
         if rank == 0 and ((step + 1) % EVALUATE_EVERY == 0 or (last and stage.steps >= EVALUATE_EVERY)):
-            report.evaluation(step, _evaluated(learner))
+            report.evaluation(step, _of_average(learner, quick_track_evaluation))
+    if rank == 0 and stage.steps >= EVALUATE_EVERY and not calibrated:
+        found = _calibrated(learner, report, stage.steps)
+        write_state(folder, _state(learner, optimizer, stage.steps, config, fingerprint, found))
     return learner
 
 
@@ -269,18 +276,35 @@ def _lesson(there: Tensor, progress: float, rng: np.random.Generator) -> Lesson:
     return Lesson(start, max(0.0, FORCED * (1 - 2 * progress)), again)
 
 
-def _evaluated(learner: TrackLearner) -> dict[str, str]:
-    """Figures of the average; what is learnt stays as it is."""
+Figures = TypeVar("Figures")
+
+
+def _of_average(learner: TrackLearner, read: Callable[[VideoTracker, nn.Module], Figures]) -> Figures:
+    """A reading of the average; what is learnt stays as it is."""
     held = {name: value.clone() for name, value in learner.learnt.items()}
     learner.load(learner.average)
     try:
-        return quick_track_evaluation(learner.tracker, learner.backbone)
+        return read(learner.tracker, learner.backbone)
     finally:
         learner.load(held)
 
 
+def _calibrated(learner: TrackLearner, report: Report, steps: int) -> Calibration:
+    judged = _of_average(learner, judge_clips)
+    found = calibration_of(judged)
+    said = [f"J {judged.j(each):.3f}, absence found {judged.absent(each):.3f}" for each in (0.0, found.zero)]
+    figures = {"at 0": said[0], f"at {found.zero:.2f}": said[1], "scale": f"{found.scale:.2f}"}
+    report.evaluation(steps - 1, figures | {"of": f"{len(judged.score)} object-frames"})
+    return found
+
+
 def _state(
-    learner: TrackLearner, optimizer: torch.optim.AdamW, step: int, config: TrainConfig, fingerprint: str
+    learner: TrackLearner,
+    optimizer: torch.optim.AdamW,
+    step: int,
+    config: TrainConfig,
+    fingerprint: str,
+    calibration: Calibration | None = None,
 ) -> dict[str, Any]:
     return {
         "learnt": learner.learnt,
@@ -289,6 +313,7 @@ def _state(
         "step": step,
         "config": json.dumps(config.to_json()),
         "backbone": fingerprint,
+        "calibration": asdict(calibration) if calibration else None,
     }
 
 

@@ -1,12 +1,15 @@
 """The card of the tracker: what its figures are on readings that are known."""
 
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from benchmarks.video.card import BARS, figures_of, table
 from benchmarks.video.ceiling import Found, followed_perfectly, with_true_ids
+from benchmarks.video.compare import compared, reading_json, reading_of
 from benchmarks.video.readings import LEAST_PIXELS, Masklets, Reading, truth_of
 from sam3_agent import masks
 from sam3_agent.scenes.video import draw_clip
@@ -83,3 +86,25 @@ def test_true_ids_and_a_perfect_tracker_bracket_what_can_be_reached() -> None:
     assert sorted(followed_perfectly(truth, found)["1"]) == [3, 4, 5, 6, 7, 8, 9]
     low, high = figures(named, truth), figures(followed_perfectly(truth, found), truth)
     assert low["HOTA@.5"] < high["HOTA@.5"] < 1
+
+
+def with_detection(said: Masklets) -> Reading:
+    found = reading(said, STEADY)
+    return replace(found, said=found.said | {"by detection": {"cat": said}})
+
+
+def test_a_reading_is_the_same_out_of_its_file() -> None:
+    found = with_detection({"t1": STEADY["1"]})
+    assert reading_of(json.loads(json.dumps(reading_json(found)))) == found
+
+
+def test_two_trackers_are_compared_video_by_video() -> None:
+    worse, better = with_detection({"t1": STEADY["1"]}), with_detection({"t1": STEADY["1"], "t2": STEADY["2"]})
+    found = compared([(worse, better), (worse, worse)])
+    assert found["old"]["HOTA@.5"] < found["new"]["HOTA@.5"] < 1
+    gained = figures({"t1": STEADY["1"], "t2": STEADY["2"]}, STEADY)["HOTA@.5"] - found["old"]["HOTA@.5"]
+    difference = found["new - old"]
+    assert difference["HOTA@.5"] == pytest.approx(gained / 2)
+    assert difference["HOTA@.5 standard error"] == pytest.approx(gained / 2)  # one of two gains, the other nothing
+    assert difference["HOTA@.5 better in"] == 0.5
+    assert difference["J"] == 0

@@ -128,6 +128,22 @@ def test_a_batch_holds_each_objects_own_picture_mask_and_box() -> None:
         assert np.abs(batch.boxes[row] - tight).max() <= 1
 
 
+def test_neck_and_decoder_share_one_convolution_that_says_what_their_two_say() -> None:
+    model = tracker().eval()
+    for parameter in model.requires_grad_(False).parameters():
+        nn.init.normal_(parameter, std=0.05)  # biases too
+    grid = torch.randn(2, 192, 8, 8, generator=torch.Generator().manual_seed(3))
+    decoder = model.tracker_model.mask_decoder
+    finest, finer, coarse = (layer(grid) for layer in model.tracker_neck.fpn_layers[:3])
+    features = model.features(grid)
+    for mine, theirs in (
+        (features.finest, decoder.conv_s0(finest)),
+        (features.finer, decoder.conv_s1(finer)),
+        (features.coarse, coarse),
+    ):
+        assert torch.allclose(mine, theirs, atol=1e-4 * float(theirs.abs().max()))
+
+
 @pytest.mark.parametrize("with_box", [False, True])
 @pytest.mark.parametrize("with_mask", [False, True])
 def test_the_pass_with_four_masks_equals_transformers_own(with_box: bool, with_mask: bool) -> None:

@@ -12,7 +12,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.model.loading import load_tracker
 from sam3_agent.model.tracker import Clicks, Part
 from sam3_agent.model.tracking.loading import load_video_tracker
-from sam3_agent.training.checkpoint import read_state
+from sam3_agent.training.checkpoint import read_state, write_state
 from sam3_agent.training.click_run import train_clicks
 from sam3_agent.training.config import CLICKS_SMOKE, TRACKER_SMOKE
 from sam3_agent.training.export import PRESENCE, export_clicks, export_tracker, write_weights
@@ -21,6 +21,14 @@ from sam3_agent.training.tiny import new_model, tiny_config
 from sam3_agent.training.tokenizer import build_tokenizer
 from sam3_agent.training.track_clips import MARGIN, ClipStore, TrackBatch, draw_lesson
 from sam3_agent.training.track_forward import Followed, Lesson, features_of, follow_clip, looking_at
+from sam3_agent.training.track_presence import (
+    SCALES,
+    Calibration,
+    Judged,
+    calibration_of,
+    judge_clips,
+    threshold_of,
+)
 from sam3_agent.training.track_run import (
     follow_loss,
     quick_track_evaluation,
@@ -265,3 +273,50 @@ def test_a_run_goes_on_after_an_evaluation(weights: Path, tmp_path: Path) -> Non
     terms = track_step(learner, store_in(weights, tmp_path), TRACKER_SMOKE, 2, np.random.default_rng(1))
     torch.stack(list(terms.values())).sum().backward()
     assert learner.tracker.parts.no_object_pointer.grad is not None
+
+
+def judged(there: list[tuple[float, float]], away: list[float]) -> Judged:
+    """(score, IoU) of objects that are there, scores of those that are not."""
+    scores = np.array([*(score for score, _ in there), *away], dtype=np.float32)
+    ious = np.array([*(iou for _, iou in there), *(np.nan for _ in away)], dtype=np.float32)
+    return Judged(scores, ious)
+
+
+def test_the_zero_finds_what_absences_it_can_for_its_price_in_masks() -> None:
+    found = judged([(3.0, 0.9)] * 98 + [(1.0, 0.1), (1.5, 0.9)], [-1.0, 0.5, 1.2, 2.0])
+    free, paid = threshold_of(found, cost=0.0), threshold_of(found, cost=0.01)
+    assert 0.5 < free < 1.0
+    assert 2.0 < paid < 3.0  # the mask of IoU .1 goes, and one of .9 of a hundred
+    assert found.absent(free) == 0.5
+    assert found.absent(paid) == 1.0
+    assert found.j(free) - found.j(paid) == pytest.approx(0.01)
+    assert calibration_of(judged([], [])) == Calibration()
+
+
+def test_the_scale_is_as_steep_as_the_answers_are_right() -> None:
+    right = calibration_of(judged([(3.0, 0.9)] * 50, [1.0] * 50))
+    doubtful = calibration_of(judged([(3.0, 0.9)] * 45 + [(3.0, 0.9)] * 5, [1.0] * 40 + [3.0] * 10))
+    assert right.zero == pytest.approx(2.0)
+    assert doubtful.scale < right.scale <= SCALES[-1]
+
+
+def test_clips_are_judged_by_objects_that_are_there_at_first(weights: Path) -> None:
+    learner, _ = start_track_learner(TRACKER_SMOKE, weights, None)
+    found = judge_clips(learner.tracker, learner.backbone, clips=1, frames=3)
+    assert len(found.score) == len(found.iou) > 0
+    assert len(found.score) % 2 == 0  # both frames after the first tell of every object
+
+
+def test_export_gives_the_presence_head_the_calibration_of_its_run(
+    weights: Path, finished: Path, exported: Path, tmp_path: Path
+) -> None:
+    saved = read_state(finished)
+    assert saved is not None
+    assert saved["calibration"] is None  # three steps are not worth it
+    write_state(tmp_path, saved | {"calibration": {"zero": 1.5, "scale": 2.0}})
+    export_tracker(TRACKER_SMOKE, tmp_path, weights, tmp_path / "weights")
+    plain, moved = (load_file(folder / "model.safetensors") for folder in (exported, tmp_path / "weights"))
+    bias, weight = f"{PRESENCE}proj_out.bias", f"{PRESENCE}proj_out.weight"
+    assert torch.allclose(moved[bias].float(), 2 * (plain[bias].float() - 1.5), atol=5e-3)
+    assert torch.equal(moved[weight], 2 * plain[weight])
+    assert all(torch.equal(value, moved[name]) for name, value in plain.items() if name not in (bias, weight))

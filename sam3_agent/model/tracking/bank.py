@@ -55,9 +55,9 @@ class Recalled:
     pointer_ages: tuple[int, ...]
 
     @property
-    def shape(self) -> tuple[tuple[int, ...], int]:
-        """Objects of one shape go through the network together: equal ages of maps, equally many pointers."""
-        return self.ages, len(self.pointers)
+    def shape(self) -> tuple[int, int]:
+        """Objects of one shape go through the network together: equally many maps and pointers, whatever their ages."""
+        return len(self.ages), len(self.pointers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -79,7 +79,8 @@ class TrackRunner:
             return id(row.features), memory and memory.shape, asked
 
         pairs = list(zip(rows, recalled, strict=True))
-        return _by_make_up(pairs, lambda pair: make_up(*pair), self._track_alike)
+        looked: dict[int, Tensor] = {}
+        return _by_make_up(pairs, lambda pair: make_up(*pair), lambda alike: self._track_alike(alike, looked))
 
     def remember(self, rows: Sequence[SightingRow]) -> list[bank.TrackMemory]:
         """Make the memory of every object after its frame."""
@@ -95,13 +96,21 @@ class TrackRunner:
         logits = [_tensor(mask.logits if mask.fine is None else mask.fine).to(device) for mask in masks]
         return lost_pixels(logits, self.tracker.tracker.image_size)
 
-    def _track_alike(self, pairs: Sequence[tuple[TrackRow, Recalled | None]]) -> list[TrackedMask]:
+    def _track_alike(
+        self, pairs: Sequence[tuple[TrackRow, Recalled | None]], looked: dict[int, Tensor]
+    ) -> list[TrackedMask]:
+        """`looked` holds what is the same for all objects of a frame, which the first of them computes."""
         rows = [row for row, _ in pairs]
         features = self._features(rows[0].features)
         if rows[0].fine is not None:
             return self._given(features, [row.fine for row in rows if row.fine is not None])
         held = [memory for _, memory in pairs if memory is not None]
-        conditioned = self._condition(features, held) if held else None
+        conditioned = None
+        if held:
+            key = id(rows[0].features)
+            if key not in looked:
+                looked[key] = self.tracker.parts.look(features.coarse)
+            conditioned = self._condition(features, held, looked[key])
         if rows[0].clicks is None:
             assert conditioned is not None
             drawing = self.tracker.follow(features, conditioned)
@@ -110,16 +119,17 @@ class TrackRunner:
             drawing = self.tracker.click(features, clicks, conditioned)
         return _answers(drawing, binary=rows[0].clicks is not None)
 
-    def _condition(self, features: ClickFeatures, held: Sequence[Recalled]) -> Tensor:
+    def _condition(self, features: ClickFeatures, held: Sequence[Recalled], looked: Tensor) -> Tensor:
         """(P, C, g, g) of objects whose memories are of one shape."""
         device, dtype = features.coarse.device, features.coarse.dtype
         return self.tracker.parts.condition(
             features.coarse,
             torch.stack([torch.stack([kept.to(device) for kept in each.maps]) for each in held]),
-            torch.tensor(held[0].ages, device=device),
+            torch.tensor([each.ages for each in held], device=device),
             torch.stack([torch.stack([kept.to(device, dtype) for kept in each.pointers]) for each in held]),
             torch.tensor([each.pointer_ages for each in held], device=device),
             self._span,
+            looked,
         )
 
     def _given(self, features: ClickFeatures, masks: Sequence[Tensor]) -> list[TrackedMask]:
@@ -198,6 +208,8 @@ def _tensor(array: NDArray[np.float32]) -> Tensor:
 
 MAX_OBJECTS = 16
 """Objects that go through the network together; more are answered in several goes."""
+MAX_OBJECTS_ON_CPU = 4
+"""There larger batches are no faster, and the heap keeps the size of the largest one there ever was."""
 
 
 class Tracking:
@@ -207,8 +219,9 @@ class Tracking:
         """`alone` gives the network to this thread."""
         self._runner = TrackRunner(tracker)
         self._alone = alone
-        self._following = Work(self._track, MAX_OBJECTS, "following objects", device)
-        self._remembering = Work(self._remember, MAX_OBJECTS, "remembering objects", device)
+        most = MAX_OBJECTS_ON_CPU if device == "cpu" else MAX_OBJECTS
+        self._following = Work(self._track, most, "following objects", device)
+        self._remembering = Work(self._remember, most, "remembering objects", device)
 
     @property
     def halvings(self) -> dict[str, int]:

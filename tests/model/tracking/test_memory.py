@@ -96,6 +96,20 @@ def test_objects_of_different_ages_in_one_call_are_what_each_is_alone(
     assert furthest([both], [alone]) <= ALIKE
 
 
+def test_objects_with_equally_many_memories_of_different_ages_are_what_each_is_alone(
+    tracking_segmenter: Sam3, frames: list[Pixels]
+) -> None:
+    _, once = follow(tracking_segmenter, frames[:10], STARTS[:1])
+    _, twice = follow(tracking_segmenter, frames[:10], STARTS[1:2], given_every=7)
+    shapes = {memory.recall(10, Reach()).shape for memory in (*once, *twice)}
+    ages = {memory.recall(10, Reach()).ages for memory in (*once, *twice)}
+    assert (len(shapes), len(ages)) == (1, 2)  # one batch, though one was given again at frame 7
+    seen = tracking_segmenter.encode(frames[10])
+    asked = [TrackRequest(once[0]), TrackRequest(twice[0])]
+    alone = [tracking_segmenter.track(seen, 10, [one])[0] for one in asked]
+    assert furthest([tracking_segmenter.track(seen, 10, asked)], [alone]) <= ALIKE
+
+
 def test_a_memory_out_of_arrays_says_what_the_one_that_was_written_says(
     tracking_segmenter: Sam3, frames: list[Pixels]
 ) -> None:
