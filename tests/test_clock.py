@@ -11,6 +11,7 @@ WALL = {("time", "time"), ("time", "time_ns"), ("datetime", "now"), ("datetime",
 DATES = {
     "sam3_agent/llm/retry.py",  # a server names a date after which to come again; a bound follows
     "sam3_agent/labeling/review/decisions.py",  # when a person decided
+    "sam3_agent/workspace/tracking/decisions.py",  # the same about tracks
 }
 """Files that need the time of the day."""
 

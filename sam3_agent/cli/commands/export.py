@@ -48,7 +48,7 @@ class RunExport:
 
 
 def export_run(
-    folder: Path, form: str, out: str | None, selection: Selection, *, pictures: bool
+    folder: Path, form: str, out: str | Path | None, selection: Selection, *, pictures: bool
 ) -> RunExport | TracksExport:
     """Write DIR/export/FORMAT, or another folder; of a folder of `track` all tracks that nobody rejected.
 
@@ -58,7 +58,7 @@ def export_run(
         typer.BadParameter: an option is for labels of images, and the folder holds tracks.
         InputError: there is nothing to write, or DIR would lead the files elsewhere.
     """
-    remote = out if out is not None and is_remote(out) else ""
+    remote = out if isinstance(out, str) and is_remote(out) else ""
     local = _usual(folder, form) if out is None or remote else Path(out)
     if is_tracked(folder):
         if pictures or selection != Selection():
