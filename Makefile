@@ -13,7 +13,7 @@ UV := $(or $(shell command -v uv),$(BIN)/uv)
 SUITE := build/conformance/node_modules/.bin/conformance
 # One thread a process: the tiny model is small, and more threads only fight over the cores.
 RUN := OMP_NUM_THREADS=1
-# Processes of the quick tests: a core each, at most 4, as each holds up to 3 GB; WORKERS=0 runs them in this one (--pdb).
+# Processes of the tests: a core each, at most 4, as each holds up to 3 GB; WORKERS=0 runs them in this one (--pdb).
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 
 .PHONY: help install lock demo test test-integration test-all check lint format docs site conformance clean
@@ -47,7 +47,7 @@ test: $(STAMP)  ## run the quick tests, within 3 minutes (ARGS='-m slow' runs th
 	$(RUN) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-integration: $(STAMP)  ## run the tests that start many processes, kill, train or wait
-	$(RUN) $(BIN)/python -m pytest -m "integration and not slow" $(ARGS)
+	$(RUN) $(BIN)/python -m pytest -m "integration and not slow" -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-all: test test-integration  ## run all tests but the slow ones
 

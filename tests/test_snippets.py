@@ -46,7 +46,7 @@ NOT_RUN = {
     r"^sam3-eval ": "takes minutes, and has tests of its own",
     r"^python -m |^make ": "takes minutes to hours, and has tests of its own",
     r"^sam3-agent (track|ask) street\.mp4 ": "takes minutes, and has tests of its own",
-    r"^sam3-agent (teach|finetune) |@gear|gear\.adapter": "trains for minutes, and has tests of its own",
+    r"^sam3-agent (teach|finetune) |@gear|(gear|crack)\.adapter": "trains for minutes, and has tests of its own",
     r"^sam3-agent geo ": "needs a GeoTIFF, and has tests of its own",
     r"sam3\.pt": "needs Meta's weights",
     r"serve:": "needs a model that Ray serves, and has tests of its own",

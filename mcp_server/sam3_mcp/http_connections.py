@@ -1,6 +1,7 @@
 """Connections of the HTTP server: how many are open, and how long each may take over the head of a request."""
 
 import asyncio
+import itertools
 import resource
 from typing import Any, cast
 
@@ -22,22 +23,26 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
+_NUMBERS = itertools.count(1)
+"""Of connections in their order; a loop's clock may be one of whole milliseconds, as uvloop's is."""
+
+
 class BoundedConnection(H11Protocol):
     """Connection that is closed when it takes too long over a head; one too many takes the place of an idle one."""
 
     head_seconds = HEAD_SECONDS
     max_connections = MAX_CONNECTIONS
     _timer: asyncio.TimerHandle | None = None
-    _opened = 0.0
+    _number = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; close the oldest connection without a request in process where there are too many."""
         super().connection_made(transport)
-        self._opened = self.loop.time()
+        self._number = next(_NUMBERS)
         self._watch()
         if len(self.connections) > self.max_connections:
             others = [each for each in cast(set[BoundedConnection], self.connections) if not each.in_process]
-            min(others, key=lambda each: each._opened, default=self).transport.abort()
+            min(others, key=lambda each: each._number, default=self).transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in; a head that has begun has a deadline."""
