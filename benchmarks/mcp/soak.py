@@ -94,6 +94,8 @@ async def _client(url: str, folder: Path, name: str, chance: random.Random, end:
             ):
                 for _ in range(chance.randrange(1, 6)):
                     await _visit(client, folder, chance, end, seen)
+        except* anyio.BrokenResourceError:  # the SDK's own: an answer came while this client was hanging up
+            seen.outcomes["hung up"] += 1
         except* (httpx2.HTTPError, OSError, anyio.ClosedResourceError) as errors:
             seen.outcomes[f"broken: {type(errors.exceptions[0]).__name__}"] += 1
             await anyio.sleep(0.5)
