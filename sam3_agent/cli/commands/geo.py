@@ -1,6 +1,7 @@
 """`sam3-agent geo`: georeferenced images segmented, cut into tiles, and labels put on the map."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,22 +126,20 @@ def put_on_map(run: Path, out: Path, *, review: bool) -> GeoReport:
     Raises:
         InputError: the folder holds no run, or its images are no tiles of `geo tiles`.
     """
-    journal = Journal.open(run)
-    try:
+    with closing(Journal.open(run)) as journal:  # open to the end: labels are read image by image
         folder = images_folder(journal)
         labels = label_set(journal, Selection(("accepted", "review") if review else ("accepted",)))
-    finally:
-        journal.close()
-    crs, references = _places(folder)
-    features: list[Feature] = []
-    for image in labels.images:
-        if image.name not in references:
-            raise InputError(f"{folder / TILES}: no tile {image.name!r}; labels of other images have no place")
-        features += [
-            Feature(each.id, labels.classes[each.class_index], each.score, each.rle, image.name, references[image.name])
-            for each in image.labels
-        ]
-    sizes = {image.name: (image.height, image.width) for image in labels.images}
+        crs, references = _places(folder)
+        features: list[Feature] = []
+        for image in labels.images:
+            if image.name not in references:
+                raise InputError(f"{folder / TILES}: no tile {image.name!r}; labels of other images have no place")
+            place = references[image.name]
+            features += [
+                Feature(each.id, labels.classes[each.class_index], each.score, each.rle, image.name, place)
+                for each in image.labels
+            ]
+        sizes = {image.name: (image.height, image.width) for image in labels.images}
     files = _write(features, sizes, out, "")
     counts = {name: sum(f.concept == name for f in features) for name in labels.classes}
     return GeoReport(out, crs, "", counts, files)
