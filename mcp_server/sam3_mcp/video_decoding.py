@@ -265,7 +265,7 @@ class _PoolReader:
     pool: VideoPool
     file: PinnedFile
     state: bytes
-    """What a worker needs to know of the file; only workers read it."""
+    """Facts of the file for a worker, who alone reads it."""
     size: tuple[int, int]
     """(width, height)"""
     client: str

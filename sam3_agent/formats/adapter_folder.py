@@ -53,7 +53,7 @@ class AdapterManifest:
     shift: float = 0.0
     """Added to object logits of its own words, so that 0.5 is the best threshold on images that were left out."""
     notes: tuple[str, ...] = ()
-    """How it was made."""
+    """Remarks on the way it was made."""
 
     def to_json(self) -> dict[str, Any]:
         """One document."""

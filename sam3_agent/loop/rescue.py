@@ -54,7 +54,7 @@ class Rival:
 
     ids: tuple[str, ...]
     words: str
-    """How it was found."""
+    """Origin: the phrase or box that found it."""
 
 
 def second_attempt(run: Run, reason: str) -> Rival | None:

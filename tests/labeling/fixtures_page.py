@@ -8,6 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,3 +117,35 @@ def three_hundred(images: Path) -> list[Label]:
             Label(f"l{number:03d}", "f" * 64, "thing", rle, box, 0.6, 0.6, 1.0, "phrase", "thing", quality=0.5)
         )
     return labels
+
+
+@contextmanager
+def launched() -> Generator[Any]:
+    """A browser; skips where this machine has none."""
+    program = chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def watched(browser: Any, width: int, height: int) -> Generator[Any]:
+    """A page that may fail at nothing, and ask no other machine for anything."""
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(60_000)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on(
+        "request",
+        lambda request: (
+            errors.append(request.url)
+            if "127.0.0.1" not in request.url[:20] and not request.url.startswith(("blob:", "data:"))
+            else None
+        ),
+    )
+    yield page
+    page.close()
+    assert errors == []

@@ -13,7 +13,7 @@ from sam3_agent import masks
 from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.review.rounds import Rounds
 from sam3_agent.labeling.store.label import Label
-from tests.labeling.fixtures_page import Served, big_journal, chromium, served, three_hundred
+from tests.labeling.fixtures_page import Served, big_journal, launched, served, three_hundred, watched
 from tests.labeling.fixtures_rounds import QUICK, begin, decide, mistaken_segmenter
 from tests.labeling.fixtures_runs import knowing_segmenter, label, write_scenes
 
@@ -35,32 +35,14 @@ classes:
 
 @pytest.fixture(scope="module")
 def browser() -> Generator[Any]:
-    program = chromium()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(browser: Any) -> Generator[Any]:
-    page = browser.new_page(viewport={"width": 1400, "height": 900})
-    page.set_default_timeout(60_000)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on(
-        "request",
-        lambda request: (
-            errors.append(request.url)
-            if "127.0.0.1" not in request.url[:20] and not request.url.startswith(("blob:", "data:"))
-            else None
-        ),
-    )
-    yield page
-    page.close()
-    assert errors == []
+    with watched(browser, 1400, 900) as page:
+        yield page
 
 
 @pytest.fixture
@@ -414,9 +396,10 @@ def test_more_like_this_finds_the_others_here_and_in_the_queue(page: Any, site: 
     gone = [each for each in journal.labels() if each.id != chosen(page)]
     with journal.writing() as db:
         db.executemany("DELETE FROM labels WHERE id=?", [(each.id,) for each in gone])
-    page.keyboard.press("M")
+    with page.expect_response(lambda response: response.url.endswith("/api/search")):
+        page.keyboard.press("M")
     page.wait_for_selector(f"#search >> text=/^$|{COUNT - 1} of {COUNT - 1}/", state="attached")
-    for _ in range(300):
+    for _ in range(3000):
         if not site.calls.segmenter.search.running:
             break
         time.sleep(0.02)

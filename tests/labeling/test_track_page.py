@@ -13,7 +13,7 @@ from PIL import Image
 from sam3_agent import masks
 from sam3_agent.tracks import Track, TrackFrame
 from sam3_agent.workspace.tracking.journal import Entry, FrameLine, Header, JournalWriter
-from tests.labeling.fixtures_page import chromium
+from tests.labeling.fixtures_page import launched, watched
 from tests.labeling.fixtures_track_review import ServedTracks, handlers, scripted_run, served_tracks
 from tests.workspace.tracking.scripted import FRAMES, HEIGHT, WIDTH
 
@@ -26,32 +26,14 @@ LONG = 2000
 
 @pytest.fixture(scope="module")
 def browser() -> Generator[Any]:
-    program = chromium()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(browser: Any) -> Generator[Any]:
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(60_000)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on(
-        "request",
-        lambda request: (
-            errors.append(request.url)
-            if "127.0.0.1" not in request.url[:20] and not request.url.startswith(("blob:", "data:"))
-            else None
-        ),
-    )
-    yield page
-    page.close()
-    assert errors == []
+    with watched(browser, 1280, 800) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ class Stretch:
     low: tuple[float, float, float]
     high: tuple[float, float, float]
     mode: str
-    """How the limits were found, in words."""
+    """Origin of the limits, in words."""
 
     def words(self) -> str:
         """Such as "bands 4, 3, 2; 2-98 % of the values: 412..3120, 388..2950, 301..2411 become 0..255"."""

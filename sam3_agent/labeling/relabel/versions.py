@@ -38,7 +38,7 @@ class Version:
     kept: bool
     """Whether it found more of what people decided than what was asked before."""
     says: Annotated[str, pydantic.Field(max_length=1000)]
-    """How it did on the images that people decided, for people."""
+    """Result on the images that people decided, for people."""
 
 
 _VERSIONS = pydantic.TypeAdapter(list[Version])

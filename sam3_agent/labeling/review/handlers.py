@@ -67,7 +67,7 @@ class Queue:
 
 
 _SECOND = "decided_by='person' AND reviewer<>? AND INSTR(reviewer, ', ')=0"
-"""What one other person decided, and nobody else has looked at."""
+"""Condition: one other person decided, and nobody else has looked at."""
 
 
 def queue_of(journal: Journal, kind: str, class_name: str | None, offset: int, limit: int, reviewer: str = "") -> Queue:
