@@ -390,6 +390,17 @@ def test_a_second_look_does_not_see_the_first_and_disagreements_are_queued(page:
     until(site, second, "rejected")
 
 
+def test_nothing_of_the_old_list_stays_chosen_while_a_new_one_comes(page: Any, site: Served) -> None:
+    opened(page, site)
+    held: list[Any] = []
+    page.route("**/api/queue", lambda route: held.append(route))
+    page.select_option("#filter", "second")
+    page.wait_for_function("document.querySelectorAll('.label.now').length === 0")
+    assert page.locator(".label").count() > 0
+    held.pop().continue_()
+    page.wait_for_selector("#count >> text=0 images")
+
+
 def test_more_like_this_finds_the_others_here_and_in_the_queue(page: Any, site: Served) -> None:
     opened(page, site)
     journal = site.calls.journal

@@ -56,6 +56,8 @@ async function refresh() {
 }
 
 async function load() {
+  // Nothing of the old list stays chosen while the new one comes.
+  turn++; choose(null);
   const total = await queue.load({ filter: at("filter").value, class: at("class-filter").value });
   at("count").textContent = `${total} image${total === 1 ? "" : "s"}`;
   at("empty").hidden = total > 0;
@@ -70,7 +72,7 @@ async function open(index) {
 async function show(item) {
   const mine = ++turn;
   leave();
-  state.chosen = null;
+  choose(null);
   const [, image] = await Promise.all([view.open(`picture/${item.sha}`, item.width, item.height), call("image", { sha: item.sha })]);
   if (mine !== turn) return;
   put(image);
