@@ -35,7 +35,7 @@ _SETTLING_SECONDS = 300.0
 _HELD_SECONDS = 20.0
 _SIDES = ((400, 300), (1200, 900), (2000, 1500), (4000, 3000))
 """0.1 to 12 megapixels."""
-_LIMITS = {"max-images": 8, "max-image-mib": 256, "max-total-image-mib": 2048, "feature-mib": 256}
+_LIMITS = {"max-images": 6, "max-image-mib": 128, "max-total-image-mib": 256, "feature-mib": 64}
 """Options of the server that its clients fill up to in less than five minutes on two cores."""
 _HELD = {
     "sessions": "sam3_sessions",
