@@ -70,7 +70,7 @@ def main() -> None:
         served += [word for name, most in limits.items() for word in (f"--{name}", str(most))]
         with serving(folder, names, served) as (url, process):
             seen = anyio.run(_soak, url, folder, names, options, process.pid)
-    document = {"limits": limits} | _judged(seen, options.minutes * 60)
+    document = {"limits": limits} | judged(seen, options.minutes * 60)
     print(json.dumps(document | {"machine": machine_words()}, indent=1))
     print(_verdict(document))
     sys.exit(0 if document["passed"] else 1)
@@ -111,7 +111,7 @@ async def _watch_holdings(url: str, name: str, seen: Seen) -> None:
         while True:
             text = (await session.get(f"{url}/metrics")).text
             held = {
-                what: _sum_of(text, metric) / (2**20 if what.endswith("_mib") else 1) for what, metric in _HELD.items()
+                what: sum_of(text, metric) / (2**20 if what.endswith("_mib") else 1) for what, metric in _HELD.items()
             }
             seen.held.append((time.monotonic() - began, held))
             memory = seen.samples[-1][1] if seen.samples else 0
@@ -122,7 +122,7 @@ async def _watch_holdings(url: str, name: str, seen: Seen) -> None:
             await anyio.sleep(_HELD_SECONDS)
 
 
-def _sum_of(metrics: str, name: str) -> float:
+def sum_of(metrics: str, name: str) -> float:
     """Sum of a metric over all of its labels, from Prometheus text."""
     rows = (line.rpartition(" ") for line in metrics.splitlines() if not line.startswith("#"))
     return sum(float(value) for row, _, value in rows if row.partition("{")[0] == name)
@@ -186,7 +186,8 @@ async def _call(
     return None
 
 
-def _judged(seen: Seen, seconds: float) -> dict[str, Any]:
+def judged(seen: Seen, seconds: float) -> dict[str, Any]:
+    """Compare the first third after settling with the last one, and say whether the bars are reached."""
     settled = min(_SETTLING_SECONDS, seconds / 4)
     later = [sample for sample in seen.samples if sample[0] >= settled]
     third = max(1, len(later) // 3)

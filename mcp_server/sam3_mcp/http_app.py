@@ -85,6 +85,7 @@ def http_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
         "lifespan": "on",
         "log_level": "warning",
         "access_log": False,
+        "server_header": False,
         "timeout_graceful_shutdown": 1,
     }
     return uvicorn.Config(app, **{**usual, **options})
