@@ -44,7 +44,7 @@ _HELD = {
     "image_mib": "sam3_principal_bytes",
     "feature_mib": "sam3_feature_cache_bytes",
 }
-"""What the server says it holds -> its metric, summed over principals."""
+"""Names in the report of what the server holds -> its metric, summed over principals."""
 _DECLARED = ("as many as", "forget_image", "busy", "unknown", "damaged", "not an image", "the limit is", "try again")
 
 
@@ -56,7 +56,7 @@ class Seen:
     samples: list[tuple[float, int, int, int]] = field(default_factory=list[tuple[float, int, int, int]])
     """(seconds, MiB of it and its decoders, open files, threads)."""
     held: list[tuple[float, dict[str, float]]] = field(default_factory=list[tuple[float, dict[str, float]]])
-    """(seconds, what the server says it holds)."""
+    """(seconds, holdings by their names in _HELD)."""
 
 
 def main() -> None:
