@@ -5,6 +5,7 @@ of them wrote may be overwritten when any other is replayed. `Graphs.run` theref
 """
 
 import logging
+import threading
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ without a copy of the mask."""
 BOXES = (1, 7, 15)
 """Exemplar boxes of a prompt: with 7 of them all tokens still fit into the first of TOKENS, with 15 into the second."""
 
+_capturing = threading.Lock()
+"""torch allows one capture at a time in a process, and replicas on other GPUs may want one too."""
 Tensors = tuple[torch.Tensor, ...]
 Function = Callable[..., Tensors]
 
@@ -145,7 +148,7 @@ class CudaRecorder:
         # Other threads upload images meanwhile, which must not spoil the capture: "thread_local".
         how: Any = {"pool": self._pool, "stream": self._stream, "capture_error_mode": "thread_local"}
         try:
-            with torch.cuda.graph(graph, **how):
+            with _capturing, torch.cuda.graph(graph, **how):
                 outputs = function(*inputs)
         except RuntimeError as error:
             self._give_up(graph)

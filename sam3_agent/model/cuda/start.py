@@ -40,6 +40,7 @@ def start_fast_path(
     """
     keep_code()
     code = mask_coder(model.device)
+    broken: list[str] = []
     for compiled in (True, False):
         began = time.perf_counter()
         free_memory()  # of the first try, where this is the second
@@ -47,17 +48,19 @@ def start_fast_path(
             fast = recorded(model, tracker, CudaRecorder(model.device), code, compiled=compiled, said=said)
             off = difference(fast, model)
         except Exception as error:  # noqa: BLE001  # error boundary: compilers raise anything, and a plain network is left
-            _log.warning("%s failed on %s (%s)", _doing(compiled), model.device, first_line(error))
+            broken.append(f"{_doing(compiled)} failed on {model.device} ({first_line(error)})")
             continue
-        if off <= TOLERANCE:
-            done, seconds = "compiled and captured" if compiled else "captured", time.perf_counter() - began
-            words = "%s %d functions on %s in %.1f s, off the plain network by %.4f"
-            _log.info(words, done, len(fast.graphs.keys), model.device, seconds, off)
-            return fast
-        del fast
-        _log.warning(
-            "%s on %s gives other results (off by %.2g), so it is not used", _doing(compiled), model.device, off
-        )
+        if off > TOLERANCE:
+            del fast
+            broken.append(f"{_doing(compiled)} gives other results on {model.device} (off by {off:.2g})")
+            continue
+        if broken:
+            _log.warning("%s; the network is captured without", broken[0])
+        done, seconds = "compiled and captured" if compiled else "captured", time.perf_counter() - began
+        words = "%s %d functions on %s in %.1f s, off the plain network by %.4f"
+        _log.info(words, done, len(fast.graphs.keys), model.device, seconds, off)
+        return fast
+    _log.warning("%s; the network runs as it is", "; ".join(broken))
     return None
 
 

@@ -17,7 +17,15 @@ from sam3_agent.model import sam3_forward
 from sam3_agent.model.cuda.fast_path import MOST_POINTS, FastPath
 from sam3_agent.model.cuda.graphs import CudaRecorder, Graphs, eager_recorder
 from sam3_agent.model.cuda.mask_counts import in_torch
-from sam3_agent.model.cuda.start import TOLERANCE, difference, fast_path_of, keep_code, mask_coder, recorded
+from sam3_agent.model.cuda.start import (
+    TOLERANCE,
+    difference,
+    fast_path_of,
+    keep_code,
+    mask_coder,
+    recorded,
+    start_fast_path,
+)
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.types import ClickPrompt, ConceptPrompt, Detection, DetectOptions, Exemplar, ModelInfo
@@ -213,6 +221,21 @@ def test_a_cpu_has_no_fast_path_to_start(segmenter: Sam3) -> None:
     assert segmenter.warm_up() > 0
     assert segmenter.statistics()["fast"] is False
     assert mask_coder(torch.device("cpu")) is in_torch
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="what works nowhere is tried here, and a GPU may do it")
+def test_what_neither_compiles_nor_captures_is_told_in_one_line(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    model = small_model()
+    sam3_forward.prepare(model)
+    assert start_fast_path(model, None) is None
+    (line,) = caplog.messages
+    assert line.startswith("compiling and capturing the network failed on cpu (")
+    assert "; capturing the network failed on cpu (" in line
+    assert line.endswith("; the network runs as it is")
 
 
 def test_compiled_code_is_kept_where_the_environment_says_or_in_the_users_cache(
