@@ -68,7 +68,7 @@ class Run:
         return fits
 
     def attempt(self, part: str, seconds: float, act: Callable[[], Result]) -> Result | None:
-        """What a part gives; None where there is no time for it, or where it breaks."""
+        """Do a part; None where there is no time for it, or where it breaks."""
         if not self.has_time(part, seconds):
             return None
         began = time.perf_counter()
@@ -89,7 +89,7 @@ class Run:
             self.found[part] = given
 
     def write(self) -> None:
-        """Put all that is known into the file, so that nothing is lost when the program is ended."""
+        """Put all figures into the file, so that nothing is lost when the program is ended."""
         if self.out:
             self.out.write_text(json.dumps(document(self), indent=1) + "\n", encoding="utf-8")
 
@@ -146,7 +146,7 @@ def measure(run: Run) -> dict[str, Any]:
 
 
 def document(run: Run) -> dict[str, Any]:
-    """What is known by now, as JSON has it."""
+    """All figures that are known by now, as JSON."""
     peak = run.found.get("matmul_tflops")
     names = [name for name in reference.REFERENCES if name in run.plain or name in run.fast]
     rows = [

@@ -35,7 +35,7 @@ BOXES = (1, 7, 15)
 """Exemplar boxes of a prompt: with 7 of them all tokens still fit into the first of TOKENS, with 15 into the second."""
 
 _capturing = threading.Lock()
-"""torch allows one capture at a time in a process, and replicas on other GPUs may want one too."""
+"""Lock of the one capture at a time that torch allows in a process; replicas on other GPUs may want one too."""
 Tensors = tuple[torch.Tensor, ...]
 Function = Callable[..., Tensors]
 

@@ -13,7 +13,7 @@ from sam3_agent.model.oom import free_memory, out_of_memory
 from sam3_agent.model.preprocess import PreparedImage, check_image, prepare_image
 
 REACH = 64
-"""Times as long as the square's side an image may be. torch's antialiasing kernel holds the weights of several output
+"""Longest side of an image, in sides of the square. torch's antialiasing kernel holds the weights of several output
 places in the 48 kB of memory that a block shares (UpSampleBilinear2d.cu), which is full at 94 times; what is longer, as
 a strip of 100,000 x 100, is resized by the CPU."""
 

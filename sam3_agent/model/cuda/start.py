@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +30,10 @@ _log = logging.getLogger(__name__)
 TOLERANCE = 0.2
 """Most relative difference of the fast path from the modules, by norm: finds kernels that do not work, which are off by
 1 or more. 0.017 was measured for the compiled ViT in bfloat16; how near it comes is for the `gpu` tests to say."""
+
+VERSIONS = 64
+"""Compiled versions of a layer that a process may hold. Every model, number format and GPU needs its own: 2 for the
+ViT's windows, up to 4 for numbers of prompts. torch's own limit is 8, at which a third GPU would be refused."""
 
 
 def start_fast_path(
@@ -78,7 +83,8 @@ def recorded(
     fast = fast_path_of(model, tracker, Graphs(record), code)
     if compiled:
         fast.compile(**options)
-    with torch.inference_mode():
+    many = cast(Any, torch)._dynamo.config.patch(recompile_limit=VERSIONS) if compiled else nullcontext()
+    with many, torch.inference_mode():
         fast.record_all(said)
     return fast
 

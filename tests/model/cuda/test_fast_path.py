@@ -33,7 +33,7 @@ from tests.model.conftest import small_model, small_tracker
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
 COMPILED = pytest.mark.filterwarnings("default")
-"""What torch's and Triton's compilers warn of on a card is not for us to mend."""
+"""Warnings of torch's and Triton's compilers about a card, which are not for us to mend."""
 LIKE = ConceptPrompt("cat", (Exemplar((20.0, 30.0, 90.0, 80.0)), Exemplar((5.0, 5.0, 40.0, 30.0), positive=False)))
 MANY = ConceptPrompt(None, tuple(Exemplar((x, 10.0, x + 20.0, 60.0)) for x in range(0, 100, 10)))
 
@@ -186,8 +186,8 @@ def test_everything_is_recorded_at_the_start_and_usual_calls_add_nothing(
 def test_layers_compile_without_a_break_and_say_the_same() -> None:
     model = small_model()
     sam3_forward.prepare(model)
-    fast = fast_path_of(model, None, Graphs(eager_recorder()), in_torch)
-    fast.compile(backend="eager")  # of whole layers: a break in the graph would be an error
+    # Of whole layers: a break in the graph would be an error.
+    fast = recorded(model, None, eager_recorder(), in_torch, compiled=True, backend="eager")
     assert difference(fast, model) < 1e-5
     with torch.inference_mode():
         coarse = fast.encode(torch.randn(1, 3, 96, 96)).levels[-1]

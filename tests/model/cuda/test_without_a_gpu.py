@@ -1,4 +1,4 @@
-"""What a CUDA graph forbids, found where there is no GPU: all functions are traced on tensors of "cuda" without memory.
+"""Bans of CUDA graphs, kept where there is no GPU: all functions are traced on tensors of "cuda" without memory.
 
 torch's fake tensors have the device, format and shape of real ones. A function that asks one for its value raises, as a
 capture would; one that mixes devices or formats raises as CUDA would; and `HostWatch` sees what is made on the host.
