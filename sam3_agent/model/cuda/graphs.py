@@ -152,10 +152,10 @@ class CudaRecorder:
                 outputs = function(*inputs)
         except RuntimeError as error:
             self._give_up(graph)
-            if out_of_memory(error):
-                raise
             # Ending a spoilt capture raises too; what spoilt it is what is worth telling.
             cause = error.__context__ if isinstance(error.__context__, RuntimeError) else error
+            if out_of_memory(cause):
+                raise cause from None
             raise NotRecorded(first_line(cause)) from error
         return Recording(graph.replay, outputs)
 
