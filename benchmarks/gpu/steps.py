@@ -62,10 +62,6 @@ def steps(segmenter: Sam3, code: MaskCoder, scene: Scene) -> dict[str, Callable[
             seen, prompts[:count], DetectOptions(threshold=threshold, near_misses=0, assume_present=True)
         )
 
-    h0, w0 = 0.3 * h, 0.3 * w
-    like = ConceptPrompt(None, (Exemplar((w0, h0, 1.5 * w0, 1.5 * h0)),))
-    asked = DetectOptions(threshold=threshold_for(segmenter, seen, like), near_misses=0, assume_present=True)
-
     def whole() -> object:
         features = segmenter.encode(scene.image)
         found = _ground(segmenter, features, ids[:1])
@@ -86,8 +82,7 @@ def steps(segmenter: Sam3, code: MaskCoder, scene: Scene) -> dict[str, Callable[
         "one concept, 20 masks": lambda: detect(1),
         "8 concepts, 20 masks each": lambda: detect(len(prompts)),
         "image, concept and 100 masks to COCO": lambda: _alone(segmenter, whole),
-        "one example box, 20 masks": lambda: segmenter.detect(seen, [like], asked),
-        "one click, 3 masks": lambda: segmenter.segment_at(seen, ClickPrompt(((w0, h0),), (True,))),
+        **_without_words(segmenter, seen),
     }
 
 
@@ -147,6 +142,17 @@ def plain_coder(device: str) -> MaskCoder:
     if device.startswith("cuda"):
         return in_torch
     return lambda logits, height, width: [to_rle(plane, height, width) for plane in logits.numpy()]
+
+
+def _without_words(segmenter: Sam3, seen: ImageFeatures) -> dict[str, Callable[[], object]]:
+    """Steps whose prompt is an example box or a click."""
+    x, y = 0.3 * seen.width, 0.3 * seen.height
+    like, click = ConceptPrompt(None, (Exemplar((x, y, 1.5 * x, 1.5 * y)),)), ClickPrompt(((x, y),), (True,))
+    asked = DetectOptions(threshold=threshold_for(segmenter, seen, like), near_misses=0, assume_present=True)
+    return {
+        "one example box, 20 masks": lambda: segmenter.detect(seen, [like], asked),
+        "one click, 3 masks": lambda: segmenter.segment_at(seen, click),
+    }
 
 
 def _ground(segmenter: Sam3, seen: ImageFeatures, ids: Any) -> Any:

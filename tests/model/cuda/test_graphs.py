@@ -135,6 +135,7 @@ def waits(x: torch.Tensor) -> Tensors:
 
 @pytest.mark.gpu
 @GPU
+@pytest.mark.filterwarnings("default")  # torch may have its own words about a broken capture
 def test_a_failed_capture_leaves_stream_and_allocator_as_they_were(caplog: pytest.LogCaptureFixture) -> None:
     device = torch.device("cuda")
     graphs = Graphs(CudaRecorder(device))
