@@ -87,6 +87,7 @@ class Run:
         given = self.attempt(part, seconds, act)
         if given is not None:
             self.found[part] = given
+            self.write()
 
     def write(self) -> None:
         """Put all figures into the file, so that nothing is lost when the program is ended."""
@@ -124,6 +125,7 @@ def main() -> int:
 
 def measure(run: Run) -> dict[str, Any]:
     """All figures, as far as there is time; what cannot go on without its part ends there."""
+    run.write()  # a path that cannot be written to is told before anything is measured
     if run.on_gpu:
         run.record("matmul_tflops", 5, lambda: round(reference.matmul_tflops(run.device, run.dtype), 1))
     made = run.attempt("models", 5, lambda: _segmenters(run))
