@@ -64,6 +64,8 @@ class FinetuneOptions:
     """Of an image with the class, itself included."""
     absent_views: int = 5
     """Of an image without it."""
+    pastes: int = 2
+    """Views of every image with objects of others of its fold pasted into it."""
     words: tuple[str, ...] = WORDS
     """Asked beside the class's own, to be replayed and compared."""
     scenes: int = 24
@@ -115,7 +117,8 @@ def recipe_of(
         usual = replace(usual, steps=steps)
     if rank is not None:
         usual = replace(usual, rank=rank)
-    return FinetuneOptions(usual, always_on, views=4 if large else 8, absent_views=3 if large else 5)
+    views = {"views": 4, "absent_views": 3, "pastes": 1} if large else {}  # 53 MiB each at full size
+    return FinetuneOptions(usual, always_on, **views)
 
 
 def finetune(
@@ -229,7 +232,9 @@ class _Course:
         made: list[LabeledView] = []
         for number, (image, fold) in enumerate(zip(self._images, self._folds, strict=True)):
             count = recipe.views if image.objects else recipe.absent_views
-            for place, seen in enumerate(views_of(image, count, rng, shapes=True)):
+            donors = [other for other, its in zip(self._images, self._folds, strict=True) if its == fold]
+            views = views_of(image, count, rng, donors=donors, pastes=recipe.pastes, shapes=True)
+            for place, seen in enumerate(views):
                 features = segmenter.encode(np.ascontiguousarray(seen.pixels))
                 prefix = segmenter.prompt_tokens(features, self._phrase or EXEMPLAR_PHRASE)
                 made.append(labeled_view(seen, features, prefix, number, fold, whole=place == 0))

@@ -50,6 +50,8 @@ class TeachOptions:
     """Of an image with the concept, itself included."""
     absent_views: int = 4
     """Of an image without it."""
+    pastes: int = 2
+    """Views of every image with objects of others of its fold pasted into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def teach_and_look(
     folds = dealt_folds(images, recipe.tokens.folds)
     read = _Reader(segmenter, recipe, np.random.default_rng([recipe.tokens.seed, 1]), on_progress, len(images))
     for image, fold in zip(images, folds, strict=True):
-        read.image(image, fold)
+        read.image(image, fold, [other for other, its in zip(images, folds, strict=True) if its == fold])
     rows = np.concatenate(read.examples)  # (N, C)
     key, start = images_key(segmenter, images, recipe), rows.mean(axis=0)
     train = partial(train_tokens, folder=folder, key=key, on_progress=on_progress)
@@ -192,10 +194,11 @@ class _Reader:
         self._images = images
         self._read = 0
 
-    def image(self, image: TeachingImage, fold: int) -> None:
-        """Read all views of an image."""
+    def image(self, image: TeachingImage, fold: int, donors: Sequence[TeachingImage]) -> None:
+        """Read all views of an image; the donors are of its fold."""
         count = self._recipe.views if image.objects else self._recipe.absent_views
-        for place, seen in enumerate(views_of(image, count, self._rng)):
+        views = views_of(image, count, self._rng, donors=donors, pastes=self._recipe.pastes)
+        for place, seen in enumerate(views):
             features = self._segmenter.encode(np.ascontiguousarray(seen.pixels))
             self.views.append(self._cached(seen, features, fold, whole=place == 0))
             if place == 0 and image.objects:
