@@ -43,8 +43,8 @@ class AdapterOptions:
 
     rank: int = 4
     """Of each fold's changes."""
-    folds: int = 2
-    steps: int = 120
+    folds: int = 3
+    steps: int = 80
     """Of each fold."""
     batch: int = 4
     """Views a step, half of them with the concept."""

@@ -112,7 +112,7 @@ def recipe_of(
     large = segmenter.info.input_side >= SLOW_SIDE
     usual = AdapterOptions(seed=seed, rate=1e-4 if large else 1e-3)
     if always_on:
-        usual = replace(usual, tokens=0, others=2, steps=160)
+        usual = replace(usual, tokens=0, others=2, steps=110)
     if steps is not None:
         usual = replace(usual, steps=steps)
     if rank is not None:
