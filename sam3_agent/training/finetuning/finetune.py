@@ -33,6 +33,7 @@ from sam3_agent.training.finetuning.replay import Replay
 from sam3_agent.training.finetuning.report import Report, Words, own_figures, word_figures
 from sam3_agent.training.finetuning.report_page import page_of
 from sam3_agent.training.finetuning.survey import WORDS, Survey, names_in, other_words, scene_counts, survey
+from sam3_agent.training.teaching.first_token import first_token
 from sam3_agent.training.teaching.prompt_tokens import TeachProgress
 from sam3_agent.training.teaching.teach import check_images, dealt_folds
 from sam3_agent.training.teaching.views import TeachingImage, View, views_of
@@ -173,7 +174,9 @@ class _Course:
         self._images, self._tell = tuple(images), tell
         self._folds = dealt_folds(images, recipe.steps.folds)
         self._base = base_fingerprint(segmenter.network)
-        self._examples = self._read_examples()
+        read = self._read_examples()
+        self._examples = np.concatenate(read)
+        self._start = first_token(segmenter, images, read) if recipe.steps.tokens else self._examples[0]
         self._phrase = own[0] if recipe.always_on else self._kept_phrase()
         self._said: Survey | None = None
 
@@ -181,9 +184,8 @@ class _Course:
         """Train; gives the tensors that each fold arrives at."""
         recipe = replace(self._recipe, budget=BUDGET)  # decides what is written, not what is trained
         key = _key(self._segmenter, self._images, f"{recipe}{self._own}{self._phrase}")
-        start = self._examples.mean(axis=0)
         train = partial(train_adapter, folder=folder, key=key, on_progress=self._tell)
-        return train(self._segmenter.network, self._views(), start, self._recipe.steps, self._replay())
+        return train(self._segmenter.network, self._views(), self._start, self._recipe.steps, self._replay())
 
     def finished(self, trained: list[dict[str, Tensor]]) -> Finetuned:
         """Average, calibrate on images that were left out, measure."""
@@ -206,18 +208,18 @@ class _Course:
         )  # fmt: skip
         return Finetuned(adapter, report, self._images)
 
-    def _read_examples(self) -> NDArray[np.float32]:
-        """(N, C) tokens of the marked objects."""
+    def _read_examples(self) -> list[NDArray[np.float32]]:
+        """(N, C) tokens of the marked objects of each image that has some."""
         rows: list[NDArray[np.float32]] = []
         for image in self._images:
             if image.objects:
                 boxes = [Exemplar(masks.box(rle), positive=True) for rle in image.objects]
                 rows.append(self._segmenter.read_exemplars(self._segmenter.encode(image.pixels), boxes).array)
-        return np.concatenate(rows)
+        return rows
 
     def _kept_phrase(self) -> str | None:
-        """The words, if the model finds as much with them as without, beside the mean of the examples."""
-        tokens = _tokens(self._examples.mean(axis=0, keepdims=True), self._segmenter.fingerprint)
+        """The words, if the model finds as much with them as without, beside the first token."""
+        tokens = _tokens(self._start[None], self._segmenter.fingerprint)
         shown = [image for image in self._images if image.objects][:TRIED]
         scores: list[float] = []
         for phrase in (self._own[0], None):

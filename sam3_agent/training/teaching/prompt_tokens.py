@@ -46,7 +46,7 @@ class TokenOptions:
     tokens: int = 8
     folds: int = 4
     steps: int = 60
-    """Of each fold. Of a new thing's twenty images the loss on unseen ones was lowest after 50 (6.7) and rose (100: 7.2)."""
+    """Of each fold. From twenty images of a new thing the loss on unseen ones fell up to step 50 (6.7; 100: 7.2)."""
     batch: int = 4
     """Views a step, half of them with the concept."""
     rate: float = 5e-2

@@ -18,6 +18,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.training.checkpoint import CHECKPOINT
+from sam3_agent.training.teaching.first_token import first_token
 from sam3_agent.training.teaching.looks import (
     LEAST_IMAGES,
     LEAST_OBJECTS,
@@ -111,7 +112,7 @@ def teach_and_look(
     for image, fold in zip(images, folds, strict=True):
         read.image(image, fold, [other for other, its in zip(images, folds, strict=True) if its == fold])
     rows = np.concatenate(read.examples)  # (N, C)
-    key, start = images_key(segmenter, images, recipe), rows.mean(axis=0)
+    key, start = images_key(segmenter, images, recipe), first_token(segmenter, images, read.examples)
     train = partial(train_tokens, folder=folder, key=key, on_progress=on_progress)
     trained = train(segmenter.network, read.views, start, recipe.tokens)
     reader = segmenter.fingerprint
