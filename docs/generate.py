@@ -25,7 +25,7 @@ from sam3_agent.tools import HOST_TOOLS, LOOP_TOOLS, ToolSpec
 ROOT = Path(__file__).resolve().parent.parent
 CARD = ROOT / "sam3_agent" / "model" / "weights" / "tiny" / "README.md"
 FIGURES = CARD.with_name("figures.json")
-"""What `python -m benchmarks.tiny --out` wrote for the embedded weights."""
+"""Figures that `python -m benchmarks.tiny --out` wrote for the embedded weights."""
 CARD_BEGIN, CARD_END = "<!-- figures: written by make docs -->", "<!-- end of figures -->"
 SERVED_BEGIN, SERVED_END = "<!-- served tools: written by make docs -->", "<!-- end of served tools -->"
 BEGIN, END = "<!-- tools: written by make docs -->", "<!-- end of tools -->"

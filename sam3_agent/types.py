@@ -417,7 +417,7 @@ class ClickedMask:
     box: Box
     """Tight."""
     predicted_iou: float
-    """What the model expects of its own mask, 0-1."""
+    """IoU that the model expects of its own mask, 0-1."""
 
 
 @dataclass(frozen=True, slots=True)

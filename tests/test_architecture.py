@@ -250,14 +250,14 @@ def test_the_check_finds_a_planted_violation(planted: Module, sentence: str) -> 
 
 
 QUESTION_WORDS = ("What", "Who", "Which", "Where", "How", "Whose", "Why", "When")
-"""No docstring opens with one: a function's opens with a verb, a class's or module's with a noun of the field."""
+"""No docstring opens with one: that of a function opens with a verb, of anything else with a noun of the field."""
 
 
 def opens_with_a_question(source: str) -> list[str]:
-    """The first lines of the docstrings of a module that open with a question word."""
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    found = (ast.get_docstring(node) for node in ast.walk(parsed(source)) if isinstance(node, documented))
-    return [text.splitlines()[0] for text in found if text and text.split(maxsplit=1)[0] in QUESTION_WORDS]
+    """The first lines of the texts of a module that open with a question word and stand alone: docstrings all."""
+    alone = (node.value for node in ast.walk(parsed(source)) if isinstance(node, ast.Expr))
+    found = [node.value for node in alone if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [text.splitlines()[0] for text in found if text.strip() and text.split(maxsplit=1)[0] in QUESTION_WORDS]
 
 
 def test_no_docstring_opens_with_a_question_word() -> None:
@@ -270,7 +270,8 @@ def test_no_docstring_opens_with_a_question_word() -> None:
 
 
 def test_the_check_finds_a_planted_question() -> None:
-    assert opens_with_a_question('"""What it is."""\ndef f():\n    """Draw it."""') == ["What it is."]
+    planted = '"""What it is."""\nx = 3\n"""How many."""\ndef f():\n    """Draw it."""'
+    assert opens_with_a_question(planted) == ["What it is.", "How many."]
 
 
 def test_importing_the_package_or_the_terminal_does_not_import_torch() -> None:

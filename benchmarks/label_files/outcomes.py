@@ -23,7 +23,7 @@ SOURCES = {
     "coco": "labels.json", "yolo": "data.yaml", "labelme": "", "cvat": "annotations.xml", "reasonseg": "",
     "saco": "gold.json", "yaml": "concepts.yaml", "concept": "mug.concept.json",
 }  # fmt: skip
-"""What a user gives, in the folder of the format; "" for the folder."""
+"""Path that a user gives, in the folder of the format; "" for the folder."""
 
 
 def outcome(kind: str, folder: Path, changed: Path) -> str:

@@ -59,7 +59,7 @@ _EXISTING: dict[str, st.SearchStrategy[Any]] = {
     "wait_s": st.sampled_from([0.0, 0.05]),
     "path": st.sampled_from(["masks", "a/b"]),
 }
-"""What fits a property of this name and is there."""
+"""Value that fits a property of this name and is there."""
 _ESCAPES = st.sampled_from(
     ["/etc/passwd", "../../x", "a/../../x", "file:///etc/passwd", "http://127.0.0.1/x.png",
      "data:image/png;base64,AAAA", "/proc/self/environ", "\\\\host\\share", "~root", "", "a\u0000b"]

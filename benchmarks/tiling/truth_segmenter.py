@@ -71,7 +71,7 @@ class TruthSegmenter:
         self._cells = cells
         self._lock = threading.Lock()
         self.windows: list[Window] = []
-        """What it was shown, in order."""
+        """Windows that it was shown, in order."""
 
     @property
     def info(self) -> ModelInfo:

@@ -26,7 +26,7 @@ BARS: tuple[tuple[str, str, str, float | None], ...] = (
     ("longer side 1024-2048 px: F1", "longer side 1024-2048", "positive_micro_f1_50", 0.85),
     ("scenes of 1 to 4 objects: F1", "objects 1-4", "positive_micro_f1_50", None),
 )
-"""What is said, group, figure, and the bar that it should reach, if there is one."""
+"""Text, group, figure, and the bar that it should reach, if there is one."""
 
 
 def card_tables(document: Mapping[str, Any]) -> str:

@@ -41,7 +41,7 @@ class Manifest:
     code: str
     """Version and a hash of all of this project's sources, and of a solver's that is not part of it."""
     device: str = ""
-    """What the model runs on, "cpu", "cuda" or "mps"; empty where the solver uses no model."""
+    """Device of the model, "cpu", "cuda" or "mps"; empty where the solver uses no model."""
     dtype: str = ""
     """The model's number format; empty where the solver uses no model."""
     shard: str = ""

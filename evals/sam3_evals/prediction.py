@@ -52,11 +52,11 @@ class Prediction:
     outcome: str = "answered"
     reason: str = ""
     error: str = ""
-    """Why the solver could not answer; the case then scores as empty and is counted aloud."""
+    """Reason why the solver could not answer; the case then scores as empty and is counted aloud."""
     presence: float | None = None
     usage: Usage = field(default_factory=Usage)
     trace: Trace | None = None
-    """What the solver did step by step; the run keeps it in a file of its own."""
+    """Steps of the solver; the run keeps it in a file of its own."""
     trace_file: str = ""
     """That file, relative to the run's folder."""
 

@@ -68,7 +68,7 @@ class Case:
     id: str
     """Unique in its dataset, stable from run to run."""
     picture: str
-    """What its dataset's `picture()` opens; cases about one image follow each other."""
+    """Name that its dataset's `picture()` opens; cases about one image follow each other."""
     query: str
     size: tuple[int, int]
     """(height, width) in pixels, upright; of a video, with the width of all frames together."""

@@ -53,7 +53,7 @@ class Score:
     """Cases without a prediction: scored as empty ones."""
     errors: int
     usage: Usage
-    """What all cases cost together."""
+    """Cost of all cases together."""
 
     @property
     def complete(self) -> bool:

@@ -7,7 +7,7 @@ SMALL, MEDIUM = 32**2, 96**2
 """Pixels; COCO's borders between small, medium and large objects."""
 _COUNTS = ((0, "0"), (1, "1"), (3, "2-3"), (9, "4-9"))
 ORDERS = {"size": ("small", "medium", "large"), "instances": (*(words for _, words in _COUNTS), "10+")}
-"""How the values of a stratum are listed; those of others as they appear."""
+"""Order in which the values of a stratum are listed; those of others as they appear."""
 
 
 def strata_of(case: Case) -> dict[str, str]:

@@ -13,7 +13,7 @@ from sam3_agent.model.devices import DEVICE_HELP, Fast, names_devices
 from sam3_agent.types import check_box
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".html")
-"""What `--out` may end in; .html is a page that shows the masks in a browser."""
+"""Endings of `--out`; .html is a page that shows the masks in a browser."""
 
 
 def _device(text: str) -> str:

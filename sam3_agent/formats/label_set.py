@@ -22,7 +22,7 @@ class MaskLabel:
     score: float = 1.0
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Where it came from: phrase, scores, verdict, reviewer, model, cost."""
+    """Origin: phrase, scores, verdict, reviewer, model, cost."""
 
     @property
     def box(self) -> Box:

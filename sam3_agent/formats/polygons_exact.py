@@ -15,7 +15,7 @@ INSET = 0.05
 """Pixels; pycocotools rounds to fifths of a pixel, others cut fractions off."""
 
 BRIDGE = 0.25
-"""Where in a row a bridge runs: neither cutting nor rounding takes it out of its row."""
+"""Place of a bridge within its row: neither cutting nor rounding takes it out of its row."""
 
 Ring = NDArray[np.float64]
 """(N, 2) x, y; closed by itself; each side is horizontal or vertical, and the object lies right of it."""

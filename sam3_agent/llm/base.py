@@ -48,7 +48,7 @@ class Message:
     raw: tuple[dict[str, Any], ...] | None = None
     """A provider's own content blocks, sent back to that provider as they came; opaque to everyone else."""
     task: Task | VideoTask | None = None
-    """What the run is about, on the message that opens it; `text` says the same in words, for models that read."""
+    """Subject of the run, on the message that opens it; `text` says the same in words, for models that read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,11 @@ class Reply:
     usd: float = 0.0
     stop: Stop = "done"
     thoughts: str = ""
-    """What the model shows of its thinking."""
+    """Thinking that the model shows."""
     note: str = ""
-    """What the provider said about how it stopped, or what is not known about the price."""
+    """Remark of the provider about the stop, or of the client about a price that is not known."""
     faults: tuple[str, ...] = ()
-    """What went wrong before the reply came, one line for each attempt."""
+    """Failed attempts before the reply came, a line each."""
 
 
 class LLM(Protocol):

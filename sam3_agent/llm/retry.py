@@ -20,7 +20,7 @@ _PASSING = frozenset({408, 409, 425, 429})
 _PASSING_KINDS = frozenset(
     {"overloaded_error", "api_error", "timeout_error", "rate_limit_error", "server_error", "rate_limit_exceeded"}
 )
-"""What servers call such errors where a stream has begun and the status is 200 already."""
+"""Names that servers give such errors where a stream has begun and the status is 200 already."""
 _FINAL_KINDS = frozenset({"insufficient_quota", "billing_error"})
 """Kinds of 429 that no waiting helps against."""
 LONGEST_ASKED = 120.0

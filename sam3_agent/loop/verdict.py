@@ -17,7 +17,7 @@ class Verdict:
     rejected: dict[str, str]
     missing: str = ""
     missing_because: str = ""
-    """Why there is no verdict; then nothing is rejected."""
+    """Reason why there is no verdict; then nothing is rejected."""
 
     @property
     def passes(self) -> bool:

@@ -34,7 +34,7 @@ Raw = TypeVar("Raw")
 Answer_co = TypeVar("Answer_co", covariant=True)
 
 IMAGE_COST = 8.0
-"""What an encode costs, in prompts; 8 to 13 were measured at full size."""
+"""Cost of an encode, in prompts; 8 to 13 were measured at full size."""
 RECOVERY = 32
 """Full batches in a row after which a size that was halved is tried twice as large again."""
 

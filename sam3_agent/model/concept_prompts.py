@@ -24,7 +24,7 @@ class ConceptRow:
     features: ImageFeatures
     ids: Ids
     flags: tuple[bool, ...]
-    """Which of the CONTEXT text tokens the detector may look at."""
+    """Mask of the CONTEXT text tokens that the detector may look at."""
     boxes: Boxes
     labels: Labels
     learned: ExemplarTokens | None

@@ -31,7 +31,7 @@ from sam3_agent.model.text_prompts import Tokenizer
 from sam3_agent.model.tracker import LEVELS, Tracker
 
 FILES = ("config.json", "model*.safetensors*", "tokenizer*", "vocab.json", "merges.txt", "special_tokens_map.json")
-"""What the model reads of a model repository; Meta's own copy of the weights beside it (3.4 GB) is left out."""
+"""Files of a model repository that are read; Meta's own copy of the weights beside it (3.4 GB) is left out."""
 
 _EMBEDDED = "or use --model tiny, which is embedded"
 

@@ -102,7 +102,7 @@ def _no_matter() -> None:
 
 
 _NOBODY = Caller()
-"""Who asks outside of any `calling` block: urgent, patient, never gives up."""
+"""Caller outside of any `calling` block: urgent, patient, never gives up."""
 _current: ContextVar[Caller] = ContextVar("caller", default=_NOBODY)
 
 

@@ -51,7 +51,7 @@ CONTEXT = 32
 USABLE = CONTEXT - 2
 """Tokens left for the phrase beside the start and the end token."""
 EXEMPLAR_PHRASE = "visual"
-"""What SAM 3 was trained to read where there are exemplar boxes and no words."""
+"""Text that SAM 3 was trained to read where there are exemplar boxes and no words."""
 
 
 class Tokenizer(Protocol):

@@ -85,7 +85,7 @@ class Sighting:
 
     mask: TrackedMask
     memory: TrackMemory | None = None
-    """What is remembered so far; None for an object that begins here."""
+    """Memory so far; None for an object that begins here."""
     given: bool = False
     """A person or the detector said so, and later frames look back at it for ever."""
     rivals: str | None = None

@@ -13,7 +13,7 @@ SURELY_SAME_BOX = 0.75
 takes exclusions from .683 to .700 gIoU and changes nothing else for the worse."""
 STRONG_MISS = 0.6
 BELIEVED = 0.5
-"""Where nothing clears the threshold, a concept of this presence takes its near misses of this object score."""
+"""Presence from which a concept with nothing above the threshold takes its near misses of this object score."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from sam3_agent.scenes.vocabulary import NOUNS, PATTERNS
 ODD_SCENES = 0.08
 PALETTE_SCENES = 0.5
 RING_SCENES = 0.1
-"""How often a ring is added, for another object to be put inside it."""
+"""Share of cases in which a ring is added, for another object to be put inside it."""
 REQUIRED_AT_MOST = 3
 
 

@@ -74,7 +74,7 @@ class Deployment:
     replicas: int | None = None
     """None: one a GPU of the cluster, or one for two CPUs."""
     max_replicas: int | None = None
-    """Where more than `replicas`, Serve adds replicas under load, and takes them away when it is over."""
+    """Limit of autoscaling; above `replicas`, Serve adds replicas under load, and takes them away when it is over."""
     max_ongoing: int = MAX_ONGOING
     max_queued: int = MAX_QUEUED
     feature_mib: int = FEATURE_MIB

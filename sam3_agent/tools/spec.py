@@ -16,7 +16,7 @@ from sam3_agent.tools.long_work import UNWATCHED, LongWork, Watch
 from sam3_agent.tools.presentation import Presentation
 
 Makes = Literal["nothing", "image", "masks", "video"]
-"""What a call adds to the workspace."""
+"""Additions of a call to the workspace."""
 
 
 def _arguments_alone(context: Any, **arguments: Any) -> None:

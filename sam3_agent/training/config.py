@@ -31,7 +31,7 @@ class Stage:
     least_objects: int = 1
     """Objects of a scene at least, where that many find a place."""
     learns: tuple[str, ...] = ()
-    """How the names of the parameters begin that learn; the rest is frozen. Empty: everything learns."""
+    """Beginnings of the names of the parameters that learn; the rest is frozen. Empty: everything learns."""
 
 
 TELL_PATTERNS = Stage(
@@ -43,7 +43,7 @@ FINISH = Stage(
 )
 FINISH_PATTERNS = replace(FINISH, steps=800, images=6, prompts=5, plain_objects=0.4, pretrained_share=0.8)
 DETECTING = ("detr_decoder.", "dot_product_scoring.", "mask_decoder.")
-"""What comes after the DETR encoder: learns alone, nothing before it needs gradients."""
+"""Parts after the DETR encoder: they learn alone, nothing before it needs gradients."""
 
 
 @dataclass(frozen=True, slots=True)

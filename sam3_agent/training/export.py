@@ -23,7 +23,7 @@ from sam3_agent.training.track_presence import Calibration
 from sam3_agent.training.track_run import start_track_learner
 
 PREFIX = "detector_model."
-"""Where facebook/sam3 (a Sam3VideoModel) keeps the detector; a tracker half may join it under `tracker_model.`."""
+"""Prefix of the detector in facebook/sam3 (a Sam3VideoModel); a tracker half may join it under `tracker_model.`."""
 
 
 def export_run(run: Path, folder: Path) -> None:

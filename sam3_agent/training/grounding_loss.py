@@ -26,7 +26,7 @@ class WordTable:
     input_ids: Tensor
     """(W, T)"""
     groups: dict[str, list[int]]
-    """Which rows exclude each other: nouns, colors, patterns."""
+    """Rows that exclude each other: nouns, colors, patterns."""
 
 
 @dataclass(frozen=True, slots=True)

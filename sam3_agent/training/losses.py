@@ -39,7 +39,7 @@ class LossWeights:
     mask_focal: float = 5.0
     mask_dice: float = 2.0
     sibling: float = 3.0
-    """How much more a pixel of another object of the same noun counts in the focal term of a mask."""
+    """Extra weight of a pixel of another object of the same noun in the focal term of a mask."""
     semantic: float = 2.0
 
 

@@ -58,7 +58,7 @@ class TrainingPrompt:
     """Indices of the objects that should be found."""
     kind: str
     source: int | None = None
-    """Which scene of the batch the exemplars are from; None: the scene that is asked about."""
+    """Scene of the batch that the exemplars are from; None: the scene that is asked about."""
 
 
 @dataclass(frozen=True, slots=True)

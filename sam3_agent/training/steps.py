@@ -57,7 +57,7 @@ FIRST_TRAINING_SEED = 1 << 40
 """Scene seeds below this one are never trained on; tests and benchmarks use those."""
 
 COVERED_SHARE = 3.0
-"""How much "this patch belongs to what is asked for" counts."""
+"""Weight of "this patch belongs to what is asked for"."""
 OWNED = 0.3
 """Share of a patch that makes it belong to an object."""
 WORDS = describing_words()

@@ -15,7 +15,7 @@ from sam3_agent.model.tracker import LEVELS, Tracker
 from sam3_agent.training.tiny import HIDDEN, PATCH
 
 FINENESS = 2.0
-"""How much faster positions change than in the full model, whose objects are larger against the image."""
+"""Factor by which positions change faster than in the full model, whose objects are larger against the image."""
 SHARPNESS = 3.0
 """Start scale of the aligned projections: a point's attention to its own place stands out from 576 others."""
 

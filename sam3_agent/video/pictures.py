@@ -18,9 +18,9 @@ from sam3_agent.errors import InputError
 from sam3_agent.video.video import Pixels, Video, VideoInfo, VideoLimits, check_count, check_size, mean_rate
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".avif", ".jp2")
-"""What counts as a frame in a folder; other files in it are left alone."""
+"""Endings of frames in a folder; other files in it are left alone."""
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
-"""What Pillow may decode; some of its other formats start programs."""
+"""Formats that Pillow may decode; some of its other formats start programs."""
 ANIMATED = ("GIF", "WEBP", "PNG")
 FOLDER_RATE = 25.0
 """Frames a second of a folder that says nothing: what FFmpeg takes for image sequences."""
@@ -30,7 +30,7 @@ BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error,
     Image.DecompressionBombError, Warning,
 )  # fmt: skip
-"""What Pillow's decoders raise on damaged files; warnings only where a program turns them into errors."""
+"""Errors of Pillow's decoders on damaged files; warnings only where a program turns them into errors."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ Pixels = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
 
 BLOCK_BYTES = 256_000_000
-"""What is held at once while frames are read in an order that no decoder can follow (backwards)."""
+"""Bytes that are held at once while frames are read in an order that no decoder can follow (backwards)."""
 BLOCK_FRAMES = 64
 UNEVEN = 0.02
 """Seconds by which steps between frames may differ in a video of constant rate: more than the rounding of timestamps

@@ -118,7 +118,7 @@ class MeasurementTable:
     rows: tuple[Measurement, ...]
     rules: dict[str, str]
     doubts: tuple[str, ...] = ()
-    """What may be wrong with the ranks, one line each."""
+    """Reasons to doubt the ranks, one line each."""
 
 
 def measure(

@@ -33,9 +33,9 @@ _STRIP = 4_000_000
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error, Warning,
 )  # fmt: skip
-"""What Pillow's decoders raise on damaged files; warnings only where a program turns them into errors."""
+"""Errors of Pillow's decoders on damaged files; warnings only where a program turns them into errors."""
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "AVIF", "PPM", "ICO")
-"""What is read. Pillow knows more formats, some of which start other programs (EPS runs Ghostscript)."""
+"""Formats that are read. Pillow knows more, some of which start other programs (EPS runs Ghostscript)."""
 _opening = threading.Lock()
 
 

@@ -107,7 +107,7 @@ class Facts:
     """Geometry, colors and scores of one mask."""
 
     phrase: str
-    """What was asked when it was found, or how it was combined."""
+    """Phrase that found it, or the way it was combined."""
     center: tuple[float, float]
     """Center of its box, pixels."""
     area: int

@@ -18,7 +18,7 @@ class Record:
     instance: Instance
     image_id: str
     phrase: str
-    """What was asked, in words."""
+    """Question in words."""
     asked: str | None
     """The phrase when it was asked by words alone; only such scores compare between phrases."""
     kept: bool

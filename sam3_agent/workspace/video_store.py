@@ -30,7 +30,7 @@ from sam3_agent.workspace.tracking.session import FrameTracks, TrackingSession
 FRAME = "@"
 """Between a video's id and the index of a frame, as in "v1@120"."""
 BY_EXAMPLE = "example"
-"""What tracks are called that were asked for by example boxes alone."""
+"""Name of tracks that were asked for by example boxes alone."""
 AskedFor = str | ConceptPrompt | ExampledConcept
 
 

@@ -27,7 +27,7 @@ class Check:
     what: str
     passed: bool
     words: str = ""
-    """What was expected and what was found, where they differ."""
+    """Expected and found values, where they differ."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class Scored:
     """There is no prediction: scored as an empty one."""
     error: str = ""
     presence: float | None = None
-    """How strongly the solver believed that the query means something in the image; None where it does not say."""
+    """Belief of the solver that the query means something in the image; None where it does not say."""
     usage: Usage = field(default_factory=Usage)
     outcome: str = "answered"
     trace: str = ""

@@ -80,7 +80,7 @@ class ImageRow:
     """Nanoseconds."""
     state: State
     reason: str = ""
-    """Why it is unreadable, or which file it is a duplicate of."""
+    """Reason why it is unreadable, or the file it is a duplicate of."""
     width: int = 0
     height: int = 0
     dhash: str = ""

@@ -52,7 +52,7 @@ class VideoRow:
     """Name of its folder in FOLDER."""
     state: VideoState = "pending"
     reason: str = ""
-    """Why it is unreadable."""
+    """Reason why it is unreadable."""
     width: int = 0
     height: int = 0
     frames: int = 0

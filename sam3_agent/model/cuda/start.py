@@ -29,7 +29,7 @@ TOLERANCE = 0.2
 """Most relative difference of the fast path from the modules, by norm: finds kernels that do not work, which are off by
 1 or more. 0.017 was measured for the compiled ViT in bfloat16; how near it comes is for the `gpu` tests to say."""
 FAILURES = (RuntimeError, OSError, ImportError, NotImplementedError, subprocess.SubprocessError)
-"""What compilers, drivers and missing tools raise: torch's and CUDA's errors are RuntimeErrors, a missing C compiler is
+"""Errors of compilers, drivers and missing tools: torch's and CUDA's errors are RuntimeErrors, a missing C compiler is
 an OSError."""
 
 

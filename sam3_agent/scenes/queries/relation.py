@@ -17,7 +17,7 @@ from sam3_agent.scenes.scene import Scene, SceneObject
 KIND = "relation"
 MOST_PAIRS = 60
 NEAR_RATIO = 1.25
-"""How many times as far as the nearest the next one must be."""
+"""Least distance of the next one, in distances of the nearest."""
 
 PLACES = ("left", "right", "above", "below")
 WORDINGS: dict[str, Wording] = {

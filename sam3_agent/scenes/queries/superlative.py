@@ -13,9 +13,9 @@ from sam3_agent.scenes.scene import Scene, SceneObject
 
 KIND = "superlative"
 SIZE_MARGIN = 1.15
-"""How many times the visible area of the next one the largest must have."""
+"""Least visible area of the largest, in areas of the next one."""
 PLACE_MARGIN = 0.04
-"""How far apart centers must be, as a fraction of the picture's width or height."""
+"""Least distance of centers, as a fraction of the picture's width or height."""
 
 WORDINGS: dict[str, Wording] = {
     "largest": Wording(

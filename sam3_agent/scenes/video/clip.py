@@ -27,7 +27,7 @@ MOST_EVALUATION_SEED = FIRST_TRAINING_SEED // SEEDS_APART - 1
 Owner = NDArray[np.uint8]
 """(H, W) the id of the object that is seen at each pixel, 0 = background."""
 MARGIN = 0.25
-"""How far a moving camera can go, in sides of the image."""
+"""Reach of a moving camera, in sides of the image."""
 PAN_SPEED = 0.006
 """Standard deviation of the camera's speed, in longer sides a frame (the pilot's, at its median object speed)."""
 CUT_TRIES = 6

@@ -18,7 +18,7 @@ from sam3_agent.scenes.video.options import ClipOptions
 SOLID_NOUNS = ("square", "circle", "house", "heart", "cup", "drop")
 """Nouns whose silhouette hides a smaller one behind its middle."""
 COVERS = (1.5, 2.0)
-"""How many times the longer side of the hidden object the one before it has."""
+"""Longer side of the object in front, in longer sides of the hidden one."""
 LARGEST_COVER = 0.6
 """The longer side of an occluder, at most, in shorter sides of the image."""
 ALIKE = 0.75

@@ -23,7 +23,7 @@ SLOWEST, FASTEST = 0.004, 0.05
 SWAYING = 0.3
 """Share of the moving objects that sway about their path."""
 DRIFTING = 0.6
-"""How far across an object may come while it leaves or enters, in shorter sides of the image."""
+"""Most way across of an object while it leaves or enters, in shorter sides of the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ ROLES: dict[str, Role] = {
     "cross": cross,
     "return": come_back,
 }
-"""What an object may do by itself; hiding and meeting need another object (see `script`)."""
+"""Motions of an object by itself; hiding and meeting need another object (see `script`)."""
 USUAL_ROLES: tuple[tuple[str, float], ...] = (
     ("stay", 0.18), ("line", 0.26), ("wander", 0.14), ("leave", 0.14), ("enter", 0.12), ("cross", 0.05),
     ("return", 0.11),

@@ -92,7 +92,7 @@ class _State:
     hardness: Tensor
     """(V,) score of what was found last on each view"""
     done: list[dict[str, Tensor]]
-    """What the folds before arrived at."""
+    """Parameters at which the folds before arrived."""
     optimizer: dict[str, Any] | None = None
 
     def check(self, trained: dict[str, Tensor], loss: float) -> None:

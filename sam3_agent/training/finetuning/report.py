@@ -58,7 +58,7 @@ class Report:
     own: tuple[tuple[str, Pair], ...]
     others: Words
     over: tuple[str, ...]
-    """What passes the budget; such an adapter is not written unless that is accepted."""
+    """Measures that pass the budget; such an adapter is not written unless that is accepted."""
     budget: float
     looks: tuple[Look, ...]
     """Of each image, by the adapter that was trained without it."""

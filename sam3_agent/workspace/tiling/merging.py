@@ -94,7 +94,7 @@ class Stitched:
     object_score: float
     score: float
     rank: float
-    """What was compared with the threshold."""
+    """Value that was compared with the threshold."""
     kept: bool
     whole: bool
     """Some view showed all of it; otherwise it is the union of what edges left."""

@@ -76,7 +76,7 @@ class Piece:
     score: float
     """Presence of its view x object score."""
     rank: float
-    """What was compared with the threshold: `score`, or what stands for it where presence is assumed."""
+    """Value that was compared with the threshold: `score`, or what stands for it where presence is assumed."""
     kept: bool
     cut: bool
     """An edge of its view goes through it, as far as can be seen."""

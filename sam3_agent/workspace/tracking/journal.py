@@ -74,7 +74,7 @@ class FrameLine:
     cut: bool = False
     """A new scene begins here."""
     checkpoint: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What a resumed run starts from, such as the counters of `Lifetimes`; empty in most frames."""
+    """State that a resumed run starts from, such as the counters of `Lifetimes`; empty in most frames."""
 
     def to_json(self) -> dict[str, Any]:
         """One line."""

@@ -65,7 +65,7 @@ class Reprompt:
     id: str
     detection: int
     source: Literal["track", "detection"]
-    """Whose mask: the track's own where the detector only confirms it, the detector's where the box has drifted."""
+    """Source of the mask: the track where the detector only confirms it, the detection where the box has drifted."""
 
 
 @dataclass(frozen=True, slots=True)

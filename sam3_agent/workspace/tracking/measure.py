@@ -55,7 +55,7 @@ class Clock:
     width: int
     height: int
     frames: int
-    """How many the video, or the range that was tracked, has; indices end at `start + frames - 1`."""
+    """Count of the frames of the video, or of the range that was tracked; indices end at `start + frames - 1`."""
     fps: float
     start: int = 0
     times: tuple[float, ...] = ()

@@ -28,7 +28,7 @@ class Profile:
     nms: float = 0.1
     """Of two detections of one concept that overlap by more, the worse one is dropped."""
     overlap: Measure = "iou"
-    """How masks are compared in suppression, matching and re-prompting."""
+    """Measure by which masks are compared in suppression, matching and re-prompting."""
     border: float = 0.0
     """A detection with its center within this share of the sides from the border is dropped (entering, cut off)."""
     match: float = 0.1
@@ -40,7 +40,7 @@ class Profile:
     new_score: float = 0.7
     """A detection that matches nothing has to reach this to become a track."""
     first_frame_all: bool = True
-    """Where a concept has no track at all, every detection becomes one, whatever `new_score` says."""
+    """Makes every detection a track where a concept has none at all, whatever `new_score` says."""
     most_tracks: int = 10_000
     """Of all concepts together; beyond it the best new ones are taken."""
     delay: int = 15

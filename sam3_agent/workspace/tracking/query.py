@@ -11,7 +11,7 @@ from sam3_agent.types import ClickPrompt, ConceptPrompt
 from sam3_agent.workspace.tracking.profiles import PAPER, Profile
 
 CLICKED = "object"
-"""What a track is called that a person pointed at without a word for it."""
+"""Name of a track that a person pointed at without a word for it."""
 
 
 @dataclass(frozen=True, slots=True)

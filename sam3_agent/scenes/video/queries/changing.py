@@ -14,7 +14,7 @@ from sam3_agent.scenes.video.queries.group import VideoGroup
 from sam3_agent.scenes.vocabulary import COLORS
 
 GROWN, SAME = 1.4, 1.12
-"""Whose area changes does so at least GROWN times between whole views of it; all others at most SAME times."""
+"""Ratios of areas between whole views: one that changes does so GROWN times at least, all others SAME times at most."""
 LONG_ENOUGH = 0.3
 """The two views lie at least that share of the video apart."""
 SHOWN_FRAMES = 2

@@ -8,9 +8,9 @@ from sam3_agent.scenes.video.queries.form import Form, Found, Rule, clear_leader
 from sam3_agent.scenes.video.queries.group import VideoGroup
 
 ORDER_FRAMES, ORDER_SHARE = 2, 0.06
-"""Who is first or last is so by that many frames, and by that share of the video."""
+"""Lead in time: first or last is, by that many frames, and by that share of the video."""
 LONGER_SHARE = 0.15
-"""Who is seen the longest is so by that share of the video."""
+"""Lead of what is seen the longest, as a share of the video."""
 HIDDEN_FRAMES = 2
 
 

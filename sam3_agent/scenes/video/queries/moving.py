@@ -13,14 +13,14 @@ from sam3_agent.scenes.video.queries.form import Form, Found, Rule
 from sam3_agent.scenes.video.queries.group import VideoGroup
 
 FAR, NEAR = 0.15, 0.05
-"""Who moves to a side gets at least FAR of the picture's width or height further; all others at most NEAR."""
+"""Ways to a side, in widths or heights of the picture: what moves there gets FAR at least, all others NEAR at most."""
 STEEP = 1.5
 """A direction is clear if the way in it, in pixels, is so many times the way across."""
 FASTER = 1.5
 FAST = 0.008
 """The fastest makes at least so many longer sides a frame, and FASTER times as many as the next."""
 STILL, MOVED = 0.02, 0.08
-"""Who stands still never gets further than STILL longer sides away; all others get as far as MOVED."""
+"""Ways: what stands still never gets further than STILL longer sides away; all others get as far as MOVED."""
 TOUCHING, APART, ALONE = 0.0, 0.1, 0.05
 """Gaps of boxes in longer sides: two that meet touch after having been APART; all other pairs stay ALONE."""
 WHOLE_ENOUGH = 0.9

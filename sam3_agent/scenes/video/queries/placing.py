@@ -8,7 +8,7 @@ from sam3_agent.scenes.video.queries.form import Form, Found, Rule, clear_leader
 from sam3_agent.scenes.video.queries.group import VideoGroup
 
 PLACE_MARGIN = 0.06
-"""How far apart centers must be, in widths or heights of the picture."""
+"""Least distance of centers, in widths or heights of the picture."""
 
 EXTREMES: dict[str, tuple[int, float]] = {
     "leftmost": (0, -1.0),
