@@ -30,7 +30,7 @@ AlwaysOnOption = Annotated[
     bool, typer.Option("--always-on", help="On for every word, for a whole domain; others are replayed and measured.")
 ]
 StepsOption = Annotated[
-    int | None, typer.Option(metavar="N", min=1, max=100_000, help="Steps of each of three parts [80; always on 110].")
+    int | None, typer.Option(metavar="N", min=1, max=100_000, help="Steps of each of two parts [120; always on 160].")
 ]
 RankOption = Annotated[int | None, typer.Option(metavar="R", min=1, max=64, help="Rank of each part's changes [4].")]
 BudgetOption = Annotated[

@@ -30,7 +30,7 @@ from tests.model.conftest import byte_tokenizer, small_model
 from tests.training.test_teaching import images_of, square
 
 STEPS = AdapterOptions(rank=2, folds=2, steps=2, batch=2, tokens=2)
-SHORT = FinetuneOptions(STEPS, views=1, absent_views=1, pastes=1, words=("key", "circle"), scenes=1)
+SHORT = FinetuneOptions(STEPS, views=1, absent_views=1, words=("key", "circle"), scenes=1)
 ALWAYS = replace(SHORT, steps=replace(STEPS, tokens=0, others=1), always_on=True)
 
 
@@ -161,7 +161,7 @@ def test_too_few_images_are_refused_and_an_empty_word_too(small: Sam3) -> None:
 def test_a_forecast_tells_what_there_is_and_what_it_takes(small: Sam3) -> None:
     images = [*squares()[:4], *(replace(each, lookalikes=square().objects) for each in squares()[4:])]
     plan = forecast(small, "mine", images, "cat", SHORT)
-    assert (plan.having, plan.lacking, plan.objects, plan.lookalikes, plan.views) == (4, 4, 8, 4, 20)
+    assert (plan.having, plan.lacking, plan.objects, plan.lookalikes, plan.views) == (4, 4, 8, 4, 12)
     assert plan.adapter_bytes == 2 * sum(plan.numbers.values())
     assert plan.seconds > 0
     assert plan.cached_bytes > 0

@@ -33,7 +33,6 @@ from sam3_agent.training.finetuning.replay import Replay
 from sam3_agent.training.finetuning.report import Report, Words, own_figures, word_figures
 from sam3_agent.training.finetuning.report_page import page_of
 from sam3_agent.training.finetuning.survey import WORDS, Survey, names_in, other_words, scene_counts, survey
-from sam3_agent.training.teaching.first_token import first_token
 from sam3_agent.training.teaching.prompt_tokens import TeachProgress
 from sam3_agent.training.teaching.teach import check_images, dealt_folds
 from sam3_agent.training.teaching.views import TeachingImage, View, views_of
@@ -65,8 +64,6 @@ class FinetuneOptions:
     """Of an image with the class, itself included."""
     absent_views: int = 5
     """Of an image without it."""
-    pastes: int = 2
-    """Views of every image with objects of others of its fold pasted into it."""
     words: tuple[str, ...] = WORDS
     """Asked beside the class's own, to be replayed and compared."""
     scenes: int = 24
@@ -113,13 +110,12 @@ def recipe_of(
     large = segmenter.info.input_side >= SLOW_SIDE
     usual = AdapterOptions(seed=seed, rate=1e-4 if large else 1e-3)
     if always_on:
-        usual = replace(usual, tokens=0, others=2, steps=110)
+        usual = replace(usual, tokens=0, others=2, steps=160)
     if steps is not None:
         usual = replace(usual, steps=steps)
     if rank is not None:
         usual = replace(usual, rank=rank)
-    views = {"views": 4, "absent_views": 3, "pastes": 1} if large else {}  # 53 MiB each at full size
-    return FinetuneOptions(usual, always_on, **views)
+    return FinetuneOptions(usual, always_on, views=4 if large else 8, absent_views=3 if large else 5)
 
 
 def finetune(
@@ -174,9 +170,7 @@ class _Course:
         self._images, self._tell = tuple(images), tell
         self._folds = dealt_folds(images, recipe.steps.folds)
         self._base = base_fingerprint(segmenter.network)
-        read = self._read_examples()
-        self._examples = np.concatenate(read)
-        self._start = first_token(segmenter, images, read) if recipe.steps.tokens else self._examples[0]
+        self._examples = self._read_examples()
         self._phrase = own[0] if recipe.always_on else self._kept_phrase()
         self._said: Survey | None = None
 
@@ -184,8 +178,9 @@ class _Course:
         """Train; gives the tensors that each fold arrives at."""
         recipe = replace(self._recipe, budget=BUDGET)  # decides what is written, not what is trained
         key = _key(self._segmenter, self._images, f"{recipe}{self._own}{self._phrase}")
+        start = self._examples.mean(axis=0)
         train = partial(train_adapter, folder=folder, key=key, on_progress=self._tell)
-        return train(self._segmenter.network, self._views(), self._start, self._recipe.steps, self._replay())
+        return train(self._segmenter.network, self._views(), start, self._recipe.steps, self._replay())
 
     def finished(self, trained: list[dict[str, Tensor]]) -> Finetuned:
         """Average, calibrate on images that were left out, measure."""
@@ -208,18 +203,18 @@ class _Course:
         )  # fmt: skip
         return Finetuned(adapter, report, self._images)
 
-    def _read_examples(self) -> list[NDArray[np.float32]]:
-        """(N, C) tokens of the marked objects of each image that has some."""
+    def _read_examples(self) -> NDArray[np.float32]:
+        """(N, C) tokens of the marked objects."""
         rows: list[NDArray[np.float32]] = []
         for image in self._images:
             if image.objects:
                 boxes = [Exemplar(masks.box(rle), positive=True) for rle in image.objects]
                 rows.append(self._segmenter.read_exemplars(self._segmenter.encode(image.pixels), boxes).array)
-        return rows
+        return np.concatenate(rows)
 
     def _kept_phrase(self) -> str | None:
-        """The words, if the model finds as much with them as without, beside the first token."""
-        tokens = _tokens(self._start[None], self._segmenter.fingerprint)
+        """The words, if the model finds as much with them as without, beside the mean of the examples."""
+        tokens = _tokens(self._examples.mean(axis=0, keepdims=True), self._segmenter.fingerprint)
         shown = [image for image in self._images if image.objects][:TRIED]
         scores: list[float] = []
         for phrase in (self._own[0], None):
@@ -234,9 +229,7 @@ class _Course:
         made: list[LabeledView] = []
         for number, (image, fold) in enumerate(zip(self._images, self._folds, strict=True)):
             count = recipe.views if image.objects else recipe.absent_views
-            donors = [other for other, its in zip(self._images, self._folds, strict=True) if its == fold]
-            views = views_of(image, count, rng, donors=donors, pastes=recipe.pastes, shapes=True)
-            for place, seen in enumerate(views):
+            for place, seen in enumerate(views_of(image, count, rng, shapes=True)):
                 features = segmenter.encode(np.ascontiguousarray(seen.pixels))
                 prefix = segmenter.prompt_tokens(features, self._phrase or EXEMPLAR_PHRASE)
                 made.append(labeled_view(seen, features, prefix, number, fold, whole=place == 0))

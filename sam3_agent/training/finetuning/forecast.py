@@ -69,8 +69,7 @@ def forecast(
     rich, lean = _view(segmenter, having[0]), _view(segmenter, lacking[0])
     step, device_bytes = _step(segmenter, [rich, lean], recipe)
     lookalikes = sum(len(image.lookalikes) for image in images)
-    with_it = len(having) * recipe.views + len(images) * recipe.pastes
-    without = len(lacking) * recipe.absent_views + lookalikes
+    with_it, without = len(having) * recipe.views, len(lacking) * recipe.absent_views + lookalikes
     numbers = _numbers(segmenter, recipe)
     return Forecast(
         len(having), len(lacking), sum(len(image.objects) for image in images), lookalikes, with_it + without, numbers,
