@@ -18,7 +18,7 @@ import anyio
 
 from sam3_agent.errors import InputError, LLMError
 from sam3_agent.formats.control_characters import VisibleFormatter, visible_line
-from sam3_mcp.malloc_tuning import keep_memory_flat
+from sam3_mcp.malloc_tuning import keep_memory_flat, set_apart_what_lasts
 from sam3_mcp.options import parser
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ def _serve(options: argparse.Namespace) -> int:
     from sam3_mcp.tool_handler import Backend
 
     def load() -> "Scheduler | ServedSegmenter":
-        return closing.enter_context(_scheduled_segmenter(options))
+        segmenter = closing.enter_context(_scheduled_segmenter(options))
+        set_apart_what_lasts()
+        return segmenter
 
     def load_llm() -> "LLM":
         from sam3_agent.loop.load_llm import load_llm
@@ -125,7 +127,7 @@ def _serve_http(options: argparse.Namespace, backend: "Backend", tokens: "Tokens
 
     http = _http_options(options, tokens)
     http.check()
-    app = build_app(build_server(backend), http, backend.loading, Metrics(backend))
+    app = build_app(build_server(backend), http, backend.loading, Metrics(backend), ended=backend.end_session)
     run = partial(serve_http, app, backend, http.host, http.port, grace=options.grace)
     status = _INTERRUPTED if anyio.run(run) == signal.SIGINT else 0
     backend.close()

@@ -45,6 +45,11 @@ def principal_of(scope: Mapping[str, Any]) -> str:
     return str(user.username) if user is not None and user.is_authenticated else ""
 
 
+def session_caller(principal: str, session: str, address: str = "") -> Caller:
+    """Return the caller that a session of the 2025 protocols is."""
+    return Caller(principal, f"session:{session}", address=address)
+
+
 def caller_of(request: Any) -> Caller:
     """The caller of an HTTP request (starlette's), or LOCAL where there is none.
 
@@ -61,7 +66,7 @@ def caller_of(request: Any) -> Caller:
             raise ToolError(f"the header Sam3-Client must be a secret of {SHORTEST_KEY} to 200 printable characters")
         return Caller(principal, f"header:{given}", address=address)
     if session := request.headers.get(SESSION_HEADER):
-        return Caller(principal, f"session:{session}", address=address)
+        return session_caller(principal, session, address)
     if cookie := request.cookies.get(COOKIE, ""):
         return Caller(principal, f"cookie:{cookie}", address=address)
     offered = request.scope.get(OFFERED) or secrets.token_urlsafe(24)

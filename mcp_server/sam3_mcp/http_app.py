@@ -4,7 +4,7 @@ import ipaddress
 import logging
 import signal
 import socket
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +26,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sam3_agent.errors import InputError
+from sam3_mcp.client_identity import Caller
 from sam3_mcp.http_connections import BoundedConnection, raise_file_limit
 from sam3_mcp.http_guards import MAX_BODY_BYTES, Admission, HostNames, RequestGuard
 from sam3_mcp.metrics import Metrics
@@ -84,6 +85,7 @@ def http_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
         "lifespan": "on",
         "log_level": "warning",
         "access_log": False,
+        "server_header": False,
         "timeout_graceful_shutdown": 1,
     }
     return uvicorn.Config(app, **{**usual, **options})
@@ -206,9 +208,11 @@ def build_app(
     metrics: Metrics | None = None,
     *,
     events: EventStore | None = None,
+    ended: Callable[[Caller], None] = lambda _: None,
 ) -> ASGIApp:
     """Build the whole application; any MCP server can be put behind these guards.
 
+    `ended` is told whose session its client has ended.
     `events` lets clients read on in a stream that broke off. The SDK tells streams of different clients apart by
     nothing but the ids of their requests, so it is only for servers that trust all of their clients.
     """
@@ -231,10 +235,16 @@ def build_app(
     )
     if verifier is not None and options.auth() is None:
         app.add_middleware(AuthenticationMiddleware, backend=BearerAuthBackend(verifier))
-    told = {"refused": metrics.refuse} if metrics is not None else {}
+    refused = metrics.refuse if metrics is not None else _tell_nobody
     # The last one is the innermost: it knows whose token it is.
-    app.user_middleware.append(Middleware(Admission, options.places, asks_token=verifier is not None, **told))
+    app.user_middleware.append(
+        Middleware(Admission, options.places, asks_token=verifier is not None, refused=refused, ended=ended)
+    )
     return RequestGuard(app, options.host_names(), resumable=events is not None)
+
+
+def _tell_nobody(_: str, __: str) -> None:
+    """Do nothing."""
 
 
 def _health_route(loading: Loading, guard: TransportSecurityMiddleware) -> Route:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import re
 import secrets
@@ -18,7 +19,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sam3_mcp.client_identity import CLIENT_HEADER, COOKIE, OFFERED, SESSION_HEADER, principal_of
+from sam3_mcp.client_identity import (
+    CLIENT_HEADER,
+    COOKIE,
+    OFFERED,
+    SESSION_HEADER,
+    Caller,
+    principal_of,
+    session_caller,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -82,9 +91,14 @@ class RequestGuard:
     who brings none (a cookie for this server alone), and lets go who hangs up.
     """
 
-    def __init__(self, app: ASGIApp, names: HostNames, *, resumable: bool = False) -> None:
-        """`resumable` says that the SDK has a store of events, and so an answer to Last-Event-ID."""
+    def __init__(
+        self, app: ASGIApp, names: HostNames, *, resumable: bool = False, send_seconds: float = SEND_SECONDS
+    ) -> None:
+        """`resumable` says that the SDK has a store of events, and so an answer to Last-Event-ID; `send_seconds` are
+        for one part of an answer to be taken.
+        """
         self._app = app
+        self._send_seconds = send_seconds
         self._names = names
         self._resumable = resumable
 
@@ -92,27 +106,29 @@ class RequestGuard:
         """Serve one request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        request = Request(scope)
-        refused = self._refused(request)
+        refused = self._refused(Headers(scope=scope))
         if refused is not None:
             return await refused(scope, receive, send)
         if not self._resumable:  # the SDK answers it with status 500
             scope = {**scope, "headers": [each for each in scope["headers"] if each[0] != b"last-event-id"]}
         try:
-            with anyio.CancelScope() as cancelled:
-                await self._offer(scope, Request(scope), receive, _timed(send, cancelled))
+            with anyio.CancelScope() as answer:
+                await self._offer(scope, receive, _timed(send, answer, self._send_seconds))
+            if answer.cancelled_caught:
+                logger.warning("a client did not read its answer for %g s and is let go", self._send_seconds)
         except (ClientDisconnect, anyio.ClosedResourceError):  # the latter: its session ended under a notification
             logger.debug("a client hung up in the middle of its request")
 
-    def _refused(self, request: Request) -> Response | None:
-        if not all(self._names.has(host) for host in request.headers.getlist("host") or [""]):
+    def _refused(self, headers: Headers) -> Response | None:
+        if not all(self._names.has(host) for host in headers.getlist("host") or [""]):
             return Response("Invalid Host header", status_code=421)
-        if not all(self._names.has_origin(origin) for origin in request.headers.getlist("origin")):
+        if not all(self._names.has_origin(origin) for origin in headers.getlist("origin")):
             return Response("Invalid Origin header", status_code=403)
         return None
 
-    async def _offer(self, scope: Scope, request: Request, receive: Receive, send: Send) -> None:
-        told = COOKIE in request.cookies or {CLIENT_HEADER, SESSION_HEADER} & set(request.headers)
+    async def _offer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        told = CLIENT_HEADER in headers or SESSION_HEADER in headers or COOKIE in Request(scope).cookies
         if told or scope["path"] != _PATH:
             return await self._app(scope, receive, send)
         key = secrets.token_urlsafe(24)
@@ -126,8 +142,8 @@ class RequestGuard:
         return await self._app({**scope, OFFERED: key}, receive, offer)
 
 
-def _timed(send: Send, cancelled: anyio.CancelScope) -> Send:
-    """`send`, with a time for each message; a client that takes none is let go.
+def _timed(send: Send, answer: anyio.CancelScope, seconds: float) -> Send:
+    """`send`, with so many seconds for each message: a client that takes none has its answer cancelled.
 
     Nothing goes out after the end of an answer: the SDK sends an error then when a session ends under a notification.
     """
@@ -138,11 +154,12 @@ def _timed(send: Send, cancelled: anyio.CancelScope) -> Send:
         if ended:
             return
         ended = message["type"] == "http.response.body" and not message.get("more_body", False)
-        with anyio.move_on_after(SEND_SECONDS) as scope:
+        # Moving the deadline of the one scope costs a third of a scope for each message.
+        answer.deadline = anyio.current_time() + seconds
+        try:
             await send(message)
-        if scope.cancelled_caught:
-            logger.warning("a client did not read its answer for %g s and is let go", SEND_SECONDS)
-            cancelled.cancel()
+        finally:
+            answer.deadline = math.inf
 
     return timed
 
@@ -176,12 +193,16 @@ class Admission:
         *,
         asks_token: bool = False,
         refused: Callable[[str, str], None] = lambda _, __: None,
+        ended: Callable[[Caller], None] = lambda _: None,
     ) -> None:
-        """`places` gives the calls at a time of a principal; `refused` is told principal and reason of a refusal."""
+        """`places` gives the calls at a time of a principal; `refused` is told principal and reason of a refusal,
+        `ended` whose session its client has ended.
+        """
         self._app = app
         self._asks_token = asks_token
         self._places = places
         self._refused = refused
+        self._ended = ended
         self._principals: dict[str, _Principal] = {}
         self._called: dict[str, float] = {}
         """Time of the last call of each principal, those of the last CONTENDED_SECONDS."""
@@ -196,6 +217,8 @@ class Admission:
         with self._known(name) as mine:
             if scope["method"] == "POST":
                 return await self._post(scope, receive, send, name, mine)
+            if scope["method"] == "DELETE":
+                return await self._delete(scope, receive, send, name)
             if scope["method"] != "GET":
                 return await self._app(scope, receive, send)
             if mine.streams >= MAX_STREAMS:
@@ -205,6 +228,16 @@ class Admission:
                 return await self._app(scope, receive, send)
             finally:
                 mine.streams -= 1
+
+    async def _delete(self, scope: Scope, receive: Receive, send: Send, name: str) -> None:
+        """Let the SDK end a session of the 2025 protocols, then tell of it: nobody can reach what it holds any more."""
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 300:
+                self._ended(session_caller(name, Headers(scope=scope).get(SESSION_HEADER, "")))
+            await send(message)
+
+        await self._app(scope, receive, watched)
 
     async def _post(self, scope: Scope, receive: Receive, send: Send, name: str, mine: _Principal) -> None:
         if mine.requests >= MAX_REQUESTS:
@@ -234,10 +267,14 @@ class Admission:
 
     async def _in_place(self, scope: Scope, receive: Receive, send: Send, mine: _Principal) -> None:
         holder = object()
-        placed = False
-        with anyio.move_on_after(PLACE_SECONDS):
-            await mine.places.acquire_on_behalf_of(holder)
-            placed = True
+        placed = True
+        try:
+            mine.places.acquire_on_behalf_of_nowait(holder)
+        except anyio.WouldBlock:
+            placed = False
+            with anyio.move_on_after(PLACE_SECONDS):
+                await mine.places.acquire_on_behalf_of(holder)
+                placed = True
         try:
             await self._app(scope, receive, send)
         finally:

@@ -120,11 +120,19 @@ class Account:
     """Count of what a client uses. Safe to call from several threads."""
 
     def __init__(
-        self, limits: Limits, usage: Callable[[], Usage], totals: Totals | None = None, principal: str = ""
+        self,
+        limits: Limits,
+        usage: Callable[[], Usage],
+        totals: Totals | None = None,
+        principal: str = "",
+        free_idle: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`usage` says what the client holds apart from what its running calls are about to add."""
+        """`usage` says what the client holds apart from what its running calls are about to add; `free_idle` frees an
+        image that it left alone for long, and says whether there was one.
+        """
         self._limits = limits
         self._usage = usage
+        self._free_idle = free_idle
         self._totals = totals or Totals()
         self.principal = Principal(principal, limits.weight)
         """As the model's queue knows it: clients without a token are all one there."""
@@ -182,12 +190,13 @@ class Account:
         Raises:
             ToolError: with these bytes the client, or all together, would hold more than they may.
         """
-        ticket, most = _ticket.get(), self._limits.bytes
+        ticket = _ticket.get()
         with self._totals.lock:
-            if most is not None and self._usage().bytes + self.arriving.bytes + count > most:
+            if self._is_full("bytes", count):
                 self.refused["bytes"] += 1
+                most = (self._limits.bytes or 0) / 2**20
                 raise ToolError(
-                    f"this image needs {count / 2**20:.0f} MiB; yours may take {most / 2**20:.0f} MiB in all. "
+                    f"this image needs {count / 2**20:.0f} MiB; yours may take {most:.0f} MiB in all. "
                     f"Free some with forget_image, or scale the image down"
                 )
             self._fit(Usage(bytes=count))
@@ -201,12 +210,11 @@ class Account:
             ToolError: with it the client, or all together, would hold more than they may.
         """
         with self._totals.lock:
-            most = self._limits.images
-            if most is not None and self._usage().images + self.arriving.images >= most:
+            if self._is_full("images", 1):
                 self.refused["images"] += 1
                 raise ToolError(
-                    f"you have {most} images open, frames of videos among them, as many as one client may; free one "
-                    f"with forget_image first"
+                    f"you have {self._limits.images} images open, frames of videos among them, as many as one client "
+                    f"may; free one with forget_image first"
                 )
             self._fit(Usage(images=1))
             self.weigh(count)
@@ -275,18 +283,28 @@ class Account:
             raise ToolError(
                 f"you have {videos} videos open, as many as one client may; free one with forget_video first"
             )
-        opening = self.arriving.images
-        if adds == "image" and limits.images is not None and held.images + opening >= limits.images:
+        if adds == "image" and self._is_full("images", 1):
             self.refused["images"] += 1
             raise ToolError(
-                f"you have {held.images} images open, as many as one client may; free one with forget_image first"
+                f"you have {limits.images} images open, as many as one client may; free one with forget_image first"
             )
-        if adds == "masks" and limits.masks is not None and held.masks >= limits.masks:
+        if adds == "masks" and self._is_full("masks", 1):
             self.refused["masks"] += 1
             raise ToolError(
                 f"you hold {held.masks} masks, as many as one client may; free an image with its masks by forget_image"
             )
         self._fit({"image": Usage(images=1), "video": Usage(videos=1)}.get(adds, Usage(masks=1)))
+
+    def _is_full(self, what: Literal["images", "bytes", "masks"], count: int) -> bool:
+        """Whether so many more are over the client's limit, even when what it left alone for long has gone."""
+        most: int | None = getattr(self._limits, what)
+        if most is None:
+            return False
+        more = getattr(self.arriving, what) + count
+        while getattr(self._usage(), what) + more > most:
+            if more > most or not self._free_idle():  # nothing is freed for what does not fit even then
+                return True
+        return False
 
     def _fit(self, arriving: Usage) -> None:
         if not self._totals.make_room(self, arriving):

@@ -28,6 +28,9 @@ from sam3_mcp.video_access import VideoAccess
 
 IDLE_SECONDS = 3600.0
 """Time without a call after which a session is cleared away: longer than a pause for lunch costs memory."""
+LEFT_ALONE_SECONDS = 300.0
+"""Time without a call after which a session's images make room for others of the same client, who cannot reach them to
+free them: a host that connects anew for each conversation would else have its limit full for an hour."""
 FEATURE_BYTES = 2 * 2**30
 """For the features of encoded images, of all clients together."""
 ANONYMOUS = "anonymous"
@@ -57,6 +60,8 @@ class Session:
     proven: bool
     """Its owner has shown its key; until then whoever knows one of its ids may use them."""
     used: float
+    ended: bool = False
+    """Its client has ended it: nobody can reach it any more, so it is cleared as soon as nothing runs in it."""
     workspace: Workspace | None = None
     running: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -143,6 +148,14 @@ class Sessions:
             with self._lock:
                 session.running -= 1
                 session.used = self._clock()
+
+    def end(self, caller: Caller) -> None:
+        """Clear the session of a client that has ended it, at once or when the last of its calls and jobs is over."""
+        with self._lock:
+            session = self._own(caller)
+            if session is not None:
+                session.ended = True
+                self._sweep()
 
     def workspace(self, session: Session, segmenter: Segmenter) -> Workspace:
         """The workspace of a session; all share one memory of features."""
@@ -256,7 +269,13 @@ class Sessions:
         holder = _holder_of(caller)
         if holder not in self._accounts:
             limits = self._limits_of.get(caller.principal, self._limits)
-            account = Account(limits, lambda: self._usage_of(account), self._totals, caller.principal)
+            account = Account(
+                limits,
+                lambda: self._usage_of(account),
+                self._totals,
+                caller.principal,
+                lambda: self._forget_left_alone(account),
+            )
             self._accounts[holder] = account
         return self._accounts[holder]
 
@@ -303,9 +322,16 @@ class Sessions:
                 held[most] = self._usage_of(most) + most.arriving
         return True
 
-    def _forget_oldest(self, account: Account) -> bool:
-        """Forget one image of an account; False where it has none."""
-        sessions = [each for each in self._sessions.values() if each.account is account and usage_of([each]).images]
+    def _forget_left_alone(self, account: Account) -> bool:
+        """Forget one image of an account in a session that was left alone for long; False where there is none."""
+        old = self._clock() - LEFT_ALONE_SECONDS
+        with self._lock:
+            return self._forget_oldest(account, lambda session: session.used < old and not _in_use(session))
+
+    def _forget_oldest(self, account: Account, takes: Callable[[Session], bool] = lambda _: True) -> bool:
+        """Forget one image of those sessions of an account; False where they have none."""
+        mine = [each for each in self._sessions.values() if each.account is account and takes(each)]
+        sessions = [each for each in mine if usage_of([each]).images]
         if not sessions:
             return False
         session = min(sessions, key=lambda session: (session.running > 0, session.used))
@@ -339,10 +365,11 @@ class Sessions:
         )
 
     def _sweep(self) -> None:
-        """Clear the sessions of clients that have not called for an hour."""
+        """Clear the sessions of clients that have ended them, or have not called for an hour."""
         old = self._clock() - IDLE_SECONDS
-        for session in [session for session in self._sessions.values() if session.used < old and not _in_use(session)]:
-            self._clear(session)
+        for session in [each for each in self._sessions.values() if each.ended or each.used < old]:
+            if not _in_use(session):
+                self._clear(session)
 
     def _clear(self, session: Session) -> None:
         del self._sessions[session.suffix]

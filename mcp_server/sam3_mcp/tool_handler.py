@@ -21,7 +21,7 @@ from mcp_types import (
 
 from sam3_agent.errors import Sam3AgentError, ToolError
 from sam3_agent.model.request_context import calling
-from sam3_mcp.client_identity import caller_of
+from sam3_mcp.client_identity import Caller, caller_of
 from sam3_mcp.model_loader import Loading
 from sam3_mcp.picture_size import ARGUMENT, LARGEST, with_max_side
 from sam3_mcp.results import DEFAULTS, Settings, to_error, to_result, with_notice
@@ -134,6 +134,11 @@ class Backend:
         """End jobs and delete temporary files before the process ends; the thread of a job may go on until then."""
         if "sessions" in self.__dict__:
             self.sessions.close(_LAST_SECONDS)
+
+    def end_session(self, caller: Caller) -> None:
+        """Free what a session held that its client has ended."""
+        if "sessions" in self.__dict__:
+            self.sessions.end(caller)
 
     def cancel_calls(self) -> None:
         """Let every running call go; each is answered with an error that says why."""

@@ -14,7 +14,7 @@ from sam3_mcp.image_access import ImageAccess
 from sam3_mcp.output_quota import LimitedFolder
 from sam3_mcp.path_allowlist import PathAllowlist
 from sam3_mcp.quota import SHARED, Account, Limits, Totals, Usage
-from sam3_mcp.sessions import Session, Sessions
+from sam3_mcp.sessions import LEFT_ALONE_SECONDS, Session, Sessions
 
 from sam3_agent.errors import Busy, InputError, ToolError, UnknownHandle
 from sam3_agent.model.fake import FakeSegmenter
@@ -98,6 +98,47 @@ def test_invented_clients_of_one_token_share_its_bytes() -> None:
         open_image(sessions, by("ann", number))
     with pytest.raises(ToolError, match="yours may take"):
         open_image(sessions, by("ann", 3))
+
+
+def test_images_that_a_client_left_alone_for_long_make_room_for_its_new_ones() -> None:
+    """A host that connects anew for each conversation cannot reach what it left behind, and would be locked out."""
+    now = [0.0]
+    sessions = make_sessions(limits=Limits(images=2), clock=lambda: now[0])
+    theirs, their_image = open_image(sessions, by("ann"))
+    left, first = open_image(sessions, by("bob", "of yesterday"))
+    used, second = open_image(sessions, by("bob", "of now"))
+    with pytest.raises(ToolError, match="you have 2 images open"):
+        open_image(sessions, by("bob", "new"))
+    now[0] = LEFT_ALONE_SECONDS + 1.0
+    with sessions.using(by("bob", "of now"), {}):
+        pass
+    open_image(sessions, by("bob", "new"))
+    assert (has(left, first), has(used, second), has(theirs, their_image)) == (False, True, True)
+    with pytest.raises(ToolError, match="you have 2 images open"):
+        open_image(sessions, by("bob", "newer"))
+
+
+def test_nothing_is_freed_for_an_image_that_is_too_large_even_then() -> None:
+    now = [0.0]
+    sessions = make_sessions(limits=Limits(bytes=2 * BYTES), clock=lambda: now[0])
+    left, first = open_image(sessions, by("bob", "of yesterday"))
+    now[0] = LEFT_ALONE_SECONDS + 1.0
+    with sessions.using(by("bob", "new"), {}) as session, session.account.call("image"):
+        with pytest.raises(ToolError, match="this image needs"):
+            session.account.weigh(3 * BYTES)
+        assert has(left, first)
+        session.account.weigh(2 * BYTES)
+    assert not has(left, first)
+
+
+def test_a_session_that_ended_is_cleared_when_the_last_of_its_calls_is_over() -> None:
+    sessions = make_sessions()
+    with sessions.using(by("bob"), {}):
+        sessions.end(by("bob"))
+        assert sessions.statistics()["sessions"] == 1
+    sessions.end(by("bob"))
+    sessions.end(by("ann"))  # never began
+    assert sessions.statistics()["sessions"] == 0
 
 
 def test_where_the_sum_is_full_whoever_holds_most_loses_its_oldest_image() -> None:

@@ -23,6 +23,7 @@ from sam3_mcp.http_guards import (
     Admission,
     BodyTooLarge,
     HostNames,
+    RequestGuard,
     oversized,
     read_body,
 )
@@ -319,6 +320,28 @@ async def test_a_body_that_does_not_come_in_time_is_given_up() -> None:
         await read_body(Headers({"content-length": "99999999"}), chunks())
     with pytest.raises(BodyTooLarge):
         await read_body(Headers(), chunks(*[bytes(MAX_BODY_BYTES // 2)] * 3))
+
+
+async def parts(scope: Scope, receive: Receive, send: Send) -> None:
+    """ASGI application with an answer in two parts, between which it takes its time."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await anyio.sleep(0.05)
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+async def test_a_client_that_takes_none_of_its_answer_is_let_go(caplog: pytest.LogCaptureFixture) -> None:
+    async def send(_: Message) -> None:
+        await anyio.sleep_forever()
+
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/healthz", "headers": [(b"host", b"localhost")]}
+    with anyio.fail_after(30):
+        await RequestGuard(parts, names(), send_seconds=0.01)(scope, chunks(), send)
+    assert "did not read its answer" in caplog.text
+
+
+async def test_an_answer_may_take_longer_than_a_part_of_it_takes_to_be_read() -> None:
+    guard = RequestGuard(parts, names(), send_seconds=0.01)
+    assert await post(guard, call(1), {"host": "localhost"}) == (200, b"{}")
 
 
 class Hasty(BoundedConnection):

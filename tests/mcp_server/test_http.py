@@ -33,7 +33,8 @@ Serving = Callable[..., str]
 @contextmanager
 def serving(backend: Backend, options: HttpOptions, **settings: Any) -> Iterator[str]:
     """The application on a free port, in a thread of its own; gives its address without a path."""
-    with serving_app(build_app(build_server(backend), options, backend.loading, Metrics(backend)), **settings) as url:
+    app = build_app(build_server(backend), options, backend.loading, Metrics(backend), ended=backend.end_session)
+    with serving_app(app, **settings) as url:
         yield url
 
 
@@ -150,6 +151,20 @@ async def test_a_client_that_names_itself_is_known_over_reconnects(serve: Servin
         assert not (await again.call_tool("look", {"image_id": image_id})).is_error
     async with client(url, "auto", Sam3_Client="short") as bad:
         assert "16 to 200" in text_of(await bad.call_tool("list_images", {}))
+
+
+async def test_what_a_session_held_is_freed_when_its_client_ends_it(folder: Path) -> None:
+    backend = make_backend(folder, shared=True)
+    with serving(backend, OPEN) as url:
+        async with client(url, "legacy", sam3_client="a-secret-of-mine" * 2) as named:
+            await open_square(named, folder)
+        async with client(url, "legacy") as stays:
+            await open_square(stays, folder)
+            async with client(url, "legacy") as leaves:
+                await open_square(leaves, folder)
+                assert backend.sessions.statistics()["images"] == 3
+            assert backend.sessions.statistics()["images"] == 2  # a client that names itself may come back
+            assert not (await stays.call_tool("measure_masks", {"image_id": "img1"})).is_error
 
 
 async def test_quotas_are_told_in_one_line_each(serve: Serving, folder: Path) -> None:

@@ -1,8 +1,10 @@
 """Many callers in front of one network: who meets, who goes first, who gets what."""
 
+import gc
 import json
 import threading
 import time
+import weakref
 from functools import partial
 from typing import cast
 
@@ -312,3 +314,23 @@ def test_a_bulk_encode_that_an_urgent_caller_waits_for_goes_first() -> None:
         assert urgent() is second()
         first()
     assert engine.batches == [["0 first"], ["2"], ["1"]]
+
+
+def test_what_was_asked_and_answered_is_freed_without_a_collection_of_garbage() -> None:
+    """Cycles of requests and futures would keep images and features in memory until a full collection, minutes away."""
+    gc.collect()
+    gc.disable()
+    try:
+        with Scheduler([GatedEngine()]) as scheduler:
+            pixels = image(1)
+            asked = weakref.ref(pixels)
+            found = scheduler.encode(pixels)
+            answered = weakref.ref(found.own)
+            assert presences(scheduler.detect(found, prompts("cat"))) == [said(1, "cat")]
+            del pixels, found
+            deadline = time.monotonic() + SECONDS
+            while asked() is not None or answered() is not None:  # the worker lets go of a batch after its answers
+                assert time.monotonic() < deadline
+                time.sleep(0.002)
+    finally:
+        gc.enable()

@@ -3,7 +3,9 @@
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -93,7 +95,9 @@ class Worker:
             self._change.notify()
         if leaving is not None:
             leaving.fail(Busy("the model is busy, and you have most calls waiting for it; make this one again later"))
-        request.future.add_done_callback(lambda future: self._give_up(request) if future.cancelled() else None)
+        # A future keeps its callbacks: one that held the request would keep pixels and features until the next full
+        # collection of garbage, in a server minutes away.
+        request.future.add_done_callback(partial(self._give_up, weakref.ref(request)))
         return request
 
     def hurry(self, request: Request) -> None:
@@ -132,7 +136,11 @@ class Worker:
         for request in waiting:
             request.fail(ModelUnavailable(_CLOSED))
 
-    def _give_up(self, request: Request) -> None:
+    def _give_up(self, asked: "weakref.ref[Request]", future: "Future[list[Any]]") -> None:
+        """Take a request whose future was cancelled out of the queue."""
+        request = asked()
+        if request is None or not future.cancelled():
+            return
         with self._change:
             self._counts.cancelled += 1
             self._queue.discard(request)
