@@ -21,7 +21,7 @@ class Kept:
     folder: Path | None
     """None keeps nothing."""
     given: Mapping[str, Any]
-    """What every row is of: the weights' fingerprint, and options that decide figures."""
+    """Facts of all rows: the weights' fingerprint, and options that decide figures."""
 
     def row(self, kind: type[R], draw: Mapping[str, Any], measure: Callable[[Path | None], R]) -> R:
         """Give the row of a draw: read where it was measured before, else measured, with a folder for checkpoints."""
