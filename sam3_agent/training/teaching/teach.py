@@ -247,7 +247,7 @@ def first_token(
                 scored = [(answer.presence * each.object_score, each.rle) for each in answer.kept]
                 seen.append(look_of(scored, image.objects))
     order = sorted(range(len(asked)), key=lambda place: -f1_of(looks[place], best_threshold(looks[place])))
-    return np.mean([asked[place][1] for place in order[:BEST]], axis=0, dtype=np.float32)
+    return np.stack([asked[place][1] for place in order[:BEST]]).mean(axis=0)
 
 
 def _evenly(items: list[Item], most: int) -> list[Item]:
