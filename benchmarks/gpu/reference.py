@@ -42,6 +42,8 @@ REFERENCES: dict[str, Reference] = {
     "image, concept and 100 masks to COCO": Reference(
         IMAGE_GFLOP + PROMPT_GFLOP, 179.0, 26.8, "30 published, about 100 measured", 24.0
     ),
+    "one example box, 20 masks": Reference(PROMPT_GFLOP),
+    "one click, 3 masks": Reference(),
 }
 
 

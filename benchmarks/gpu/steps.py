@@ -16,9 +16,10 @@ from sam3_agent.model.cuda.mask_counts import MaskCoder, in_torch
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.mask_rle import to_rle
 from sam3_agent.model.sam3 import Sam3
-from sam3_agent.types import ConceptPrompt, DetectOptions
+from sam3_agent.types import ClickPrompt, ConceptPrompt, Detection, DetectOptions, Exemplar
 
 WORDS = ("red circle", "house", "striped cup", "boat", "yellow star", "animal", "key", "plain umbrella")
+FIRST = ConceptPrompt(WORDS[0])
 KEPT = 20
 """Masks of a concept."""
 
@@ -81,12 +82,15 @@ def steps(segmenter: Sam3, code: MaskCoder, scene: Scene) -> dict[str, Callable[
         "one concept, 20 masks": lambda: detect(1),
         "8 concepts, 20 masks each": lambda: detect(len(prompts)),
         "image, concept and 100 masks to COCO": lambda: _alone(segmenter, whole),
+        **_without_words(segmenter, seen),
     }
 
 
-def threshold_for(segmenter: Sam3, seen: ImageFeatures) -> float:
-    """The object score that about KEPT queries of the first prompt exceed: random weights know no other line."""
-    grounded = _ground(segmenter, seen, [segmenter._token_ids(WORDS[0])])  # pyright: ignore[reportPrivateUsage]
+def threshold_for(segmenter: Sam3, seen: ImageFeatures, prompt: ConceptPrompt = FIRST) -> float:
+    """The object score that about KEPT queries of a prompt exceed: random weights know no other line."""
+    (row,) = segmenter.plan_detect(seen, [prompt]).items
+    boxes = exemplars.box_tensors([(row.boxes, row.labels)])
+    grounded = segmenter.ground(seen, [row.ids], *boxes)
     scores = np.sort(grounded.logits.sigmoid().double().cpu().numpy()[0])[::-1]
     return float(scores[min(KEPT, len(scores) - 1)])
 
@@ -104,6 +108,13 @@ def same_bytes(code: MaskCoder, scene: Scene) -> dict[str, str]:
         equal = sum(a == b for a, b in zip(code(logits, *size), wanted, strict=True))
         found[name] = f"{equal} of {len(wanted)}"
     return found
+
+
+def kept(answer: object) -> int | None:
+    """Masks that a step has answered with; None for a step that answers something else."""
+    if not isinstance(answer, list) or not all(isinstance(each, Detection) for each in cast(list[object], answer)):
+        return None
+    return sum(len(each.kept) for each in cast(list[Detection], answer))
 
 
 def milliseconds(step: Callable[[], object], rounds: int, device: str, seconds: float = 4.0) -> float:
@@ -131,6 +142,17 @@ def plain_coder(device: str) -> MaskCoder:
     if device.startswith("cuda"):
         return in_torch
     return lambda logits, height, width: [to_rle(plane, height, width) for plane in logits.numpy()]
+
+
+def _without_words(segmenter: Sam3, seen: ImageFeatures) -> dict[str, Callable[[], object]]:
+    """Steps whose prompt is an example box or a click."""
+    x, y = 0.3 * seen.width, 0.3 * seen.height
+    like, click = ConceptPrompt(None, (Exemplar((x, y, 1.5 * x, 1.5 * y)),)), ClickPrompt(((x, y),), (True,))
+    asked = DetectOptions(threshold=threshold_for(segmenter, seen, like), near_misses=0, assume_present=True)
+    return {
+        "one example box, 20 masks": lambda: segmenter.detect(seen, [like], asked),
+        "one click, 3 masks": lambda: segmenter.segment_at(seen, click),
+    }
 
 
 def _ground(segmenter: Sam3, seen: ImageFeatures, ids: Any) -> Any:

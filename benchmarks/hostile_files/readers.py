@@ -11,7 +11,8 @@ from sam3_mcp.auth import load_tokens
 from benchmarks.hostile_files.originals import LABELS
 from benchmarks.label_files.outcomes import outcome
 from sam3_agent.formats.video import cvat_video, label_studio_video, mot, mots, sav, tracks_csv, ytvis
-from sam3_agent.labeling.io.export_labels import FORMATS, Selection, export
+from sam3_agent.labeling.io.export_labels import FORMATS, export
+from sam3_agent.labeling.io.journal_labels import Selection
 from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.labeling.store.summary import summarize

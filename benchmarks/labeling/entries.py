@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sam3_agent.labeling.io.export_labels import Selection, export
+from sam3_agent.labeling.io.export_labels import export
+from sam3_agent.labeling.io.journal_labels import Selection
 from sam3_agent.labeling.ontology.yaml_file import parse_ontology
 from sam3_agent.labeling.pipeline.executor import ThreadExecutor
 from sam3_agent.labeling.pipeline.proposer import Proposer
@@ -34,6 +35,7 @@ from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.workspace import Workspace
 
 SIDE = 8
+EXPORTED = ("webdataset", "coco", "cvat", "label-studio", "mllm")
 PARTS = ("label", "export", "journal")
 FOLDER = 1000
 """Images in a folder."""
@@ -54,26 +56,37 @@ def main(argv: Sequence[str] | None = None) -> None:
         return _export(given.out, given.format)
     found: dict[str, Any] = {"entries": given.entries}
     if "label" in given.parts:
-        shutil.rmtree(given.out, ignore_errors=True)
-        write_images(given.out / "images", given.entries)
+        _fresh(given.out, given.entries)
         found["label"] = _labeled(given.out, given.entries)
     if "export" in given.parts:
-        found["export"] = [json.loads(_run(given.out, "export", form)) for form in ("webdataset", "coco")]
+        found["export"] = [json.loads(_run(given.out, "export", form)) for form in EXPORTED]
     if "journal" in given.parts:
         found["journal"] = journal_alone(given.out / "journal", given.entries)
     print(json.dumps(found, indent=2))
     return None
 
 
+def _fresh(out: Path, entries: int) -> None:
+    """Take away the last run; images are written again only where there are not as many."""
+    shutil.rmtree(out / "run", ignore_errors=True)
+    if not _image(out / "images", entries - 1).exists() or _image(out / "images", entries).exists():
+        shutil.rmtree(out, ignore_errors=True)
+        write_images(out / "images", entries)
+
+
+def _image(folder: Path, number: int) -> Path:
+    return folder / f"{number // FOLDER:04d}" / f"{number:07d}.png"
+
+
 def write_images(folder: Path, count: int) -> None:
     """Write so many images, all different."""
     for number in range(count):
-        here = folder / f"{number // FOLDER:04d}"
+        path = _image(folder, number)
         if number % FOLDER == 0:
-            here.mkdir(parents=True)
+            path.parent.mkdir(parents=True)
         digest = hashlib.blake2b(str(number).encode(), digest_size=48).digest()
         pixels = np.frombuffer(digest * (SIDE * SIDE * 3 // 48), np.uint8).reshape(SIDE, SIDE, 3)
-        Image.fromarray(pixels).save(here / f"{number:07d}.png")
+        Image.fromarray(pixels).save(path)
 
 
 def journal_alone(folder: Path, entries: int) -> dict[str, float]:
@@ -127,7 +140,7 @@ def _labeled(out: Path, entries: int) -> dict[str, Any]:
         second.append(line)
     running.communicate()
     journal = Journal.open(out / "run")
-    done = len(journal.images("done"))
+    ((done,),) = journal.read("SELECT COUNT(*) FROM images WHERE state='done'")
     journal.close()
     begun, last = second[0], second[-1]
     return {

@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def _last(image: LabeledImage) -> str:
-    return image.stem.rsplit("/", 1)[-1]
+    return Path(image.name).stem
 
 
 def _torture() -> LabeledImage:
@@ -99,7 +99,7 @@ def _torture() -> LabeledImage:
         (y == 100) & (x == 100),
     ]
     made = [MaskLabel(f"t{n}", n, masks.encode(shape)) for n, shape in enumerate(shapes)]
-    return LabeledImage("images/torture.jpg", "images/torture", 200, 200, tuple(made))
+    return LabeledImage("images/torture.jpg", 200, 200, tuple(made))
 
 
 def _image(scene: Scene) -> LabeledImage:
@@ -109,7 +109,7 @@ def _image(scene: Scene) -> LabeledImage:
         made.append(MaskLabel(f"{scene.seed}.{thing.id}", NOUNS.index(thing.noun), rle))
     name = f"images/{scene.seed}"  # a folder whose name some readers take for their own
     split = "val" if scene.seed % 3 == 0 else "train"
-    return LabeledImage(f"{name}.jpg", name, scene.width, scene.height, tuple(made), split)
+    return LabeledImage(f"{name}.jpg", scene.width, scene.height, tuple(made), split)
 
 
 def _read(python: str, reader: str, form: str, folder: Path, labels: LabelSet) -> tuple[str, float]:

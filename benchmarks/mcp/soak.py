@@ -55,6 +55,8 @@ class Seen:
     outcomes: Counter[str] = field(default_factory=Counter[str])
     samples: list[tuple[float, int, int, int]] = field(default_factory=list[tuple[float, int, int, int]])
     """(seconds, MiB of it and its decoders, open files, threads)."""
+    refused: dict[str, float] = field(default_factory=dict[str, float])
+    """Calls refused by each limit, and images evicted, as the server counts them."""
     held: list[tuple[float, dict[str, float]]] = field(default_factory=list[tuple[float, dict[str, float]]])
     """(seconds, holdings by their names in _HELD)."""
 
@@ -113,6 +115,7 @@ async def _watch_holdings(url: str, name: str, seen: Seen) -> None:
             held = {
                 what: sum_of(text, metric) / (2**20 if what.endswith("_mib") else 1) for what, metric in _HELD.items()
             }
+            seen.refused = sums_of(text, "sam3_principal_refused_total", "limit")
             seen.held.append((time.monotonic() - began, held))
             memory = seen.samples[-1][1] if seen.samples else 0
             words = ", ".join(f"{what} {value:.0f}" for what, value in held.items())
@@ -124,8 +127,18 @@ async def _watch_holdings(url: str, name: str, seen: Seen) -> None:
 
 def sum_of(metrics: str, name: str) -> float:
     """Sum of a metric over all of its labels, from Prometheus text."""
-    rows = (line.rpartition(" ") for line in metrics.splitlines() if not line.startswith("#"))
-    return sum(float(value) for row, _, value in rows if row.partition("{")[0] == name)
+    return sum(sums_of(metrics, name, "").values())
+
+
+def sums_of(metrics: str, name: str, label: str) -> dict[str, float]:
+    """Sum of a metric for each value of one of its labels."""
+    found: dict[str, float] = {}
+    for line in metrics.splitlines():
+        row, _, value = line.rpartition(" ")
+        if row.partition("{")[0] == name:
+            of = row.partition(f'{label}="')[2].partition('"')[0]
+            found[of] = found.get(of, 0.0) + float(value)
+    return found
 
 
 async def _client(url: str, folder: Path, name: str, chance: random.Random, end: float, seen: Seen) -> None:
@@ -212,6 +225,7 @@ def judged(seen: Seen, seconds: float) -> dict[str, Any]:
     return {
         "minutes": round(seconds / 60, 1),
         "outcomes": dict(seen.outcomes),
+        "refused": seen.refused,
         **states,
         "growth": round(growth, 3),
         "passed": growth <= GROWTH_BAR and not bad,

@@ -1,4 +1,4 @@
-"""`sam3-eval`: run, import, merge, score, compare, spread, report, conformance."""
+"""`sam3-eval`: run, import, lmms-task, merge, score, compare, spread, report, conformance."""
 
 import json
 import logging
@@ -21,6 +21,7 @@ from sam3_evals.datasets import FORMS, asks_videos, open_dataset
 from sam3_evals.ending import Ending
 from sam3_evals.import_predictions import FORMS as PREDICTION_FORMS
 from sam3_evals.import_predictions import THRESHOLD, Wanted, import_predictions
+from sam3_evals.lmms.task import write_task
 from sam3_evals.merge import merge
 from sam3_evals.report.page import write_report
 from sam3_evals.runner import Engine, Launch, launch
@@ -130,6 +131,24 @@ def import_command(
         done = import_predictions(predictions, Wanted(_local(dataset), out, limit, seed, threshold, complete))
         typer.echo(f"sam3-eval: {done.words()}", err=True)
         _show(score_run(out), as_json)
+
+
+@app.command("lmms-task")
+def lmms_task_command(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help=FORMS)],
+    out: Annotated[Path, typer.Option(help="The task's folder, for lmms-eval's --include_path.")],
+    name: Annotated[str, typer.Option(help="The task's name, for lmms-eval's --tasks.")] = "sam3_agent",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first cases of the dataset.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what a dataset draws by chance.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write a dataset as a task of lmms-eval, scored there as here; `import` reads the log of its run."""
+    with _clear_errors(_FAILURE):
+        count = write_task(open_dataset(_local(dataset), "concept", seed), out, name, limit)
+        if as_json:
+            typer.echo(json.dumps({"task": name, "folder": str(out), "cases": count}))
+        else:
+            typer.echo(f"{count} cases; run: lmms-eval --include_path {out} --tasks {name} --log_samples ...")
 
 
 @app.command("merge")

@@ -19,6 +19,7 @@ from sam3_agent.formats.reading import read_json
 from sam3_evals.datasets import asks_videos, open_dataset
 from sam3_evals.datasets.parquet import NAMES
 from sam3_evals.journal import Journal
+from sam3_evals.lmms.response import EMPTY, masks_in
 from sam3_evals.prediction import Prediction
 from sam3_evals.run import PREDICTIONS, Plan, prepare, read_cases
 from sam3_evals.sample import Case
@@ -291,17 +292,16 @@ class LmmsAnswers(Answers):
 def _lmms_log(path: Path, threshold: float) -> Answers:
     """Read lmms-eval's `--log_samples`: a document a line, the response of the model as text.
 
-    A response is JSON as its SA-Co task wants it (lmms_eval/tasks/saco/utils.py): {"masks": [RLE, ...], "scores"?} or a
-    list of RLEs. Any other response counts as empty there, and so here.
+    A response without masks counts as empty there, and so here.
     """
     answers = LmmsAnswers({})
     for place, entry in _entries(path):
         key = str(entry.get("doc_id"))
         if key in answers.found:
             raise InputError(f"{path}:{place}: document {key} is there twice")
-        answer = _response(_text_of(entry.get("filtered_resps") or entry.get("resps")))
+        answer = masks_in(_text_of(entry.get("filtered_resps") or entry.get("resps")))
         answers.unreadable += answer is None
-        answers.found[key], left_out = _kept(answer or {"masks": [], "scores": []}, threshold)
+        answers.found[key], left_out = _kept(answer or EMPTY, threshold)
         answers.under_threshold += left_out
         document: Any = entry.get("doc")
         ids: dict[str, Any] = cast(dict[str, Any], document) if isinstance(document, dict) else {}
@@ -319,22 +319,6 @@ def _text_of(responses: Any) -> str:
         listed = cast(list[Any], responses)
         responses = listed[0] if listed else ""
     return responses if isinstance(responses, str) else ""
-
-
-def _response(text: str) -> Answer | None:
-    """Masks and scores of a response; None where it holds none."""
-    inside = text.partition("```json")[2].partition("```")[0] or text
-    try:
-        value: Any = json.loads(inside)
-    except (ValueError, RecursionError):
-        return None
-    document: dict[str, Any] = cast(dict[str, Any], value) if isinstance(value, dict) else {"masks": value}
-    found: Any = document.get("masks")
-    if not isinstance(found, list) or not all(isinstance(each, dict) for each in cast(list[Any], found)):
-        return None
-    given: Any = document.get("scores")
-    matching = isinstance(given, list) and len(cast(list[Any], given)) == len(cast(list[Any], found))
-    return {"masks": found, "scores": given if matching else [1.0] * len(cast(list[Any], found))}
 
 
 def _coco_results(path: Path, threshold: float) -> Answers:

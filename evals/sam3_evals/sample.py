@@ -42,6 +42,11 @@ def still(source: Source) -> Still:
     return source
 
 
+class _PairLine(pydantic.BaseModel):
+    true: Annotated[str, Field(max_length=MOST_TEXT)]
+    object: dict[str, Any]
+
+
 class _CaseLine(pydantic.BaseModel):
     """Line of `cases.jsonl`; a run may come from a stranger."""
 
@@ -55,6 +60,17 @@ class _CaseLine(pydantic.BaseModel):
     by_instance: bool
     others: list[list[dict[str, Any]]]
     frames: Annotated[int, Field(ge=0, le=MOST_FRAMES)] = 0
+    pair: _PairLine | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Phrases about one object, of which one is true and the others only seem to be."""
+
+    true: str
+    """Id of the case with the true phrase, which stands before the others."""
+    object: Rle
+    """The object that they all are about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +100,8 @@ class Case:
     """Targets as further annotators saw them; a prediction is held against the one that serves it best."""
     frames: int = 0
     """Of a video; 0 for an image."""
+    pair: Pair | None = None
+    """Of the true phrase and of misleading ones."""
 
     @property
     def target(self) -> Rle:
@@ -103,7 +121,8 @@ class Case:
             "by_instance": self.by_instance,
             "others": [[target.to_json() for target in targets] for targets in self.others],
         }
-        return document | ({"frames": self.frames} if self.frames else {})
+        pair = {"true": self.pair.true, "object": self.pair.object.to_json()} if self.pair else {}
+        return document | ({"frames": self.frames} if self.frames else {}) | ({"pair": pair} if pair else {})
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Case":
@@ -124,4 +143,5 @@ class Case:
             by_instance=line.by_instance,
             others=tuple(tuple(masks.from_json(target) for target in targets) for targets in line.others),
             frames=line.frames,
+            pair=Pair(line.pair.true, masks.from_json(line.pair.object, line.size)) if line.pair else None,
         )

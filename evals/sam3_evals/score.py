@@ -11,8 +11,8 @@ from sam3_agent.types import Usage
 from sam3_evals.accumulator import Accumulator, Sums
 from sam3_evals.journal import JournalIndex
 from sam3_evals.manifest import Manifest, read_manifest
-from sam3_evals.metrics import cgf1, iou
-from sam3_evals.metrics.matched_sample import Scored
+from sam3_evals.metrics import cgf1, counterfactual, iou
+from sam3_evals.metrics.matched_sample import Alignment, Scored
 from sam3_evals.metrics.presence import PresenceMetric
 from sam3_evals.metrics.video import score_video
 from sam3_evals.prediction import Prediction
@@ -109,12 +109,19 @@ def score_cases(run: Path) -> Iterator[Scored]:
         InputError: as `score_run`.
     """
     index = JournalIndex(run / PREDICTIONS, "case")
+    true = ("", Alignment(False, False, 0.0))
     for case in read_cases(run):
         line = index.find(case.id)
         try:
-            yield score_case(case, Prediction.from_json(line) if line is not None else None)
+            scored = score_case(case, Prediction.from_json(line) if line is not None else None)
         except InputError as error:
             raise InputError(f"{index.path}: case {case.id!r:.100}: {error}") from error
+        if case.pair is not None and scored.alignment is not None:
+            if case.pair.true == case.id:
+                true = (case.id, scored.alignment)
+            elif case.pair.true == true[0]:  # else it is not in the run, which has a limit
+                scored = replace(scored, swap=counterfactual.swap_of(true[1], scored.alignment))
+        yield scored
 
 
 def score_case(case: Case, prediction: Prediction | None) -> Scored:
@@ -151,6 +158,7 @@ def score_case(case: Case, prediction: Prediction | None) -> Scored:
         usage=given.usage,
         outcome=given.outcome,
         trace=given.trace_file,
+        alignment=counterfactual.align(given.rles, given.scores, case.pair.object) if case.pair else None,
         video=score_video(given.rles, truth.targets, case.frames, by_instance=case.by_instance)
         if case.frames
         else None,

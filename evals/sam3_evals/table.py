@@ -55,6 +55,12 @@ SECTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
         "GRES: gRefCOCO's. Precision, recall: anything predicted against anything there. ECE, Brier: of presence.",
     ),
     (
+        ("AFPR", "UFPR", "IL-FPR", "ACSR", "UCSR", "CSR", "SoftSwap"),
+        ("counterfactual.afpr", "counterfactual.ufpr", "counterfactual.il_fpr", "counterfactual.acsr",
+         "counterfactual.ucsr", "counterfactual.csr", "counterfactual.soft_swap"),
+        "CAFE's, over misleading phrases: lower is better. A: the object itself is given; U: another thing.",
+    ),
+    (
         ("J&F", "J", "F", "J&F target", "pHOTA", "DetA", "AssA", "pHOTA@.5"),
         ("video.jf", "video.j", "video.f", "video.jf_target",
          "video.phota", "video.det_a", "video.ass_a", "video.phota_50"),
@@ -62,9 +68,9 @@ SECTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
         " above are those of volumes.",
     ),
     (
-        ("exact count %", "count error", "RMSE", "bias"),
-        ("counting.exact", "counting.mae*", "counting.rmse*", "counting.bias*"),
-        "In instances; a bias above 0 means too many.",
+        ("exact count %", "count error", "RMSE", "bias", "gIoU objects", "cIoU objects"),
+        ("counting.exact", "counting.mae*", "counting.rmse*", "counting.bias*", "objects.giou", "objects.ciou"),
+        "In instances; a bias above 0 means too many. gIoU, cIoU: object by object, MUSE's.",
     ),
 )  # fmt: skip
 """Header, figures ("metric.name"; * where it is not a share) and a note of each table."""

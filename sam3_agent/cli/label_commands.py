@@ -268,7 +268,7 @@ def export(
     """Write the accepted labels of a run in a label format, or all tracks but the rejected ones in one of tracks."""
     from sam3_agent.cli.commands import export as command
     from sam3_agent.cli.output import print_json
-    from sam3_agent.labeling.io.export_labels import Selection
+    from sam3_agent.labeling.io.journal_labels import Selection
 
     selection = Selection(
         ("accepted", "review") if review else ("accepted",), val, seed, simplify, shard_mb * 1_000_000

@@ -88,12 +88,9 @@ def to_json(dataset: CocoDataset) -> dict[str, Any]:
     """Give the JSON document of a dataset."""
     return {
         "info": dict(dataset.info),
-        "images": [
-            {**i.attributes, "id": i.id, "file_name": i.file_name, "width": i.width, "height": i.height}
-            for i in dataset.images
-        ],
-        "categories": [{"id": c.id, "name": c.name, "supercategory": c.supercategory} for c in dataset.categories],
-        "annotations": [_annotation_json(a) for a in dataset.annotations],
+        "images": [image_json(image) for image in dataset.images],
+        "categories": [category_json(category) for category in dataset.categories],
+        "annotations": [annotation_json(annotation) for annotation in dataset.annotations],
     }
 
 
@@ -102,7 +99,24 @@ def xywh(box: Box) -> list[float]:
     return [round(v, 3) for v in (box[0], box[1], box[2] - box[0], box[3] - box[1])]
 
 
-def _annotation_json(annotation: CocoAnnotation) -> dict[str, Any]:
+def image_json(image: CocoImage) -> dict[str, Any]:
+    """Give the entry of an image."""
+    return {
+        **image.attributes,
+        "id": image.id,
+        "file_name": image.file_name,
+        "width": image.width,
+        "height": image.height,
+    }
+
+
+def category_json(category: CocoCategory) -> dict[str, Any]:
+    """Give the entry of a class."""
+    return {"id": category.id, "name": category.name, "supercategory": category.supercategory}
+
+
+def annotation_json(annotation: CocoAnnotation) -> dict[str, Any]:
+    """Give the entry of an object: its mask as compressed RLE, its box as xywh."""
     entry: dict[str, Any] = {
         **annotation.attributes,
         "id": annotation.id,

@@ -1,7 +1,7 @@
 """Writer and reader of CVAT for images 1.1: one XML file, masks as CVAT's own run lengths."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.formats.control_characters import xml_text
-from sam3_agent.formats.files import write_text
+from sam3_agent.formats.files import replacing
 from sam3_agent.formats.found_labels import FoundImage, FoundLabel
 from sam3_agent.formats.known_images import KnownImages
-from sam3_agent.formats.label_set import LabelSet, MaskLabel
+from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel
 from sam3_agent.formats.notes import Notes
 from sam3_agent.formats.palette import voc_colors
 from sam3_agent.formats.reading import decode_text, read_bytes
@@ -22,21 +22,15 @@ from sam3_agent.masks import Rle
 
 
 def write_cvat(labels: LabelSet, out: Path) -> list[str]:
-    """Write annotations.xml; gives warnings."""
-    root = Xml.Element("annotations")
-    Xml.SubElement(root, "version").text = "1.1"
-    root.append(_meta(labels))
-    for number, image in enumerate(labels.images):
-        attributes = {"id": str(number), "name": xml_text(image.name)}
-        attributes |= {"subset": image.split} if len(labels.splits()) > 1 else {}
-        attributes |= {"width": str(image.width), "height": str(image.height)}
-        entry = Xml.SubElement(root, "image", attributes)
-        for order, label in enumerate(image.labels):
-            _add_mask(entry, label, labels.classes[label.class_index], order)
-    Xml.indent(root)
-    text = Xml.tostring(root, encoding="unicode")
-    write_text(out / "annotations.xml", f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n')
-    renamed = sum(image.name != xml_text(image.name) for image in labels.images)
+    """Write annotations.xml, an image at a time: a large set is never held. Gives warnings."""
+    splits, renamed = labels.splits(), 0
+    with replacing(out / "annotations.xml") as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(f'<?xml version="1.0" encoding="utf-8"?>\n<annotations>{_INSIDE}<version>1.1</version>')
+        file.write(_INSIDE + _text(_meta(labels, splits)))
+        for number, image in enumerate(labels.images):
+            file.write(_INSIDE + _text(_image(image, number, labels, subset=len(splits) > 1)))
+            renamed += image.name != xml_text(image.name)
+        file.write("\n</annotations>\n")
     return [f"cvat: {renamed} names of images hold characters that XML cannot, written as escapes"] if renamed else []
 
 
@@ -48,19 +42,38 @@ def row_runs(crop: NDArray[np.bool_]) -> list[int]:
     return [0, *runs] if flat.size and flat[0] else runs
 
 
-def _meta(labels: LabelSet) -> Xml.Element:
+_INSIDE = "\n  "
+
+
+def _text(element: Xml.Element) -> str:
+    """Give the text of an element that stands right under the root."""
+    Xml.indent(element, level=1)
+    return Xml.tostring(element, encoding="unicode")
+
+
+def _image(image: LabeledImage, number: int, labels: LabelSet, *, subset: bool) -> Xml.Element:
+    attributes = {"id": str(number), "name": xml_text(image.name)}
+    attributes |= {"subset": image.split} if subset else {}
+    attributes |= {"width": str(image.width), "height": str(image.height)}
+    entry = Xml.Element("image", attributes)
+    for order, label in enumerate(image.labels):
+        _add_mask(entry, label, labels.classes[label.class_index], order)
+    return entry
+
+
+def _meta(labels: LabelSet, splits: Mapping[str, int]) -> Xml.Element:
     """Give the head: a task, or for several splits a project of a task each, as readers look for subsets there."""
     meta = Xml.Element("meta")
-    whole = Xml.SubElement(meta, "task" if len(labels.splits()) < 2 else "project")
+    whole = Xml.SubElement(meta, "task" if len(splits) < 2 else "project")
     Xml.SubElement(whole, "name").text = "sam3-agent"
     Xml.SubElement(whole, "size").text = str(len(labels.images))
     Xml.SubElement(whole, "mode").text = "annotation"
-    if len(labels.splits()) > 1:
+    if len(splits) > 1:
         tasks = Xml.SubElement(whole, "tasks")
-        for split in labels.splits():
+        for split, count in splits.items():
             task = Xml.SubElement(tasks, "task")
             Xml.SubElement(task, "name").text = split
-            Xml.SubElement(task, "size").text = str(len(labels.of_split(split)))
+            Xml.SubElement(task, "size").text = str(count)
             Xml.SubElement(task, "subset").text = split
     listed = Xml.SubElement(whole, "labels")
     colors = voc_colors().tolist()[1:]

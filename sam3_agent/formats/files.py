@@ -3,10 +3,10 @@
 import json
 import os
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 
 @contextmanager
@@ -37,6 +37,32 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any, *, indent: int | None = None) -> None:
     """Write one JSON document, atomically."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+
+
+def write_json_in_pieces(path: Path, value: object) -> None:
+    """Write one JSON document, atomically and never held whole: an iterator in it is a list whose items come by and by.
+
+    The text is that of `write_json` of the same values. Iterators stand at the top or in a mapping at the top.
+    """
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(_pieces(value))
+        file.write("\n")
+
+
+def _pieces(value: object) -> Iterator[str]:
+    if isinstance(value, Iterator):
+        yield "["
+        for number, item in enumerate(cast(Iterator[object], value)):
+            yield f"{', ' if number else ''}{json.dumps(item, ensure_ascii=False)}"
+        yield "]"
+    elif isinstance(value, dict):
+        yield "{"
+        for number, (key, item) in enumerate(cast(dict[str, object], value).items()):
+            yield f"{', ' if number else ''}{json.dumps(key, ensure_ascii=False)}: "
+            yield from _pieces(item)
+        yield "}"
+    else:
+        yield json.dumps(value, ensure_ascii=False)
 
 
 def _umask() -> int:

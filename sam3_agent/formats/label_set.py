@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -36,8 +36,6 @@ class LabeledImage:
 
     name: str
     """Path relative to the folder of images, with forward slashes."""
-    stem: str
-    """The name without its suffix; unique in a set."""
     width: int
     height: int
     labels: Sequence[MaskLabel] = ()
@@ -55,7 +53,8 @@ class LabelSet:
     """Labels of all images of an export."""
 
     classes: tuple[str, ...]
-    images: tuple[LabeledImage, ...]
+    images: Sequence[LabeledImage]
+    """A tuple, or a sequence that reads them anew whenever it is gone through; so writers go through it in order."""
     absent: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     """Image name -> classes known not to be on it."""
     model: str = ""
@@ -67,14 +66,18 @@ class LabelSet:
             if not name.isprintable():  # a line of a list, a tag of XML and a key of YAML hold it
                 raise InputError(f"the class {name!r:.120} has characters that cannot be printed; rename it")
 
-    def splits(self) -> tuple[str, ...]:
-        """Give the names of the splits that have images, "train" first."""
-        names = {image.split for image in self.images}
-        return tuple(sorted(names, key=lambda name: (name != "train", name)))
+    def splits(self) -> dict[str, int]:
+        """Count the images of each split that has any, "train" first."""
+        counted = Counter(image.split for image in self.images)
+        return {name: counted[name] for name in sorted(counted, key=lambda name: (name != "train", name))}
 
-    def of_split(self, split: str) -> list[LabeledImage]:
+    def of_split(self, split: str) -> Iterator[LabeledImage]:
         """Give the images of a split in order."""
-        return [image for image in self.images if image.split == split]
+        return (image for image in self.images if image.split == split)
+
+    def stems(self) -> dict[str, str]:
+        """Image name -> the name without its suffix, unique in the set."""
+        return unique_stems([image.name for image in self.images])
 
     def flat_stems(self) -> dict[str, str]:
         """Image name -> a stem without folders, unique in the set also where case says nothing.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sam3_agent import masks
 from sam3_agent.formats.control_characters import xml_text
-from sam3_agent.formats.files import write_json, write_text
+from sam3_agent.formats.files import write_json_in_pieces, write_text
 from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel
 from sam3_agent.formats.palette import voc_colors
 
@@ -22,25 +22,12 @@ _CHANNELS = 4
 
 
 def write_label_studio(labels: LabelSet, out: Path, prefix: str = "/data/local-files/?d=") -> list[str]:
-    """Write tasks.json and interface.xml; gives warnings (there are none).
+    """Write tasks.json, a task at a time, and interface.xml; gives warnings (there are none).
 
     `prefix` is put before the name of each image, whose signs are escaped as in any URL: that of Label Studio's local
     storage unless told otherwise.
     """
-    tasks = [
-        {
-            "data": {"image": f"{prefix}{quote(image.name)}", "split": image.split},
-            "predictions": [
-                {
-                    "model_version": labels.model,
-                    "score": round(min((label.score for label in image.labels), default=1.0), 4),
-                    "result": [_result(label, image, labels) for label in image.labels],
-                }
-            ],
-        }
-        for image in labels.images
-    ]
-    write_json(out / "tasks.json", tasks)
+    write_json_in_pieces(out / "tasks.json", (_task(image, labels, prefix) for image in labels.images))
     write_text(out / "interface.xml", _interface(labels))
     return []
 
@@ -66,6 +53,20 @@ def brush_rle(mask: NDArray[np.bool_]) -> list[int]:
     text = "".join(bits)
     text += "0" * (-len(text) % 8)
     return list(int(text, 2).to_bytes(len(text) // 8, "big"))
+
+
+def _task(image: LabeledImage, labels: LabelSet, prefix: str) -> dict[str, Any]:
+    found = list(image.labels)
+    return {
+        "data": {"image": f"{prefix}{quote(image.name)}", "split": image.split},
+        "predictions": [
+            {
+                "model_version": labels.model,
+                "score": round(min((label.score for label in found), default=1.0), 4),
+                "result": [_result(label, image, labels) for label in found],
+            }
+        ],
+    }
 
 
 def _result(label: MaskLabel, image: LabeledImage, labels: LabelSet) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def write_labelme(labels: LabelSet, out: Path) -> list[str]:
 
     The parts of an object share a group_id. A hole is cut open by a bridge of no width.
     """
-    holed = 0
+    holed, stems = 0, labels.stems()
     for image in labels.images:
         shapes: list[dict[str, Any]] = []
         for number, label in enumerate(image.labels):
@@ -45,9 +45,10 @@ def write_labelme(labels: LabelSet, out: Path) -> list[str]:
             attributes = {**label.attributes, "score": round(label.score, 4), "label_id": label.id}
             shapes += [{**shape, "attributes": attributes} for shape in made]
             holed += holes
-        name = f"{image.stem.rsplit('/', 1)[-1]}{readable_suffix(image)}"
+        stem = stems[image.name]
+        name = f"{stem.rsplit('/', 1)[-1]}{readable_suffix(image)}"
         document = labelme_document(name, image.width, image.height, shapes)
-        write_json(out / image.split / f"{image.stem}.json", document, indent=1)
+        write_json(out / image.split / f"{stem}.json", document, indent=1)
     return [f"labelme: {holed} labels have holes, which are cut open by bridges of no width"] if holed else []
 
 

@@ -24,9 +24,9 @@ def write_parquet(labels: LabelSet, out: Path, pictures: Pictures | None, shard_
         InputError: pyarrow is not installed.
     """
     pyarrow, parquet = _library("pyarrow"), _library("pyarrow.parquet")
-    counts: dict[str, int] = {}
     with replacing_shards(out / "data", ".parquet") as folder:
-        for split in labels.splits():
+        counts = labels.splits()
+        for split in counts:
             writer = _Writer(pyarrow, parquet, folder, split, shard_bytes)
             try:
                 for image in labels.of_split(split):
@@ -37,7 +37,6 @@ def write_parquet(labels: LabelSet, out: Path, pictures: Pictures | None, shard_
             finally:
                 writer.close()
             writer.name_shards()
-            counts[split] = len(labels.of_split(split))
     write_text(out / "README.md", _card(labels, counts))
     return [] if pictures is not None else ["the rows have no images, only their paths; --images puts them in"]
 

@@ -18,12 +18,12 @@ def write_semantic(labels: LabelSet, out: Path) -> list[str]:
     """
     if len(labels.classes) > 255:
         raise InputError(f"semantic: {len(labels.classes)} classes do not fit into an 8-bit image")
-    hidden = 0
+    hidden, stems = 0, labels.stems()
     for image in labels.images:
         values = [label.class_index + 1 for label in image.labels]
         canvas, lost = painted(image.labels, values, (image.height, image.width))
         hidden += lost
-        with replacing(out / image.split / f"{image.stem}.png") as temporary:
+        with replacing(out / image.split / f"{stems[image.name]}.png") as temporary:
             index_picture(canvas.astype(np.uint8)).save(temporary, "PNG")
     colors = voc_colors(len(labels.classes) + 1).tolist()
     names = ("background", *labels.classes)

@@ -1,11 +1,12 @@
 """JSONL for multimodal language models: one question and answer a line, absent classes among them."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sam3_agent.formats.files import write_text
-from sam3_agent.formats.label_set import LabeledImage, LabelSet
+from sam3_agent.formats.files import replacing
+from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel
 
 
 def write_vlm_jsonl(labels: LabelSet, out: Path) -> list[str]:
@@ -16,18 +17,21 @@ def write_vlm_jsonl(labels: LabelSet, out: Path) -> list[str]:
     COCO run lengths, in the same order.
     """
     for split in labels.splits():
-        lines: list[str] = []
-        for image in labels.of_split(split):
-            for index, name in enumerate(labels.classes):
-                found = [label for label in image.labels if label.class_index == index]
-                if found or index in labels.absent.get(image.name, ()):
-                    lines.append(json.dumps(_entry(image, name, index), ensure_ascii=False, separators=(",", ":")))
-        write_text(out / f"{split}.jsonl", "".join(f"{line}\n" for line in lines))
+        with replacing(out / f"{split}.jsonl") as temporary, temporary.open("w", encoding="utf-8") as file:
+            for image in labels.of_split(split):
+                file.writelines(f"{line}\n" for line in _lines(image, labels))
     return []
 
 
-def _entry(image: LabeledImage, name: str, index: int) -> dict[str, Any]:
-    found = [label for label in image.labels if label.class_index == index]
+def _lines(image: LabeledImage, labels: LabelSet) -> Iterator[str]:
+    found, absent = list(image.labels), labels.absent.get(image.name, ())
+    for index, name in enumerate(labels.classes):
+        those = [label for label in found if label.class_index == index]
+        if those or index in absent:
+            yield json.dumps(_entry(image, name, those), ensure_ascii=False, separators=(",", ":"))
+
+
+def _entry(image: LabeledImage, name: str, found: Sequence[MaskLabel]) -> dict[str, Any]:
     boxes = [{"bbox_2d": [round(v) for v in label.box], "label": name, **label.attributes} for label in found]
     question = f"Find every {name} in the image. Answer with a JSON list of bbox_2d (pixels) and label; [] if none."
     return {

@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any, cast
 
 from sam3_agent.formats.label_set import LabelSet, readable_suffix
 from sam3_agent.formats.shard_rows import SHARD_BYTES, Pictures, replacing_shards, row_of
@@ -53,6 +54,7 @@ class _Shard:
             entry = tarfile.TarInfo(name)  # of 1970: the same labels give the same bytes
             entry.size = len(data)
             self._tar.addfile(entry, io.BytesIO(data))
+        cast(Any, self._tar).members.clear()  # it would remember every entry, some kB an image
 
     def close(self) -> None:
         """End the tar file at hand."""

@@ -20,7 +20,7 @@ from sam3_agent.model.concept_prompts import ConceptRow, Drawn, ExemplarRow, coa
 from sam3_agent.model.cuda.fast_path import FastPath
 from sam3_agent.model.cuda.resize import DevicePreparer, taken
 from sam3_agent.model.cuda.start import start_fast_path
-from sam3_agent.model.cuda.transfer import fetch
+from sam3_agent.model.cuda.transfer import fetch, upload
 from sam3_agent.model.exemplars import PAD, box_tensors, learned_tensors
 from sam3_agent.model.features import ClickCache, ImageFeatures
 from sam3_agent.model.mask_rle import Ints
@@ -58,6 +58,7 @@ class Runner:
         self._tracker = tracker
         self._side = int(cast(Any, model.config).image_size)
         self._fast: FastPath | None = None
+        self._started = False
         self._preparer: DevicePreparer | None = None
         self._queued: torch.cuda.Event | None = None
         self._lock = threading.RLock()
@@ -78,8 +79,11 @@ class Runner:
 
         Where neither compiling nor capturing works, warnings say so and all goes on as before.
         """
-        if self._model.device.type == "cuda" and self._fast is None:
-            with self._lock, torch.cuda.device(self._model.device):
+        if self._model.device.type != "cuda":
+            return
+        with self._lock, torch.cuda.device(self._model.device):
+            if not self._started:  # once: what does not compile today takes as long to fail the next time
+                self._started = True
                 self.use(start_fast_path(self._model, self._tracker))
 
     def use(self, fast: FastPath | None) -> None:
@@ -179,11 +183,11 @@ class Runner:
         if self._tracker is None or features.clicks is None:
             raise TypeError("these features were encoded by a model without a tracker half")
         seen = features.clicks.features(self._tracker)
-        if self._fast is not None:
-            logits, quality = self._fast.click(self._tracker, seen, clicks, multimask=multimask)
-        else:
+        found = self._fast.click(self._tracker, seen, clicks, multimask=multimask) if self._fast is not None else None
+        if found is None:
             given = clicks.on(seen.coarse.device)
-            logits, quality = self._tracker.decode(seen, *self._tracker.embed(given), multimask=multimask)
+            found = self._tracker.decode(seen, *self._tracker.embed(given), multimask=multimask)
+        logits, quality = found
         return logits[0].cpu().numpy(), quality[0].cpu().numpy()
 
     def ground(
@@ -213,10 +217,11 @@ class Runner:
         else:
             shapes, shape_mask = self._exemplars(coarse, *boxes)
         tokens = torch.cat([self.texts.tokens(ids), shapes], dim=1)  # (P, CONTEXT + N + 1, C)
-        mask = torch.cat([torch.tensor(flags, device=device), shape_mask], dim=1)
+        mask = torch.cat([upload(torch.tensor(flags), device), shape_mask], dim=1)
         if learned is not None:
-            tokens = torch.cat([tokens, learned[0].to(device, tokens.dtype)], dim=1)  # (P, CONTEXT + N + 1 + M, C)
-            mask = torch.cat([mask, learned[1].to(device)], dim=1)
+            known = upload(learned[0], device).to(tokens.dtype)
+            tokens = torch.cat([tokens, known], dim=1)  # (P, CONTEXT + N + 1 + M, C)
+            mask = torch.cat([mask, upload(learned[1], device)], dim=1)
         if adapter is not None:
             changed = self._adapted[adapter]
             grounded = sam3_forward.ground(changed.network, coarse, tokens, mask)
@@ -285,7 +290,7 @@ class Runner:
         return list(self._fast.coded(drawn, [(row.features.height, row.features.width) for row in rows]))
 
     def _encode_texts(self, ids: Sequence[Ids]) -> torch.Tensor:
-        given = torch.tensor(ids, device=self._model.device)
+        given = upload(torch.tensor(ids), self._model.device)
         found = self._fast.texts(given) if self._fast is not None else None
         return sam3_forward.encode_text(self._model, given) if found is None else found
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.mcp.soak import Seen, judged, sum_of
+from benchmarks.mcp.soak import Seen, judged, sum_of, sums_of
 
 SECONDS = 1800.0
 
@@ -36,3 +36,12 @@ sam3_principal_bytes_more{principal="bob"} 100.0
 sam3_images 3.0
 """
     assert (sum_of(metrics, "sam3_principal_bytes"), sum_of(metrics, "sam3_images")) == (12.5, 3.0)
+
+
+def test_refusals_are_summed_for_each_limit() -> None:
+    metrics = """
+sam3_principal_refused_total{limit="images",principal="ann"} 5.0
+sam3_principal_refused_total{limit="images",principal="bob"} 2.0
+sam3_principal_refused_total{limit="calls",principal="bob"} 1.0
+"""
+    assert sums_of(metrics, "sam3_principal_refused_total", "limit") == {"images": 7.0, "calls": 1.0}

@@ -15,7 +15,7 @@ from sam3_agent.cli.commands.label_videos import VideoSummary, check_trackable, 
 from sam3_agent.errors import InputError
 from sam3_agent.formats.video import FORMATS
 from sam3_agent.formats.video.ytvis import read_ytvis
-from sam3_agent.labeling.io.export_labels import Selection
+from sam3_agent.labeling.io.journal_labels import Selection
 from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.labeling.videos.track_label import TrackLabel
 from sam3_agent.labeling.videos.video_journal import FOLDER, VideoJournal

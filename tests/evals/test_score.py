@@ -80,19 +80,19 @@ gIoU, cIoU, P@: LISA's convention; VR: VisionReasoner's (`evals/sam3_evals/metri
 
 GRES: gRefCOCO's. Precision, recall: anything predicted against anything there. ECE, Brier: of presence.
 
-| cases           |  n | exact count % | count error |       RMSE |       bias |
-| :-------------- | -: | ------------: | ----------: | ---------: | ---------: |
-| all             |  4 |         100.0 |        0.00 |       0.00 |       0.00 |
-|   95 %          |    |  100.0..100.0 |  0.00..0.00 | 0.00..0.00 | 0.00..0.00 |
-| kind: plain     |  2 |         100.0 |        0.00 |       0.00 |       0.00 |
-| kind: no_target |  2 |         100.0 |        0.00 |       0.00 |       0.00 |
-| target: present |  2 |         100.0 |        0.00 |       0.00 |       0.00 |
-| target: absent  |  2 |         100.0 |        0.00 |       0.00 |       0.00 |
-| size: small     |  2 |         100.0 |        0.00 |       0.00 |       0.00 |
-| instances: 0    |  2 |         100.0 |        0.00 |       0.00 |       0.00 |
-| instances: 1    |  2 |         100.0 |        0.00 |       0.00 |       0.00 |
+| cases           |  n | exact count % | count error |       RMSE |       bias | gIoU objects | cIoU objects |
+| :-------------- | -: | ------------: | ----------: | ---------: | ---------: | -----------: | -----------: |
+| all             |  4 |         100.0 |        0.00 |       0.00 |       0.00 |         66.7 |         60.0 |
+|   95 %          |    |  100.0..100.0 |  0.00..0.00 | 0.00..0.00 | 0.00..0.00 |  33.3..100.0 |  33.3..100.0 |
+| kind: plain     |  2 |         100.0 |        0.00 |       0.00 |       0.00 |         66.7 |         60.0 |
+| kind: no_target |  2 |         100.0 |        0.00 |       0.00 |       0.00 |            - |            - |
+| target: present |  2 |         100.0 |        0.00 |       0.00 |       0.00 |         66.7 |         60.0 |
+| target: absent  |  2 |         100.0 |        0.00 |       0.00 |       0.00 |            - |            - |
+| size: small     |  2 |         100.0 |        0.00 |       0.00 |       0.00 |         66.7 |         60.0 |
+| instances: 0    |  2 |         100.0 |        0.00 |       0.00 |       0.00 |            - |            - |
+| instances: 1    |  2 |         100.0 |        0.00 |       0.00 |       0.00 |         66.7 |         60.0 |
 
-In instances; a bias above 0 means too many.
+In instances; a bias above 0 means too many. gIoU, cIoU: object by object, MUSE's.
 
 0.0 s, 0 encodes, 0 LLM calls, 0.0000 USD. Code 0.1.0+0, cases 0123456789abcdef.\
 """)  # noqa: E501 - a table is as wide as it is

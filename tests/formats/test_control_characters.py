@@ -91,7 +91,7 @@ def square(identity: str) -> MaskLabel:
 @pytest.mark.parametrize("name", ["a\x01b", "a\nb", "a\x1b[2J", "a\u202eb", "a\u2028b"], ids=ascii)
 def test_a_name_with_control_characters_spoils_no_format(tmp_path: Path, form: str, name: str) -> None:
     images = tuple(
-        LabeledImage(f"{each}.png", each, 30, 20, (square(f"{number}"),)) for number, each in enumerate((name, "plain"))
+        LabeledImage(f"{each}.png", 30, 20, (square(f"{number}"),)) for number, each in enumerate((name, "plain"))
     )
     FORMATS[form](LabelSet(("cup",), images), tmp_path)
     for path in tmp_path.rglob("*"):

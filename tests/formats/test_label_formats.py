@@ -64,11 +64,9 @@ TRUTH: dict[str, list[tuple[int, Bitmap]]] = {
 
 
 def label_set() -> LabelSet:
-    stems = unique_stems(list(TRUTH))
     images = [
         LabeledImage(
             name,
-            stems[name],
             WIDTH,
             HEIGHT,
             tuple(_label(f"{number}.{place}", kind, mask) for place, (kind, mask) in enumerate(things)),
@@ -152,9 +150,7 @@ def test_voc_masks_name_classes_and_objects(tmp_path: Path) -> None:
 
 
 def test_overlaps_are_stated_where_a_pixel_has_one_object(tmp_path: Path) -> None:
-    over = LabeledImage(
-        "x.png", "x", WIDTH, HEIGHT, (_label("1", 0, disc(50, 50, 30)), _label("2", 1, disc(50, 50, 9)))
-    )
+    over = LabeledImage("x.png", WIDTH, HEIGHT, (_label("1", 0, disc(50, 50, 30)), _label("2", 1, disc(50, 50, 9))))
     labels = LabelSet(("a", "b"), (over,))
     assert "1 labels are partly under smaller ones" in write_voc(labels, tmp_path)[0]
     assert np.asarray(Image.open(tmp_path / "SegmentationClass" / "x.png"))[50, 50] == 2
@@ -277,13 +273,12 @@ def test_pictures_that_differ_in_their_suffix_have_different_stems() -> None:
 
 def test_a_label_of_another_size_is_refused() -> None:
     with pytest.raises(InputError, match="not of the image's"):
-        LabeledImage("a.jpg", "a", 10, 10, (_label("1", 0, ring()),))
+        LabeledImage("a.jpg", 10, 10, (_label("1", 0, ring()),))
 
 
 def one_object(*names: str, classes: tuple[str, ...] = ("thing",), split: str = "train") -> LabelSet:
-    stems = unique_stems(list(names))
     made = [
-        LabeledImage(name, stems[name], WIDTH, HEIGHT, (_label(name, 0, disc(40 + n, 40, 20)),), split)
+        LabeledImage(name, WIDTH, HEIGHT, (_label(name, 0, disc(40 + n, 40, 20)),), split)
         for n, name in enumerate(names)
     ]
     return LabelSet(classes, tuple(made))

@@ -73,7 +73,7 @@ def test_no_mask_loses_more_than_is_allowed(coarse: np.ndarray, tolerance: float
 
 
 def test_the_price_of_a_set_is_told() -> None:
-    image = LabeledImage("a.png", "a", 160, 120, (MaskLabel("1", 0, disc()), MaskLabel("2", 0, disc(30, hole=10))))
+    image = LabeledImage("a.png", 160, 120, (MaskLabel("1", 0, disc()), MaskLabel("2", 0, disc(30, hole=10))))
     cost = cost_of(LabelSet(("ring",), (image,), simplify=1.5))
     assert cost.labels == 2
     assert 0.95 < cost.least_iou <= cost.mean_iou < 1.0

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,11 @@ from PIL import Image
 from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import CocoAnnotation, CocoCategory, CocoDataset, CocoImage, write_coco
 from sam3_agent.formats.coco_reading import read_coco
-from sam3_agent.labeling.io.export_labels import FORMATS, Selection, copy_picture, export, near_duplicates, split_of
+from sam3_agent.formats.orientation import copy_picture
+from sam3_agent.labeling.io.export_labels import FORMATS, export
 from sam3_agent.labeling.io.import_labels import import_labels, read_source
+from sam3_agent.labeling.io.journal_labels import Selection
+from sam3_agent.labeling.io.splits import near_duplicates, split_of
 from sam3_agent.labeling.ontology.ontology import Ontology
 from sam3_agent.labeling.pipeline.executor import ThreadExecutor
 from sam3_agent.labeling.pipeline.proposer import Proposer, difference_hash
@@ -127,7 +131,7 @@ def test_imported_labels_are_extended_and_not_touched(images: Path, tmp_path: Pa
     given: Ontology = ontology(SIMPLE)
     proposer = Proposer(Workspace(knowing_segmenter(COUNT)), given)
 
-    def prepare(files: list[ImageRow]) -> None:
+    def prepare(files: Iterable[ImageRow]) -> None:
         read = read_source(tmp_path / "known.json", images)
         imported = import_labels(journal, files, tmp_path / "known.json", read)
         assert (imported.read, imported.lost, imported.notes) == (len(known), 0, ())

@@ -14,7 +14,8 @@ from PIL import Image
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError, Sam3AgentError
-from sam3_agent.labeling.io.export_labels import FORMATS, Selection, export
+from sam3_agent.labeling.io.export_labels import FORMATS, export
+from sam3_agent.labeling.io.journal_labels import Selection
 from sam3_agent.labeling.pipeline.run import run_lock
 from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.review.refine import image_path

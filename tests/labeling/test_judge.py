@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sam3_agent.errors import LLMError
-from sam3_agent.labeling.io.export_labels import provenance_of
+from sam3_agent.labeling.io.journal_labels import provenance_of
 from sam3_agent.labeling.ontology.ontology import Thresholds
 from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.store.journal import Journal

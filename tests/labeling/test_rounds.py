@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 from sam3_agent import masks
 from sam3_agent.errors import Cancelled, InputError
 from sam3_agent.formats.concept_file import read_concept
-from sam3_agent.labeling.io.export_labels import Selection, export
+from sam3_agent.labeling.io.export_labels import export
+from sam3_agent.labeling.io.journal_labels import Selection
 from sam3_agent.labeling.io.teaching_images import read_decided
 from sam3_agent.labeling.ontology.ontology import ontology_of
 from sam3_agent.labeling.ontology.yaml_file import parse_ontology

@@ -17,7 +17,8 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.label_set import LabeledImage, LabelSet, MaskLabel
 from sam3_agent.formats.parquet import write_parquet
 from sam3_agent.formats.webdataset import write_webdataset
-from sam3_agent.labeling.io.export_labels import Selection, export
+from sam3_agent.labeling.io.export_labels import export
+from sam3_agent.labeling.io.journal_labels import Selection
 from sam3_agent.labeling.store.journal import Journal
 from tests.fixtures_workspace import GREEN_SQUARE, HEIGHT, RED_CIRCLES, WIDTH
 from tests.labeling.fixtures_runs import knowing_segmenter, label, write_scenes
@@ -35,7 +36,7 @@ def journal(tmp_path: Path) -> Journal:
 def label_set(count: int = 3) -> LabelSet:
     """`count` images of which the n-th has n labels, and every other one is for validation."""
     splits = ("train", "val")
-    made = [LabeledImage(f"a/{n}.png", f"a/{n}", WIDTH, HEIGHT, things(n), splits[n % 2]) for n in range(count)]
+    made = [LabeledImage(f"a/{n}.png", WIDTH, HEIGHT, things(n), splits[n % 2]) for n in range(count)]
     return LabelSet(("tile", "ball"), tuple(made), {"a/0.png": (1,)}, "fake")
 
 

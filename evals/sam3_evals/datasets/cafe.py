@@ -2,8 +2,8 @@
 
 `cafe:FILE[@PICTURES]`: CAFEval2026_annotations.json, or the file of one kind of edit. Schema: T-S-Liang/CAFE
 tools/eval_cafe_metrics.py (arXiv 2605.09591): as SA-Co, an entry of "images" is an image with a phrase; `fp_source_id`
-marks a misleading phrase and names the entry with the true one. cgF1 over both kinds is the benchmark's figure, and
-"misleading" by N-acc is one minus its IL-FPR.
+marks a misleading phrase and names the entry with the true one. cgF1 over both kinds is the benchmark's leading figure;
+AFPR, ACSR, SoftSwap and their like are in `metrics/counterfactual.py`.
 """
 
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.reading import read_json
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
-from sam3_evals.datasets.pictures import check_files, picture_folder, split_pictures
-from sam3_evals.sample import Case, Source
+from sam3_evals.datasets.pictures import file_and_pictures, picture_folder, spec_of
+from sam3_evals.sample import Case, Pair, Source
 
 EDITS = {"Superficial Mimicry": "SM", "Context Conflict": "CC", "Ontological Conflict": "OC"}
 _PICTURES = "CAFEval2026_imgs"
@@ -60,15 +60,12 @@ class Cafe:
         Raises:
             InputError: file or folder is not there.
         """
-        text, given = split_pictures(argument)
-        file = Path(text).expanduser()
-        check_files(file)
-        return cls(file, given)
+        return cls(*file_and_pictures(argument))
 
     @property
     def name(self) -> str:
         """The spec: "cafe:FILE" or "cafe:FILE@PICTURES"."""
-        return f"cafe:{self.file}" + (f"@{self.given}" if self.given is not None else "")
+        return spec_of("cafe", self.file, self.given)
 
     def cases(self, limit: int | None) -> Iterator[Case]:
         """Pair by pair in the order of the true phrases: the true phrase, then the misleading ones."""
@@ -91,8 +88,9 @@ class Cafe:
                 continue
             pair = misleading.get(entry.id, [])
             edit = next((each.edit_type for each in (entry, *pair) if each.edit_type), "")
+            true = targets.get(entry.id, [])
             for each in (entry, *pair):
-                yield _case(each, edit, tuple(targets.get(each.id, ())))
+                yield _case(each, edit, tuple(targets.get(each.id, ())), Pair(str(entry.id), true[0]) if true else None)
 
     def picture(self, case: Case) -> Source:
         """The file."""
@@ -128,7 +126,7 @@ class Cafe:
             raise InputError(f"{self.file}: annotation {number}: segmentation: {error}") from error
 
 
-def _case(entry: _Entry, edit: str, targets: tuple[Rle, ...]) -> Case:
+def _case(entry: _Entry, edit: str, targets: tuple[Rle, ...], pair: Pair | None) -> Case:
     prompt = "true" if entry.fp_source_id is None else "misleading"
     return Case(
         id=str(entry.id),
@@ -137,4 +135,5 @@ def _case(entry: _Entry, edit: str, targets: tuple[Rle, ...]) -> Case:
         size=(entry.height, entry.width),
         targets=targets,
         strata={"edit": EDITS.get(edit, edit or "none"), "prompt": prompt},
+        pair=pair,
     )

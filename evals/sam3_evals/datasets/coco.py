@@ -16,7 +16,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.coco import CocoAnnotation, CocoDataset, CocoImage
 from sam3_agent.formats.coco_reading import read_coco
 from sam3_agent.formats.orientation import upright_size
-from sam3_evals.datasets.pictures import picture_folder, split_pictures
+from sam3_evals.datasets.pictures import file_and_pictures, picture_folder, spec_of
 from sam3_evals.sample import Case, Source
 
 NEGATIVES = 3
@@ -38,16 +38,12 @@ class Coco:
         Raises:
             InputError: file or folder is not there.
         """
-        text, given = split_pictures(argument)
-        file = Path(text).expanduser()
-        if not file.is_file():
-            raise InputError(f"{text}: no such file; give a COCO instance file")
-        return cls(file, given, seed)
+        return cls(*file_and_pictures(argument), seed)
 
     @property
     def name(self) -> str:
         """The spec: "coco:FILE" or "coco:FILE@PICTURES"."""
-        return f"coco:{self.file}" + (f"@{self.given}" if self.given is not None else "")
+        return spec_of("coco", self.file, self.given)
 
     def cases(self, limit: int | None) -> Iterator[Case]:
         """Image by image: every category that is there, then the negatives."""

@@ -18,7 +18,7 @@ from sam3_agent.formats.coco_reading import read_coco
 from sam3_agent.formats.reading import read_json
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
-from sam3_evals.datasets.pictures import check_files, picture_folder, split_pictures
+from sam3_evals.datasets.pictures import check_files, picture_folder, spec_of, split_pictures
 from sam3_evals.datasets.refcoco import usual_folders
 from sam3_evals.datasets.refer import Sentence, of_split
 from sam3_evals.sample import Case, Source
@@ -66,7 +66,7 @@ class GRefCoco:
     @property
     def name(self) -> str:
         """The spec."""
-        return f"grefcoco:{self.folder}:{self.split}" + (f"@{self.given}" if self.given is not None else "")
+        return spec_of("grefcoco", f"{self.folder}:{self.split}", self.given)
 
     def cases(self, limit: int | None) -> Iterator[Case]:
         """One case an expression, image by image."""

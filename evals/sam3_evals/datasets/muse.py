@@ -20,7 +20,7 @@ from sam3_agent.formats.reading import read_json
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
 from sam3_evals.datasets.parquet import Parquet
-from sam3_evals.datasets.pictures import check_files, picture_folder, split_pictures
+from sam3_evals.datasets.pictures import file_and_pictures, picture_folder, spec_of
 from sam3_evals.datasets.tables import table_files
 from sam3_evals.sample import Case, Source
 
@@ -62,15 +62,12 @@ class Muse:
         """
         if table_files(Path(argument).expanduser()):
             return Parquet.of("muse", argument)
-        text, given = split_pictures(argument)
-        file = Path(text).expanduser()
-        check_files(file)
-        return cls(file, given)
+        return cls(*file_and_pictures(argument))
 
     @property
     def name(self) -> str:
         """The spec: "muse:FILE" or "muse:FILE@PICTURES"."""
-        return f"muse:{self.file}" + (f"@{self.given}" if self.given is not None else "")
+        return spec_of("muse", self.file, self.given)
 
     def cases(self, limit: int | None) -> Iterator[Case]:
         """One case a question, in the order of the file."""

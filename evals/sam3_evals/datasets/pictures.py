@@ -34,6 +34,23 @@ def split_pictures(argument: str) -> tuple[str, Path | None]:
     raise InputError(f"{after}: no such folder of images (for {before})")
 
 
+def file_and_pictures(argument: str) -> tuple[Path, Path | None]:
+    """Split "FILE[@PICTURES]", the argument of a dataset that is one file.
+
+    Raises:
+        InputError: file or folder is not there.
+    """
+    text, given = split_pictures(argument)
+    file = Path(text).expanduser()
+    check_files(file)
+    return file, given
+
+
+def spec_of(kind: str, argument: object, given: Path | None) -> str:
+    """Give "KIND:ARGUMENT[@PICTURES]", which opens a dataset again."""
+    return f"{kind}:{argument}" + (f"@{given}" if given is not None else "")
+
+
 def split_files(text: str) -> tuple[Path, ...]:
     """Split "FILE[,FILE,FILE]" where paths may hold "," themselves: the first way in which all are files.
 

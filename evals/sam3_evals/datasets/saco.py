@@ -20,7 +20,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.reading import read_json
 from sam3_agent.formats.validation_error import first_error
 from sam3_agent.masks import Rle
-from sam3_evals.datasets.pictures import check_files, picture_folder, split_files, split_pictures
+from sam3_evals.datasets.pictures import check_files, picture_folder, spec_of, split_files, split_pictures
 from sam3_evals.sample import Case, Source
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class SaCo:
     @property
     def name(self) -> str:
         """The spec."""
-        return f"saco:{','.join(map(str, self.files))}" + (f"@{self.given}" if self.given is not None else "")
+        return spec_of("saco", ",".join(map(str, self.files)), self.given)
 
     def cases(self, limit: int | None) -> Iterator[Case]:
         """One case a pair that all annotators call exhaustive, in the order of the first file."""

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_evals.metrics.cgf1 import InstanceMetric
+from sam3_evals.metrics.counterfactual import CounterfactualMetric
 from sam3_evals.metrics.counting import CountingMetric
 from sam3_evals.metrics.gres import GresMetric
 from sam3_evals.metrics.iou import LISA, VISION_REASONER
 from sam3_evals.metrics.matched_sample import Scored
+from sam3_evals.metrics.objects import ObjectMetric
 from sam3_evals.metrics.presence import PresenceMetric
 from sam3_evals.metrics.video import VideoMetric
 
@@ -47,6 +49,8 @@ METRICS: tuple[Metric, ...] = (
     InstanceMetric(),
     PresenceMetric(),
     CountingMetric(),
+    ObjectMetric(),
+    CounterfactualMetric(),
 )
 VIDEO_METRICS: tuple[Metric, ...] = (*METRICS, VideoMetric())
 """Of videos; apart, as their columns would double what a run over images costs to resample."""

@@ -8,7 +8,7 @@ them x 100).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -39,6 +39,12 @@ class PairCounts:
     """Predictions that were kept (score at or above the threshold)."""
     targets: int
     """Instances in the truth; 0 makes the pair a negative one."""
+    iou: float = 0.0
+    """Sum over the matches."""
+    intersection: float = 0.0
+    """Pixels over the matches; 0 where only IoUs are known."""
+    union: float = 0.0
+    """Pixels over the matches and whatever is left over on either side."""
 
     def false_positives(self) -> NDArray[np.int64]:
         """(10,) kept predictions without a match, per threshold."""
@@ -108,10 +114,14 @@ def score_pair(
         if kept.shape != (table.shape[0],):
             raise InputError(f"scores must have shape ({table.shape[0]},) like the rows of ious, got {kept.shape}")
         table = table[kept >= threshold]  # (P kept, G)
-    rows, columns = _assign(-table)
+    return _counts(table, *_assign(-table))
+
+
+def _counts(table: NDArray[np.float64], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> PairCounts:
+    """Count the matches of a (P, G) table by threshold."""
     matched = table[rows, columns]  # (min(P, G),)
     hits = (matched[None, :] >= THRESHOLDS[:, None]).sum(axis=1)  # (10,)
-    return PairCounts(tuple(int(n) for n in hits), int(table.shape[0]), int(table.shape[1]))
+    return PairCounts(tuple(int(n) for n in hits), *table.shape, iou=float(matched.sum()))
 
 
 def score_masks(
@@ -132,7 +142,15 @@ def score_masks(
     if crowd is not None and len(predicted):
         inside = masks.containment(predicted, [crowd])[:, 0] > 0.5
         kept &= ~(inside & (table.max(axis=1, initial=0.0) < THRESHOLDS[0]))
-    return score_pair(table[kept])
+    table = table[kept]
+    rows, columns = _assign(-table)
+    drawn = np.array([masks.area(rle) for rle in predicted], dtype=np.float64)[kept]  # (P kept,) pixels
+    there = np.array([masks.area(rle) for rle in truth], dtype=np.float64)  # (G,)
+    matched = table[rows, columns]
+    both = (drawn[rows] + there[columns]) * matched / (1 + matched)  # from IoU = I / (A + B - I)
+    intersection = float(np.rint(both).sum())
+    union = float(drawn.sum() + there.sum()) - intersection
+    return replace(_counts(table, rows, columns), intersection=intersection, union=union)
 
 
 def best_annotator(pairs: Sequence[PairCounts]) -> int:

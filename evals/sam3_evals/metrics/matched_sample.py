@@ -9,6 +9,32 @@ from sam3_evals.metrics.video import VideoScore
 
 
 @dataclass(frozen=True, slots=True)
+class Alignment:
+    """Answer to a phrase of a counterfactual pair, held against the object of the pair."""
+
+    aligned: bool
+    """A mask is on the object."""
+    astray: bool
+    """A mask is not."""
+    score: float
+    """Best score; 0 without a mask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Answer to a misleading phrase beside that to the true one."""
+
+    aligned: bool
+    """The misleading one is answered with the object."""
+    astray: bool
+    """... only with something else."""
+    lost: bool
+    """The true one is not answered with the object."""
+    surer: bool
+    """The misleading one has the better score."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """One case after scoring."""
 
@@ -32,5 +58,9 @@ class Scored:
     outcome: str = "answered"
     trace: str = ""
     """File of the solver's trace in the run's folder, if it left one."""
+    alignment: Alignment | None = None
+    """None where it is no phrase of a counterfactual pair."""
+    swap: Swap | None = None
+    """Of a misleading phrase whose true one is in the run."""
     video: VideoScore | None = None
     """None for an image."""

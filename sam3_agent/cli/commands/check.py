@@ -38,7 +38,7 @@ def check(folder: Path, out: Path | None, segmenter: ModelOptions | None) -> tup
 
 def _unlike(journal: Journal, options: ModelOptions) -> Mapping[str, list[Unlike]]:
     """Look at every label by the model's features; says so on a terminal, as it encodes every image once."""
-    if not journal.images("done"):
+    if not journal.has_images("done"):
         return {}
     with loading_model(options.model):
         from sam3_agent.model.replicas import load_segmenter  # imports torch

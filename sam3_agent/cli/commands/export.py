@@ -12,7 +12,8 @@ from sam3_agent.errors import InputError
 from sam3_agent.formats.remote_folder import is_remote, upload
 from sam3_agent.formats.video import FORMATS as VIDEO_FORMATS
 from sam3_agent.labeling.io.export_labels import FORMATS as IMAGE_FORMATS
-from sam3_agent.labeling.io.export_labels import SHARDED, ExportReport, Selection, export
+from sam3_agent.labeling.io.export_labels import SHARDED, ExportReport, export
+from sam3_agent.labeling.io.journal_labels import Selection
 from sam3_agent.labeling.review.track_review import is_tracked
 from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.labeling.videos.export_videos import VideoExport, export_videos
@@ -80,7 +81,7 @@ def export_run(
 def _export(journal: Journal, form: str, out: Path, selection: Selection, *, pictures: bool) -> RunExport:
     """Write labels of images, tracks of videos, or both, by what the format is for and what the run has."""
     videos = VideoJournal(journal)
-    has_images, has_videos = bool(journal.images()), bool(videos.videos())
+    has_images, has_videos = journal.has_images(), bool(videos.videos())
     of_images, of_videos = form in IMAGE_FORMATS or form in SHARDED, form in VIDEO_FORMATS
     if has_videos and not has_images and not of_videos:
         raise InputError(f"{journal.path.parent} has videos only: their formats are {', '.join(VIDEO_FORMATS)}")

@@ -18,7 +18,7 @@ from sam3_agent.formats.files import replacing, write_json
 from sam3_agent.formats.geo.features import Feature, write_geo_coco, write_geojson, write_geopackage
 from sam3_agent.formats.geo.geotiff import GeoReference, GeoTiff, StretchMode
 from sam3_agent.formats.reading import read_json
-from sam3_agent.labeling.io.export_labels import Selection, label_set
+from sam3_agent.labeling.io.journal_labels import Selection, label_set
 from sam3_agent.labeling.store.journal import Journal
 from sam3_agent.labeling.store.summary import images_folder
 from sam3_agent.types import ModelInfo

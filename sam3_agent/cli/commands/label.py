@@ -1,7 +1,7 @@
 """`sam3-agent label`: a folder of images and videos against a concept file."""
 
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -227,7 +227,7 @@ def _run(
             usd = f"${now.usd:.2f}" if now.usd else ""
             bar.update(task, total=now.total, completed=now.done, rate=f"{now.rate:.1f} images/s", usd=usd)
 
-        def prepare(files: list[ImageRow]) -> None:
+        def prepare(files: Iterable[ImageRow]) -> None:
             for source, read in existing:
                 imported.append(import_labels(journal, files, source, read))
                 for line in imported[-1].lines():

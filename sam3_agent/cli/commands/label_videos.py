@@ -73,7 +73,7 @@ def check_trackable(ontology: Ontology) -> None:
 def refuse_videos_only(journal: Journal) -> None:
     """Refuse to show labels of images where a run has videos only; raises InputError that says what to open."""
     rows = VideoJournal(journal).videos()
-    if rows and not journal.images():
+    if rows and not journal.has_images():
         done = [row.folder for row in rows if row.state == "done"]
         first = journal.path.parent / FOLDER / done[0] if done else ""
         raise InputError(

@@ -11,7 +11,7 @@ from typing import Any
 
 from sam3_agent import masks
 from sam3_agent.labeling.health.unlike import Unlike
-from sam3_agent.labeling.io.export_labels import near_duplicates
+from sam3_agent.labeling.io.splits import near_duplicates
 from sam3_agent.labeling.store.change import Change, last_changes
 from sam3_agent.labeling.store.journal import ImageRow, Journal
 from sam3_agent.labeling.store.label import Check, Label

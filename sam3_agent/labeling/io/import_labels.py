@@ -1,7 +1,7 @@
 """Import of labels that were there before: they are extended and never touched."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def read_source(source: Path, images: Path) -> ReadLabels:
     return read_labels(source, KnownImages(root, [path.relative_to(root).as_posix() for path in pictures_in(images)]))
 
 
-def import_labels(journal: Journal, files: Sequence[ImageRow], source: Path, read: ReadLabels) -> Imported:
+def import_labels(journal: Journal, files: Iterable[ImageRow], source: Path, read: ReadLabels) -> Imported:
     """Enter what was read of a file into a journal."""
     shas = {row.path: row.sha for row in files if row.sha and row.state != "unreadable"}
     labels = {path: found for path, found in read.labels.items() if path in shas and found}

@@ -1,6 +1,6 @@
 """Executors of the work on images: threads of this process here, a Ray cluster in `ray_executor`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -35,6 +35,14 @@ class Call:
     """By class: those of the concept file, or what calibration made of them."""
 
 
+class Pending(Protocol):
+    """Images to label: a list, or what reads them as they come."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[ImageRow]: ...
+
+
 class Executor(Protocol):
     """Executor of the work on images; only the process of the call writes the journal."""
 
@@ -53,7 +61,7 @@ class Executor(Protocol):
         """Count the images that it has encoded so far."""
         ...
 
-    def each(self, call: Call, pending: Sequence[ImageRow]) -> Iterator[ImageRow]:
+    def each(self, call: Call, pending: Pending) -> Iterator[ImageRow]:
         """Label every image; gives each when its labels are in the journal.
 
         Raises:
@@ -86,7 +94,7 @@ class ThreadExecutor:
         """Count those of the proposer's workspace."""
         return self.proposer.workspace.encodes
 
-    def each(self, call: Call, pending: Sequence[ImageRow]) -> Iterator[ImageRow]:
+    def each(self, call: Call, pending: Pending) -> Iterator[ImageRow]:
         """Label every image; gives each when it is finished.
 
         One image more than there are jobs is in work, so that none waits for files.

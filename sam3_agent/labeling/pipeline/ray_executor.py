@@ -1,14 +1,15 @@
 """Executor over a Ray cluster: workers with a model each, one process that writes the journal."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from types import TracebackType
 from typing import Any
 
 from sam3_agent.errors import InputError, Sam3AgentError
 from sam3_agent.labeling.pipeline.budget import BudgetSpent
-from sam3_agent.labeling.pipeline.executor import Call, write
+from sam3_agent.labeling.pipeline.executor import Call, Pending, write
 from sam3_agent.labeling.pipeline.label_image import Outcome, read_contents
 from sam3_agent.labeling.pipeline.proposer import Inquiry, Proposer
 from sam3_agent.labeling.pipeline.ray_worker import Begun, Ended, Hello, Job, Message, Unit, Worker
@@ -41,11 +42,19 @@ class _Work:
     """Images of one call that are left, waiting and in work."""
 
     call: Call
-    waiting: deque[ImageRow]
+    left: Iterator[ImageRow]
+    waiting: deque[ImageRow] = field(default_factory=deque[ImageRow])
+    """The next one, and those that workers lost."""
     working: dict[Any, _Task] = field(default_factory=dict[Any, _Task])
     """By Ray's stream of messages."""
     deaths: Counter[str] = field(default_factory=Counter[str])
     losses: int = 0
+
+    def waits(self) -> bool:
+        """Tell whether an image waits, and let the next one wait where none does."""
+        if not self.waiting:
+            self.waiting.extend(islice(self.left, 1))
+        return bool(self.waiting)
 
 
 class RayExecutor:
@@ -132,14 +141,14 @@ class RayExecutor:
         if self._ours:
             self._ray.shutdown()
 
-    def each(self, call: Call, pending: Sequence[ImageRow]) -> Iterator[ImageRow]:
+    def each(self, call: Call, pending: Pending) -> Iterator[ImageRow]:
         """Label every image; gives each when it is in the journal.
 
         When dollars run out or an error comes, what is in work is finished.
         """
-        work = _Work(call, deque(pending))
+        work = _Work(call, iter(pending))
         try:
-            while work.waiting or work.working:
+            while work.waits() or work.working:
                 yield from self._give_out(work)
                 if work.working:
                     yield from self._take(work)
@@ -152,7 +161,7 @@ class RayExecutor:
 
     def _give_out(self, work: _Work) -> Iterator[ImageRow]:
         """Send images to the workers that have fewer than DEPTH; those that cannot be read are done."""
-        while work.waiting:
+        while work.waits():
             load = Counter(id(task.worker) for task in work.working.values())
             worker = min(self._workers, key=lambda each: load[id(each)])
             if load[id(worker)] >= DEPTH:

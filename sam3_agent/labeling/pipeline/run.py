@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +100,7 @@ def label_images(
     journal: Journal,
     executor: Executor,
     progress: Callable[[Progress], None] | None = None,
-    prepare: Callable[[list[ImageRow]], None] | None = None,
+    prepare: Callable[[Iterable[ImageRow]], None] | None = None,
 ) -> str:
     """Label what is pending; gives "finished", or why the run stopped early. Call it again to go on.
 
@@ -115,7 +115,7 @@ def label_images(
         files = scan(order.images, journal)
         if prepare is not None:
             prepare(files)
-        pending = [row for row in files if row.state == "pending"]
+        pending = files.of_state("pending")
         budget = DollarBudget(order.budget_usd, journal.usd())
         call = Call(root_of(order.images), journal, budget, thresholds_of(journal))
         began = time.monotonic()
@@ -125,7 +125,7 @@ def label_images(
                     seconds = time.monotonic() - began
                     progress(Progress(done, len(pending), budget.spent, seconds))
         except BudgetSpent:
-            left = len(journal.images("pending"))
+            ((left,),) = journal.read("SELECT COUNT(*) FROM images WHERE state='pending'")
             return (
                 f"the budget of ${order.budget_usd:g} is spent; {left} images are pending: --resume with a larger one"
             )

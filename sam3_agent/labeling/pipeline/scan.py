@@ -2,13 +2,18 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
 
 from sam3_agent.errors import InputError
 from sam3_agent.formats.reading import open_regular
-from sam3_agent.labeling.store.journal import ImageRow, Journal
+from sam3_agent.labeling.store.documents import ImageRow, State, image_row
+from sam3_agent.labeling.store.journal import IMAGE, Journal
 
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".ppm",
@@ -34,7 +39,7 @@ RAW = (
     ".3fr",
 )
 """Files of camera sensors: what opens as TIFF in them is a thumbnail."""
-_NAMED = (*SUFFIXES, *RAW)
+_NAMED = frozenset((*SUFFIXES, *RAW))
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II\x2a\x00", b"MM\x00\x2a")
 _BATCH = 500
 MOST_FILE = 4 * 2**30
@@ -43,25 +48,62 @@ _SHOWN = 8
 """Suffixes that a message names."""
 
 
-def scan(images: Path, journal: Journal) -> list[ImageRow]:
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Files of a folder as a journal has them, in the order of their paths; read page by page, never held."""
+
+    journal: Journal
+    missing: frozenset[str]
+    """Paths in the journal of files that are not there now."""
+    state: State | None = None
+    """Only the files in this state."""
+    count: int = 0
+    """Files, when the folder was looked through."""
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[ImageRow]:
+        """Read as they are by then: a run changes them, and one snapshot kept open would let SQLite's log grow."""
+        last = ""
+        while page := self.journal.images_after(last, self.state, _BATCH):
+            yield from (row for row in page if row.path not in self.missing)
+            last = page[-1].path
+
+    def of_state(self, state: State) -> "Scan":
+        """Give the files in one state."""
+        if not self.missing:
+            ((count,),) = self.journal.read("SELECT COUNT(*) FROM images WHERE state=?", (state,))
+            return replace(self, state=state, count=count)
+        with closing(self.journal.rows("SELECT path FROM images WHERE state=?", (state,))) as rows:
+            return replace(self, state=state, count=sum(path not in self.missing for (path,) in rows))
+
+
+def scan(images: Path, journal: Journal) -> Scan:
     """Enter every image under a folder (or the one file) into the journal; gives the files of this folder now.
 
     A file is read again only where its size or time has changed. Of files with one content the one that is labeled
-    already, else the first in order, is labeled; the others are its duplicates.
+    already, else the first in order, is labeled; the others are its duplicates. Folder and journal are gone through
+    side by side, so that a million files take no more memory than one folder of them.
 
     Raises:
         InputError: there is no such folder, or no image in it.
     """
-    known = {row.path: row for row in journal.images()}
-    root = root_of(images)
-    read = [_unchanged(root, name, known) or _read(root, name, known) for name in _names_in(images)]
-    owners: dict[str, str] = {}
-    for row in sorted(read, key=lambda row: row.state != "done"):  # stable: in order of paths, the done ones first
-        owners.setdefault(row.sha, row.path)
-    found = [_with_owner(row, owners[row.sha]) for row in read]
-    fresh = [row for row in found if row is not known.get(row.path) and row != known.get(row.path)]
-    for start in range(0, len(fresh), _BATCH):
-        journal.put_images(fresh[start : start + _BATCH])
+    missing: set[str] = set()
+    count = 0
+    with closing(journal.rows(_KNOWN)) as known, _Batches(journal) as batches:
+        for file, before in _side_by_side(_files_in(images), known):
+            if file is None:
+                missing.add(before[0])
+                continue
+            count += 1
+            if before[1:] != file[2:] or file.bytes < 0:
+                row = journal.file(file.name) if before else None
+                now = _read(file, row)
+                if now != row:
+                    batches.add(now)
+    found = Scan(journal, frozenset(missing), count=count)
+    _settle_duplicates(found)
     return found
 
 
@@ -78,54 +120,174 @@ def pictures_in(images: Path) -> list[Path]:
     Raises:
         InputError: there is none.
     """
-    root = root_of(images)
-    return [root / name for name in _names_in(images)]
+    return [Path(file.path) for file in _files_in(images)]
 
 
-def _names_in(images: Path) -> list[str]:
-    """Give the paths of `pictures_in` relative to `root_of`; texts, as a million of paths take minutes to make."""
+class _File(NamedTuple):
+    """File that may be an image."""
+
+    name: str
+    """Path relative to `root_of`, with forward slashes; as it can be shown where it is not UTF-8."""
+    path: str
+    """A text: a million of `Path`s take a minute to make."""
+    bytes: int = -1
+    """-1 where the file cannot be looked at."""
+    mtime: int = 0
+    """Nanoseconds."""
+
+
+_KNOWN = """SELECT path, CASE sha WHEN '' THEN -2 ELSE bytes END, mtime FROM images
+    WHERE typeof(path)='text' ORDER BY path"""
+_Known = tuple[Any, ...]
+"""A row of _KNOWN; empty where there is none."""
+
+
+def _files_in(images: Path) -> Iterator[_File]:
+    """Give the files of `pictures_in` in the order in which SQLite sorts their names, one folder held at a time."""
     if images.is_file():
-        return [images.name]
+        facts = images.stat()
+        yield _File(images.name, str(images), facts.st_size, facts.st_mtime_ns)
+        return
     if not images.is_dir():
         raise InputError(f"{images}: no such folder or image")
-    found: list[str] = []
-    for folder, folders, names in os.walk(images):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        before = "" if Path(folder) == images else f"{Path(folder).relative_to(images).as_posix()}/"
-        found += [before + name for name in names if not name.startswith(".") and _is_image(folder, name)]
+    found = False
+    folders = [_listed(str(images), "")]
+    while folders:
+        if not folders[-1]:
+            folders.pop()
+            continue
+        file = folders[-1].pop()
+        if file.name.endswith("/"):
+            folders.append(_listed(file.path, file.name))
+        else:
+            found = True
+            yield file
     if not found:
         raise InputError(f"no images ({', '.join(SUFFIXES[:_SHOWN])}, ...) in {images}")
-    return sorted(found)
+
+
+def _listed(folder: str, before: str) -> list[_File]:
+    """List what is in a folder, last first; folders end in "/", and stand where their files' paths sort."""
+    listed: list[_File] = []
+    try:
+        # A folder's own number spares the way to it for each of its files.
+        with _number_of(folder) as number, os.scandir(number) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.startswith("."):
+                    continue
+                shown, path = before + (name if name.isascii() else _shown(name)), f"{folder}/{name}"
+                if _is_folder(entry):
+                    if not entry.is_symlink():  # it may lead back up
+                        listed.append(_File(f"{shown}/", path))
+                elif name[name.rfind(".") :].lower() in _NAMED or ("." not in name and _begins_as_images_do(path)):
+                    listed.append(_File(shown, path, *_facts(entry)))
+    except OSError:  # a folder that cannot be opened has no images for us
+        return []
+    listed.sort(reverse=True)
+    return listed
+
+
+@contextmanager
+def _number_of(folder: str) -> Generator[int]:
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield number
+    finally:
+        os.close(number)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links in a circle
+        return False
+
+
+def _facts(entry: "os.DirEntry[str]") -> tuple[int, int]:
+    """Give the size and time of a file, as _File has them."""
+    try:
+        facts = entry.stat()
+    except OSError:
+        return -1, 0
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _side_by_side(files: Iterator[_File], known: Iterator[_Known]) -> Iterator[tuple[_File | None, _Known]]:
+    """Give each file with its row of the journal, both in the order of paths; either may be without the other."""
+    row = next(known, ())
+    for file in files:
+        while row and row[0] < file.name:
+            yield None, row
+            row = next(known, ())
+        if row and row[0] == file.name:
+            yield file, row
+            row = next(known, ())
+        else:
+            yield file, ()
+    while row:
+        yield None, row
+        row = next(known, ())
+
+
+class _Batches:
+    """Rows on their way into the journal, some hundred in one transaction."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._rows: list[ImageRow] = []
+
+    def __enter__(self) -> "_Batches":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._write()
+
+    def add(self, row: ImageRow) -> None:
+        """Take a row."""
+        self._rows.append(row)
+        if len(self._rows) >= _BATCH:
+            self._write()
+
+    def _write(self) -> None:
+        if self._rows:
+            self._journal.put_images(self._rows)
+            self._rows = []
+
+
+def _settle_duplicates(found: Scan) -> None:
+    """Say of files with one content which is labeled, and which are its duplicates."""
+    several = "SELECT sha FROM images WHERE sha!='' GROUP BY sha HAVING COUNT(*)>1"
+    again = "SELECT sha FROM images WHERE state='duplicate'"  # what one was a duplicate of may be gone
+    query = f"SELECT {IMAGE} FROM images WHERE sha IN ({several} UNION {again}) ORDER BY sha, path"
+    with closing(found.journal.rows(query)) as rows, _Batches(found.journal) as batches:
+        for _, same in groupby((row for row in rows if row[0] not in found.missing), key=lambda row: row[1]):
+            files = [image_row(values) for values in same]
+            owner = next((row for row in files if row.state == "done"), files[0])
+            for row in files:
+                if (now := _with_owner(row, owner.path)) != row:
+                    batches.add(now)
 
 
 def is_image_name(name: str) -> bool:
     """Tell whether a file may be an image by its name: it ends as images do, or has no suffix; hidden ones are none."""
     last = name.rpartition("/")[2].lower()
-    return not any(part.startswith(".") for part in name.split("/")) and (last.endswith(_NAMED) or "." not in last)
+    _, dot, suffix = last.rpartition(".")
+    hidden = any(part.startswith(".") for part in name.split("/"))
+    return not hidden and (not dot or f".{suffix}" in _NAMED)
 
 
-def _is_image(folder: str, name: str) -> bool:
-    if name.lower().endswith(_NAMED):
-        return True
-    if "." in name:
-        return False
+def _begins_as_images_do(path: str) -> bool:
     try:
-        with open_regular(Path(folder, name)) as file:
+        with open_regular(Path(path)) as file:
             return file.read(8).startswith(_MAGIC)
     except OSError:
         return False
 
 
-def _unchanged(root: Path, name: str, known: Mapping[str, ImageRow]) -> ImageRow | None:
-    """Give the file as the journal knows it if it has not changed since, by its size and time; None otherwise."""
-    before = known.get(name)
-    if before is None or not before.sha:
-        return None
-    try:
-        facts = os.stat(f"{root}/{name}")  # noqa: PTH116 - a path of texts is made in a tenth of the time
-    except OSError:
-        return None
-    return before if (before.bytes, before.mtime) == (facts.st_size, facts.st_mtime_ns) else None
+def _shown(name: str) -> str:
+    """Give a name as it can be written; one that is not UTF-8 with escapes."""
+    return name if _is_utf8(name) else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _is_utf8(name: str) -> bool:
@@ -136,16 +298,15 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _read(root: Path, name: str, known: Mapping[str, ImageRow]) -> ImageRow:
+def _read(file: _File, before: ImageRow | None) -> ImageRow:
     """Give a file that is new or has been touched as it is now: as known before, pending, or unreadable."""
-    if not _is_utf8(name):  # nothing that is written, journal or export, could name it
-        shown = os.fsencode(name).decode("utf-8", "backslashreplace")
-        return ImageRow(shown, "", 0, 0, "unreadable", "its name is not UTF-8: rename it")
-    before = known.get(name)
+    name = file.name
+    if not _is_utf8(file.path):  # nothing that is written, journal or export, could name it
+        return ImageRow(name, "", 0, 0, "unreadable", "its name is not UTF-8: rename it")
     if name.lower().endswith(RAW):
         return ImageRow(name, "", 0, 0, "unreadable", "a raw file of a camera: develop it to JPEG or PNG")
     try:
-        path = root / name
+        path = Path(file.path)
         facts = path.stat()
         if facts.st_size > MOST_FILE:
             return ImageRow(name, "", 0, 0, "unreadable", f"{facts.st_size} bytes are too many for an image")

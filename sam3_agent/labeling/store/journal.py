@@ -98,8 +98,7 @@ class Journal:
         with _explained(path), ExitStack() as closing:
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             closing.callback(self._db.close)
-            self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_ROW)
-            self._db.execute("PRAGMA trusted_schema=OFF")
+            _guard(self._db)
             if self._db.execute("SELECT 1 FROM sqlite_master WHERE type IN ('view', 'trigger')").fetchone():
                 raise InputError(f"{path} is no journal of this program: it has views or triggers")
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -170,6 +169,32 @@ class Journal:
             self._check_present()
             return self._db.execute(query, values).fetchall()
 
+    def rows(self, query: str, values: Sequence[object] = ()) -> Generator[tuple[Any, ...]]:
+        """Give the rows of a query one at a time; what is written meanwhile is not among them.
+
+        They come by a connection of their own, which closes with the generator.
+        """
+        with _explained(self.path):
+            self._check_present()
+            reading = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            try:
+                _guard(reading)
+                reading.execute("PRAGMA query_only=ON")
+                yield from reading.execute(query, values)
+            finally:
+                reading.close()
+
+    @contextmanager
+    def snapshot(self) -> Generator["Journal"]:
+        """Open the journal as it is now, to be read; what is written meanwhile is not in it."""
+        still = Journal(self.path)
+        try:
+            still.read("BEGIN")
+            still.read("SELECT 1 FROM meta LIMIT 1")  # a transaction sees what there is when it first reads
+            yield still
+        finally:
+            still.close()
+
     def meta(self, key: str) -> Any:
         """Read a remembered value; None where there is none."""
         found = self.read("SELECT value FROM meta WHERE key=?", (key,))
@@ -188,6 +213,21 @@ class Journal:
         """List the files of the run in the order of their paths."""
         where, values = ("WHERE state=?", (state,)) if state else ("", ())
         return [image_row(row) for row in self.read(f"SELECT {IMAGE} FROM images {where} ORDER BY path", values)]
+
+    def has_images(self, state: State | None = None) -> bool:
+        """Tell whether there are files in the run, or in a state."""
+        return bool(self.images_after("", state, 1))
+
+    def images_after(self, path: str, state: State | None, most: int) -> list[ImageRow]:
+        """List the next files after a path, in the order of paths: a page of `images`."""
+        where, values = ("AND state=?", (state,)) if state else ("", ())
+        query = f"SELECT {IMAGE} FROM images WHERE path>? {where} ORDER BY path LIMIT ?"
+        return [image_row(row) for row in self.read(query, (path, *values, most))]
+
+    def file(self, path: str) -> ImageRow | None:
+        """Find a file by its path; None where it is not in the run."""
+        found = self.read(f"SELECT {IMAGE} FROM images WHERE path=?", (path,))
+        return image_row(found[0]) if found else None
 
     def image(self, sha: str) -> ImageRow:
         """Find the labeled file with that content; raises InputError where there is none."""
@@ -301,6 +341,12 @@ class Journal:
     def _version(self) -> str:
         found = self.read("SELECT value FROM meta WHERE key='version'")
         return str(found[0][0]) if found else ""
+
+
+def _guard(db: sqlite3.Connection) -> None:
+    """Let nothing in a stranger's file take more memory than any row needs, or call functions."""
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_ROW)
+    db.execute("PRAGMA trusted_schema=OFF")
 
 
 _BESIDE = ("", "-wal", "-shm", "-journal")

@@ -8,7 +8,8 @@ from typing import Annotated, Any, TypeVar
 import pydantic
 
 from sam3_agent.errors import InputError
-from sam3_agent.labeling.store.journal import ImageRow, Journal
+from sam3_agent.labeling.store.documents import ImageRow, State, image_row, read_label
+from sam3_agent.labeling.store.journal import IMAGE, Journal
 from sam3_agent.labeling.store.label import ROUTES
 
 
@@ -71,14 +72,18 @@ class Summary:
 
 
 def summarize(journal: Journal) -> Summary:
-    """Count the images and labels of a journal."""
-    images = journal.images()
-    states = Counter(row.state for row in images)
+    """Count the images and labels of a journal, one after another: a million of them are not held."""
+    states: Counter[State] = Counter()
+    seconds, listed = 0.0, list[ImageRow]()
+    for row in map(image_row, journal.rows(f"SELECT {IMAGE} FROM images ORDER BY path")):
+        states[row.state] += 1
+        seconds += row.seconds
+        listed += [row] if row.state in ("unreadable", "duplicate") else []
     classes: dict[str, dict[str, int]] = {name: _no_labels() for name in class_names(journal)}
     sources: Counter[str] = Counter()
     judged: Counter[str] = Counter()
     proposals = 0
-    for label in journal.labels():
+    for label in (read_label(*row) for row in journal.rows("SELECT document, id FROM labels ORDER BY id")):
         classes.setdefault(label.class_name, _no_labels())[label.route] += 1
         sources[label.source] += 1
         judged.update([label.evidence.judged] if label.evidence.judged else [])
@@ -86,15 +91,15 @@ def summarize(journal: Journal) -> Summary:
     unsure = journal.read("SELECT COUNT(*) FROM checks WHERE route='review'")[0][0]
     return Summary(
         images={state: states.get(state, 0) for state in ("done", "pending", "duplicate", "unreadable")},
-        unreadable=tuple(row for row in images if row.state == "unreadable"),
-        duplicates=tuple(row for row in images if row.state == "duplicate"),
+        unreadable=tuple(row for row in listed if row.state == "unreadable"),
+        duplicates=tuple(row for row in listed if row.state == "duplicate"),
         classes=classes,
         sources=dict(sources),
         judged=dict(sorted(judged.items())),
         proposals=proposals,
         unsure_images=int(unsure),
         usd=journal.usd(),
-        seconds=sum(row.seconds for row in images),
+        seconds=seconds,
     )
 
 

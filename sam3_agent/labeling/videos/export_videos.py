@@ -14,7 +14,7 @@ from sam3_agent.formats.video import FORMATS, export_tracks
 from sam3_agent.formats.video.label_studio_video import write_label_studio_video
 from sam3_agent.formats.video.track_set import TrackSet
 from sam3_agent.formats.video.ytvis import write_ytvis
-from sam3_agent.labeling.io.export_labels import Selection, provenance_of
+from sam3_agent.labeling.io.journal_labels import Selection, provenance_of
 from sam3_agent.labeling.store.summary import class_names, model_name
 from sam3_agent.labeling.videos.track_label import TrackLabel
 from sam3_agent.labeling.videos.video_journal import FOLDER, VideoJournal, VideoRow

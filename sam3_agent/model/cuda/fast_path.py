@@ -30,6 +30,7 @@ from sam3_agent.model.cuda.graphs import (
 )
 from sam3_agent.model.cuda.mask_counts import MaskCoder
 from sam3_agent.model.cuda.masks import MaskDecoder
+from sam3_agent.model.cuda.transfer import upload
 from sam3_agent.model.cuda.vision import Vision
 from sam3_agent.model.sam3_forward import Grounded
 from sam3_agent.model.text_prompts import CONTEXT
@@ -39,6 +40,9 @@ CODED_AT_ONCE = 256
 """Masks of all prompts together that are coded in one go: 85 MB of logits at full size."""
 CLICKS = ((1, False), (2, False), (0, True), (1, True))
 """(points, box or not) of the prompts that are captured at the start; others are at their first use."""
+MOST_POINTS = 4
+"""Points of a click prompt that is captured; each number of them has a graph of its own, with 13 MB of inputs at full
+size in bfloat16, and no caller may fill the memory with those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ class FastPath:
         tokens, mask = self._graphs.run(
             ("boxes", rows, columns),
             self._geometry.boxes,
-            *(pad_rows(each.to(self._device), rows) for each in (coarse, boxes, labels)),
+            *(pad_rows(upload(each, self._device), rows) for each in (coarse, boxes, labels)),
         )
         return tokens[:count], mask[:count]
 
@@ -143,7 +147,7 @@ class FastPath:
             return None
         padded = [*queries, *[queries[-1]] * (size - len(queries))]
         one = slice(row, row + 1)
-        chosen = grounded.queries[one, torch.tensor(padded, device=self._device)]  # (1, K, C)
+        chosen = grounded.queries[one, upload(torch.tensor(padded), self._device)]  # (1, K, C)
         (found,) = self._graphs.run(
             ("masks", size, grounded.tokens.shape[1]),
             self._masks,
@@ -168,8 +172,15 @@ class FastPath:
             self._code_group(coded, logits, group, size)
         return coded
 
-    def click(self, tracker: Tracker, seen: ClickFeatures, clicks: Clicks, *, multimask: bool) -> tuple[Tensor, Tensor]:
-        """(1, K, h, w) mask logits and (1, K) predicted IoU; see `Tracker.decode`."""
+    def click(
+        self, tracker: Tracker, seen: ClickFeatures, clicks: Clicks, *, multimask: bool
+    ) -> tuple[Tensor, Tensor] | None:
+        """(1, K, h, w) mask logits and (1, K) predicted IoU; see `Tracker.decode`.
+
+        None for several prompts or more points than there are graphs for.
+        """
+        if clicks.points.shape[0] > 1 or clicks.points.shape[1] > MOST_POINTS:
+            return None
         given = clicks.on(self._device)
         key = ("click", *given.points.shape[:2], given.boxes is not None, given.masks is not None, multimask)
         rest = [each for each in (given.boxes, given.masks) if each is not None]

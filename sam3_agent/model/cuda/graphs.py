@@ -5,12 +5,17 @@ of them wrote may be overwritten when any other is replayed. `Graphs.run` theref
 """
 
 import logging
+import threading
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import torch
 from torch.nn.functional import pad
+
+from sam3_agent.model.loading import first_line
+from sam3_agent.model.oom import out_of_memory
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +34,8 @@ without a copy of the mask."""
 BOXES = (1, 7, 15)
 """Exemplar boxes of a prompt: with 7 of them all tokens still fit into the first of TOKENS, with 15 into the second."""
 
+_capturing = threading.Lock()
+"""Lock of the one capture at a time that torch allows in a process; replicas on other GPUs may want one too."""
 Tensors = tuple[torch.Tensor, ...]
 Function = Callable[..., Tensors]
 
@@ -41,11 +48,20 @@ class Recording:
     outputs: Tensors
 
 
+class NotRecorded(RuntimeError):
+    """A function that runs but cannot be recorded: it waits for the device, or makes tensors on the host."""
+
+
 class Recorder(Protocol):
-    """Binds a function to tensors: `cuda_recorder`, and `eager_recorder` as its double."""
+    """Binds a function to tensors: `CudaRecorder`, and `eager_recorder` as its double."""
 
     def __call__(self, function: Function, inputs: Tensors) -> Recording:
-        """Record `function(*inputs)`; raises RuntimeError where it cannot be recorded."""
+        """Record `function(*inputs)`.
+
+        Raises:
+            NotRecorded: it cannot be recorded.
+            RuntimeError: it does not run at all, as where it does not compile or memory runs out.
+        """
         ...
 
 
@@ -77,7 +93,8 @@ class Graphs:
         """`function(*inputs)` by the recording of `key`, made at the first call; the outputs are the caller's own.
 
         Inputs of one key must always have the same shapes. Where recording fails, one warning is logged and the
-        function runs as it is from then on.
+        function runs as it is from then on. What the function itself raises, out of memory above all, comes through
+        and is no reason not to record it another time.
         """
         if key in self._failed:
             return function(*inputs)
@@ -95,36 +112,66 @@ class Graphs:
         own = tuple(given.clone() for given in inputs)  # strides kept: channels-last stays channels-last
         try:
             recording = self._record(function, own)
-        except RuntimeError as error:
+        except NotRecorded as error:
             if not self._failed:
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-                _log.warning("%s cannot be captured as a CUDA graph (%s); it runs uncaptured", key, reason)
+                _log.warning("%s cannot be captured as a CUDA graph (%s); it runs uncaptured", key, error)
             self._failed.add(key)
             return None
         self._held[key] = _Held(own, recording)
         return self._held[key]
 
 
-def cuda_recorder(device: torch.device) -> Recorder:
-    """Capture CUDA graphs on a device, all in one memory pool."""
-    pool = torch.cuda.graph_pool_handle()
-    stream = cast(Any, torch.cuda.Stream)(device)
+class CudaRecorder:
+    """Captures CUDA graphs on a device, all in one memory pool; a failed capture leaves torch as it was before."""
 
-    def record(function: Function, inputs: Tensors) -> Recording:
-        with torch.cuda.device(device):
-            current = torch.cuda.current_stream(device)
-            stream.wait_stream(current)
-            with torch.cuda.stream(stream):
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._pool = torch.cuda.graph_pool_handle()
+        self._stream = cast(Any, torch.cuda.Stream)(device)
+        self._spoilt: list[torch.cuda.CUDAGraph] = []
+        """Graphs whose capture failed; torch's allocators may still look at them."""
+
+    def __call__(self, function: Function, inputs: Tensors) -> Recording:
+        """Run the function WARM_UPS times, then capture it; see `Recorder`."""
+        current = torch.cuda.current_stream(self._device)
+        # Where a capture fails, torch leaves its stream the current one of this thread: `current` is brought back here.
+        with torch.cuda.device(self._device), torch.cuda.stream(current):
+            self._stream.wait_stream(current)
+            with torch.cuda.stream(self._stream):
                 for _ in range(WARM_UPS):
                     function(*inputs)
-            current.wait_stream(stream)
-            graph = torch.cuda.CUDAGraph()
-            # Other threads upload images meanwhile, which must not spoil the capture: "thread_local".
-            with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+            current.wait_stream(self._stream)
+            return self._captured(function, inputs)
+
+    def _captured(self, function: Function, inputs: Tensors) -> Recording:
+        graph = torch.cuda.CUDAGraph()
+        # Other threads upload images meanwhile, which must not spoil the capture: "thread_local".
+        how: Any = {"pool": self._pool, "stream": self._stream, "capture_error_mode": "thread_local"}
+        try:
+            with _capturing, torch.cuda.graph(graph, **how):
                 outputs = function(*inputs)
+        except RuntimeError as error:
+            self._give_up(graph)
+            # Ending a spoilt capture raises too; what spoilt it is what is worth telling.
+            cause = error.__context__ if isinstance(error.__context__, RuntimeError) else error
+            if out_of_memory(cause):
+                raise cause from None
+            raise NotRecorded(first_line(cause)) from error
         return Recording(graph.replay, outputs)
 
-    return record
+    def _give_up(self, graph: torch.cuda.CUDAGraph) -> None:
+        """Take back what a broken capture leaves behind.
+
+        torch's allocator goes on believing that the pool is being captured into (`CUDAGraph::capture_end` raises before
+        it says otherwise): the next capture into it would be refused, and blocks that two streams have used would never
+        be free again.
+        """
+        core = cast(Any, torch)._C
+        with suppress(RuntimeError, AttributeError):  # it was ended properly after all; an older torch lacks the name
+            core._cuda_endAllocateToPool(torch.cuda.current_device(), self._pool)
+            core._cuda_releasePool(torch.cuda.current_device(), self._pool)
+            self._spoilt.append(graph)
+        self._pool = torch.cuda.graph_pool_handle()
 
 
 def eager_recorder() -> Recorder:

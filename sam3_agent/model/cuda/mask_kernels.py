@@ -13,7 +13,6 @@ from functools import partial
 
 import triton
 import triton.language as tl
-from triton.errors import TritonError as TritonError
 
 # Compiled once for all sizes: by itself Triton makes a kernel anew where a number happens to be 1 or divisible by 16.
 _jit = partial(triton.jit, do_not_specialize=["h", "w", "height", "width", "room", "chars", "size"])

@@ -9,7 +9,13 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from sam3_agent.model.cuda.transfer import upload
-from sam3_agent.model.preprocess import PreparedImage, check_image
+from sam3_agent.model.oom import free_memory, out_of_memory
+from sam3_agent.model.preprocess import PreparedImage, check_image, prepare_image
+
+REACH = 64
+"""Longest side of an image, in sides of the square. torch's antialiasing kernel holds the weights of several output
+places in the 48 kB of memory that a block shares (UpSampleBilinear2d.cu), which is full at 94 times; what is longer, as
+a strip of 100,000 x 100, is resized by the CPU."""
 
 
 class DevicePreparer:
@@ -25,11 +31,25 @@ class DevicePreparer:
         self._stream = cast(Any, torch.cuda.Stream)(device) if device.type == "cuda" else None
 
     def __call__(self, image: NDArray[np.uint8]) -> PreparedImage:
-        """Check an (H, W, 3) RGB image, upload and resize it; raises InputError."""
+        """Check an (H, W, 3) RGB image, upload and resize it; raises InputError.
+
+        The CPU resizes what the GPU cannot, and where the GPU's memory is full.
+        """
         check_image(image)
-        height, width = image.shape[:2]
+        if max(image.shape[:2]) > REACH * self._side:
+            return prepare_image(image, self._side)
         if not (image.flags.writeable and image.flags.c_contiguous):
             image = image.copy()  # torch warns of read-only memory and refuses negative strides
+        try:
+            return self._resized(image)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+        free_memory()
+        return prepare_image(image, self._side)
+
+    def _resized(self, image: NDArray[np.uint8]) -> PreparedImage:
+        height, width = image.shape[:2]
         given = torch.from_numpy(image)  # (H, W, 3) # pyright: ignore[reportUnknownMemberType]
         if self._stream is None:
             return PreparedImage(height, width, square(given, self._side, self._dtype))

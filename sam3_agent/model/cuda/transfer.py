@@ -5,10 +5,13 @@ from torch import Tensor
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
-    """A copy of a host's tensor on a CUDA device, on its way in the current stream when this returns.
+    """A copy of a host's tensor on a device: on CUDA on its way in the current stream when this returns.
 
-    torch keeps pinned blocks and knows when an upload from one has ended, so this allocates once a size.
+    A plain `to` would wait for all that the stream has to do before. torch keeps pinned blocks and knows when an upload
+    from one has ended, so this allocates once a size.
     """
+    if device.type != "cuda" or tensor.is_cuda or not tensor.numel():
+        return tensor.to(device)
     return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor).to(device, non_blocking=True)
 
 

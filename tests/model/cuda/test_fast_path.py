@@ -1,5 +1,7 @@
 """The fast path says what the plain network says: here with the double of CUDA graphs, in float32 on a CPU."""
 
+import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,28 @@ from numpy.typing import NDArray
 from transformers import CLIPTokenizer
 
 from sam3_agent import masks
+from sam3_agent.masks import Rle
 from sam3_agent.model import sam3_forward
-from sam3_agent.model.cuda.fast_path import FastPath
-from sam3_agent.model.cuda.graphs import Graphs, cuda_recorder, eager_recorder
+from sam3_agent.model.cuda.fast_path import MOST_POINTS, FastPath
+from sam3_agent.model.cuda.graphs import CudaRecorder, Graphs, eager_recorder
 from sam3_agent.model.cuda.mask_counts import in_torch
-from sam3_agent.model.cuda.start import TOLERANCE, difference, fast_path_of, keep_code, mask_coder, recorded
+from sam3_agent.model.cuda.start import (
+    TOLERANCE,
+    difference,
+    fast_path_of,
+    keep_code,
+    mask_coder,
+    recorded,
+    start_fast_path,
+)
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.types import ClickPrompt, ConceptPrompt, Detection, DetectOptions, Exemplar, ModelInfo
 from tests.model.conftest import small_model, small_tracker
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
+COMPILED = pytest.mark.filterwarnings("default")
+"""Warnings of torch's and Triton's compilers about a card, which are not for us to mend."""
 LIKE = ConceptPrompt("cat", (Exemplar((20.0, 30.0, 90.0, 80.0)), Exemplar((5.0, 5.0, 40.0, 30.0), positive=False)))
 MANY = ConceptPrompt(None, tuple(Exemplar((x, 10.0, x + 20.0, 60.0)) for x in range(0, 100, 10)))
 
@@ -54,7 +67,13 @@ def assert_same(found: Detection, wanted: Detection, off: float = 1e-5) -> None:
         for a, b in zip(mine, other, strict=True):
             assert a.object_score == pytest.approx(b.object_score, abs=off)
             assert a.box == pytest.approx(b.box, abs=100 * off)
-            assert masks.iou([a.rle], [b.rle])[0, 0] >= 0.999
+            assert_same_mask(a.rle, b.rle)
+
+
+def assert_same_mask(found: Rle, wanted: Rle) -> None:
+    """IoU of at least 0.999, or two pixels apart: a thousandth of a small mask is less than one."""
+    differing = int((masks.decode(found) != masks.decode(wanted)).sum())
+    assert differing <= 2 or masks.iou([found], [wanted])[0, 0] >= 0.999
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 16, 17])
@@ -119,9 +138,18 @@ def test_read_exemplars_and_clicks_say_the_same(
         ClickPrompt(((60.0, 40.0), (10.0, 10.0)), (True, False)),
         ClickPrompt((), (), box=(20.0, 30.0, 90.0, 80.0)),
         ClickPrompt(((60.0, 40.0),), (True,), mask=first[0].rle),
+        ClickPrompt(tuple((20.0 * n, 40.0) for n in range(1, MOST_POINTS + 2)), (True,) * (MOST_POINTS + 1)),
     ):
         found, other = quick_segmenter.segment_at(quickly, prompt), clicking_segmenter.segment_at(plain, prompt)
         assert [a.rle for a in found] == [b.rle for b in other]
+    clicked = [key[2] for key in _fast(quick_segmenter).graphs.keys if isinstance(key, tuple) and key[0] == "click"]
+    assert max(clicked) <= MOST_POINTS
+
+
+def _fast(segmenter: Sam3) -> FastPath:
+    fast = segmenter._runner._fast
+    assert fast is not None
+    return fast
 
 
 def test_a_forgotten_image_does_not_change_under_what_came_after(
@@ -158,8 +186,8 @@ def test_everything_is_recorded_at_the_start_and_usual_calls_add_nothing(
 def test_layers_compile_without_a_break_and_say_the_same() -> None:
     model = small_model()
     sam3_forward.prepare(model)
-    fast = fast_path_of(model, None, Graphs(eager_recorder()), in_torch)
-    fast.compile(backend="eager")  # of whole layers: a break in the graph would be an error
+    # Of whole layers: a break in the graph would be an error.
+    fast = recorded(model, None, eager_recorder(), in_torch, compiled=True, backend="eager")
     assert difference(fast, model) < 1e-5
     with torch.inference_mode():
         coarse = fast.encode(torch.randn(1, 3, 96, 96)).levels[-1]
@@ -195,6 +223,21 @@ def test_a_cpu_has_no_fast_path_to_start(segmenter: Sam3) -> None:
     assert mask_coder(torch.device("cpu")) is in_torch
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="what works nowhere is tried here, and a GPU may do it")
+def test_what_neither_compiles_nor_captures_is_told_in_one_line(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    model = small_model()
+    sam3_forward.prepare(model)
+    assert start_fast_path(model, None) is None
+    (line,) = caplog.messages
+    assert line.startswith("compiling and capturing the network failed on cpu (")
+    assert "; capturing the network failed on cpu (" in line
+    assert line.endswith("; the network runs as it is")
+
+
 def test_compiled_code_is_kept_where_the_environment_says_or_in_the_users_cache(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -205,11 +248,14 @@ def test_compiled_code_is_kept_where_the_environment_says_or_in_the_users_cache(
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
     keep_code()
     assert _cache() == str(tmp_path / "sam3-agent" / "compiled")
+    (tmp_path / "file").touch()
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    keep_code()
+    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
 
 
 def _cache() -> str:
-    import os
-
     return os.environ["TORCHINDUCTOR_CACHE_DIR"]
 
 
@@ -225,6 +271,7 @@ def tiny_pair() -> tuple[Sam3, Sam3]:
     return plain, fast
 
 
+@COMPILED
 def test_the_embedded_weights_find_the_same_objects(tiny_pair: tuple[Sam3, Sam3]) -> None:
     plain, fast = tiny_pair
     kept = 0
@@ -239,14 +286,14 @@ def test_the_embedded_weights_find_the_same_objects(tiny_pair: tuple[Sam3, Sam3]
     assert kept >= 5
 
 
-@pytest.mark.gpu
-@GPU
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, GPU])])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_captured_graphs_equal_the_functions_to_the_bit(dtype: torch.dtype) -> None:
-    model = small_model().to("cuda", dtype)
+def test_captured_graphs_equal_the_functions_to_the_bit(device: str, dtype: torch.dtype) -> None:
+    """On a CPU the double of the graphs is what is captured, which shows that the test itself works."""
+    model = small_model().to(device, dtype)
     sam3_forward.prepare(model)
-    device = torch.device("cuda")
-    captured = recorded(model, None, cuda_recorder(device), in_torch, compiled=False)
+    record = CudaRecorder(torch.device(device)) if device == "cuda" else eager_recorder()
+    captured = recorded(model, None, record, in_torch, compiled=False)
     eager = fast_path_of(model, None, Graphs(eager_recorder()), in_torch)
     assert captured.graphs.failed == ()
     with torch.inference_mode():
@@ -261,6 +308,7 @@ def test_captured_graphs_equal_the_functions_to_the_bit(dtype: torch.dtype) -> N
             assert mine is not None
             assert other is not None
             for name in ("logits", "presence", "boxes", "queries", "memory"):
+                assert getattr(mine, name).isfinite().all(), name
                 assert torch.equal(getattr(mine, name), getattr(other, name)), name
             drawn, again = (path.masks(seen.levels, mine, 0, [1, 4, 7]) for path in (captured, eager))
             assert drawn is not None
@@ -270,10 +318,15 @@ def test_captured_graphs_equal_the_functions_to_the_bit(dtype: torch.dtype) -> N
 
 @pytest.mark.gpu
 @GPU
-@pytest.mark.parametrize(("dtype", "most"), [("float32", 1e-3), ("bfloat16", 0.05)])
-def test_compiled_and_captured_layers_stay_near_the_plain_network(dtype: str, most: float) -> None:
+@COMPILED
+@pytest.mark.parametrize(("dtype", "most"), [("float32", 5e-3), ("bfloat16", 0.1)])
+def test_compiled_and_captured_layers_stay_near_the_plain_network(
+    dtype: str, most: float, caplog: pytest.LogCaptureFixture
+) -> None:
     segmenter = Sam3.load("tiny", device="cuda", dtype=dtype)
-    segmenter.warm_up()
+    with caplog.at_level(logging.INFO, logger="sam3_agent"):
+        segmenter.warm_up()
+    assert "compiled and captured" in caplog.text
     runner = segmenter._runner
     assert runner._fast is not None
     assert runner._fast.graphs.failed == ()
@@ -282,6 +335,7 @@ def test_compiled_and_captured_layers_stay_near_the_plain_network(dtype: str, mo
 
 @pytest.mark.gpu
 @GPU
+@COMPILED
 def test_two_replicas_on_two_devices_give_one_answer(picture: NDArray[np.uint8]) -> None:
     if torch.cuda.device_count() < 2:
         pytest.skip("there is one CUDA GPU here, and this needs two")

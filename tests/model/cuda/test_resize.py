@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 
 from sam3_agent.errors import InputError
-from sam3_agent.model.cuda.resize import DevicePreparer, taken
+from sam3_agent.model.cuda.resize import REACH, DevicePreparer, taken
 from sam3_agent.model.preprocess import to_pixels
 
 CPU = DevicePreparer(torch.device("cpu"), torch.float32, 96)
@@ -35,6 +35,21 @@ def test_flipped_and_read_only_arrays_are_taken_as_they_are() -> None:
 def test_what_is_no_image_is_refused(image: NDArray[np.uint8]) -> None:
     with pytest.raises(InputError, match=r"\(H, W, 3\) uint8"):
         CPU(image)
+
+
+def test_a_strip_that_no_gpu_resizes_is_left_to_the_cpu() -> None:
+    strip = np.random.default_rng(6).integers(0, 256, (2, 96 * REACH + 1, 3), dtype=np.uint8)
+    assert torch.equal(taken(CPU(strip)), to_pixels(strip, 96))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
+@pytest.mark.parametrize("size", [(20, 96 * REACH), (96 * REACH, 20), (96 * REACH, 96 * REACH // 8)])
+def test_a_gpu_resizes_whatever_it_is_given(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(7).integers(0, 256, (*size, 3), dtype=np.uint8)
+    prepared = DevicePreparer(torch.device("cuda"), torch.float32, 96)(image)
+    assert prepared.pixels.is_cuda
+    assert float((taken(prepared).cpu() - to_pixels(image, 96)).abs().max() * 127.5) < 1.01
 
 
 @pytest.mark.gpu

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sam3_agent.formats.video.ytvis import Pair, YtvisVideo, read_ytvis
 from sam3_agent.masks import Rle
-from sam3_evals.datasets.pictures import check_files, picture_folder, split_pictures
+from sam3_evals.datasets.pictures import file_and_pictures, picture_folder, spec_of
 from sam3_evals.metrics.video.masklets import volume_of
 from sam3_evals.sample import Case, Footage, Source
 
@@ -30,15 +30,12 @@ class VEval:
         Raises:
             InputError: the file or the folder is not there.
         """
-        text, given = split_pictures(argument)
-        file = Path(text).expanduser()
-        check_files(file)
-        return cls(file, given)
+        return cls(*file_and_pictures(argument))
 
     @property
     def name(self) -> str:
         """The spec."""
-        return f"veval:{self.file}" + (f"@{self.given}" if self.given is not None else "")
+        return spec_of("veval", self.file, self.given)
 
     def cases(self, limit: int | None) -> Iterator[Case]:
         """One case a pair, video by video in the order of the file."""
