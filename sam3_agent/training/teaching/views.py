@@ -107,7 +107,8 @@ def pasted(image: TeachingImage, donors: Sequence[TeachingImage], rng: np.random
             continue
         colors, shape = cut
         height, width = shape.shape
-        room_y, room_x = pixels.shape[0] - height, pixels.shape[1] - width
+        room_y: int = pixels.shape[0] - height
+        room_x: int = pixels.shape[1] - width
         hidden = np.zeros(pixels.shape[:2], bool) if not kept else np.any(kept, axis=0)
         places = [(int(rng.integers(room_y + 1)), int(rng.integers(room_x + 1))) for _ in range(PLACES)]
         y, x = min(places, key=lambda at: (hidden[at[0] : at[0] + height, at[1] : at[1] + width] & shape).sum())
