@@ -65,13 +65,12 @@ class TunedRow:
 
 
 def measure_tuned(
-    model: str, noun: str, draw: int, images: int, recipe: FinetuneOptions, tests: int, folder: Path | None = None
+    segmenter: Sam3, noun: str, draw: int, images: int, recipe: FinetuneOptions, tests: int, folder: Path | None = None
 ) -> TunedRow:
     """Fine-tune to the noun from one draw of scenes and ask for it, and for others, on test scenes.
 
     `folder` keeps a checkpoint, from which an equal call goes on.
     """
-    segmenter = Sam3.load(model, device="cpu")
     having = islice(with_noun(noun, EXAMPLE_SEED + draw * DRAW_STRIDE), images)
     lacking = islice(without_noun(noun, ABSENT_EXAMPLE_SEED + draw * DRAW_STRIDE), images)
     given = [TeachingImage(scene.image, scene.objects) for scene in (*having, *lacking)]

@@ -52,9 +52,9 @@ class TestSet:
     absent: list[str]
 
 
-def open_tests(model: str, noun: str, count: int) -> TestSet:
+def open_tests(segmenter: Sam3, noun: str, count: int) -> TestSet:
     """Encode so many scenes with the noun, and as many without."""
-    workspace = Workspace(Sam3.load(model, device="cpu"))
+    workspace = Workspace(segmenter)
     present = [(workspace.open(s.image).id, s) for s in islice(with_noun(noun, TEST_SEED), count)]
     absent = [workspace.open(s.image).id for s in islice(without_noun(noun, ABSENT_SEED), count)]
     return TestSet(workspace, present, absent)

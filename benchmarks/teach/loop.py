@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydantic
 from PIL import Image
 
 from benchmarks.labeling.truth import Counts, counted, matched
@@ -24,15 +26,15 @@ from sam3_agent.labeling.relabel.lesson import Recipe
 from sam3_agent.labeling.relabel.round import RoundOptions, run_round
 from sam3_agent.labeling.review.decisions import ReviewDecisions
 from sam3_agent.labeling.review.handlers import queue_of
-from sam3_agent.labeling.store.journal import Journal
+from sam3_agent.labeling.store.journal import FILE, Journal
 from sam3_agent.labeling.store.label import Label
 from sam3_agent.labeling.verify.calibrate import LEAST, calibrate
 from sam3_agent.masks import Rle
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.workspace import Workspace
 
-FIRST_SEED, EXAMPLE_SEED = 600_000, 690_000
-"""Below the first training seed, as those of `learning`."""
+FIRST_SEED, EXAMPLE_SEED, DRAW_STRIDE = 600_000, 690_000, 1_000
+"""Below the first training seed, as those of `learning`; examples of draws are ten seeds apart."""
 SHARE, MOST = 0.45, 3
 """Share of the images that hold a new noun, and how many of it at most."""
 Truth = dict[str, dict[str, list[Rle]]]
@@ -42,6 +44,7 @@ Truth = dict[str, dict[str, list[Rle]]]
 class Point:
     """Accepted labels of the new nouns after so many decisions."""
 
+    draw: int
     arm: str
     decisions: int
     complete: int
@@ -62,19 +65,29 @@ class Point:
         return asdict(self)
 
 
-def write_loop_images(folder: Path, count: int) -> Truth:
+@dataclass(frozen=True, slots=True)
+class LoopPlace:
+    """Folder of a draw of images and its runs."""
+
+    folder: Path
+    draw: int
+    images: int
+
+
+def write_loop_images(place: LoopPlace) -> Truth:
     """Draw the images as PNG and one example of each noun; gives file name -> noun -> masks."""
     truth: Truth = {}
+    folder, first = place.folder, FIRST_SEED + place.draw * DRAW_STRIDE
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    for seed in range(FIRST_SEED, FIRST_SEED + count):
+    for seed in range(first, first + place.images):
         rng = np.random.default_rng([seed, 7])
         counts = {noun: int(rng.integers(1, MOST + 1)) if rng.random() < SHARE else 0 for noun in NEW}
         scene = with_new(seed, counts)
         _write(folder / "images" / f"{seed}.png", scene.image)
         truth[f"{seed}.png"] = {noun: list(scene.objects[noun]) for noun in NEW}
     classes: list[str] = []
-    for place, noun in enumerate(NEW):
-        scene = with_new(EXAMPLE_SEED + place, {noun: 1})
+    for number, noun in enumerate(NEW):
+        scene = with_new(EXAMPLE_SEED + 10 * place.draw + number, {noun: 1})
         _write(folder / f"{noun}.png", scene.image)
         box = [round(v) for v in masks.box(scene.objects[noun][0])]
         classes.append(f"  - {{name: {noun}, exemplars: [{{image: {noun}.png, box: {box}}}]}}")
@@ -86,6 +99,9 @@ def _write(path: Path, image: Any) -> None:
     if not path.is_file():
         with replacing(path) as temporary:
             Image.fromarray(image).save(temporary, "PNG")
+
+
+_POINTS = pydantic.TypeAdapter(list[Point])
 
 
 class Reviewer:
@@ -143,35 +159,64 @@ def _missing(found: Sequence[Rle], objects: Sequence[Rle]) -> list[Rle]:
 
 
 def measure_loop(
-    out: Path, model: str, images: int, amounts: Sequence[int], recipe: Recipe, tell: Callable[[Point], None]
+    place: LoopPlace, segmenter: Sam3, amounts: Sequence[int], recipe: Recipe, tell: Callable[[Point], None]
 ) -> list[Point]:
-    """Label, then review and teach up to each amount of decisions; the same without teaching."""
-    truth = write_loop_images(out, images)
-    segmenter = Sam3.load(model, device="cpu")
-    points: list[Point] = []
-    with closing(Journal.create(out / "begun")) as journal:
-        proposer = Proposer(Workspace(segmenter), parse_ontology((out / "concepts.yaml").read_text(), out / "c.yaml"))
-        label_images(Order(out / "images"), journal, ThreadExecutor(proposer))
-        points.append(_point("begun", journal, truth, 0))
+    """Label, then review and teach up to each amount of decisions; the same without teaching.
+
+    An arm that was measured before is read from its file, and labeling that was stopped goes on.
+    """
+    truth = write_loop_images(place)
+    points = _kept(place, "begun", (), lambda: [_begun(place, segmenter, truth)])
     tell(points[0])
     for arm in ("no teaching", "taught"):
-        folder = out / arm.replace(" ", "-")
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(out / "begun", folder)
-        with closing(Journal.open(folder)) as journal:
-            reviewer = Reviewer(journal, truth)
-            for amount in amounts:
-                began, lessons = time.monotonic(), ()
-                reviewer.work(amount)
-                if arm == "taught":
-                    report = run_round(journal, segmenter, RoundOptions(recipe=recipe))
-                    lessons = tuple(f"{x.class_name}: {x.objects} on {x.images}, {x.says}" for x in report.lessons)
-                elif _decided(journal) >= LEAST:
-                    calibrate(journal)
-                point = _point(arm, journal, truth, reviewer.made, lessons, time.monotonic() - began)
-                points.append(point)
-                tell(point)
-    write_json(out / "points.json", [point.to_json() for point in points], indent=1)
+        key = (*amounts, recipe)
+        points += _kept(place, arm, key, partial(_arm, place, arm, segmenter, truth, amounts, recipe))
+        for point in points[-len(amounts) :]:
+            tell(point)
+    return points
+
+
+def _begun(place: LoopPlace, segmenter: Sam3, truth: Truth) -> Point:
+    folder = place.folder / "begun"
+    begun = (folder / FILE).is_file()
+    with closing(Journal.open(folder) if begun else Journal.create(folder)) as journal:
+        concepts = parse_ontology((place.folder / "concepts.yaml").read_text(), place.folder / "c.yaml")
+        proposer = Proposer(Workspace(segmenter), concepts)
+        label_images(Order(place.folder / "images"), journal, ThreadExecutor(proposer))
+        return _point(place.draw, "begun", journal, truth, 0)
+
+
+def _arm(
+    place: LoopPlace, arm: str, segmenter: Sam3, truth: Truth, amounts: Sequence[int], recipe: Recipe
+) -> list[Point]:
+    folder = place.folder / arm.replace(" ", "-")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(place.folder / "begun", folder)
+    points: list[Point] = []
+    with closing(Journal.open(folder)) as journal:
+        reviewer = Reviewer(journal, truth)
+        for amount in amounts:
+            began, lessons = time.monotonic(), ()
+            reviewer.work(amount)
+            if arm == "taught":
+                report = run_round(journal, segmenter, RoundOptions(recipe=recipe))
+                lessons = tuple(f"{x.class_name}: {x.objects} on {x.images}, {x.says}" for x in report.lessons)
+            elif _decided(journal) >= LEAST:
+                calibrate(journal)
+            seconds = time.monotonic() - began
+            points.append(_point(place.draw, arm, journal, truth, reviewer.made, lessons, seconds))
+    return points
+
+
+def _kept(place: LoopPlace, arm: str, key: tuple[object, ...], measure: Callable[[], list[Point]]) -> list[Point]:
+    file = place.folder / f"points-{arm.replace(' ', '-')}.json"
+    given = [str(each) for each in key]
+    if file.is_file():
+        held = json.loads(file.read_text(encoding="utf-8"))
+        if held["given"] == given:
+            return _POINTS.validate_python(held["points"])
+    points = measure()
+    write_json(file, {"given": given, "points": [point.to_json() for point in points]}, indent=1)
     return points
 
 
@@ -180,7 +225,7 @@ def _decided(journal: Journal) -> int:
 
 
 def _point(
-    arm: str, journal: Journal, truth: Truth, made: int, lessons: tuple[str, ...] = (), seconds: float = 0.0
+    draw: int, arm: str, journal: Journal, truth: Truth, made: int, lessons: tuple[str, ...] = (), seconds: float = 0.0
 ) -> Point:
     paths = {row.sha: row.path for row in journal.images("done")}
     seen = {check.sha for check in journal.checks() if check.decided_by == "person"}
@@ -201,7 +246,7 @@ def _point(
     by_class = {noun: _figures(over(list(paths), [noun])) for noun in NEW}
     possible = _possible(rest, paths, labels, truth)
     return Point(
-        arm=arm, decisions=made, complete=len(seen),
+        draw=draw, arm=arm, decisions=made, complete=len(seen),
         precision=round(whole.precision, 3), recall=round(whole.recall, 3),
         elsewhere_precision=round(elsewhere.precision, 3), elsewhere_recall=round(elsewhere.recall, 3),
         possible_recall=round(possible, 3), by_class=by_class, lessons=lessons, seconds=round(seconds, 1),

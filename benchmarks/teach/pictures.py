@@ -1,4 +1,4 @@
-"""Scenes that hold a noun and scenes that do not; also of gears and bolts, which the tiny model was never shown."""
+"""Scenes that hold a noun and scenes that do not; also of gears and hourglasses, which no training has shown."""
 
 import math
 from collections.abc import Iterator
@@ -13,15 +13,15 @@ from sam3_agent.masks import Box, Rle
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.scenes.vocabulary import COLORS
 
-GEAR, BOLT = "gear", "bolt"
-NEW = (GEAR, BOLT)
-"""Nouns that no training has shown: cog wheels, and flashes of lightning."""
+GEAR, HOURGLASS = "gear", "hourglass"
+NEW = (GEAR, HOURGLASS)
+"""Nouns that no scene of a training has: what is drawn here is then all there is of them on an image."""
 PLACES = 40
-"""Tried for each gear: objects of scenes hardly hide each other either."""
+"""Tried for each new object: those of scenes hardly hide each other either."""
 LEAST_PIXELS = 60
-"""Of a gear that others hide; less is nothing that a person would mark."""
+"""Of a new object that others hide; less is nothing that a person would mark."""
 OVERSAMPLED = 4
-"""Gears are drawn so many times larger and scaled down, for smooth edges."""
+"""New things are drawn so many times larger and scaled down, for smooth edges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def with_new(seed: int, counts: dict[str, int]) -> NewScene:
         side = int(min(height, width) * rng.uniform(0.12, 0.32))
         places = [(int(rng.integers(0, height - side)), int(rng.integers(0, width - side))) for _ in range(PLACES)]
         top, left = min(places, key=lambda p: np.count_nonzero(taken[p[0] : p[0] + side, p[1] : p[1] + side]))
-        cover = (_gear if noun == GEAR else _bolt)(side, rng)  # (side, side) 0-1
+        cover = (_gear if noun == GEAR else _hourglass)(side, rng)  # (side, side) 0-1
         color = np.array(list(COLORS.values())[int(rng.integers(len(COLORS)))], np.float64)
         color = np.clip(color * rng.uniform(0.8, 1.1) + rng.normal(0, 4, (side, side, 1)), 0, 255)
         part = image[top : top + side, left : left + side]
@@ -121,22 +121,17 @@ def _gear(side: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return np.asarray(canvas.resize((side, side), Image.Resampling.BOX), np.float64) / 255
 
 
-def _bolt(side: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """(side, side) cover of a flash of lightning, turned by up to 25 degrees, in one of two hands."""
+def _hourglass(side: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(side, side) cover of an hourglass between two plates, turned by any angle."""
     size = side * OVERSAMPLED
-    wide, knee, turn = rng.uniform(0.16, 0.24), rng.uniform(-0.06, 0.06), np.radians(rng.uniform(-25, 25))
-    outline = [
-        (0.1, -0.46),
-        (-wide - 0.04, 0.06 + knee),
-        (-0.02, 0.02 + knee),
-        (-0.1, 0.46),
-        (wide + 0.04, -0.1 + knee),
-    ]
-    outline += [(0.03, -0.06 + knee), (wide, -0.46)]
-    hand = 1 if rng.random() < 0.5 else -1
+    wide, waist, plate = rng.uniform(0.24, 0.34), rng.uniform(0.03, 0.06), rng.uniform(0.05, 0.09)
+    turn, edge = rng.uniform(0, 2 * np.pi), 0.46 - plate
+    right = [(wide + 0.05, -0.46), (wide + 0.05, -edge), (wide, -edge), (waist, 0.0)]
+    right += [(x, -y) for x, y in reversed(right[:3])]
+    outline = right + [(-x, y) for x, y in reversed(right)]
     points = [
         (
-            size * (0.5 + hand * (x * math.cos(turn) - y * math.sin(turn))),
+            size * (0.5 + x * math.cos(turn) - y * math.sin(turn)),
             size * (0.5 + x * math.sin(turn) + y * math.cos(turn)),
         )
         for x, y in outline

@@ -3,6 +3,7 @@
 import time
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from benchmarks.teach.learning import DRAW_STRIDE, EXAMPLE_SEED, TestSet, asked
@@ -43,9 +44,19 @@ class TaughtRow:
         return asdict(self)
 
 
-def measure_taught(tests: TestSet, model: str, noun: str, draw: int, images: int, recipe: TeachOptions) -> TaughtRow:
-    """Teach the noun from one draw of scenes and ask for it on the test scenes."""
-    segmenter = Sam3.load(model, device="cpu")
+def measure_taught(
+    tests: TestSet,
+    segmenter: Sam3,
+    noun: str,
+    draw: int,
+    images: int,
+    recipe: TeachOptions,
+    folder: Path | None = None,
+) -> TaughtRow:
+    """Teach the noun from one draw of scenes and ask for it on the test scenes.
+
+    `folder` keeps a checkpoint, from which an equal call goes on.
+    """
     having = islice(with_noun(noun, EXAMPLE_SEED + draw * DRAW_STRIDE), images)
     lacking = islice(without_noun(noun, ABSENT_EXAMPLE_SEED + draw * DRAW_STRIDE), images)
     scenes = [*having, *lacking]
@@ -54,7 +65,7 @@ def measure_taught(tests: TestSet, model: str, noun: str, draw: int, images: int
     features = [segmenter.encode(scene.image) for scene in scenes[:OTHERS_ASKED]]
     before = [segmenter.detect(each, words) for each in features]
     began, cpu = time.monotonic(), time.process_time()
-    concept = teach(segmenter, "taught", given, options=recipe)
+    concept = teach(segmenter, "taught", given, options=recipe, folder=folder)
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
     same = before == [segmenter.detect(each, words) for each in features]
     tests.workspace.add_concept(concept)

@@ -96,7 +96,7 @@ UnlikeClassOption = Annotated[
     list[str] | None, typer.Option("--unlike", metavar="CLASS", help="A class of look-alikes; repeatable.")
 ]
 StepsOption = Annotated[
-    int | None, typer.Option(metavar="N", min=1, max=10_000, help="Steps of each of four parts [100].")
+    int | None, typer.Option(metavar="N", min=1, max=10_000, help="Steps of each of four parts [60].")
 ]
 FormatOption = Annotated[
     str,
@@ -320,7 +320,7 @@ def relabel(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is to be taught.")] = False,
     steps: Annotated[
         int | None,
-        typer.Option(metavar="N", min=0, max=10_000, help="Steps of each of four parts [100]; 0: `learn` instead."),
+        typer.Option(metavar="N", min=0, max=10_000, help="Steps of each of four parts [60]; 0: `learn` instead."),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="The same seed trains the same tokens.")] = 0,
     jobs: JobsOption = None,

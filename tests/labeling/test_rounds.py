@@ -18,11 +18,12 @@ from sam3_agent.labeling.io.export_labels import export
 from sam3_agent.labeling.io.journal_labels import Selection
 from sam3_agent.labeling.io.teaching_images import read_decided
 from sam3_agent.labeling.ontology.ontology import ontology_of
+from sam3_agent.labeling.ontology.yaml_file import parse_ontology
 from sam3_agent.labeling.pipeline.executor import ThreadExecutor
 from sam3_agent.labeling.pipeline.merge import beside_decisions
 from sam3_agent.labeling.pipeline.proposer import Proposer
 from sam3_agent.labeling.pipeline.run import Order, label_images
-from sam3_agent.labeling.relabel.lesson import Recipe
+from sam3_agent.labeling.relabel.lesson import Lesson, Recipe, with_thresholds
 from sam3_agent.labeling.relabel.round import RoundOptions, plan_of, run_round
 from sam3_agent.labeling.relabel.versions import concept_path, next_name, run_ontology, versions_of
 from sam3_agent.labeling.review.decisions import ReviewDecisions
@@ -220,6 +221,22 @@ def test_a_class_that_is_not_there_and_another_model_are_refused(journal: Journa
     journal.remember({"model": {"name": "other"}})
     with pytest.raises(InputError, match="was labeled by other, not fake: give --model"):
         one_round(journal)
+
+
+def test_classes_of_a_round_stand_behind_each_others_thresholds() -> None:
+    ontology = parse_ontology("classes: [{name: gear}, {name: bolt}]", Path("c.yaml"))
+    right = tuple((0.5 + place / 30, True) for place in range(12))
+    alone, both = Lesson("gear", 12, 6, 6, "", points=right), Lesson("bolt", 12, 6, 6, "", points=right)
+    (single,) = with_thresholds([alone], ontology)
+    assert single.thresholds is not None
+    assert single.thresholds.accept == 1.0, "twelve right ones are no proof of .95"
+    for each in with_thresholds([alone, both], ontology):
+        assert each.thresholds is not None
+        assert each.thresholds.accept <= 0.55
+    wrong = replace(both, points=tuple((score, place % 2 == 0) for place, (score, _) in enumerate(right)))
+    fitted = with_thresholds([alone, wrong], ontology)[0].thresholds
+    assert fitted is not None
+    assert fitted.accept > 0.55
 
 
 def test_names_of_versions_are_names_of_concepts_and_never_meet() -> None:

@@ -16,11 +16,11 @@ from sam3_agent.training.checkpoint import read_state
 from sam3_agent.training.teaching.progress import TeachProgress
 from sam3_agent.training.teaching.prompt_tokens import TokenOptions
 from sam3_agent.training.teaching.teach import TeachOptions, teach
-from sam3_agent.training.teaching.views import TeachingImage, view, views_of
+from sam3_agent.training.teaching.views import TeachingImage, pasted, view, views_of
 from sam3_agent.types import Concept, ConceptPrompt, ExemplarTokens
 from sam3_agent.workspace import Workspace
 
-SHORT = TeachOptions(TokenOptions(tokens=3, folds=2, steps=2, batch=2), views=1, absent_views=1)
+SHORT = TeachOptions(TokenOptions(tokens=3, folds=2, steps=2, batch=2), views=1, absent_views=1, pastes=1)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,30 @@ def test_a_look_alike_gives_a_view_without_the_concept() -> None:
     image = TeachingImage(square().pixels, square().objects, (masks.encode(other),))
     views = list(views_of(image, 1, np.random.default_rng(0)))
     assert [len(each.boxes) for each in views] == [1, 0]
+
+
+@pytest.mark.parametrize("size", [(40, 40), (9, 70), (5, 5)])
+def test_what_is_pasted_is_marked_where_it_stands_and_hides_what_it_covers(size: tuple[int, int]) -> None:
+    donor = replace(square(), pixels=np.full((40, 40, 3), 200, np.uint8))
+    bare = TeachingImage(np.full((*size, 3), 90, np.uint8))
+    for seed in range(8):
+        once = pasted(bare, [donor], np.random.default_rng(seed))
+        assert not bare.objects
+        assert (bare.pixels == 90).all()
+        twice = pasted(once, [donor], np.random.default_rng(seed + 100))
+        shapes = np.stack([masks.decode(rle) for rle in twice.objects] or [np.zeros(size, bool)])
+        assert (shapes.sum(axis=0) <= 1).all()
+        assert (twice.pixels[shapes.any(axis=0)] == 200).all()
+    assert any(pasted(bare, [donor], np.random.default_rng(seed)).objects for seed in range(8)) == (size != (5, 5))
+
+
+def test_views_of_an_absent_image_show_the_concept_where_a_donor_is_pasted_into_it() -> None:
+    bare = TeachingImage(np.full((60, 60, 3), 30, np.uint8))
+    views = list(views_of(bare, 2, np.random.default_rng(3), donors=[square()], pastes=6))
+    assert [len(each.boxes) for each in views[:2]] == [0, 0]
+    assert len(views) == 8
+    assert sum(len(each.boxes) > 0 for each in views[2:]) >= 4
+    assert len(list(views_of(bare, 2, np.random.default_rng(3), donors=[bare], pastes=6))) == 2
 
 
 @pytest.mark.parametrize(

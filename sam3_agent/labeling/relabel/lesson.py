@@ -8,7 +8,7 @@ from pathlib import Path
 from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.labeling.io.teaching_images import TeachingSet, read_decided
-from sam3_agent.labeling.ontology.ontology import LabelClass, Ontology, Thresholds, fold
+from sam3_agent.labeling.ontology.ontology import Ontology, Thresholds, fold
 from sam3_agent.labeling.pipeline.label_image import DETECT_UNIT, labels_of
 from sam3_agent.labeling.relabel.versions import How, Version
 from sam3_agent.labeling.store.detections import ImageDetections, unpack_detections
@@ -50,6 +50,8 @@ class Lesson:
     thresholds: Thresholds | None = None
     """Fitted to what it found on images that were left out; None where these are too few."""
     notes: tuple[str, ...] = ()
+    points: tuple[tuple[float, bool], ...] = ()
+    """(score, whether right) of what a version that is kept found on images that were left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +161,32 @@ def _plain_labels(name: str, ontology: Ontology, detected: ImageDetections) -> l
     return [(label.score, label.rle) for label in labels_of(plain, detected, {}) if label.class_name == name]
 
 
-def judged(each: LabelClass, made: Made, before: float, lesson: Lesson, digest: str) -> Lesson:
-    """Keep the candidate where it beats the words and examples on what people decided, and fit its thresholds."""
+def judged(class_name: str, made: Made, before: float, lesson: Lesson, digest: str) -> Lesson:
+    """Keep the candidate where it beats the words and examples on what people decided."""
     kept = made.f1 > before
     place = "on images left out" if made.how == "taught" else "left out one by one"
     compared = f"F1 {made.f1:.2f} {place}, {before:.2f} by words and examples"
     says = f"{made.concept.estimate}; {compared}{'' if kept else '; not used'}"
-    version = Version(each.name, made.concept.name, made.how, digest, kept, says)
+    version = Version(class_name, made.concept.name, made.how, digest, kept, says)
     points = [(score, True) for look in made.looks for score in look.right]
     points += [(score, False) for look in made.looks for score in look.false]
-    enough = kept and len(points) >= LEAST
-    floor = Thresholds(min(THRESHOLDS), min(THRESHOLDS), max(each.thresholds.accept, min(THRESHOLDS)))
-    return replace(lesson, says=says, version=version, thresholds=fitted(points, floor) if enough else None)
+    return replace(lesson, says=says, version=version, points=tuple(points) if kept else ())
+
+
+def with_thresholds(lessons: Sequence[Lesson], ontology: Ontology) -> list[Lesson]:
+    """Fit the thresholds of each class to what its version found on images that were left out.
+
+    All classes of the round stand behind each, as in `calibrate`, where there are several: twelve objects alone, all
+    right, are no proof of a precision of .95, and nothing would be accepted until a person has decided about more.
+    """
+    several = sum(bool(lesson.points) for lesson in lessons) > 1
+    pool = [point for lesson in lessons for point in lesson.points] if several else []
+    fresh: list[Lesson] = []
+    for lesson in lessons:
+        if len(lesson.points) < LEAST:
+            fresh.append(lesson)
+            continue
+        least = min(THRESHOLDS)
+        floor = Thresholds(least, least, max(ontology.named(lesson.class_name).thresholds.accept, least))
+        fresh.append(replace(lesson, thresholds=fitted(lesson.points, floor, pool=pool)))
+    return fresh

@@ -21,7 +21,16 @@ from sam3_agent.labeling.pipeline.executor import Call, ThreadExecutor
 from sam3_agent.labeling.pipeline.label_image import versions_unit
 from sam3_agent.labeling.pipeline.proposer import Proposer
 from sam3_agent.labeling.pipeline.run import run_lock
-from sam3_agent.labeling.relabel.lesson import Lesson, Recipe, baseline_f1, digest_of, judged, make, read_lesson
+from sam3_agent.labeling.relabel.lesson import (
+    Lesson,
+    Recipe,
+    baseline_f1,
+    digest_of,
+    judged,
+    make,
+    read_lesson,
+    with_thresholds,
+)
 from sam3_agent.labeling.relabel.versions import (
     FOLDER,
     Version,
@@ -146,6 +155,7 @@ def _taught(
         if lesson.objects:
             known, lesson = _one(journal, (segmenter, workspace), ontology, (given, lesson), options, known, tell)
         lessons.append(lesson)
+    lessons = with_thresholds(lessons, ontology)
     fresh = {each.class_name: each for each in lessons if each.version is not None}
     if fresh:
         fitted = {name: each.thresholds for name, each in fresh.items() if each.thresholds is not None}
@@ -183,7 +193,7 @@ def _one(
     made = make(segmenter, workspace, name, given, options.recipe, _checkpoints(folder, name), told)
     write_concept(made.concept, path)
     before = baseline_f1(journal, ontology, given)
-    done = judged(ontology.named(given.class_name), made, before, lesson, digest)
+    done = judged(given.class_name, made, before, lesson, digest)
     return [*known, *([done.version] if done.version is not None else [])], done
 
 

@@ -45,8 +45,8 @@ class TokenOptions:
 
     tokens: int = 8
     folds: int = 4
-    steps: int = 100
-    """Of each fold."""
+    steps: int = 60
+    """Of each fold. From twenty images of a new thing the loss on unseen ones fell up to step 50 (6.7; 100: 7.2)."""
     batch: int = 4
     """Views a step, half of them with the concept."""
     rate: float = 5e-2

@@ -20,6 +20,12 @@ LEAST_PIXELS = 16
 """Of an object in a view; less is nothing that anybody could tell."""
 LOOKALIKE_MARGIN = 0.5
 """Around a look-alike, as a share of its sides: its surroundings are part of what tells it apart."""
+PASTED = 3
+"""Objects at most that are pasted into one image."""
+PASTED_SIZE = (0.6, 1.5)
+"""Lowest and highest scale of a pasted object, of its share of its own image."""
+PLACES = 8
+"""Tried for a pasted object; the one that hides least of what is marked is taken."""
 JITTER = (("Brightness", 0.25), ("Contrast", 0.25), ("Color", 0.4))
 
 
@@ -62,16 +68,75 @@ class View:
     """(N, h, w) the objects' pixels, where they were asked for."""
 
 
-def views_of(image: TeachingImage, count: int, rng: np.random.Generator, *, shapes: bool = False) -> Iterator[View]:
-    """The image as it is, then `count` - 1 crops of it, then one of every look-alike that no object lies on."""
+def views_of(
+    image: TeachingImage,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    donors: Sequence[TeachingImage] = (),
+    pastes: int = 0,
+    shapes: bool = False,
+) -> Iterator[View]:
+    """The image as it is, then `count` - 1 crops of it, `pastes` crops with objects of donors pasted into it, then one
+    of every look-alike that no object lies on.
+    """
     height, width = image.pixels.shape[:2]
     yield view(image, (0, 0, width, height), shapes=shapes)
     for _ in range(count - 1):
         yield _changed(view(image, _crop(width, height, rng), shapes=shapes), rng)
+    for _ in range(pastes if any(donor.objects for donor in donors) else 0):
+        changed = pasted(image, donors, rng)
+        yield _changed(view(changed, _crop(width, height, rng), shapes=shapes), rng)
     for rle in image.lookalikes:
         window = surroundings(rle)
         if window is not None and not any(masks.area_in(each, window) for each in image.objects):
             yield _changed(view(image, window, shapes=shapes), rng)
+
+
+def pasted(image: TeachingImage, donors: Sequence[TeachingImage], rng: np.random.Generator) -> TeachingImage:
+    """The image with 1 to PASTED objects of the donors in it, scaled and mirrored, for surroundings that none has had.
+
+    "Simple copy-paste" (arXiv 2012.07177) within the images of one fold. Look-alikes are left out.
+    """
+    pixels, kept = image.pixels.copy(), [masks.decode(rle) for rle in image.objects]
+    having = [donor for donor in donors if donor.objects]
+    for _ in range(int(rng.integers(1, PASTED + 1))):
+        donor = having[int(rng.integers(len(having)))]
+        cut = _cutout(donor, donor.objects[int(rng.integers(len(donor.objects)))], pixels.shape[:2], rng)
+        if cut is None:
+            continue
+        colors, shape = cut
+        height, width = shape.shape
+        room_y: int = pixels.shape[0] - height
+        room_x: int = pixels.shape[1] - width
+        hidden = np.zeros(pixels.shape[:2], bool) if not kept else np.any(kept, axis=0)
+        places = [(int(rng.integers(room_y + 1)), int(rng.integers(room_x + 1))) for _ in range(PLACES)]
+        y, x = min(places, key=lambda at: (hidden[at[0] : at[0] + height, at[1] : at[1] + width] & shape).sum())
+        pixels[y : y + height, x : x + width][shape] = colors[shape]
+        placed = np.zeros(pixels.shape[:2], bool)
+        placed[y : y + height, x : x + width] = shape
+        kept = [*(mask & ~placed for mask in kept), placed]
+    seen = [masks.encode(mask) for mask in kept if mask.sum() >= LEAST_PIXELS]
+    return TeachingImage(pixels, tuple(seen), name=image.name)
+
+
+def _cutout(
+    donor: TeachingImage, rle: Rle, room: tuple[int, int], rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]] | None:
+    """Pixels and shape of an object, (h, w, 3) and (h, w), scaled, mirrored and no larger than half of the room."""
+    if masks.area(rle) < LEAST_PIXELS:
+        return None
+    x0, y0, x1, y1 = (round(value) for value in masks.box(rle))
+    share = (room[0] * room[1] / (rle.size[0] * rle.size[1])) ** 0.5
+    scale = min(share * rng.uniform(*PASTED_SIZE), 0.5 * room[0] / (y1 - y0), 0.5 * room[1] / (x1 - x0))
+    size = max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale))
+    shape = Image.fromarray(masks.decode(rle)[y0:y1, x0:x1].astype(np.uint8) * 255)
+    colors = Image.fromarray(np.ascontiguousarray(donor.pixels[y0:y1, x0:x1]))
+    solid = np.asarray(shape.resize(size, Image.Resampling.BILINEAR)) > 127
+    scaled = np.asarray(colors.resize(size, Image.Resampling.BILINEAR))
+    if rng.random() < 0.5:
+        solid, scaled = solid[:, ::-1], scaled[:, ::-1]
+    return (scaled, solid) if solid.sum() >= LEAST_PIXELS else None
 
 
 def view(image: TeachingImage, window: Window, *, shapes: bool = False) -> View:
