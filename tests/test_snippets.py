@@ -27,8 +27,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "AGENTS.md", "SECURITY.md"]
 PAGES += sorted(f"docs/{path.name}" for path in (CHECKOUT / "docs").glob("*.md"))
 PAGES += sorted(path.relative_to(CHECKOUT).as_posix() for path in (CHECKOUT / "sam3_agent/skill").rglob("*.md"))
-OUTSIDE = ("bash", "cd", "claude", "curl", "docker", "gemini", "git", "hf", "lmms-eval", "node", "npm", "pip", "source", "uv", "uvx")
-OUTSIDE += ("cvat-cli",)
+OUTSIDE = ("bash", "cd", "claude", "curl", "docker", "gemini", "git", "hf", "node", "npm", "pip", "source", "uv", "uvx")
+OUTSIDE += ("cvat-cli", "lmms-eval")
 """Programs of others, whose command lines nothing here can check."""
 STAND_INS = (("facebook/sam3", "tiny"), ("cuda:0,cuda:1", "cpu,cpu"))
 """What no test has -> what takes its place when Python is run."""
