@@ -18,6 +18,7 @@ from benchmarks.teach.learning import Row, TestSet, measure, open_tests
 from benchmarks.teach.loop import LoopPlace, Point, measure_loop, point_words
 from benchmarks.teach.teaching import TaughtRow, measure_taught
 from sam3_agent.labeling.relabel.lesson import Recipe
+from sam3_agent.model.adapters.adapter import base_fingerprint
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.training.finetuning.finetune import recipe_of as tuning_recipe
 from sam3_agent.training.teaching.teach import TeachOptions, recipe_of
@@ -51,14 +52,19 @@ def main() -> None:
     torch.set_num_threads(1)
     start = time.monotonic()
     segmenter = Sam3.load(options.model, "cpu")
-    weights = f"weights {options.model} {segmenter.fingerprint}"
+    weights = f"weights {options.model} {_fingerprint(segmenter)}"
     print(f"{machine_words()} (cpu, float32); {weights}")
     measure = {"learn": _learned, "teach": _taught, "finetune": _tuned, "loop": _looped}[options.what]
-    rows = measure(options, segmenter, Kept(options.keep, {"weights": segmenter.fingerprint}))
+    rows = measure(options, segmenter, Kept(options.keep, {"weights": _fingerprint(segmenter)}))
     print(f"{time.monotonic() - start:.0f} s")
     if options.out:
         document = {"machine": machine_words(), "weights": weights, "rows": [row.to_json() for row in rows]}
         options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def _fingerprint(segmenter: Sam3) -> str:
+    """That of the detector too, which the one that tokens are bound to leaves out."""
+    return base_fingerprint(segmenter.network)
 
 
 def _draws(options: argparse.Namespace) -> range:
@@ -75,7 +81,7 @@ def _looped(options: argparse.Namespace, segmenter: Sam3, _: Kept) -> list[Point
     (images,) = options.images or (300,)
     points: list[Point] = []
     for draw in _draws(options):
-        place = LoopPlace(options.folder / f"draw-{draw}-{segmenter.fingerprint[:8]}", draw, images)
+        place = LoopPlace(options.folder / f"draw-{draw}-{_fingerprint(segmenter)[:8]}", draw, images)
         told = partial(_tell_point, draw)
         points += measure_loop(place, segmenter, options.decisions, Recipe(options.steps, draw), told)
     for amount in options.decisions:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sam3_agent import masks
 from sam3_agent.errors import InputError
+from sam3_agent.model.adapters.adapter import base_fingerprint
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.training.checkpoint import CHECKPOINT
@@ -289,7 +290,7 @@ def _recipe_words(images: Sequence[TeachingImage], recipe: TeachOptions) -> str:
 
 def images_key(segmenter: Sam3, images: Sequence[TeachingImage], recipe: object) -> str:
     """A digest of everything that decides the result."""
-    digest = hashlib.sha256(f"{segmenter.fingerprint}{recipe}{segmenter.info.dtype}".encode())
+    digest = hashlib.sha256(f"{base_fingerprint(segmenter.network)}{recipe}{segmenter.info.dtype}".encode())
     for image in images:
         digest.update(f"{image.pixels.shape}{image.objects!r}".encode())
         digest.update("".join(rle.counts for rle in (*image.objects, *image.lookalikes)).encode())
