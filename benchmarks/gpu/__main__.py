@@ -26,7 +26,7 @@ import torch
 import transformers
 from transformers import Sam3Config
 
-from benchmarks.gpu import learning, reference, starting, steps, sustained
+from benchmarks.gpu import reference, startup, steps, sustained, training
 from benchmarks.machine import machine_words
 from benchmarks.random_model import random_model, random_tracker, segmenter_of, tokenizer
 from sam3_agent.model.cuda.mask_counts import MaskCoder
@@ -84,10 +84,13 @@ class Run:
 
     def record(self, part: str, seconds: float, act: Callable[[], Any]) -> None:
         """`attempt`, and keep what it gives under the part's name."""
-        given = self.attempt(part, seconds, act)
-        if given is not None:
-            self.found[part] = given
-            self.write()
+
+        def keep() -> None:
+            given = act()
+            if given is not None:
+                self.found[part] = given
+
+        self.attempt(part, seconds, keep)
 
     def write(self) -> None:
         """Put all figures into the file, so that nothing is lost when the program is ended."""
@@ -134,15 +137,15 @@ def measure(run: Run) -> dict[str, Any]:
         return document(run)
     plain, fast = made
     _time(run, "plain", plain, steps.plain_coder(run.device), scene, run.plain, seconds=1.5)
-    run.record("start", 60, lambda: starting.start(fast, run.device))
+    run.record("start", 60, lambda: startup.start(fast, run.device))
     code = run.attempt("mask coder", 5, lambda: mask_coder(torch.device(run.device)))
     if code is not None:
         _time(run, "fast", fast, code, scene, run.fast, seconds=4.0)
         run.record("same_bytes", 5, lambda: steps.same_bytes(code, scene))
     _sustain(run, fast, scene)
-    run.record("peak_gigabytes", 0, lambda: starting.gigabytes(run.device))
-    run.record("second_start", 25, lambda: starting.second_start(plain, run.device))
-    run.record("training", 45, lambda: learning.steps_a_second(run.device, small=run.small))
+    run.record("peak_gigabytes", 0, lambda: startup.gigabytes(run.device))
+    run.record("second_start", 25, lambda: startup.second_start(plain, run.device))
+    run.record("training", 45, lambda: training.steps_a_second(run.device, small=run.small))
     run.write()
     return document(run)
 

@@ -13,9 +13,9 @@ import torch
 
 from benchmarks.machine import machine_words
 from benchmarks.teach.finetuning import TunedRow, measure_tuned
-from benchmarks.teach.kept import Kept
 from benchmarks.teach.learning import Row, TestSet, measure, open_tests
 from benchmarks.teach.loop import LoopPlace, Point, measure_loop, point_words
+from benchmarks.teach.row_store import RowStore
 from benchmarks.teach.teaching import TaughtRow, measure_taught
 from sam3_agent.labeling.relabel.lesson import Recipe
 from sam3_agent.model.adapters.adapter import base_fingerprint
@@ -52,26 +52,23 @@ def main() -> None:
     torch.set_num_threads(1)
     start = time.monotonic()
     segmenter = Sam3.load(options.model, "cpu")
-    weights = f"weights {options.model} {_fingerprint(segmenter)}"
+    # of the detector too, which the fingerprint that tokens are bound to leaves out
+    fingerprint = base_fingerprint(segmenter.network)
+    weights = f"weights {options.model} {fingerprint}"
     print(f"{machine_words()} (cpu, float32); {weights}")
     measure = {"learn": _learned, "teach": _taught, "finetune": _tuned, "loop": _looped}[options.what]
-    rows = measure(options, segmenter, Kept(options.keep, {"weights": _fingerprint(segmenter)}))
+    rows = measure(options, segmenter, RowStore(options.keep, {"weights": fingerprint}))
     print(f"{time.monotonic() - start:.0f} s")
     if options.out:
         document = {"machine": machine_words(), "weights": weights, "rows": [row.to_json() for row in rows]}
         options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def _fingerprint(segmenter: Sam3) -> str:
-    """That of the detector too, which the one that tokens are bound to leaves out."""
-    return base_fingerprint(segmenter.network)
-
-
 def _draws(options: argparse.Namespace) -> range:
     return range(options.first_draw, options.first_draw + options.draws)
 
 
-def _looped(options: argparse.Namespace, segmenter: Sam3, _: Kept) -> list[Point]:
+def _looped(options: argparse.Namespace, segmenter: Sam3, kept: RowStore) -> list[Point]:
     if options.folder is None:
         raise SystemExit("--folder is needed: images and runs are kept there")
     print(
@@ -81,7 +78,7 @@ def _looped(options: argparse.Namespace, segmenter: Sam3, _: Kept) -> list[Point
     (images,) = options.images or (300,)
     points: list[Point] = []
     for draw in _draws(options):
-        place = LoopPlace(options.folder / f"draw-{draw}-{_fingerprint(segmenter)[:8]}", draw, images)
+        place = LoopPlace(options.folder / f"draw-{draw}-{kept.given['weights'][:8]}", draw, images)
         told = partial(_tell_point, draw)
         points += measure_loop(place, segmenter, options.decisions, Recipe(options.steps, draw), told)
     for amount in options.decisions:
@@ -96,7 +93,7 @@ def _tell_point(draw: int, point: Point) -> None:
     print(f"{draw} {point_words(point)}", flush=True)
 
 
-def _learned(options: argparse.Namespace, segmenter: Sam3, kept: Kept) -> list[Row]:
+def _learned(options: argparse.Namespace, segmenter: Sam3, kept: RowStore) -> list[Row]:
     amounts = [(n, n) for n in options.examples] or [(n, None) for n in options.images or (1, 3, 10, 30)]
     rows: list[Row] = []
     print("noun draw images examples | F1 | absent refused | threshold | tokens | estimate")
@@ -133,7 +130,7 @@ def _learn(
     return measure(tests(noun), noun, draw, images, most, options.phrase, options.mode)
 
 
-def _tuned(options: argparse.Namespace, segmenter: Sam3, kept: Kept) -> list[TunedRow]:
+def _tuned(options: argparse.Namespace, segmenter: Sam3, kept: RowStore) -> list[TunedRow]:
     rows: list[TunedRow] = []
     print("noun draw images examples | F1 (held out) | absent refused | others same, or before and after | s (CPU)")
     for noun, draw, images in product(options.nouns or ("gear",), _draws(options), options.images or (10,)):
@@ -152,7 +149,7 @@ def _tuned(options: argparse.Namespace, segmenter: Sam3, kept: Kept) -> list[Tun
     return rows
 
 
-def _taught(options: argparse.Namespace, segmenter: Sam3, kept: Kept) -> list[TaughtRow]:
+def _taught(options: argparse.Namespace, segmenter: Sam3, kept: RowStore) -> list[TaughtRow]:
     rows: list[TaughtRow] = []
     print("noun draw images examples | F1 (at .5) | absent refused | threshold | others same | s (CPU) | estimate")
     tests = cache(partial(open_tests, segmenter, count=options.tests))

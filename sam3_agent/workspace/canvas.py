@@ -16,6 +16,7 @@ from PIL import Image
 from sam3_agent import masks
 from sam3_agent.masks import Box
 from sam3_agent.types import Candidate, CanvasExample, ConceptPrompt, Detection, Exemplar
+from sam3_agent.workspace.sampling import evenly
 
 SHARE = 0.3
 """Of the canvas's width, for the examples."""
@@ -59,10 +60,9 @@ def example_of(pixels: NDArray[np.uint8], box: Box) -> CanvasExample:
     return CanvasExample(buffer.getvalue(), (kept[0], kept[1], kept[2], kept[3]))
 
 
-def evenly(examples: Sequence[tuple[NDArray[np.uint8], Box]]) -> tuple[CanvasExample, ...]:
+def examples_of(examples: Sequence[tuple[NDArray[np.uint8], Box]]) -> tuple[CanvasExample, ...]:
     """Cut out up to MOST_EXAMPLES of (pixels, box), evenly chosen."""
-    count = min(MOST_EXAMPLES, len(examples))
-    return tuple(example_of(*examples[i * len(examples) // count]) for i in range(count))
+    return tuple(example_of(*example) for example in evenly(examples, MOST_EXAMPLES))
 
 
 def canvas_of(pixels: NDArray[np.uint8], examples: Sequence[CanvasExample]) -> Canvas:

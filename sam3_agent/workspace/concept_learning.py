@@ -30,8 +30,9 @@ from sam3_agent.types import (
     Exemplar,
     ExemplarTokens,
 )
-from sam3_agent.workspace.canvas import canvas_of, evenly, in_image
+from sam3_agent.workspace.canvas import canvas_of, examples_of, in_image
 from sam3_agent.workspace.negative_examples import SAME, box_ious
+from sam3_agent.workspace.sampling import evenly
 
 ConceptMode = Literal["auto", "tokens", "canvas"]
 """Tokens are read from the examples; a canvas shows them beside each image; auto measures which finds more of them."""
@@ -241,7 +242,7 @@ def choose(concept: Concept, images: Sequence[ExampleImage], reading: Reading, m
     segmenter = reading.segmenter
     choices = _choices(concept.phrase, images, mode, held_out=_held_out(images))
     slow = segmenter.info.device == "cpu" and segmenter.info.input_side >= SLOW_SIDE
-    tried = _evenly(images, SLOW_IMAGES if slow else MOST_TRIAL_IMAGES)
+    tried = evenly(images, SLOW_IMAGES if slow else MOST_TRIAL_IMAGES)
     words = OTHER_WORDS[:: len(OTHER_WORDS) // SLOW_WORDS] if slow else OTHER_WORDS
     alone = not slow and sum(bool(image.positive) for image in tried) >= BEST_IMAGES and mode != "canvas"
     trials = _trials(choices, images, tried, words, reading, MOST_CANDIDATES if alone else 0)
@@ -298,12 +299,6 @@ def _asked_with(choice: Choice, images: Sequence[ExampleImage], trials: "Trials"
 
 def _held_out(images: Sequence[ExampleImage]) -> bool:
     return sum(bool(image.positive) for image in images) > 1
-
-
-def _evenly(images: Sequence[ExampleImage], most: int) -> list[ExampleImage]:
-    if len(images) <= most:
-        return list(images)
-    return [images[i * len(images) // most] for i in range(most)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,8 +366,7 @@ def _answered(
 def _candidates(images: Sequence[ExampleImage], most: int) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Examples to be asked one by one, (K, C), and the image of each."""
     rows = [(row, image.image_id) for image in images for row in image.positive_tokens]
-    count = min(len(rows), most)
-    chosen = [rows[place * len(rows) // count] for place in range(count)]
+    chosen = evenly(rows, most)
     width = images[0].positive_tokens.shape[1]
     return np.array([row for row, _ in chosen], np.float32).reshape(-1, width), tuple(owner for _, owner in chosen)
 
@@ -416,7 +410,7 @@ def _beside(
 
 
 def _shown(images: Sequence[ExampleImage], reading: Reading) -> tuple[CanvasExample, ...]:
-    return evenly([(reading.pixels_of(image.image_id), box) for image in images for box in image.positive])
+    return examples_of([(reading.pixels_of(image.image_id), box) for image in images for box in image.positive])
 
 
 def _other_words(answers: Sequence[Sequence[Sequence[tuple[float, Box]]]], tried: Sequence[ExampleImage]) -> list[int]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.teach.kept import Kept
 from benchmarks.teach.pictures import NEW, with_new
+from benchmarks.teach.row_store import RowStore
 from sam3_agent import masks
 from sam3_agent.scenes.vocabulary import NOUNS
 
@@ -29,16 +29,16 @@ class Counter:
 
 def test_a_row_is_measured_once_for_the_same_weights_and_draw(tmp_path: Path) -> None:
     counter = Counter()
-    kept = Kept(tmp_path, {"weights": "abc"})
+    kept = RowStore(tmp_path, {"weights": "abc"})
     first = kept.row(Row, {"draw": 0}, counter.measure)
     assert kept.row(Row, {"draw": 0}, counter.measure) == first == Row(0.25, ("a.png",))
     assert kept.row(Row, {"draw": 1}, counter.measure).f1 == 0.5
-    assert Kept(tmp_path, {"weights": "other"}).row(Row, {"draw": 0}, counter.measure).f1 == 0.75
+    assert RowStore(tmp_path, {"weights": "other"}).row(Row, {"draw": 0}, counter.measure).f1 == 0.75
 
 
 def test_without_a_folder_every_row_is_measured() -> None:
     counter = Counter()
-    kept = Kept(None, {})
+    kept = RowStore(None, {})
     assert [kept.row(Row, {}, counter.measure).f1 for _ in range(2)] == [0.25, 0.5]
 
 

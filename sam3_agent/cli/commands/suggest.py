@@ -14,6 +14,7 @@ from sam3_agent.labeling.pipeline.scan import pictures_in
 from sam3_agent.loop.load_llm import load_llm
 from sam3_agent.render import Picture, draw_picture
 from sam3_agent.workspace.image_loading import read_source
+from sam3_agent.workspace.sampling import evenly
 
 SAMPLES = 4
 """Images that the LLM is shown, spread over the folder."""
@@ -80,6 +81,5 @@ def print_draft(report: SuggestReport) -> None:
 
 def _samples(images: Path) -> list[Picture]:
     """Draw some of the images, small."""
-    paths = pictures_in(images)
-    chosen = [paths[index * len(paths) // SAMPLES] for index in range(SAMPLES)] if len(paths) > SAMPLES else paths
+    chosen = evenly(pictures_in(images), SAMPLES)
     return [draw_picture(read_source(path)[0], style="plain", longest=768) for path in chosen]

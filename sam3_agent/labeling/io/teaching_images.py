@@ -17,6 +17,7 @@ from sam3_agent.labeling.store.summary import images_folder
 from sam3_agent.masks import Rle
 from sam3_agent.training.teaching.views import TeachingImage, surroundings
 from sam3_agent.workspace.image_loading import read_source
+from sam3_agent.workspace.sampling import evenly
 
 MOST_IMAGES = 400
 """With the concept and without it, evenly chosen where there are more: a training sees each a few times."""
@@ -204,7 +205,7 @@ def _chosen(classes: set[str], name: str, class_name: str | None, place: str) ->
 def _opened(chosen: str, root: Path, marked: Mapping[str, Marked], notes: tuple[str, ...]) -> TeachingSet:
     having = [path for path, marks in sorted(marked.items()) if marks.objects]
     lacking = [path for path, marks in sorted(marked.items()) if not marks.objects]
-    paths = [*_evenly(having, MOST_IMAGES // 2), *_evenly(lacking, MOST_IMAGES // 2)]
+    paths = [*evenly(having, MOST_IMAGES // 2), *evenly(lacking, MOST_IMAGES // 2)]
     left = len(marked) - len(paths)
     images = tuple(
         TeachingImage(read_source(root / path)[0], marked[path].objects, marked[path].lookalikes, path)
@@ -219,12 +220,6 @@ def _not_on(rejected: Sequence[Rle], objects: Sequence[Rle]) -> tuple[Rle, ...]:
         return tuple(rejected)
     overlap = masks.iou(rejected, objects).max(axis=1)
     return tuple(rle for rle, share in zip(rejected, overlap, strict=True) if share < SAME)
-
-
-def _evenly(paths: Sequence[str], most: int) -> list[str]:
-    if len(paths) <= most:
-        return list(paths)
-    return [paths[i * len(paths) // most] for i in range(most)]
 
 
 def _counted(images: int, why: str) -> tuple[str, ...]:

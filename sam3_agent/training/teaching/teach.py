@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -42,6 +41,7 @@ from sam3_agent.types import (
     ExemplarTokens,
 )
 from sam3_agent.workspace.concepts import MOST_EXAMPLES, MOST_THUMBNAILS, thumbnail
+from sam3_agent.workspace.sampling import evenly
 
 MOST_CANDIDATES = 8
 """Examples that are asked, evenly chosen."""
@@ -50,7 +50,6 @@ MOST_JUDGES = 8
 BEST = 3
 """Examples of which the first token is the mean. One gear alone finds F1 .04 to .75 of others, the mean of ten .59 and
 .67 (two draws), that of the best three .74."""
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +234,9 @@ def first_token(
     """
     having = [image for image in images if image.objects]
     every = [(place, row) for place, tokens in enumerate(rows) for row in tokens]
-    asked = _evenly(every, MOST_CANDIDATES)
-    judges = _evenly(list(enumerate(having)), MOST_JUDGES)
-    judges += [(-1, image) for image in _evenly([each for each in images if not each.objects], MOST_JUDGES // 2)]
+    asked = evenly(every, MOST_CANDIDATES)
+    judges = evenly(list(enumerate(having)), MOST_JUDGES)
+    judges += [(-1, image) for image in evenly([each for each in images if not each.objects], MOST_JUDGES // 2)]
     reader = segmenter.fingerprint
     prompts = [ConceptPrompt(None, (), Concept("trial", None, tokens_of(row[None], reader))) for _, row in asked]
     looks: list[list[Look]] = [[] for _ in asked]
@@ -249,10 +248,6 @@ def first_token(
                 seen.append(look_of(scored, image.objects))
     order = sorted(range(len(asked)), key=lambda place: -f1_of(looks[place], best_threshold(looks[place])))
     return np.stack([asked[place][1] for place in order[:BEST]]).mean(axis=0)
-
-
-def _evenly(items: list[Item], most: int) -> list[Item]:
-    return [items[place * len(items) // most] for place in range(most)] if len(items) > most else items
 
 
 def _estimated(looks: Sequence[Look], *, folds: int) -> tuple[float, ConceptEstimate]:

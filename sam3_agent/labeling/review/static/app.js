@@ -57,11 +57,11 @@ async function refresh() {
 
 async function load() {
   // Nothing of the old list stays chosen while the new one comes.
-  turn++; choose(null);
+  choose(null);
   const total = await queue.load({ filter: at("filter").value, class: at("class-filter").value });
   at("count").textContent = `${total} image${total === 1 ? "" : "s"}`;
   at("empty").hidden = total > 0;
-  if (total) await open(0); else { state.image = null; state.labels = []; state.chosen = null; at("title").textContent = "no image"; drawChecks(at("checks"), []); view.close(); draw(); }
+  if (total) await open(0); else { state.image = null; state.labels = []; at("title").textContent = "no image"; drawChecks(at("checks"), []); view.close(); draw(); }
 }
 
 async function open(index) {

@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RowStore:
     """Folder of rows, each named by what it is of; a method that changed needs another folder."""
 
     folder: Path | None
