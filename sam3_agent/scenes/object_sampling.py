@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,6 +31,17 @@ def draw_cast(
     count: int, options: SceneOptions, hidden: Collection[str], rng: np.random.Generator
 ) -> tuple[Character, ...]:
     """`count` characters; colors in `hidden` (too near the background) are avoided unless a pair is required."""
+    cast = _draw_named(count, options, hidden, rng)
+    if not options.figures:
+        return cast
+    return tuple(
+        replace(each, noun=pick(options.figures, rng)) if rng.random() < options.figure_share else each for each in cast
+    )
+
+
+def _draw_named(
+    count: int, options: SceneOptions, hidden: Collection[str], rng: np.random.Generator
+) -> tuple[Character, ...]:
     pairs = tuple(pair for pair in allowed_pairs(options.excluded_pairs) if pair[1] not in hidden)
     everything = pairs = pairs or allowed_pairs(options.excluded_pairs)
     if count >= 3 and not options.required_pairs and rng.random() < ODD_SCENES:

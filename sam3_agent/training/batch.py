@@ -62,6 +62,12 @@ class Batch:
     """(P, EXEMPLARS, 4) cxcywh in [0, 1], NO_BOX where padded"""
     exemplar_labels: Tensor
     """(P, EXEMPLARS) 1 positive, 0 negative, -10 padded"""
+    pooled_rows: Tensor
+    """(K,) prompt whose first exemplar is the mean of this and other examples"""
+    pooled_sources: Tensor
+    """(K,) which image the example is from"""
+    pooled_boxes: Tensor
+    """(K, 4) cxcywh in [0, 1]"""
 
     def owners(self) -> list[SceneTargets]:
         """The scene of each prompt."""
@@ -97,6 +103,7 @@ def collate(
     boxes, labels = _exemplars(flat, [scenes[i] for i in sources], rng)
     mask = tokens["attention_mask"].bool()
     ids = torch.where(mask, tokens["input_ids"], 0)
+    examples = [(row, *example) for row, prompt in enumerate(flat) for example in prompt.pooled]
     return Batch(
         tuple(scenes),
         tuple(flat),
@@ -106,6 +113,9 @@ def collate(
         mask,
         boxes,
         labels,
+        torch.tensor([row for row, _, _ in examples], dtype=torch.long),
+        torch.tensor([source for _, source, _ in examples], dtype=torch.long),
+        torch.stack([_shaken(scenes[s].boxes[i], rng) for _, s, i in examples]) if examples else torch.zeros(0, 4),
     )
 
 
@@ -132,10 +142,14 @@ def _exemplars(
     labels = torch.full((len(prompts), EXEMPLARS), int(NO_BOX))
     for row, (prompt, scene) in enumerate(zip(prompts, scenes, strict=True)):
         for column, (index, positive) in enumerate(prompt.exemplars):
-            cx, cy, w, h = cast(Any, scene.boxes[index]).tolist()
-            shake = rng.uniform(-0.06, 0.06, size=4)
-            boxes[row, column] = torch.tensor(
-                [cx + shake[0] * w, cy + shake[1] * h, w * (1 + shake[2]), h * (1 + shake[3])]
-            )
+            boxes[row, column] = _shaken(scene.boxes[index], rng)
             labels[row, column] = int(positive)
     return boxes, labels
+
+
+def _shaken(box: Tensor, rng: np.random.Generator) -> Tensor:
+    """(4,) box, cxcywh, moved and stretched by up to 6 % of its sides."""
+    cx, cy, w, h = cast(Any, box).tolist()
+    shake = rng.uniform(-0.06, 0.06, size=4)
+    moved = [cx + shake[0] * w, cy + shake[1] * h, w * (1 + shake[2]), h * (1 + shake[3])]
+    return torch.tensor(moved, dtype=torch.float32)

@@ -32,6 +32,16 @@ class Stage:
     """Objects of a scene at least, where that many find a place."""
     learns: tuple[str, ...] = ()
     """Beginnings of the names of the parameters that learn; the rest is frozen. Empty: everything learns."""
+    mask_share: float = 1.0
+    """Weight of the mask terms, relative to `LossWeights`."""
+    figures: float = 0.0
+    """Chance that a scene shows a kind of figure without a name; the scenes of a batch share two kinds."""
+    lent: float = 0.1
+    """Share of the prompts whose exemplars come from another scene."""
+    lent_present: float = 0.75
+    """Share of these that ask for what the scene holds, where any noun is shared."""
+    pooled: float = 0.0
+    """Share of these that ask with the mean of one to eight examples, as a learned concept does."""
 
 
 TELL_PATTERNS = Stage(
@@ -115,6 +125,26 @@ CROWDED = replace(
     ),
 )
 """Goes on from exported weights: decoder, scores and masks on crowded scenes; all else stays as it is."""
+FIGURES = replace(
+    CROWDED,
+    seed=7,
+    stages=(
+        replace(
+            CROWDED.stages[0],
+            name="figures",
+            steps=900,
+            prompts=4,
+            learns=("geometry_encoder.", "detr_encoder.", "vision_encoder.neck.fpn_layers.0.", *DETECTING),
+            mask_share=2.0,
+            figures=0.6,
+            lent=0.3,
+            lent_present=0.55,
+            pooled=0.6,
+        ),
+    ),
+)
+"""Goes on from exported weights: all after the backbone, on scenes with figures that only examples can ask for, half of
+which are not there; and masks, with the neck's level that nothing else reads."""
 SMOKE = replace(
     TINY,
     ranks=1,
@@ -161,6 +191,7 @@ CONFIGS = {
     "longer": LONGER,
     "patterns": PATTERNS,
     "crowded": CROWDED,
+    "figures": FIGURES,
     "smoke": SMOKE,
     "clicks": CLICKS,
     "clicks-smoke": CLICKS_SMOKE,

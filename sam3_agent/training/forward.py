@@ -66,6 +66,19 @@ class Exemplars:
     """(P, E, 4) cxcywh in [0, 1]"""
     labels: Tensor
     """(P, E) 1 positive, 0 negative, -10 padded"""
+    pooled: "PooledExamples | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class PooledExamples:
+    """K examples whose tokens, each read alone, are averaged by prompt; the mean is the prompt's first exemplar."""
+
+    rows: Tensor
+    """(K,) prompt"""
+    source: Tensor
+    """(K,) which of the images the box is on"""
+    boxes: Tensor
+    """(K, 4) cxcywh in [0, 1]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +131,21 @@ def _exemplar_tokens(model: Sam3Model, image_index: Tensor, exemplars: Exemplars
         own, _ = _geometry(model, exemplars.images, image_index[lent], boxes, nothing)
         place = (exemplars.labels[lent] != -10).sum(1)  # the CLS token stands right after the boxes
         tokens = tokens.index_put((lent, place), own[:, 0])
+    if exemplars.pooled is not None and len(exemplars.pooled.rows):
+        rows, means = _pooled_tokens(model, exemplars.images, exemplars.pooled)
+        tokens = tokens.index_put((rows, torch.zeros_like(rows)), means)
     return tokens, mask
+
+
+def _pooled_tokens(model: Sam3Model, images: Vision, pooled: PooledExamples) -> tuple[Tensor, Tensor]:
+    """(R,) prompts and the (R, C) means of their examples' tokens."""
+    boxes = pooled.boxes[:, None]  # (K, 1, 4)
+    read, _ = _geometry(
+        model, images, pooled.source, boxes, torch.ones(len(boxes), 1, dtype=torch.long, device=boxes.device)
+    )
+    rows, place, counts = torch.unique(pooled.rows, return_inverse=True, return_counts=True)
+    sums = read.new_zeros(len(rows), read.shape[-1]).index_add(0, place, read[:, 0])
+    return rows, sums / counts[:, None]
 
 
 def _geometry(model: Sam3Model, images: Vision, source: Tensor, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

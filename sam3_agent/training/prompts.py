@@ -2,10 +2,11 @@
 
 import string
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sam3_agent.scenes.figures import is_figure
 from sam3_agent.scenes.scene import SceneObject
 from sam3_agent.scenes.vocabulary import (
     COLORS,
@@ -16,6 +17,7 @@ from sam3_agent.scenes.vocabulary import (
     SUPERCATEGORY_PHRASE,
     UNKNOWN_WORDS,
 )
+from sam3_agent.training.config import Stage
 
 HELD_OUT_PAIRS = frozenset(
     {
@@ -35,8 +37,8 @@ HELD_OUT_PAIRS = frozenset(
 )
 """(noun, color) pairs that training never draws and never asks for; the benchmark asks for them."""
 
-LENT_SHARE = 0.1
-"""Share of prompts whose exemplars come from another scene."""
+MOST_POOLED = 8
+"""Examples whose mean a prompt asks with."""
 EVERYTHING = ("object", "thing")
 _PHRASE_PLURALS = PLURAL | {"object": "objects", "thing": "things", "household item": "household items"}
 
@@ -59,6 +61,8 @@ class TrainingPrompt:
     kind: str
     source: int | None = None
     """Scene of the batch that the exemplars are from; None: the scene that is asked about."""
+    pooled: tuple[tuple[int, int], ...] = ()
+    """(scene of the batch, object) of positive examples whose tokens' mean takes the place of the one exemplar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,25 +108,60 @@ def sample_prompts(objects: Sequence[SceneObject], count: int, rng: np.random.Ge
 
 
 def lend_exemplars(
-    scenes: Sequence[Sequence[SceneObject]], prompts: Sequence[Sequence[TrainingPrompt]], rng: np.random.Generator
+    scenes: Sequence[Sequence[SceneObject]],
+    prompts: Sequence[Sequence[TrainingPrompt]],
+    rng: np.random.Generator,
+    stage: Stage,
 ) -> list[list[TrainingPrompt]]:
-    """Some of a batch's prompts replaced by exemplars out of another of its scenes: everything of their noun."""
+    """Some of a batch's prompts replaced by exemplars out of another of its scenes: everything of their noun.
+
+    Args:
+        scenes: the objects of each.
+        prompts: of each scene.
+        rng: draws.
+        stage: says how many (`lent`), of what (`lent_present`) and with how many examples (`pooled`).
+    """
+
+    def lent(number: int) -> TrainingPrompt:
+        drawn = _lent(scenes, number, rng, stage.lent_present)
+        pools = bool(stage.pooled) and rng.random() < stage.pooled
+        return _pooled(drawn, scenes, number, rng) if pools else drawn
+
     return [
-        [_lent(scenes, number, rng) if len(scenes) > 1 and rng.random() < LENT_SHARE else p for p in group]
+        [lent(number) if len(scenes) > 1 and rng.random() < stage.lent else p for p in group]
         for number, group in enumerate(prompts)
     ]
 
 
-def _lent(scenes: Sequence[Sequence[SceneObject]], number: int, rng: np.random.Generator) -> TrainingPrompt:
-    """An exemplar from another scene; three of four times of a noun that the scene asked about has, if any is there."""
+def _pooled(
+    lent: TrainingPrompt, scenes: Sequence[Sequence[SceneObject]], number: int, rng: np.random.Generator
+) -> TrainingPrompt:
+    """The lent prompt with examples of its noun out of all scenes but the one asked about."""
+    assert lent.source is not None
+    first = (lent.source, lent.exemplars[0][0])
+    noun = scenes[first[0]][first[1]].noun
+    more = [
+        (s, i)
+        for s, objects in enumerate(scenes)
+        for i, o in enumerate(objects)
+        if s != number and o.noun == noun and (s, i) != first
+    ]
+    chosen = [more[int(k)] for k in rng.permutation(len(more))[: int(rng.integers(0, MOST_POOLED))]]
+    return replace(lent, exemplars=lent.exemplars[:1], kind="pooled", pooled=(first, *chosen))
+
+
+def _lent(
+    scenes: Sequence[Sequence[SceneObject]], number: int, rng: np.random.Generator, present: float
+) -> TrainingPrompt:
+    """An exemplar from another scene, most often of a noun that the scene asked about has too."""
     there = {o.noun for o in scenes[number]}
     pool = [(s, i) for s, objects in enumerate(scenes) if s != number for i in range(len(objects))]
     shared = [(s, i) for s, i in pool if scenes[s][i].noun in there]
-    chosen = shared if shared and rng.random() < 0.75 else pool
+    chosen = shared if shared and rng.random() < present else pool
     source, example = chosen[int(rng.integers(len(chosen)))]
     noun = scenes[source][example].noun
     more = [i for i, o in enumerate(scenes[source]) if o.noun == noun and i != example and rng.random() < 0.3][:2]
-    phrase = Description(noun=noun).phrase(rng) if rng.random() < 0.2 else None
+    phrase = Description(noun=noun).phrase(rng) if rng.random() < 0.2 and not is_figure(noun) else None
     targets = tuple(i for i, o in enumerate(scenes[number]) if o.noun == noun)
     return TrainingPrompt(phrase, tuple((i, True) for i in (example, *more)), targets, "lent", source)
 
@@ -229,6 +268,13 @@ def _describe(thing: SceneObject, rng: np.random.Generator) -> Description:
     names = _KINDS[int(rng.choice(len(_KINDS), p=_KIND_WEIGHTS))][0]
     if "pattern" in names and thing.pattern == "plain" and rng.random() < 0.6:
         names = tuple(n for n in names if n != "pattern") or ("noun",)
+    return _described(thing, names)
+
+
+def _described(thing: SceneObject, names: Sequence[str]) -> Description:
+    """Describe by those attributes; a figure, which has no noun and no supercategory, by the others or its color."""
+    if is_figure(thing.noun):
+        names = [name for name in names if name in ("color", "pattern")] or (["color"] if names else [])
     return Description(**{name: getattr(thing, name) for name in names})
 
 
@@ -236,7 +282,7 @@ def _broad(thing: SceneObject, rng: np.random.Generator) -> Description:
     names = (("color",), ("pattern",), ("supercategory",), (), ("noun",))[
         int(rng.choice(5, p=[0.2, 0.1, 0.2, 0.2, 0.3]))
     ]
-    return Description(**{name: getattr(thing, name) for name in names})
+    return _described(thing, names)
 
 
 def _disturb(description: Description, rng: np.random.Generator) -> Description:

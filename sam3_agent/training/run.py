@@ -25,7 +25,7 @@ from sam3_agent.training.tiny import HIDDEN, new_model, resize_model, tiny_confi
 from sam3_agent.training.tokenizer import build_tokenizer
 
 log = logging.getLogger(__name__)
-STEPS: dict[str, Callable[[Learner, TrainConfig, Any], dict[str, Tensor]]] = {
+STEPS: dict[str, Callable[[Learner, TrainConfig, Stage, Any], dict[str, Tensor]]] = {
     "dense": dense_step,
     "ground": ground_step,
     "prompts": prompt_step,
@@ -123,16 +123,18 @@ def _run_stage(learner: Learner, config: TrainConfig, number: int, place: Place,
 def freeze_all_but(learner: Learner, beginnings: tuple[str, ...]) -> None:
     """Let only the parameters learn whose names begin so, or everything, the alignment heads included, for ().
 
-    Parts that are frozen whole attend by SDPA: forwards it takes a third of the time of "eager", which is for learning.
+    Modules that are frozen whole attend by SDPA: forwards it takes a third of the time of "eager", which is for
+    learning. They say so last, as a configuration also sets those under it.
     """
     learner.heads.requires_grad_(not beginnings)
     for name, parameter in learner.model.named_parameters():
         parameter.requires_grad_(not beginnings or name.startswith(beginnings))
-    for part in learner.model.children():
-        way = "eager" if any(p.requires_grad for p in part.parameters()) else "sdpa"
-        for module in part.modules():
-            if isinstance(module.config if hasattr(module, "config") else None, PreTrainedConfig):
-                cast(Any, module).config._attn_implementation = way
+    owners = [m for m in learner.model.modules() if isinstance(getattr(m, "config", None), PreTrainedConfig)]
+    learns = [any(parameter.requires_grad for parameter in owner.parameters()) for owner in owners]
+    for wanted, way in ((True, "eager"), (False, "sdpa")):
+        for owner, learning in zip(owners, learns, strict=True):
+            if learning == wanted:
+                cast(Any, owner).config._attn_implementation = way
 
 
 def _learn(
@@ -148,7 +150,7 @@ def _learn(
 
     def terms() -> Iterator[Iterable[Tensor]]:
         for batch in batches:
-            found = STEPS[stage.kind](learner, config, batch)
+            found = STEPS[stage.kind](learner, config, stage, batch)
             for name, value in found.items():
                 means[name] = means.get(name, torch.zeros((), device=value.device)) + value.detach() / len(batches)
             yield found.values()

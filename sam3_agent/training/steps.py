@@ -9,12 +9,22 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer, Sam3Model
 
+from sam3_agent.scenes.figures import KINDS, figure_noun
 from sam3_agent.scenes.options import SceneOptions
 from sam3_agent.scenes.scene import SceneObject, generate_scene
-from sam3_agent.scenes.vocabulary import COLORS, NOUNS, PATTERNS, PLURAL, SUPERCATEGORIES, SUPERCATEGORY
+from sam3_agent.scenes.vocabulary import COLORS, NOUNS, PATTERNS, PLURAL, SUPERCATEGORIES
 from sam3_agent.training.batch import Batch, SceneTargets, collate, scene_targets
 from sam3_agent.training.config import Stage, TrainConfig
-from sam3_agent.training.forward import Exemplars, Grounding, Vision, answer, draw_masks, encode_images, ground
+from sam3_agent.training.forward import (
+    Exemplars,
+    Grounding,
+    PooledExamples,
+    Vision,
+    answer,
+    draw_masks,
+    encode_images,
+    ground,
+)
 from sam3_agent.training.grounding_loss import Alignment, DenseTruth, WordTable, dense_loss, prompt_loss
 from sam3_agent.training.losses import LossWeights, MaskTruth, detection_loss, mask_loss
 from sam3_agent.training.optimizer_step import mixed_precision
@@ -44,7 +54,7 @@ def _word_tests() -> dict[str, Callable[[SceneObject], bool]]:
         if name != "object":
             for form in (name, PLURAL[name]):
                 tests[form] = lambda o, s=name: o.supercategory == s
-    tests["household"] = lambda o: SUPERCATEGORY[o.noun] == "object"
+    tests["household"] = lambda o: o.supercategory == "object"
     for word in ("object", "objects", "thing", "things"):
         tests[word] = lambda o: True
     return tests
@@ -58,6 +68,8 @@ FIRST_TRAINING_SEED = 1 << 40
 
 COVERED_SHARE = 3.0
 """Weight of "this patch belongs to what is asked for"."""
+FIGURE_KINDS = 2
+"""Kinds of figures that the scenes of a batch share, so that examples of one can be lent to the others."""
 OWNED = 0.3
 """Share of a patch that makes it belong to an object."""
 WORDS = describing_words()
@@ -82,9 +94,12 @@ def draw_scenes(config: TrainConfig, stage: Stage, rng: np.random.Generator) -> 
         plain_objects=stage.plain_objects,
         min_objects=stage.least_objects,
     )
+    kinds = [figure_noun(int(kind)) for kind in rng.integers(KINDS, size=FIGURE_KINDS)] if stage.figures else []
     scenes: list[SceneTargets] = []
     while len(scenes) < stage.images:
-        scene = generate_scene(int(rng.integers(FIRST_TRAINING_SEED, 1 << 62)), options)
+        figures = tuple(kind for kind in kinds if rng.random() < stage.figures)
+        seed = int(rng.integers(FIRST_TRAINING_SEED, 1 << 62))
+        scene = generate_scene(seed, replace(options, figures=figures))
         if scene.objects:
             scenes.append(scene_targets(scene, stage.image_size))
     return scenes
@@ -115,30 +130,33 @@ def _without_pixels(scene: SceneTargets) -> SceneTargets:
     return replace(scene, objects=tuple(replace(each, mask=nothing) for each in scene.objects))
 
 
-def dense_step(learner: Learner, config: TrainConfig, scenes: list[SceneTargets]) -> dict[str, Tensor]:
+def dense_step(learner: Learner, config: TrainConfig, stage: Stage, scenes: list[SceneTargets]) -> dict[str, Tensor]:
     """Every vocabulary word against every patch."""
     with mixed_precision(config.device):
         vision = encode_images(learner.model, _pixels(learner, scenes))
         return _dense_terms(learner, vision, scenes)
 
 
-def ground_step(learner: Learner, config: TrainConfig, batch: Batch) -> dict[str, Tensor]:
+def ground_step(learner: Learner, config: TrainConfig, stage: Stage, batch: Batch) -> dict[str, Tensor]:
     """Prompts up to the DETR encoder: does each patch belong to what is asked for?"""
     with mixed_precision(config.device):
         return _grounded(learner, batch)[0]
 
 
-def prompt_step(learner: Learner, config: TrainConfig, batch: Batch) -> dict[str, Tensor]:
+def prompt_step(learner: Learner, config: TrainConfig, stage: Stage, batch: Batch) -> dict[str, Tensor]:
     """Prompts on scenes with the whole detector."""
+    plain = LossWeights()
+    share = stage.mask_share
+    weights = replace(plain, mask_focal=share * plain.mask_focal, mask_dice=share * plain.mask_dice)
     with mixed_precision(config.device):
-        return prompt_terms(learner, batch, LossWeights())
+        return prompt_terms(learner, batch, weights)
 
 
 def draw_batch(tokenizer: CLIPTokenizer, config: TrainConfig, stage: Stage, rng: np.random.Generator) -> Batch:
     """Fresh scenes with prompts about each."""
     scenes = draw_scenes(config, stage, rng)
     prompts = [sample_prompts(s.objects, stage.prompts, rng) for s in scenes]
-    prompts = lend_exemplars([s.objects for s in scenes], prompts, rng)
+    prompts = lend_exemplars([s.objects for s in scenes], prompts, rng, stage)
     return collate(scenes, prompts, tokenizer, rng)
 
 
@@ -169,8 +187,11 @@ def ground_batch(learner: Learner, batch: Batch) -> tuple[Vision, Vision, Ground
     device = learner.model.device
     vision = encode_images(learner.model, _pixels(learner, batch.scenes))
     each = vision.select(batch.image_index.to(device))
+    pooled = PooledExamples(
+        batch.pooled_rows.to(device), batch.pooled_sources.to(device), batch.pooled_boxes.to(device)
+    )
     exemplars = Exemplars(
-        vision, batch.source_index.to(device), batch.exemplar_boxes.to(device), batch.exemplar_labels.to(device)
+        vision, batch.source_index.to(device), batch.exemplar_boxes.to(device), batch.exemplar_labels.to(device), pooled
     )
     grounding = ground(
         learner.model,
@@ -186,7 +207,8 @@ def ground_batch(learner: Learner, batch: Batch) -> tuple[Vision, Vision, Ground
 def _grounded(learner: Learner, batch: Batch) -> tuple[dict[str, Tensor], Vision, Grounding]:
     """The terms that do not need the decoder, if what they teach learns at all, and what the decoder goes on from."""
     vision, each, grounding = ground_batch(learner, batch)
-    if not grounding.encoded.requires_grad:
+    heads_learn = any(parameter.requires_grad for parameter in learner.heads.parameters())
+    if not heads_learn or not grounding.encoded.requires_grad:
         return {}, each, grounding
     wanted = [s.cover[list(p.targets)].sum(0) for s, p in zip(batch.owners(), batch.prompts, strict=True)]
     covered = prompt_loss(learner.heads, grounding.encoded, torch.stack(wanted).to(learner.model.device))
@@ -229,7 +251,8 @@ def dense_truth(scenes: Sequence[SceneTargets]) -> DenseTruth:
 
 
 def _labels(scene: SceneTargets, best: Tensor, owner: Tensor, group: str) -> Tensor:
-    indices = torch.tensor([GROUPS[group].index(getattr(o, group)) for o in scene.objects])
+    words = {word: number for number, word in enumerate(GROUPS[group])}
+    indices = torch.tensor([words.get(getattr(o, group), -1) for o in scene.objects])  # -1: a figure has no noun
     return torch.where(best >= OWNED, indices[owner], -1)
 
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from sam3_agent.scenes import SceneOptions, generate_scene
+from sam3_agent.scenes.figures import figure_noun, is_figure
 from sam3_agent.scenes.vocabulary import COLORS, HELD_OUT_UNKNOWN_WORDS, NOUNS
-from sam3_agent.training.prompts import HELD_OUT_PAIRS, sample_prompts, vocabulary_words
+from sam3_agent.training.config import FIGURES
+from sam3_agent.training.prompts import HELD_OUT_PAIRS, MOST_POOLED, lend_exemplars, sample_prompts, vocabulary_words
 from sam3_agent.training.steps import word_matches
 
 SMALL = SceneOptions(max_side=300, excluded_pairs=HELD_OUT_PAIRS)
@@ -58,3 +60,54 @@ def test_a_negative_exemplar_is_never_among_the_targets(drawn: list) -> None:
             assert positive == (index in prompt.targets), prompt
             seen += 1
     assert seen > 100
+
+
+FIGURED = SceneOptions(
+    max_side=300, min_objects=6, excluded_pairs=HELD_OUT_PAIRS, figures=(figure_noun(3), figure_noun(8))
+)
+
+
+@pytest.fixture(scope="module")
+def batches() -> list[tuple[list, list]]:
+    """(scenes, prompts of each) where some scenes show figures and prompts are lent."""
+    drawn = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        scenes = [generate_scene(10 * seed + k, FIGURED if k % 2 else SMALL).objects for k in range(4)]
+        asked = [sample_prompts(objects, 12, rng) for objects in scenes]
+        drawn.append((scenes, lend_exemplars(scenes, asked, rng, FIGURES.stages[0])))
+    return drawn
+
+
+def test_no_phrase_names_a_figure_or_gives_it_a_supercategory(batches: list) -> None:
+    asked = 0
+    for scenes, prompts in batches:
+        for objects, group in zip(scenes, prompts, strict=True):
+            for prompt in group:
+                assert "figure" not in (prompt.phrase or ""), prompt
+                figures = [i for i in prompt.targets if is_figure(objects[i].noun)]
+                if prompt.phrase and figures and not prompt.exemplars:
+                    flags = [word_matches(word, objects[i]) for i in figures for word in prompt.phrase.split()]
+                    assert all(flag is not False for flag in flags), prompt
+                    asked += 1
+    assert asked > 20
+
+
+def test_a_lent_or_pooled_prompt_asks_for_all_of_its_examples_noun(batches: list) -> None:
+    kinds: dict[str, int] = {}
+    absent = 0
+    for scenes, prompts in batches:
+        for number, group in enumerate(prompts):
+            for prompt in (each for each in group if each.source is not None):
+                examples = prompt.pooled or [(prompt.source, index) for index, _ in prompt.exemplars]
+                nouns = {scenes[scene][index].noun for scene, index in examples}
+                assert len(nouns) == 1
+                wanted = tuple(i for i, thing in enumerate(scenes[number]) if thing.noun in nouns)
+                assert prompt.targets == wanted
+                assert all(scene != number for scene, _ in examples)
+                assert len(set(prompt.pooled)) == len(prompt.pooled) <= MOST_POOLED
+                kinds[prompt.kind] = kinds.get(prompt.kind, 0) + 1
+                absent += not wanted
+    assert kinds["lent"] > 20
+    assert kinds["pooled"] > 40
+    assert absent > 20
