@@ -3,6 +3,7 @@
 import ctypes
 import sys
 import time
+from functools import cache
 
 
 def give_back_freed_memory() -> bool:
@@ -10,13 +11,20 @@ def give_back_freed_memory() -> bool:
 
     Batches of changing sizes leave holes in them that grow for hundreds of frames. It takes about 5 ms.
     """
-    if not sys.platform.startswith("linux"):
+    library = _library()
+    if library is None:
         return False
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (OSError, AttributeError):  # another C library
-        return False
+    library.malloc_trim(0)
     return True
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    """The C library, if it can trim; opened once, as each opening leaves a cycle for the garbage collector."""
+    if not sys.platform.startswith("linux"):
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "malloc_trim") else None
 
 
 class HeapTrimmer:
