@@ -72,8 +72,21 @@ def check_out(images: Images, out: Path | None, suffix: str = ".png", option: st
     return paths
 
 
-def report_all(images: Images, work: Callable[[str], Report], shown: Shown, paths: dict[str, Path]) -> None:
+def report_all(
+    images: Images,
+    work: Callable[[str], Report],
+    shown: Shown,
+    paths: dict[str, Path],
+    print_notes: Callable[[], None] = lambda: None,
+) -> None:
     """Do the work for each image, print each result as soon as it is there.
+
+    Args:
+        images: their sources.
+        work: opens, answers and writes one, and forgets it.
+        shown: text or JSON.
+        paths: the picture of each source, where one is written.
+        print_notes: what is to be said of the model after the lines of many; the report of one says it itself.
 
     Raises:
         ToolError: of the only image.
@@ -97,6 +110,8 @@ def report_all(images: Images, work: Callable[[str], Report], shown: Shown, path
         print_json_line(report.to_json()) if shown.as_json else print_line(report.line())
     if shown.out is not None:
         say(f"{'marked pictures' if images.word == 'image' else 'results'}: {shown.out}")
+    if not shown.as_json:
+        print_notes()
     if failed:
         raise Sam3AgentError(f"{failed} of {len(images.sources)} {images.word}s failed; see above")
 

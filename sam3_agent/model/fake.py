@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -366,6 +366,10 @@ class FakeMemory:
         """One array of bytes."""
         document = {"last": self.last.to_json(), "name": self.name, "reverse": self.reverse}
         return {"fake": np.frombuffer(json.dumps(document).encode(), dtype=np.uint8).copy()}
+
+    def after(self, frame: int) -> Self:
+        """It holds one place, however long ago that was."""
+        return self
 
 
 def track_one(answers: Mapping[str, Detection], size: tuple[int, int], request: TrackRequest) -> TrackedMask:

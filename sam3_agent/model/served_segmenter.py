@@ -13,7 +13,7 @@ from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +132,10 @@ class ServedMemory:
     def to_arrays(self) -> Mapping[str, NDArray[Any]]:
         """Give the arrays for a file."""
         return self.arrays
+
+    def after(self, frame: int) -> Self:
+        """Keep all of it: only the model of a replica can read what is in there, and drops it when it is asked."""
+        return self
 
 
 @dataclass(slots=True)

@@ -28,6 +28,10 @@ class TrackMemory(Protocol):
         """Arrays for a file, of which `VideoSegmenter.restore` makes the same memory again."""
         ...
 
+    def after(self, frame: int) -> "TrackMemory":
+        """The memory of an object that is not followed at present, without what no frame after this one looks at."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackRequest:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,10 +158,8 @@ def run(
         return replace(report, one_of_many=images.many)
 
     answers: list[Answer] = []
-    report_all(images, work, shown, pictures)
+    report_all(images, work, shown, pictures, partial(print_notes, workspace.info, llm=loaded_llm.name))
     raise_if_failed(answers)
-    if images.many and not shown.as_json:
-        print_notes(workspace.info, llm=loaded_llm.name)
 
 
 def check_judge(judge: "JudgeMode | None", spec: str, *, rescue: bool = False) -> None:

@@ -1,6 +1,7 @@
 """`sam3-agent ask` about videos."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +134,7 @@ def run(
         answers.append(report.answer)
         return report
 
-    report_all(asked.images, work, shown, sheets)
+    report_all(asked.images, work, shown, sheets, partial(print_notes, workspace.info, llm=loaded.name))
     raise_if_failed(answers)
 
 

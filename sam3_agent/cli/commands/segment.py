@@ -3,6 +3,7 @@
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,9 +127,7 @@ def run(asked: Asked, how: How, model: ModelOptions, connect: str | None, shown:
             workspace.forget(report.looked.image.id)
             return report
 
-        report_all(asked.images, work, shown, paths)
-        if asked.images.many and not shown.as_json:
-            print_notes(workspace.info)
+        report_all(asked.images, work, shown, paths, partial(print_notes, workspace.info))
 
 
 @contextmanager

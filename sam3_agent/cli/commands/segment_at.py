@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,7 @@ def run(asked: Asked, model: ModelOptions, shown: Shown, *, began: float) -> Non
         workspace.forget(report.looked.image.id)
         return report
 
-    report_all(asked.images, work, shown, paths)
-    if asked.images.many and not shown.as_json:
-        print_notes(workspace.info)
+    report_all(asked.images, work, shown, paths, partial(print_notes, workspace.info))
 
 
 def segment_at(

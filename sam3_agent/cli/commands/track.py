@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -143,11 +144,9 @@ def run(asked: Asked, how: How, formats: Sequence[str], model: ModelOptions, sho
         stopped, began = report.stopped is not None, time.perf_counter()
         return report
 
-    report_all(asked.videos, work, shown, folders)
+    report_all(asked.videos, work, shown, folders, partial(print_notes, workspace.info))
     if stopped:
         raise KeyboardInterrupt
-    if asked.videos.many and not shown.as_json:
-        print_notes(workspace.info)
 
 
 def _check_readable(asked: Asked, how: How) -> None:

@@ -5,7 +5,6 @@ their maps, and at 15 earlier frames by their pointers. What can never be looked
 one size however long the video is, and gives the very numbers that an endless one gives.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -69,6 +68,8 @@ class TrackMemory:
     """Time runs from high frame numbers to low ones."""
     bounded: bool = True
     """False keeps everything, to compare with."""
+    reach: Reach = Reach()
+    """That of the model which made the last entry."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to track by."""
@@ -88,9 +89,14 @@ class TrackMemory:
         kept = [old for old in self.entries if old.frame != entry.frame]
         kept.append(entry)
         kept.sort(key=lambda each: -each.frame if self.reverse else each.frame)
-        if self.bounded:
-            kept = [each for old in kept for each in self._still_wanted(old, entry.frame, kept, reach)]
-        return replace(self, entries=tuple(kept))
+        return replace(self, entries=tuple(kept), reach=reach).after(entry.frame)
+
+    def after(self, frame: int) -> Self:
+        """The bank without what no frame after this one can look at, if nothing is remembered any more."""
+        if not self.bounded:
+            return self
+        kept = [each for old in self.entries for each in self._still_wanted(old, frame)]
+        return self if kept == list(self.entries) else replace(self, entries=tuple(kept))
 
     def recall(self, frame: int, reach: Reach) -> Recalled:
         """Choose the entries that a frame looks at."""
@@ -127,15 +133,16 @@ class TrackMemory:
         chosen += rest[: most - len(chosen)]
         return [each for each in given if each in chosen]
 
-    def _still_wanted(self, entry: Entry, frame: int, all_: Sequence[Entry], reach: Reach) -> tuple[Entry, ...]:
+    def _still_wanted(self, entry: Entry, frame: int) -> tuple[Entry, ...]:
         """The entry as far as a later frame than this one can look at it, or nothing."""
-        age = self.age(frame, entry) + 1  # at the next frame
+        age, reach = self.age(frame, entry) + 1, self.reach  # at the next frame
         if entry.conditioning:
-            nearer = sum(other.conditioning and 0 <= self.age(frame, other) < self.age(frame, entry) for other in all_)
+            given = (other for other in self.entries if other.conditioning)
+            nearer = sum(0 <= self.age(frame, other) < self.age(frame, entry) for other in given)
             if nearer < reach.conditioning:
                 return (entry,)
-        if age < reach.maps:
-            return (entry,)
+        if age < reach.maps or entry.map is None:
+            return (entry,) if age < reach.pointers else ()
         return (replace(entry, map=None),) if age < reach.pointers else ()
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
@@ -152,7 +159,7 @@ class TrackMemory:
 
     @classmethod
     def from_arrays(
-        cls, arrays: dict[str, NDArray[np.generic]], device: torch.device, dtype: torch.dtype
+        cls, arrays: dict[str, NDArray[np.generic]], device: torch.device, dtype: torch.dtype, reach: Reach
     ) -> "TrackMemory":
         """The bank that `to_arrays` wrote."""
         pointers = torch.from_numpy(arrays["pointers"])  # pyright: ignore[reportUnknownMemberType]
@@ -168,7 +175,7 @@ class TrackMemory:
                 arrays["frames"], pointers, arrays["has_map"], arrays["conditioning"], strict=True
             )
         ]
-        return cls(tuple(entries), bool(arrays["reverse"]))
+        return cls(tuple(entries), bool(arrays["reverse"]), reach=reach)
 
 
 def _stacked(tensors: list[Tensor]) -> NDArray[np.generic]:

@@ -249,7 +249,7 @@ class Tracking:
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> TrackMemory:
         """See `VideoSegmenter.restore`."""
         point = self._runner.tracker.parts.tracking_point
-        return bank.TrackMemory.from_arrays(dict(arrays), point.device, point.dtype)
+        return bank.TrackMemory.from_arrays(dict(arrays), point.device, point.dtype, self._runner.reach)
 
     def _row(self, features: ImageFeatures, frame: int, request: TrackRequest, *, reverse: bool) -> TrackRow:
         height, width = features.height, features.width

@@ -117,6 +117,8 @@ class ConceptTracks:
         given = self._given(features, index, decision, found)
         self._remember(features, index, followed, blanked, given, decision)
         entries = self._entries(index, (features.height, features.width), followed, given, blanked, decision, found)
+        for track_id in self._lifetimes.dormant:  # nothing that is remembered anew drops what is out of their reach
+            self._memories[track_id] = self._memories[track_id].after(index)
         return FrameResult(entries, decision.removed, cut)
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, Mapping[str, NDArray[Any]]]]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sam3_agent import masks
 from sam3_agent.errors import Busy, InputError
-from sam3_agent.model.heap import give_back_freed_memory
+from sam3_agent.model.heap import HeapTrimmer
 from sam3_agent.model.segmenter import Features
 from sam3_agent.model.video_segmenter import Sighting, TrackMemory, TrackRequest
 from sam3_agent.tracks import Track
@@ -36,8 +36,6 @@ _log = logging.getLogger(__name__)
 JOURNAL = "tracks.jsonl"
 CHECKPOINT_EVERY = 64
 """Frames between two checkpoints: what a killed run loses at most."""
-TRIM_EVERY = 16
-"""Frames between two times that freed memory is given back; at 64 a process grew by a tenth over 500 frames."""
 REBUILT = 7
 """Frames from which the memory of a track is made again, to correct it later."""
 Mode = Literal["delayed", "live"]
@@ -333,6 +331,7 @@ class _Run:
 
     def frames(self) -> Generator[FrameTracks]:
         """Every frame of the pass, written to the journal before it is told."""
+        trimmer = HeapTrimmer()
         for done, frame in enumerate(self._session.video.frames(self._left), start=self.skipped + 1):
             told, line = self._frame(frame)
             if done % CHECKPOINT_EVERY == 0:
@@ -342,8 +341,7 @@ class _Run:
             if line.checkpoint:
                 self._session.checkpoint(frame.index, dict(line.checkpoint))
                 keep_only(self._session.folder, str(line.checkpoint["file"]))
-            if done % TRIM_EVERY == 0:
-                give_back_freed_memory()
+            trimmer.step()
             try:
                 yield told
             except GeneratorExit:  # whoever follows has had enough: a later run goes on from this very frame

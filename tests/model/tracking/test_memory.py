@@ -230,6 +230,30 @@ def test_a_given_frame_that_lies_ahead_is_kept_and_looked_at_without_its_pointer
     assert 40 in [kept.frame for kept in memory.entries]
 
 
+def _looked_at(memory: TrackMemory, frame: int) -> tuple[object, ...]:
+    recalled = memory.recall(frame, Reach())
+    tensors = [id(each) for each in (*recalled.maps, *recalled.pointers)]
+    return recalled.ages, recalled.pointer_ages, tensors
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_bank_that_rests_keeps_what_a_later_frame_can_look_at_and_no_more(reverse: bool) -> None:
+    frames = range(30) if not reverse else range(99, 69, -1)
+    kept = TrackMemory(reverse=reverse, bounded=False)
+    for frame in frames:
+        kept = kept.with_entry(entry(frame, given=frame % 7 == 0), Reach())
+    bounded, last = replace(kept, bounded=True), frames[-1]
+    for pause in (0, 1, 3, 8, 20):
+        step = -pause if reverse else pause
+        resting = bounded.after(last + step)
+        for later in range(1, 6):
+            asked = last + step + (-later if reverse else later)
+            assert _looked_at(resting, asked) == _looked_at(kept, asked)
+        assert resting.after(last + step) is resting
+    assert sum(each.map is not None for each in resting.entries) == Reach().conditioning
+    assert len(resting.entries) == Reach().conditioning
+
+
 def test_entries_are_in_the_order_of_time_and_one_a_frame() -> None:
     for reverse in (False, True):
         memory = TrackMemory(reverse=reverse)
