@@ -122,6 +122,8 @@ class Concept:
     """Tokens of every example, positive ones first; None where `tokens` are those."""
     threshold: float = 0.5
     """Score above which it is taken for found where a phrase needs 0.5."""
+    least_presence: float = field(default=0.0, kw_only=True)
+    """Presence under which nothing of it is found, whatever the scores of objects; see `presence_calibration`."""
     estimate: ConceptEstimate | None = None
     notes: tuple[str, ...] = ()
     """Remarks of the learning: what was given and left out, and why."""
@@ -136,6 +138,8 @@ class Concept:
             )
         if not 0 < self.threshold < 1:
             raise InputError(f"a concept's threshold lies between 0 and 1, got {self.threshold}")
+        if not 0 <= self.least_presence < 1:
+            raise InputError(f"a concept's least presence is 0 or more and below 1, got {self.least_presence}")
 
     @property
     def example_count(self) -> int:
@@ -175,6 +179,11 @@ class ConceptPrompt:
     def by_canvas(self) -> bool:
         """Whether its examples are shown beside the image."""
         return self.learned is not None and bool(self.learned.canvas)
+
+    @property
+    def least_presence(self) -> float:
+        """Presence below which nothing is found: that of a learned concept, 0 where a box shows one on this image."""
+        return 0.0 if self.learned is None or self.exemplars else self.learned.least_presence
 
     @property
     def words_alone(self) -> bool:

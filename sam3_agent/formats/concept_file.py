@@ -50,6 +50,7 @@ def write_concept(concept: Concept, path: Path) -> None:
             "tokens": _tokens_json(concept.tokens),
             "examples": _tokens_json(concept.examples) if concept.examples is not None else None,
             "threshold": concept.threshold,
+            "least_presence": concept.least_presence,
             "estimate": estimate.to_json() if estimate is not None else None,
             "notes": list(concept.notes),
             "canvas": [{"image": _data_uri(each.picture), "box": list(each.box)} for each in concept.canvas],
@@ -133,6 +134,7 @@ def _concept(document: dict[str, Any]) -> Concept:
         _estimate(document.get("estimate")),
         tuple(str(note) for note in document.get("notes", ())),
         tuple(_canvas_example(each) for each in document.get("canvas", ())),
+        least_presence=float(document.get("least_presence", 0.0)),
     )
 
 

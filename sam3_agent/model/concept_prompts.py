@@ -29,11 +29,13 @@ class ConceptRow:
     labels: Labels
     learned: ExemplarTokens | None
     options: DetectOptions
+    least_presence: float = 0.0
+    """Below it nothing is kept."""
 
     @property
     def key(self) -> Hashable:
         """Equal for rows that ask the same of the same features."""
-        return id(self.features), self.ids, self.boxes, self.labels, self.learned, self.options
+        return id(self.features), self.ids, self.boxes, self.labels, self.learned, self.options, self.least_presence
 
 
 @dataclass(frozen=True, slots=True, eq=False)

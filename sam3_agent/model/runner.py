@@ -315,5 +315,6 @@ def _said(grounded: Grounded) -> list[_Said]:
 
 
 def _chosen(row: ConceptRow, said: _Said) -> Selection:
-    belief = 1.0 if row.options.assume_present else said.presence
+    there = said.presence >= row.least_presence
+    belief = 1.0 if row.options.assume_present else said.presence if there else 0.0
     return select(said.scores, belief, said.boxes, row.options.threshold, row.options.near_misses)

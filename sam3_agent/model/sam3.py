@@ -248,8 +248,8 @@ class Sam3(EngineSegmenter[None]):
         boxes = exemplars.box_rows(prompts, held.width, held.height)
         learned = exemplars.learned_rows(prompts, self.fingerprint, self._width, self._gate.networks)
         rows = [
-            ConceptRow(held, tokens, self._flags(tokens), *shapes, known, options)
-            for tokens, shapes, known in zip(ids, boxes, learned, strict=True)
+            ConceptRow(held, tokens, self._flags(tokens), *shapes, known, options, prompt.least_presence)
+            for prompt, tokens, shapes, known in zip(prompts, ids, boxes, learned, strict=True)
         ]
         return Plan(self._drawing, rows, Drawn.detection)
 

@@ -143,7 +143,10 @@ def _pooled_tokens(model: Sam3Model, images: Vision, pooled: PooledExamples) -> 
     read, _ = _geometry(
         model, images, pooled.source, boxes, torch.ones(len(boxes), 1, dtype=torch.long, device=boxes.device)
     )
-    rows, place, counts = torch.unique(pooled.rows, return_inverse=True, return_counts=True)
+    rows, place, counts = cast(
+        tuple[Tensor, Tensor, Tensor],
+        pooled.rows.unique(return_inverse=True, return_counts=True),  # pyright: ignore[reportUnknownMemberType]
+    )
     sums = read.new_zeros(len(rows), read.shape[-1]).index_add(0, place, read[:, 0])
     return rows, sums / counts[:, None]
 

@@ -32,6 +32,7 @@ from sam3_agent.types import (
 )
 from sam3_agent.workspace.canvas import canvas_of, examples_of, in_image
 from sam3_agent.workspace.negative_examples import SAME, box_ious
+from sam3_agent.workspace.presence_calibration import least_presence
 from sam3_agent.workspace.sampling import evenly
 
 ConceptMode = Literal["auto", "tokens", "canvas"]
@@ -264,6 +265,7 @@ def choose(concept: Concept, images: Sequence[ExampleImage], reading: Reading, m
         canvas=_shown(images, reading) if choice.canvas else (),
         examples=concept.tokens,
         threshold=threshold,
+        least_presence=least_presence(_presences(choice, images, tried, trials, reading)) if held_out else 0.0,
         estimate=estimate,
         notes=tuple(_notes(concept, choice, {c: row[level] for c, row in zip(choices, outcomes, strict=True)})),
     )
@@ -295,6 +297,24 @@ def _asked_with(choice: Choice, images: Sequence[ExampleImage], trials: "Trials"
     if not choice.best:
         return pooled(choice, images)
     return _tokens(trials.candidates.mean_of_best(choice.best), images[0].segmenter)
+
+
+def _presences(
+    choice: Choice, images: Sequence[ExampleImage], tried: Sequence[ExampleImage], trials: "Trials", reading: Reading
+) -> list[float]:
+    """Presence of what was learned from the other images on each that shows the concept; of a canvas none."""
+    presences: list[float] = []
+    for image in (each for each in tried if each.positive and not choice.canvas):
+        rest = [other for other in images if other is not image]
+        tokens = (
+            _tokens(trials.candidates.mean_of_best(choice.best, image.image_id), image.segmenter)
+            if choice.best
+            else pooled(choice, rest)
+        )
+        features = reading.features_of(image.image_id)
+        (found,) = reading.segmenter.detect(features, [_prompt(choice.phrase, tokens)], DetectOptions())
+        presences.append(found.presence)
+    return presences
 
 
 def _held_out(images: Sequence[ExampleImage]) -> bool:

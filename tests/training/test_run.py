@@ -16,7 +16,7 @@ from sam3_agent.training.checkpoint import CHECKPOINT
 from sam3_agent.training.config import CROWDED, DETECTING, SMOKE, Stage, TrainConfig
 from sam3_agent.training.evaluate import Judged, best_bias
 from sam3_agent.training.export import export_parts, export_run
-from sam3_agent.training.forward import Exemplars, answer, draw_masks, encode_images, ground
+from sam3_agent.training.forward import Exemplars, PooledExamples, answer, draw_masks, encode_images, ground
 from sam3_agent.training.prompts import vocabulary_words
 from sam3_agent.training.run import learning_rate, train
 from sam3_agent.training.tiny import new_model, resize_model, tiny_config
@@ -104,6 +104,33 @@ def test_the_training_pass_equals_transformers_own() -> None:
     assert torch.allclose(mine.logits[-1], theirs.pred_logits, atol=1e-4)
     assert torch.allclose(mine.presence[-1], theirs.presence_logits[:, 0], atol=1e-4)
     assert torch.allclose(masks, theirs.pred_masks, atol=1e-3)
+
+
+def test_pooled_examples_ask_with_the_mean_of_what_each_says_alone() -> None:
+    torch.manual_seed(0)
+    model = new_model(tiny_config(600, 64)).eval()
+    boxes = torch.tensor([[0.5, 0.5, 0.3, 0.2], [0.3, 0.4, 0.2, 0.2], [0.6, 0.7, 0.3, 0.3]])
+    ids, mask = torch.tensor([[598, 5, 599]] * 2), torch.ones(2, 3, dtype=torch.bool)
+    asked, nothing = torch.tensor([0, 0]), torch.full((2, 3), -10)
+
+    def tokens(places: list[int], pooled: PooledExamples | None) -> torch.Tensor:
+        source = torch.tensor([1, 1])
+        slots, labels = torch.full((2, 3, 4), -10.0), nothing.clone()
+        slots[:, 0], labels[:, 0] = boxes[places], 1
+        exemplars = Exemplars(vision, source, slots, labels, pooled)
+        return ground(model, vision.select(asked), asked, ids, mask, exemplars).prompt[:, 3:5]
+
+    with torch.inference_mode():
+        vision = encode_images(model, torch.randn(2, 3, 64, 64))
+        alone = [tokens([place, place], None)[0, 0] for place in range(3)]
+        plain = tokens([0, 0], None)
+        pooled = tokens([0, 0], PooledExamples(torch.tensor([1, 1, 1]), torch.tensor([1, 1, 1]), boxes))
+        two = tokens([0, 0], PooledExamples(torch.tensor([1, 0, 1]), torch.tensor([1, 1, 1]), boxes))
+    assert torch.equal(pooled[0], plain[0])
+    assert torch.allclose(pooled[1, 0], torch.stack(alone).mean(0), atol=1e-5)
+    assert torch.equal(pooled[1, 1], plain[1, 1])  # what the asked image says of itself
+    assert torch.allclose(two[0, 0], alone[1], atol=1e-5)
+    assert torch.allclose(two[1, 0], (alone[0] + alone[2]) / 2, atol=1e-5)
 
 
 def test_resizing_keeps_every_weight_but_the_position_table() -> None:

@@ -40,6 +40,7 @@ class LearnReport:
             "tokens": self.concept.tokens.count,
             "mode": "canvas" if self.concept.canvas else "tokens",
             "threshold": self.concept.threshold,
+            "least_presence": self.concept.least_presence,
             "estimate": self.concept.estimate.to_json() if self.concept.estimate is not None else None,
             "notes": list(self.concept.notes),
             "model": self.info.to_json(),

@@ -32,6 +32,10 @@ class Look:
     found: tuple[Rle, ...] = ()
     """All of them, best first."""
 
+    def refused(self) -> "Look":
+        """The look of a model that says that nothing is there."""
+        return Look(self.objects, (), (), (), self.presence)
+
 
 def look_of(found: Sequence[tuple[float, Rle]], objects: Sequence[Rle], presence: float = 0.0) -> Look:
     """Match findings, each with its score, to the objects of an image; the best first, each object once."""

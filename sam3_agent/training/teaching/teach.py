@@ -41,6 +41,7 @@ from sam3_agent.types import (
     ExemplarTokens,
 )
 from sam3_agent.workspace.concepts import MOST_EXAMPLES, MOST_THUMBNAILS, thumbnail
+from sam3_agent.workspace.presence_calibration import least_presence
 from sam3_agent.workspace.sampling import evenly
 
 MOST_CANDIDATES = 8
@@ -129,10 +130,13 @@ def teach_and_look(
     prompts = [ConceptPrompt(None, (), Concept("taught", None, tokens_of(each, reader))) for each in trained]
     low = min(THRESHOLDS)
     looks = [look(segmenter, image, prompts[fold], low) for image, fold in zip(images, folds, strict=True)]
+    least = least_presence([each.presence for each in looks if each.objects])
+    looks = [each if each.presence >= least else each.refused() for each in looks]
     threshold, estimate = _estimated(looks, folds=len(prompts))
     tokens, examples = tokens_of(np.mean(trained, axis=0), reader), tokens_of(rows[:MOST_EXAMPLES], reader)
     notes = (_recipe_words(images, recipe),)
-    concept = Concept(name, None, tokens, tuple(thumbnails_of(images)), examples, threshold, estimate, notes)
+    pictures = tuple(thumbnails_of(images))
+    concept = Concept(name, None, tokens, pictures, examples, threshold, estimate, notes, least_presence=least)
     return Taught(concept, tuple(looks))
 
 
