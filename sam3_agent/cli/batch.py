@@ -97,23 +97,26 @@ def report_all(
         report = work(source)
         print_json(report.to_json()) if shown.as_json else report.print(paths.get(source))
         return
-    failed = 0
-    for source in _counted(images):
-        try:
-            report = work(source)
-        except ToolError as error:
-            failed += 1
-            if shown.as_json:
-                print_json_line({images.word: {"source": source}, "error": str(error)})
-            say(f"error: {source}: {error}")
-            continue
-        print_json_line(report.to_json()) if shown.as_json else print_line(report.line())
+    failed = sum(not _told(images, source, work, shown) for source in _counted(images))
     if shown.out is not None:
         say(f"{'marked pictures' if images.word == 'image' else 'results'}: {shown.out}")
     if not shown.as_json:
         print_notes()
     if failed:
         raise Sam3AgentError(f"{failed} of {len(images.sources)} {images.word}s failed; see above")
+
+
+def _told(images: Images, source: str, work: Callable[[str], Report], shown: Shown) -> bool:
+    """Do the work for one of many and print it in a line; False where it failed, which is said."""
+    try:
+        report = work(source)
+    except ToolError as error:
+        if shown.as_json:
+            print_json_line({images.word: {"source": source}, "error": str(error)})
+        say(f"error: {source}: {error}")
+        return False
+    print_json_line(report.to_json()) if shown.as_json else print_line(report.line())
+    return True
 
 
 def _counted(images: Images) -> Iterator[str]:

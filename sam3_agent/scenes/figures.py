@@ -27,7 +27,7 @@ TURNING = 0.5
 SLIMMEST = 0.38
 """Least shorter side of a figure, relative to its longer one."""
 WARP = 0.06
-"""How far the points of the second drawing of a kind are bent, relative to the figure."""
+"""Distance by which the points of the second drawing of a kind are bent, relative to the figure."""
 TRIES = 20
 
 

@@ -31,6 +31,7 @@ from sam3_agent.types import (
     ExemplarTokens,
 )
 from sam3_agent.workspace.canvas import canvas_of, examples_of, in_image
+from sam3_agent.workspace.k_means import k_centers
 from sam3_agent.workspace.negative_examples import SAME, box_ious
 from sam3_agent.workspace.presence_calibration import least_presence
 from sam3_agent.workspace.sampling import evenly
@@ -186,31 +187,6 @@ def read_examples(
         )
     rows = [*(i.positive_tokens for i in images), *(i.negative_tokens for i in images)]
     return images, _tokens(np.concatenate(rows), images[0].segmenter)
-
-
-def k_centers(rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """(count, C) centers of (N, C) rows by k-means (Lloyd 1982), begun at the rows furthest from each other.
-
-    Deterministic; the order of the rows decides between equals alone. Gives fewer centers where rows coincide.
-    """
-    points = rows.astype(np.float64)
-    centers = points.mean(axis=0, keepdims=True)
-    if count == 1:
-        return centers.astype(np.float32)
-    first = int(np.argmax(((points - centers) ** 2).sum(axis=1)))
-    centers = points[[first]]
-    while len(centers) < count:
-        distance = _distances(points, centers).min(axis=1)  # (N,)
-        if distance.max() <= 0:
-            break
-        centers = np.concatenate([centers, points[[int(np.argmax(distance))]]])
-    for _ in range(20):
-        nearest = _distances(points, centers).argmin(axis=1)  # (N,)
-        moved = np.stack([points[nearest == k].mean(axis=0) for k in range(len(centers)) if (nearest == k).any()])
-        if moved.shape == centers.shape and np.allclose(moved, centers):
-            break
-        centers = moved
-    return centers.astype(np.float32)
 
 
 def pooled(choice: Choice, images: Sequence[ExampleImage]) -> ExemplarTokens:
@@ -503,11 +479,6 @@ def _compared(before: Outcome, after: Outcome) -> str:
         f"with it {before.found} of {before.examples} of your examples are found and {before.false} false ones,"
         f" without it {after.found} and {after.false}"
     )
-
-
-def _distances(points: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, K) squared distances."""
-    return ((points[:, None] - centers[None]) ** 2).sum(axis=2)
 
 
 def _tokens(rows: NDArray[np.float32], segmenter: str) -> ExemplarTokens:

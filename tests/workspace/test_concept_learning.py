@@ -11,7 +11,7 @@ from sam3_agent.masks import Box
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.types import Concept, ConceptEstimate, ExemplarTokens, ModelInfo
 from sam3_agent.workspace import Workspace
-from sam3_agent.workspace.concept_learning import k_centers
+from sam3_agent.workspace.k_means import k_centers
 from tests.fixtures_workspace import boxes_of_discs, disc, make_workspace, picture, workspace_of_discs
 
 SQUARE: Box = (230.0, 120.0, 290.0, 180.0)
