@@ -66,7 +66,6 @@ def present(_: Workspace, result: Learned) -> Presentation:
         "phrase": concept.phrase or "",
         "examples": count,
         "threshold": concept.threshold,
-        "least_presence": concept.least_presence,
         "estimate": concept.estimate.to_json() if concept.estimate is not None else None,
         "notes": list(concept.notes),
     }
