@@ -32,10 +32,11 @@ def draw_cast(
 ) -> tuple[Character, ...]:
     """`count` characters; colors in `hidden` (too near the background) are avoided unless a pair is required."""
     cast = _draw_named(count, options, hidden, rng)
-    if not options.figures:
+    if not options.unnamed:
         return cast
     return tuple(
-        replace(each, noun=pick(options.figures, rng)) if rng.random() < options.figure_share else each for each in cast
+        replace(each, noun=pick(options.unnamed, rng)) if rng.random() < options.unnamed_share else each
+        for each in cast
     )
 
 

@@ -17,7 +17,7 @@ SMALLEST_SIDE = 96
 LARGEST_SIDE = 8192
 PLAIN_OBJECTS = 0.55
 """Share of the objects that wear no pattern, unless told otherwise."""
-FIGURE_SHARE = 0.4
+UNNAMED_SHARE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class SceneOptions:
     required_pairs: tuple[Pair, ...] = ()
     plain_objects: float = PLAIN_OBJECTS
     """Share of the objects that wear no pattern."""
-    figures: tuple[str, ...] = ()
-    """Names of figures (see `scenes.figures`) that take the place of some objects' nouns."""
-    figure_share: float = FIGURE_SHARE
-    """Share of the objects that are figures, where any are given."""
+    unnamed: tuple[str, ...] = ()
+    """Kinds of unnamed shapes (see `scenes.unnamed_shapes`) that take the place of some objects' nouns."""
+    unnamed_share: float = UNNAMED_SHARE
+    """Share of the objects that are unnamed shapes, where any kinds are given."""
 
     def __post_init__(self) -> None:
         """Refuse limits that contradict each other."""

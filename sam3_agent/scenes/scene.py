@@ -114,7 +114,7 @@ FLAT_SCENES = 0.15
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SceneObject:
-    """One object: its words and exactly the pixels of it that are visible; a figure has no supercategory ("").
+    """One object: its words and exactly the pixels of it that are visible; an unnamed shape has no supercategory ("").
 
     `mask` is (H, W) bool; `box` its bounds, xyxy pixels, x1 and y1 exclusive; `area` its pixels; `visible_fraction`
     the visible part of the complete silhouette, what the border cut off included; `depth` 0 is frontmost.

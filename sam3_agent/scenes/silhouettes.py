@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent.scenes.everyday_shapes import THING_DRAWERS
-from sam3_agent.scenes.figures import figure, figure_turns, is_figure
 from sam3_agent.scenes.parts import Part
 from sam3_agent.scenes.shapes import SHAPE_DRAWERS
+from sam3_agent.scenes.unnamed_shapes import is_unnamed, unnamed_parts, unnamed_turns
 
 FULL_TURN = 180.0
 JITTER_TURN = 15.0
@@ -50,15 +50,15 @@ def _template(noun: str, variant: int) -> tuple[Part, ...]:
         return SHAPE_DRAWERS[noun]()
     if noun in THING_DRAWERS:
         return THING_DRAWERS[noun](variant)
-    if is_figure(noun):
-        return figure(noun, variant)
+    if is_unnamed(noun):
+        return unnamed_parts(noun, variant)
     raise ValueError(f"expected a noun of the vocabulary, got {noun!r}")
 
 
 def draw_silhouette(noun: str, rng: np.random.Generator) -> Silhouette:
     """One random silhouette of `noun`."""
     template = _template(noun, int(rng.integers(2)))
-    limit = FULL_TURN if is_figure(noun) and figure_turns(noun) else TURNS.get(noun, JITTER_TURN)
+    limit = FULL_TURN if is_unnamed(noun) and unnamed_turns(noun) else TURNS.get(noun, JITTER_TURN)
     turn = math.radians(rng.uniform(-limit, limit))
     stretch = rng.uniform(0.93, 1.08)
     mirror = -1.0 if rng.random() < 0.5 else 1.0

@@ -34,8 +34,8 @@ class Stage:
     """Beginnings of the names of the parameters that learn; the rest is frozen. Empty: everything learns."""
     mask_share: float = 1.0
     """Weight of the mask terms, relative to `LossWeights`."""
-    figures: float = 0.0
-    """Chance that a scene shows a kind of figure without a name; the scenes of a batch share two kinds."""
+    unnamed: float = 0.0
+    """Chance that a scene shows a kind of unnamed shape; the scenes of a batch share two kinds."""
     lent: float = 0.1
     """Share of the prompts whose exemplars come from another scene."""
     lent_present: float = 0.75
@@ -125,25 +125,25 @@ CROWDED = replace(
     ),
 )
 """Goes on from exported weights: decoder, scores and masks on crowded scenes; all else stays as it is."""
-FIGURES = replace(
+UNNAMED = replace(
     CROWDED,
     seed=7,
     stages=(
         replace(
             CROWDED.stages[0],
-            name="figures",
+            name="unnamed",
             steps=900,
             prompts=4,
             learns=("geometry_encoder.", "detr_encoder.", "vision_encoder.neck.fpn_layers.0.", *DETECTING),
             mask_share=2.0,
-            figures=0.6,
+            unnamed=0.6,
             lent=0.3,
             lent_present=0.55,
             pooled=0.6,
         ),
     ),
 )
-"""Goes on from exported weights: all after the backbone, on scenes with figures that only examples can ask for, half of
+"""Goes on from exported weights: all after the backbone, on scenes with shapes that only examples can ask for, half of
 which are not there; and masks, with the neck's level that nothing else reads."""
 SMOKE = replace(
     TINY,
@@ -191,7 +191,7 @@ CONFIGS = {
     "longer": LONGER,
     "patterns": PATTERNS,
     "crowded": CROWDED,
-    "figures": FIGURES,
+    "unnamed": UNNAMED,
     "smoke": SMOKE,
     "clicks": CLICKS,
     "clicks-smoke": CLICKS_SMOKE,

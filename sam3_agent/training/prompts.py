@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sam3_agent.scenes.figures import is_figure
 from sam3_agent.scenes.scene import SceneObject
+from sam3_agent.scenes.unnamed_shapes import is_unnamed
 from sam3_agent.scenes.vocabulary import (
     COLORS,
     NOUNS,
@@ -161,7 +161,7 @@ def _lent(
     source, example = chosen[int(rng.integers(len(chosen)))]
     noun = scenes[source][example].noun
     more = [i for i, o in enumerate(scenes[source]) if o.noun == noun and i != example and rng.random() < 0.3][:2]
-    phrase = Description(noun=noun).phrase(rng) if rng.random() < 0.2 and not is_figure(noun) else None
+    phrase = Description(noun=noun).phrase(rng) if rng.random() < 0.2 and not is_unnamed(noun) else None
     targets = tuple(i for i, o in enumerate(scenes[number]) if o.noun == noun)
     return TrainingPrompt(phrase, tuple((i, True) for i in (example, *more)), targets, "lent", source)
 
@@ -272,8 +272,8 @@ def _describe(thing: SceneObject, rng: np.random.Generator) -> Description:
 
 
 def _described(thing: SceneObject, names: Sequence[str]) -> Description:
-    """Describe by those attributes; a figure, which has no noun and no supercategory, by the others or its color."""
-    if is_figure(thing.noun):
+    """Describe by those attributes; an unnamed shape, which has no supercategory either, by the others or its color."""
+    if is_unnamed(thing.noun):
         names = [name for name in names if name in ("color", "pattern")] or (["color"] if names else [])
     return Description(**{name: getattr(thing, name) for name in names})
 

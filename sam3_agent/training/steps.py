@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer, Sam3Model
 
-from sam3_agent.scenes.figures import KINDS, figure_noun
 from sam3_agent.scenes.options import SceneOptions
 from sam3_agent.scenes.scene import SceneObject, generate_scene
+from sam3_agent.scenes.unnamed_shapes import KINDS, unnamed_noun
 from sam3_agent.scenes.vocabulary import COLORS, NOUNS, PATTERNS, PLURAL, SUPERCATEGORIES
 from sam3_agent.training.batch import Batch, SceneTargets, collate, scene_targets
 from sam3_agent.training.config import Stage, TrainConfig
@@ -68,8 +68,8 @@ FIRST_TRAINING_SEED = 1 << 40
 
 COVERED_SHARE = 3.0
 """Weight of "this patch belongs to what is asked for"."""
-FIGURE_KINDS = 2
-"""Kinds of figures that the scenes of a batch share, so that examples of one can be lent to the others."""
+UNNAMED_KINDS = 2
+"""Kinds of unnamed shapes that the scenes of a batch share, so that examples of one can be lent to the others."""
 OWNED = 0.3
 """Share of a patch that makes it belong to an object."""
 WORDS = describing_words()
@@ -94,12 +94,12 @@ def draw_scenes(config: TrainConfig, stage: Stage, rng: np.random.Generator) -> 
         plain_objects=stage.plain_objects,
         min_objects=stage.least_objects,
     )
-    kinds = [figure_noun(int(kind)) for kind in rng.integers(KINDS, size=FIGURE_KINDS)] if stage.figures else []
+    kinds = [unnamed_noun(int(kind)) for kind in rng.integers(KINDS, size=UNNAMED_KINDS)] if stage.unnamed else []
     scenes: list[SceneTargets] = []
     while len(scenes) < stage.images:
-        figures = tuple(kind for kind in kinds if rng.random() < stage.figures)
+        unnamed = tuple(kind for kind in kinds if rng.random() < stage.unnamed)
         seed = int(rng.integers(FIRST_TRAINING_SEED, 1 << 62))
-        scene = generate_scene(seed, replace(options, figures=figures))
+        scene = generate_scene(seed, replace(options, unnamed=unnamed))
         if scene.objects:
             scenes.append(scene_targets(scene, stage.image_size))
     return scenes
@@ -252,7 +252,7 @@ def dense_truth(scenes: Sequence[SceneTargets]) -> DenseTruth:
 
 def _labels(scene: SceneTargets, best: Tensor, owner: Tensor, group: str) -> Tensor:
     words = {word: number for number, word in enumerate(GROUPS[group])}
-    indices = torch.tensor([words.get(getattr(o, group), -1) for o in scene.objects])  # -1: a figure has no noun
+    indices = torch.tensor([words.get(getattr(o, group), -1) for o in scene.objects])  # -1: an unnamed shape
     return torch.where(best >= OWNED, indices[owner], -1)
 
 

@@ -33,7 +33,7 @@ from sam3_agent.types import (
 from sam3_agent.workspace.canvas import canvas_of, examples_of, in_image
 from sam3_agent.workspace.k_means import k_centers
 from sam3_agent.workspace.negative_examples import SAME, box_ious
-from sam3_agent.workspace.presence_calibration import least_presence
+from sam3_agent.workspace.presence_calibration import LEAST_IMAGES, least_presence
 from sam3_agent.workspace.sampling import evenly
 
 ConceptMode = Literal["auto", "tokens", "canvas"]
@@ -241,7 +241,7 @@ def choose(concept: Concept, images: Sequence[ExampleImage], reading: Reading, m
         canvas=_shown(images, reading) if choice.canvas else (),
         examples=concept.tokens,
         threshold=threshold,
-        least_presence=least_presence(_presences(choice, images, tried, trials, reading)) if held_out else 0.0,
+        least_presence=_least_presence(choice, images, tried, trials, reading),
         estimate=estimate,
         notes=tuple(_notes(concept, choice, {c: row[level] for c, row in zip(choices, outcomes, strict=True)})),
     )
@@ -269,28 +269,26 @@ def _is_plain(choice: Choice) -> bool:
     return choice == Choice(phrase=choice.phrase)
 
 
-def _asked_with(choice: Choice, images: Sequence[ExampleImage], trials: "Trials") -> ExemplarTokens:
-    if not choice.best:
-        return pooled(choice, images)
-    return _tokens(trials.candidates.mean_of_best(choice.best), images[0].segmenter)
+def _asked_with(choice: Choice, images: Sequence[ExampleImage], trials: "Trials", left_out: str = "") -> ExemplarTokens:
+    """Tokens of a choice, learned from the images but the one left out."""
+    if choice.best:
+        return _tokens(trials.candidates.mean_of_best(choice.best, left_out), images[0].segmenter)
+    return pooled(choice, [image for image in images if image.image_id != left_out])
 
 
-def _presences(
+def _least_presence(
     choice: Choice, images: Sequence[ExampleImage], tried: Sequence[ExampleImage], trials: "Trials", reading: Reading
-) -> list[float]:
-    """Presence of what was learned from the other images on each that shows the concept; of a canvas none."""
+) -> float:
+    """Ask each image that shows the concept by what the others taught; 0 for a canvas and for too few images."""
+    shown = [image for image in tried if image.positive]
+    if choice.canvas or len(shown) < LEAST_IMAGES:
+        return 0.0
     presences: list[float] = []
-    for image in (each for each in tried if each.positive and not choice.canvas):
-        rest = [other for other in images if other is not image]
-        tokens = (
-            _tokens(trials.candidates.mean_of_best(choice.best, image.image_id), image.segmenter)
-            if choice.best
-            else pooled(choice, rest)
-        )
-        features = reading.features_of(image.image_id)
-        (found,) = reading.segmenter.detect(features, [_prompt(choice.phrase, tokens)], DetectOptions())
+    for image in shown:
+        prompt = _prompt(choice.phrase, _asked_with(choice, images, trials, image.image_id))
+        (found,) = reading.segmenter.detect(reading.features_of(image.image_id), [prompt], DetectOptions())
         presences.append(found.presence)
-    return presences
+    return least_presence(presences)
 
 
 def _held_out(images: Sequence[ExampleImage]) -> bool:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from sam3_agent.scenes import SceneOptions, generate_scene
-from sam3_agent.scenes.figures import figure_noun, is_figure
+from sam3_agent.scenes.unnamed_shapes import is_unnamed, unnamed_noun
 from sam3_agent.scenes.vocabulary import COLORS, HELD_OUT_UNKNOWN_WORDS, NOUNS
-from sam3_agent.training.config import FIGURES
+from sam3_agent.training.config import UNNAMED
 from sam3_agent.training.prompts import HELD_OUT_PAIRS, MOST_POOLED, lend_exemplars, sample_prompts, vocabulary_words
 from sam3_agent.training.steps import word_matches
 
@@ -62,32 +62,32 @@ def test_a_negative_exemplar_is_never_among_the_targets(drawn: list) -> None:
     assert seen > 100
 
 
-FIGURED = SceneOptions(
-    max_side=300, min_objects=6, excluded_pairs=HELD_OUT_PAIRS, figures=(figure_noun(3), figure_noun(8))
+WITH_UNNAMED = SceneOptions(
+    max_side=300, min_objects=6, excluded_pairs=HELD_OUT_PAIRS, unnamed=(unnamed_noun(3), unnamed_noun(8))
 )
 
 
 @pytest.fixture(scope="module")
 def batches() -> list[tuple[list, list]]:
-    """(scenes, prompts of each) where some scenes show figures and prompts are lent."""
+    """(scenes, prompts of each) where some scenes show unnamed shapes and prompts are lent."""
     drawn = []
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        scenes = [generate_scene(10 * seed + k, FIGURED if k % 2 else SMALL).objects for k in range(4)]
+        scenes = [generate_scene(10 * seed + k, WITH_UNNAMED if k % 2 else SMALL).objects for k in range(4)]
         asked = [sample_prompts(objects, 12, rng) for objects in scenes]
-        drawn.append((scenes, lend_exemplars(scenes, asked, rng, FIGURES.stages[0])))
+        drawn.append((scenes, lend_exemplars(scenes, asked, rng, UNNAMED.stages[0])))
     return drawn
 
 
-def test_no_phrase_names_a_figure_or_gives_it_a_supercategory(batches: list) -> None:
+def test_no_phrase_names_an_unnamed_shape_or_gives_it_a_supercategory(batches: list) -> None:
     asked = 0
     for scenes, prompts in batches:
         for objects, group in zip(scenes, prompts, strict=True):
             for prompt in group:
-                assert "figure" not in (prompt.phrase or ""), prompt
-                figures = [i for i in prompt.targets if is_figure(objects[i].noun)]
-                if prompt.phrase and figures and not prompt.exemplars:
-                    flags = [word_matches(word, objects[i]) for i in figures for word in prompt.phrase.split()]
+                assert "unnamed" not in (prompt.phrase or ""), prompt
+                shapes = [i for i in prompt.targets if is_unnamed(objects[i].noun)]
+                if prompt.phrase and shapes and not prompt.exemplars:
+                    flags = [word_matches(word, objects[i]) for i in shapes for word in prompt.phrase.split()]
                     assert all(flag is not False for flag in flags), prompt
                     asked += 1
     assert asked > 20

@@ -141,9 +141,11 @@ class TrackMemory:
             nearer = sum(0 <= self.age(frame, other) < self.age(frame, entry) for other in given)
             if nearer < reach.conditioning:
                 return (entry,)
-        if age < reach.maps or entry.map is None:
-            return (entry,) if age < reach.pointers else ()
-        return (replace(entry, map=None),) if age < reach.pointers else ()
+        if age < reach.maps:
+            return (entry,)
+        if age >= reach.pointers:
+            return ()
+        return (entry if entry.map is None else replace(entry, map=None),)
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
         """Arrays for a file; bfloat16 maps as their 16 bits. `from_arrays` makes the same bank of them."""

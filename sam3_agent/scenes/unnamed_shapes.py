@@ -1,9 +1,9 @@
-"""Figures without a name: shapes that no word of the vocabulary means, for training on examples alone.
+"""Shapes without a name: silhouettes that no word of the vocabulary means, for training on examples alone.
 
 A model that is shown examples of 24 nouns only reads an example as one of those nouns; what it has never seen, it takes
-for the most alike. Figures are of endless kinds, so that an example has to be compared. No family draws a cog wheel
-(lobes are round and at most six) or an hourglass (outlines have no waist, and nothing has two plates): benchmarks teach
-these two as new.
+for the most alike. Unnamed shapes are of endless kinds, so that an example has to be compared. No family draws a cog
+wheel (lobes are round and at most six) or an hourglass (outlines have no waist, and nothing has two plates): benchmarks
+teach these two as new.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from sam3_agent.scenes.rng import pick
 
 Points = NDArray[np.float64]
 """(N, 2) xy"""
-PREFIX = "figure-"
+PREFIX = "unnamed-"
 KINDS = 1 << 31
 TURNING = 0.5
 """Share of the kinds that lie at any angle."""
 SLIMMEST = 0.38
-"""Least shorter side of a figure, relative to its longer one."""
+"""Least shorter side of a shape, relative to its longer one."""
 WARP = 0.06
-"""Distance by which the points of the second drawing of a kind are bent, relative to the figure."""
+"""Distance by which the points of the second drawing of a kind are bent, relative to the shape."""
 TRIES = 20
 
 
-def figure_noun(kind: int) -> str:
+def unnamed_noun(kind: int) -> str:
     """Name, which no phrase uses, of the kind of a number from 0 to KINDS - 1."""
     return f"{PREFIX}{kind}"
 
 
-def is_figure(noun: str) -> bool:
-    """Whether a noun is the name of a figure."""
+def is_unnamed(noun: str) -> bool:
+    """Whether a noun is the name of an unnamed shape's kind."""
     return noun.startswith(PREFIX)
 
 
 @cache
-def figure_turns(noun: str) -> bool:
-    """Whether figures of that kind lie at any angle."""
+def unnamed_turns(noun: str) -> bool:
+    """Whether shapes of that kind lie at any angle."""
     return _rng(noun, 1).random() < TURNING
 
 
 @cache
-def figure(noun: str, variant: int) -> tuple[Part, ...]:
-    """Parts of a figure in the unit box; the drawings 0 and 1 of a kind differ by a slight bend."""
+def unnamed_parts(noun: str, variant: int) -> tuple[Part, ...]:
+    """Parts of an unnamed shape in the unit box; the drawings 0 and 1 of a kind differ by a slight bend."""
     rng = _rng(noun, 0)
     parts: tuple[Part, ...] = ()
     for _ in range(TRIES):
