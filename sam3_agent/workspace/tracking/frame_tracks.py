@@ -1,4 +1,4 @@
-"""One frame of tracking: detect, follow, decide, remember; for concepts, and for objects that are pointed at."""
+"""One frame of the tracks of concepts: detect, follow, decide, remember."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,8 @@ from sam3_agent.model.video_segmenter import (
     VideoSegmenter,
 )
 from sam3_agent.tracks import TrackFrame, TrackState
-from sam3_agent.types import Candidate, ClickPrompt, DetectOptions
+from sam3_agent.types import Candidate, DetectOptions
+from sam3_agent.workspace.tracking.appearance import Appearances, Shares, best_pairs, shares_of
 from sam3_agent.workspace.tracking.association import evidence_of_masks, keep_detections, mask_overlap
 from sam3_agent.workspace.tracking.cuts import CutDetector
 from sam3_agent.workspace.tracking.journal import Entry
@@ -78,6 +79,7 @@ class ConceptTracks:
         self._lifetimes = Lifetimes(profile, first_number)
         self._memories: dict[str, TrackMemory] = {}
         self._cuts = CutDetector()
+        self._appearances = Appearances()
 
     @property
     def alive(self) -> tuple[str, ...]:
@@ -104,26 +106,31 @@ class ConceptTracks:
         cut = self._cuts.is_cut(image) if known_cut is None else known_cut
         for track_id in self._lifetimes.rest():
             self._memories.pop(track_id, None)
-        followed = self._followed(features, index, self._lifetimes.alive)
+        followed = self._kept_apart(image, self._followed(features, index, self._lifetimes.alive))
         found = self._detected(features) if detect else []
-        woken = self._woken(features, index, found, followed)
-        followed = {track_id: (followed | woken)[track_id] for track_id in self._lifetimes.alive}
+        looks = [shares_of(image, one.candidate.rle) for one in found] if self._profile.appearance else []
+        followed |= self._woken(features, index, found, followed)
+        returned = self._returned(features, index, found, looks, followed)
+        followed = {track_id: (followed | returned)[track_id] for track_id in self._lifetimes.alive}
         evidence = self._evidence(index, found, list(followed.values()))
         decision = self._lifetimes.step(evidence, reverse=self._reverse, cut=cut, detected=detect)
         for track_id in decision.removed:
             followed.pop(track_id)
             self._memories.pop(track_id)
         blanked = {*decision.blanked, *self._shrunk(followed)}
-        given = self._given(features, index, decision, found)
+        given = self._given(features, index, decision, found, returned)
+        self._look(decision, found, looks)
         self._remember(features, index, followed, blanked, given, decision)
         entries = self._entries(index, (features.height, features.width), followed, given, blanked, decision, found)
         for track_id in self._lifetimes.dormant:  # nothing that is remembered anew drops what is out of their reach
             self._memories[track_id] = self._memories[track_id].after(index)
+        self._appearances.keep((*self._lifetimes.alive, *self._lifetimes.dormant))
         return FrameResult(entries, decision.removed, cut)
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, Mapping[str, NDArray[Any]]]]:
         """Plain values and arrays by track id, of which `restore` makes the same tracks."""
         values = {"lifetimes": self._lifetimes.to_json(), "cuts": self._cuts.to_json()}
+        values["appearances"] = self._appearances.to_json()
         return values, {track_id: memory.to_arrays() for track_id, memory in self._memories.items()}
 
     def restore(
@@ -137,6 +144,7 @@ class ConceptTracks:
         known = values["lifetimes"]
         self._lifetimes = Lifetimes.from_json(known | {"next": max(int(known["next"]), first_number)}, self._profile)
         self._cuts = CutDetector.from_json(values["cuts"])
+        self._appearances = Appearances(values.get("appearances"))
         known = (*self._lifetimes.alive, *self._lifetimes.dormant)
         self._memories = {track_id: self._segmenter.restore(arrays[track_id]) for track_id in known}
 
@@ -156,7 +164,7 @@ class ConceptTracks:
         dormant = self._lifetimes.dormant
         if not dormant or not found:
             return {}
-        begun = self._lifetimes.newcomers(self._evidence(index, found, list(followed.values())))
+        begun = self._lifetimes.newcomers(self._evidence(index, found, list(followed.values())), dormant.values())
         concepts = {found[number].concept for number in begun}
         asked = self._followed(features, index, [i for i, concept in dormant.items() if concept in concepts])
         present = {track_id: mask for track_id, mask in asked.items() if mask.present}
@@ -174,6 +182,64 @@ class ConceptTracks:
                 free.remove(best)
         self._lifetimes.wake(woken)
         return woken
+
+    def _kept_apart(self, image: NDArray[np.uint8], followed: Mapping[str, TrackedMask]) -> dict[str, TrackedMask]:
+        """The masks, empty where a track has gone over to another object: it looks like an absent track, not itself."""
+        kept, least = dict(followed), self._profile.appearance
+        absent = [track_id for track_id, mask in followed.items() if not mask.present] if least else []
+        for track_id, mask in followed.items() if absent else ():
+            concept = self._lifetimes.life(track_id).concept
+            rivals = [other for other in absent if self._lifetimes.life(other).concept == concept]
+            if not rivals or not mask.present:
+                continue
+            shares = shares_of(image, to_rle(np.ascontiguousarray(mask.logits), *image.shape[:2]))
+            alike = [self._appearances.likeness(each, shares) for each in (track_id, *rivals)]
+            if alike[0] < 1 - least and max(alike[1:]) >= least:
+                kept[track_id] = _emptied(mask)
+        return kept
+
+    def _returned(
+        self,
+        features: Features,
+        index: int,
+        found: Sequence[Found],
+        looks: Sequence[Shares],
+        followed: Mapping[str, TrackedMask],
+    ) -> dict[str, TrackedMask]:
+        """The masks of absent tracks that a detection looks like which would begin another one.
+
+        Their memory is of another place, and often of another size: they begin a fresh one, which follows better.
+        """
+        absent = {i: self._lifetimes.life(i) for i, m in followed.items() if not m.present}
+        absent |= {i: life for i in followed if (life := self._lifetimes.life(i)).lost}
+        concepts = {i: life.concept for i, life in absent.items()} | self._lifetimes.dormant
+        if not looks or not concepts:
+            return {}
+        begun = self._lifetimes.newcomers(self._evidence(index, found, list(followed.values())), concepts.values())
+        table = {
+            (number, track_id): self._appearances.likeness(track_id, looks[number])
+            for number in begun
+            for track_id, concept in concepts.items()
+            if found[number].concept == concept
+        }
+        pairs = best_pairs(table, self._profile.appearance)
+        self._lifetimes.wake([track_id for track_id in pairs if track_id in self._lifetimes.dormant])
+        for track_id in pairs:
+            self._memories.pop(track_id)
+        return self._taken(features, index, {track_id: found[number] for track_id, number in pairs.items()})
+
+    def _look(self, decision: Decision, found: Sequence[Found], looks: Sequence[Shares]) -> None:
+        """Learn the looks of tracks that a detection alone confirms."""
+        for number, ids in decision.matched.items() if looks else ():
+            if len(ids) == 1:
+                self._appearances.learn(ids[0], looks[number])
+        for track_id, number in decision.new if looks else ():
+            self._appearances.learn(track_id, looks[number])
+
+    def _taken(self, features: Features, index: int, given: Mapping[str, Found]) -> dict[str, TrackedMask]:
+        """The detector's masks as those of tracks."""
+        requests = [TrackRequest(mask=one.candidate.rle) for one in given.values()]
+        return dict(zip(given, self._track(features, index, requests), strict=True))
 
     def _track(self, features: Features, index: int, requests: list[TrackRequest]) -> list[TrackedMask]:
         return self._segmenter.track(features, index, requests, reverse=self._reverse) if requests else []
@@ -233,16 +299,21 @@ class ConceptTracks:
         return [(ids, np.stack([followed[track_id].logits for track_id in ids])) for ids in groups.values()]
 
     def _given(
-        self, features: Features, index: int, decision: Decision, found: Sequence[Found]
+        self,
+        features: Features,
+        index: int,
+        decision: Decision,
+        found: Sequence[Found],
+        returned: Mapping[str, TrackedMask],
     ) -> dict[str, TrackedMask]:
-        """The masks that the detector gives: of new tracks, of drifted ones and of those found again after a cut."""
+        """The masks that the detector gives: of new tracks, of drifted ones and of those that are found again."""
         wanted = dict(decision.new)
         wanted |= {each.id: each.detection for each in decision.reprompts if each.source == "detection"}
         for detection, ids in decision.matched.items():
             wanted |= {track_id: detection for track_id in ids if track_id in decision.found_again}
-        alive = {track_id: number for track_id, number in wanted.items() if track_id in self._lifetimes.alive}
-        requests = [TrackRequest(mask=found[number].candidate.rle) for number in alive.values()]
-        return dict(zip(alive, self._track(features, index, requests), strict=True))
+        living = {*self._lifetimes.alive}
+        alive = {i: found[number] for i, number in wanted.items() if i in living and i not in returned}
+        return self._taken(features, index, alive) | {i: mask for i, mask in returned.items() if i in living}
 
     def _remember(
         self,
@@ -261,7 +332,7 @@ class ConceptTracks:
             if self._lifetimes.life(track_id).lost:
                 continue
             if track_id in blanked and track_id not in given:
-                mask = replace(mask, logits=np.full_like(mask.logits, OUTSIDE), score=float(OUTSIDE))
+                mask = _emptied(mask)
             sure = track_id in given or (track_id in confirmed and mask.present)
             concept = self._lifetimes.life(track_id).concept
             sightings[track_id] = Sighting(mask, self._memories.get(track_id), sure, concept)
@@ -366,88 +437,5 @@ def _best_detections(decision: Decision, found: Sequence[Found]) -> dict[str, fl
     return best
 
 
-SURE = 10.0
-"""Score of an object that a person points at: it is there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pointing:
-    """An object's clicks on a frame, or its mask where that is known already."""
-
-    id: str
-    concept: str
-    clicks: ClickPrompt | None = None
-    mask: masks.Rle | None = None
-
-
-class ClickedTracks:
-    """Clicked objects in one direction of time; told every frame in order."""
-
-    def __init__(self, segmenter: FollowingSegmenter, *, reverse: bool = False) -> None:
-        """Begin before the first frame."""
-        self._segmenter = segmenter
-        self._reverse = reverse
-        self._memories: dict[str, TrackMemory] = {}
-        self._concepts: dict[str, str] = {}
-
-    def __len__(self) -> int:
-        return len(self._memories)
-
-    def adopt(self, track_id: str, concept: str, memory: TrackMemory) -> None:
-        """Go on with an object that is remembered already."""
-        self._memories[track_id], self._concepts[track_id] = memory, concept
-
-    def step(self, index: int, features: Features, pointings: Sequence[Pointing]) -> tuple[Entry, ...]:
-        """Take in frame `index`, on which some objects are pointed at; those of others go on."""
-        for each in pointings:
-            self._concepts[each.id] = each.concept
-        pointed = {each.id: self._pointed(index, features, each) for each in pointings}
-        others = [track_id for track_id in self._memories if track_id not in pointed]
-        requests = [TrackRequest(self._memories[track_id]) for track_id in others]
-        found = self._track(index, features, requests)
-        seen = {**dict(zip(others, found, strict=True)), **pointed}
-        sightings = [Sighting(mask, self._memories.get(i), i in pointed) for i, mask in seen.items()]
-        kept = self._segmenter.remember(features, index, sightings, reverse=self._reverse) if sightings else []
-        self._memories |= dict(zip(seen, kept, strict=True))
-        given = {each.id: each.mask for each in pointings}
-        return tuple(
-            self._entry(index, features, track_id, mask, given.get(track_id)) for track_id, mask in seen.items()
-        )
-
-    def to_state(self) -> tuple[dict[str, Any], dict[str, Mapping[str, NDArray[Any]]]]:
-        """Plain values and arrays by track id, of which `restore` makes the same tracks."""
-        return {"concepts": dict(self._concepts)}, {i: memory.to_arrays() for i, memory in self._memories.items()}
-
-    def restore(self, values: Mapping[str, Any], arrays: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
-        """Go on from what `to_state` gave."""
-        self._concepts = dict(values["concepts"])
-        self._memories = {i: self._segmenter.restore(arrays[i]) for i in self._concepts if i in arrays}
-
-    def _pointed(self, index: int, features: Features, pointing: Pointing) -> TrackedMask:
-        if pointing.mask is not None:
-            return self._track(index, features, [TrackRequest(mask=pointing.mask)])[0]
-        memory = self._memories.get(pointing.id)
-        found = self._track(index, features, [TrackRequest(memory, pointing.clicks)])[0]
-        if found.present and bool((found.logits > 0).any()):
-            return found
-        # who points at an object sees it, whatever the model believes: take what clicks on an image give
-        assert pointing.clicks is not None
-        answers = self._segmenter.segment_at(features, pointing.clicks)
-        if not answers:
-            return found
-        given = self._track(index, features, [TrackRequest(mask=answers[0].rle)])[0]
-        return replace(given, score=SURE, quality=answers[0].predicted_iou)
-
-    def _track(self, index: int, features: Features, requests: list[TrackRequest]) -> list[TrackedMask]:
-        return self._segmenter.track(features, index, requests, reverse=self._reverse) if requests else []
-
-    def _entry(
-        self, index: int, features: Features, track_id: str, mask: TrackedMask, given: masks.Rle | None
-    ) -> Entry:
-        """The line of a frame; a mask that was given stays as it is, whatever grid the model draws on."""
-        size = (features.height, features.width)
-        rle = to_rle(np.ascontiguousarray(mask.logits), *size) if mask.present else masks.empty(*size)
-        rle = given if given is not None else rle
-        score = sigmoid(mask.score) * min(max(mask.quality, 0.0), 1.0)
-        state = "confirmed" if masks.area(rle) else "left"
-        return entry_of(track_id, self._concepts[track_id], index, rle, score, state)
+def _emptied(mask: TrackedMask) -> TrackedMask:
+    return replace(mask, logits=np.full_like(mask.logits, OUTSIDE), score=float(OUTSIDE))

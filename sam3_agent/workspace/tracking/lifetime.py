@@ -151,10 +151,9 @@ class Lifetimes:
             del self._dormant[track_id]
         return over
 
-    def newcomers(self, evidence: Evidence) -> tuple[int, ...]:
-        """Detections that would begin tracks and that may be dormant ones instead, being of the same concept."""
-        known = set(self.dormant.values())
-        if not known.intersection(evidence.concepts):
+    def newcomers(self, evidence: Evidence, known: Collection[str]) -> tuple[int, ...]:
+        """Detections of the `known` concepts that would begin tracks, and may be absent ones of these instead."""
+        if not set(known).intersection(evidence.concepts):
             return ()
         begun = associate(self.profile, self._without_lost(evidence), self.concepts).new
         return tuple(number for number in begun if evidence.concepts[number] in known)

@@ -80,12 +80,16 @@ class Profile:
     for never, so that the cost of a frame grows with every track there ever was."""
     most_dormant: int = 64
     """Of all concepts together; beyond it the one that was followed longest ago is forgotten, its id stays taken."""
+    appearance: float = 0.0
+    """Share of its colors that a detection has in common with an absent track, or a track's mask with another track,
+    for it to be that one; 0 never asks."""
     cuts: bool = False
     """At a hard cut tracks stop until they are found again; Meta's code does nothing there."""
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing."""
-        for name in ("detection_score", "nms", "match", "keep", "new_score", "occlusion_overlap", "shrink"):
+        shares = ("detection_score", "nms", "match", "keep", "new_score", "occlusion_overlap", "shrink", "appearance")
+        for name in shares:
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is a share from 0 to 1, got {getattr(self, name)}")
         start, most, least = self.keep_alive
@@ -141,6 +145,7 @@ TINY = replace(
     new_score=SMALL_MODEL_SCORE,
     masklet_miss=0.25,
     reprompt_score=0.6,
+    appearance=0.7,
 )
 """`PAPER` for the embedded model, whose detector finds two thirds of what is there in a frame (and nine of ten of its
 detections are right): a track may be missed more often than it is found, and detections correct tracks from .6 on."""

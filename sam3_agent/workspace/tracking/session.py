@@ -16,8 +16,9 @@ from sam3_agent.model.segmenter import Features
 from sam3_agent.model.video_segmenter import Sighting, TrackMemory, TrackRequest
 from sam3_agent.tracks import Track
 from sam3_agent.video import Frame, Video
+from sam3_agent.workspace.tracking.clicked_tracks import ClickedTracks, Pointing
 from sam3_agent.workspace.tracking.edits import Edit, Kind, apply_edits
-from sam3_agent.workspace.tracking.frame_tracks import ClickedTracks, ConceptTracks, FollowingSegmenter, Pointing
+from sam3_agent.workspace.tracking.frame_tracks import ConceptTracks, FollowingSegmenter
 from sam3_agent.workspace.tracking.journal import (
     Entry,
     FrameLine,

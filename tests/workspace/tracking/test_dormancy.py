@@ -125,7 +125,7 @@ def test_only_newcomers_of_a_dormant_concept_are_asked_about() -> None:
     nothing = np.zeros((0, SIZE, SIZE), dtype=np.bool_)
     seen = np.stack([square(0), square(40), square(70)])
     evidence = evidence_of_masks(99, seen, [0.9, 0.9, 0.55], ["cat", "dog", "cat"], nothing, [])
-    assert made.newcomers(evidence) == (0,)
+    assert made.newcomers(evidence, made.dormant.values()) == (0,)
 
 
 def test_a_woken_track_takes_its_old_place_and_what_rests_survives_json() -> None:
