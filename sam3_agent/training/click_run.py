@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sam3_agent.errors import InputError
-from sam3_agent.model.loading import load_model
+from sam3_agent.model.loading import load_model, load_tracker
 from sam3_agent.model.tracker import ClickFeatures, Clicks, Tracker
 from sam3_agent.scenes.options import SceneOptions
 from sam3_agent.scenes.scene import generate_scene
@@ -256,7 +256,7 @@ def start_learner(config: TrainConfig, weights: Path, saved: dict[str, Any] | No
     encoder, fingerprint = vision_of(weights)
     backbone = cast(Any, encoder).backbone
     cast(Any, torch).manual_seed(config.seed)
-    tracker = new_tracker(tiny_tracker_config(backbone.config), cast(Any, encoder).neck)
+    tracker = _start_tracker(config, weights, encoder)
     head = nn.Linear(HIDDEN, 1)
     nn.init.constant_(head.bias, -2.0)
     if saved is not None:
@@ -265,6 +265,23 @@ def start_learner(config: TrainConfig, weights: Path, saved: dict[str, Any] | No
         tracker.load_state_dict(saved["tracker"])
         head.load_state_dict(saved["head"])
     return ClickLearner(backbone.to(config.device), tracker.to(config.device), head.to(config.device)), fingerprint
+
+
+def _start_tracker(config: TrainConfig, weights: Path, encoder: nn.Module) -> Tracker:
+    """A fresh tracker half, or that of the weights for a run that goes on.
+
+    Raises:
+        InputError: the run goes on, and the weights have none.
+    """
+    parts = cast(Any, encoder)
+    tracker = new_tracker(tiny_tracker_config(parts.backbone.config), parts.neck)
+    if config.stages[0].goes_on:
+        trained = load_tracker(weights, torch.device("cpu"), torch.float32)
+        if trained is None:
+            raise InputError(f"the weights in '{weights}' have no click half to go on from; train `clicks` first")
+        # the level that nothing reads is not loaded for use, and stays zero
+        tracker.load_state_dict(tracker.state_dict() | trained.state_dict())
+    return tracker
 
 
 def _run(config: TrainConfig, folder: Path, weights: Path, rank: int) -> ClickLearner:

@@ -42,6 +42,10 @@ class Stage:
     """Share of these that ask for what the scene holds, where any noun is shared."""
     pooled: float = 0.0
     """Share of these that ask with the mean of one to eight examples, as a learned concept does."""
+    worn: float = 0.0
+    """Share of the prompts that ask for a noun in a pattern, half of them in one that it does not wear here."""
+    goes_on: bool = False
+    """Whether clicks or tracker start as they are in the weights that the run starts from, instead of afresh."""
 
 
 TELL_PATTERNS = Stage(
@@ -145,6 +149,27 @@ UNNAMED = replace(
 )
 """Goes on from exported weights: all after the backbone, on scenes with shapes that only examples can ask for, half of
 which are not there; and masks, with the neck's level that nothing else reads."""
+WORN = replace(
+    UNNAMED,
+    seed=9,
+    min_side=300,
+    max_side=560,
+    stages=(
+        replace(
+            UNNAMED.stages[0],
+            name="worn",
+            image_size=0,
+            steps=700,
+            peak_rate=3e-4,
+            flat=0.2,
+            plain_objects=0.5,
+            unnamed=0.4,
+            lent=0.2,
+            worn=0.25,
+        ),
+    ),
+)
+"""Goes on from exported weights at their input size: what `unnamed` teaches, and whether a noun wears a pattern."""
 SMOKE = replace(
     TINY,
     ranks=1,
@@ -162,6 +187,10 @@ CLICKS = replace(
     stages=(Stage("clicks", "clicks", 0, steps=1350, images=5, prompts=6, flat=0.5, end_rate=1e-5, warm_up=30),),
 )
 """The tracker half on a frozen backbone."""
+CLICKS_LONGER = replace(
+    CLICKS, seed=10, stages=(replace(CLICKS.stages[0], steps=450, peak_rate=4e-4, flat=0.2, warm_up=20, goes_on=True),)
+)
+"""The tracker half from the weights that it has, as at another input size."""
 CLICKS_SMOKE = replace(CLICKS, stages=(Stage("clicks", "clicks", 0, steps=3, images=2, prompts=3, warm_up=1),))
 TRACKER = replace(
     TINY,
@@ -185,6 +214,10 @@ TRACKER = replace(
     ),
 )
 """Memory, pointers and presence on frozen weights."""
+TRACKER_LONGER = replace(
+    TRACKER, seed=11, stages=(replace(TRACKER.stages[0], steps=800, peak_rate=3e-4, flat=0.3, goes_on=True),)
+)
+"""Memory, pointers and presence from the weights that they have."""
 TRACKER_SMOKE = replace(TRACKER, stages=(Stage("tracker", "tracker", 0, steps=3, images=1, prompts=2, warm_up=1),))
 CONFIGS = {
     "tiny": TINY,
@@ -192,9 +225,12 @@ CONFIGS = {
     "patterns": PATTERNS,
     "crowded": CROWDED,
     "unnamed": UNNAMED,
+    "worn": WORN,
     "smoke": SMOKE,
     "clicks": CLICKS,
+    "clicks-longer": CLICKS_LONGER,
     "clicks-smoke": CLICKS_SMOKE,
     "tracker": TRACKER,
+    "tracker-longer": TRACKER_LONGER,
     "tracker-smoke": TRACKER_SMOKE,
 }

@@ -54,18 +54,35 @@ def exported_model(folder: Path, vocab_size: int) -> Sam3Model:
     Raises:
         InputError: no exported weights there, or of another vocabulary.
     """
+    size = input_size(folder)
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))["detector_config"]
         state = load_file(folder / "model.safetensors")
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"'{folder}' holds no exported weights ({error}); give the folder of an --export") from None
-    model = new_model(tiny_config(vocab_size, int(config["vision_config"]["backbone_config"]["image_size"])))
+    except (OSError, ValueError) as error:
+        raise _no_weights(folder, error) from None
+    model = new_model(tiny_config(vocab_size, size))
     state = {name.removeprefix(PREFIX): value.float() for name, value in state.items() if name.startswith(PREFIX)}
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(f"'{folder}' holds a model of another shape or vocabulary: {error}") from None
     return model
+
+
+def input_size(folder: Path) -> int:
+    """Pixels a side of what the detector of an exported folder reads.
+
+    Raises:
+        InputError: no exported weights there.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))["detector_config"]
+        return int(config["vision_config"]["backbone_config"]["image_size"])
+    except (OSError, KeyError, ValueError) as error:
+        raise _no_weights(folder, error) from None
+
+
+def _no_weights(folder: Path, error: Exception) -> InputError:
+    return InputError(f"'{folder}' holds no exported weights ({error}); give the folder of an --export")
 
 
 def write_weights(model: Sam3Model, config: Sam3Config, folder: Path) -> None:
@@ -82,13 +99,15 @@ def write_weights(model: Sam3Model, config: Sam3Config, folder: Path) -> None:
 
 
 WEIGHTS = "model.safetensors"
+PRESENCE = "tracker_model.mask_decoder.pred_obj_score_head."
 
 
 def export_clicks(config: TrainConfig, run: Path, weights: Path | None, folder: Path) -> None:
     """Write the detector of `weights` and the run's tracker half as one checkpoint (float16), tokenizer included.
 
     `folder` may be `weights` itself. The names are those of facebook/sam3 (`tracker_neck.`, `tracker_model.`); the
-    tracker's memory parts, which only video needs, are not there.
+    tracker's memory parts, which only video needs, are not there; but a run that went on keeps those of `weights`, and
+    the presence head, which clicks do not read and which has learnt absence with them.
 
     Raises:
         InputError: no checkpoint in `run`, no weights, or weights that the run did not start from.
@@ -99,8 +118,10 @@ def export_clicks(config: TrainConfig, run: Path, weights: Path | None, folder: 
     if weights is None:
         raise InputError("a clicks run is exported beside the weights that it started from; give --start-from")
     learner, _ = start_learner(config, weights, saved)
-    tensors = {k: v.clone() for k, v in load_file(weights / WEIGHTS).items() if k.startswith(PREFIX)}
-    tensors |= {name: value.half().contiguous() for name, value in learner.tracker.state_dict().items()}
+    goes_on = config.stages[0].goes_on
+    tensors = {k: v.clone() for k, v in load_file(weights / WEIGHTS).items() if goes_on or k.startswith(PREFIX)}
+    own = {name: value.half().contiguous() for name, value in learner.tracker.state_dict().items()}
+    tensors |= {name: value for name, value in own.items() if not (goes_on and name.startswith(PRESENCE))}
     raw: dict[str, Any] = json.loads((weights / "config.json").read_text(encoding="utf-8"))
     raw["tracker_config"] = learner.tracker.config.to_diff_dict()
     raw["low_res_mask_size"] = learner.tracker.mask_size[0]
@@ -113,9 +134,6 @@ def export_clicks(config: TrainConfig, run: Path, weights: Path | None, folder: 
     part.chmod(0o644)  # safetensors writes for its owner alone
     part.replace(folder / WEIGHTS)
     (folder / "config.json").write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-PRESENCE = "tracker_model.mask_decoder.pred_obj_score_head."
 
 
 def export_tracker(config: TrainConfig, run: Path, weights: Path | None, folder: Path) -> None:

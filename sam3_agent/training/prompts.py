@@ -99,12 +99,35 @@ class Description:
         return _inflect(adjectives, head, rng)
 
 
-def sample_prompts(objects: Sequence[SceneObject], count: int, rng: np.random.Generator) -> list[TrainingPrompt]:
-    """Draw prompts about one scene; objects must not be empty."""
+def sample_prompts(
+    objects: Sequence[SceneObject], count: int, rng: np.random.Generator, worn: float = 0.0
+) -> list[TrainingPrompt]:
+    """Draw prompts about one scene; objects must not be empty.
+
+    Args:
+        objects: of the scene.
+        count: of prompts.
+        rng: draws.
+        worn: share of the prompts that ask for a noun in a pattern.
+    """
     forms = [form for form, _ in _FORMS]
     weights = np.array([weight for _, weight in _FORMS])
     drawn = rng.choice(len(forms), size=count, p=weights / weights.sum())
-    return [forms[int(i)](objects, rng) for i in drawn]
+    return [(_worn if worn and rng.random() < worn else forms[int(i)])(objects, rng) for i in drawn]
+
+
+def _worn(objects: Sequence[SceneObject], rng: np.random.Generator) -> TrainingPrompt:
+    """A noun of the scene in a pattern of the scene, worn or not: nothing but the two together can tell."""
+    named = [o for o in objects if not is_unnamed(o.noun)]
+    if not named:
+        return _text_positive(objects, rng)
+    there = {(o.noun, o.pattern) for o in named}
+    patterns = sorted({o.pattern for o in objects}) if rng.random() < 0.7 else PATTERNS
+    missing = [(n, p) for n in sorted({o.noun for o in named}) for p in patterns if (n, p) not in there]
+    pairs = missing if missing and rng.random() < 0.5 else sorted(there)
+    noun, pattern = pairs[int(rng.integers(len(pairs)))]
+    asked = _ask(objects, Description(noun=noun, pattern=pattern), rng, "worn")
+    return asked if asked.targets else replace(asked, kind="not worn")
 
 
 def lend_exemplars(

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
+from sam3_agent.errors import InputError
 from sam3_agent.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sam3_agent.training.config import Stage, TrainConfig
 from sam3_agent.training.data_workers import feed
 from sam3_agent.training.evaluate import quick_evaluation
-from sam3_agent.training.export import exported_model
+from sam3_agent.training.export import exported_model, input_size
 from sam3_agent.training.grounding_loss import Alignment, start_grounding, start_heads
 from sam3_agent.training.optimizer_step import descend_together, learning_rate, ranks_together
 from sam3_agent.training.prompts import vocabulary_words
@@ -51,6 +52,7 @@ def train(
 
 def _all_stages(config: TrainConfig, folder: Path, rank: int, weights: Path | None, workers: int) -> Learner:
     saved = read_checkpoint(folder)
+    config = _sized(config, saved, weights)
     if saved and saved.config != json.loads(json.dumps(config.to_json())):
         log.warning("'%s' was begun with another configuration; going on with this one", folder)
     learner = _start(config, saved, weights)
@@ -63,6 +65,23 @@ def _all_stages(config: TrainConfig, folder: Path, rank: int, weights: Path | No
             start_grounding(learner.model, learner.heads)
         _run_stage(learner, config, number, Place(folder, rank, workers), resume)
     return learner
+
+
+def _sized(config: TrainConfig, saved: Checkpoint | None, weights: Path | None) -> TrainConfig:
+    """Stages of size 0 get the input size of the checkpoint or of the weights.
+
+    Raises:
+        InputError: neither is there.
+    """
+    if all(stage.image_size for stage in config.stages):
+        return config
+    if saved:
+        size = int(saved.config["stages"][saved.stage]["image_size"])
+    elif weights:
+        size = input_size(weights)
+    else:
+        raise InputError("this run goes on at the input size of trained weights; give their folder with --start-from")
+    return replace(config, stages=tuple(replace(s, image_size=s.image_size or size) for s in config.stages))
 
 
 def _start(config: TrainConfig, saved: Checkpoint | None, weights: Path | None) -> Learner:

@@ -155,7 +155,7 @@ def prompt_step(learner: Learner, config: TrainConfig, stage: Stage, batch: Batc
 def draw_batch(tokenizer: CLIPTokenizer, config: TrainConfig, stage: Stage, rng: np.random.Generator) -> Batch:
     """Fresh scenes with prompts about each."""
     scenes = draw_scenes(config, stage, rng)
-    prompts = [sample_prompts(s.objects, stage.prompts, rng) for s in scenes]
+    prompts = [sample_prompts(s.objects, stage.prompts, rng, stage.worn) for s in scenes]
     prompts = lend_exemplars([s.objects for s in scenes], prompts, rng, stage)
     return collate(scenes, prompts, tokenizer, rng)
 

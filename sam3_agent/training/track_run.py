@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from sam3_agent.errors import InputError
 from sam3_agent.model.loading import load_tracker
 from sam3_agent.model.tracker import Part, Tracker
+from sam3_agent.model.tracking.loading import load_video_tracker
 from sam3_agent.model.tracking.parts import MemoryParts
 from sam3_agent.model.tracking.video_tracker import FINENESS, VideoTracker
 from sam3_agent.scenes.video import ClipOptions, draw_clip
@@ -125,7 +126,7 @@ def train_tracker(config: TrainConfig, folder: Path, weights: Path | None, rank:
 
 
 def start_track_learner(config: TrainConfig, weights: Path, saved: dict[str, Any] | None) -> tuple[TrackLearner, str]:
-    """A learner on these weights, fresh (with random memory) or as saved, and the backbone's fingerprint.
+    """A learner on these weights, fresh (with random memory), from theirs or as saved, and the backbone's fingerprint.
 
     Raises:
         InputError: the weights have no click half, or what was saved belongs to another backbone.
@@ -136,7 +137,7 @@ def start_track_learner(config: TrainConfig, weights: Path, saved: dict[str, Any
         raise InputError(f"the weights in '{weights}' have no click half, on which a tracker builds")
     tracker.requires_grad_(False)
     cast(Any, torch).manual_seed(config.seed)
-    video = VideoTracker(tracker, new_parts(tracker))
+    video = VideoTracker(tracker, _start_parts(config, weights, tracker))
     learner = TrackLearner(cast(Any, encoder).backbone.to(config.device), video, {})
     if saved is not None:
         if saved["backbone"] != fingerprint:
@@ -147,6 +148,15 @@ def start_track_learner(config: TrainConfig, weights: Path, saved: dict[str, Any
     start = learner.learnt if saved is None else saved["average"]
     learner.average.update({name: value.to(config.device, copy=True) for name, value in start.items()})
     return learner, fingerprint
+
+
+def _start_parts(config: TrainConfig, weights: Path, tracker: Tracker) -> MemoryParts:
+    if not config.stages[0].goes_on:
+        return new_parts(tracker)
+    trained = load_video_tracker(weights, tracker, torch.device("cpu"), torch.float32)
+    if trained is None:
+        raise InputError(f"the weights in '{weights}' have no memory to go on from; train `tracker` first")
+    return trained.parts.train().requires_grad_(True)
 
 
 def new_parts(tracker: Tracker) -> MemoryParts:
@@ -191,7 +201,7 @@ def _run(config: TrainConfig, folder: Path, weights: Path, rank: int) -> TrackLe
     learner, fingerprint = start_track_learner(config, weights, saved)
     size = learner.tracker.tracker.image_size
     store = ClipStore(learner.backbone, folder / f"clips-{rank}", CLIP_FRAMES, config.seed + 1000 * rank, size)
-    if saved is None:
+    if saved is None and not config.stages[0].goes_on:
         begin(learner, store, first_clips(config))
     stage = config.stages[0]
     optimizer = _optimizer(learner, config)

@@ -5,7 +5,7 @@ import pytest
 
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.scenes.unnamed_shapes import is_unnamed, unnamed_noun
-from sam3_agent.scenes.vocabulary import COLORS, HELD_OUT_UNKNOWN_WORDS, NOUNS
+from sam3_agent.scenes.vocabulary import COLORS, HELD_OUT_UNKNOWN_WORDS, NOUNS, PATTERNS
 from sam3_agent.training.config import UNNAMED
 from sam3_agent.training.prompts import HELD_OUT_PAIRS, MOST_POOLED, lend_exemplars, sample_prompts, vocabulary_words
 from sam3_agent.training.steps import word_matches
@@ -60,6 +60,22 @@ def test_a_negative_exemplar_is_never_among_the_targets(drawn: list) -> None:
             assert positive == (index in prompt.targets), prompt
             seen += 1
     assert seen > 100
+
+
+def test_prompts_about_a_worn_pattern_ask_for_what_some_wear_and_for_what_none_wears() -> None:
+    kinds = {"worn": 0, "not worn": 0}
+    for seed in range(40):
+        scene = generate_scene(seed, SMALL)
+        for prompt in sample_prompts(scene.objects, 10, np.random.default_rng(seed), worn=1.0):
+            words = (prompt.phrase or "").split()
+            (pattern,) = [p for p in PATTERNS if p in words]
+            flags = [[word_matches(w, o) for w in words] for o in scene.objects]
+            assert prompt.targets == tuple(i for i, row in enumerate(flags) if all(f is not False for f in row))
+            nouns = [o for o, row in zip(scene.objects, flags, strict=True) if row.count(False) <= 1]
+            assert any(o.pattern != pattern for o in nouns) or prompt.targets
+            kinds[prompt.kind] += 1
+    assert 100 < kinds["not worn"] < 250
+    assert sum(kinds.values()) == 400
 
 
 WITH_UNNAMED = SceneOptions(

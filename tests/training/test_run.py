@@ -12,10 +12,10 @@ from transformers import Sam3Model
 from sam3_agent.errors import InputError
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes import SceneOptions, generate_scene
-from sam3_agent.training.checkpoint import CHECKPOINT
-from sam3_agent.training.config import CROWDED, DETECTING, SMOKE, Stage, TrainConfig
+from sam3_agent.training.checkpoint import CHECKPOINT, read_checkpoint
+from sam3_agent.training.config import CROWDED, DETECTING, SMOKE, WORN, Stage, TrainConfig
 from sam3_agent.training.evaluate import Judged, best_bias
-from sam3_agent.training.export import export_parts, export_run
+from sam3_agent.training.export import export_parts, export_run, input_size
 from sam3_agent.training.forward import Exemplars, PooledExamples, answer, draw_masks, encode_images, ground
 from sam3_agent.training.prompts import vocabulary_words
 from sam3_agent.training.run import learning_rate, train
@@ -81,6 +81,21 @@ def test_a_run_of_some_parts_changes_those_alone_and_leaves_every_other_tensor_t
     save_file(before | {"detector_model.text_projection.bias": torch.ones(128)}, weights / "model.safetensors")
     with pytest.raises(InputError, match="did not start from"):
         export_parts(short, run, weights, ended)
+
+
+@pytest.mark.integration
+def test_a_stage_without_a_size_learns_at_that_of_the_weights(finished: Path, tmp_path: Path) -> None:
+    export_run(finished, tmp_path / "weights")
+    short = replace(WORN, stages=(replace(WORN.stages[0], steps=1, images=2, prompts=3),))
+    train(short, tmp_path / "run", weights=tmp_path / "weights")
+    saved = read_checkpoint(tmp_path / "run")
+    assert saved is not None
+    assert saved.config["stages"][0]["image_size"] == input_size(tmp_path / "weights") == 64
+    train(short, tmp_path / "run")  # goes on where it ended: the checkpoint knows its size
+    with pytest.raises(InputError, match="--start-from"):
+        train(short, tmp_path / "other")
+    with pytest.raises(InputError, match="no exported weights"):
+        train(short, tmp_path / "other", weights=tmp_path / "run")
 
 
 def test_the_training_pass_equals_transformers_own() -> None:

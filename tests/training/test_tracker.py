@@ -8,15 +8,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.model.loading import load_tracker
+from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.tracker import Clicks, Part
 from sam3_agent.model.tracking.loading import load_video_tracker
+from sam3_agent.model.video_segmenter import TrackRequest
+from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.training.checkpoint import read_state, write_state
-from sam3_agent.training.click_run import train_clicks
+from sam3_agent.training.click_run import start_learner, train_clicks
 from sam3_agent.training.config import CLICKS_SMOKE, TRACKER_SMOKE
 from sam3_agent.training.export import PRESENCE, export_clicks, export_tracker, write_weights
 from sam3_agent.training.prompts import vocabulary_words
+from sam3_agent.training.resize import resize_weights
 from sam3_agent.training.tiny import new_model, tiny_config
 from sam3_agent.training.tokenizer import build_tokenizer
 from sam3_agent.training.track_clips import MARGIN, ClipStore, TrackBatch, draw_lesson
@@ -320,3 +325,57 @@ def test_export_gives_the_presence_head_the_calibration_of_its_run(
     assert torch.allclose(moved[bias].float(), 2 * (plain[bias].float() - 1.5), atol=5e-3)
     assert torch.equal(moved[weight], 2 * plain[weight])
     assert all(torch.equal(value, moved[name]) for name, value in plain.items() if name not in (bias, weight))
+
+
+def test_resized_weights_go_on_with_all_three_halves(exported: Path, tmp_path: Path) -> None:
+    larger = tmp_path / "larger"
+    resize_weights(exported, SIZE + 32, larger)
+    before, after = (load_file(folder / "model.safetensors") for folder in (exported, larger))
+    table = "detector_model.vision_encoder.backbone.embeddings.position_embeddings"
+    assert {name for name in after if not torch.equal(before[name], after[name])} == {table}
+    assert after[table].shape[1] == (GRID + 4) ** 2
+    whole = Sam3.load(larger, device="cpu")
+    assert whole.info.input_side == SIZE + 32
+    scene = generate_scene(3, SceneOptions(max_side=256))
+    given = TrackRequest(mask=masks.encode(scene.objects[0].mask))
+    assert whole.track(whole.encode(scene.image), 0, [given])[0].logits.shape == (4 * (GRID + 4),) * 2
+
+    longer = replace(CLICKS_SMOKE, stages=(replace(CLICKS_SMOKE.stages[0], goes_on=True),))
+    learner, _ = start_learner(longer, larger, None)
+    trained = load_tracker(larger, CPU, torch.float32)
+    assert trained is not None
+    own = learner.tracker.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in trained.state_dict().items())
+    assert learner.tracker.image_size == SIZE + 32
+
+    more = replace(TRACKER_SMOKE, stages=(replace(TRACKER_SMOKE.stages[0], goes_on=True),))
+    follower, _ = start_track_learner(more, larger, None)
+    video = load_video_tracker(larger, trained, CPU, torch.float32)
+    assert video is not None
+    parts = follower.tracker.parts.state_dict()
+    assert all(torch.equal(parts[name], value) for name, value in video.parts.state_dict().items())
+
+
+def test_a_clicks_run_that_goes_on_keeps_memory_and_presence(exported: Path, tmp_path: Path) -> None:
+    longer = replace(CLICKS_SMOKE, stages=(replace(CLICKS_SMOKE.stages[0], goes_on=True),))
+    train_clicks(longer, tmp_path / "run", exported)
+    export_clicks(longer, tmp_path / "run", exported, tmp_path / "weights")
+    before, after = (load_file(folder / "model.safetensors") for folder in (exported, tmp_path / "weights"))
+    assert set(before) == set(after)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any(name.startswith("tracker_model.mask_decoder.") for name in changed)
+    assert not [name for name in changed if name.startswith((PRESENCE, "tracker_model.memory", "detector_model."))]
+
+
+def test_a_run_that_goes_on_needs_weights_that_have_the_half(weights: Path, tmp_path: Path) -> None:
+    more = replace(TRACKER_SMOKE, stages=(replace(TRACKER_SMOKE.stages[0], goes_on=True),))
+    with pytest.raises(InputError, match="no memory"):
+        start_track_learner(more, weights, None)
+
+
+@pytest.mark.parametrize("size", [0, 8, 100])
+def test_a_size_that_no_input_has_is_refused(weights: Path, tmp_path: Path, size: int) -> None:
+    with pytest.raises(InputError, match="multiple of 16"):
+        resize_weights(weights, size, tmp_path)
+    with pytest.raises(InputError, match="another --out"):
+        resize_weights(weights, SIZE, weights)
