@@ -169,7 +169,8 @@ WORN = replace(
         ),
     ),
 )
-"""Goes on from exported weights at their input size: what `unnamed` teaches, and whether a noun wears a pattern."""
+"""Goes on from exported weights at their input size: what `unnamed` teaches, and whether a noun wears a pattern. Not
+embedded: patterns gained what all else lost (docs/training.md)."""
 SMOKE = replace(
     TINY,
     ranks=1,

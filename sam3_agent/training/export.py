@@ -164,42 +164,48 @@ def export_tracker(config: TrainConfig, run: Path, weights: Path | None, folder:
     _write_beside(weights, folder, tensors)
 
 
+POSITIONS = "vision_encoder.backbone.embeddings.position_embeddings"
+"""The one table that depends on the input size."""
 KEPT = 0.5
 """Share of a part's former weights in what `export_parts` writes."""
 
 
-def export_parts(config: TrainConfig, run: Path, weights: Path | None, folder: Path) -> None:
+def export_parts(config: TrainConfig, run_folder: Path, weights: Path | None, folder: Path) -> None:
     """Write the checkpoint `weights` with the parts of the detector that the run has taught (float16) into `folder`.
 
     `folder` may be `weights` itself. Every other tensor stays as it is, to the bit, the tracker half included.
 
     They are blended with what they were before (WiSE-FT, Wortsman et al. 2022): a short run gains and forgets, the mean
     of both keeps more of either. Presence is calibrated on the way: its last bias takes up
-    `evaluate.fitted_presence_bias`.
+    `evaluate.fitted_presence_bias`. The run may have learnt at another input size than that of `weights`, which stays.
 
     Raises:
-        InputError: no checkpoint in `run`, no weights, or weights whose frozen parts are not those of the run.
+        InputError: no checkpoint in `run_folder`, no weights, or weights whose frozen parts are not those of the run.
     """
-    saved = read_checkpoint(run)
+    saved = read_checkpoint(run_folder)
     if saved is None:
-        raise InputError(f"'{run}' holds no checkpoint; give the --out folder of a training run")
+        raise InputError(f"'{run_folder}' holds no checkpoint; give the --out folder of a training run")
     if weights is None:
         raise InputError("a run of some parts is exported beside the weights that it started from; give --start-from")
     learnt = tuple({beginning for stage in config.stages for beginning in stage.learns})
     tensors = {name: value.clone() for name, value in load_file(weights / WEIGHTS).items()}
-    learner = _trained(saved)
+    run = _trained(saved)
+    model = exported_model(weights, len(run.tokenizer))
+    for name, value in run.model.state_dict().items():
+        same_size = value.shape == tensors[PREFIX + name].shape
+        frozen = not name.startswith(learnt) and (same_size or name != POSITIONS)
+        if frozen and not torch.equal(tensors[PREFIX + name], value.half()):
+            raise InputError(f"'{run_folder}' did not start from '{weights}': '{name}' differs")
+    taught = dict(run.model.named_parameters())
     with torch.no_grad():
-        for name, value in learner.model.named_parameters():
+        for name, value in model.named_parameters():
             if name.startswith(learnt):
-                value.lerp_(tensors[PREFIX + name].float(), KEPT)
-    last = cast(Any, learner.model.detr_decoder).presence_head.layer3
-    with torch.no_grad():
-        last.bias += fitted_presence_bias(learner, int(cast(Any, learner.model.config).image_size))
-    for name, value in learner.model.state_dict().items():
-        if name.startswith(learnt):
-            tensors[PREFIX + name] = value.half().contiguous()
-        elif not torch.equal(tensors[PREFIX + name], value.half()):
-            raise InputError(f"'{run}' did not start from '{weights}': '{name}' differs")
+                value.copy_(torch.lerp(taught[name], value, KEPT))
+        learner = Learner(model, run.heads, run.tokenizer)
+        last = cast(Any, model.detr_decoder).presence_head.layer3
+        last.bias += fitted_presence_bias(learner, input_size(weights))
+    own = {name: value for name, value in model.state_dict().items() if name.startswith(learnt)}
+    tensors |= {PREFIX + name: value.half().contiguous() for name, value in own.items()}
     _write_beside(weights, folder, tensors)
 
 

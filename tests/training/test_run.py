@@ -18,11 +18,14 @@ from sam3_agent.training.evaluate import Judged, best_bias
 from sam3_agent.training.export import export_parts, export_run, input_size
 from sam3_agent.training.forward import Exemplars, PooledExamples, answer, draw_masks, encode_images, ground
 from sam3_agent.training.prompts import vocabulary_words
+from sam3_agent.training.resize import resize_weights
 from sam3_agent.training.run import learning_rate, train
 from sam3_agent.training.tiny import new_model, resize_model, tiny_config
 from sam3_agent.training.tokenizer import build_tokenizer
 from sam3_agent.types import ConceptPrompt
 
+BIAS = "detector_model.detr_decoder.presence_head.layer3.bias"
+"""What calibration sets at either size."""
 SHORT = replace(
     SMOKE,
     stages=(
@@ -78,6 +81,13 @@ def test_a_run_of_some_parts_changes_those_alone_and_leaves_every_other_tensor_t
     assert set(after) == set(before)
     assert changed
     assert all(name.startswith(tuple(f"detector_model.{part}" for part in DETECTING)) for name in changed)
+    resize_weights(weights, 96, tmp_path / "larger")  # where the run never was
+    export_parts(short, run, tmp_path / "larger", tmp_path / "larger")
+    larger = load_file(tmp_path / "larger" / "model.safetensors")
+    table = "detector_model.vision_encoder.backbone.embeddings.position_embeddings"
+    assert larger[table].shape != before[table].shape
+    same = [name for name in after if name not in (table, BIAS)]
+    assert all(torch.equal(larger[name], after[name]) for name in same)
     save_file(before | {"detector_model.text_projection.bias": torch.ones(128)}, weights / "model.safetensors")
     with pytest.raises(InputError, match="did not start from"):
         export_parts(short, run, weights, ended)
