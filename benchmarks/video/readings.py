@@ -34,6 +34,7 @@ PLAIN = replace(
     shrink=0.0,
     reprompt_every=0,
     reprompt_box_iou=0.0,
+    appearance=0.0,
     cuts=False,
 )
 """Detections begin tracks, the tracker follows them, and nothing else."""

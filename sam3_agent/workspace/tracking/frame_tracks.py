@@ -1,7 +1,7 @@
 """One frame of the tracks of concepts: detect, follow, decide, remember."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -120,7 +120,7 @@ class ConceptTracks:
         blanked = {*decision.blanked, *self._shrunk(followed)}
         given = self._given(features, index, decision, found, returned)
         self._look(decision, found, looks)
-        self._remember(features, index, followed, blanked, given, decision)
+        self._remember(features, index, followed, blanked, given, decision, fresh=returned)
         entries = self._entries(index, (features.height, features.width), followed, given, blanked, decision, found)
         for track_id in self._lifetimes.dormant:  # nothing that is remembered anew drops what is out of their reach
             self._memories[track_id] = self._memories[track_id].after(index)
@@ -224,8 +224,6 @@ class ConceptTracks:
         }
         pairs = best_pairs(table, self._profile.appearance)
         self._lifetimes.wake([track_id for track_id in pairs if track_id in self._lifetimes.dormant])
-        for track_id in pairs:
-            self._memories.pop(track_id)
         return self._taken(features, index, {track_id: found[number] for track_id, number in pairs.items()})
 
     def _look(self, decision: Decision, found: Sequence[Found], looks: Sequence[Shares]) -> None:
@@ -323,8 +321,9 @@ class ConceptTracks:
         blanked: set[str],
         given: Mapping[str, TrackedMask],
         decision: Decision,
+        fresh: Collection[str],
     ) -> None:
-        """Every track but those lost at a cut: what they see now is something else."""
+        """Every track but those lost at a cut: what they see now is something else. `fresh` ones forget the past."""
         confirmed = {each.id for each in decision.reprompts if each.source == "track"}
         sightings: dict[str, Sighting] = {}
         for track_id in self._lifetimes.alive:
@@ -335,7 +334,8 @@ class ConceptTracks:
                 mask = _emptied(mask)
             sure = track_id in given or (track_id in confirmed and mask.present)
             concept = self._lifetimes.life(track_id).concept
-            sightings[track_id] = Sighting(mask, self._memories.get(track_id), sure, concept)
+            before = None if track_id in fresh else self._memories.get(track_id)
+            sightings[track_id] = Sighting(mask, before, sure, concept)
         kept = self._segmenter.remember(features, index, list(sightings.values()), reverse=self._reverse)
         self._memories |= dict(zip(sightings, kept, strict=True))
 

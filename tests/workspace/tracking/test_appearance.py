@@ -23,9 +23,9 @@ Things = list[tuple[int, int, tuple[int, int, int]]]
 """(left, top, color) of each cat."""
 
 
-def scene(index: int, things: Things) -> NDArray[np.uint8]:
+def scene(index: int, things: Things, ground: int = 235) -> NDArray[np.uint8]:
     """A frame whose corner says its number."""
-    pixels = np.full((SIZE, SIZE, 3), 235, dtype=np.uint8)
+    pixels = np.full((SIZE, SIZE, 3), ground, dtype=np.uint8)
     for left, top, color in things:
         pixels[top : top + SIDE, left : left + SIDE] = color
     pixels[0, 0] = index
@@ -38,9 +38,12 @@ def square(left: int, top: int) -> NDArray[np.bool_]:
     return mask
 
 
-def follow(story: dict[int, Things], profile: Profile) -> dict[str, dict[int, tuple[int, int]]]:
-    """Track id -> frame -> (left, top), for cats that are all detected; a frame not in the story shows none."""
-    frames = np.stack([scene(index, story.get(index, [])) for index in range(FRAMES)])
+def follow(story: dict[int, Things], profile: Profile, cut: int = FRAMES) -> dict[str, dict[int, tuple[int, int]]]:
+    """Track id -> frame -> (left, top), for cats that are all detected; a frame not in the story shows none.
+
+    From the cut on the ground is dark.
+    """
+    frames = np.stack([scene(i, story.get(i, []), 235 if i < cut else 20) for i in range(FRAMES)])
     workspace = Workspace(FakeSegmenter(lambda image: answers(image, story)))
     tracks = workspace.track(workspace.open_video(frames).id, ["cat"], profile=profile)
     return {t.id: {f.index: (int(f.box[0]), int(f.box[1])) for f in t.visible} for t in tracks}
@@ -92,6 +95,14 @@ def test_a_track_that_goes_over_to_an_absent_neighbor_gives_it_back() -> None:
     found = follow(story, LOOKS)
     assert {track_id: seen[FRAMES - 1] for track_id, seen in found.items()} == {"t1": (70, 70), "t2": (30, 32)}
     assert follow(story, PAPER)["t1"][FRAMES - 1] == (30, 32)
+
+
+def test_what_is_elsewhere_after_a_cut_keeps_its_id_by_its_looks() -> None:
+    story: dict[int, Things] = {i: [(8, 8, RED), (8, 60, BLUE)] for i in range(30)}
+    story |= {i: [(70, 8, BLUE), (60, 70, RED)] for i in range(30, FRAMES)}
+    found = follow(story, LOOKS, cut=30)
+    assert {track_id: seen[FRAMES - 1] for track_id, seen in found.items()} == {"t1": (60, 70), "t2": (70, 8)}
+    assert len(follow(story, PAPER, cut=30)) == 4
 
 
 def test_an_object_that_turns_to_another_color_stays_itself() -> None:
