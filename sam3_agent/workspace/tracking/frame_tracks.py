@@ -22,7 +22,7 @@ from sam3_agent.model.video_segmenter import (
 from sam3_agent.tracks import TrackFrame, TrackState
 from sam3_agent.types import Candidate, DetectOptions
 from sam3_agent.workspace.tracking.appearance import Appearances, Shares, best_pairs, shares_of
-from sam3_agent.workspace.tracking.association import evidence_of_masks, keep_detections, mask_overlap
+from sam3_agent.workspace.tracking.association import Evidence, evidence_of_masks, keep_detections, mask_overlap
 from sam3_agent.workspace.tracking.cuts import CutDetector
 from sam3_agent.workspace.tracking.journal import Entry
 from sam3_agent.workspace.tracking.lifetime import Decision, Lifetimes
@@ -109,10 +109,12 @@ class ConceptTracks:
         followed = self._kept_apart(image, self._followed(features, index, self._lifetimes.alive))
         found = self._detected(features) if detect else []
         looks = [shares_of(image, one.candidate.rle) for one in found] if self._profile.appearance else []
-        followed |= self._woken(features, index, found, followed)
-        returned = self._returned(features, index, found, looks, followed)
-        followed = {track_id: (followed | returned)[track_id] for track_id in self._lifetimes.alive}
+        followed = self._in_order(followed | self._woken(features, index, found, followed))
         evidence = self._evidence(index, found, list(followed.values()))
+        returned = self._returned(features, index, found, looks, followed, evidence)
+        if returned:
+            followed = self._in_order(followed | returned)
+            evidence = self._evidence(index, found, list(followed.values()))
         decision = self._lifetimes.step(evidence, reverse=self._reverse, cut=cut, detected=detect)
         for track_id in decision.removed:
             followed.pop(track_id)
@@ -147,6 +149,10 @@ class ConceptTracks:
         self._appearances = Appearances(values.get("appearances"))
         known = (*self._lifetimes.alive, *self._lifetimes.dormant)
         self._memories = {track_id: self._segmenter.restore(arrays[track_id]) for track_id in known}
+
+    def _in_order(self, masks_now: Mapping[str, TrackedMask]) -> dict[str, TrackedMask]:
+        """The masks of the living tracks in the order in which evidence lists them."""
+        return {track_id: masks_now[track_id] for track_id in self._lifetimes.alive}
 
     def _followed(self, features: Features, index: int, ids: Sequence[str]) -> dict[str, TrackedMask]:
         """Masks that the tracker gives for tracks by their memories."""
@@ -205,17 +211,18 @@ class ConceptTracks:
         found: Sequence[Found],
         looks: Sequence[Shares],
         followed: Mapping[str, TrackedMask],
+        evidence: Evidence,
     ) -> dict[str, TrackedMask]:
         """The masks of absent tracks that a detection looks like which would begin another one.
 
         Their memory is of another place, and often of another size: they begin a fresh one, which follows better.
         """
-        absent = {i: self._lifetimes.life(i) for i, m in followed.items() if not m.present}
-        absent |= {i: life for i in followed if (life := self._lifetimes.life(i)).lost}
-        concepts = {i: life.concept for i, life in absent.items()} | self._lifetimes.dormant
+        lives = {track_id: self._lifetimes.life(track_id) for track_id in followed}
+        absent = [track_id for track_id, life in lives.items() if life.lost or not followed[track_id].present]
+        concepts = {track_id: lives[track_id].concept for track_id in absent} | self._lifetimes.dormant
         if not looks or not concepts:
             return {}
-        begun = self._lifetimes.newcomers(self._evidence(index, found, list(followed.values())), concepts.values())
+        begun = self._lifetimes.newcomers(evidence, concepts.values())
         table = {
             (number, track_id): self._appearances.likeness(track_id, looks[number])
             for number in begun
@@ -262,7 +269,7 @@ class ConceptTracks:
         concepts = [one.concept for one in found]
         return [found[i] for i in keep_detections(self._profile, scores, concepts, overlap, centers)]
 
-    def _evidence(self, index: int, found: Sequence[Found], followed: Sequence[TrackedMask]) -> Any:
+    def _evidence(self, index: int, found: Sequence[Found], followed: Sequence[TrackedMask]) -> Evidence:
         grid = followed[0].logits.shape if followed else LEAST_GRID
         drawn = [mask.logits > 0 for mask in followed]
         tracks = np.stack(drawn) if drawn else np.zeros((0, *grid), dtype=np.bool_)

@@ -105,6 +105,25 @@ def test_what_is_elsewhere_after_a_cut_keeps_its_id_by_its_looks() -> None:
     assert len(follow(story, PAPER, cut=30)) == 4
 
 
+def test_what_memory_has_woken_is_not_given_to_another_by_its_looks() -> None:
+    """Two red cats rest, beside a dog that stays; one comes back where memory knows it by its name."""
+    tom, other, rex = (8, 8), (8, 60), (40, 40)
+
+    def told(image: NDArray[np.uint8]) -> dict[str, Detection]:
+        index, dog = int(image[0, 0, 0]), {"dog": detection([square(*rex)])}
+        if index < 18:
+            return dog | {"cat": detection([square(*tom), square(*other)]), "#tom": detection([square(*tom)])}
+        back = [square(70, 60)] if index >= 52 else []
+        return dog | {"cat": detection(back), "#tom": detection(back)}
+
+    shown: dict[bool, Things] = {True: [(*tom, RED), (*other, RED)], False: [(70, 60, RED)]}
+    frames = np.stack([scene(i, [*shown[i < 18], (*rex, GREEN)] if i < 18 or i >= 52 else []) for i in range(FRAMES)])
+    workspace = Workspace(FakeSegmenter(told))
+    tracks = workspace.track(workspace.open_video(frames).id, ["cat", "dog"], profile=LOOKS)
+    assert {t.id: max(f.index for f in t.visible) for t in tracks} == {"t1": FRAMES - 1, "t2": 17, "t3": FRAMES - 1}
+    assert {t.id: max(f.index for f in t.frames) for t in tracks}["t2"] < 52, "the other one rests on"
+
+
 def test_an_object_that_turns_to_another_color_stays_itself() -> None:
     story: dict[int, Things] = {i: [(30, 30, RED), (60, 60, BLUE)] for i in range(20)}
     story |= {i: [(30, 30, GREEN)] for i in range(20, FRAMES)}
