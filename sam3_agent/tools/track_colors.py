@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sam3_agent.tracks import Track, TrackFrame
-from sam3_agent.types import Instance
 from sam3_agent.video import Video
-from sam3_agent.workspace.mask_facts import colors_of
 from sam3_agent.workspace.tracking import Motion
+from sam3_agent.workspace.tracking.appearance import shares_of
 
 SAMPLES = 3
 """Frames at each end: the median of so many is not moved by one bad mask."""
@@ -46,8 +45,7 @@ def colors_of_tracks(video: Video, motions: Sequence[Motion]) -> dict[str, Track
     read: dict[tuple[str, int], dict[str, float]] = {}
     for decoded in video.frames(sorted(wanted)) if wanted else ():
         for track, seen in wanted[decoded.index]:
-            instance = Instance(track.id, seen.rle, seen.box, seen.score, seen.score)
-            read[track.id, seen.index] = {c.name: c.share for c in colors_of(decoded.image, instance)}
+            read[track.id, seen.index] = shares_of(decoded.image, seen.rle)
     return {
         track_id: TrackColors(*(_mean([read[track_id, frame.index] for frame in end]) for end in ends))
         for track_id, ends in chosen.items()

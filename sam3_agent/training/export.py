@@ -100,6 +100,7 @@ def write_weights(model: Sam3Model, config: Sam3Config, folder: Path) -> None:
 
 WEIGHTS = "model.safetensors"
 PRESENCE = "tracker_model.mask_decoder.pred_obj_score_head."
+"""Beginning of the names of the presence head's tensors, which tracking reads and clicks do not."""
 
 
 def export_clicks(config: TrainConfig, run: Path, weights: Path | None, folder: Path) -> None:
@@ -129,10 +130,7 @@ def export_clicks(config: TrainConfig, run: Path, weights: Path | None, folder: 
     for path in sorted(weights.glob("tokenizer*")):
         if folder.resolve() != weights.resolve():
             shutil.copy(path, folder / path.name)
-    part = folder / (WEIGHTS + ".part")
-    save_file(tensors, part, metadata={"format": "pt"})
-    part.chmod(0o644)  # safetensors writes for its owner alone
-    part.replace(folder / WEIGHTS)
+    write_tensors(tensors, folder)
     (folder / "config.json").write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -191,10 +189,11 @@ def export_parts(config: TrainConfig, run_folder: Path, weights: Path | None, fo
     tensors = {name: value.clone() for name, value in load_file(weights / WEIGHTS).items()}
     run = _trained(saved)
     model = exported_model(weights, len(run.tokenizer))
+    resized = int(cast(Any, run.model.config).image_size) != input_size(weights)
     for name, value in run.model.state_dict().items():
-        same_size = value.shape == tensors[PREFIX + name].shape
-        frozen = not name.startswith(learnt) and (same_size or name != POSITIONS)
-        if frozen and not torch.equal(tensors[PREFIX + name], value.half()):
+        if name.startswith(learnt) or (resized and name == POSITIONS):
+            continue
+        if not torch.equal(tensors[PREFIX + name], value.half()):
             raise InputError(f"'{run_folder}' did not start from '{weights}': '{name}' differs")
     taught = dict(run.model.named_parameters())
     with torch.no_grad():
@@ -215,6 +214,11 @@ def _write_beside(weights: Path, folder: Path, tensors: dict[str, torch.Tensor])
     if folder.resolve() != weights.resolve():
         for path in (weights / "config.json", *sorted(weights.glob("tokenizer*"))):
             shutil.copy(path, folder / path.name)
+    write_tensors(tensors, folder)
+
+
+def write_tensors(tensors: dict[str, torch.Tensor], folder: Path) -> None:
+    """Write or replace the folder's model.safetensors, whole or not at all."""
     part = folder / (WEIGHTS + ".part")
     save_file(tensors, part, metadata={"format": "pt"})
     part.chmod(0o644)  # safetensors writes for its owner alone

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
-from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
+from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from sam3_agent.errors import InputError, Sam3AgentError
-from sam3_agent.training.export import PREFIX, WEIGHTS, exported_model, write_weights
+from sam3_agent.training.export import PREFIX, WEIGHTS, exported_model, write_tensors, write_weights
 from sam3_agent.training.prompts import vocabulary_words
 from sam3_agent.training.tiny import PATCH, resize_model
 from sam3_agent.training.tiny_tracker import tiny_tracker_config
@@ -45,10 +45,7 @@ def resize_weights(weights: Path, size: int, folder: Path) -> None:
         raw: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         raw |= {"tracker_config": tracker.to_diff_dict(), "low_res_mask_size": size // PATCH * 4}
         (folder / "config.json").write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    part = folder / (WEIGHTS + ".part")
-    save_file(tensors, part, metadata={"format": "pt"})
-    part.chmod(0o644)  # safetensors writes for its owner alone
-    part.replace(folder / WEIGHTS)
+    write_tensors(tensors, folder)
 
 
 def main() -> int:

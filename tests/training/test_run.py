@@ -25,7 +25,7 @@ from sam3_agent.training.tokenizer import build_tokenizer
 from sam3_agent.types import ConceptPrompt
 
 BIAS = "detector_model.detr_decoder.presence_head.layer3.bias"
-"""What calibration sets at either size."""
+"""Calibrated anew at each input size."""
 SHORT = replace(
     SMOKE,
     stages=(

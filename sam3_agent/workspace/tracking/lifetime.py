@@ -153,10 +153,11 @@ class Lifetimes:
 
     def newcomers(self, evidence: Evidence, known: Collection[str]) -> tuple[int, ...]:
         """Detections of the `known` concepts that would begin tracks, and may be absent ones of these instead."""
-        if not set(known).intersection(evidence.concepts):
+        wanted = set(known)
+        if not wanted.intersection(evidence.concepts):
             return ()
         begun = associate(self.profile, self._without_lost(evidence), self.concepts).new
-        return tuple(number for number in begun if evidence.concepts[number] in known)
+        return tuple(number for number in begun if evidence.concepts[number] in wanted)
 
     def wake(self, track_ids: Collection[str]) -> None:
         """Follow dormant tracks again; they take their places in the order in which all were found."""
