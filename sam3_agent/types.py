@@ -52,6 +52,11 @@ class ExemplarTokens:
         if self.count < 1 or len(self.values) != self.count * self.width * 4:
             raise InputError(f"expected {self.count} x {self.width} float32 tokens, got {len(self.values)} bytes")
 
+    @classmethod
+    def of(cls, rows: NDArray[np.float32], segmenter: str) -> "ExemplarTokens":
+        """Hold (count, width) rows that the weights of a fingerprint have read."""
+        return cls(rows.astype("<f4").tobytes(), rows.shape[0], rows.shape[1], segmenter)
+
     def __repr__(self) -> str:
         return f"ExemplarTokens({self.count} x {self.width} float32 of {self.segmenter[:12]})"
 
@@ -108,6 +113,21 @@ class CanvasExample:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseUps:
+    """Examples of a concept and other things as seen close by, and how alike a finding must be; see `close_ups`."""
+
+    examples: ExemplarTokens
+    others: ExemplarTokens | None
+    """Of things beside the examples that it must not be; None where there are none."""
+    least: float
+    """Likeness below which a finding is none."""
+
+    def __post_init__(self) -> None:
+        if not -2 < self.least < 2:
+            raise InputError(f"a likeness is a difference of cosines, got {self.least}")
+
+
+@dataclass(frozen=True, slots=True)
 class Concept:
     """A concept learned from examples on any images, under a name: it goes wherever a phrase goes, as "@name"."""
 
@@ -124,6 +144,8 @@ class Concept:
     """Score above which it is taken for found where a phrase needs 0.5."""
     least_presence: float = field(default=0.0, kw_only=True)
     """Presence under which nothing of it is found, whatever the scores of objects; see `presence_calibration`."""
+    close_ups: CloseUps | None = field(default=None, kw_only=True, repr=False)
+    """A second look at each finding; None where examples were too few, or too much like other things, to tell."""
     estimate: ConceptEstimate | None = None
     notes: tuple[str, ...] = ()
     """Remarks of the learning: what was given and left out, and why."""
@@ -203,7 +225,8 @@ class Segmentation(Found):
     instances: tuple[Instance, ...]
     """Score above the threshold, best first."""
     near_misses: tuple[Instance, ...] = ()
-    """Candidates under the threshold, best first; their ids are as good as any other."""
+    """Candidates under the threshold, or that a second look refused (`Concept.close_ups`), best first; their ids are as
+    good as any other."""
     assume_present: bool = False
     """The threshold was applied to `object_score`, not to `score`."""
     tiles: int = 0

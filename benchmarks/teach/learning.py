@@ -11,7 +11,7 @@ from benchmarks.teach.pictures import Labeled, with_noun, without_noun
 from sam3_agent.masks import Box
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.workspace import Workspace
-from sam3_agent.workspace.concept_learning import ConceptMode
+from sam3_agent.workspace.concept_trials import ConceptMode
 
 TEST_SEED = 400_000
 ABSENT_SEED = 450_000

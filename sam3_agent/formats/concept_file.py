@@ -12,7 +12,7 @@ from PIL import Image
 from sam3_agent.errors import InputError
 from sam3_agent.formats.files import write_json
 from sam3_agent.formats.reading import read_json
-from sam3_agent.types import CanvasExample, Concept, ConceptEstimate, ExemplarTokens
+from sam3_agent.types import CanvasExample, CloseUps, Concept, ConceptEstimate, ExemplarTokens
 
 FORMAT = "sam3-agent concept"
 VERSION = 2
@@ -22,7 +22,7 @@ MOST_BYTES = 5_000_000
 MOST_TOKENS = 64
 """Asked with at once; each is read by every place of an image. Teaching makes 8, earlier versions made up to 32."""
 MOST_KEPT = 256
-"""Tokens of examples, as many as may be learned from."""
+"""Tokens of examples, as many as may be learned from; also of those seen close by, and of other things."""
 MOST_WIDTH = 4096
 """Numbers of a token; SAM 3 has 256."""
 LARGEST = 1e4
@@ -51,6 +51,7 @@ def write_concept(concept: Concept, path: Path) -> None:
             "examples": _tokens_json(concept.examples) if concept.examples is not None else None,
             "threshold": concept.threshold,
             "least_presence": concept.least_presence,
+            "close_ups": _close_ups_json(concept.close_ups) if concept.close_ups is not None else None,
             "estimate": estimate.to_json() if estimate is not None else None,
             "notes": list(concept.notes),
             "canvas": [{"image": _data_uri(each.picture), "box": list(each.box)} for each in concept.canvas],
@@ -80,7 +81,9 @@ def read_concept(path: Path) -> Concept:
 
 def _check_bounds(concept: Concept, path: Path) -> None:
     """Refuse a stranger's file before anything of it reaches a model or a terminal."""
-    for tokens, most in ((concept.tokens, MOST_TOKENS), (concept.examples, MOST_KEPT)):
+    close = concept.close_ups
+    closely = () if close is None else ((close.examples, MOST_KEPT), (close.others, MOST_KEPT))
+    for tokens, most in ((concept.tokens, MOST_TOKENS), (concept.examples, MOST_KEPT), *closely):
         if tokens is None:
             continue
         if tokens.count > most or tokens.width > MOST_WIDTH:
@@ -88,6 +91,8 @@ def _check_bounds(concept: Concept, path: Path) -> None:
                 f"'{path}' holds {tokens.count} tokens of {tokens.width} numbers; at most {most} of {MOST_WIDTH}"
                 " are read"
             )
+        if tokens.width != concept.tokens.width:
+            raise InputError(f"'{path}' holds tokens of {concept.tokens.width} and of {tokens.width} numbers")
         if not np.isfinite(tokens.array).all():
             raise InputError(f"the tokens in '{path}' are damaged: they hold numbers that are not finite")
         if np.abs(tokens.array).max() > LARGEST:
@@ -135,6 +140,7 @@ def _concept(document: dict[str, Any]) -> Concept:
         tuple(str(note) for note in document.get("notes", ())),
         tuple(_canvas_example(each) for each in document.get("canvas", ())),
         least_presence=float(document.get("least_presence", 0.0)),
+        close_ups=_close_ups(document.get("close_ups"), segmenter),
     )
 
 
@@ -160,6 +166,22 @@ def _tokens_json(tokens: ExemplarTokens) -> dict[str, Any]:
 def _tokens(document: dict[str, Any], segmenter: str) -> ExemplarTokens:
     count, width = (int(v) for v in document["shape"])
     return ExemplarTokens(base64.b64decode(document["data"], validate=True), count, width, segmenter)
+
+
+def _close_ups_json(known: CloseUps) -> dict[str, Any]:
+    others = _tokens_json(known.others) if known.others is not None else None
+    return {"examples": _tokens_json(known.examples), "others": others, "least": known.least}
+
+
+def _close_ups(document: dict[str, Any] | None, segmenter: str) -> CloseUps | None:
+    if document is None:
+        return None
+    others = document["others"]
+    return CloseUps(
+        _tokens(document["examples"], segmenter),
+        None if others is None else _tokens(others, segmenter),
+        float(document["least"]),
+    )
 
 
 def _estimate(document: dict[str, Any] | None) -> ConceptEstimate | None:

@@ -2,172 +2,46 @@
 
 A model is trained on one to three example tokens a prompt. Many more make it blind (the presence falls with every
 token), so that the tokens of all examples are pooled to their mean, or to two or three centers where that finds more.
-Examples differ: one of a gear alone finds F1 .08 of
-others, the next .72, the mean of ten .59, the mean of the three that find most of the others .74. What is open (which
-examples, centers, phrase, negative examples, threshold) is decided by leaving out one image at a time: the concept
-of the other images is asked on it. Objects that the model finds under other words stand in for the truth about what
-the concept must not find.
+Examples differ: one of a gear alone finds F1 .08 of others, the next .72, the mean of ten .59, the mean of the three
+that find most of the others .74. What is open (which examples, centers, phrase, negative examples, threshold) is
+decided by trials (`concept_trials`). What is found is looked at once more close by (`close_ups`).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import product
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent.masks import Box
-from sam3_agent.model.segmenter import Features, Segmenter
-from sam3_agent.scenes.vocabulary import NOUNS
-from sam3_agent.types import (
-    CanvasExample,
-    Concept,
-    ConceptEstimate,
-    ConceptPrompt,
-    Detection,
-    DetectOptions,
-    Exemplar,
-    ExemplarTokens,
+from sam3_agent.types import CloseUps, Concept, ConceptEstimate, DetectOptions, Exemplar, ExemplarTokens
+from sam3_agent.workspace import close_ups
+from sam3_agent.workspace.close_ups import Seen
+from sam3_agent.workspace.concept_trials import (
+    MOST_CENTERS,
+    THRESHOLDS,
+    Choice,
+    ConceptMode,
+    ExampleImage,
+    Finding,
+    Outcome,
+    Reading,
+    Trials,
+    asked_with,
+    outcome_of,
+    shown,
+    trial_prompt,
+    try_out,
 )
-from sam3_agent.workspace.canvas import canvas_of, examples_of, in_image
 from sam3_agent.workspace.k_means import k_centers
 from sam3_agent.workspace.negative_examples import SAME, box_ious
 from sam3_agent.workspace.presence_calibration import LEAST_IMAGES, least_presence
 from sam3_agent.workspace.sampling import evenly
 
-ConceptMode = Literal["auto", "tokens", "canvas"]
-"""Tokens are read from the examples; a canvas shows them beside each image; auto measures which finds more of them."""
-OTHER_WORDS = NOUNS
-"""Everyday words that are asked beside the concept, to see what else is on the images of the examples."""
-MOST_CENTERS = 3
-"""More tokens than the 1 to 3 of its training make a model blind: star F1 .94 with 2, .73 with 12, 0 with 20."""
-EXAMPLES_PER_CENTER = 4
-"""A center of fewer examples is one example's look and place rather than a kind of look."""
-BEST = (3,)
-"""Examples of which the mean is tried beside that of all: those that find most on the images of the others. A single
-one finds as many objects and more of what is none (absent refused .75 at any threshold, of three .81 to .94 at .5)."""
-MOST_CANDIDATES = 10
-"""Examples that are asked one by one, evenly chosen; each costs a prompt an image."""
-BEST_IMAGES = 3
-"""Images that it takes: an example is judged by others' images, and so once more with one of them left out."""
-MOST_TRIAL_IMAGES = 12
-"""Images that are asked again, evenly chosen; each costs about 30 prompts."""
-SLOW_SIDE = 1008
-"""Input side from which on a prompt costs some 2 s on a CPU (bfloat16): a whole trial would last ten minutes."""
-SLOW_IMAGES = 3
-SLOW_WORDS = 6
-"""So many images and other words make a trial of less than a minute there."""
-THRESHOLDS = (0.5, 0.45, 0.4, 0.55, 0.6)
-"""Tried in this order, so that of equals the one nearest to the usual 0.5 is taken. A thing whose word the model does
-not know has a lower presence. Not under 0.4, as examples say nothing of images without the thing: ten images of a gear
-absent refused .75 with what was chosen from 0.3 on, .90 from 0.4 on, .95 at 0.5; thirty F1 .72, .77 and .64."""
 THRESHOLD_IMAGES = 5
 """Held-out images below which a threshold is noise and stays at 0.5 (at .4 from 3 images, absent refused .75)."""
 MARGIN = 0.03
 """F1 by which a choice must beat the plainer one before it; about one example of twenty."""
-NAMED = 1 / 3
-"""Share of the examples found under another word from which on that word is taken for a name of the concept itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExampleImage:
-    """Examples on one image, and the tokens read from them."""
-
-    image_id: str
-    positive: tuple[Box, ...]
-    negative: tuple[Box, ...]
-    positive_tokens: NDArray[np.float32]
-    """(P, C)"""
-    negative_tokens: NDArray[np.float32]
-    """(N, C)"""
-    segmenter: str
-    """Fingerprint of the weights that read them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One way to ask for a concept."""
-
-    centers: int = 1
-    phrase: str | None = None
-    negatives: bool = False
-    canvas: bool = False
-    """With the examples beside the image, not with tokens."""
-    best: int = 0
-    """With the mean of so many examples, the best ones, rather than of all; 0 for all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Findings of one choice on the examples' images at one threshold."""
-
-    found: int
-    """Positive examples that were found."""
-    false: int
-    """Findings on negative examples, or on what another word names."""
-    unexplained: int
-    """Findings on what nobody has named."""
-    examples: int
-
-    @property
-    def f1(self) -> float:
-        """2 TP / (2 TP + FP + FN)."""
-        return 2 * self.found / max(1, self.found + self.false + self.examples)
-
-    @property
-    def cautious_f1(self) -> float:
-        """The same where what is unexplained is false too: for thresholds, which it rises with.
-
-        People do not mark everything, and a phrase that finds what was not marked is as likely right; but what nobody
-        explains is what is found where the concept is absent (at half its weight, ten images of a gear, refused .75).
-        """
-        return 2 * self.found / max(1, self.found + self.false + self.unexplained + self.examples)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One detection of a trial: its score, the example it is (or None), and whether it is false."""
-
-    score: float
-    example: tuple[str, int] | None
-    false: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidates:
-    """Examples that were asked one by one."""
-
-    tokens: NDArray[np.float32]
-    """(K, C)"""
-    owners: tuple[str, ...]
-    """Image of each."""
-    findings: tuple[dict[str, list[Finding]], ...]
-    """Of each, by image."""
-    examples: dict[str, int]
-    """Positive examples on each image."""
-
-    def mean_of_best(self, count: int, left_out: str = "") -> NDArray[np.float32]:
-        """(1, C) mean of the examples that find most on images that are neither their own nor left out."""
-        places = [place for place, owner in enumerate(self.owners) if owner != left_out]
-        ranked = sorted(places, key=lambda place: -self._f1(place, left_out))
-        return self.tokens[ranked[:count]].mean(axis=0, keepdims=True)
-
-    def _f1(self, place: int, left_out: str) -> float:
-        judges = [image for image in self.findings[place] if image not in (left_out, self.owners[place])]
-        found = [finding for image in judges for finding in self.findings[place][image]]
-        examples = sum(self.examples[image] for image in judges)
-        return max(_outcome(found, level, examples).cautious_f1 for level in THRESHOLDS)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Access to the images of examples, and the model that reads them."""
-
-    features_of: Callable[[str], Features]
-    pixels_of: Callable[[str], NDArray[np.uint8]]
-    """(H, W, 3) RGB of an image id."""
-    segmenter: Segmenter
 
 
 def read_examples(
@@ -186,16 +60,7 @@ def read_examples(
             ExampleImage(image_id, positive, negative, tokens.array[sign], tokens.array[~sign], tokens.segmenter)
         )
     rows = [*(i.positive_tokens for i in images), *(i.negative_tokens for i in images)]
-    return images, _tokens(np.concatenate(rows), images[0].segmenter)
-
-
-def pooled(choice: Choice, images: Sequence[ExampleImage]) -> ExemplarTokens:
-    """Pool the tokens of the images as the choice says: centers of the positives, the mean of the negatives."""
-    rows = [k_centers(np.concatenate([i.positive_tokens for i in images]), choice.centers)]
-    negative = np.concatenate([i.negative_tokens for i in images])
-    if choice.negatives and len(negative):
-        rows.append(k_centers(negative, 1))
-    return _tokens(np.concatenate(rows), images[0].segmenter)
+    return images, ExemplarTokens.of(np.concatenate(rows), images[0].segmenter)
 
 
 def repooled(concept: Concept) -> Concept:
@@ -206,7 +71,7 @@ def repooled(concept: Concept) -> Concept:
     old = concept.examples is None and concept.tokens.count > MOST_CENTERS
     if not old or len(concept.thumbnails) != concept.tokens.count:
         return concept
-    mean = _tokens(k_centers(concept.tokens.array, 1), concept.tokens.segmenter)
+    mean = ExemplarTokens.of(k_centers(concept.tokens.array, 1), concept.tokens.segmenter)
     return replace(concept, tokens=mean, examples=concept.tokens)
 
 
@@ -216,232 +81,84 @@ def choose(concept: Concept, images: Sequence[ExampleImage], reading: Reading, m
     Gives the concept with pooled tokens, the phrase that is kept, a threshold, an estimate and notes about what was
     left out. `concept.tokens` are those of all examples. With a canvas it holds the examples to be shown too.
     """
-    segmenter = reading.segmenter
-    choices = _choices(concept.phrase, images, mode, held_out=_held_out(images))
-    slow = segmenter.info.device == "cpu" and segmenter.info.input_side >= SLOW_SIDE
-    tried = evenly(images, SLOW_IMAGES if slow else MOST_TRIAL_IMAGES)
-    words = OTHER_WORDS[:: len(OTHER_WORDS) // SLOW_WORDS] if slow else OTHER_WORDS
-    alone = not slow and sum(bool(image.positive) for image in tried) >= BEST_IMAGES and mode != "canvas"
-    trials = _trials(choices, images, tried, words, reading, MOST_CANDIDATES if alone else 0)
-    if alone:
-        choices = [*choices, *(Choice(1, c.phrase, best=n) for n in BEST for c in choices if _is_plain(c))]
-        trials = _with_best(trials, choices, tried, reading)
-    held_out = _held_out(images)
-    examples = sum(len(image.positive) for image in tried)
-    thresholds = THRESHOLDS if held_out and len(tried) >= THRESHOLD_IMAGES else THRESHOLDS[:1]
-    outcomes = [[_outcome(findings, level, examples) for level in thresholds] for findings in trials.findings]
+    trials = try_out(concept.phrase, images, reading, mode)
+    thresholds = THRESHOLDS if trials.held_out and len(trials.tried) >= THRESHOLD_IMAGES else THRESHOLDS[:1]
+    outcomes = [[outcome_of(found, level, trials.examples) for level in thresholds] for found in trials.findings]
     best = _first_best([max(outcome.f1 for outcome in row) for row in outcomes])
+    choice = trials.choices[best]
+    close_ups, alike = _checked(choice, trials.findings[best], images, trials, reading)
+    outcomes[best] = [outcome_of(alike, level, trials.examples) for level in thresholds]
     level = _first_best([outcome.cautious_f1 for outcome in outcomes[best]])
-    choice, threshold, outcome = choices[best], thresholds[level], outcomes[best][level]
-    estimate = ConceptEstimate(outcome.found, examples, outcome.false, trials.words, len(tried), held_out)
+    outcome = outcomes[best][level]
+    told = {c: row[level] for c, row in zip(trials.choices, outcomes, strict=True)}
     return replace(
         concept,
         phrase=choice.phrase,
-        tokens=_asked_with(choice, images, trials),
-        canvas=_shown(images, reading) if choice.canvas else (),
+        tokens=asked_with(choice, images, trials),
+        canvas=shown(images, reading) if choice.canvas else (),
         examples=concept.tokens,
-        threshold=threshold,
-        least_presence=_least_presence(choice, images, tried, trials, reading),
-        estimate=estimate,
-        notes=tuple(_notes(concept, choice, {c: row[level] for c, row in zip(choices, outcomes, strict=True)})),
+        threshold=thresholds[level],
+        least_presence=_least_presence(choice, images, trials, reading),
+        close_ups=close_ups,
+        estimate=ConceptEstimate(
+            outcome.found, trials.examples, outcome.false, trials.words, len(trials.tried), trials.held_out
+        ),
+        notes=tuple(_notes(concept, choice, told)),
     )
 
 
-def _choices(
-    phrase: str | None, images: Sequence[ExampleImage], mode: ConceptMode = "tokens", *, held_out: bool = True
-) -> list[Choice]:
-    """The plainest and most obedient first: one mean, the phrase and the negative examples as they were given.
-
-    The canvas comes last, as it costs most; "auto" tries it only where an image can be left out to measure it.
-    """
-    count = sum(len(image.positive) for image in images)
-    centers = range(1, max(1, min(MOST_CENTERS, count // EXAMPLES_PER_CENTER)) + 1)
-    phrases = (None,) if phrase is None else (phrase, None)
-    negatives = (True, False) if any(image.negative for image in images) else (False,)
-    by_tokens = [Choice(k, words, kept) for k, words, kept in product(centers, phrases, negatives)]
-    by_canvas = [Choice(1, words, negatives=False, canvas=True) for words in phrases]
-    if mode == "canvas":
-        return by_canvas
-    return [*by_tokens, *by_canvas] if mode == "auto" and held_out else by_tokens
-
-
-def _is_plain(choice: Choice) -> bool:
-    return choice == Choice(phrase=choice.phrase)
+def _checked(
+    choice: Choice, findings: Sequence[Finding], images: Sequence[ExampleImage], trials: Trials, reading: Reading
+) -> tuple[CloseUps | None, list[Finding]]:
+    """Learn to tell the concept close by, and drop what is unlike the examples of other images than its own."""
+    marked = [(image.image_id, box) for image in images for box in image.positive]
+    if choice.canvas or trials.slow or len({owner for owner, _ in marked}) < close_ups.LEAST_IMAGES:
+        return None, list(findings)
+    beside = [(image.image_id, box) for image in trials.tried for box in _things_beside(image, trials)]
+    examples, others = (_read(evenly(each, close_ups.MOST_KEPT), images, reading) for each in (marked, beside))
+    others = close_ups.without_unmarked(others, examples)
+    known = close_ups.calibrated(examples, others)
+    if known is None:
+        return None, list(findings)
+    asked = [finding for finding in findings if finding.score > min(THRESHOLDS)]
+    seen = _read([(finding.image_id, finding.box) for finding in asked], images, reading)
+    alike = close_ups.likeness_left_out(seen, examples, others) >= known.least
+    return known, [finding for finding, good in zip(asked, alike, strict=True) if good]
 
 
-def _asked_with(choice: Choice, images: Sequence[ExampleImage], trials: "Trials", left_out: str = "") -> ExemplarTokens:
-    """Tokens of a choice, learned from the images but the one left out."""
-    if choice.best:
-        return _tokens(trials.candidates.mean_of_best(choice.best, left_out), images[0].segmenter)
-    return pooled(choice, [image for image in images if image.image_id != left_out])
+def _things_beside(image: ExampleImage, trials: Trials) -> list[Box]:
+    """Boxes of what is not marked as the concept: negative examples, and what any word names, each once."""
+    chosen: list[Box] = []
+    for box in (*image.negative, *trials.seen[image.image_id]):
+        if not (box_ious([box], [*chosen, *image.positive]) >= SAME).any():
+            chosen.append(box)
+    return chosen
 
 
-def _least_presence(
-    choice: Choice, images: Sequence[ExampleImage], tried: Sequence[ExampleImage], trials: "Trials", reading: Reading
-) -> float:
+def _read(boxes: Sequence[tuple[str, Box]], images: Sequence[ExampleImage], reading: Reading) -> Seen:
+    """Close-ups of (image id, box)."""
+    rows: list[NDArray[np.float32]] = []
+    for image_id, box in boxes:
+        pixels = reading.pixels_of(image_id)
+        parts = close_ups.encoded_parts(reading.segmenter, pixels)
+        rows += close_ups.read_close_ups(reading.segmenter, [box], pixels.shape[:2], parts)
+    width = images[0].positive_tokens.shape[1]
+    return Seen(
+        np.array(rows, np.float32).reshape(-1, width), tuple(image_id for image_id, _ in boxes), images[0].segmenter
+    )
+
+
+def _least_presence(choice: Choice, images: Sequence[ExampleImage], trials: Trials, reading: Reading) -> float:
     """Ask each image that shows the concept by what the others taught; 0 for a canvas and for too few images."""
-    shown = [image for image in tried if image.positive]
-    if choice.canvas or len(shown) < LEAST_IMAGES:
+    having = [image for image in trials.tried if image.positive]
+    if choice.canvas or len(having) < LEAST_IMAGES:
         return 0.0
     presences: list[float] = []
-    for image in shown:
-        prompt = _prompt(choice.phrase, _asked_with(choice, images, trials, image.image_id))
+    for image in having:
+        prompt = trial_prompt(choice.phrase, asked_with(choice, images, trials, image.image_id))
         (found,) = reading.segmenter.detect(reading.features_of(image.image_id), [prompt], DetectOptions())
         presences.append(found.presence)
     return least_presence(presences)
-
-
-def _held_out(images: Sequence[ExampleImage]) -> bool:
-    return sum(bool(image.positive) for image in images) > 1
-
-
-@dataclass(frozen=True, slots=True)
-class Trials:
-    """Findings of every choice, in their order, and the number of other words that they were compared with."""
-
-    findings: list[list[Finding]]
-    words: int
-    candidates: Candidates
-    things: dict[str, list[Box]]
-    """Boxes by image of what other words name."""
-
-
-def _trials(
-    choices: Sequence[Choice],
-    images: Sequence[ExampleImage],
-    tried: Sequence[ExampleImage],
-    words: Sequence[str],
-    reading: Reading,
-    most: int,
-) -> Trials:
-    """Ask every choice, learned from the other images, on each image that is tried; one batch an image, and one more
-    for a canvas; and at most `most` examples one by one.
-    """
-    tokens, owners = _candidates(images, most)
-    alone = [_prompt(None, _tokens(row[None], images[0].segmenter)) for row in tokens]
-    prompts = [*(ConceptPrompt(word) for word in words), *alone]
-    answers = [_answered(choices, image, images, prompts, reading) for image in tried]
-    first, last = len(choices), len(choices) + len(words)
-    different = _other_words([a[first:last] for a in answers], tried)
-    findings: list[list[Finding]] = [[] for _ in choices]
-    things: dict[str, list[Box]] = {}
-    by_candidate: tuple[dict[str, list[Finding]], ...] = tuple({} for _ in owners)
-    for image, answer in zip(tried, answers, strict=True):
-        named = [box for w in different for score, box in answer[first + w] if score > THRESHOLDS[0]]
-        things[image.image_id] = named
-        for place, found in enumerate(findings):
-            found += _judged(answer[place], image, named)
-        for place, found in enumerate(answer[last:]):
-            by_candidate[place][image.image_id] = _judged(found, image, named)
-    examples = {image.image_id: len(image.positive) for image in tried}
-    return Trials(findings, len(different), Candidates(tokens, owners, by_candidate, examples), things)
-
-
-def _answered(
-    choices: Sequence[Choice],
-    image: ExampleImage,
-    images: Sequence[ExampleImage],
-    prompts: Sequence[ConceptPrompt],
-    reading: Reading,
-) -> list[list[tuple[float, Box]]]:
-    """Answers of an image to the choices, each learned from the other images, then to the prompts."""
-    rest = [other for other in images if other is not image]
-    lenders = rest if any(other.positive for other in rest) else images
-    plain = [choice for choice in choices if not choice.canvas]
-    asked = [_prompt(choice.phrase, pooled(choice, lenders)) for choice in plain]
-    options = DetectOptions(min(THRESHOLDS))
-    found = reading.segmenter.detect(reading.features_of(image.image_id), [*asked, *prompts], options)
-    if len(plain) < len(choices):
-        beside = _beside(image, lenders, [c.phrase for c in choices if c.canvas], reading, options)
-        found = [*found[: len(plain)], *beside, *found[len(plain) :]]
-    return [_scored(each) for each in found]
-
-
-def _candidates(images: Sequence[ExampleImage], most: int) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Examples to be asked one by one, (K, C), and the image of each."""
-    rows = [(row, image.image_id) for image in images for row in image.positive_tokens]
-    chosen = evenly(rows, most)
-    width = images[0].positive_tokens.shape[1]
-    return np.array([row for row, _ in chosen], np.float32).reshape(-1, width), tuple(owner for _, owner in chosen)
-
-
-def _with_best(trials: Trials, choices: Sequence[Choice], tried: Sequence[ExampleImage], reading: Reading) -> Trials:
-    """Ask the choices of best examples too, on each image those that are best on the others."""
-    fresh = choices[len(trials.findings) :]
-    findings: list[list[Finding]] = [[] for _ in fresh]
-    for image in tried:
-        prompts = [
-            _prompt(each.phrase, _tokens(trials.candidates.mean_of_best(each.best, image.image_id), image.segmenter))
-            for each in fresh
-        ]
-        options = DetectOptions(min(THRESHOLDS))
-        answers = reading.segmenter.detect(reading.features_of(image.image_id), prompts, options)
-        for found, answer in zip(findings, answers, strict=True):
-            found += _judged(_scored(answer), image, trials.things[image.image_id])
-    return replace(trials, findings=[*trials.findings, *findings])
-
-
-def _prompt(phrase: str | None, tokens: ExemplarTokens) -> ConceptPrompt:
-    return ConceptPrompt(phrase, (), Concept("trial", phrase, tokens))
-
-
-def _scored(found: Detection) -> list[tuple[float, Box]]:
-    return [(found.presence * each.object_score, each.box) for each in found.kept]
-
-
-def _beside(
-    image: ExampleImage,
-    lenders: Sequence[ExampleImage],
-    phrases: Sequence[str | None],
-    reading: Reading,
-    options: DetectOptions,
-) -> list[Detection]:
-    """Ask with the lenders' examples beside the image."""
-    canvas = canvas_of(reading.pixels_of(image.image_id), _shown(lenders, reading))
-    prompts = [ConceptPrompt(phrase, canvas.exemplars) for phrase in phrases]
-    found = reading.segmenter.detect(reading.segmenter.encode(canvas.pixels), prompts, options)
-    return [in_image(each, canvas) for each in found]
-
-
-def _shown(images: Sequence[ExampleImage], reading: Reading) -> tuple[CanvasExample, ...]:
-    return examples_of([(reading.pixels_of(image.image_id), box) for image in images for box in image.positive])
-
-
-def _other_words(answers: Sequence[Sequence[Sequence[tuple[float, Box]]]], tried: Sequence[ExampleImage]) -> list[int]:
-    """Places of the words that are not themselves names of the concept."""
-    examples = sum(len(image.positive) for image in tried)
-    named = np.zeros(len(answers[0]))
-    for answer, image in zip(answers, tried, strict=True):
-        for word, found in enumerate(answer):
-            named[word] += (box_ious(image.positive, [box for _, box in found]).max(axis=1, initial=0) >= SAME).sum()
-    return [word for word in range(len(named)) if named[word] < NAMED * max(1, examples)]
-
-
-def _judged(found: Sequence[tuple[float, Box]], image: ExampleImage, things: Sequence[Box]) -> list[Finding]:
-    boxes = [box for _, box in found]
-    own, wrong = box_ious(boxes, image.positive), box_ious(boxes, [*image.negative, *things])
-    findings: list[Finding] = []
-    for place, (score, _) in enumerate(found):
-        liked, disliked = own[place].max(initial=0), wrong[place].max(initial=0)
-        example = (image.image_id, int(own[place].argmax())) if liked >= SAME else None
-        findings.append(Finding(score, example, example is None and disliked >= SAME))
-    return findings
-
-
-def _outcome(findings: Sequence[Finding], threshold: float, examples: int) -> Outcome:
-    kept = [finding for finding in findings if finding.score > threshold]
-    false = sum(bool(f.false) for f in kept)  # a plain number: the estimate goes into JSON
-    unexplained = sum(f.example is None and not f.false for f in kept)
-    return Outcome(len({f.example for f in kept} - {None}), false, unexplained, examples)
-
-
-def _first_best(figures: Sequence[float]) -> int:
-    """Place of the best figure; a later one must beat an earlier one by MARGIN."""
-    best = 0
-    for place, figure in enumerate(figures):
-        if figure >= figures[best] + MARGIN:
-            best = place
-    return best
 
 
 def _notes(concept: Concept, best: Choice, outcomes: dict[Choice, Outcome]) -> list[str]:
@@ -479,5 +196,10 @@ def _compared(before: Outcome, after: Outcome) -> str:
     )
 
 
-def _tokens(rows: NDArray[np.float32], segmenter: str) -> ExemplarTokens:
-    return ExemplarTokens(rows.astype("<f4").tobytes(), rows.shape[0], rows.shape[1], segmenter)
+def _first_best(figures: Sequence[float]) -> int:
+    """Place of the best figure; a later one must beat an earlier one by MARGIN."""
+    best = 0
+    for place, figure in enumerate(figures):
+        if figure >= figures[best] + MARGIN:
+            best = place
+    return best

@@ -14,7 +14,8 @@ from sam3_agent.errors import InputError, UnknownHandle
 from sam3_agent.masks import Box
 from sam3_agent.model.segmenter import BringsConcepts, Segmenter
 from sam3_agent.types import Concept, ConceptPrompt, Exemplar, ExemplarTokens
-from sam3_agent.workspace.concept_learning import ConceptMode, Reading, choose, read_examples, repooled
+from sam3_agent.workspace.concept_learning import choose, read_examples, repooled
+from sam3_agent.workspace.concept_trials import ConceptMode, Reading
 
 MARK = "@"
 """A phrase that begins so names a learned concept."""

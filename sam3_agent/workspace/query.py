@@ -57,23 +57,29 @@ class Asking:
     """The part of the image that is asked about; features of anything smaller are only passing through the memory."""
     question: Question
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the image."""
+        return (self.pixels.shape[0], self.pixels.shape[1])
+
     def about(self, window: Window, prompts: Sequence[ConceptPrompt]) -> list[Detection]:
         """One detection a prompt; their masks and boxes are those of the window, the prompts' those of the image."""
         height, width = self.pixels.shape[:2]
         local = [prompt_in_window(prompt, window, width, height) for prompt in prompts]
         options = DetectOptions(self.question.threshold, assume_present=self.question.assume_present)
         plain = [prompt for prompt in local if not prompt.by_canvas]
-        answers = iter(self.segmenter.detect(self._features(window), plain, options) if plain else ())
+        answers = iter(self.segmenter.detect(self.part(window), plain, options) if plain else ())
         return [self._on_canvas(prompt, window, options) if prompt.by_canvas else next(answers) for prompt in local]
 
     def beliefs(self, prompts: Sequence[ConceptPrompt]) -> list[float]:
         """The presence of each prompt on the whole of the image's part."""
         plain = [prompt for prompt in prompts if not prompt.by_canvas]
-        known = iter(self.segmenter.presence(self._features(self.whole), plain) if plain else ())
+        known = iter(self.segmenter.presence(self.part(self.whole), plain) if plain else ())
         options = DetectOptions(self.question.threshold)
         return [self._on_canvas(p, self.whole, options).presence if p.by_canvas else next(known) for p in prompts]
 
-    def _features(self, window: Window) -> Features:
+    def part(self, window: Window) -> Features:
+        """Features of a part of the image."""
         x0, y0, x1, y1 = window
         return self.memory.get(
             (self.image_id, window),

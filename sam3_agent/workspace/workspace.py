@@ -28,7 +28,8 @@ from sam3_agent.types import (
     Segmentation,
 )
 from sam3_agent.video import VideoSource
-from sam3_agent.workspace.concept_learning import ConceptMode, Reading
+from sam3_agent.workspace.close_ups import seen_closely
+from sam3_agent.workspace.concept_trials import ConceptMode, Reading
 from sam3_agent.workspace.concepts import Concepts, Example, by_threshold, learn_concept
 from sam3_agent.workspace.config import ALONE, WorkspaceConfig
 from sam3_agent.workspace.crops import clicks_in_window, window_of
@@ -297,7 +298,7 @@ class Workspace:
             *self._examples(positive_masks, positive_boxes, positive=True),
             *self._examples(negative_masks, negative_boxes, positive=False),
         ]
-        read = Reading(lambda i: self._whole_features(self.image(i)), self._images.pixels, self._segmenter)
+        read = Reading(lambda i: self._features(self.image(i)), self._images.pixels, self._segmenter)
         self._concepts.add(concept := learn_concept(name, phrase, examples, read, mode))
         return concept
 
@@ -461,13 +462,10 @@ class Workspace:
         given = [*((record.image_id, record.instance.box) for record in records), *boxes]
         return [Example(image_id, Exemplar(box, positive)) for image_id, box in given]
 
-    def _whole_features(self, image: OpenImage) -> Features:
-        return self._features(image, (0, 0, image.width, image.height))
-
-    def _features(self, image: OpenImage, window: Window) -> Features:
-        x0, y0, x1, y1 = window
+    def _features(self, image: OpenImage, window: Window | None = None) -> Features:
+        x0, y0, x1, y1 = part = window or (0, 0, image.width, image.height)
         whole = self._images.pixels(image.id)
-        return self._memory.get((image.id, window), lambda: np.ascontiguousarray(whole[y0:y1, x0:x1]))
+        return self._memory.get((image.id, part), lambda: np.ascontiguousarray(whole[y0:y1, x0:x1]))
 
     def _search(
         self, image: OpenImage, prompts: Sequence[ConceptPrompt], window: Window, question: Question
@@ -475,7 +473,8 @@ class Workspace:
         """Ask without recording."""
         asking = Asking(self._segmenter, self._memory, image.id, self._images.pixels(image.id), window, question)
         views = look_closer(asking.about, window, prompts, question, self.info)
-        return [found_in(each, question, image.height, image.width) for each in views]
+        found = [found_in(view, question, *asking.size) for view in views]
+        return [seen_closely(each, prompt, asking) for each, prompt in zip(found, prompts, strict=True)]
 
     def _record(self, image: OpenImage, prompt: ConceptPrompt, found: Found, question: Question) -> Segmentation:
         name, instances = self._keep(image, prompt, found.findings)

@@ -13,7 +13,7 @@ from sam3_agent.formats.concept_file import SUFFIX, write_concept
 from sam3_agent.masks import Box
 from sam3_agent.types import Concept, ModelInfo
 from sam3_agent.workspace import Workspace
-from sam3_agent.workspace.concept_learning import ConceptMode
+from sam3_agent.workspace.concept_trials import ConceptMode
 
 Example = tuple[str, Box]
 """An image's path and a box on it."""

@@ -37,7 +37,7 @@ from sam3_agent.training.teaching.prompt_tokens import TeachProgress
 from sam3_agent.training.teaching.teach import check_images, dealt_folds
 from sam3_agent.training.teaching.views import TeachingImage, View, views_of
 from sam3_agent.types import Concept, ConceptEstimate, ConceptPrompt, Exemplar, ExemplarTokens
-from sam3_agent.workspace.concept_learning import SLOW_SIDE
+from sam3_agent.workspace.concept_trials import SLOW_SIDE
 from sam3_agent.workspace.concepts import MOST_EXAMPLES, MOST_THUMBNAILS, thumbnail
 
 SHIFTS = (0.0, 0.25, -0.25, 0.5, -0.5, 0.75, -0.75, 1.0, -1.0)
