@@ -262,7 +262,7 @@ class Sam3(EngineSegmenter[None]):
         return Plan(
             self._reading,
             [ExemplarRow(held, *shapes)],
-            lambda values: ExemplarTokens(values.astype("<f4").tobytes(), len(values), self._width, self.fingerprint),
+            lambda values: ExemplarTokens.of(values, self.fingerprint),
         )
 
     def plan_click(self, features: Features, prompt: ClickPrompt) -> Plan[tuple[ClickedMask, ...]]:

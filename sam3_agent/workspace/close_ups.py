@@ -80,22 +80,31 @@ def square_around(box: Box, width: int, height: int) -> tuple[Window, Box]:
 
 def read_close_ups(
     segmenter: Segmenter, boxes: Sequence[Box], size: tuple[int, int], features_of: Callable[[Window], Features]
-) -> list[NDArray[np.float32]]:
-    """Read the (C,) token of each box of a (height, width) image off a square around it.
+) -> list[ExemplarTokens]:
+    """Read the token of each box of a (height, width) image off a square around it.
 
     `features_of` encodes a part of the image.
     """
     height, width = size
-    rows: list[NDArray[np.float32]] = []
-    for box in boxes:
-        window, inside = square_around(box, width, height)
-        rows.append(segmenter.read_exemplars(features_of(window), [Exemplar(inside, positive=True)]).array[0])
-    return rows
+    squares = [square_around(box, width, height) for box in boxes]
+    return [segmenter.read_exemplars(features_of(part), [Exemplar(inside)]) for part, inside in squares]
 
 
-def encoded_parts(segmenter: Segmenter, pixels: NDArray[np.uint8]) -> Callable[[Window], Features]:
-    """Encode parts of (H, W, 3) RGB pixels as they are asked for; none is kept."""
-    return lambda w: segmenter.encode(np.ascontiguousarray(pixels[w[1] : w[3], w[0] : w[2]]))
+def see(segmenter: Segmenter, boxes: Sequence[tuple[str, Box]], pixels_of: Callable[[str], NDArray[np.uint8]]) -> Seen:
+    """Read close-ups of (image id, box); an encode each, and none is kept."""
+    tokens: list[ExemplarTokens] = []
+    for image_id, box in boxes:
+        pixels = pixels_of(image_id)
+
+        def part(window: Window, whole: NDArray[np.uint8] = pixels) -> Features:
+            x0, y0, x1, y1 = window
+            return segmenter.encode(np.ascontiguousarray(whole[y0:y1, x0:x1]))
+
+        tokens += read_close_ups(segmenter, [box], (pixels.shape[0], pixels.shape[1]), part)
+    owners = tuple(image_id for image_id, _ in boxes)
+    if not tokens:
+        return Seen(np.zeros((0, 0), np.float32), (), "")
+    return Seen(np.concatenate([each.array for each in tokens]), owners, tokens[0].segmenter)
 
 
 class Likeness:
@@ -107,15 +116,16 @@ class Likeness:
 
     def __init__(self, examples: NDArray[np.float32], others: NDArray[np.float32]) -> None:
         """Of (M, C) examples, one at least, and (K, C) other things."""
-        held = [_directions(rows) for rows in (examples, others)]
-        self._whitening = _whitening([rows for rows in held if len(rows)])
-        self._examples, self._others = (_directions(rows @ self._whitening) for rows in held)
+        held = [_directions(rows) for rows in (examples, others) if len(rows)]
+        self._whitening = _whitening(held)
+        self._examples, *turned = (_directions(rows @ self._whitening) for rows in held)
+        self._others = turned[0] if turned else self._examples[:0]
 
     def of(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """(N,) cosine of (N, C) tokens with the nearest example, less OTHERS that with the nearest other thing."""
         turned = _directions(_directions(rows) @ self._whitening)
         own, other = (turned @ each.T for each in (self._examples, self._others))  # (N, M), (N, K)
-        return own.max(axis=1) - (OTHERS * other.max(axis=1) if other.size else 0.0)
+        return own.max(axis=1) - (OTHERS * other.max(axis=1) if len(self._others) else 0.0)
 
 
 def calibrated(examples: Seen, others: Seen) -> CloseUps | None:
@@ -165,8 +175,8 @@ def seen_closely(found: Found, prompt: ConceptPrompt, asking: Asking) -> Found:
     if known is None or not doubtful:
         return found
     boxes = [finding.box for finding in doubtful]
-    rows = np.stack(read_close_ups(asking.segmenter, boxes, asking.size, asking.part))
-    alike = likeness_to(known).of(rows) >= known.least
+    tokens = read_close_ups(asking.segmenter, boxes, asking.size, asking.part)
+    alike = likeness_to(known).of(np.concatenate([each.array for each in tokens])) >= known.least
     refused = {id(finding) for finding, good in zip(doubtful, alike, strict=True) if not good}
     staying = [finding for finding in kept if id(finding) not in refused]
     missed = [replace(finding, kept=False) for finding in found.findings if not finding.kept or id(finding) in refused]

@@ -9,15 +9,15 @@ decided by trials (`concept_trials`). What is found is looked at once more close
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sam3_agent.masks import Box
 from sam3_agent.types import CloseUps, Concept, ConceptEstimate, DetectOptions, Exemplar, ExemplarTokens
 from sam3_agent.workspace import close_ups
-from sam3_agent.workspace.close_ups import Seen
 from sam3_agent.workspace.concept_trials import (
+    CLOSE_THRESHOLDS,
     MOST_CENTERS,
     THRESHOLDS,
     Choice,
@@ -85,12 +85,14 @@ def choose(concept: Concept, images: Sequence[ExampleImage], reading: Reading, m
     thresholds = THRESHOLDS if trials.held_out and len(trials.tried) >= THRESHOLD_IMAGES else THRESHOLDS[:1]
     outcomes = [[outcome_of(found, level, trials.examples) for level in thresholds] for found in trials.findings]
     best = _first_best([max(outcome.f1 for outcome in row) for row in outcomes])
-    choice = trials.choices[best]
+    choice, level = trials.choices[best], _first_best([outcome.cautious_f1 for outcome in outcomes[best]])
+    at_once = {c: row[level] for c, row in zip(trials.choices, outcomes, strict=True)}
     close_ups, alike = _checked(choice, trials.findings[best], images, trials, reading)
-    outcomes[best] = [outcome_of(alike, level, trials.examples) for level in thresholds]
-    level = _first_best([outcome.cautious_f1 for outcome in outcomes[best]])
-    outcome = outcomes[best][level]
-    told = {c: row[level] for c, row in zip(trials.choices, outcomes, strict=True)}
+    if close_ups is not None and len(thresholds) > 1:
+        thresholds = CLOSE_THRESHOLDS
+    checked = [outcome_of(alike, threshold, trials.examples) for threshold in thresholds]
+    level = _first_best([outcome.cautious_f1 for outcome in checked])
+    outcome = checked[level]
     return replace(
         concept,
         phrase=choice.phrase,
@@ -103,7 +105,7 @@ def choose(concept: Concept, images: Sequence[ExampleImage], reading: Reading, m
         estimate=ConceptEstimate(
             outcome.found, trials.examples, outcome.false, trials.words, len(trials.tried), trials.held_out
         ),
-        notes=tuple(_notes(concept, choice, told)),
+        notes=tuple(_notes(concept, choice, at_once)),
     )
 
 
@@ -115,13 +117,14 @@ def _checked(
     if choice.canvas or trials.slow or len({owner for owner, _ in marked}) < close_ups.LEAST_IMAGES:
         return None, list(findings)
     beside = [(image.image_id, box) for image in trials.tried for box in _things_beside(image, trials)]
-    examples, others = (_read(evenly(each, close_ups.MOST_KEPT), images, reading) for each in (marked, beside))
+    see = partial(close_ups.see, reading.segmenter, pixels_of=reading.pixels_of)
+    examples, others = (see(evenly(each, close_ups.MOST_KEPT)) for each in (marked, beside))
     others = close_ups.without_unmarked(others, examples)
     known = close_ups.calibrated(examples, others)
     if known is None:
         return None, list(findings)
-    asked = [finding for finding in findings if finding.score > min(THRESHOLDS)]
-    seen = _read([(finding.image_id, finding.box) for finding in asked], images, reading)
+    asked = [finding for finding in findings if finding.score > min(CLOSE_THRESHOLDS)]
+    seen = see([(finding.image_id, finding.box) for finding in asked])
     alike = close_ups.likeness_left_out(seen, examples, others) >= known.least
     return known, [finding for finding, good in zip(asked, alike, strict=True) if good]
 
@@ -133,19 +136,6 @@ def _things_beside(image: ExampleImage, trials: Trials) -> list[Box]:
         if not (box_ious([box], [*chosen, *image.positive]) >= SAME).any():
             chosen.append(box)
     return chosen
-
-
-def _read(boxes: Sequence[tuple[str, Box]], images: Sequence[ExampleImage], reading: Reading) -> Seen:
-    """Close-ups of (image id, box)."""
-    rows: list[NDArray[np.float32]] = []
-    for image_id, box in boxes:
-        pixels = reading.pixels_of(image_id)
-        parts = close_ups.encoded_parts(reading.segmenter, pixels)
-        rows += close_ups.read_close_ups(reading.segmenter, [box], pixels.shape[:2], parts)
-    width = images[0].positive_tokens.shape[1]
-    return Seen(
-        np.array(rows, np.float32).reshape(-1, width), tuple(image_id for image_id, _ in boxes), images[0].segmenter
-    )
 
 
 def _least_presence(choice: Choice, images: Sequence[ExampleImage], trials: Trials, reading: Reading) -> float:

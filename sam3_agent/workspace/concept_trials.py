@@ -47,6 +47,8 @@ THRESHOLDS = (0.5, 0.45, 0.4, 0.55, 0.6)
 """Tried in this order, so that of equals the one nearest to the usual 0.5 is taken. A thing whose word the model does
 not know has a lower presence. Not under 0.4, as examples say nothing of images without the thing: ten images of a gear
 absent refused .75 with what was chosen from 0.3 on, .90 from 0.4 on, .95 at 0.5; thirty F1 .72, .77 and .64."""
+CLOSE_THRESHOLDS = (*THRESHOLDS, 0.35, 0.3)
+"""Tried if each finding is looked at once more (`close_ups`), which refuses most of what a lower one lets in."""
 NAMED = 1 / 3
 """Share of the examples found under another word from which on that word is taken for a name of the concept itself."""
 
@@ -282,7 +284,7 @@ def _answered(
     lenders = rest if any(other.positive for other in rest) else images
     plain = [choice for choice in choices if not choice.canvas]
     asked = [trial_prompt(choice.phrase, pooled(choice, lenders)) for choice in plain]
-    options = DetectOptions(min(THRESHOLDS))
+    options = DetectOptions(min(CLOSE_THRESHOLDS))
     found = reading.segmenter.detect(reading.features_of(image.image_id), [*asked, *prompts], options)
     if len(plain) < len(choices):
         beside = _beside(image, lenders, [c.phrase for c in choices if c.canvas], reading, options)
@@ -309,7 +311,7 @@ def _with_best(trials: Trials, fresh: Sequence[Choice], reading: Reading) -> Tri
             )
             for each in fresh
         ]
-        options = DetectOptions(min(THRESHOLDS))
+        options = DetectOptions(min(CLOSE_THRESHOLDS))
         answers = reading.segmenter.detect(reading.features_of(image.image_id), prompts, options)
         for found, answer in zip(findings, answers, strict=True):
             found += _judged(_scored(answer), image, trials.things[image.image_id])

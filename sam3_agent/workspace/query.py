@@ -1,7 +1,7 @@
 """Query of one image: prompts, threshold, region, tiles."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -20,6 +20,9 @@ TileMode = Literal["auto", "never", "always"]
 """Whether parts are looked at more closely: where it pays, not at all, or everywhere."""
 
 
+ONCE = 0.7
+"""IoU of masks over which two findings of a learned concept are one object. Asked with tokens of other images the tiny
+model tells an object twice as its words do not: of gears, taught from ten images, F1 was .77 and .81 with both."""
 MOST_TILES = 2048
 """In one call; when more are wanted, they get larger, and the log says so."""
 
@@ -42,6 +45,13 @@ class Question:
         """Refuse unknown words."""
         if self.tiles not in get_args(TileMode):
             raise InputError(f"tiles must be one of {', '.join(get_args(TileMode))}; got {self.tiles!r}")
+
+    def put_to(self, prompt: ConceptPrompt) -> "Question":
+        """The same; where a learned concept is asked for, each object is told once."""
+        if prompt.learned is None:
+            return self
+        limits = self.suppression
+        return replace(self, suppression=Suppression(min(ONCE, limits.max_iou), limits.max_containment))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -188,7 +188,7 @@ class Workspace:
             region: look at this part only, in its own resolution; masks and boxes are still those of the whole image.
             tiles: look closer at parts: "auto" where it pays, "never", or "always" (see `tiling.plan`).
             assume_present: the threshold is for the object score alone, as the concept is known to be there.
-            max_iou: drop the worse of two masks of a concept that overlap more than this; 1 keeps all.
+            max_iou: drop the worse of two masks of a concept that overlap more than this; 1 keeps all (0.7 if learned).
             max_containment: drop a mask of which more than this share lies in a larger one; 1 keeps all.
             max_tiles: look at no more parts than this; when more are wanted, they get larger and show less.
 
@@ -473,7 +473,7 @@ class Workspace:
         """Ask without recording."""
         asking = Asking(self._segmenter, self._memory, image.id, self._images.pixels(image.id), window, question)
         views = look_closer(asking.about, window, prompts, question, self.info)
-        found = [found_in(view, question, *asking.size) for view in views]
+        found = [found_in(view, question.put_to(p), *asking.size) for view, p in zip(views, prompts, strict=True)]
         return [seen_closely(each, prompt, asking) for each, prompt in zip(found, prompts, strict=True)]
 
     def _record(self, image: OpenImage, prompt: ConceptPrompt, found: Found, question: Question) -> Segmentation:

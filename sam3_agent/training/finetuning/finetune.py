@@ -214,7 +214,7 @@ class _Course:
 
     def _kept_phrase(self) -> str | None:
         """The words, if the model finds as much with them as without, beside the mean of the examples."""
-        tokens = _tokens(self._examples.mean(axis=0, keepdims=True), self._segmenter.fingerprint)
+        tokens = ExemplarTokens.of(self._examples.mean(axis=0, keepdims=True), self._segmenter.fingerprint)
         shown = [image for image in self._images if image.objects][:TRIED]
         scores: list[float] = []
         for phrase in (self._own[0], None):
@@ -266,7 +266,7 @@ class _Course:
         tensors = {name: value.half() for name, value in part.items() if name != TOKENS}
         if self._recipe.always_on:
             return _merged(self._segmenter, tensors), ConceptPrompt(self._own[0])
-        concept = Concept(self._name, self._phrase, _tokens(part[TOKENS].numpy(), reader))
+        concept = Concept(self._name, self._phrase, ExemplarTokens.of(part[TOKENS].numpy(), reader))
         adapter = Adapter(AdapterManifest(self._name, (), False, self._base, "", reader), tensors, concept)
         gate = Gate(self._segmenter.network, [adapter])
         return self._segmenter.changed(gate=gate), ConceptPrompt(self._phrase, (), concept)
@@ -303,8 +303,8 @@ class _Course:
         )
         if tokens is None:
             return Adapter(manifest, tensors, None)
-        kept = _tokens(tokens.numpy(), fingerprint)
-        examples = _tokens(self._examples[:MOST_EXAMPLES], fingerprint)
+        kept = ExemplarTokens.of(tokens.numpy(), fingerprint)
+        examples = ExemplarTokens.of(self._examples[:MOST_EXAMPLES], fingerprint)
         found, false, missed, absent, refused, _ = own_counts(looks, shift).sum(axis=0)
         estimate = ConceptEstimate(
             int(found), int(found + missed), int(false), 0, len(looks), self._recipe.steps.folds > 1, int(absent),
@@ -360,11 +360,6 @@ def _key(segmenter: Sam3, images: Sequence[TeachingImage], recipe: str) -> str:
 def _thumbnails(images: Sequence[TeachingImage]) -> list[bytes]:
     shown = [(image.pixels, rle) for image in images for rle in image.objects][:MOST_THUMBNAILS]
     return [thumbnail(pixels, masks.box(rle)) for pixels, rle in shown]
-
-
-def _tokens(rows: NDArray[np.float32], reader: str) -> ExemplarTokens:
-    """(N, C) rows as tokens for the network with this fingerprint."""
-    return ExemplarTokens(rows.astype("<f4").tobytes(), rows.shape[0], rows.shape[1], reader)
 
 
 def _told(tell: Callable[[TeachProgress], None], doing: str, of: int, done: int) -> None:

@@ -12,7 +12,7 @@ LEAST_OBJECTS = 8
 """Below them pooled example tokens (`learn`) find as much, in a second."""
 SAME = 0.5
 """IoU of masks from which on a finding is an object, as in the metrics."""
-THRESHOLDS = (0.4, 0.45, 0.35, 0.5, 0.3, 0.55, 0.6)
+THRESHOLDS = (0.4, 0.45, 0.35, 0.5, 0.3, 0.55, 0.25, 0.6)
 """Tried in this order, so that of equals the one nearest to 0.4 is taken: tokens of few images are not as sure of new
 ones as the words of a model's own training."""
 MARGIN = 0.03

@@ -19,6 +19,7 @@ from sam3_agent.model.adapters.adapter import base_fingerprint
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.training.checkpoint import CHECKPOINT
+from sam3_agent.training.teaching.first_tokens import FirstTokens
 from sam3_agent.training.teaching.looks import (
     LEAST_IMAGES,
     LEAST_OBJECTS,
@@ -31,26 +32,21 @@ from sam3_agent.training.teaching.looks import (
 )
 from sam3_agent.training.teaching.progress import TeachProgress
 from sam3_agent.training.teaching.prompt_tokens import CachedView, TokenOptions, train_tokens
+from sam3_agent.training.teaching.second_look import Answer, answers_of, checked_closely
 from sam3_agent.training.teaching.views import TeachingImage, View, positive_boxes, views_of
 from sam3_agent.types import (
+    CloseUps,
     Concept,
     ConceptEstimate,
     ConceptPrompt,
-    DetectOptions,
     Exemplar,
     ExemplarTokens,
 )
 from sam3_agent.workspace.concepts import MOST_EXAMPLES, MOST_THUMBNAILS, thumbnail
 from sam3_agent.workspace.presence_calibration import least_presence
-from sam3_agent.workspace.sampling import evenly
 
-MOST_CANDIDATES = 8
-"""Examples that are asked, evenly chosen."""
-MOST_JUDGES = 8
-"""Images with the concept that they are asked on, and half as many without it."""
-BEST = 3
-"""Examples of which the first token is the mean. One gear alone finds F1 .04 to .75 of others, the mean of ten .59 and
-.67 (two draws), that of the best three .74."""
+TRAINED_MARGIN = 0.03
+"""F1 on images left out by which trained tokens must beat the plain mean of the best examples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,21 +119,71 @@ def teach_and_look(
     for image, fold in zip(images, folds, strict=True):
         read.image(image, fold, [other for other, its in zip(images, folds, strict=True) if its == fold])
     rows = np.concatenate(read.examples)  # (N, C)
-    key, start = images_key(segmenter, images, recipe), first_token(segmenter, images, read.examples)
-    train = partial(train_tokens, folder=folder, key=key, on_progress=on_progress)
-    trained = train(segmenter.network, read.views, start, recipe.tokens)
-    reader = segmenter.fingerprint
-    prompts = [ConceptPrompt(None, (), Concept("taught", None, tokens_of(each, reader))) for each in trained]
-    low = min(THRESHOLDS)
-    looks = [look(segmenter, image, prompts[fold], low) for image, fold in zip(images, folds, strict=True)]
+    firsts = FirstTokens(segmenter, images, read.examples, folds)
+    train = partial(train_tokens, folder=folder, key=images_key(segmenter, images, recipe), on_progress=on_progress)
+    trained = train(segmenter.network, read.views, firsts.without(None), recipe.tokens)
+    ways = [
+        _Way("as read", [firsts.without(fold)[None] for fold in range(len(trained))], firsts.without(None)[None]),
+        _Way("trained", trained, np.mean(trained, axis=0)),
+    ]
+    close_ups, tried = _tried(segmenter, images, folds, ways)
+    best = 1 if tried[1].f1 >= tried[0].f1 + TRAINED_MARGIN else 0
+    tokens, examples = (
+        ExemplarTokens.of(each, segmenter.fingerprint) for each in (ways[best].tokens, rows[:MOST_EXAMPLES])
+    )
+    concept = Concept(
+        name, None, tokens, tuple(thumbnails_of(images)), examples, tried[best].threshold, tried[best].estimate,
+        (_recipe_words(images, recipe, tried),), least_presence=tried[best].least_presence, close_ups=close_ups,
+    )  # fmt: skip
+    return Taught(concept, tried[best].looks)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Way:
+    """Tokens to ask with, and those of each fold, which know nothing of its images."""
+
+    name: str
+    by_fold: Sequence[NDArray[np.float32]]
+    """(T, C) each"""
+    tokens: NDArray[np.float32]
+    """(T, C)"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """Outcome of a way on images that were left out."""
+
+    looks: tuple[Look, ...]
+    least_presence: float
+    threshold: float
+    estimate: ConceptEstimate
+
+    @property
+    def f1(self) -> float:
+        """At its threshold."""
+        return f1_of(self.looks, self.threshold)
+
+
+def _tried(
+    segmenter: Sam3, images: Sequence[TeachingImage], folds: Sequence[int], ways: Sequence[_Way]
+) -> tuple[CloseUps | None, list[_Tried]]:
+    """Ask each image in every way that was learned without it, and look at what is found once more."""
+    low, reader = min(THRESHOLDS), segmenter.fingerprint
+    prompts = [
+        [ConceptPrompt(None, (), Concept("taught", None, ExemplarTokens.of(w.by_fold[f], reader))) for w in ways]
+        for f in range(max(folds) + 1)
+    ]
+    answers = [answers_of(segmenter, image, prompts[f], low) for image, f in zip(images, folds, strict=True)]
+    close_ups, checked = checked_closely(segmenter, images, list(zip(*answers, strict=True)))
+    return close_ups, [_outcome(images, each, count=len(prompts)) for each in checked]
+
+
+def _outcome(images: Sequence[TeachingImage], answers: Sequence[Answer], *, count: int) -> _Tried:
+    looks = [look_of(a.found, image.objects, a.presence) for a, image in zip(answers, images, strict=True)]
     least = least_presence([each.presence for each in looks if each.objects])
     looks = [each if each.presence >= least else each.refused() for each in looks]
-    threshold, estimate = _estimated(looks, folds=len(prompts))
-    tokens, examples = tokens_of(np.mean(trained, axis=0), reader), tokens_of(rows[:MOST_EXAMPLES], reader)
-    notes = (_recipe_words(images, recipe),)
-    pictures = tuple(thumbnails_of(images))
-    concept = Concept(name, None, tokens, pictures, examples, threshold, estimate, notes, least_presence=least)
-    return Taught(concept, tuple(looks))
+    threshold, estimate = _estimated(looks, folds=count)
+    return _Tried(tuple(looks), least, threshold, estimate)
 
 
 def recipe_of(steps: int | None = None, seed: int = 0) -> TeachOptions:
@@ -229,31 +275,6 @@ class _Reader:
         return CachedView(fold, whole, features.levels[-1].cpu().clone(), prefix.cpu().clone(), boxes)
 
 
-def first_token(
-    segmenter: Sam3, images: Sequence[TeachingImage], rows: Sequence[NDArray[np.float32]]
-) -> NDArray[np.float32]:
-    """(C,) mean of the examples that find most on the images of others.
-
-    `rows` are the (N, C) tokens of the objects of each image that has some, in their order.
-    """
-    having = [image for image in images if image.objects]
-    every = [(place, row) for place, tokens in enumerate(rows) for row in tokens]
-    asked = evenly(every, MOST_CANDIDATES)
-    judges = evenly(list(enumerate(having)), MOST_JUDGES)
-    judges += [(-1, image) for image in evenly([each for each in images if not each.objects], MOST_JUDGES // 2)]
-    reader = segmenter.fingerprint
-    prompts = [ConceptPrompt(None, (), Concept("trial", None, tokens_of(row[None], reader))) for _, row in asked]
-    looks: list[list[Look]] = [[] for _ in asked]
-    for number, image in judges:
-        found = segmenter.detect(segmenter.encode(image.pixels), prompts, DetectOptions(min(THRESHOLDS), near_misses=0))
-        for (owner, _), seen, answer in zip(asked, looks, found, strict=True):
-            if owner != number:
-                scored = [(answer.presence * each.object_score, each.rle) for each in answer.kept]
-                seen.append(look_of(scored, image.objects))
-    order = sorted(range(len(asked)), key=lambda place: -f1_of(looks[place], best_threshold(looks[place])))
-    return np.stack([asked[place][1] for place in order[:BEST]]).mean(axis=0)
-
-
 def _estimated(looks: Sequence[Look], *, folds: int) -> tuple[float, ConceptEstimate]:
     """A threshold, and how well every image is answered by the tokens that were trained without it."""
     best = best_threshold(looks)
@@ -265,25 +286,19 @@ def _estimated(looks: Sequence[Look], *, folds: int) -> tuple[float, ConceptEsti
     )
 
 
-def look(segmenter: Sam3, image: TeachingImage, prompt: ConceptPrompt, threshold: float) -> Look:
-    """Ask about an image and compare with what is marked on it."""
-    (answer,) = segmenter.detect(segmenter.encode(image.pixels), [prompt], DetectOptions(threshold))
-    scored = [(answer.presence * each.object_score, each.rle) for each in answer.kept]
-    return look_of(scored, image.objects, answer.presence)
-
-
 def thumbnails_of(images: Sequence[TeachingImage]) -> list[bytes]:
     """Small pictures of the first objects."""
     shown = [(image.pixels, rle) for image in images for rle in image.objects][:MOST_THUMBNAILS]
     return [thumbnail(pixels, masks.box(rle)) for pixels, rle in shown]
 
 
-def _recipe_words(images: Sequence[TeachingImage], recipe: TeachOptions) -> str:
+def _recipe_words(images: Sequence[TeachingImage], recipe: TeachOptions, tried: Sequence[_Tried]) -> str:
     having = sum(bool(image.objects) for image in images)
     steps = recipe.tokens.folds * recipe.tokens.steps
     return (
         f"taught from {having} images with it and {len(images) - having} without: {recipe.tokens.tokens} tokens,"
-        f" {steps} steps, seed {recipe.tokens.seed}"
+        f" {steps} steps, seed {recipe.tokens.seed}; on images left out F1 {tried[1].f1:.2f}, with the examples' own"
+        f" token {tried[0].f1:.2f}"
     )
 
 
@@ -295,8 +310,3 @@ def images_key(segmenter: Sam3, images: Sequence[TeachingImage], recipe: object)
         digest.update("".join(rle.counts for rle in (*image.objects, *image.lookalikes)).encode())
         digest.update(np.ascontiguousarray(image.pixels).data)
     return digest.hexdigest()
-
-
-def tokens_of(rows: NDArray[np.float32], reader: str) -> ExemplarTokens:
-    """(N, C) rows as tokens for the weights with this fingerprint."""
-    return ExemplarTokens(rows.astype("<f4").tobytes(), rows.shape[0], rows.shape[1], reader)
