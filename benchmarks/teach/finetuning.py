@@ -11,13 +11,15 @@ from sam3_evals.metrics.cgf1 import aggregate, score_masks
 from benchmarks.teach.learning import ABSENT_SEED, DRAW_STRIDE, EXAMPLE_SEED, TEST_SEED
 from benchmarks.teach.pictures import Labeled, with_noun, without_noun
 from benchmarks.teach.teaching import ABSENT_EXAMPLE_SEED, OTHERS_ASKED
+from sam3_agent.masks import Rle
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes.vocabulary import NOUNS
 from sam3_agent.training.finetuning.figures import Counts, f1, first_share, refusal
 from sam3_agent.training.finetuning.finetune import Finetuned, FinetuneOptions, finetune
-from sam3_agent.training.finetuning.survey import OPTIONS, hijacked, scene_counts, survey
+from sam3_agent.training.finetuning.survey import hijacked, scene_counts, survey
 from sam3_agent.training.teaching.views import TeachingImage
 from sam3_agent.types import ConceptPrompt
+from sam3_agent.workspace import Workspace
 
 GENERAL_SEED = 650_000
 """Under the first seed of any training, apart from that of the report's own scenes."""
@@ -92,13 +94,17 @@ def measure_tuned(
 
 
 def _asked(segmenter: Sam3, noun: str, present: list[Labeled], absent: list[Labeled]) -> tuple[float, float]:
-    prompt = [ConceptPrompt(noun)]
-    counts = [
-        score_masks([each.rle for each in found.kept], scene.objects)
-        for scene in present
-        for found in segmenter.detect(segmenter.encode(scene.image), prompt, OPTIONS)
-    ]
-    refused = [not segmenter.detect(segmenter.encode(scene.image), prompt, OPTIONS)[0].kept for scene in absent]
+    """Ask as a user does, who gives the phrase to a workspace."""
+    workspace = Workspace(segmenter)
+
+    def found(scene: Labeled) -> list[Rle]:
+        image = workspace.open(scene.image)
+        (answer,) = workspace.segment(image.id, [noun], tiles="never")
+        workspace.forget(image.id)
+        return [each.rle for each in answer.instances]
+
+    counts = [score_masks(found(scene), scene.objects) for scene in present]
+    refused = [not found(scene) for scene in absent]
     return aggregate(counts).positive_micro_f1_50 or 0.0, sum(refused) / len(refused)
 
 

@@ -158,6 +158,10 @@ class Sam3(EngineSegmenter[None]):
         """Concepts that came with the model: those of its gated adapters."""
         return self._gate.concepts
 
+    def named(self, prompt: ConceptPrompt) -> ConceptPrompt:
+        """The prompt that is really asked: a gated adapter's own where its phrase is one of that adapter's words."""
+        return self._gate.named(prompt)
+
     def warm_up(self) -> float:
         """Run the network once, so that no caller pays for kernels and memory pools; gives the seconds.
 

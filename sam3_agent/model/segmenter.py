@@ -112,6 +112,10 @@ class BringsConcepts(Protocol):
         """Known from the start in every workspace."""
         ...
 
+    def named(self, prompt: ConceptPrompt) -> ConceptPrompt:
+        """The prompt that is really asked: where its phrase is a word of such a concept, that of the concept."""
+        ...
+
 
 @runtime_checkable
 class WarmsUp(Protocol):

@@ -32,7 +32,8 @@ class Concepts:
 
     def __init__(self, segmenter: Segmenter) -> None:
         """Begin with those that the model brings along."""
-        brought = segmenter.concepts if isinstance(segmenter, BringsConcepts) else ()
+        self._bringer = segmenter if isinstance(segmenter, BringsConcepts) else None
+        brought = self._bringer.concepts if self._bringer is not None else ()
         self._known: dict[str, Concept] = {concept.name: concept for concept in brought}
         self._lock = threading.Lock()
 
@@ -65,6 +66,10 @@ class Concepts:
             return ConceptPrompt(phrase)
         concept = self.get(name)
         return ConceptPrompt(concept.phrase, (), concept)
+
+    def meant(self, prompt: ConceptPrompt) -> ConceptPrompt:
+        """The prompt that the model really asks, which may be that of a concept that it brought along."""
+        return prompt if self._bringer is None else self._bringer.named(prompt)
 
     def named(self, concepts: Sequence[str | ConceptPrompt]) -> Sequence[str | ConceptPrompt]:
         """The same concepts with every "@name" replaced by what it names."""

@@ -473,8 +473,9 @@ class Workspace:
         """Ask without recording."""
         asking = Asking(self._segmenter, self._memory, image.id, self._images.pixels(image.id), window, question)
         views = look_closer(asking.about, window, prompts, question, self.info)
-        found = [found_in(view, question.put_to(p), *asking.size) for view, p in zip(views, prompts, strict=True)]
-        return [seen_closely(each, prompt, asking) for each, prompt in zip(found, prompts, strict=True)]
+        meant = [self._concepts.meant(prompt) for prompt in prompts]
+        found = [found_in(view, question.put_to(p), *asking.size) for view, p in zip(views, meant, strict=True)]
+        return [seen_closely(each, prompt, asking) for each, prompt in zip(found, meant, strict=True)]
 
     def _record(self, image: OpenImage, prompt: ConceptPrompt, found: Found, question: Question) -> Segmentation:
         name, instances = self._keep(image, prompt, found.findings)

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from sam3_agent import masks
+from sam3_agent.errors import InputError
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.training.teaching.first_tokens import FirstTokens
 from sam3_agent.training.teaching.looks import look_of
 from sam3_agent.training.teaching.prompt_tokens import TokenOptions
 from sam3_agent.training.teaching.second_look import Answer, answers_of, checked_closely
-from sam3_agent.training.teaching.teach import TeachOptions, teach_and_look
+from sam3_agent.training.teaching.teach import TeachOptions, learn_and_look, teach_and_look
 from sam3_agent.training.teaching.views import TeachingImage
 from sam3_agent.types import ConceptPrompt, Exemplar
 
@@ -100,4 +101,19 @@ def test_tokens_that_training_did_not_better_are_kept_as_they_were_read(segmente
     assert taught.concept.estimate is not None
     assert taught.concept.estimate.found >= taught.concept.estimate.examples / 2
     (note,) = taught.concept.notes
-    assert "the examples' own token" in note
+    assert note.endswith("so that this is kept")
+
+
+def test_best_examples_are_a_concept_without_training_and_without_absent_images(segmenter: Sam3) -> None:
+    scenes = [generate_scene(seed, SCENES) for seed in range(6)]
+    given = [TeachingImage(s.image, tuple(masks.encode(o.mask) for o in s.objects if o.noun == "star")) for s in scenes]
+    having = [image for image in given if image.objects]
+    taught = learn_and_look(segmenter, "star", having)
+    assert taught.concept.tokens.count == 1
+    assert taught.concept.estimate is not None
+    assert taught.concept.estimate.absent == 0
+    found = sum(len(look.right) for look in taught.looks)
+    assert found >= 0.7 * sum(look.objects for look in taught.looks)
+    assert taught.concept.notes == (f"read from {len(having)} images with it",)
+    with pytest.raises(InputError, match="too few"):
+        learn_and_look(segmenter, "star", having[:2])

@@ -102,22 +102,26 @@ def make(
     folder: Path,
     tell: Callable[[TeachProgress], None],
 ) -> Made:
-    """Teach a class by gradient; where there is too little for that, learn it from its examples.
+    """Teach a class by gradient; where there is too little for that, take its best examples, or learn of all.
 
     Raises:
         InputError: there is no example at all.
     """
+    from sam3_agent.model.sam3 import Sam3  # imports torch
+    from sam3_agent.training.teaching.teach import learn_and_look, recipe_of, teach_and_look
+
     having = [image for image in given.images if image.objects]
     objects, absent = sum(len(image.objects) for image in having), len(given.images) - len(having)
-    if objects >= LEAST_OBJECTS and min(len(having), absent) >= LEAST_IMAGES and recipe.steps != 0:
-        from sam3_agent.model.sam3 import Sam3  # imports torch
-        from sam3_agent.training.teaching.teach import recipe_of, teach_and_look
-
-        if not isinstance(segmenter, Sam3):
-            raise InputError(f"a concept is taught to one model on one device, not to {type(segmenter).__name__}")
+    enough = objects >= LEAST_OBJECTS and len(having) >= LEAST_IMAGES
+    if enough and not isinstance(segmenter, Sam3) and recipe.steps != 0:
+        raise InputError(f"a concept is taught to one model on one device, not to {type(segmenter).__name__}")
+    if enough and isinstance(segmenter, Sam3) and absent >= LEAST_IMAGES and recipe.steps != 0:
         recipe_used = recipe_of(recipe.steps, recipe.seed)
         taught = teach_and_look(segmenter, name, given.images, options=recipe_used, folder=folder, on_progress=tell)
         return Made(taught.concept, "taught", f1_of(taught.looks, taught.concept.threshold), taught.looks)
+    if enough and isinstance(segmenter, Sam3):
+        taught = learn_and_look(segmenter, name, given.images, tell)
+        return Made(taught.concept, "learned", f1_of(taught.looks, taught.concept.threshold), taught.looks)
     concept = _learned(workspace, name, having)
     if concept.estimate is None:
         raise InputError(f"{name} could not be tried on its own examples")
@@ -164,7 +168,7 @@ def _plain_labels(name: str, ontology: Ontology, detected: ImageDetections) -> l
 def judged(class_name: str, made: Made, before: float, lesson: Lesson, digest: str) -> Lesson:
     """Keep the candidate where it beats the words and examples on what people decided."""
     kept = made.f1 > before
-    place = "on images left out" if made.how == "taught" else "left out one by one"
+    place = "on images left out" if made.looks else "left out one by one"
     compared = f"F1 {made.f1:.2f} {place}, {before:.2f} by words and examples"
     says = f"{made.concept.estimate}; {compared}{'' if kept else '; not used'}"
     version = Version(class_name, made.concept.name, made.how, digest, kept, says)

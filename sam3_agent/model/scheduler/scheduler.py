@@ -115,6 +115,11 @@ class Scheduler(EngineSegmenter[Replica]):
         first = self._replicas[0].engine
         return first.concepts if isinstance(first, BringsConcepts) else ()
 
+    def named(self, prompt: ConceptPrompt) -> ConceptPrompt:
+        """The prompt that is really asked; see `BringsConcepts`."""
+        first = self._replicas[0].engine
+        return first.named(prompt) if isinstance(first, BringsConcepts) else prompt
+
     def bulk(self) -> "Scheduler":
         """The same scheduler for callers with much to do and time to wait: all others go first.
 

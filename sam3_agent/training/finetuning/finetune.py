@@ -28,24 +28,25 @@ from sam3_agent.model.sam3 import Sam3
 from sam3_agent.model.text_prompts import EXEMPLAR_PHRASE, clean
 from sam3_agent.training.finetuning.adapter_steps import TOKENS, AdapterOptions, LabeledView, train_adapter
 from sam3_agent.training.finetuning.figures import THRESHOLD, f1, own_counts
-from sam3_agent.training.finetuning.looks import Look, look
+from sam3_agent.training.finetuning.looks import Look, look, look_of
 from sam3_agent.training.finetuning.replay import Replay
 from sam3_agent.training.finetuning.report import Report, Words, own_figures, word_figures
 from sam3_agent.training.finetuning.report_page import page_of
 from sam3_agent.training.finetuning.survey import WORDS, Survey, names_in, other_words, scene_counts, survey
 from sam3_agent.training.teaching.prompt_tokens import TeachProgress
+from sam3_agent.training.teaching.second_look import LAX, checked_closely, told_once
 from sam3_agent.training.teaching.teach import check_images, dealt_folds
 from sam3_agent.training.teaching.views import TeachingImage, View, views_of
-from sam3_agent.types import Concept, ConceptEstimate, ConceptPrompt, Exemplar, ExemplarTokens
+from sam3_agent.types import CloseUps, Concept, ConceptEstimate, ConceptPrompt, Exemplar, ExemplarTokens
 from sam3_agent.workspace.concept_trials import SLOW_SIDE
 from sam3_agent.workspace.concepts import MOST_EXAMPLES, MOST_THUMBNAILS, thumbnail
 
-SHIFTS = (0.0, 0.25, -0.25, 0.5, -0.5, 0.75, -0.75, 1.0, -1.0)
+SHIFTS = (0.0, 0.25, -0.25, 0.5, -0.5, 0.75, -0.75, 1.0, -1.0, 1.25, 1.5, 1.75)
 """Of object logits, tried in this order, so that of equals the one nearest to 0 is taken."""
 MARGIN = 0.02
 """F1 by which a shift must beat one nearer to 0."""
 LOWEST = 0.15
-"""Score down to which findings are looked at: by a shift of 1 it rises to .32 at most."""
+"""Score down to which findings are looked at: by the highest shift it rises to .5 at most."""
 BUDGET = 0.02
 """Share of general F1, of refusals and of other words' answers that an adapter that is always on may cost."""
 TRIED = 6
@@ -185,10 +186,11 @@ class _Course:
     def finished(self, trained: list[dict[str, Tensor]]) -> Finetuned:
         """Average, calibrate on images that were left out, measure."""
         looks = self._held_out(trained)
+        close_ups, looks = (None, looks) if self._recipe.always_on else self._second_look(looks)
         shift = 0.0 if self._recipe.always_on else _best_shift(looks)
         tokens = [part.pop(TOKENS) for part in trained if TOKENS in part]
         tensors = {name: value.half() for name, value in averaged(trained).items()}
-        adapter = self._adapter(tensors, torch.stack(tokens).mean(0) if tokens else None, shift, looks)
+        adapter = self._adapter(tensors, torch.stack(tokens).mean(0) if tokens else None, shift, looks, close_ups)
         before = [look(self._segmenter, image, ConceptPrompt(self._own[0]), THRESHOLD) for image in self._images]
         own = own_figures(before, looks, shift)
         over: tuple[str, ...] = ()
@@ -261,6 +263,12 @@ class _Course:
             self._tell(TeachProgress("measuring", place + 1, len(self._images)))
         return looks
 
+    def _second_look(self, looks: Sequence[Look]) -> tuple[CloseUps | None, list[Look]]:
+        """Drop what repeats a better finding, and what is unlike the objects of other images."""
+        answers = [told_once(each.presence, [(f.score, f.rle) for f in each.findings]) for each in looks]
+        close_ups, (checked,) = checked_closely(self._segmenter, self._images, [answers], LAX)
+        return close_ups, [look_of(i, a.presence, a.found) for i, a in zip(self._images, checked, strict=True)]
+
     def _asked(self, part: dict[str, Tensor], reader: str) -> tuple[Sam3, ConceptPrompt]:
         """A model with these changes, and the prompt that asks it for the class."""
         tensors = {name: value.half() for name, value in part.items() if name != TOKENS}
@@ -288,7 +296,14 @@ class _Course:
         same = all(self._segmenter.detect(each, prompts) == after.detect(each, prompts) for each in features)
         return Words(len(prompts), len(features), identical=same)
 
-    def _adapter(self, tensors: dict[str, Tensor], tokens: Tensor | None, shift: float, looks: list[Look]) -> Adapter:
+    def _adapter(
+        self,
+        tensors: dict[str, Tensor],
+        tokens: Tensor | None,
+        shift: float,
+        looks: list[Look],
+        close_ups: CloseUps | None,
+    ) -> Adapter:
         fingerprint = adapter_fingerprint(self._base, tensors)
         notes = (_recipe_words(self._images, self._recipe),)
         manifest = AdapterManifest(
@@ -310,10 +325,11 @@ class _Course:
             int(found), int(found + missed), int(false), 0, len(looks), self._recipe.steps.folds > 1, int(absent),
             int(refused),
         )  # fmt: skip
-        pictures = tuple(_thumbnails(self._images))
-        return Adapter(
-            manifest, tensors, Concept(self._name, self._phrase, kept, pictures, examples, 0.5, estimate, notes)
-        )
+        concept = Concept(
+            self._name, self._phrase, kept, tuple(_thumbnails(self._images)), examples, 0.5, estimate, notes,
+            close_ups=close_ups,
+        )  # fmt: skip
+        return Adapter(manifest, tensors, concept)
 
 
 def _merged(segmenter: Sam3, tensors: Mapping[str, Tensor]) -> Sam3:

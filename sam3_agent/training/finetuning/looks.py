@@ -37,10 +37,14 @@ class Look:
 def look(segmenter: Sam3, image: TeachingImage, prompt: ConceptPrompt, threshold: float) -> Look:
     """Ask about an image down to a score, and compare with what is marked."""
     (answer,) = segmenter.detect(segmenter.encode(image.pixels), [prompt], DetectOptions(threshold, near_misses=0))
-    found = [each.rle for each in answer.kept]
-    hits = matched(found, image.objects)
-    scores = [answer.presence * each.object_score for each in answer.kept]
-    return Look(len(image.objects), answer.presence, tuple(map(Finding, found, scores, hits)))
+    return look_of(image, answer.presence, [(answer.presence * each.object_score, each.rle) for each in answer.kept])
+
+
+def look_of(image: TeachingImage, presence: float, found: Sequence[tuple[float, Rle]]) -> Look:
+    """Compare findings, the best first, each with its score, with what is marked."""
+    hits = matched([rle for _, rle in found], image.objects)
+    findings = [Finding(rle, score, hit) for (score, rle), hit in zip(found, hits, strict=True)]
+    return Look(len(image.objects), presence, tuple(findings))
 
 
 def matched(found: Sequence[Rle], objects: Sequence[Rle]) -> list[float | None]:

@@ -118,31 +118,74 @@ def teach_and_look(
     read = _Reader(segmenter, recipe, np.random.default_rng([recipe.tokens.seed, 1]), on_progress, len(images))
     for image, fold in zip(images, folds, strict=True):
         read.image(image, fold, [other for other, its in zip(images, folds, strict=True) if its == fold])
-    rows = np.concatenate(read.examples)  # (N, C)
     firsts = FirstTokens(segmenter, images, read.examples, folds)
     train = partial(train_tokens, folder=folder, key=images_key(segmenter, images, recipe), on_progress=on_progress)
     trained = train(segmenter.network, read.views, firsts.without(None), recipe.tokens)
-    ways = [
-        _Way("as read", [firsts.without(fold)[None] for fold in range(len(trained))], firsts.without(None)[None]),
-        _Way("trained", trained, np.mean(trained, axis=0)),
-    ]
+    ways = [_as_read(firsts, len(trained)), _Way(trained, np.mean(trained, axis=0))]
+    return _taught(segmenter, name, images, folds, ways, np.concatenate(read.examples), _recipe_words(images, recipe))
+
+
+def learn_and_look(
+    segmenter: Sam3,
+    name: str,
+    images: Sequence[TeachingImage],
+    on_progress: Callable[[TeachProgress], None] = lambda _: None,
+) -> Taught:
+    """Make a concept of the best examples without training, and give what was found on every image while left out.
+
+    Takes images as `teach` does, of which none has to be without the concept.
+
+    Raises:
+        InputError: a bad name, or too few images with the concept.
+    """
+    check_images(name, images, trained=False)
+    count = TokenOptions().folds
+    folds, rows = dealt_folds(images, count), list[NDArray[np.float32]]()
+    for number, image in enumerate(images, start=1):
+        if image.objects:
+            boxes = [Exemplar(masks.box(rle), positive=True) for rle in image.objects]
+            rows.append(segmenter.read_exemplars(segmenter.encode(image.pixels), boxes).array)
+        on_progress(TeachProgress("reading images", number, len(images)))
+    ways = [_as_read(FirstTokens(segmenter, images, rows, folds), count)]
+    words = f"read from {sum(bool(image.objects) for image in images)} images with it"
+    return _taught(segmenter, name, images, folds, ways, np.concatenate(rows), words)
+
+
+def _taught(
+    segmenter: Sam3,
+    name: str,
+    images: Sequence[TeachingImage],
+    folds: Sequence[int],
+    ways: Sequence["_Way"],
+    rows: NDArray[np.float32],
+    words: str,
+) -> Taught:
+    """Concept of the way that finds most on images left out; a later way must win by TRAINED_MARGIN."""
     close_ups, tried = _tried(segmenter, images, folds, ways)
-    best = 1 if tried[1].f1 >= tried[0].f1 + TRAINED_MARGIN else 0
+    best = max(range(len(ways)), key=lambda place: tried[place].f1 - TRAINED_MARGIN * place)
+    if len(ways) > 1:
+        words += (
+            f"; on images left out F1 {tried[1].f1:.2f}, with the best examples' own token {tried[0].f1:.2f}, so that"
+            f" {('this is kept', 'the trained ones are kept')[best]}"
+        )
     tokens, examples = (
         ExemplarTokens.of(each, segmenter.fingerprint) for each in (ways[best].tokens, rows[:MOST_EXAMPLES])
     )
     concept = Concept(
         name, None, tokens, tuple(thumbnails_of(images)), examples, tried[best].threshold, tried[best].estimate,
-        (_recipe_words(images, recipe, tried),), least_presence=tried[best].least_presence, close_ups=close_ups,
+        (words,), least_presence=tried[best].least_presence, close_ups=close_ups,
     )  # fmt: skip
     return Taught(concept, tried[best].looks)
+
+
+def _as_read(firsts: FirstTokens, folds: int) -> "_Way":
+    return _Way([firsts.without(fold)[None] for fold in range(folds)], firsts.without(None)[None])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Way:
     """Tokens to ask with, and those of each fold, which know nothing of its images."""
 
-    name: str
     by_fold: Sequence[NDArray[np.float32]]
     """(T, C) each"""
     tokens: NDArray[np.float32]
@@ -200,7 +243,7 @@ def forget_checkpoint(folder: Path) -> None:
         folder.rmdir()
 
 
-def check_images(name: str, images: Sequence[TeachingImage]) -> None:
+def check_images(name: str, images: Sequence[TeachingImage], *, trained: bool = True) -> None:
     """Refuse what cannot be taught before minutes are spent.
 
     Raises:
@@ -216,7 +259,7 @@ def check_images(name: str, images: Sequence[TeachingImage]) -> None:
             f"{objects} objects on {len(having)} images are too few to teach from: {LEAST_OBJECTS} on {LEAST_IMAGES}"
             " images are needed at least; `learn` makes a concept of any number"
         )
-    if lacking < LEAST_IMAGES:
+    if trained and lacking < LEAST_IMAGES:
         raise InputError(
             f"{lacking} of the images are without it; at least {LEAST_IMAGES} are needed, or it would be found on"
             " everything: add images on which it is not"
@@ -292,13 +335,12 @@ def thumbnails_of(images: Sequence[TeachingImage]) -> list[bytes]:
     return [thumbnail(pixels, masks.box(rle)) for pixels, rle in shown]
 
 
-def _recipe_words(images: Sequence[TeachingImage], recipe: TeachOptions, tried: Sequence[_Tried]) -> str:
+def _recipe_words(images: Sequence[TeachingImage], recipe: TeachOptions) -> str:
     having = sum(bool(image.objects) for image in images)
     steps = recipe.tokens.folds * recipe.tokens.steps
     return (
         f"taught from {having} images with it and {len(images) - having} without: {recipe.tokens.tokens} tokens,"
-        f" {steps} steps, seed {recipe.tokens.seed}; on images left out F1 {tried[1].f1:.2f}, with the examples' own"
-        f" token {tried[0].f1:.2f}"
+        f" {steps} steps, seed {recipe.tokens.seed}"
     )
 
 
