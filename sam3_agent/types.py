@@ -91,7 +91,8 @@ class ConceptEstimate:
         found = f"finds {self.found} of {self.examples} of your own examples"
         if self.absent:
             return f"{found}, {self.false} false; nothing on {self.refused} of {self.absent} images without it{where}"
-        return f"{found}, {self.false} false on {self.words} other words{where}"
+        beside = f" on {self.words} other words" if self.words else ""
+        return f"{found}, {self.false} false{beside}{where}"
 
     def to_json(self) -> dict[str, Any]:
         """The same figures by name."""
