@@ -30,6 +30,7 @@ refused .95 on average and at least .90; at 0 .93 and .85, at 0.6 .97 and .90 wi
 LEAST_IMAGES = 3
 """With an example on each; an example is compared with those of other images alone."""
 LEAST_EXAMPLES = 5
+"""Of fewer no share can be told."""
 SHRINKAGE = 3.0
 """Of the scatter, in its mean variance: of 60 tokens of 64 numbers little is known. With it the area under the curve
 was .953 (.940 without any whitening) and absent refused .98 (.95), F1 .839 (.848)."""
@@ -47,11 +48,13 @@ FEW_IMAGES = 5
 FEW_SHARE = 0.3
 """In their place. With three images (four draws) absent was refused .83 on average, at 0.1 .76; F1 .80 and .82."""
 SURE_SHARE = 0.03
-"""Of the other things that may be more alike."""
+"""Of the other things that may be more alike: people leave some examples unmarked, and one outlier is no reason to
+refuse what is right."""
 LEAST_TOLD = 0.75
 """Area under the curve of examples against other things, each left out, from which on it tells them apart."""
 STRICTNESS = 0.65
-"""Place of the least likeness in the gap that the two leave: 1 is the examples' side of it, 0 that of other things."""
+"""Place of the least likeness in the gap that the two leave: 1 is the examples' side of it, 0 that of other things.
+From 0.5 to 0.8 (ten images, six draws) F1 was .88 to .87 and absent refused .95 to .96."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +90,7 @@ def square_around(box: Box, width: int, height: int) -> tuple[Window, Box]:
     return (left, top, right, bottom), clipped
 
 
-def read_close_ups(
+def _tokens_of(
     segmenter: Segmenter, boxes: Sequence[Box], size: tuple[int, int], features_of: Callable[[Window], Features]
 ) -> list[ExemplarTokens]:
     """Read the token of each box of a (height, width) image off a square around it.
@@ -99,7 +102,9 @@ def read_close_ups(
     return [segmenter.read_exemplars(features_of(part), [Exemplar(inside)]) for part, inside in squares]
 
 
-def see(segmenter: Segmenter, boxes: Sequence[tuple[str, Box]], pixels_of: Callable[[str], NDArray[np.uint8]]) -> Seen:
+def read_close_ups(
+    segmenter: Segmenter, boxes: Sequence[tuple[str, Box]], pixels_of: Callable[[str], NDArray[np.uint8]]
+) -> Seen:
     """Read close-ups of (image id, box); an encode each, and none is kept."""
     tokens: list[ExemplarTokens] = []
     for image_id, box in boxes:
@@ -109,7 +114,7 @@ def see(segmenter: Segmenter, boxes: Sequence[tuple[str, Box]], pixels_of: Calla
             x0, y0, x1, y1 = window
             return segmenter.encode(np.ascontiguousarray(whole[y0:y1, x0:x1]))
 
-        tokens += read_close_ups(segmenter, [box], (pixels.shape[0], pixels.shape[1]), part)
+        tokens += _tokens_of(segmenter, [box], (pixels.shape[0], pixels.shape[1]), part)
     owners = tuple(image_id for image_id, _ in boxes)
     if not tokens:
         return Seen(np.zeros((0, 0), np.float32), (), "")
@@ -180,17 +185,20 @@ def seen_closely(found: Found, prompt: ConceptPrompt, asking: Asking) -> Found:
 
     Where a box on this very image says what is meant, nothing is refused.
     """
-    known = None if prompt.learned is None or prompt.exemplars or prompt.by_canvas else prompt.learned.close_ups
-    if known is None or prompt.learned is None:
+    learned = prompt.learned
+    if learned is None or learned.close_ups is None or prompt.exemplars or prompt.by_canvas:
         return found
     sure = asking.question.assume_present
-    kept, weak = [finding for finding in found.findings if finding.kept], prompt.learned.threshold_at(SEEN_FROM)
+    kept, weak = [finding for finding in found.findings if finding.kept], learned.threshold_at(SEEN_FROM)
     strong = [finding for finding in kept if (finding.object_score if sure else finding.score) >= weak]
     doubtful, refused = strong[-MOST_SEEN:], {id(finding) for finding in kept} - {id(finding) for finding in strong}
     if doubtful:
         boxes = [finding.box for finding in doubtful]
-        tokens = read_close_ups(asking.segmenter, boxes, asking.size, asking.part)
-        alike = likeness_to(known).of(np.concatenate([each.array for each in tokens])) >= known.least
+        tokens = _tokens_of(asking.segmenter, boxes, asking.size, asking.part)
+        alike = (
+            _likeness_to(learned.close_ups).of(np.concatenate([each.array for each in tokens]))
+            >= learned.close_ups.least
+        )
         refused |= {id(finding) for finding, good in zip(doubtful, alike, strict=True) if not good}
     staying = [finding for finding in kept if id(finding) not in refused]
     missed = [replace(finding, kept=False) for finding in found.findings if not finding.kept or id(finding) in refused]
@@ -198,7 +206,7 @@ def seen_closely(found: Found, prompt: ConceptPrompt, asking: Asking) -> Found:
 
 
 @lru_cache(maxsize=32)
-def likeness_to(known: CloseUps) -> Likeness:
+def _likeness_to(known: CloseUps) -> Likeness:
     """Compare with what a concept keeps."""
     examples = known.examples.array
     return Likeness(examples, examples[:0] if known.others is None else known.others.array)

@@ -34,7 +34,7 @@ from sam3_agent.workspace.concept_trials import (
     try_out,
 )
 from sam3_agent.workspace.k_means import k_centers
-from sam3_agent.workspace.negative_examples import SAME, box_ious
+from sam3_agent.workspace.negative_examples import distinct_boxes
 from sam3_agent.workspace.presence_calibration import LEAST_IMAGES, least_presence
 from sam3_agent.workspace.sampling import evenly
 
@@ -117,7 +117,7 @@ def _checked(
     if choice.canvas or trials.slow or len({owner for owner, _ in marked}) < close_ups.LEAST_IMAGES:
         return None, list(findings)
     beside = [(image.image_id, box) for image in trials.tried for box in _things_beside(image, trials)]
-    see = partial(close_ups.see, reading.segmenter, pixels_of=reading.pixels_of)
+    see = partial(close_ups.read_close_ups, reading.segmenter, pixels_of=reading.pixels_of)
     examples, others = (see(evenly(each, close_ups.MOST_KEPT)) for each in (marked, beside))
     others = close_ups.without_unmarked(others, examples)
     known = close_ups.calibrated(examples, others)
@@ -131,11 +131,7 @@ def _checked(
 
 def _things_beside(image: ExampleImage, trials: Trials) -> list[Box]:
     """Boxes of what is not marked as the concept: negative examples, and what any word names, each once."""
-    chosen: list[Box] = []
-    for box in (*image.negative, *trials.seen[image.image_id]):
-        if not (box_ious([box], [*chosen, *image.positive]) >= SAME).any():
-            chosen.append(box)
-    return chosen
+    return distinct_boxes([*image.negative, *trials.seen[image.image_id]], image.positive)
 
 
 def _least_presence(choice: Choice, images: Sequence[ExampleImage], trials: Trials, reading: Reading) -> float:

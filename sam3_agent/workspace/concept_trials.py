@@ -230,8 +230,7 @@ def try_out(phrase: str | None, images: Sequence[ExampleImage], reading: Reading
     tried = evenly(images, SLOW_IMAGES if slow else MOST_TRIAL_IMAGES)
     words = OTHER_WORDS[:: len(OTHER_WORDS) // SLOW_WORDS] if slow else OTHER_WORDS
     alone = not slow and sum(bool(image.positive) for image in tried) >= BEST_IMAGES and mode != "canvas"
-    trials = _first_trials(choices, images, tried, words, reading, MOST_CANDIDATES if alone else 0)
-    trials = replace(trials, held_out=_held_out(images), slow=slow)
+    trials = _first_trials(choices, images, tried, words, reading, MOST_CANDIDATES if alone else 0, slow=slow)
     if not alone:
         return trials
     best = [Choice(1, c.phrase, best=n) for n in BEST for c in choices if _is_plain(c)]
@@ -245,6 +244,8 @@ def _first_trials(
     words: Sequence[str],
     reading: Reading,
     most: int,
+    *,
+    slow: bool,
 ) -> Trials:
     """Ask every choice, learned from the other images, on each image that is tried; one batch an image, and one more
     for a canvas; and at most `most` examples one by one.
@@ -269,7 +270,8 @@ def _first_trials(
             by_candidate[place][image.image_id] = _judged(found, image, named)
     examples = {image.image_id: len(image.positive) for image in tried}
     candidates = Candidates(tokens, owners, by_candidate, examples)
-    return Trials(tuple(choices), tuple(tried), True, False, findings, len(different), candidates, things, seen)
+    held_out = _held_out(images)
+    return Trials(tuple(choices), tuple(tried), held_out, slow, findings, len(different), candidates, things, seen)
 
 
 def _answered(

@@ -28,6 +28,15 @@ def box_ious(one: Sequence[Box], other: Sequence[Box]) -> NDArray[np.float64]:
     return shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9)
 
 
+def distinct_boxes(boxes: Sequence[Box], known: Sequence[Box] = ()) -> list[Box]:
+    """Each thing once, as its first box, without those that are `known`."""
+    chosen: list[Box] = []
+    for box in boxes:
+        if not (box_ious([box], [*chosen, *known]) >= SAME).any():
+            chosen.append(box)
+    return chosen
+
+
 def positives_found(prompt: ConceptPrompt, found: Found) -> int:
     """Count the positive examples of a prompt that lie in its answer."""
     boxes = [exemplar.box for exemplar in prompt.exemplars if exemplar.positive]

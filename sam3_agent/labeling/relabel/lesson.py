@@ -107,21 +107,24 @@ def make(
     Raises:
         InputError: there is no example at all.
     """
-    from sam3_agent.model.sam3 import Sam3  # imports torch
-    from sam3_agent.training.teaching.teach import learn_and_look, recipe_of, teach_and_look
-
     having = [image for image in given.images if image.objects]
     objects, absent = sum(len(image.objects) for image in having), len(given.images) - len(having)
-    enough = objects >= LEAST_OBJECTS and len(having) >= LEAST_IMAGES
-    if enough and not isinstance(segmenter, Sam3) and recipe.steps != 0:
-        raise InputError(f"a concept is taught to one model on one device, not to {type(segmenter).__name__}")
-    if enough and isinstance(segmenter, Sam3) and absent >= LEAST_IMAGES and recipe.steps != 0:
-        recipe_used = recipe_of(recipe.steps, recipe.seed)
-        taught = teach_and_look(segmenter, name, given.images, options=recipe_used, folder=folder, on_progress=tell)
-        return Made(taught.concept, "taught", f1_of(taught.looks, taught.concept.threshold), taught.looks)
-    if enough and isinstance(segmenter, Sam3):
-        taught = learn_and_look(segmenter, name, given.images, tell)
-        return Made(taught.concept, "learned", f1_of(taught.looks, taught.concept.threshold), taught.looks)
+    if objects >= LEAST_OBJECTS and len(having) >= LEAST_IMAGES:
+        from sam3_agent.model.sam3 import Sam3  # imports torch
+        from sam3_agent.training.teaching.teach import learn_and_look, recipe_of, teach_and_look
+
+        trained = absent >= LEAST_IMAGES and recipe.steps != 0
+        if trained and not isinstance(segmenter, Sam3):
+            raise InputError(f"a concept is taught to one model on one device, not to {type(segmenter).__name__}")
+        if isinstance(segmenter, Sam3):
+            options = recipe_of(recipe.steps, recipe.seed)
+            taught = (
+                teach_and_look(segmenter, name, given.images, options=options, folder=folder, on_progress=tell)
+                if trained
+                else learn_and_look(segmenter, name, given.images, tell)
+            )
+            figure = f1_of(taught.looks, taught.concept.threshold)
+            return Made(taught.concept, "taught" if trained else "learned", figure, taught.looks)
     concept = _learned(workspace, name, having)
     if concept.estimate is None:
         raise InputError(f"{name} could not be tried on its own examples")

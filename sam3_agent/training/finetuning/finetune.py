@@ -33,8 +33,8 @@ from sam3_agent.training.finetuning.replay import Replay
 from sam3_agent.training.finetuning.report import Report, Words, own_figures, word_figures
 from sam3_agent.training.finetuning.report_page import page_of
 from sam3_agent.training.finetuning.survey import WORDS, Survey, names_in, other_words, scene_counts, survey
+from sam3_agent.training.teaching.close_up_check import LAX, checked_closely, told_once
 from sam3_agent.training.teaching.prompt_tokens import TeachProgress
-from sam3_agent.training.teaching.second_look import LAX, checked_closely, told_once
 from sam3_agent.training.teaching.teach import check_images, dealt_folds
 from sam3_agent.training.teaching.views import TeachingImage, View, views_of
 from sam3_agent.types import CloseUps, Concept, ConceptEstimate, ConceptPrompt, Exemplar, ExemplarTokens

@@ -19,6 +19,7 @@ from sam3_agent.model.adapters.adapter import base_fingerprint
 from sam3_agent.model.features import ImageFeatures
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.training.checkpoint import CHECKPOINT
+from sam3_agent.training.teaching.close_up_check import Answer, answers_of, checked_closely
 from sam3_agent.training.teaching.first_tokens import FirstTokens
 from sam3_agent.training.teaching.looks import (
     LEAST_IMAGES,
@@ -32,7 +33,6 @@ from sam3_agent.training.teaching.looks import (
 )
 from sam3_agent.training.teaching.progress import TeachProgress
 from sam3_agent.training.teaching.prompt_tokens import CachedView, TokenOptions, train_tokens
-from sam3_agent.training.teaching.second_look import Answer, answers_of, checked_closely
 from sam3_agent.training.teaching.views import TeachingImage, View, positive_boxes, views_of
 from sam3_agent.types import (
     CloseUps,

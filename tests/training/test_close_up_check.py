@@ -10,10 +10,10 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes import SceneOptions, generate_scene
+from sam3_agent.training.teaching.close_up_check import Answer, answers_of, checked_closely
 from sam3_agent.training.teaching.first_tokens import FirstTokens
 from sam3_agent.training.teaching.looks import look_of
 from sam3_agent.training.teaching.prompt_tokens import TokenOptions
-from sam3_agent.training.teaching.second_look import Answer, answers_of, checked_closely
 from sam3_agent.training.teaching.teach import TeachOptions, learn_and_look, teach_and_look
 from sam3_agent.training.teaching.views import TeachingImage
 from sam3_agent.types import ConceptPrompt, Exemplar
