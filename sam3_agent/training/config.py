@@ -44,6 +44,10 @@ class Stage:
     """Share of these that ask with the mean of one to eight examples, as a learned concept does."""
     worn: float = 0.0
     """Share of the prompts that ask for a noun in a pattern, half of them in one that it does not wear here."""
+    stills: float = 0.0
+    """Share of the scenes that are stills of clips, whose objects leave the image and pass behind each other."""
+    parts: float = 0.0
+    """Share of the others of which a window is shown, as a tile sees it."""
     goes_on: bool = False
     """Whether clicks or tracker start as they are in the weights that the run starts from, instead of afresh."""
 
@@ -171,6 +175,28 @@ WORN = replace(
 )
 """Goes on from exported weights at their input size: what `unnamed` teaches, and whether a noun wears a pattern. Not
 embedded: patterns gained what all else lost (docs/training.md)."""
+CUT_OFF = replace(
+    UNNAMED,
+    seed=12,
+    stages=(
+        replace(
+            UNNAMED.stages[0],
+            name="cut-off",
+            image_size=0,
+            steps=800,
+            peak_rate=3e-4,
+            flat=0.25,
+            least_objects=4,
+            plain_objects=0.45,
+            unnamed=0.5,
+            lent=0.25,
+            stills=0.45,
+            parts=0.35,
+        ),
+    ),
+)
+"""Goes on from exported weights at their input size: what `unnamed` teaches, and objects that the border cuts off or
+others hide."""
 SMOKE = replace(
     TINY,
     ranks=1,
@@ -227,6 +253,7 @@ CONFIGS = {
     "crowded": CROWDED,
     "unnamed": UNNAMED,
     "worn": WORN,
+    "cut-off": CUT_OFF,
     "smoke": SMOKE,
     "clicks": CLICKS,
     "clicks-longer": CLICKS_LONGER,

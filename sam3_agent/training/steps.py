@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer, Sam3Model
 
 from sam3_agent.scenes.options import SceneOptions
-from sam3_agent.scenes.scene import SceneObject, generate_scene
+from sam3_agent.scenes.scene import Scene, SceneObject, generate_scene
 from sam3_agent.scenes.unnamed_shapes import KINDS, unnamed_noun
 from sam3_agent.scenes.vocabulary import COLORS, NOUNS, PATTERNS, PLURAL, SUPERCATEGORIES
 from sam3_agent.training.batch import Batch, SceneTargets, collate, scene_targets
@@ -29,6 +29,7 @@ from sam3_agent.training.grounding_loss import Alignment, DenseTruth, WordTable,
 from sam3_agent.training.losses import LossWeights, MaskTruth, detection_loss, mask_loss
 from sam3_agent.training.optimizer_step import mixed_precision
 from sam3_agent.training.prompts import HELD_OUT_PAIRS, lend_exemplars, sample_prompts
+from sam3_agent.training.stills import draw_part, draw_still
 
 
 def word_matches(word: str, thing: SceneObject) -> bool | None:
@@ -98,11 +99,18 @@ def draw_scenes(config: TrainConfig, stage: Stage, rng: np.random.Generator) -> 
     scenes: list[SceneTargets] = []
     while len(scenes) < stage.images:
         unnamed = tuple(kind for kind in kinds if rng.random() < stage.unnamed)
-        seed = int(rng.integers(FIRST_TRAINING_SEED, 1 << 62))
-        scene = generate_scene(seed, replace(options, unnamed=unnamed))
-        if scene.objects:
+        scene = _draw_scene(replace(options, unnamed=unnamed), stage, rng)
+        if scene is not None and scene.objects:
             scenes.append(scene_targets(scene, stage.image_size))
     return scenes
+
+
+def _draw_scene(options: SceneOptions, stage: Stage, rng: np.random.Generator) -> Scene | None:
+    """A scene, a part of one, or a still of a clip; None for one that shows too little of something."""
+    if stage.stills and rng.random() < stage.stills:
+        return draw_still(options, rng)
+    scene = generate_scene(int(rng.integers(FIRST_TRAINING_SEED, 1 << 62)), options)
+    return draw_part(scene, rng) if stage.parts and rng.random() < stage.parts else scene
 
 
 @dataclass(frozen=True, slots=True)
