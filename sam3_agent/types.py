@@ -121,11 +121,13 @@ class CloseUps:
     others: ExemplarTokens | None
     """Of things beside the examples that it must not be; None where there are none."""
     least: float
-    """Likeness below which a finding is none."""
+    """Likeness of which a finding is as likely one as none."""
+    spread: float = 0.0
+    """Likeness by which the odds of that rise e times; 0: they rise from none to all."""
 
     def __post_init__(self) -> None:
-        if not -2 < self.least < 2:
-            raise InputError(f"a likeness is a difference of cosines, got {self.least}")
+        if not -2 < self.least < 2 or not 0 <= self.spread < 2:
+            raise InputError(f"a likeness is a difference of cosines, got {self.least} and {self.spread}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,7 @@ def _tokens(document: dict[str, Any], segmenter: str) -> ExemplarTokens:
 
 def _close_ups_json(known: CloseUps) -> dict[str, Any]:
     others = _tokens_json(known.others) if known.others is not None else None
-    return {"examples": _tokens_json(known.examples), "others": others, "least": known.least}
+    return {"examples": _tokens_json(known.examples), "others": others, "least": known.least, "spread": known.spread}
 
 
 def _close_ups(document: dict[str, Any] | None, segmenter: str) -> CloseUps | None:
@@ -181,6 +181,7 @@ def _close_ups(document: dict[str, Any] | None, segmenter: str) -> CloseUps | No
         _tokens(document["examples"], segmenter),
         None if others is None else _tokens(others, segmenter),
         float(document["least"]),
+        float(document.get("spread", 0.0)),
     )
 
 

@@ -88,8 +88,8 @@ def choose(concept: Concept, images: Sequence[ExampleImage], reading: Reading, m
     choice, level = trials.choices[best], _first_best([outcome.cautious_f1 for outcome in outcomes[best]])
     at_once = {c: row[level] for c, row in zip(trials.choices, outcomes, strict=True)}
     close_ups, alike = _checked(choice, trials.findings[best], images, trials, reading)
-    if close_ups is not None and len(thresholds) > 1:
-        thresholds = CLOSE_THRESHOLDS
+    if close_ups is not None:
+        thresholds = CLOSE_THRESHOLDS if len(thresholds) > 1 else CLOSE_THRESHOLDS[:1]
     checked = [outcome_of(alike, threshold, trials.examples) for threshold in thresholds]
     level = _first_best([outcome.cautious_f1 for outcome in checked])
     outcome = checked[level]
@@ -112,21 +112,26 @@ def choose(concept: Concept, images: Sequence[ExampleImage], reading: Reading, m
 def _checked(
     choice: Choice, findings: Sequence[Finding], images: Sequence[ExampleImage], trials: Trials, reading: Reading
 ) -> tuple[CloseUps | None, list[Finding]]:
-    """Learn to tell the concept close by, and drop what is unlike the examples of other images than its own."""
+    """Learn to tell the concept close by, and lower what is unlike the examples of other images than its own.
+
+    Where no image can be left out, all findings stay as they are.
+    """
     marked = [(image.image_id, box) for image in images for box in image.positive]
-    if choice.canvas or trials.slow or len({owner for owner, _ in marked}) < close_ups.LEAST_IMAGES:
+    if choice.canvas or trials.slow:
         return None, list(findings)
     beside = [(image.image_id, box) for image in trials.tried for box in _things_beside(image, trials)]
     see = partial(close_ups.read_close_ups, reading.segmenter, pixels_of=reading.pixels_of)
-    examples, others = (see(evenly(each, close_ups.MOST_KEPT)) for each in (marked, beside))
+    examples, others = (
+        see(evenly(each, close_ups.MOST_KEPT), versions=close_ups.VERSIONS) for each in (marked, beside)
+    )
     others = close_ups.without_unmarked(others, examples)
     known = close_ups.calibrated(examples, others)
-    if known is None:
-        return None, list(findings)
+    if known is None or not trials.held_out:
+        return known, list(findings)
     asked = [finding for finding in findings if finding.score > min(CLOSE_THRESHOLDS)]
     seen = see([(finding.image_id, finding.box) for finding in asked])
-    alike = close_ups.likeness_left_out(seen, examples, others) >= known.least
-    return known, [finding for finding, good in zip(asked, alike, strict=True) if good]
+    beliefs = close_ups.belief(known, close_ups.likeness_left_out(seen, examples, others)).tolist()
+    return known, [replace(each, score=each.score * share) for each, share in zip(asked, beliefs, strict=True)]
 
 
 def _things_beside(image: ExampleImage, trials: Trials) -> list[Box]:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from sam3_agent.workspace.close_ups import (
     LEAST_IMAGES,
     Likeness,
     Seen,
+    belief,
     calibrated,
     likeness_left_out,
     square_around,
+    turned,
     without_unmarked,
 )
 
@@ -74,8 +77,55 @@ def test_calibration_keeps_most_examples_and_refuses_other_things() -> None:
     assert calibrated(examples, _seen(_rows(1, 0))) is not None
 
 
-def test_too_few_images_or_things_just_like_it_give_none() -> None:
-    assert calibrated(_seen(_rows(0, 20), LEAST_IMAGES - 1), _seen(_rows(1, 20))) is None
+def _read(axes: list[int], images: int = 1, noise: float = 0.05) -> Seen:
+    """Two readings of a box for each axis."""
+    rows = np.concatenate([_rows(axis, 2, noise) for axis in axes])
+    return Seen(rows, tuple(f"i{place % images}" for place in range(len(axes))), "w", versions=2)
+
+
+def test_readings_of_a_box_stay_together() -> None:
+    seen = _read([0, 1, 2, 3], images=2)
+    assert np.array_equal(seen.plain, seen.rows[[0, 2, 4, 6]])
+    assert np.array_equal(seen.only([1, 3]).rows, seen.rows[[2, 3, 6, 7]])
+    assert seen.only([1, 3]).owners == ("i1", "i1")
+    assert np.array_equal(seen.without("i0"), seen.rows[[2, 3, 6, 7]])
+    assert np.array_equal(seen.without_box(1), seen.rows[[0, 1, 4, 5, 6, 7]])
+    assert likeness_left_out(seen, _read([0, 1], 2), _read([2, 3], 2)).shape == (4,)
+
+
+@pytest.mark.parametrize("images", range(1, LEAST_IMAGES))
+def test_with_few_images_a_finding_must_be_more_alike_than_each_other_thing(images: int) -> None:
+    examples, others = _read([0] * images, images), _read([1, 2, 3], images)
+    known = calibrated(examples, others)
+    assert known is not None
+    alike = Likeness(examples.rows, others.rows).of(np.concatenate([_rows(0, 9), _rows(1, 9), _rows(2, 9)]))
+    assert (alike[:9] >= known.least).all()
+    assert (alike[9:] < known.least).all()
+    assert calibrated(examples, others.only([])) is None  # nothing says how unlike is unlike
+
+
+def test_a_turned_box_holds_the_same_pixels() -> None:
+    pixels = np.zeros((30, 50, 3), np.uint8)
+    pixels[4:9, 20:47] = (10, 20, 30)
+    for version in range(9):
+        part, box = turned(pixels, (20, 4, 47, 9), version)
+        x0, y0, x1, y1 = (int(v) for v in box)
+        assert part.shape[:2] == ((30, 50) if version % 2 == 0 else (50, 30))
+        assert (part[y0:y1, x0:x1] == np.roll([10, 20, 30], version)).all()
+        assert np.count_nonzero(part) == 5 * 27 * 3
+
+
+def test_belief_is_half_at_the_least_likeness_and_a_step_in_older_files() -> None:
+    known = CloseUps(ExemplarTokens.of(AXES[:1], "w"), None, 0.5, 0.1)
+    likeness = np.array([-1.0, 0.4, 0.5, 0.6, 2.0])
+    assert belief(known, likeness) == pytest.approx([0, 0.269, 0.5, 0.731, 1], abs=1e-3)
+    assert belief(replace(known, spread=0.0), likeness).tolist() == [0, 0, 1, 1, 1]
+    assert np.isfinite(belief(replace(known, spread=1e-9), likeness)).all()
+
+
+def test_too_few_examples_or_things_just_like_it_give_none() -> None:
+    assert calibrated(_seen(_rows(0, 0)), _seen(_rows(1, 20))) is None
+    assert calibrated(_seen(_rows(0, 20), LEAST_IMAGES - 1), _seen(_rows(1, 20))) is None  # of one reading each
     assert calibrated(_seen(_rows(0, LEAST_IMAGES)), _seen(_rows(1, 20))) is None
     assert calibrated(_seen(_rows(0, 20)), _seen(_rows(0, 20))) is None
 
@@ -108,6 +158,9 @@ def _asked(workspace: Workspace, image_id: str, taught: Concept, least: float) -
     (found,) = workspace.segment(image_id, ["@seen"], tiles="never")
     assert all(not workspace.is_near_miss(each.id) for each in found.instances)
     assert all(workspace.is_near_miss(each.id) for each in found.near_misses)
+    assert all(each.score == pytest.approx(found.presence * each.object_score) for each in found.instances)
+    kept = [each.score for each in found.instances]
+    assert kept == sorted(kept, reverse=True)
     scores = [each.score for each in found.near_misses]
     assert scores == sorted(scores, reverse=True)
     return len(found.instances), len(found.near_misses)
@@ -160,8 +213,10 @@ def test_damaged_close_ups_are_refused(taught: Concept, tmp_path: Path) -> None:
             read_concept(path)
     write_concept(taught, path)
     document = json.loads(path.read_text(encoding="utf-8"))
-    for wrong in (5, "much", None):
-        bad = {**document, "close_ups": {**document["close_ups"], "least": wrong}}
+    for key, wrong in product(("least", "spread"), (5, -5, "much", None)):
+        bad = {**document, "close_ups": {**document["close_ups"], key: wrong}}
         path.write_text(json.dumps(bad), encoding="utf-8")
         with pytest.raises(InputError):
             read_concept(path)
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert read_concept(path).close_ups == taught.close_ups

@@ -10,7 +10,7 @@ from sam3_agent.formats.concept_file import read_concept, write_concept
 from sam3_agent.masks import Box
 from sam3_agent.model.fake import FakeSegmenter, detection
 from sam3_agent.types import Concept, ConceptEstimate, ExemplarTokens, ModelInfo
-from sam3_agent.workspace import Workspace
+from sam3_agent.workspace import Workspace, close_ups
 from sam3_agent.workspace.k_means import k_centers
 from tests.fixtures_workspace import boxes_of_discs, disc, make_workspace, picture, workspace_of_discs
 
@@ -35,8 +35,8 @@ def test_many_examples_are_asked_as_one_token_and_all_are_kept(workspace: Worksp
 
 def test_the_estimate_is_of_images_that_were_left_out(workspace: Workspace) -> None:
     concept = workspace.learn("box", positive_boxes=[("img1", SQUARE), ("img2", SQUARE)])
-    assert concept.estimate == ConceptEstimate(2, 2, 0, 6, 2, held_out=True)
-    assert str(concept.estimate) == "finds 2 of 2 of your own examples, 0 false on 6 other words"
+    assert concept.estimate == ConceptEstimate(2, 2, 0, 5, 2, held_out=True)
+    assert str(concept.estimate) == "finds 2 of 2 of your own examples, 0 false on 5 other words"
 
 
 def test_a_single_image_says_that_it_flatters(workspace: Workspace) -> None:
@@ -92,18 +92,23 @@ class Doubting(FakeSegmenter):
         return ModelInfo("fake", "cpu", "float32", input_side=224)
 
 
-@pytest.mark.parametrize(("images", "threshold"), [(6, 0.4), (4, 0.5)])
+@pytest.mark.parametrize(
+    ("images", "looked", "threshold"), [(6, False, 0.4), (4, False, 0.5), (6, True, 0.3), (4, True, 0.5)]
+)
 def test_a_kind_that_the_model_doubts_gets_a_lower_threshold_where_enough_images_say_so(
-    images: int, threshold: float
+    monkeypatch: pytest.MonkeyPatch, images: int, looked: bool, threshold: float
 ) -> None:
+    if not looked:
+        monkeypatch.setattr(close_ups, "calibrated", lambda *_: None)
     gear = detection([disc(50, 50, 30)], [0.9], presence=0.48)
     workspace = Workspace(Doubting({"gear": gear}))
     boxes = [(workspace.open(picture()).id, RED) for _ in range(images)]
     concept = workspace.learn("gear", positive_boxes=boxes)
     assert concept.threshold == threshold
+    assert (concept.close_ups is not None) == (looked and images == 6)  # four examples are too few
     assert concept.estimate is not None
-    assert concept.estimate.found == (images if threshold == 0.4 else 0)
-    assert len(workspace.segment("img1", ["@gear"])[0].instances) == int(threshold == 0.4)
+    assert concept.estimate.found == (images if threshold < 0.43 else 0)
+    assert len(workspace.segment("img1", ["@gear"])[0].instances) == int(threshold < 0.43)
 
 
 def test_an_old_file_of_many_examples_is_pooled_when_it_is_used(workspace: Workspace, tmp_path: Path) -> None:

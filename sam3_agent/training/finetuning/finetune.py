@@ -266,7 +266,7 @@ class _Course:
     def _second_look(self, looks: Sequence[Look]) -> tuple[CloseUps | None, list[Look]]:
         """Drop what repeats a better finding, and what is unlike the objects of other images."""
         answers = [told_once(each.presence, [(f.score, f.rle) for f in each.findings]) for each in looks]
-        close_ups, (checked,) = checked_closely(self._segmenter, self._images, [answers], LAX)
+        close_ups, (checked,) = checked_closely(self._segmenter, self._images, [answers], LAX, soft=False)
         return close_ups, [look_of(i, a.presence, a.found) for i, a in zip(self._images, checked, strict=True)]
 
     def _asked(self, part: dict[str, Tensor], reader: str) -> tuple[Sam3, ConceptPrompt]:

@@ -14,8 +14,11 @@ from sam3_agent.training.teaching.looks import best_threshold, f1_of, look_of
 from sam3_agent.training.teaching.views import TeachingImage
 from sam3_agent.types import CloseUps, ConceptPrompt, DetectOptions
 from sam3_agent.workspace.close_ups import (
+    LEAST_IMAGES,
     MOST_KEPT,
+    VERSIONS,
     Seen,
+    belief,
     calibrated,
     likeness_left_out,
     read_close_ups,
@@ -62,8 +65,10 @@ def checked_closely(
     images: Sequence[TeachingImage],
     ways: Sequence[Sequence[Answer]],
     shares: Sequence[float] = STRICT,
+    *,
+    soft: bool = True,
 ) -> tuple[CloseUps | None, list[list[Answer]]]:
-    """Learn to tell objects from false findings close by, and drop what is unlike the objects of other images.
+    """Learn to tell objects from false findings close by, and lower what is unlike the objects of other images.
 
     Gives None, and the answers as they are, where it cannot tell them apart. Every object must be marked.
 
@@ -72,16 +77,19 @@ def checked_closely(
         images: all of them.
         ways: answers about each image, of each way to ask.
         shares: of the objects that may be refused; see STRICT.
+        soft: whether doubt lowers scores; otherwise what is too unlike is dropped, for a model with shifted scores.
     """
     pixels = {str(place): image.pixels for place, image in enumerate(images)}
     see_all = partial(read_close_ups, segmenter, pixels_of=pixels.__getitem__)
     objects = [(str(p), masks.box(rle)) for p, image in enumerate(images) for rle in image.objects]
+    if len({owner for owner, _ in objects}) < LEAST_IMAGES:
+        return None, [list(answers) for answers in ways]
     false = [
         (str(p), box)
         for p, (image, *answers) in enumerate(zip(images, *ways, strict=True))
         for box in distinct_boxes([masks.box(rle) for rle in (*image.lookalikes, *_false(image, answers))])
     ]
-    examples, others = (see_all(evenly(boxes, MOST_KEPT)) for boxes in (objects, false))
+    examples, others = (see_all(evenly(boxes, MOST_KEPT), versions=VERSIONS) for boxes in (objects, false))
     alike = [
         _likeness(answers, partial(likeness_left_out, examples=examples, others=others), see_all) for answers in ways
     ]
@@ -90,7 +98,8 @@ def checked_closely(
         known = calibrated(examples, others, share)
         if known is None:  # which no share changes
             return None, [list(answers) for answers in ways]
-        checked = [_over(answers, like, known.least) for answers, like in zip(ways, alike, strict=True)]
+        known = known if soft else replace(known, spread=0.0)
+        checked = [_lowered(answers, like, known) for answers, like in zip(ways, alike, strict=True)]
         figure = max(_f1(images, answers) for answers in checked)
         if figure >= best[0] + (MARGIN if best[1] else 0):
             best = (figure, known, checked)
@@ -107,10 +116,17 @@ def _likeness(
     return likeness_of(see_all(asked)).tolist()
 
 
-def _over(answers: Sequence[Answer], like: Sequence[float], least: float) -> list[Answer]:
-    """The answers without the findings that are less alike."""
-    alike = iter(like)
-    return [replace(a, found=tuple(each for each in a.found if next(alike) >= least)) for a in answers]
+def _lowered(answers: Sequence[Answer], like: Sequence[float], known: CloseUps) -> list[Answer]:
+    """The answers with scores lowered by how unlike the objects each finding is."""
+    beliefs = iter(belief(known, np.array(like)).tolist())
+    return [
+        replace(a, found=tuple(sorted(((score * next(beliefs), rle) for score, rle in a.found), key=_by_score)))
+        for a in answers
+    ]
+
+
+def _by_score(found: tuple[float, Rle]) -> float:
+    return -found[0]
 
 
 def _f1(images: Sequence[TeachingImage], answers: Sequence[Answer]) -> float:
