@@ -300,7 +300,7 @@ def test_a_concept_learned_from_a_mask_is_named_and_usable() -> None:
     call(workspace, "segment_concepts", image_id="img1", concepts=["square"])
     learned = call(workspace, "learn_concept", name="@box", phrase="", positive_masks=["m1"])
     assert learned.text == snapshot(
-        "learned '@box' from 1 example. It finds 1 of 1 of your own examples, 0 false on 6 other words, on the image"
+        "learned '@box' from 1 example. It finds 1 of 1 of your own examples, 0 false on 5 other words, on the image"
         " that it was learned from. Use '@box' as a concept on any image."
     )
     assert learned.data == {
