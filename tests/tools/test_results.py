@@ -305,7 +305,7 @@ def test_a_concept_learned_from_a_mask_is_named_and_usable() -> None:
     )
     assert learned.data == {
         "concept": "@box", "phrase": "", "examples": 1, "threshold": 0.5, "notes": [],
-        "estimate": {"found": 1, "examples": 1, "false": 0, "other_words": 6, "images": 1, "held_out": False,
+        "estimate": {"found": 1, "examples": 1, "false": 0, "other_words": 5, "images": 1, "held_out": False,
                      "absent_images": 0, "absent_refused": 0},
     }  # fmt: skip
     found = call(workspace, "segment_concepts", image_id="img1", concepts=["@box"])

@@ -84,12 +84,8 @@ def checked_closely(
     objects = [(str(p), masks.box(rle)) for p, image in enumerate(images) for rle in image.objects]
     if len({owner for owner, _ in objects}) < LEAST_IMAGES:
         return None, [list(answers) for answers in ways]
-    false = [
-        (str(p), box)
-        for p, (image, *answers) in enumerate(zip(images, *ways, strict=True))
-        for box in distinct_boxes([masks.box(rle) for rle in (*image.lookalikes, *_false(image, answers))])
-    ]
-    examples, others = (see_all(evenly(boxes, MOST_KEPT), versions=VERSIONS) for boxes in (objects, false))
+    other = _other_things(images, ways)
+    examples, others = (see_all(evenly(boxes, MOST_KEPT), versions=VERSIONS) for boxes in (objects, other))
     alike = [
         _likeness(answers, partial(likeness_left_out, examples=examples, others=others), see_all) for answers in ways
     ]
@@ -104,6 +100,15 @@ def checked_closely(
         if figure >= best[0] + (MARGIN if best[1] else 0):
             best = (figure, known, checked)
     return best[1], best[2]
+
+
+def _other_things(images: Sequence[TeachingImage], ways: Sequence[Sequence[Answer]]) -> list[tuple[str, Box]]:
+    """List look-alikes and false findings, each with its image."""
+    return [
+        (str(place), box)
+        for place, (image, *answers) in enumerate(zip(images, *ways, strict=True))
+        for box in distinct_boxes([masks.box(rle) for rle in (*image.lookalikes, *_false(image, answers))])
+    ]
 
 
 def _likeness(
