@@ -196,7 +196,7 @@ CUT_OFF = replace(
     ),
 )
 """Goes on from exported weights at their input size: what `unnamed` teaches, and objects that the border cuts off or
-others hide."""
+others hide. Not embedded: more of them among the candidates and no more right (docs/training.md)."""
 SMOKE = replace(
     TINY,
     ranks=1,

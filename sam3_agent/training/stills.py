@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sam3_agent import masks
 from sam3_agent.scenes.options import SceneOptions
 from sam3_agent.scenes.scene import Scene, SceneObject
 from sam3_agent.scenes.video import FIRST_TRAINING_SEED, ClipOptions, ClipPlan, plan_clip
@@ -24,7 +24,7 @@ LEAST_SHARE = 0.12
 still teaches nothing about it, neither that it is there nor that it is not."""
 LEAST_PART = 40 / 224**2
 WINDOW = (0.45, 0.9)
-"""Sides of a part in sides of the scene."""
+"""Sides of a part in sides of the scene: from nearly half, as of four tiles that overlap, to a little less than all."""
 
 
 def draw_still(limits: SceneOptions, rng: np.random.Generator) -> Scene | None:
@@ -57,7 +57,7 @@ def still_of(plan: ClipPlan, index: int) -> Scene:
             objects.append(
                 SceneObject(
                     id=thing.id, noun=thing.noun, color=thing.colors[index], pattern=thing.pattern,
-                    supercategory=thing.supercategory, mask=mask, box=_box(mask), area=area,
+                    supercategory=thing.supercategory, mask=mask, box=masks.box(masks.encode(mask)), area=area,
                     visible_fraction=area / int(frame.whole[number]), depth=depths[number],
                 )
             )  # fmt: skip
@@ -90,15 +90,12 @@ def _within(objects: Sequence[SceneObject], window: tuple[int, int, int, int]) -
         area = int(np.count_nonzero(mask))
         if area:
             share = thing.visible_fraction * area / thing.area
-            found.append(replace(thing, mask=mask, box=_box(mask), area=area, visible_fraction=share))
+            found.append(
+                replace(thing, mask=mask, box=masks.box(masks.encode(mask)), area=area, visible_fraction=share)
+            )
     return found
 
 
 def _slivers(scene: Scene) -> bool:
     least = LEAST_PART * scene.width * scene.height
     return any(each.visible_fraction < LEAST_SHARE or each.area < least for each in scene.objects)
-
-
-def _box(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam3_agent.masks import Box, Window
-from sam3_agent.model.segmenter import Features, Segmenter
+from sam3_agent.model.segmenter import Segmenter
 from sam3_agent.types import CloseUps, ConceptPrompt, Exemplar, ExemplarTokens
 from sam3_agent.workspace.mask_store import Finding
 from sam3_agent.workspace.query import Asking
@@ -37,7 +37,8 @@ LEAST_IMAGES = 3
 LEAST_EXAMPLES = 5
 """On so many images; of fewer no share can be told."""
 SHRINKAGE = 1.0
-"""Of the scatter, in its mean variance: of some hundred tokens of 64 to 256 numbers little is known."""
+"""Of the scatter, in its mean variance: of some hundred tokens of 64 to 256 numbers little is known. With ten images of
+gears (three draws) F1 was .75, .74 and .75 at 1, 0.3 and 3, absent refused .98, .98 and .97."""
 MOST_KEPT = 40
 """Examples, and as many other things: each costs VERSIONS encodes when it is learned."""
 MOST_SEEN = 64
@@ -46,7 +47,8 @@ SEEN_FROM = 0.35
 """Score where 0.5 would be the threshold: what is weaker is refused without a look whatever was asked for, as each
 look costs an encode. Labeling asks down to 0.2."""
 SOFTNESS = 0.4
-"""Of the scatter of likeness. A score that is lowered by doubt orders right before false, as none of the model's own
+"""Of the scatter of likeness, between 0.25 (F1 .74, absent refused .92 at a threshold of .25, five draws of gears) and
+0.5 (.72, .95). A score that is lowered by doubt orders right before false, as none of the model's own
 does: over all findings of gears that scored .2 and more (learned from three and ten images, four draws) the model's
 score had a recall of .20 at a precision of .95, and lowered so .67."""
 UNLIKE_SHARE = 0.1
@@ -60,7 +62,8 @@ refuse what is right."""
 LEAST_TOLD = 0.75
 """Area under the curve of examples against other things, each left out, from which on it tells them apart."""
 STRICTNESS = 0.8
-"""Place of the least likeness in the gap that the two leave: 1 is the examples' side of it, 0 that of other things."""
+"""Place of the least likeness in the gap that the two leave: 1 is the examples' side of it, 0 that of other things.
+With ten images of gears (three draws) F1 was .75 and absent refused .98, at 0.5 and 0.65 .74 and .97."""
 STRICTNESS_OF_FEW = 0.15
 """The same with fewer than LEAST_IMAGES images, where the examples' side is only how alike the readings of one example
 are, far more than two things of a kind. With one image (14 draws of gears and hourglasses) absent was refused .82 and
@@ -114,18 +117,6 @@ def square_around(box: Box, width: int, height: int) -> tuple[Window, Box]:
     )
     clipped = (max(x0, left) - left, max(y0, top) - top, min(x1, right) - left, min(y1, bottom) - top)
     return (left, top, right, bottom), clipped
-
-
-def _tokens_of(
-    segmenter: Segmenter, boxes: Sequence[Box], size: tuple[int, int], features_of: Callable[[Window], Features]
-) -> list[ExemplarTokens]:
-    """Read the token of each box of a (height, width) image off a square around it.
-
-    `features_of` encodes a part of the image.
-    """
-    height, width = size
-    squares = [square_around(box, width, height) for box in boxes]
-    return [segmenter.read_exemplars(features_of(part), [Exemplar(inside)]) for part, inside in squares]
 
 
 def read_close_ups(
@@ -194,9 +185,9 @@ def calibrated(examples: Seen, others: Seen, unlike: float | None = None) -> Clo
     if not len(examples.rows):
         return None
     images = len(set(examples.owners))
-    if images < LEAST_IMAGES and (not len(others.rows) or examples.versions < 2):
-        return None
     if images < LEAST_IMAGES:
+        if not len(others.rows) or examples.versions < 2:
+            return None
         own, other = (_likeness_of_few(each, examples, others) for each in (examples, others))
         least = STRICTNESS_OF_FEW * float(np.median(own)) + (1 - STRICTNESS_OF_FEW) * float(other.max())
         return _close_ups(examples, others, least, (own, other))
@@ -267,21 +258,28 @@ def seen_closely(found: Found, prompt: ConceptPrompt, asking: Asking) -> Found:
     learned = prompt.learned
     if learned is None or learned.close_ups is None or prompt.exemplars or prompt.by_canvas:
         return found
-    sure = asking.question.assume_present
-    kept, weak = [finding for finding in found.findings if finding.kept], learned.threshold_at(SEEN_FROM)
-    strong = [finding for finding in kept if (finding.object_score if sure else finding.score) >= weak]
-    missed = [finding for finding in kept if (finding.object_score if sure else finding.score) < weak]
+    sure, weak = asking.question.assume_present, learned.threshold_at(SEEN_FROM)
+
+    def counted(finding: Finding) -> float:
+        return finding.object_score if sure else finding.score
+
+    strong = [finding for finding in found.findings if finding.kept and counted(finding) >= weak]
+    missed = [finding for finding in found.findings if not finding.kept or counted(finding) < weak]
     staying, doubtful = strong[:-MOST_SEEN], strong[-MOST_SEEN:]
     if doubtful:
-        boxes = [finding.box for finding in doubtful]
-        tokens = _tokens_of(asking.segmenter, boxes, asking.size, asking.part)
-        likeness = _likeness_to(learned.close_ups).of(np.concatenate([each.array for each in tokens]))
-        for finding, share in zip(doubtful, belief(learned.close_ups, likeness).tolist(), strict=True):
+        for finding, share in zip(doubtful, _beliefs(doubtful, learned.close_ups, asking), strict=True):
             lowered = replace(finding, score=finding.score * share, object_score=finding.object_score * share)
-            enough = (lowered.object_score if sure else lowered.score) > asking.question.threshold
-            (staying if enough else missed).append(lowered)
-    missed = [replace(each, kept=False) for each in (*missed, *(f for f in found.findings if not f.kept))]
+            (staying if counted(lowered) > asking.question.threshold else missed).append(lowered)
+    missed = [replace(finding, kept=False) for finding in missed]
     return replace(found, findings=(*_best_first(staying), *_best_first(missed)))
+
+
+def _beliefs(findings: Sequence[Finding], known: CloseUps, asking: Asking) -> list[float]:
+    """Read each finding off a square around it, and tell how likely it is what is meant."""
+    height, width = asking.size
+    squares = [square_around(finding.box, width, height) for finding in findings]
+    tokens = [asking.segmenter.read_exemplars(asking.part(part), [Exemplar(inside)]) for part, inside in squares]
+    return belief(known, _likeness_to(known).of(np.concatenate([each.array for each in tokens]))).tolist()
 
 
 def _best_first(findings: Sequence[Finding]) -> list[Finding]:
