@@ -257,7 +257,7 @@ def _first_trials(
     prompts = [*(ConceptPrompt(word) for word in words), *alone]
     answers = [_answered(choices, image, images, prompts, reading) for image in tried]
     first, last = len(choices), len(choices) + len(words)
-    different = _other_words([a[first:last] for a in answers], tried)
+    different = other_words([a[first:last] for a in answers], [image.positive for image in tried])
     findings: list[list[Finding]] = [[] for _ in choices]
     things: dict[str, list[Box]] = {}
     seen: dict[str, list[Box]] = {}
@@ -293,7 +293,7 @@ def _answered(
     if len(plain) < len(choices):
         beside = _beside(image, lenders, [c.phrase for c in choices if c.canvas], reading, options)
         found = [*found[: len(plain)], *beside, *found[len(plain) :]]
-    return [_scored(each) for each in found]
+    return [scored(each) for each in found]
 
 
 def _candidates(images: Sequence[ExampleImage], most: int) -> tuple[NDArray[np.float32], tuple[str, ...]]:
@@ -318,7 +318,7 @@ def _with_best(trials: Trials, fresh: Sequence[Choice], reading: Reading) -> Tri
         options = DetectOptions(min(CLOSE_THRESHOLDS))
         answers = reading.segmenter.detect(reading.features_of(image.image_id), prompts, options)
         for found, answer in zip(findings, answers, strict=True):
-            found += _judged(_scored(answer), image, trials.things[image.image_id])
+            found += _judged(scored(answer), image, trials.things[image.image_id])
     return replace(trials, choices=(*trials.choices, *fresh), findings=[*trials.findings, *findings])
 
 
@@ -327,7 +327,8 @@ def trial_prompt(phrase: str | None, tokens: ExemplarTokens) -> ConceptPrompt:
     return ConceptPrompt(phrase, (), Concept("trial", phrase, tokens))
 
 
-def _scored(found: Detection) -> list[tuple[float, Box]]:
+def scored(found: Detection) -> list[tuple[float, Box]]:
+    """List findings, the best first: how sure each is, presence included, and where."""
     return [(found.presence * each.object_score, each.box) for each in found.kept]
 
 
@@ -350,13 +351,20 @@ def shown(images: Sequence[ExampleImage], reading: Reading) -> tuple[CanvasExamp
     return examples_of([(reading.pixels_of(image.image_id), box) for image in images for box in image.positive])
 
 
-def _other_words(answers: Sequence[Sequence[Sequence[tuple[float, Box]]]], tried: Sequence[ExampleImage]) -> list[int]:
-    """Places of the words that are not themselves names of the concept."""
-    examples = sum(len(image.positive) for image in tried)
+def other_words(
+    answers: Sequence[Sequence[Sequence[tuple[float, Box]]]], objects: Sequence[Sequence[Box]]
+) -> list[int]:
+    """Places of the words that are not themselves names of the concept.
+
+    Args:
+        answers: of each image to each word.
+        objects: boxes of the concept on each image.
+    """
     named = np.zeros(len(answers[0]))
-    for answer, image in zip(answers, tried, strict=True):
+    for answer, boxes in zip(answers, objects, strict=True):
         for word, found in enumerate(answer):
-            named[word] += (box_ious(image.positive, [box for _, box in found]).max(axis=1, initial=0) >= SAME).sum()
+            named[word] += (box_ious(boxes, [box for _, box in found]).max(axis=1, initial=0) >= SAME).sum()
+    examples = sum(len(boxes) for boxes in objects)
     return [word for word in range(len(named)) if named[word] < NAMED * max(1, examples)]
 
 

@@ -23,6 +23,7 @@ from sam3_agent.workspace.close_ups import (
     likeness_left_out,
     read_close_ups,
 )
+from sam3_agent.workspace.concept_trials import OTHER_WORDS, other_words, scored
 from sam3_agent.workspace.negative_examples import distinct_boxes
 from sam3_agent.workspace.nms import Suppression
 from sam3_agent.workspace.query import ONCE
@@ -33,10 +34,13 @@ STRICT = (0.1,)
 taught from ten images in five draws, when it only dropped: F1 .861 (median) and absent refused .97 on average, with LAX
 .905 and .94."""
 LAX = (0.05, 0.1, 0.02, 0.0)
-"""For a model that was trained to refuse: one fine-tuned gear had F1 .902, with STRICT .767, absent refused 1.00, with
-examples and other things in one version each; in three, with LAX, .784."""
+"""For a model that was trained to refuse: one fine-tuned gear had F1 .918 and absent refused 1.00; with examples and
+other things in one version each .902, then with STRICT .767. Without what everyday words name (ENOUGH) .784."""
 MARGIN = 0.02
 """Of F1 on twenty images: about one object."""
+ENOUGH = 20
+"""False findings; where a model that was trained to refuse makes fewer, things that everyday words name join them.
+Taught tokens are left alone with their own: with such things absent was refused .90 in one of two draws, not 1.00."""
 PART = 0.3
 """Of a finding's area: with more of it on marked objects it is a part of one, or of several."""
 
@@ -87,7 +91,7 @@ def checked_closely(
     objects = [(str(p), masks.box(rle)) for p, image in enumerate(images) for rle in image.objects]
     if len({owner for owner, _ in objects}) < LEAST_IMAGES:
         return None, [list(answers) for answers in ways]
-    other = _other_things(images, ways)
+    other = _other_things(images, ways, None if soft else segmenter)
     examples, others = (see_all(evenly(boxes, MOST_KEPT), versions=VERSIONS) for boxes in (objects, other))
     alike = [
         _likeness(answers, partial(likeness_left_out, examples=examples, others=others), see_all) for answers in ways
@@ -105,13 +109,35 @@ def checked_closely(
     return best[1], best[2]
 
 
-def _other_things(images: Sequence[TeachingImage], ways: Sequence[Sequence[Answer]]) -> list[tuple[str, Box]]:
-    """List look-alikes and false findings, each with its image."""
-    return [
+def _other_things(
+    images: Sequence[TeachingImage], ways: Sequence[Sequence[Answer]], asked: Sam3 | None
+) -> list[tuple[str, Box]]:
+    """List look-alikes and false findings, each with its image; a model that is `asked` adds named things to ENOUGH."""
+    things = [
         (str(place), box)
         for place, (image, *answers) in enumerate(zip(images, *ways, strict=True))
         for box in distinct_boxes([masks.box(rle) for rle in (*image.lookalikes, *_false(image, answers))])
     ]
+    if asked and len(things) < ENOUGH:
+        things += evenly(_named_things(asked, images, things), ENOUGH - len(things))
+    return things
+
+
+def _named_things(
+    segmenter: Sam3, images: Sequence[TeachingImage], known: Sequence[tuple[str, Box]]
+) -> list[tuple[str, Box]]:
+    """List what everyday words find that is neither an object nor known, each with its image."""
+    prompts, options = [ConceptPrompt(word) for word in OTHER_WORDS], DetectOptions(near_misses=0)
+    encoded = (segmenter.encode(image.pixels) for image in images)
+    answers = [[scored(found) for found in segmenter.detect(each, prompts, options)] for each in encoded]
+    objects = [[masks.box(rle) for rle in image.objects] for image in images]
+    words = other_words(answers, objects)
+    things: list[tuple[str, Box]] = []
+    for place, (answer, own) in enumerate(zip(answers, objects, strict=True)):
+        named = [box for word in words for _, box in answer[word]]
+        taken = [*own, *(box for owner, box in known if owner == str(place))]
+        things += [(str(place), box) for box in distinct_boxes(named, taken)]
+    return things
 
 
 def _likeness(
