@@ -31,7 +31,7 @@ from sam3_agent.training.click_run import vision_of
 from sam3_agent.training.config import TrainConfig
 from sam3_agent.training.losses import dice, focal
 from sam3_agent.training.memory_start import Examples, start_memory
-from sam3_agent.training.optimizer_step import descend, learning_rate, ranks_together
+from sam3_agent.training.optimizer_step import descend, learning_rate, mixed_precision, ranks_together
 from sam3_agent.training.report import Report
 from sam3_agent.training.track_clips import (
     LEAST_CELLS,
@@ -259,10 +259,7 @@ def track_step(
         clips = first_clips(config) + step // STEPS_A_CLIP
         batch = _drawn(store, clips, length, objects, cropped=progress < CROPPED, rng=rng)
         lesson = _lesson(batch.there, progress, rng)
-        with (
-            looking_at(learner.tracker, batch.part),
-            torch.autocast(config.device, torch.bfloat16, enabled=config.device == "cuda"),
-        ):
+        with looking_at(learner.tracker, batch.part), mixed_precision(config.device):
             for found in follow_clip(learner.tracker, batch, lesson, rng):
                 frames.append(follow_loss(found, batch.cover[found.frame].to(found.masks.device)))
     return mean_terms(frames)
