@@ -78,6 +78,8 @@ class TrainConfig:
     min_side: int = 256
     max_side: int = 480
     """Pixels of the longer side of training scenes before they are squashed to the input size."""
+    kept: float = 0.5
+    """Share of their former weights in the parts that an export of some parts replaces."""
     stages: tuple[Stage, ...] = (
         Stage("dense", "dense", 128, steps=2000, images=12, flat=0.6, end_rate=3e-4),
         Stage("ground", "ground", 128, steps=700, images=6, prompts=8, pretrained_share=0.3, flat=0.8, end_rate=5e-4),
@@ -197,6 +199,51 @@ CUT_OFF = replace(
 )
 """Goes on from exported weights at their input size: what `unnamed` teaches, and objects that the border cuts off or
 others hide. Not embedded: more of them among the candidates and no more right (docs/training.md)."""
+VARIED = replace(
+    CUT_OFF,
+    seed=13,
+    ranks=2,
+    kept=0.0,
+    stages=(
+        replace(
+            CUT_OFF.stages[0],
+            name="varied",
+            steps=1300,
+            peak_rate=1.5e-4,
+            flat=0.3,
+            end_rate=2e-6,
+            warm_up=60,
+            pretrained_share=0.6,
+            learns=("",),
+            least_objects=3,
+            mask_share=1.5,
+            unnamed=0.4,
+            lent=0.22,
+            worn=0.1,
+            stills=0.3,
+            parts=0.25,
+        ),
+    ),
+)
+"""Goes on from exported weights at their input size: everything, the backbone too, on all kinds of scenes and prompts
+that the runs before taught one after the other. Clicks and memory must learn after it."""
+VARIED_LONGER = replace(
+    VARIED,
+    seed=14,
+    ranks=1,
+    stages=(
+        replace(
+            VARIED.stages[0],
+            name="varied-longer",
+            steps=1800,
+            flat=0.2,
+            end_rate=1e-6,
+            learns=("vision_encoder.neck.", "text_", "geometry_encoder.", "detr_encoder.", *DETECTING),
+            mask_share=2.0,
+        ),
+    ),
+)
+"""Goes on from what VARIED gave, all but the ViT: clicks and memory can learn beside it."""
 SMOKE = replace(
     TINY,
     ranks=1,
@@ -215,7 +262,7 @@ CLICKS = replace(
 )
 """The tracker half on a frozen backbone."""
 CLICKS_LONGER = replace(
-    CLICKS, seed=10, stages=(replace(CLICKS.stages[0], steps=450, peak_rate=4e-4, flat=0.2, warm_up=20, goes_on=True),)
+    CLICKS, seed=10, stages=(replace(CLICKS.stages[0], steps=700, peak_rate=4e-4, flat=0.2, warm_up=20, goes_on=True),)
 )
 """The tracker half from the weights that it has, as at another input size."""
 CLICKS_SMOKE = replace(CLICKS, stages=(Stage("clicks", "clicks", 0, steps=3, images=2, prompts=3, warm_up=1),))
@@ -242,7 +289,7 @@ TRACKER = replace(
 )
 """Memory, pointers and presence on frozen weights."""
 TRACKER_LONGER = replace(
-    TRACKER, seed=11, stages=(replace(TRACKER.stages[0], steps=800, peak_rate=3e-4, flat=0.3, goes_on=True),)
+    TRACKER, seed=11, stages=(replace(TRACKER.stages[0], steps=1600, peak_rate=3e-4, flat=0.3, goes_on=True),)
 )
 """Memory, pointers and presence from the weights that they have."""
 TRACKER_SMOKE = replace(TRACKER, stages=(Stage("tracker", "tracker", 0, steps=3, images=1, prompts=2, warm_up=1),))
@@ -254,6 +301,8 @@ CONFIGS = {
     "unnamed": UNNAMED,
     "worn": WORN,
     "cut-off": CUT_OFF,
+    "varied": VARIED,
+    "varied-longer": VARIED_LONGER,
     "smoke": SMOKE,
     "clicks": CLICKS,
     "clicks-longer": CLICKS_LONGER,

@@ -164,8 +164,6 @@ def export_tracker(config: TrainConfig, run: Path, weights: Path | None, folder:
 
 POSITIONS = "vision_encoder.backbone.embeddings.position_embeddings"
 """The one table that depends on the input size."""
-KEPT = 0.5
-"""Share of a part's former weights in what `export_parts` writes."""
 
 
 def export_parts(config: TrainConfig, run_folder: Path, weights: Path | None, folder: Path) -> None:
@@ -173,12 +171,13 @@ def export_parts(config: TrainConfig, run_folder: Path, weights: Path | None, fo
 
     `folder` may be `weights` itself. Every other tensor stays as it is, to the bit, the tracker half included.
 
-    They are blended with what they were before (WiSE-FT, Wortsman et al. 2022): a short run gains and forgets, the mean
-    of both keeps more of either. Presence is calibrated on the way: its last bias takes up
+    They are blended with what they were before (WiSE-FT, Wortsman et al. 2022; `TrainConfig.kept`): a short run gains
+    and forgets, the mean of both keeps more of either. Presence is calibrated on the way: its last bias takes up
     `evaluate.fitted_presence_bias`. The run may have learnt at another input size than that of `weights`, which stays.
 
     Raises:
-        InputError: no checkpoint in `run_folder`, no weights, or weights whose frozen parts are not those of the run.
+        InputError: no checkpoint in `run_folder`, no weights, weights whose frozen parts are not those of the run, or
+            of another input size than that of a run that has taught the backbone.
     """
     saved = read_checkpoint(run_folder)
     if saved is None:
@@ -189,23 +188,29 @@ def export_parts(config: TrainConfig, run_folder: Path, weights: Path | None, fo
     tensors = {name: value.clone() for name, value in load_file(weights / WEIGHTS).items()}
     run = _trained(saved)
     model = exported_model(weights, len(run.tokenizer))
-    resized = int(cast(Any, run.model.config).image_size) != input_size(weights)
-    for name, value in run.model.state_dict().items():
-        if name.startswith(learnt) or (resized and name == POSITIONS):
-            continue
-        if not torch.equal(tensors[PREFIX + name], value.half()):
-            raise InputError(f"'{run_folder}' did not start from '{weights}': '{name}' differs")
+    _check_frozen(run, learnt, tensors, resized=int(cast(Any, run.model.config).image_size) != input_size(weights))
     taught = dict(run.model.named_parameters())
     with torch.no_grad():
         for name, value in model.named_parameters():
             if name.startswith(learnt):
-                value.copy_(torch.lerp(taught[name], value, KEPT))
+                value.copy_(torch.lerp(taught[name], value, config.kept))
         learner = Learner(model, run.heads, run.tokenizer)
         last = cast(Any, model.detr_decoder).presence_head.layer3
         last.bias += fitted_presence_bias(learner, input_size(weights))
     own = {name: value for name, value in model.state_dict().items() if name.startswith(learnt)}
     tensors |= {PREFIX + name: value.half().contiguous() for name, value in own.items()}
     _write_beside(weights, folder, tensors)
+
+
+def _check_frozen(run: Learner, learnt: tuple[str, ...], tensors: dict[str, torch.Tensor], *, resized: bool) -> None:
+    """Refuse weights whose parts that the run has not taught are not those that it started from."""
+    if resized and POSITIONS.startswith(learnt):
+        raise InputError("the run has taught the backbone: it is exported at the input size that it learnt at")
+    for name, value in run.model.state_dict().items():
+        if name.startswith(learnt) or (resized and name == POSITIONS):
+            continue
+        if not torch.equal(tensors[PREFIX + name], value.half()):
+            raise InputError(f"the run did not start from these weights: '{name}' differs")
 
 
 def _write_beside(weights: Path, folder: Path, tensors: dict[str, torch.Tensor]) -> None:

@@ -13,7 +13,7 @@ from sam3_agent.errors import InputError
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes import SceneOptions, generate_scene
 from sam3_agent.training.checkpoint import CHECKPOINT, read_checkpoint
-from sam3_agent.training.config import CROWDED, DETECTING, SMOKE, WORN, Stage, TrainConfig
+from sam3_agent.training.config import CROWDED, DETECTING, SMOKE, VARIED, WORN, Stage, TrainConfig
 from sam3_agent.training.evaluate import Judged, best_bias
 from sam3_agent.training.export import export_parts, export_run, input_size
 from sam3_agent.training.forward import Exemplars, PooledExamples, answer, draw_masks, encode_images, ground
@@ -91,6 +91,28 @@ def test_a_run_of_some_parts_changes_those_alone_and_leaves_every_other_tensor_t
     save_file(before | {"detector_model.text_projection.bias": torch.ones(128)}, weights / "model.safetensors")
     with pytest.raises(InputError, match="did not start from"):
         export_parts(short, run, weights, ended)
+
+
+@pytest.mark.integration
+def test_a_run_of_the_whole_detector_leaves_the_tracker_half_to_the_bit(finished: Path, tmp_path: Path) -> None:
+    weights, run = tmp_path / "weights", tmp_path / "run"
+    export_run(finished, weights)
+    before = load_file(weights / "model.safetensors") | {"tracker_model.x": torch.rand(3)}
+    save_file(before, weights / "model.safetensors")
+    stage = replace(VARIED.stages[0], steps=2, warm_up=1, images=2, prompts=3, least_objects=1, stills=0.0)
+    short = replace(VARIED, ranks=1, stages=(stage,))
+    train(short, run, weights=weights)
+    saved = read_checkpoint(run)
+    assert saved is not None
+    export_parts(short, run, weights, tmp_path / "ended")
+    after = load_file(tmp_path / "ended" / "model.safetensors")
+    assert torch.equal(after.pop("tracker_model.x"), before["tracker_model.x"])
+    taught = {f"detector_model.{name}": value.half() for name, value in saved.model.items()}
+    assert all(torch.equal(value, taught[name]) for name, value in after.items() if name != BIAS)
+    assert any(not torch.equal(after[name], before[name]) for name in after if "vision_encoder.backbone" in name)
+    resize_weights(weights, 96, tmp_path / "larger")
+    with pytest.raises(InputError, match="taught the backbone"):
+        export_parts(short, run, tmp_path / "larger", tmp_path / "larger")
 
 
 @pytest.mark.integration
