@@ -226,7 +226,8 @@ VARIED = replace(
     ),
 )
 """Goes on from exported weights at their input size: everything, the backbone too, on all kinds of scenes and prompts
-that the runs before taught one after the other. Clicks and memory must learn after it."""
+that the runs before taught one after the other. Clicks and memory must learn after it. Not embedded: phrases, clicks
+and videos gained, what is taught lost (docs/training.md)."""
 VARIED_LONGER = replace(
     VARIED,
     seed=14,
