@@ -99,6 +99,11 @@ class TrainConfig:
         return asdict(self)
 
 
+def _going_on(run: TrainConfig, seed: int, **stage: Any) -> TrainConfig:
+    """The run of one stage with another seed and other values in its stage."""
+    return replace(run, seed=seed, stages=tuple(replace(each, **stage) for each in run.stages))
+
+
 TINY = TrainConfig()
 LONGER = replace(
     TINY,
@@ -135,114 +140,95 @@ CROWDED = replace(
     ),
 )
 """Goes on from exported weights: decoder, scores and masks on crowded scenes; all else stays as it is."""
-UNNAMED = replace(
+UNNAMED = _going_on(
     CROWDED,
     seed=7,
-    stages=(
-        replace(
-            CROWDED.stages[0],
-            name="unnamed",
-            steps=900,
-            prompts=4,
-            learns=("geometry_encoder.", "detr_encoder.", "vision_encoder.neck.fpn_layers.0.", *DETECTING),
-            mask_share=2.0,
-            unnamed=0.6,
-            lent=0.3,
-            lent_present=0.55,
-            pooled=0.6,
-        ),
-    ),
+    name="unnamed",
+    steps=900,
+    prompts=4,
+    learns=("geometry_encoder.", "detr_encoder.", "vision_encoder.neck.fpn_layers.0.", *DETECTING),
+    mask_share=2.0,
+    unnamed=0.6,
+    lent=0.3,
+    lent_present=0.55,
+    pooled=0.6,
 )
 """Goes on from exported weights: all after the backbone, on scenes with shapes that only examples can ask for, half of
 which are not there; and masks, with the neck's level that nothing else reads."""
 WORN = replace(
-    UNNAMED,
-    seed=9,
+    _going_on(
+        UNNAMED,
+        seed=9,
+        name="worn",
+        image_size=0,
+        steps=700,
+        peak_rate=3e-4,
+        flat=0.2,
+        plain_objects=0.5,
+        unnamed=0.4,
+        lent=0.2,
+        worn=0.25,
+    ),
     min_side=300,
     max_side=560,
-    stages=(
-        replace(
-            UNNAMED.stages[0],
-            name="worn",
-            image_size=0,
-            steps=700,
-            peak_rate=3e-4,
-            flat=0.2,
-            plain_objects=0.5,
-            unnamed=0.4,
-            lent=0.2,
-            worn=0.25,
-        ),
-    ),
 )
 """Goes on from exported weights at their input size: what `unnamed` teaches, and whether a noun wears a pattern. Not
 embedded: patterns gained what all else lost (docs/training.md)."""
-CUT_OFF = replace(
+CUT_OFF = _going_on(
     UNNAMED,
     seed=12,
-    stages=(
-        replace(
-            UNNAMED.stages[0],
-            name="cut-off",
-            image_size=0,
-            steps=800,
-            peak_rate=3e-4,
-            flat=0.25,
-            least_objects=4,
-            plain_objects=0.45,
-            unnamed=0.5,
-            lent=0.25,
-            stills=0.45,
-            parts=0.35,
-        ),
-    ),
+    name="cut-off",
+    image_size=0,
+    steps=800,
+    peak_rate=3e-4,
+    flat=0.25,
+    least_objects=4,
+    plain_objects=0.45,
+    unnamed=0.5,
+    lent=0.25,
+    stills=0.45,
+    parts=0.35,
 )
 """Goes on from exported weights at their input size: what `unnamed` teaches, and objects that the border cuts off or
 others hide. Not embedded: more of them among the candidates and no more right (docs/training.md)."""
 VARIED = replace(
-    CUT_OFF,
-    seed=13,
+    _going_on(
+        CUT_OFF,
+        seed=13,
+        name="varied",
+        steps=1300,
+        peak_rate=1.5e-4,
+        flat=0.3,
+        end_rate=2e-6,
+        warm_up=60,
+        pretrained_share=0.6,
+        learns=("",),
+        least_objects=3,
+        mask_share=1.5,
+        unnamed=0.4,
+        lent=0.22,
+        worn=0.1,
+        stills=0.3,
+        parts=0.25,
+    ),
     ranks=2,
     kept=0.0,
-    stages=(
-        replace(
-            CUT_OFF.stages[0],
-            name="varied",
-            steps=1300,
-            peak_rate=1.5e-4,
-            flat=0.3,
-            end_rate=2e-6,
-            warm_up=60,
-            pretrained_share=0.6,
-            learns=("",),
-            least_objects=3,
-            mask_share=1.5,
-            unnamed=0.4,
-            lent=0.22,
-            worn=0.1,
-            stills=0.3,
-            parts=0.25,
-        ),
-    ),
 )
 """Goes on from exported weights at their input size: everything, the backbone too, on all kinds of scenes and prompts
 that the runs before taught one after the other. Clicks and memory must learn after it. Not embedded: phrases, clicks
 and videos gained, what is taught lost (docs/training.md)."""
 VARIED_LONGER = replace(
-    VARIED,
-    seed=14,
-    ranks=1,
-    stages=(
-        replace(
-            VARIED.stages[0],
-            name="varied-longer",
-            steps=1800,
-            flat=0.2,
-            end_rate=1e-6,
-            learns=("vision_encoder.neck.", "text_", "geometry_encoder.", "detr_encoder.", *DETECTING),
-            mask_share=2.0,
-        ),
+    _going_on(
+        VARIED,
+        seed=14,
+        name="varied-longer",
+        steps=1800,
+        flat=0.2,
+        end_rate=1e-6,
+        learns=("vision_encoder.neck.", "text_", "geometry_encoder.", "detr_encoder.", *DETECTING),
+        mask_share=2.0,
     ),
+    ranks=1,
 )
 """Goes on from what VARIED gave, all but the ViT: clicks and memory can learn beside it."""
 SMOKE = replace(
@@ -262,9 +248,7 @@ CLICKS = replace(
     stages=(Stage("clicks", "clicks", 0, steps=1350, images=5, prompts=6, flat=0.5, end_rate=1e-5, warm_up=30),),
 )
 """The tracker half on a frozen backbone."""
-CLICKS_LONGER = replace(
-    CLICKS, seed=10, stages=(replace(CLICKS.stages[0], steps=700, peak_rate=4e-4, flat=0.2, warm_up=20, goes_on=True),)
-)
+CLICKS_LONGER = _going_on(CLICKS, seed=10, steps=700, peak_rate=4e-4, flat=0.2, warm_up=20, goes_on=True)
 """The tracker half from the weights that it has, as at another input size."""
 CLICKS_SMOKE = replace(CLICKS, stages=(Stage("clicks", "clicks", 0, steps=3, images=2, prompts=3, warm_up=1),))
 TRACKER = replace(
@@ -289,9 +273,7 @@ TRACKER = replace(
     ),
 )
 """Memory, pointers and presence on frozen weights."""
-TRACKER_LONGER = replace(
-    TRACKER, seed=11, stages=(replace(TRACKER.stages[0], steps=1600, peak_rate=3e-4, flat=0.3, goes_on=True),)
-)
+TRACKER_LONGER = _going_on(TRACKER, seed=11, steps=1600, peak_rate=3e-4, flat=0.3, goes_on=True)
 """Memory, pointers and presence from the weights that they have."""
 TRACKER_SMOKE = replace(TRACKER, stages=(Stage("tracker", "tracker", 0, steps=3, images=1, prompts=2, warm_up=1),))
 CONFIGS = {

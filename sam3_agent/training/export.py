@@ -188,7 +188,10 @@ def export_parts(config: TrainConfig, run_folder: Path, weights: Path | None, fo
     tensors = {name: value.clone() for name, value in load_file(weights / WEIGHTS).items()}
     run = _trained(saved)
     model = exported_model(weights, len(run.tokenizer))
-    _check_frozen(run, learnt, tensors, resized=int(cast(Any, run.model.config).image_size) != input_size(weights))
+    resized = int(cast(Any, run.model.config).image_size) != input_size(weights)
+    wrong = _mismatch(run, learnt, tensors, resized=resized)
+    if wrong:
+        raise InputError(f"'{run_folder}' cannot be exported beside '{weights}': {wrong}")
     taught = dict(run.model.named_parameters())
     with torch.no_grad():
         for name, value in model.named_parameters():
@@ -202,15 +205,16 @@ def export_parts(config: TrainConfig, run_folder: Path, weights: Path | None, fo
     _write_beside(weights, folder, tensors)
 
 
-def _check_frozen(run: Learner, learnt: tuple[str, ...], tensors: dict[str, torch.Tensor], *, resized: bool) -> None:
-    """Refuse weights whose parts that the run has not taught are not those that it started from."""
+def _mismatch(run: Learner, learnt: tuple[str, ...], tensors: dict[str, torch.Tensor], *, resized: bool) -> str:
+    """Say why a run does not fit the weights that it is exported beside; empty where it does."""
     if resized and POSITIONS.startswith(learnt):
-        raise InputError("the run has taught the backbone: it is exported at the input size that it learnt at")
+        return "a run that has taught the backbone keeps the input size it learnt at"
     for name, value in run.model.state_dict().items():
         if name.startswith(learnt) or (resized and name == POSITIONS):
             continue
         if not torch.equal(tensors[PREFIX + name], value.half()):
-            raise InputError(f"the run did not start from these weights: '{name}' differs")
+            return f"it did not start from these, '{name}' differs"
+    return ""
 
 
 def _write_beside(weights: Path, folder: Path, tensors: dict[str, torch.Tensor]) -> None:

@@ -10,13 +10,14 @@ from sam3_agent import masks
 from sam3_agent.errors import InputError
 from sam3_agent.model.sam3 import Sam3
 from sam3_agent.scenes import SceneOptions, generate_scene
-from sam3_agent.training.teaching.close_up_check import Answer, answers_of, checked_closely
+from sam3_agent.training.teaching.close_up_check import ENOUGH, Answer, answers_of, checked_closely
 from sam3_agent.training.teaching.first_tokens import FirstTokens
 from sam3_agent.training.teaching.looks import counts_of, look_of
 from sam3_agent.training.teaching.prompt_tokens import TokenOptions
 from sam3_agent.training.teaching.teach import TeachOptions, learn_and_look, teach_and_look
 from sam3_agent.training.teaching.views import TeachingImage
 from sam3_agent.types import ConceptPrompt, Exemplar
+from sam3_agent.workspace.close_ups import VERSIONS
 
 SCENES = SceneOptions(min_side=200, max_side=260, required_pairs=(("star", "red"), ("fish", "blue")))
 
@@ -61,6 +62,20 @@ def test_false_findings_are_refused_and_objects_stay(segmenter: Sam3, images: li
     assert left >= 0.7 * right
     assert wrong <= 0.3 * false
     assert [each.presence for each in checked] == [each.presence for each in both]
+
+
+def test_named_things_stand_beside_too_few_false_findings_of_a_model_that_refuses(
+    segmenter: Sam3, images: list[TeachingImage]
+) -> None:
+    right = [Answer(0.9, tuple((0.9, rle) for rle in image.objects)) for image in images]
+    known, (checked,) = checked_closely(segmenter, images, [right], soft=False)
+    alone, _ = checked_closely(segmenter, images, [right])
+    assert known is not None
+    assert known.others is not None
+    assert known.others.count == ENOUGH * VERSIONS
+    assert alone is not None
+    assert alone.others is None
+    assert _counts(images, checked)[0] >= 0.7 * sum(len(image.objects) for image in images)
 
 
 def test_where_nothing_tells_them_apart_the_answers_stay(segmenter: Sam3, images: list[TeachingImage]) -> None:

@@ -111,7 +111,7 @@ def test_a_run_of_the_whole_detector_leaves_the_tracker_half_to_the_bit(finished
     assert all(torch.equal(value, taught[name]) for name, value in after.items() if name != BIAS)
     assert any(not torch.equal(after[name], before[name]) for name in after if "vision_encoder.backbone" in name)
     resize_weights(weights, 96, tmp_path / "larger")
-    with pytest.raises(InputError, match="taught the backbone"):
+    with pytest.raises(InputError, match="has taught the backbone"):
         export_parts(short, run, tmp_path / "larger", tmp_path / "larger")
 
 

@@ -27,7 +27,7 @@ SAME = 0.5
 """IoU of boxes from which on a finding of another word is one of the labeled objects."""
 SCORES, BOXES, PRESENCE, MEMORY = 4.0, 5.0, 1.0, 1.0
 """Weights of the terms; the first three are those of the detection loss."""
-STILL = 0.002
+HARDLY_MOVED = 0.002
 """Sides of the image under which a box has hardly moved: a plain absolute difference would pull as hard at rounding
 errors, which two ways to compute the same answer (with gradients and without) differ by on some processors."""
 
@@ -125,7 +125,7 @@ def drift(before: Answers, after: Answers, rows: Sequence[ReplayRow]) -> Tensor:
     said = said * ~robbed
     scores = focal(new.logits, sure).sum() / len(rows)
     apart = functional.smooth_l1_loss(
-        new.boxes.float(), old.boxes.float(), reduction="none", beta=STILL
+        new.boxes.float(), old.boxes.float(), reduction="none", beta=HARDLY_MOVED
     )  # (L, R, Q, 4)
     boxes = (apart.sum(dim=-1) * sure).sum() / sure.sum().clamp(min=1.0)
     presence = functional.binary_cross_entropy_with_logits(new.presence.float(), said, reduction="none").mean(dim=1)

@@ -112,7 +112,10 @@ def checked_closely(
 def _other_things(
     images: Sequence[TeachingImage], ways: Sequence[Sequence[Answer]], asked: Sam3 | None
 ) -> list[tuple[str, Box]]:
-    """List look-alikes and false findings, each with its image; a model that is `asked` adds named things to ENOUGH."""
+    """List look-alikes and false findings, each with its image.
+
+    Where they are fewer than ENOUGH, what everyday words find joins them, if a model is given to be asked.
+    """
     things = [
         (str(place), box)
         for place, (image, *answers) in enumerate(zip(images, *ways, strict=True))
